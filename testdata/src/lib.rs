@@ -1,0 +1,23 @@
+//! Makes VHDX images and chains for tests, together with the bytes that they must read as.
+//!
+//! [`Image`] is one file, sound or damaged at will. [`ChainModel`] is a chain with a plain-array model of its content;
+//! [`chains`] makes random ones. [`Counting`] watches what is read.
+
+mod build;
+mod gzip;
+mod image;
+mod log;
+mod model;
+mod random;
+mod sparse;
+mod storage;
+mod strategy;
+
+pub use gzip::gunzip;
+pub use image::{Block, ExtraItem, ExtraRegion, Headers, Image, Layout, Part, RegionTables, windows_locator};
+pub use log::DirtyLog;
+pub use model::{ChainModel, LayerModel, Operation, name};
+pub use random::{Random, content};
+pub use sparse::SparseImage;
+pub use storage::{Counting, Counts};
+pub use strategy::chains;

@@ -1,0 +1,164 @@
+//! A log that must, or must not, be replayed for the right answer.
+
+use std::collections::BTreeSet;
+
+use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
+use vhdx::{FileOffset, Guid};
+
+use crate::image::{Image, Layout, Part};
+use crate::random::Random;
+use crate::sparse::SparseImage;
+
+const SECTOR: u64 = 4096;
+/// Windows starts near here.
+const FIRST_SEQUENCE_NUMBER: u64 = 1 << 61;
+/// Nothing below may be written by a log: the headers are there.
+const FIRST_TARGET: u64 = 192 << 10;
+
+/// What lies in the log.
+///
+/// The active sequence carries sectors whose place in the file holds something else: region tables, metadata, BAT,
+/// bitmaps and payload, whatever the image has; runs of zeros are zero descriptors. Around it lie entries that must not
+/// be replayed, although they are valid and carry the same GUID, and one that was torn.
+#[derive(Clone, Copy, Debug)]
+pub struct DirtyLog {
+    /// Chooses the sectors, the entries, and where in the ring they lie.
+    pub seed: u64,
+    /// How many entries are active, at least 1.
+    pub entries: usize,
+    /// How many stale entries lie just before them.
+    pub stale: usize,
+    /// How many runs of sectors the active entries carry, at most 32.
+    pub runs: usize,
+    /// The log was replayed: the header's LogGuid is zero, the file is right, and every entry is stale.
+    pub closed: bool,
+}
+
+impl DirtyLog {
+    /// The LogGuid of the current header.
+    pub(crate) fn header_guid(&self) -> Guid {
+        if self.closed { Guid::nil() } else { self.guid() }
+    }
+
+    fn guid(&self) -> Guid {
+        Random::new(self.seed).guid()
+    }
+
+    /// Takes sectors out of the sound `file` and puts them into the log.
+    pub(crate) fn put(&self, image: &Image, layout: &Layout, file: &mut SparseImage) {
+        let mut random = Random::new(self.seed ^ 0x10f);
+        let mut taken = BTreeSet::new();
+        let runs = 0..self.runs.min(32);
+        let sound: Vec<LogWrite> =
+            runs.filter_map(|_| take_run(layout, file, &mut taken, &mut random)).collect();
+
+        let mut entries = vec![Vec::new(); self.stale + self.entries.max(1) + 1];
+        let (torn, valid) = entries.split_last_mut().expect("there is a torn entry");
+        for write in sound {
+            let (offset, len) = target(&write);
+            let garbage = || data(offset, Random::new(offset).bytes(SECTOR as usize));
+            let last = self.stale + random.below(self.entries.max(1));
+            for earlier in &mut valid[..last] {
+                if random.below(2) == 0 {
+                    earlier.push(garbage());
+                }
+            }
+            if self.closed {
+                valid[last].push(garbage());
+            } else {
+                file.write(offset, &random.bytes(len as usize));
+                valid[last].push(write);
+            }
+        }
+        for unwanted in valid[..self.stale].iter_mut().chain([torn]) {
+            unwanted.extend(garbage_elsewhere(layout, &taken, &mut random));
+        }
+        self.put_entries(&entries, image, layout, file);
+    }
+
+    /// Writes the entries back to back, the torn one last.
+    fn put_entries(&self, entries: &[Vec<LogWrite>], image: &Image, layout: &Layout, file: &mut SparseImage) {
+        let (start, len) = (layout.offset(Part::Log), u64::from(image.log_length));
+        let mut at = self.seed % (len / SECTOR) * SECTOR;
+        let mut tail = at;
+        for (number, writes) in entries.iter().enumerate() {
+            if number == self.stale {
+                tail = at;
+            }
+            let header = LogEntryHeader {
+                entry_length: 0,
+                tail: u32::try_from(tail).expect("a log is short"),
+                sequence_number: FIRST_SEQUENCE_NUMBER + number as u64,
+                descriptor_count: 0,
+                log_guid: self.guid(),
+                flushed_file_offset: layout.len,
+                last_file_offset: layout.len,
+            };
+            let mut entry = encode_entry(&header, writes);
+            if number + 1 == entries.len() {
+                *entry.last_mut().expect("an entry has bytes") ^= 1;
+            }
+            for sector in entry.chunks(SECTOR as usize) {
+                file.write(start + at, sector);
+                at = (at + SECTOR) % len;
+            }
+        }
+    }
+}
+
+/// A run of sectors of one part of the file, not taken before: up to 16 of zeros, or one of data.
+fn take_run(
+    layout: &Layout,
+    file: &SparseImage,
+    taken: &mut BTreeSet<u64>,
+    random: &mut Random,
+) -> Option<LogWrite> {
+    let offset = sector_with_meaning(layout, random);
+    let is_zero = |offset| file.read(offset, SECTOR as usize).iter().all(|&byte| byte == 0);
+    if !taken.insert(offset) {
+        return None;
+    }
+    if !is_zero(offset) {
+        return Some(data(offset, file.read(offset, SECTOR as usize)));
+    }
+    let end = part_end(layout, offset);
+    let mut len = SECTOR;
+    while len < 16 * SECTOR && offset + len < end && is_zero(offset + len) && taken.insert(offset + len) {
+        len += SECTOR;
+    }
+    Some(LogWrite::Zero { offset: FileOffset::new(offset), len })
+}
+
+/// A write of garbage to a place of meaning that the sound entries leave alone.
+fn garbage_elsewhere(layout: &Layout, taken: &BTreeSet<u64>, random: &mut Random) -> Option<LogWrite> {
+    let offset = (0..16).map(|_| sector_with_meaning(layout, random)).find(|at| !taken.contains(at))?;
+    Some(data(offset, random.bytes(SECTOR as usize)))
+}
+
+/// A sector of a random part; the first sectors of a part matter most, and are chosen more often.
+fn sector_with_meaning(layout: &Layout, random: &mut Random) -> u64 {
+    let mut parts: Vec<(u64, u64)> = vec![(FIRST_TARGET, 64 << 10), (FIRST_TARGET + (64 << 10), 64 << 10)];
+    let others = layout.parts().filter(|(part, ..)| !matches!(part, Part::Log | Part::Extra(_)));
+    parts.extend(others.map(|(_, offset, len)| (offset, len)));
+    let (offset, len) = parts[random.below(parts.len())];
+    let sectors = (len / SECTOR) as usize;
+    let among = [1, 1, 17, sectors][random.below(4)].min(sectors);
+    offset + random.below(among) as u64 * SECTOR
+}
+
+fn part_end(layout: &Layout, offset: u64) -> u64 {
+    let holds = |&(_, start, len): &(Part, u64, u64)| (start..start + len).contains(&offset);
+    layout.parts().find(holds).map_or(320 << 10, |(_, start, len)| start + len)
+}
+
+fn data(offset: u64, page: Vec<u8>) -> LogWrite {
+    let page = page.try_into().expect("a page is a sector long");
+    LogWrite::Data { offset: FileOffset::new(offset), page: Box::new(page) }
+}
+
+fn target(write: &LogWrite) -> (u64, u64) {
+    match write {
+        LogWrite::Data { offset, .. } => (offset.get(), SECTOR),
+        LogWrite::Zero { offset, len } => (offset.get(), *len),
+    }
+}

@@ -1,0 +1,88 @@
+//! Random chains for property tests.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use vhdx::format::bat_entry::PayloadBlockState;
+
+use crate::image::{Headers, RegionTables};
+use crate::log::DirtyLog;
+use crate::model::{ChainModel, LayerModel, Operation};
+
+/// The largest disk in MiB: a plain array of it is compared again and again.
+const MAX_MIB: u64 = 5;
+
+/// Chains of 1 to `max_depth` layers with blocks of 1 to 8 MiB, another size in each layer.
+pub fn chains(max_depth: usize) -> impl Strategy<Value = ChainModel> {
+    (any::<u64>(), prop_oneof![3 => Just(512u32), 1 => Just(4096)]).prop_flat_map(
+        move |(seed, sector_size)| {
+            let layers = vec(layer(sector_size), 1..=max_depth);
+            layers.prop_map(move |layers| ChainModel { seed, sector_size, layers })
+        },
+    )
+}
+
+fn layer(sector_size: u32) -> impl Strategy<Value = LayerModel> {
+    let sectors_per_mib = (1 << 20) / u64::from(sector_size);
+    let block_mib = prop_oneof![4 => Just(1u32), 3 => Just(2), 1 => Just(4), 1 => Just(8)];
+    let sectors = prop_oneof![
+        4 => (1..=MAX_MIB).prop_map(move |mib| mib * sectors_per_mib),
+        4 => 1..=MAX_MIB * sectors_per_mib,
+        1 => 1..=16u64,
+    ];
+    let headers = prop_oneof![
+        Just(Headers::FirstIsCurrent),
+        Just(Headers::SecondIsCurrent),
+        Just(Headers::Equal),
+        Just(Headers::FirstIsSound),
+        Just(Headers::SecondIsSound),
+    ];
+    let region_tables = prop_oneof![
+        Just(RegionTables::Both),
+        Just(RegionTables::FirstIsSound),
+        Just(RegionTables::SecondIsSound)
+    ];
+    let operations = vec(operation(sectors_per_mib), 0..8);
+    let parts = (block_mib, sectors, operations, any::<[bool; 2]>(), headers, region_tables);
+    (parts, option::weighted(0.4, dirty_log())).prop_map(
+        |((block_mib, sectors, operations, [second_linkage, shuffled], headers, region_tables), log)| {
+            LayerModel {
+                block_mib,
+                sectors,
+                operations,
+                second_linkage,
+                shuffled,
+                headers,
+                region_tables,
+                log,
+            }
+        },
+    )
+}
+
+fn operation(sectors_per_mib: u64) -> impl Strategy<Value = Operation> {
+    let count = prop_oneof![3 => Just(1), 3 => 1..64u64, 2 => 1..=2 * sectors_per_mib];
+    let start = 0..MAX_MIB * sectors_per_mib;
+    let state = prop_oneof![
+        Just(PayloadBlockState::Zero),
+        Just(PayloadBlockState::Unmapped),
+        Just(PayloadBlockState::Undefined)
+    ];
+    // ZERO must have no place in the file ([MS-VHDX] 2.5.1.1); the other two may keep one.
+    let clear = (0..MAX_MIB, state, any::<bool>()).prop_map(|(block, state, placed)| Operation::Clear {
+        block,
+        state,
+        placed: placed && state != PayloadBlockState::Zero,
+    });
+    prop_oneof![
+        6 => (start, count, prop::bool::weighted(0.2))
+            .prop_map(|(start, count, zeros)| Operation::Write { start, count, zeros }),
+        1 => (0..MAX_MIB).prop_map(|block| Operation::Fill { block }),
+        2 => clear,
+    ]
+}
+
+fn dirty_log() -> impl Strategy<Value = DirtyLog> {
+    (any::<u64>(), 1..4usize, 0..3usize, 0..24usize, prop::bool::weighted(0.2))
+        .prop_map(|(seed, entries, stale, runs, closed)| DirtyLog { seed, entries, stale, runs, closed })
+}

@@ -1,0 +1,282 @@
+//! The command line, as types.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::ValueHint;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use vhdx::{DiskType, FolderResolver};
+
+use crate::{exit, sizes};
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt file; \
+4 valid but unsupported; 5 broken chain; 6 input/output; 130 interrupted.";
+
+/// Look at, check and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
+///
+/// No command changes a file that it reads, not even to replay its log. New files are complete or absent.
+#[derive(Debug, Parser)]
+#[command(name = "vhdx", version, after_long_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Answer with one JSON document on stdout; errors are JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress bar and no warnings
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Info(Info),
+    Chain(Chain),
+    Tree(Tree),
+    Map(Map),
+    Check(Check),
+    Compare(Compare),
+    Convert(Convert),
+    Merge(Merge),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Show the facts about one file
+///
+/// A log that was not replayed is replayed in memory; the file is not touched. The block allocation table is read
+/// only with --blocks.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Info {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Count the states of the payload blocks
+    #[arg(long)]
+    pub(crate) blocks: bool,
+}
+
+/// Show a file and its parents, down to the base, and judge each link
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Chain {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Find every disk below some folders, and which file belongs to which
+///
+/// Files are linked by the GUIDs inside them, whatever they are called and whatever paths they remember.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tree {
+    /// Where to look
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+/// Show where each part of a disk is stored
+///
+/// The JSON is that of `qemu-img map --output=json`, and names the file of every range with data.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Map {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Check a file against every rule of the format
+///
+/// Exits with 1 if a violation is fatal or unsupported. Tolerated ones, which real Windows files have too, are listed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Check its parents too, and the links between them
+    #[arg(long)]
+    pub(crate) chain: bool,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Tell whether two disks read the same, whatever their formats
+///
+/// Each is a VHDX, AVHDX or raw image. Where one is shorter, it counts as zeros. Exits with 1 at a difference.
+/// --parent names parents of A.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compare {
+    /// One disk
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) a: PathBuf,
+    /// The other disk
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) b: PathBuf,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Copy what a disk and its parents hold into one new file
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Convert {
+    /// The disk to copy: VHDX, AVHDX or raw
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+    /// The file to make; `-` writes raw to stdout
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) destination: PathBuf,
+    /// The source's format [default: vhdx if the file begins with `vhdxfile` or is called so, else raw]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<Format>,
+    /// The new file's format [default: by its name: .vhdx or .avhdx, .raw, .img or .dd; raw on stdout]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<Format>,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    /// The new VHDX's block size: a power of two from 1M to 256M [default: 32M; a chain keeps its base's]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) block_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Merge a checkpoint and its parents into one new standalone disk
+///
+/// The chain is left as it is. Merging into a parent in place is not offered yet, so --output is required.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Merge {
+    /// The checkpoint whose content is wanted: usually the newest AVHDX
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) child: PathBuf,
+    /// The VHDX file to make
+    #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Print the completions of a shell
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write the pages of all commands
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// Write vhdx.1 and one page for each command into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewVhdx {
+    /// Whether the new VHDX has all its space from the start [default: dynamic]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) disk_type: Option<NewType>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Writing {
+    /// Replace the new file if it exists; never one of the files that are read
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would be made, and make nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Where parents may be looked for. The child's own folder always is such a place.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Parents {
+    /// Look for parents in this folder too (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Name a parent outright (repeatable, nearest first)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) parent: Vec<PathBuf>,
+}
+
+impl Parents {
+    pub(crate) fn resolver(&self) -> FolderResolver {
+        FolderResolver { folders: self.parent_dir.clone(), named: self.parent.clone() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Raw,
+    Vhdx,
+}
+
+impl Format {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Format::Raw => "raw",
+            Format::Vhdx => "vhdx",
+        }
+    }
+
+    /// The format that a file's name promises, if it promises one.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        let extension = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
+        match extension.as_str() {
+            "vhdx" | "avhdx" => Some(Format::Vhdx),
+            "raw" | "img" | "dd" => Some(Format::Raw),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewType {
+    Dynamic,
+    Fixed,
+}
+
+impl NewVhdx {
+    pub(crate) fn disk_type(&self) -> DiskType {
+        match self.disk_type {
+            None | Some(NewType::Dynamic) => DiskType::Dynamic,
+            Some(NewType::Fixed) => DiskType::Fixed,
+        }
+    }
+}
+
+/// The arguments of this process, or the code to end with because help or a complaint has been printed.
+pub(crate) fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+        exit::usage(&error, json)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn names_promise_formats() {
+        assert_eq!(Format::of_name(Path::new("a/b.AVHDX")), Some(Format::Vhdx));
+        assert_eq!(Format::of_name(Path::new("disk.img")), Some(Format::Raw));
+        assert_eq!(Format::of_name(Path::new("disk")), None);
+        assert_eq!(Format::of_name(Path::new("disk.qcow2")), None);
+    }
+}

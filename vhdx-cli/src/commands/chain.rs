@@ -1,0 +1,61 @@
+//! `vhdx chain`: a file and its parents, each link judged.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use vhdx::{InspectedLayer, Link, inspect_chain};
+
+use crate::args::{Args, Chain};
+use crate::exit::Outcome;
+use crate::output::{self, shown};
+use crate::sizes::human;
+
+pub(super) fn run(args: &Args, chain: &Chain) -> anyhow::Result<Outcome> {
+    let layers = inspect_chain(&chain.file, &chain.parents.resolver())?;
+    for layer in &layers {
+        for violation in layer.vhdx.tolerated() {
+            output::warn(args, &layer.name, violation);
+        }
+    }
+    output::answer(args, || json(&layers), |out| text(&layers, out))?;
+    let broken = layers.into_iter().find_map(|layer| match layer.link {
+        Link::Base | Link::Ok => None,
+        Link::Mismatch(error) | Link::Missing(error) => Some(error),
+    });
+    match broken {
+        Some(error) => Err(error.into()),
+        None => Ok(Outcome::Done),
+    }
+}
+
+fn json(layers: &[InspectedLayer]) -> Value {
+    let layer = |layer: &InspectedLayer| {
+        json!({
+            "path": output::path(&layer.name),
+            "type": layer.vhdx.disk_type().name(),
+            "virtual_size": layer.vhdx.virtual_size(),
+            "block_size": layer.vhdx.block_size(),
+            "file_size": layer.vhdx.file_len(),
+            "data_write_guid": layer.vhdx.data_write_guid().to_string(),
+            "link": layer.link.name(),
+        })
+    };
+    json!({ "layers": layers.iter().map(layer).collect::<Vec<_>>() })
+}
+
+fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut rows =
+        vec![["link", "type", "disk", "block", "file", "DataWriteGuid", "path"].map(str::to_owned).to_vec()];
+    rows.extend(layers.iter().map(|layer| {
+        vec![
+            layer.link.name().to_owned(),
+            layer.vhdx.disk_type().name().to_owned(),
+            human(layer.vhdx.virtual_size()),
+            human(layer.vhdx.block_size()),
+            human(layer.vhdx.file_len()),
+            layer.vhdx.data_write_guid().to_string(),
+            shown(&layer.name),
+        ]
+    }));
+    output::table(out, &[false, false, true, true, true, false, false], &rows)
+}

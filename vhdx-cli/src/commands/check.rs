@@ -1,0 +1,75 @@
+//! `vhdx check`: every rule of the format, held against a file or a chain.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use vhdx::ops::{CheckReport, check_chain, check_file};
+use vhdx::{Severity, Violation};
+
+use crate::args::{Args, Check};
+use crate::exit::Outcome;
+use crate::output::{self, shown};
+
+pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
+    let report = match check.chain {
+        true => check_chain(&check.file, &check.parents.resolver()),
+        false => check_file(&check.file),
+    };
+    output::answer(args, || json(&report), |out| text(&report, out))?;
+    let valid = report.is_valid();
+    // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
+    match report.files.into_iter().find_map(|file| file.error) {
+        Some(error) => Err(error.into()),
+        None => Ok(if valid { Outcome::Done } else { Outcome::Found }),
+    }
+}
+
+fn violations(report: &CheckReport) -> impl Iterator<Item = (Option<&std::path::Path>, &Violation)> {
+    report
+        .files
+        .iter()
+        .flat_map(|file| file.violations.as_slice().iter().map(|found| (file.path.as_deref(), found)))
+}
+
+fn dropped(report: &CheckReport) -> u64 {
+    report.files.iter().map(|file| file.violations.dropped()).sum()
+}
+
+fn json(report: &CheckReport) -> Value {
+    let violations: Vec<Value> = violations(report)
+        .map(|(path, violation)| {
+            json!({
+                "path": path.map(output::path),
+                "structure": violation.structure.to_string(),
+                "offset": violation.offset.get(),
+                "rule": violation.rule.name(),
+                "message": violation.to_string(),
+                "severity": violation.severity().name(),
+            })
+        })
+        .collect();
+    let files: Vec<Value> =
+        report.files.iter().map(|file| json!(file.path.as_deref().map(output::path))).collect();
+    json!({ "valid": report.is_valid(), "files": files, "violations": violations, "more": dropped(report) })
+}
+
+fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
+    for (path, violation) in violations(report) {
+        let path = path.map(shown).unwrap_or_default();
+        writeln!(out, "{path}: {}: {violation}", violation.severity().name())?;
+    }
+    if dropped(report) > 0 {
+        writeln!(out, "and {} more", dropped(report))?;
+    }
+    let count =
+        |severity| violations(report).filter(|(_, violation)| violation.severity() == severity).count();
+    let counts = [Severity::Fatal, Severity::Unsupported, Severity::Tolerated]
+        .map(|severity| format!("{} {}", count(severity), severity.name()));
+    let verdict = if report.is_valid() { "valid" } else { "not valid" };
+    writeln!(out, "{verdict}: {} checked, violations: {}", files(report.files.len()), counts.join(", "))?;
+    Ok(())
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}

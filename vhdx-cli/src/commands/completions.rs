@@ -1,0 +1,14 @@
+//! `vhdx completions`: the completions of a shell, from the definition of the arguments.
+
+use clap::CommandFactory;
+
+use crate::args::{Args, Completions};
+use crate::exit::Outcome;
+use crate::output;
+
+pub(super) fn run(completions: &Completions) -> anyhow::Result<Outcome> {
+    let mut script = Vec::new();
+    clap_complete::generate(completions.shell, &mut Args::command(), "vhdx", &mut script);
+    output::write(|out| Ok(out.write_all(&script)?))?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,150 @@
+//! `vhdx info`: one file's facts.
+
+use std::io::Write;
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+use vhdx::format::parent_locator::{
+    ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH,
+};
+use vhdx::{DiskType, Guid, LogState, Vhdx};
+
+use crate::args::{Args, Info};
+use crate::exit::Outcome;
+use crate::output;
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
+    let disk = Vhdx::open(&info.file)?;
+    for violation in disk.tolerated() {
+        output::warn(args, &info.file, violation);
+    }
+    let facts = Facts::of(info, &disk)?;
+    output::answer(args, || facts.json(info, &disk), |out| facts.text(info, &disk, out))?;
+    Ok(Outcome::Done)
+}
+
+/// What needs another look at the file, and may fail.
+struct Facts {
+    file_size: u64,
+    allocated: u64,
+    blocks: Option<Vec<(&'static str, u64)>>,
+}
+
+impl Facts {
+    fn of(info: &Info, disk: &Vhdx) -> anyhow::Result<Self> {
+        let allocated = vhdx::allocated_bytes(&info.file)
+            .with_context(|| format!("cannot measure {}", info.file.display()))?;
+        let blocks = match info.blocks {
+            true => Some(disk.block_counts()?.into_iter().map(|(state, n)| (state.name(), n)).collect()),
+            false => None,
+        };
+        Ok(Self { file_size: disk.file_len(), allocated, blocks })
+    }
+
+    fn json(&self, info: &Info, disk: &Vhdx) -> Value {
+        let mut json = json!({
+            "path": output::path(&info.file),
+            "type": disk.disk_type().to_string(),
+            "virtual_size": disk.virtual_size(),
+            "file_size": self.file_size,
+            "allocated": self.allocated,
+            "block_size": disk.block_size(),
+            "logical_sector_size": disk.logical_sector_size(),
+            "physical_sector_size": disk.physical_sector_size(),
+            "virtual_disk_id": disk.virtual_disk_id().map(|id| id.to_string()),
+            "file_write_guid": disk.file_write_guid().to_string(),
+            "data_write_guid": disk.data_write_guid().to_string(),
+            "creator": disk.creator(),
+            "log": log_json(disk.log()),
+        });
+        if let Some(blocks) = &self.blocks {
+            let counts: Map<String, Value> =
+                blocks.iter().map(|(name, n)| (name.to_string(), json!(n))).collect();
+            json["blocks"] = counts.into();
+        }
+        json["parent"] = parent_json(disk);
+        json
+    }
+
+    fn text(&self, info: &Info, disk: &Vhdx, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut rows = vec![
+            ("file", output::shown(&info.file)),
+            ("type", disk.disk_type().to_string()),
+            ("virtual size", both(disk.virtual_size())),
+            ("file size", both(self.file_size)),
+            ("allocated", both(self.allocated)),
+            ("block size", both(disk.block_size())),
+            (
+                "sector sizes",
+                format!("{} logical, {} physical", disk.logical_sector_size(), disk.physical_sector_size()),
+            ),
+            ("virtual disk id", disk.virtual_disk_id().map_or_else(|| "missing".into(), |id| id.to_string())),
+            ("data write GUID", disk.data_write_guid().to_string()),
+            ("file write GUID", disk.file_write_guid().to_string()),
+            ("creator", output::harmless(disk.creator())),
+            ("log", log_text(disk.log())),
+        ];
+        if disk.disk_type() == DiskType::Differencing {
+            rows.extend(parent_rows(disk));
+        }
+        for (name, count) in self.blocks.iter().flatten() {
+            rows.push(("blocks", format!("{count} {name}")));
+        }
+        let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+        output::table(out, &[false, false], &rows)
+    }
+}
+
+fn log_json(log: LogState) -> Value {
+    match log {
+        LogState::Clean => json!({ "state": "clean", "entries": 0 }),
+        LogState::Replayed { entries } => json!({ "state": "dirty", "entries": entries }),
+    }
+}
+
+fn log_text(log: LogState) -> String {
+    match log {
+        LogState::Clean => "clean".to_owned(),
+        LogState::Replayed { entries } => {
+            format!("dirty; entries replayed in memory: {entries}; the file was not touched")
+        }
+    }
+}
+
+/// The JSON keys and the fields for people, with the keys of the parent locator.
+const PARENT: [(&str, &str, &str); 5] = [
+    ("linkage", "parent's GUID", PARENT_LINKAGE),
+    ("linkage2", "or its GUID", PARENT_LINKAGE2),
+    ("relative_path", "parent, relative", RELATIVE_PATH),
+    ("absolute_win32_path", "parent, absolute", ABSOLUTE_WIN32_PATH),
+    ("volume_path", "parent, volume", VOLUME_PATH),
+];
+
+fn parent_json(disk: &Vhdx) -> Value {
+    match disk.parent_locator() {
+        Some(locator) => {
+            PARENT.iter().map(|(key, _, name)| (key.to_string(), json!(stored(locator, name)))).collect()
+        }
+        None => Value::Null,
+    }
+}
+
+fn parent_rows(disk: &Vhdx) -> Vec<(&'static str, String)> {
+    let Some(locator) = disk.parent_locator() else { return Vec::new() };
+    let zero = Guid::nil().to_string(); // matches no parent
+    PARENT
+        .iter()
+        .filter_map(|(_, field, name)| {
+            let value = stored(locator, name).filter(|value| *value != zero)?;
+            Some((*field, output::harmless(&value)))
+        })
+        .collect()
+}
+
+/// A value of the locator; GUIDs in lower case and without braces.
+fn stored(locator: &ParentLocator, key: &str) -> Option<String> {
+    let value = locator.get(key)?;
+    let guid = Guid::parse_str(value).ok().filter(|_| key == PARENT_LINKAGE || key == PARENT_LINKAGE2);
+    Some(guid.map_or_else(|| value.to_owned(), |guid| guid.to_string()))
+}

@@ -1,0 +1,78 @@
+//! `vhdx map`: where each part of a disk is stored, as `qemu-img map` prints it.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vhdx::{Chain, DiskOffset, Extent, Extents, Source};
+
+use crate::args::{Args, Map};
+use crate::exit::Outcome;
+use crate::output;
+
+pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
+    let chain = Chain::open(&map.file, &map.parents.resolver())?;
+    let extents = chain.extents(DiskOffset::new(0)..DiskOffset::new(chain.virtual_size()));
+    // A map may have millions of lines, so each is printed as it is found.
+    output::write(|out| match args.json {
+        true => print_json(&chain, extents, out),
+        false => print_text(&chain, extents, out),
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// A failure leaves the document open, so that half a map does not pass for a whole one.
+fn print_json(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut separator = "[";
+    for extent in extents {
+        write!(out, "{separator}{}", json(chain, &extent?))?;
+        separator = ",\n";
+    }
+    Ok(writeln!(out, "]")?)
+}
+
+/// `depth` counts layers from the leaf; a range that no layer has belongs to the last one.
+fn json(chain: &Chain, extent: &Extent) -> Value {
+    let base = chain.layers().len().saturating_sub(1);
+    let (depth, present, data) = match extent.source {
+        Source::Data { layer, .. } => (layer, true, true),
+        Source::Zero { layer } => (layer, true, false),
+        Source::Unallocated => (base, false, false),
+    };
+    let mut json = json!({
+        "start": extent.start.get(),
+        "length": extent.len,
+        "depth": depth,
+        "present": present,
+        "zero": !data,
+        "data": data,
+        "compressed": false,
+    });
+    if let Source::Data { layer, offset } = extent.source {
+        json["offset"] = offset.get().into();
+        json["filename"] = file_of(chain, layer).map_or(Value::Null, output::path);
+    }
+    json
+}
+
+fn print_text(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "{:>16}  {:>16}  {:<11}  {:>16}  file", "start", "length", "content", "file offset")?;
+    for extent in extents {
+        let extent = extent?;
+        let (content, layer, offset) = match extent.source {
+            Source::Data { layer, offset } => ("data", Some(layer), offset.to_string()),
+            Source::Zero { layer } => ("zero", Some(layer), String::new()),
+            Source::Unallocated => ("unallocated", None, String::new()),
+        };
+        let file = layer.and_then(|layer| file_of(chain, layer)).map(output::shown);
+        let (start, len) = (extent.start.to_string(), format!("{:#x}", extent.len));
+        let line =
+            format!("{start:>16}  {len:>16}  {content:<11}  {offset:>16}  {}", file.unwrap_or_default());
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn file_of(chain: &Chain, layer: usize) -> Option<&Path> {
+    chain.layers().get(layer)?.path()
+}

@@ -1,0 +1,33 @@
+//! One file for each command.
+
+mod chain;
+mod check;
+mod compare;
+mod completions;
+mod convert;
+mod destination;
+mod info;
+mod man;
+mod map;
+mod merge;
+mod source;
+mod tree;
+
+use crate::args::{Args, Command};
+use crate::exit::Outcome;
+
+/// Runs the command that the arguments ask for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    match &args.command {
+        Command::Info(info) => info::run(args, info),
+        Command::Chain(chain) => chain::run(args, chain),
+        Command::Tree(tree) => tree::run(args, tree),
+        Command::Map(map) => map::run(args, map),
+        Command::Check(check) => check::run(args, check),
+        Command::Compare(compare) => compare::run(args, compare),
+        Command::Convert(convert) => convert::run(args, convert),
+        Command::Merge(merge) => merge::run(args, merge),
+        Command::Completions(completions) => completions::run(completions),
+        Command::Man(man) => man::run(man),
+    }
+}

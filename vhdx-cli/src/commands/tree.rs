@@ -1,0 +1,69 @@
+//! `vhdx tree`: every disk below some folders, drawn as a forest.
+
+mod draw;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
+use vhdx::{DiscoveredDisk, Error, FileOffset, Forest, Problem, discover};
+
+use crate::args::{Args, Tree};
+use crate::exit::Outcome;
+use crate::output;
+use crate::progress::Bar;
+
+pub(super) fn run(args: &Args, tree: &Tree) -> anyhow::Result<Outcome> {
+    refuse_missing(&tree.roots)?;
+    let forest = discover(&tree.roots, &Bar::new(args.quiet))?;
+    output::answer(args, || json(&forest), |out| draw::forest(&forest, out))?;
+    Ok(Outcome::Done)
+}
+
+/// What cannot be read inside is a problem in the answer, but a folder that is not there is a slip of the pen.
+fn refuse_missing(roots: &[PathBuf]) -> vhdx::Result<()> {
+    let missing =
+        |path: &PathBuf| path.metadata().err().filter(|error| error.kind() == io::ErrorKind::NotFound);
+    match roots.iter().find_map(|path| Some((path, missing(path)?))) {
+        Some((path, source)) => {
+            Err(Error::Io { operation: "search", offset: FileOffset::new(0), source }.in_file(path))
+        }
+        None => Ok(()),
+    }
+}
+
+fn json(forest: &Forest) -> Value {
+    let path_of = |index: usize| forest.disks.get(index).map(|disk| output::path(&disk.path));
+    let orphans: Vec<_> = forest.orphans().filter_map(path_of).collect();
+    json!({
+        "disks": forest.disks.iter().map(|disk| disk_json(disk, path_of)).collect::<Vec<_>>(),
+        "orphans": orphans,
+        "problems": forest.all_problems().into_iter().map(problem_json).collect::<Vec<_>>(),
+    })
+}
+
+fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) -> Value {
+    let modified = disk.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    json!({
+        "path": output::path(&disk.path),
+        "type": disk.disk_type.name(),
+        "virtual_size": disk.virtual_size,
+        "file_size": disk.file_size,
+        "allocated": disk.allocated,
+        "block_size": disk.block_size,
+        "logical_sector_size": disk.logical_sector_size,
+        "virtual_disk_id": disk.virtual_disk_id.map(|id| id.to_string()),
+        "data_write_guid": disk.data_write_guid.to_string(),
+        "modified": modified.map(|since| since.as_secs()),
+        "dirty_log": disk.dirty_log,
+        "parent": disk.parent.and_then(&path_of),
+        "link": disk.link.name(),
+        "children": disk.children.iter().filter_map(|&child| path_of(child)).collect::<Vec<_>>(),
+        "problems": disk.problems.iter().map(problem_json).collect::<Vec<_>>(),
+    })
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    json!({ "path": output::path(problem.path()), "message": problem.to_string(), "fix": problem.fix() })
+}

@@ -1,0 +1,148 @@
+//! A forest with box characters: a parent stands above its children.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
+
+use crate::output::{self, shown};
+use crate::sizes::human;
+
+pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut rows = vec![["", "kind", "disk", "file", "allocated", "changed", ""].map(str::to_owned).to_vec()];
+    rows.extend(branches(forest).filter_map(|branch| Some(row(forest.disks.get(branch.disk)?, &branch))));
+    if forest.disks.is_empty() {
+        writeln!(out, "no disks found")?;
+    } else {
+        output::table(out, &[false, false, true, true, true, true, false], &rows)?;
+    }
+    let problems = forest.all_problems();
+    if !problems.is_empty() {
+        writeln!(out, "\nproblems:")?;
+    }
+    for problem in problems {
+        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), problem.fix())?;
+    }
+    Ok(())
+}
+
+/// A disk and its place in the drawing.
+struct Branch {
+    disk: usize,
+    /// The lines of the levels above that go on below.
+    trunk: String,
+    level: usize,
+    is_last: bool,
+    /// Whether its folder goes without saying.
+    beside_parent: bool,
+}
+
+/// Parents before their children. Chains may be of any length, so there is no recursion.
+fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
+    let root = |disk| Branch { disk, trunk: String::new(), level: 0, is_last: true, beside_parent: false };
+    let mut waiting: Vec<Branch> = forest.roots().map(root).collect();
+    waiting.reverse();
+    std::iter::from_fn(move || {
+        let branch = waiting.pop()?;
+        let disk = forest.disks.get(branch.disk)?;
+        let mut trunk = branch.trunk.clone();
+        // Deeper ones than any chain can be are drawn at the same depth.
+        if (1..MAX_CHAIN_LENGTH).contains(&branch.level) {
+            trunk += if branch.is_last { "   " } else { "│  " };
+        }
+        let children = disk.children.iter().rev().enumerate().map(|(from_last, &child)| Branch {
+            disk: child,
+            trunk: trunk.clone(),
+            level: branch.level + 1,
+            is_last: from_last == 0,
+            beside_parent: forest
+                .disks
+                .get(child)
+                .is_some_and(|child| child.path.parent() == disk.path.parent()),
+        });
+        waiting.extend(children);
+        Some(branch)
+    })
+}
+
+fn row(disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
+    let fork = match (branch.level, branch.is_last) {
+        (0, _) => "",
+        (_, true) => "└─ ",
+        (_, false) => "├─ ",
+    };
+    let name = match disk.path.file_name() {
+        Some(name) if branch.beside_parent => shown(name.as_ref()),
+        _ => shown(&disk.path),
+    };
+    vec![
+        format!("{}{fork}{name}", branch.trunk),
+        kind(disk).to_owned(),
+        human(disk.virtual_size),
+        human(disk.file_size),
+        disk.allocated.map_or_else(|| "?".to_owned(), human),
+        disk.modified.map_or_else(|| "?".to_owned(), age),
+        marks(disk),
+    ]
+}
+
+fn kind(disk: &DiscoveredDisk) -> &'static str {
+    match disk.disk_type {
+        DiskType::Fixed => "fixed base",
+        DiskType::Dynamic => "dynamic base",
+        DiskType::Differencing if disk.children.is_empty() => "leaf",
+        DiskType::Differencing => "checkpoint",
+    }
+}
+
+fn marks(disk: &DiscoveredDisk) -> String {
+    let link = match disk.link {
+        DiskLink::Base | DiskLink::Ok => None,
+        DiskLink::Missing => Some("parent missing"),
+        DiskLink::Ambiguous => Some("parent ambiguous"),
+        DiskLink::Cycle => Some("its own ancestor"),
+    };
+    let log = disk.dirty_log.then_some("dirty log");
+    link.into_iter().chain(log).collect::<Vec<_>>().join(", ")
+}
+
+fn age(modified: SystemTime) -> String {
+    match modified.elapsed() {
+        Ok(elapsed) => ago(elapsed.as_secs()),
+        Err(_) => "in the future".to_owned(),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 5] =
+        [(365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")];
+    match UNITS.iter().find(|(length, _)| seconds >= *length) {
+        Some((length, unit)) => {
+            let count = seconds / length;
+            format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+        }
+        None => "just now".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        let day = 86400;
+        let cases = [
+            (0, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (7199, "1 hour ago"),
+            (2 * day, "2 days ago"),
+        ];
+        for (seconds, text) in
+            cases.into_iter().chain([(45 * day, "1 month ago"), (800 * day, "2 years ago")])
+        {
+            assert_eq!(ago(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How the process ends: the code for each kind of error, and the error as people or scripts read it.
+
+use std::fmt;
+use std::io::{self, Write, stderr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde_json::json;
+use vhdx::{Error, ErrorKind, InvalidArgument};
+
+use crate::output::{self, NobodyListens};
+
+/// What a command that did its work found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// Violations, or a difference.
+    Found,
+}
+
+/// A request that makes no sense, found after the arguments were parsed.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+const FOUND: u8 = 1;
+const USAGE: u8 = 2;
+const CORRUPT: u8 = 3;
+const UNSUPPORTED: u8 = 4;
+const CHAIN: u8 = 5;
+const IO: u8 = 6;
+const INTERRUPTED: u8 = 130;
+
+/// Reports an error on stderr, and gives the code to end with.
+pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(FOUND),
+        Err(error) if error.is::<NobodyListens>() => ExitCode::SUCCESS,
+        Err(error) => {
+            if !is_broken_pipe(&error) {
+                report(&error, json);
+            }
+            ExitCode::from(classify(&error).1)
+        }
+    }
+}
+
+/// The reader of a disk on stdout went away before it had all of it: it knows, and the code says so too.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let source = error.downcast_ref::<Error>().map(innermost);
+    matches!(source, Some(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints what the argument parser has to say: help and the version too.
+pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ");
+        print_json("usage", message, None, None);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
+fn classify(error: &anyhow::Error) -> (&'static str, u8) {
+    if error.is::<Usage>() {
+        return ("usage", USAGE);
+    }
+    match error.downcast_ref::<Error>().map(Error::kind) {
+        Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
+        Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
+        Some(ErrorKind::Chain) => ("chain", CHAIN),
+        Some(ErrorKind::InvalidArgument) => ("usage", USAGE),
+        Some(ErrorKind::Cancelled) => ("cancelled", INTERRUPTED),
+        _ => ("io", IO),
+    }
+}
+
+fn report(error: &anyhow::Error, json: bool) {
+    let vhdx = error.downcast_ref::<Error>();
+    let path = vhdx.and_then(Error::path);
+    if json {
+        let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
+        print_json(classify(error).0, &message(error), path, offset);
+        return;
+    }
+    let _ = match path.filter(|_| classify(error).0 != "chain") {
+        Some(path) => writeln!(stderr(), "vhdx: {}: {}", output::shown(path), message(error)),
+        None => writeln!(stderr(), "vhdx: {}", message(error)),
+    };
+    if let Some(hint) = vhdx.and_then(hint) {
+        let _ = writeln!(stderr(), "hint: {hint}");
+    }
+}
+
+/// The message without the path, which stands in front of it or beside it; a chain's error names its files itself.
+fn message(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(error) => innermost(error).to_string(),
+        None => format!("{error:#}"),
+    }
+}
+
+fn innermost(error: &Error) -> &Error {
+    match error {
+        Error::InFile { error, .. } => innermost(error),
+        error => error,
+    }
+}
+
+/// What a person can do about it.
+fn hint(error: &Error) -> Option<&'static str> {
+    match innermost(error) {
+        Error::Chain(_) => Some(
+            "`--parent-dir DIR` adds a folder to look in, `--parent FILE` names a parent, and \
+             `vhdx tree DIR` finds which file belongs to which by the GUIDs inside them",
+        ),
+        Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
+        _ => None,
+    }
+}
+
+fn print_json(kind: &str, message: &str, path: Option<&Path>, offset: Option<u64>) {
+    let path = path.map(output::path);
+    let error = json!({ "error": { "kind": kind, "message": message, "path": path, "offset": offset } });
+    let _ = writeln!(stderr(), "{error}");
+}

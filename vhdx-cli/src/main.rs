@@ -1,0 +1,17 @@
+//! `vhdx`: look at, check and merge Hyper-V checkpoint chains on any system.
+
+mod args;
+mod commands;
+mod exit;
+mod output;
+mod progress;
+mod sizes;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match args::parse() {
+        Ok(args) => exit::code(commands::run(&args), args.json),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,148 @@
+//! The exit code and the message of every class of error.
+
+use serde_json::json;
+use vhdx_testkit::ExtraRegion;
+
+use crate::images::{family, write};
+use crate::run;
+
+#[test]
+fn a_corrupt_file() {
+    let family = family();
+    let garbage = family.path("garbage.vhdx");
+    std::fs::write(&garbage, vec![7; 4 << 20]).unwrap();
+    let json = run!("info", garbage, "--json").exits(3);
+    assert_eq!(json.stdout, b"");
+    let error = json.error();
+    assert_eq!(
+        (&error["kind"], &error["path"], &error["offset"]),
+        (&json!("corrupt"), &json!(garbage), &json!(0))
+    );
+    assert!(error["message"].as_str().unwrap().contains("[MS-VHDX] 2.2.1"), "{error}");
+
+    let text = run!("info", garbage).exits(3);
+    assert!(
+        text.stderr.starts_with(&format!("vhdx: {}: file type identifier", garbage.display())),
+        "{}",
+        text.stderr
+    );
+    assert_eq!(text.stderr.matches("garbage.vhdx").count(), 1, "{}", text.stderr);
+    run!("chain", garbage).exits(3);
+    run!("map", garbage).exits(3);
+    run!("check", garbage).exits(1);
+}
+
+#[test]
+fn a_damaged_vhdx_does_not_pass_for_a_raw_disk() {
+    let family = family();
+    let garbage = family.path("garbage.avhdx");
+    std::fs::write(&garbage, vec![7; 4 << 20]).unwrap();
+    run!("convert", garbage, "-").exits(3);
+    run!("compare", garbage, garbage).exits(3);
+    assert_eq!(run!("convert", garbage, "-", "--from", "raw").exits(0).stdout, vec![7; 4 << 20]);
+}
+
+#[test]
+fn an_empty_file() {
+    let family = family();
+    let empty = family.path("empty.vhdx");
+    std::fs::write(&empty, []).unwrap();
+    for command in ["info", "chain", "map"] {
+        run!(command, empty).exits(3);
+    }
+}
+
+#[test]
+fn a_valid_file_that_needs_more() {
+    let family = family();
+    let mut base = family.images.base.clone();
+    let id = uuid::Uuid::from_u128(0x1234);
+    base.extra_regions.push(ExtraRegion { id, mib: 1, required: true });
+    write(&base, &family.base());
+    let error = run!("info", family.base(), "--json").exits(4).error();
+    assert_eq!(error["kind"], "unsupported");
+    assert!(error["message"].as_str().unwrap().contains(&id.to_string()), "{error}");
+    // The child is sound, and its own facts can be had.
+    run!("info", family.leaf()).exits(0);
+    run!("map", family.leaf()).exits(4);
+}
+
+#[test]
+fn a_broken_chain() {
+    let family = family();
+    std::fs::remove_file(family.mid()).unwrap();
+    for command in ["chain", "map"] {
+        let error = run!(command, family.leaf(), "--json").exits(5).error();
+        assert_eq!((&error["kind"], &error["path"]), (&json!("chain"), &json!(family.leaf())));
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(&family.images.mid.data_write_guid.to_string()), "{message}");
+        assert!(
+            message.contains("mid.avhdx") && message.contains(family.folder.path().to_str().unwrap()),
+            "{message}"
+        );
+    }
+    run!("convert", family.leaf(), "-").exits(5);
+    run!("merge", family.leaf(), "--output", family.path("new.vhdx")).exits(5);
+    run!("compare", family.leaf(), family.base()).exits(5);
+    let files = family.files();
+    assert!(!files.contains_key("new.vhdx"));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let family = family();
+    let nowhere = family.path("nowhere.vhdx");
+    let error = run!("info", nowhere, "--json").exits(6).error();
+    assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(nowhere)));
+    for command in ["chain", "map", "check", "tree"] {
+        run!(command, nowhere).exits(6);
+    }
+    run!("compare", family.leaf(), nowhere).exits(6);
+    run!("convert", nowhere, family.path("new.raw")).exits(6);
+    run!("convert", family.leaf(), family.path("no/such/folder/new.raw")).exits(6);
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file() {
+    let family = family();
+    for command in ["info", "map", "chain"] {
+        assert_eq!(run!(command, family.folder.path(), "--json").exits(2).error()["kind"], "usage");
+    }
+}
+
+#[test]
+fn usage() {
+    let family = family();
+    run!("--help").exits(0);
+    run!("--version").exits(0);
+    let text = run!("frobnicate").exits(2);
+    assert!(text.stderr.contains("frobnicate") && text.stderr.contains("Usage"), "{}", text.stderr);
+    for args in [vec!["info", "--json"], vec!["--json"], vec!["merge", "x", "--json"], vec!["tree", "--json"]]
+    {
+        let ran = crate::run::vhdx(args.clone()).exits(2);
+        assert_eq!(ran.error()["kind"], "usage", "{args:?}");
+    }
+    let merge = run!("merge", family.leaf()).exits(2);
+    assert!(merge.stderr.contains("--output"), "{}", merge.stderr);
+    let size = run!("convert", family.leaf(), family.path("n.vhdx"), "--block-size", "3Q").exits(2);
+    assert!(size.stderr.contains("64K"), "{}", size.stderr);
+}
+
+#[test]
+fn requests_that_make_no_sense() {
+    let family = family();
+    let before = family.files();
+    let leaf = family.leaf();
+    let ambiguous = run!("convert", leaf, family.path("new"), "--json").exits(2).error();
+    assert!(ambiguous["message"].as_str().unwrap().contains("--to"), "{ambiguous}");
+    run!("convert", leaf, family.path("new.qcow2")).exits(2);
+    run!("convert", leaf, "-", "--to", "vhdx").exits(2);
+    run!("convert", leaf, "-", "--type", "fixed").exits(2);
+    run!("convert", leaf, family.path("new.raw"), "--block-size", "2M").exits(2);
+    for size in ["3M", "512K", "512M", "8G", "0"] {
+        run!("convert", leaf, family.path("new.vhdx"), "--block-size", size).exits(2);
+        run!("convert", leaf, family.path("new.vhdx"), "--block-size", size, "--dry-run").exits(2);
+    }
+    run!("info", leaf, "--parent-dir", "x").exits(2);
+    assert_eq!(family.files(), before);
+}

@@ -1,0 +1,8 @@
+//! The binary, run as people and scripts run it.
+
+mod answers;
+mod errors;
+mod images;
+mod new_files;
+mod run;
+mod tree;

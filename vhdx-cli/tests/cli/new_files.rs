@@ -1,0 +1,244 @@
+//! `convert` and `merge`: complete or absent, never over a source.
+
+use std::path::Path;
+
+use serde_json::json;
+use vhdx::{Chain, DiskType, FolderResolver, Vhdx};
+
+use crate::images::{MIB, SIZE, family, names};
+use crate::run;
+
+fn reads_as(path: &Path) -> Vec<u8> {
+    let chain = Chain::open(path, &FolderResolver::default()).unwrap();
+    let mut bytes = vec![0; usize::try_from(chain.virtual_size()).unwrap()];
+    chain.read_exact_at(&mut bytes, vhdx::DiskOffset::new(0)).unwrap();
+    bytes
+}
+
+#[test]
+fn convert_to_raw() {
+    let family = family();
+    let before = family.files();
+    assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
+    let raw = family.path("disk.raw");
+    let answer = run!("convert", family.leaf(), raw, "--json").exits(0).json();
+    assert!(std::fs::read(&raw).unwrap() == family.content);
+    assert_eq!(answer["bytes_copied"], 4 * MIB);
+    assert_eq!((&answer["format"], &answer["type"]), (&json!("raw"), &json!(null)));
+    assert_eq!(answer["file_size"], SIZE);
+    assert_eq!(answer["destination"], json!(raw));
+    std::fs::remove_file(raw).unwrap();
+    assert_eq!(family.files(), before);
+}
+
+#[test]
+fn convert_to_vhdx_and_back() {
+    let family = family();
+    for (kind, disk_type) in [("dynamic", DiskType::Dynamic), ("fixed", DiskType::Fixed)] {
+        let new = family.path(&format!("{kind}.vhdx"));
+        let answer = run!("convert", family.leaf(), new, "--type", kind, "--block-size", "2M", "--json")
+            .exits(0)
+            .json();
+        assert!(reads_as(&new) == family.content);
+        let vhdx = Vhdx::open(&new).unwrap();
+        assert_eq!((vhdx.disk_type(), vhdx.block_size()), (disk_type, 2 << 20));
+        assert_ne!(vhdx.virtual_disk_id(), Some(family.images.leaf.virtual_disk_id));
+        assert_eq!((&answer["type"], &answer["block_size"]), (&json!(kind), &json!(2 << 20)));
+        assert_eq!(answer["file_size"], new.metadata().unwrap().len());
+        run!("check", new).exits(0);
+        run!("compare", new, family.leaf()).exits(0);
+    }
+    let default = family.path("default.vhdx");
+    run!("convert", family.leaf(), default).exits(0);
+    assert_eq!(Vhdx::open(&default).unwrap().block_size(), MIB as u64);
+}
+
+#[test]
+fn convert_from_raw() {
+    let family = family();
+    let raw = family.path("disk.img");
+    let mut content = family.content.clone();
+    content.extend([9; 700]);
+    std::fs::write(&raw, &content).unwrap();
+    let new = family.path("new.vhdx");
+    run!("convert", raw, new).exits(0);
+    content.resize((SIZE + 1024) as usize, 0);
+    assert!(reads_as(&new) == content);
+    assert_eq!(Vhdx::open(&new).unwrap().block_size(), 32 << 20);
+    run!("compare", raw, new).exits(0);
+}
+
+#[test]
+fn merge_makes_one_disk_and_leaves_the_chain_alone() {
+    let family = family();
+    let before = family.files();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let new = elsewhere.path().join("new.vhdx");
+    let merged = run!("merge", family.leaf(), "--output", new, "--json").exits(0).json();
+    assert_eq!(merged["merged"], json!([family.leaf(), family.mid(), family.base()]));
+    assert_eq!(merged["into"], json!(new));
+    assert_eq!((&merged["bytes_copied"], &merged["blocks"]), (&json!(4 * MIB), &json!(4)));
+    assert_eq!((&merged["relinked"], &merged["deleted"]), (&json!([]), &json!([])));
+    assert!(reads_as(&new) == family.content);
+    let vhdx = Vhdx::open(&new).unwrap();
+    assert_eq!(vhdx.virtual_disk_id(), Some(family.images.leaf.virtual_disk_id));
+    assert_eq!(vhdx.disk_type(), DiskType::Dynamic);
+    run!("compare", family.leaf(), new).exits(0);
+    run!("check", new).exits(0);
+    assert_eq!(family.files(), before);
+
+    let fixed = elsewhere.path().join("fixed.vhdx");
+    std::fs::write(elsewhere.path().join("fixed.vhdx.rct"), b"").unwrap();
+    let text = run!("merge", family.leaf(), "--output", fixed, "--type", "fixed").exits(0).text();
+    assert_eq!(Vhdx::open(&fixed).unwrap().disk_type(), DiskType::Fixed);
+    assert!(reads_as(&fixed) == family.content);
+    for word in ["not touched", "point the virtual machine", "fixed.vhdx.rct"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_dry_run_makes_nothing() {
+    let family = family();
+    let before = family.files();
+    let new = family.path("new.vhdx");
+    let merge = run!("merge", family.leaf(), "--output", new, "--dry-run", "--json").exits(0).json();
+    assert_eq!(merge["dry_run"], true);
+    assert_eq!(merge["bytes_copied"], 4 * MIB);
+    assert!(
+        run!("merge", family.leaf(), "--output", new, "--dry-run").exits(0).text().starts_with("would make")
+    );
+    let raw = family.path("new.raw");
+    let convert = run!("convert", family.leaf(), raw, "--dry-run", "--json").exits(0).json();
+    assert_eq!((&convert["bytes_copied"], &convert["file_size"]), (&json!(4 * MIB), &json!(SIZE)));
+    let estimate = run!("convert", family.leaf(), new, "--dry-run", "--json").exits(0).json();
+    assert_eq!(family.files(), before);
+    let made = run!("convert", family.leaf(), new, "--json").exits(0).json();
+    assert_eq!(estimate["file_size"], made["file_size"]);
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let family = family();
+    let (raw, new) = (family.path("disk.raw"), family.path("new.vhdx"));
+    std::fs::write(&raw, b"precious").unwrap();
+    std::fs::write(&new, b"precious").unwrap();
+    let before = family.files();
+    let refused = run!("convert", family.leaf(), raw).exits(2);
+    assert!(
+        refused.stderr.contains("the destination exists") && refused.stderr.contains("--force"),
+        "{}",
+        refused.stderr
+    );
+    let error = run!("merge", family.leaf(), "--output", new, "--json").exits(2).error();
+    assert_eq!((&error["kind"], &error["path"]), (&json!("usage"), &json!(new)));
+    run!("merge", family.leaf(), "--output", new, "--dry-run").exits(2);
+    run!("convert", family.leaf(), raw, "--dry-run").exits(2);
+    run!("convert", family.leaf(), family.folder.path(), "--to", "raw", "--force").exits(2);
+    run!("merge", family.leaf(), "--output", new, "--dry-run", "--force").exits(0);
+    assert_eq!(family.files(), before);
+    run!("convert", family.leaf(), raw, "--force").exits(0);
+    run!("merge", family.leaf(), "--output", new, "--force").exits(0);
+    assert!(reads_as(&new) == family.content && std::fs::read(raw).unwrap() == family.content);
+}
+
+#[test]
+fn a_failed_command_leaves_the_destination_as_it_was() {
+    let family = family();
+    let image = &family.images.base;
+    let mut file = image.sparse();
+    file.write(image.layout().bat_entry(image.bat_index(3)), &((1u64 << 40) | 6).to_le_bytes());
+    file.write_to(&family.base()).unwrap();
+    let (raw, new) = (family.path("disk.raw"), family.path("new.vhdx"));
+    std::fs::write(&raw, b"precious").unwrap();
+    let before = family.files();
+    run!("convert", family.leaf(), raw, "--force").exits(3);
+    run!("merge", family.leaf(), "--output", new).exits(3);
+    run!("convert", family.leaf(), new, "--type", "fixed").exits(3);
+    assert_eq!(family.files(), before);
+}
+
+#[test]
+fn a_source_is_never_the_destination() {
+    let family = family();
+    let linked = family.path("hard.vhdx");
+    std::fs::hard_link(family.base(), &linked).unwrap();
+    let raw = family.path("disk.raw");
+    std::fs::write(&raw, &family.content).unwrap();
+    let raw_link = family.path("raw.vhdx");
+    std::fs::hard_link(&raw, &raw_link).unwrap();
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut names = vec![family.base(), family.mid(), family.leaf(), linked];
+    #[cfg(unix)]
+    {
+        let soft = family.path("soft.vhdx");
+        std::os::unix::fs::symlink(family.mid(), &soft).unwrap();
+        names.push(soft);
+    }
+    let before = family.files();
+    for name in names {
+        for options in [&[][..], &["--force"], &["--force", "--dry-run"]] {
+            let refuse = |args: &[&std::ffi::OsStr]| {
+                let ran =
+                    crate::run::vhdx(args.iter().copied().chain(options.iter().map(|o| o.as_ref()))).exits(2);
+                assert!(ran.stderr.contains("one of the sources"), "{}", ran.stderr);
+            };
+            let leaf = family.leaf();
+            refuse(&["merge".as_ref(), leaf.as_ref(), "--output".as_ref(), name.as_ref()]);
+            refuse(&["convert".as_ref(), leaf.as_ref(), name.as_ref()]);
+            refuse(&["convert".as_ref(), leaf.as_ref(), name.as_ref(), "--to".as_ref(), "raw".as_ref()]);
+        }
+    }
+    run!("convert", raw, raw_link, "--force").exits(2);
+    assert_eq!(family.files(), before);
+}
+
+/// A disk of 2 TiB, all of which is one and the same hole in the file: reading it takes long and writes nothing.
+#[cfg(unix)]
+fn endless(path: &Path) {
+    let block = 256 << 20;
+    let mut image = vhdx_testkit::Image::dynamic(2 << 40, block);
+    image.litter = false;
+    image.blocks.insert(0, vhdx_testkit::Block::full(Vec::new()));
+    let layout = image.layout();
+    let mut file = image.sparse();
+    let entry = layout.offset(vhdx_testkit::Part::Payload(0)) | 6;
+    for block in 0..image.block_count() {
+        file.write(layout.bat_entry(image.bat_index(block)), &entry.to_le_bytes());
+    }
+    file.write_to(path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_command_leaves_nothing_behind() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::process::Stdio;
+
+    let sources = tempfile::tempdir().unwrap();
+    let source = sources.path().join("endless.vhdx");
+    endless(&source);
+    for name in ["new.raw", "new.vhdx"] {
+        let folder = tempfile::tempdir().unwrap();
+        let child = crate::run::command()
+            .args([
+                "convert".as_ref(),
+                source.as_os_str(),
+                folder.path().join(name).as_os_str(),
+                "--json".as_ref(),
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while names(folder.path()).is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(names(folder.path()).iter().all(|name| name.ends_with(".part")));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let ran = crate::run::ran(child.wait_with_output().unwrap()).exits(130);
+        assert_eq!(ran.error()["kind"], "cancelled");
+        assert_eq!(ran.stdout, b"");
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}

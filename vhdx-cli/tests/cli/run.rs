@@ -1,0 +1,64 @@
+//! Running the binary.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub(crate) fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_vhdx"))
+}
+
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+pub(crate) fn vhdx<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
+    ran(command().args(args).output().unwrap())
+}
+
+pub(crate) fn ran(output: Output) -> Ran {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    Ran { code: output.status.code().unwrap(), stdout: output.stdout, stderr }
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            code,
+            "stdout: {}\nstderr: {}",
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr
+        );
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap()
+    }
+
+    /// The error as JSON on stderr.
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        let document: Value = serde_json::from_str(&self.stderr).unwrap();
+        document["error"].clone()
+    }
+}
+
+/// A command line: words, and things that are paths.
+#[macro_export]
+macro_rules! run {
+    ($($arg:expr),* $(,)?) => {
+        $crate::run::vhdx([$(std::ffi::OsStr::new(&$arg)),*])
+    };
+}

@@ -1,0 +1,85 @@
+//! Who belongs to whom.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::images::family;
+use crate::run;
+
+fn by_path(tree: &Value) -> BTreeMap<String, Value> {
+    let disks = tree["disks"].as_array().unwrap();
+    disks.iter().map(|disk| (disk["path"].as_str().unwrap().to_owned(), disk.clone())).collect()
+}
+
+#[test]
+fn renamed_files_are_linked_by_guid() {
+    let family = family();
+    let [base, mid, leaf] = ["x1", "x2", "x3"].map(|name| family.path(name));
+    std::fs::rename(family.base(), &base).unwrap();
+    std::fs::rename(family.mid(), &mid).unwrap();
+    std::fs::rename(family.leaf(), &leaf).unwrap();
+
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let disks = by_path(&tree);
+    let disk = |path: &std::path::Path| disks[path.to_str().unwrap()].clone();
+    assert_eq!(disks.len(), 3);
+    assert_eq!((&disk(&base)["parent"], &disk(&base)["link"]), (&Value::Null, &json!("base")));
+    assert_eq!((&disk(&mid)["parent"], &disk(&mid)["link"]), (&json!(base), &json!("ok")));
+    assert_eq!(disk(&leaf)["parent"], json!(mid));
+    assert_eq!(disk(&base)["children"], json!([mid]));
+    assert_eq!(disk(&leaf)["children"], json!([]));
+    assert_eq!(disk(&leaf)["type"], "differencing");
+    assert_eq!(disk(&leaf)["virtual_size"], crate::images::SIZE);
+    assert_eq!(disk(&leaf)["file_size"], leaf.metadata().unwrap().len());
+    assert_eq!(disk(&leaf)["allocated"], vhdx::allocated_bytes(&leaf).unwrap());
+    assert_eq!(disk(&leaf)["data_write_guid"], family.images.leaf.data_write_guid.to_string());
+    assert_eq!(tree["orphans"], json!([]));
+    let stale =
+        tree["problems"].as_array().unwrap().iter().find(|problem| problem["path"] == json!(leaf)).unwrap();
+    assert!(!stale["message"].as_str().unwrap().is_empty() && !stale["fix"].as_str().unwrap().is_empty());
+    assert!(!disk(&leaf)["problems"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_orphan_is_named_with_what_it_needs() {
+    let family = family();
+    std::fs::remove_file(family.base()).unwrap();
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    assert_eq!(tree["orphans"], json!([family.mid()]));
+    assert_eq!(by_path(&tree)[family.mid().to_str().unwrap()]["link"], "missing");
+    let guid = family.images.base.data_write_guid.to_string();
+    let problems = tree["problems"].as_array().unwrap();
+    assert!(
+        problems.iter().any(|problem| problem["message"].as_str().unwrap().contains(&guid)),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_forest_is_drawn() {
+    let family = family();
+    let sibling = vhdx_testkit::Image::child_of(&family.images.base, "base.vhdx", 1 << 20);
+    let sibling = vhdx_testkit::Image { data_write_guid: uuid::Uuid::from_u128(9), ..sibling };
+    crate::images::write(&sibling, &family.path("sibling.avhdx"));
+    std::fs::write(family.path("noise.vhdx"), b"noise").unwrap();
+    let text = run!("tree", family.folder.path()).exits(0).text();
+    let lines: Vec<&str> = text.lines().skip(1).map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(lines[0], family.base().to_str().unwrap());
+    assert_eq!(lines[1].trim_end(), "├─ mid.avhdx", "{text}");
+    assert!(text.lines().nth(3).unwrap().starts_with("│  └─ leaf.avhdx"), "{text}");
+    assert_eq!(lines[3].trim_end(), "└─ sibling.avhdx", "{text}");
+    for word in
+        ["dynamic base", "checkpoint", "leaf", "just now", "6 MiB", "problems:", "noise.vhdx", "fix: "]
+    {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_folder_without_disks() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run!("tree", folder.path()).exits(0).text(), "no disks found\n");
+    let json = run!("tree", folder.path(), "--json").exits(0).json();
+    assert_eq!(json, json!({ "disks": [], "orphans": [], "problems": [] }));
+}

@@ -1,0 +1,176 @@
+//! Who may have been the parent, where no file is.
+
+use std::cmp::Reverse;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::paths::Paths;
+use super::{DiscoveredDisk, DiskLink, Problem};
+use crate::chain::error::Quoted;
+use crate::chain::windows_path::{StoredPath, fold_case};
+use crate::error::{Error, Result};
+use crate::file::Vhdx;
+use crate::progress::Progress;
+
+/// How many likely parents are given for a child.
+pub const LIKELY_PARENTS: usize = 5;
+
+/// Something that speaks for a file as the parent; what comes first weighs more than all that comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evidence {
+    /// Both files have the same virtual disk id, which Windows hands down from parent to child.
+    VirtualDiskId,
+    /// The file has the name that the child stores.
+    Name,
+    /// Both disks have the same size.
+    VirtualSize,
+    /// Both disks have the same logical sector size, as parent and child must.
+    SectorSize,
+    /// The file was not changed after the child was made.
+    Older,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Evidence::VirtualDiskId => "same virtual disk id",
+            Evidence::Name => "the stored name",
+            Evidence::VirtualSize => "same virtual size",
+            Evidence::SectorSize => "same sector size",
+            Evidence::Older => "not changed since the child was made",
+        })
+    }
+}
+
+/// A disk that may have been the parent before it was changed, and what speaks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LikelyParent {
+    /// Its index in the forest.
+    pub disk: usize,
+    /// Its path.
+    pub path: PathBuf,
+    /// What speaks for it, the strongest first.
+    pub evidence: Vec<Evidence>,
+}
+
+impl fmt::Display for LikelyParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", Quoted(&self.path))?;
+        for (i, evidence) in self.evidence.iter().enumerate() {
+            write!(f, "{}{evidence}", if i == 0 { " (" } else { ", " })?;
+        }
+        f.write_str(if self.evidence.is_empty() { "" } else { ")" })
+    }
+}
+
+/// Says of each disk without its parent where the parent, or who it may be.
+pub(super) fn explain_lost(
+    disks: &mut [DiscoveredDisk],
+    paths: &Paths,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let lost: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].link == DiskLink::Missing).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let roots = roots(disks);
+    let names: Vec<Option<String>> =
+        disks.iter().map(|disk| disk.path.file_name().and_then(folded)).collect();
+    for i in lost {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let disk = &disks[i];
+        let path = disk.path.clone();
+        let problem = match elsewhere(disk, paths) {
+            Some(parent) => Problem::ParentElsewhere { path, parent },
+            None => Problem::LostParent {
+                path,
+                expected: disk.linkages.clone(),
+                stored: disk.stored_paths.clone(),
+                likely: likely(disks, i, &roots, &names),
+            },
+        };
+        disks[i].problems.push(problem);
+    }
+    Ok(())
+}
+
+/// The parent, where the stored paths lead out of the forest.
+fn elsewhere(disk: &DiscoveredDisk, paths: &Paths) -> Option<PathBuf> {
+    let fits =
+        |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| disk.linkages.contains(&vhdx.data_write_guid()));
+    paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
+}
+
+fn folded(name: &OsStr) -> Option<String> {
+    name.to_str().map(fold_case)
+}
+
+/// For each disk, the one at the root of its tree.
+fn roots(disks: &[DiscoveredDisk]) -> Vec<usize> {
+    let mut roots: Vec<usize> = (0..disks.len()).collect();
+    let mut rooted: Vec<usize> = roots.iter().copied().filter(|&i| disks[i].parent.is_none()).collect();
+    while let Some(i) = rooted.pop() {
+        for &child in &disks[i].children {
+            roots[child] = roots[i];
+            rooted.push(child);
+        }
+    }
+    roots
+}
+
+fn likely(
+    disks: &[DiscoveredDisk],
+    child: usize,
+    roots: &[usize],
+    names: &[Option<String>],
+) -> Vec<LikelyParent> {
+    let stored: Vec<String> =
+        disks[child].stored_paths.iter().filter_map(StoredPath::file_name).map(fold_case).collect();
+    let judged = |candidate: usize| {
+        let named = names[candidate].as_ref().is_some_and(|name| stored.contains(name));
+        (evidence(&disks[child], &disks[candidate], named), candidate)
+    };
+    // A descendant cannot be the parent, and neither can a disk with other sectors.
+    let mut ranked: Vec<(Vec<Evidence>, usize)> = (0..disks.len())
+        .filter(|&candidate| roots[candidate] != child)
+        .filter(|&candidate| disks[candidate].logical_sector_size == disks[child].logical_sector_size)
+        .map(judged)
+        .filter(|(evidence, _)| evidence.iter().any(|&one| one < Evidence::SectorSize))
+        .collect();
+    ranked.sort_by_key(|(evidence, candidate)| (Reverse(weight(evidence)), *candidate));
+    ranked.truncate(LIKELY_PARENTS);
+    let likely =
+        |(evidence, disk): (_, usize)| LikelyParent { disk, path: disks[disk].path.clone(), evidence };
+    ranked.into_iter().map(likely).collect()
+}
+
+fn evidence(child: &DiscoveredDisk, candidate: &DiscoveredDisk, named: bool) -> Vec<Evidence> {
+    let made = child.created.into_iter().chain(child.modified).min();
+    let older = candidate.modified.zip(made).is_some_and(|(changed, made)| changed <= made);
+    let same_id = child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.virtual_disk_id;
+    [
+        (Evidence::VirtualDiskId, same_id),
+        (Evidence::Name, named),
+        (Evidence::VirtualSize, child.virtual_size == candidate.virtual_size),
+        (Evidence::SectorSize, child.logical_sector_size == candidate.logical_sector_size),
+        (Evidence::Older, older),
+    ]
+    .into_iter()
+    .filter_map(|(evidence, holds)| holds.then_some(evidence))
+    .collect()
+}
+
+fn weight(evidence: &[Evidence]) -> u8 {
+    let bit = |one: &Evidence| match one {
+        Evidence::VirtualDiskId => 16,
+        Evidence::Name => 8,
+        Evidence::VirtualSize => 4,
+        Evidence::SectorSize => 2,
+        Evidence::Older => 1,
+    };
+    evidence.iter().map(bit).sum()
+}

@@ -1,0 +1,157 @@
+//! Children to parents, by DataWriteGuid ([MS-VHDX] 2.6.2.6.3).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::paths::Paths;
+use super::{DiscoveredDisk, DiskLink, Problem};
+use crate::chain::open::MAX_CHAIN_LENGTH;
+use crate::storage::FileIdentity;
+
+/// How many files a problem names.
+const SHOWN: usize = 8;
+
+/// Which disks have a DataWriteGuid. A zero GUID names no content.
+type Holders = HashMap<Uuid, Vec<usize>>;
+
+fn holders(disks: &[DiscoveredDisk]) -> Holders {
+    let mut holders = Holders::new();
+    for (i, disk) in disks.iter().enumerate().filter(|(_, disk)| !disk.data_write_guid.is_nil()) {
+        holders.entry(disk.data_write_guid).or_default().push(i);
+    }
+    holders
+}
+
+/// Sets each disk's parent, children and link.
+pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths) {
+    let holders = holders(disks);
+    let identities: HashMap<FileIdentity, usize> =
+        disks.iter().enumerate().filter_map(|(i, disk)| Some((disk.identity?, i))).collect();
+    let by_identity = |identity| identities.get(&identity).copied();
+    for i in 0..disks.len() {
+        if disks[i].link != DiskLink::Base {
+            choose_parent(disks, i, &holders, by_identity, paths);
+        }
+    }
+    break_cycles(disks);
+    for i in 0..disks.len() {
+        if let Some(parent) = disks[i].parent {
+            disks[parent].children.push(i);
+        }
+    }
+}
+
+fn choose_parent(
+    disks: &mut [DiscoveredDisk],
+    child: usize,
+    holders: &Holders,
+    by_identity: impl Fn(FileIdentity) -> Option<usize>,
+    paths: &Paths,
+) {
+    let disk = &disks[child];
+    let fitting = || disk.linkages.iter().filter_map(|guid| holders.get(guid)).flatten().copied();
+    let mut others = fitting().filter(|&holder| holder != child);
+    let parent = match (others.next(), others.next()) {
+        // What only the child itself has is a cycle of one.
+        (None, _) => fitting().next(),
+        (Some(only), None) => Some(only),
+        (Some(_), Some(_)) => {
+            let fits = |&i: &usize| i != child && disk.linkages.contains(&disks[i].data_write_guid);
+            let stored = paths.files(disk).find_map(|(_, identity)| by_identity(identity).filter(fits));
+            if stored.is_none() {
+                let problem = ambiguous(disks, child, fitting().filter(|&holder| holder != child));
+                disks[child].link = DiskLink::Ambiguous;
+                disks[child].problems.push(problem);
+                return;
+            }
+            stored
+        }
+    };
+    disks[child].parent = parent;
+    disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
+}
+
+fn ambiguous(disks: &[DiscoveredDisk], child: usize, holders: impl Iterator<Item = usize>) -> Problem {
+    let holders: Vec<usize> = holders.collect();
+    let parents = shown(disks, holders.iter().copied());
+    Problem::AmbiguousParent { path: disks[child].path.clone(), parents, count: holders.len() }
+}
+
+fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<PathBuf> {
+    indices.take(SHOWN).map(|i| disks[i].path.clone()).collect()
+}
+
+/// Unlinks the disks that are their own ancestors. What hangs on them stays linked.
+fn break_cycles(disks: &mut [DiscoveredDisk]) {
+    let mut walk_of = vec![usize::MAX; disks.len()];
+    for start in 0..disks.len() {
+        let mut at = Some(start);
+        while let Some(i) = at.filter(|&i| walk_of[i] == usize::MAX) {
+            walk_of[i] = start;
+            at = disks[i].parent;
+        }
+        // Only a walk that comes back to its own way has closed a cycle; unlinking goes round it once.
+        while let Some(i) = at.filter(|&i| walk_of[i] == start) {
+            at = disks[i].parent.take();
+            if let Some(parent) = at {
+                let problem =
+                    Problem::Cycle { path: disks[i].path.clone(), parent: disks[parent].path.clone() };
+                disks[i].problems.push(problem);
+                disks[i].link = DiskLink::Cycle;
+            }
+        }
+    }
+}
+
+/// Finds what is wrong with links, once they are set.
+pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
+    for indices in holders(disks).into_values().filter(|indices| indices.len() > 1) {
+        for &i in &indices {
+            let others = shown(disks, indices.iter().copied().filter(|&other| other != i));
+            let (path, guid, count) = (disks[i].path.clone(), disks[i].data_write_guid, indices.len() - 1);
+            disks[i].problems.push(Problem::DuplicateGuid { path, guid, others, count });
+        }
+    }
+    for i in 0..disks.len() {
+        if let Some(parent) = disks[i].parent {
+            let problems = link_problems(&disks[i], &disks[parent], paths);
+            disks[i].problems.extend(problems);
+        }
+    }
+    for i in too_deep(disks) {
+        let problem = Problem::TooDeep { path: disks[i].path.clone(), limit: MAX_CHAIN_LENGTH };
+        disks[i].problems.push(problem);
+    }
+}
+
+fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if child.logical_sector_size != parent.logical_sector_size {
+        problems.push(Problem::SectorSize {
+            path: child.path.clone(),
+            parent: parent.path.clone(),
+            child_size: child.logical_sector_size,
+            parent_size: parent.logical_sector_size,
+        });
+    }
+    let found = paths.files(child).any(|(_, identity)| Some(identity) == parent.identity);
+    if !found {
+        problems.push(Problem::StalePath {
+            path: child.path.clone(),
+            parent: parent.path.clone(),
+            stored: child.stored_paths.clone(),
+        });
+    }
+    problems
+}
+
+/// The disks that stand directly on a chain of the greatest length.
+fn too_deep(disks: &[DiscoveredDisk]) -> Vec<usize> {
+    let mut level: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].parent.is_none()).collect();
+    for _ in 0..MAX_CHAIN_LENGTH {
+        level = level.iter().flat_map(|&i| &disks[i].children).copied().collect();
+    }
+    level
+}

@@ -1,0 +1,30 @@
+//! Where the stored paths of a disk lead, by the rules of [`FolderResolver`](crate::FolderResolver) in the disk's own
+//! folder.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::DiscoveredDisk;
+use crate::chain::lookup::{self, Listings};
+use crate::storage::{FileIdentity, FileStorage};
+
+/// Remembers the folders that were listed, because thousands of disks may ask for the same one.
+#[derive(Default)]
+pub(super) struct Paths(Rc<RefCell<Listings>>);
+
+impl Paths {
+    /// The regular files that the stored paths of a disk lead to.
+    pub(super) fn files(
+        &self,
+        disk: &DiscoveredDisk,
+    ) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
+        let own = lookup::folder_of(&disk.path);
+        let routes = lookup::routes(&disk.stored_paths, Some(&own), std::slice::from_ref(&own));
+        let identified = |path: PathBuf| {
+            let identity = FileStorage::open(&path).and_then(|file| file.identity()).ok()?;
+            Some((path, identity))
+        };
+        lookup::find(routes, Rc::clone(&self.0)).filter_map(identified)
+    }
+}

@@ -1,0 +1,304 @@
+//! What is wrong with the files of a forest, why it matters, and what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::LikelyParent;
+use crate::chain::error::Quoted;
+use crate::chain::windows_path::StoredPath;
+use crate::error::Error;
+use crate::violation::Violation;
+
+/// Something that was found wrong. Its [`Display`](fmt::Display) says what, without the [`path`](Self::path).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A folder or a file cannot be read, so that disks may be missing from the forest.
+    Unreadable {
+        /// The folder or the file.
+        path: PathBuf,
+        /// Why.
+        error: Arc<Error>,
+    },
+    /// A file begins, or is called, like a VHDX, but cannot be opened as one.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Arc<Error>,
+    },
+    /// Something is called like a VHDX, but is no file, or a link that leads nowhere.
+    NotARegularFile {
+        /// What it is called.
+        path: PathBuf,
+    },
+    /// A file breaks rules that are worked around.
+    Imperfect {
+        /// The file.
+        path: PathBuf,
+        /// The first broken rule.
+        first: Violation,
+        /// How many others there are.
+        more: usize,
+    },
+    /// A name that no child can store, because Windows has no such names.
+    OddName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file in which Hyper-V tracks changes lies beside a disk.
+    SideFile {
+        /// The disk.
+        path: PathBuf,
+        /// The `.rct` or `.mrt` file.
+        side_file: PathBuf,
+    },
+    /// Several files claim to have the same content.
+    DuplicateGuid {
+        /// One of them.
+        path: PathBuf,
+        /// The DataWriteGuid.
+        guid: Uuid,
+        /// The first of the others.
+        others: Vec<PathBuf>,
+        /// How many others there are.
+        count: usize,
+    },
+    /// Several files could be the parent, and the stored paths do not say which.
+    AmbiguousParent {
+        /// The child.
+        path: PathBuf,
+        /// The first of the files.
+        parents: Vec<PathBuf>,
+        /// How many there are.
+        count: usize,
+    },
+    /// The stored paths do not lead to the parent, so that the chain opens only with help.
+    StalePath {
+        /// The child.
+        path: PathBuf,
+        /// The parent.
+        parent: PathBuf,
+        /// Where the child says that it is.
+        stored: Vec<StoredPath>,
+    },
+    /// No file in the forest is the parent.
+    LostParent {
+        /// The child.
+        path: PathBuf,
+        /// The DataWriteGuids of which the parent must have one.
+        expected: Vec<Uuid>,
+        /// Where the child says that it is.
+        stored: Vec<StoredPath>,
+        /// Files that may have been the parent before they were changed, the likeliest first.
+        likely: Vec<LikelyParent>,
+    },
+    /// The parent lies outside of the folders that were searched.
+    ParentElsewhere {
+        /// The child.
+        path: PathBuf,
+        /// The parent.
+        parent: PathBuf,
+    },
+    /// Child and parent count in different sectors.
+    SectorSize {
+        /// The child.
+        path: PathBuf,
+        /// The parent.
+        parent: PathBuf,
+        /// The child's logical sector size in bytes.
+        child_size: u32,
+        /// The parent's logical sector size in bytes.
+        parent_size: u32,
+    },
+    /// A file is an ancestor of itself.
+    Cycle {
+        /// The file.
+        path: PathBuf,
+        /// What its parent would be.
+        parent: PathBuf,
+    },
+    /// The chain from this file down is longer than any implementation accepts.
+    TooDeep {
+        /// The first file too many.
+        path: PathBuf,
+        /// How many files a chain may have.
+        limit: usize,
+    },
+}
+
+impl Problem {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Problem::Unreadable { path, .. }
+            | Problem::Damaged { path, .. }
+            | Problem::NotARegularFile { path }
+            | Problem::Imperfect { path, .. }
+            | Problem::OddName { path }
+            | Problem::SideFile { path, .. }
+            | Problem::DuplicateGuid { path, .. }
+            | Problem::AmbiguousParent { path, .. }
+            | Problem::StalePath { path, .. }
+            | Problem::LostParent { path, .. }
+            | Problem::ParentElsewhere { path, .. }
+            | Problem::SectorSize { path, .. }
+            | Problem::Cycle { path, .. }
+            | Problem::TooDeep { path, .. } => path,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Problem::Unreadable { .. } => "search again with the permission to read it".to_owned(),
+            Problem::Damaged { .. } => "check the file, and restore it from a backup if it is broken".to_owned(),
+            Problem::NotARegularFile { .. } => "nothing, if it is not meant to be a disk".to_owned(),
+            Problem::Imperfect { .. } => "check the file; it can be read, and a copy of it will be sound".to_owned(),
+            Problem::OddName { .. } => "rename the file".to_owned(),
+            Problem::SideFile { .. } => {
+                "keep it as long as the disk is unchanged; delete it once the disk was written without Hyper-V".to_owned()
+            }
+            Problem::DuplicateGuid { .. } => {
+                "compare the files; keep copies out of the folders in which parents are looked for".to_owned()
+            }
+            Problem::AmbiguousParent { .. } => "name the parent when opening the chain".to_owned(),
+            Problem::StalePath { parent, .. } => {
+                format!("name {} as the parent, or put it where the child looks for it", Quoted(parent))
+            }
+            Problem::LostParent { likely, .. } => match likely.first() {
+                Some(first) => format!(
+                    "find an unchanged copy of the parent; if there is none, compare with {}, the likeliest file",
+                    Quoted(&first.path)
+                ),
+                None => "find the parent, or restore it from a backup".to_owned(),
+            },
+            Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
+            Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
+            Problem::Cycle { .. } => "restore the files from a backup: their linkage is not what it was".to_owned(),
+            Problem::TooDeep { .. } => "merge the chain below this file first".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Unreadable { error, .. } => write!(f, "cannot be searched: {}", Bare(error)),
+            Problem::Damaged { error, .. } => write!(f, "is not a readable VHDX: {}", Bare(error)),
+            Problem::NotARegularFile { .. } => {
+                f.write_str("is called like a disk, but is not a regular file")
+            }
+            Problem::Imperfect { first, more, .. } => {
+                write!(f, "breaks a rule that is worked around: {first}")?;
+                if *more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+            }
+            Problem::OddName { .. } => {
+                f.write_str("has a name that Windows cannot store, so no child can name it")
+            }
+            Problem::SideFile { side_file, .. } => {
+                write!(
+                    f,
+                    "has a change tracking file, {}, which is wrong after any write without Hyper-V",
+                    Quoted(side_file)
+                )
+            }
+            Problem::DuplicateGuid { guid, others, count, .. } => {
+                write!(
+                    f,
+                    "has the same DataWriteGuid, {guid}, as {}; one is usually a copy",
+                    List(others, *count)
+                )
+            }
+            Problem::AmbiguousParent { parents, count, .. } => {
+                write!(
+                    f,
+                    "may belong to {}, and its stored paths lead to none of them",
+                    List(parents, *count)
+                )
+            }
+            Problem::StalePath { parent, stored, .. } => {
+                write!(f, "does not find its parent {} by {}", Quoted(parent), Stored(stored))
+            }
+            Problem::LostParent { expected, stored, likely, .. } => lost(f, expected, stored, likely),
+            Problem::ParentElsewhere { parent, .. } => {
+                write!(f, "has its parent {} outside of what was searched", Quoted(parent))
+            }
+            Problem::SectorSize { parent, child_size, parent_size, .. } => write!(
+                f,
+                "has logical sectors of {child_size} bytes, its parent {} of {parent_size}: they cannot be read together",
+                Quoted(parent)
+            ),
+            Problem::Cycle { parent, .. } => {
+                write!(f, "is its own ancestor: by DataWriteGuid its parent would be {}", Quoted(parent))
+            }
+            Problem::TooDeep { limit, .. } => {
+                write!(f, "stands on a chain of {limit} files, the most that can be opened")
+            }
+        }
+    }
+}
+
+fn lost(
+    f: &mut fmt::Formatter<'_>,
+    expected: &[Uuid],
+    stored: &[StoredPath],
+    likely: &[LikelyParent],
+) -> fmt::Result {
+    match expected {
+        [] => f.write_str("has a zero linkage, which no parent matches")?,
+        [guid] => write!(f, "has no parent here: no file has the DataWriteGuid {guid}")?,
+        [first, second, ..] => {
+            write!(f, "has no parent here: no file has the DataWriteGuid {first} or {second}")?;
+        }
+    }
+    write!(f, "; it was {}", Stored(stored))?;
+    for (i, candidate) in likely.iter().enumerate() {
+        write!(f, "{} {candidate}", if i == 0 { "; likely, but not the same any more:" } else { ";" })?;
+    }
+    Ok(())
+}
+
+/// An error without the file's name in front.
+struct Bare<'a>(&'a Error);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Error::InFile { error, .. } => Bare(error).fmt(f),
+            error => error.fmt(f),
+        }
+    }
+}
+
+/// The first of so many paths.
+struct List<'a>(&'a [PathBuf], usize);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, path) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(path))?;
+        }
+        match self.1.saturating_sub(self.0.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+struct Stored<'a>(&'a [StoredPath]);
+
+impl fmt::Display for Stored<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no stored path");
+        }
+        for (i, path) in self.0.iter().enumerate() {
+            write!(f, "{}{path}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Every VHDX file below the roots, and the facts about it. Each is opened once, and closed again.
+
+use std::collections::HashSet;
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{DiscoveredDisk, DiskLink, Forest, Problem};
+use crate::chain::windows_path::{self, StoredPath};
+use crate::error::{Error, Result};
+use crate::file::{DiskType, Vhdx};
+use crate::format::parent_locator::ParentLocator;
+use crate::log::LogState;
+use crate::progress::Progress;
+use crate::rules::Rule;
+use crate::storage::{FileIdentity, FileStorage, ReadAt, allocated_bytes};
+use crate::units::FileOffset;
+use crate::violation::Violation;
+
+const SIGNATURE: [u8; 8] = *b"vhdxfile";
+
+/// The disks below the roots, not yet linked.
+pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
+    let mut scan = Scan::default();
+    let mut links = Vec::new();
+    for root in roots {
+        for entry in WalkDir::new(root).sort_by_file_name() {
+            if progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match entry {
+                Ok(entry) if entry.file_type().is_symlink() => links.push(entry.into_path()),
+                Ok(entry) => scan.entry(&entry),
+                Err(error) => scan.unreadable(error, root),
+            }
+        }
+    }
+    // A file is better called by its own name than by that of a link to it.
+    for link in links {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        scan.link(&link);
+    }
+    let mut forest = scan.forest;
+    forest.disks.sort_by(|a, b| a.path.cmp(&b.path));
+    forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
+    Ok(forest)
+}
+
+#[derive(Default)]
+struct Scan {
+    forest: Forest,
+    /// The regular files that were looked at.
+    files: HashSet<FileIdentity>,
+    /// The other things that were reported, which several roots may contain.
+    others: HashSet<PathBuf>,
+}
+
+impl Scan {
+    fn entry(&mut self, entry: &DirEntry) {
+        if !entry.file_type().is_dir() {
+            self.path(entry.path(), entry.file_type());
+        }
+    }
+
+    /// Links to folders are not followed. Links that lead nowhere matter only when they are called like a disk.
+    fn link(&mut self, path: &Path) {
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(metadata) => self.path(path, metadata.file_type()),
+            Err(_) => self.not_regular(path),
+        }
+    }
+
+    fn path(&mut self, path: &Path, file_type: FileType) {
+        if file_type.is_file() { self.file(path) } else { self.not_regular(path) }
+    }
+
+    fn not_regular(&mut self, path: &Path) {
+        if has_disk_name(path) {
+            self.report(Problem::NotARegularFile { path: path.to_owned() });
+        }
+    }
+
+    fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
+        let path = error.path().unwrap_or(root).to_owned();
+        let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
+        let error = Error::io("list", FileOffset::new(0), source).in_file(&path);
+        self.report(Problem::Unreadable { path, error: error.into() });
+    }
+
+    fn report(&mut self, problem: Problem) {
+        if self.others.insert(problem.path().to_owned()) {
+            self.forest.problems.push(problem);
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let (identity, signature) = match sniff(path) {
+            Ok(sniffed) => sniffed,
+            Err(error) => {
+                return self.report(Problem::Unreadable { path: path.to_owned(), error: error.into() });
+            }
+        };
+        let of_interest = signature || has_disk_name(path);
+        if !of_interest || !self.files.insert(identity) {
+            return;
+        }
+        match Vhdx::open(path) {
+            Ok(vhdx) => self.forest.disks.push(facts(path, &vhdx)),
+            Err(error) => self.report(Problem::Damaged { path: path.to_owned(), error: error.into() }),
+        }
+    }
+}
+
+/// Which file this is, and whether it begins like a VHDX.
+fn sniff(path: &Path) -> Result<(FileIdentity, bool)> {
+    let file = FileStorage::open(path)?;
+    let identity = file.identity().map_err(|error| error.in_file(path))?;
+    let mut start = [0; SIGNATURE.len()];
+    let begins_like_one = file.read_exact_at(&mut start, FileOffset::new(0)).is_ok() && start == SIGNATURE;
+    Ok((identity, begins_like_one))
+}
+
+fn has_disk_name(path: &Path) -> bool {
+    let is_one =
+        |extension: &std::ffi::OsStr| ["vhdx", "avhdx"].iter().any(|one| extension.eq_ignore_ascii_case(one));
+    path.extension().is_some_and(is_one)
+}
+
+fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
+    let locator = vhdx.parent_locator();
+    let metadata = path.metadata().ok();
+    let has_parent = vhdx.disk_type() == DiskType::Differencing;
+    DiscoveredDisk {
+        path: path.to_owned(),
+        disk_type: vhdx.disk_type(),
+        virtual_size: vhdx.virtual_size(),
+        block_size: vhdx.block_size(),
+        logical_sector_size: vhdx.logical_sector_size(),
+        file_size: vhdx.file_len(),
+        allocated: allocated_bytes(path).ok(),
+        data_write_guid: vhdx.data_write_guid(),
+        virtual_disk_id: vhdx.virtual_disk_id(),
+        modified: metadata.as_ref().and_then(|metadata| metadata.modified().ok()),
+        dirty_log: vhdx.log() != LogState::Clean,
+        linkages: locator.map(ParentLocator::linkages).unwrap_or_default(),
+        stored_paths: locator.map(StoredPath::all).unwrap_or_default(),
+        parent: None,
+        link: if has_parent { DiskLink::Missing } else { DiskLink::Base },
+        children: Vec::new(),
+        problems: problems(path, vhdx.tolerated()),
+        identity: vhdx.identity(),
+        created: metadata.and_then(|metadata| metadata.created().ok()),
+    }
+}
+
+/// What can be said of a file without looking at others.
+fn problems(path: &Path, tolerated: &[Violation]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
+        problems.push(Problem::OddName { path: path.to_owned() });
+    }
+    // Windows itself leaves this prefix out, so that it says nothing about a file.
+    let mut telling = tolerated.iter().filter(|violation| violation.rule != Rule::ParentPathPrefix);
+    if let Some(first) = telling.next() {
+        let (path, first) = (path.to_owned(), first.clone());
+        problems.push(Problem::Imperfect { path, first, more: telling.count() });
+    }
+    problems.extend(side_files(path).map(|side_file| Problem::SideFile { path: path.to_owned(), side_file }));
+    problems
+}
+
+/// The files in which Hyper-V tracks what changed on a disk.
+fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let beside = |extension| [path.with_added_extension(extension), path.with_extension(extension)];
+    ["rct", "mrt"].into_iter().flat_map(beside).filter(|path| path.is_file())
+}

@@ -1,0 +1,138 @@
+//! What a chain and a raw image have in common, so that they can be compared and converted alike.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::Chain;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{Extent, Source};
+use crate::storage::{FileIdentity, FileStorage, ReadAt, read_into};
+use crate::units::{DiskOffset, FileOffset};
+
+/// The content of a disk, whatever it is stored in.
+pub trait Disk: Send + Sync {
+    /// The size in bytes.
+    fn virtual_size(&self) -> u64;
+
+    /// The logical sector size in bytes: 512 or 4096.
+    fn logical_sector_size(&self) -> u32;
+
+    /// Where the bytes of `range` are: sorted, without gaps.
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
+
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
+
+    /// The files that the content comes from.
+    fn identities(&self) -> Vec<FileIdentity>;
+}
+
+impl Disk for Chain {
+    fn virtual_size(&self) -> u64 {
+        self.virtual_size()
+    }
+
+    fn logical_sector_size(&self) -> u32 {
+        self.logical_sector_size()
+    }
+
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+        Box::new(self.extents(range))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        self.read_exact_at(buf, offset)
+    }
+
+    fn identities(&self) -> Vec<FileIdentity> {
+        self.layers().iter().filter_map(|layer| layer.identity()).collect()
+    }
+}
+
+/// A raw image: the bytes of the disk, one after the other.
+#[derive(Debug)]
+pub struct RawDisk {
+    file: FileStorage,
+    path: PathBuf,
+    len: u64,
+    identity: FileIdentity,
+}
+
+impl RawDisk {
+    /// Opens a regular file as a raw image. Its logical sector size is taken to be 512 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`InvalidArgument::NotARegularFile`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let open = || {
+            let file = FileStorage::open(path)?;
+            let len = file.len().map_err(|e| Error::io("measure", FileOffset::new(0), e))?;
+            let identity = file.identity()?;
+            Ok(Self { file, path: path.to_owned(), len, identity })
+        };
+        open().map_err(|error: Error| error.in_file(path))
+    }
+
+    /// The path that the file was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The next extent of `rest`: a hole of the host's file system is unallocated.
+    fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
+        let hole_or_data = |offset| FileOffset::new(offset);
+        let at = rest.start.get();
+        let data = self.file.next_data(hole_or_data(at)).map_err(|e| self.seek_error(at, e))?;
+        let data = data.map_or(rest.end.get(), |data| data.get().clamp(at, rest.end.get()));
+        if data > at {
+            return Ok(Extent { start: rest.start, len: data - at, source: Source::Unallocated });
+        }
+        let hole = self.file.next_hole(hole_or_data(at)).map_err(|e| self.seek_error(at, e))?;
+        let end = hole.get().clamp(at, rest.end.get());
+        // A file that changes while it is read may answer with an empty run; then everything left is taken as data.
+        let end = if end == at { rest.end.get() } else { end };
+        Ok(Extent { start: rest.start, len: end - at, source: Source::Data { layer: 0, offset: FileOffset::new(at) } })
+    }
+
+    fn seek_error(&self, at: u64, source: std::io::Error) -> Error {
+        Error::io("seek", FileOffset::new(at), source).in_file(&self.path)
+    }
+}
+
+impl Disk for RawDisk {
+    fn virtual_size(&self) -> u64 {
+        self.len
+    }
+
+    fn logical_sector_size(&self) -> u32 {
+        512
+    }
+
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+        let mut rest = range;
+        Box::new(std::iter::from_fn(move || {
+            if rest.start >= rest.end {
+                return None;
+            }
+            let extent = self.next_extent(&rest);
+            rest.start = extent.as_ref().map_or(rest.end, Extent::end);
+            Some(extent)
+        }))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        let len = buf.len() as u64;
+        if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
+            return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size: self.len }.into());
+        }
+        read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn identities(&self) -> Vec<FileIdentity> {
+        vec![self.identity]
+    }
+}

@@ -1,0 +1,201 @@
+//! How the files of a chain can fail to fit together.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::windows_path::StoredPath;
+
+/// Why files do not form a chain. Paths of files that were not opened by a path are the names that their
+/// [`ParentResolver`](crate::ParentResolver) gave them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// Nothing was found under the names that the child stores.
+    #[error("{}: its parent is missing. {}", Quoted(child), Wanted { expected, names, folders })]
+    MissingParent {
+        /// The file whose parent is missing.
+        child: PathBuf,
+        /// The DataWriteGuids of which the parent must have one. Empty if the child's linkage is zero.
+        expected: Vec<Uuid>,
+        /// Where the child says that its parent is.
+        names: Vec<StoredPath>,
+        /// Every path that was tried.
+        looked_for: Vec<PathBuf>,
+        /// The folders below which the stored paths were tried.
+        folders: Vec<PathBuf>,
+    },
+    /// A file stands in the parent's place, but is not the one that the child was made from, or was changed since.
+    #[error(
+        "{}: {} is not its parent, or was changed after the child was made: its DataWriteGuid is {found}, but must \
+         be {}{}",
+        Quoted(child),
+        Quoted(parent),
+        Either(expected),
+        AlsoDamaged(damaged)
+    )]
+    Mismatch {
+        /// The child.
+        child: PathBuf,
+        /// The file in its parent's place.
+        parent: PathBuf,
+        /// The DataWriteGuids of which the parent must have one.
+        expected: Vec<Uuid>,
+        /// The DataWriteGuid that the file has.
+        found: Uuid,
+        /// Other files in the parent's place that could not be judged, because they are damaged or cannot be read.
+        damaged: Vec<PathBuf>,
+    },
+    /// A file is an ancestor of itself.
+    #[error(
+        "{}: its parent would be {}, which stands above it in the same chain",
+        Quoted(child),
+        Quoted(parent)
+    )]
+    Cycle {
+        /// The file where the walk came back.
+        child: PathBuf,
+        /// Where it came back to.
+        parent: PathBuf,
+    },
+    /// There are more files than any implementation accepts.
+    #[error("{}: the chain goes on after {limit} files", Quoted(path))]
+    TooDeep {
+        /// The last file that was looked at.
+        path: PathBuf,
+        /// How many files a chain may have.
+        limit: usize,
+    },
+    /// Child and parent count in different sectors ([MS-VHDX] 2.6.2.4).
+    #[error(
+        "{}: its logical sectors have {child_size} bytes, those of its parent {} have {parent_size}",
+        Quoted(child),
+        Quoted(parent)
+    )]
+    SectorSize {
+        /// The child.
+        child: PathBuf,
+        /// The parent.
+        parent: PathBuf,
+        /// The child's logical sector size in bytes.
+        child_size: u32,
+        /// The parent's logical sector size in bytes.
+        parent_size: u32,
+    },
+    /// A parent was named for a file that has none.
+    #[error("{}: it has no parent, but {} was named as one", Quoted(path), Quoted(extra))]
+    TooManyParents {
+        /// The base of the chain.
+        path: PathBuf,
+        /// The first parent that is not needed.
+        extra: PathBuf,
+    },
+}
+
+impl ChainError {
+    /// The file that cannot be read because of it.
+    pub fn path(&self) -> &Path {
+        match self {
+            ChainError::MissingParent { child: path, .. }
+            | ChainError::Mismatch { child: path, .. }
+            | ChainError::Cycle { child: path, .. }
+            | ChainError::TooDeep { path, .. }
+            | ChainError::SectorSize { child: path, .. }
+            | ChainError::TooManyParents { path, .. } => path,
+        }
+    }
+}
+
+/// A path or a name in quotation marks. What could play tricks on a terminal is escaped; a `\` is not.
+pub(super) struct Quoted<T>(pub(super) T);
+
+impl<T: AsRef<Path>> fmt::Display for Quoted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for c in self.0.as_ref().to_string_lossy().chars() {
+            if c == '\\' || c == '\'' { write!(f, "{c}") } else { write!(f, "{}", c.escape_debug()) }?;
+        }
+        f.write_str("\"")
+    }
+}
+
+/// Things that are joined by a word.
+struct Joined<'a, T>(&'a [T], &'static str);
+
+impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, thing) in self.0.iter().enumerate() {
+            write!(f, "{}{thing}", if i == 0 { "" } else { self.1 })?;
+        }
+        Ok(())
+    }
+}
+
+struct Either<'a>(&'a [Uuid]);
+
+impl fmt::Display for Either<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Joined(self.0, " or ").fmt(f)
+    }
+}
+
+struct Wanted<'a> {
+    expected: &'a [Uuid],
+    names: &'a [StoredPath],
+    folders: &'a [PathBuf],
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.expected.is_empty() {
+            return f.write_str("Its parent linkage is zero, which no file matches");
+        }
+        write!(f, "Its DataWriteGuid must be {}; ", Either(self.expected))?;
+        match self.names {
+            [] => f.write_str("the file stores no path to it")?,
+            names => write!(f, "looked for {}", Joined(names, ", "))?,
+        }
+        if !self.names.is_empty() && !self.folders.is_empty() {
+            let folders: Vec<_> = self.folders.iter().map(Quoted).collect();
+            write!(f, " in {}", Joined(&folders, ", "))?;
+        }
+        Ok(())
+    }
+}
+
+struct AlsoDamaged<'a>(&'a [PathBuf]);
+
+impl fmt::Display for AlsoDamaged<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let damaged: Vec<_> = self.0.iter().map(Quoted).collect();
+        write!(f, "; could not be judged: {}", Joined(&damaged, ", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::uuid;
+
+    #[test]
+    fn a_missing_parent_says_what_was_looked_for_and_where() {
+        let error = ChainError::MissingParent {
+            child: "differencing.avhdx".into(),
+            expected: vec![uuid!("ff34003b-11ed-4cf8-a166-b2be05e20b80")],
+            names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
+            looked_for: vec!["/vm/Generation 1.avhdx".into()],
+            folders: vec!["/vm".into(), "/backup".into()],
+        };
+        assert_eq!(
+            error.to_string(),
+            "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
+             ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
+             \"/vm\", \"/backup\""
+        );
+        assert_eq!(error.path(), Path::new("differencing.avhdx"));
+    }
+}

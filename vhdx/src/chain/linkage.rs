@@ -1,0 +1,121 @@
+//! One link of a chain: whether a file is the parent of another.
+
+use std::path::{Path, PathBuf};
+
+use super::error::ChainError;
+use super::resolver::{Candidates, ParentRequest};
+use crate::error::Error;
+use crate::file::Vhdx;
+use crate::format::parent_locator::ParentLocator;
+use crate::storage::FileIdentity;
+
+/// A file of a chain, and what it is called in messages.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) name: PathBuf,
+    pub(super) vhdx: Vhdx,
+}
+
+/// What tells an opened file from others.
+#[derive(Debug)]
+pub(super) struct Seen {
+    name: PathBuf,
+    identity: Option<FileIdentity>,
+}
+
+impl Layer {
+    pub(super) fn seen(&self) -> Seen {
+        Seen { name: self.name.clone(), identity: self.vhdx.identity() }
+    }
+
+    /// Whether this is one of those files. Where they have no identities, names must do.
+    pub(super) fn is_among(&self, seen: &[Seen]) -> bool {
+        seen.iter().any(|other| match (self.vhdx.identity(), other.identity) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.name == other.name,
+        })
+    }
+}
+
+/// Why `parent` is not the parent of `child`, if it is not ([MS-VHDX] 2.6.2.6.3).
+pub(super) fn judge(name: &Path, child: &Vhdx, parent: &Layer) -> Option<ChainError> {
+    let expected = child.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
+    let found = parent.vhdx.data_write_guid();
+    let (child_size, parent_size) = (child.logical_sector_size(), parent.vhdx.logical_sector_size());
+    let (child, parent) = (name.to_owned(), parent.name.clone());
+    if !expected.contains(&found) {
+        return Some(ChainError::Mismatch { child, parent, expected, found, damaged: Vec::new() });
+    }
+    (child_size != parent_size).then_some(ChainError::SectorSize { child, parent, child_size, parent_size })
+}
+
+/// What the search for a parent came to.
+pub(super) enum Outcome {
+    /// The parent.
+    Parent(Layer),
+    /// What stands in the parent's place, and why it is not the parent.
+    Wrong(Layer, ChainError),
+    /// Nothing to go on with.
+    Nothing(Error),
+}
+
+/// Candidates that were opened in vain.
+#[derive(Default)]
+struct Rejected {
+    /// The first that is not the parent.
+    wrong: Option<(Layer, ChainError)>,
+    /// The first that is a file of the chain itself.
+    cycle: Option<ChainError>,
+    /// Those that could not be opened.
+    damaged: Vec<(PathBuf, Error)>,
+}
+
+/// The first candidate that fits. `seen` are the files of the chain so far, the child among them.
+pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
+    let Candidates { candidates, looked_for, folders } = found;
+    let expected = request.linkages();
+    let mut rejected = Rejected::default();
+    // A zero linkage matches nothing, so there is no use in opening anything.
+    for candidate in candidates.take_while(|_| !expected.is_empty()) {
+        let layer = match candidate.open() {
+            (name, Ok(vhdx)) => Layer { name, vhdx },
+            (name, Err(error)) => {
+                rejected.damaged.push((name, error));
+                continue;
+            }
+        };
+        let fits = expected.contains(&layer.vhdx.data_write_guid());
+        let error = judge(request.name, request.child, &layer);
+        if layer.is_among(seen) {
+            let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
+            if fits {
+                return Outcome::Nothing(cycle.into());
+            }
+            rejected.cycle.get_or_insert(cycle);
+        } else {
+            match error {
+                None => return Outcome::Parent(layer),
+                Some(error) if fits => return Outcome::Wrong(layer, error),
+                Some(error) => drop(rejected.wrong.get_or_insert((layer, error))),
+            }
+        }
+    }
+    rejected.outcome().unwrap_or_else(|| {
+        let (child, names) = (request.name.to_owned(), request.stored_paths());
+        Outcome::Nothing(ChainError::MissingParent { child, expected, names, looked_for, folders }.into())
+    })
+}
+
+impl Rejected {
+    /// The most telling of the reasons.
+    fn outcome(self) -> Option<Outcome> {
+        if let Some((layer, mut error)) = self.wrong {
+            if let ChainError::Mismatch { damaged, .. } = &mut error {
+                damaged.extend(self.damaged.into_iter().map(|(name, _)| name));
+            }
+            return Some(Outcome::Wrong(layer, error));
+        }
+        let damaged = || self.damaged.into_iter().next().map(|(_, error)| error);
+        self.cycle.map(Error::from).or_else(damaged).map(Outcome::Nothing)
+    }
+}

@@ -1,0 +1,185 @@
+//! From names to the files of this host that have them, whatever the case of their letters.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::windows_path::{self, StoredPath, fold_case};
+
+/// How many spellings of one route are followed. Links to folders could make them multiply without end.
+const MAX_SPELLINGS: usize = 64;
+
+/// Where a stored path may lead: a folder, and the names from there down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    folder: PathBuf,
+    names: Vec<String>,
+}
+
+impl Route {
+    /// The route with the names spelled as they are stored.
+    pub(super) fn path(&self) -> PathBuf {
+        let mut path = self.folder.clone();
+        path.extend(&self.names);
+        path
+    }
+}
+
+/// Every place where a child's parent is looked for: for each stored path, as it is below `own` (the child's folder) if
+/// it is a relative one, then suffix by suffix below each of `folders`.
+pub(super) fn routes(stored: &[StoredPath], own: Option<&Path>, folders: &[PathBuf]) -> Vec<Route> {
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    let mut routes = Vec::new();
+    for StoredPath { key, path } in stored {
+        let as_it_is = if *key == crate::format::parent_locator::RELATIVE_PATH {
+            windows_path::relative(path)
+        } else {
+            None
+        };
+        if let (Some(own), Some((up, names))) = (own, as_it_is) {
+            let mut folder = own.to_owned();
+            folder.extend(std::iter::repeat_n("..", up));
+            routes.push(Route { folder, names: owned(names) });
+        }
+        for names in windows_path::suffixes(path) {
+            let below = |folder: &PathBuf| Route { folder: folder.clone(), names: owned(names.clone()) };
+            routes.extend(folders.iter().map(below));
+        }
+    }
+    let mut seen = HashSet::new();
+    routes.retain(|route| seen.insert(route.path()));
+    routes
+}
+
+/// The folder of a file, as a path that can be listed.
+pub(super) fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What exists along the routes: first every exact path, then the ones that differ in case only. Folders are listed,
+/// once each, only when the iterator gets to the second kind.
+pub(super) fn find(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
+    let exact: Vec<PathBuf> = routes.iter().map(Route::path).filter(|path| exists(path)).collect();
+    let mut seen: HashSet<PathBuf> = exact.iter().cloned().collect();
+    let others = routes.into_iter().flat_map(move |route| listings.borrow_mut().spellings(&route));
+    exact.into_iter().chain(others.filter(move |path| seen.insert(path.clone())))
+}
+
+/// A file that may not be looked at exists: opening it will say why it is of no use.
+fn exists(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+/// The names in folders, by their folded case.
+#[derive(Debug, Default)]
+pub(super) struct Listings(HashMap<PathBuf, HashMap<String, Vec<OsString>>>);
+
+impl Listings {
+    /// Every existing path that a route leads to when case does not matter.
+    fn spellings(&mut self, route: &Route) -> Vec<PathBuf> {
+        let mut paths = vec![route.folder.clone()];
+        for name in &route.names {
+            let folded = fold_case(name);
+            let mut next = Vec::new();
+            for folder in &paths {
+                let found = self.listing(folder).get(&folded);
+                next.extend(found.into_iter().flatten().map(|name| folder.join(name)));
+            }
+            next.truncate(MAX_SPELLINGS);
+            paths = next;
+        }
+        paths
+    }
+
+    fn listing(&mut self, folder: &Path) -> &HashMap<String, Vec<OsString>> {
+        self.0.entry(folder.to_owned()).or_insert_with(|| list(folder))
+    }
+}
+
+/// A folder that cannot be listed is as good as empty here: its files can still be found by their exact names.
+fn list(folder: &Path) -> HashMap<String, Vec<OsString>> {
+    let mut names: HashMap<String, Vec<OsString>> = HashMap::new();
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str() {
+            names.entry(fold_case(name)).or_default().push(entry.file_name());
+        }
+    }
+    for spellings in names.values_mut() {
+        spellings.sort();
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH};
+
+    fn stored(key: &'static str, path: &str) -> StoredPath {
+        StoredPath { key, path: path.to_owned() }
+    }
+
+    #[test]
+    fn the_relative_path_comes_first_and_no_place_twice() {
+        let stored =
+            [stored(RELATIVE_PATH, r"..\vm\base.vhdx"), stored(ABSOLUTE_WIN32_PATH, r"D:\vm\base.vhdx")];
+        let folders = [PathBuf::from("own"), PathBuf::from("other")];
+        let routes = routes(&stored, Some(Path::new("own")), &folders);
+        let paths: Vec<PathBuf> = routes.iter().map(Route::path).collect();
+        let expected = [
+            "own/../vm/base.vhdx",
+            "own/vm/base.vhdx",
+            "other/vm/base.vhdx",
+            "own/base.vhdx",
+            "other/base.vhdx",
+        ];
+        assert_eq!(paths, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn every_spelling_is_found_the_exact_one_first() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("VMS")).unwrap();
+        for name in ["ÄRGER.vhdx", "ärger.VHDX", "arger.vhdx"] {
+            std::fs::write(folder.path().join("VMS").join(name), []).unwrap();
+        }
+        let route = |names: [&str; 2]| Route {
+            folder: folder.path().to_owned(),
+            names: names.map(str::to_owned).into(),
+        };
+        let found = |names| -> Vec<String> {
+            let paths = find(vec![route(names)], Rc::default());
+            paths.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(found(["vms", "Ärger.vhdx"]), ["ÄRGER.vhdx", "ärger.VHDX"]);
+        assert_eq!(found(["VMS", "ärger.VHDX"]), ["ärger.VHDX", "ÄRGER.vhdx"]);
+        assert_eq!(found(["vms", "none.vhdx"]), [""; 0]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_that_multiply_spellings_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["loop", "LOOP", "Loop"] {
+            std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
+        }
+        let names = vec!["lOOP".to_owned(); 100];
+        let route = Route { folder: folder.path().to_owned(), names };
+        assert!(find(vec![route], Rc::default()).count() <= MAX_SPELLINGS);
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name() {
+        assert_eq!(folder_of(Path::new("leaf.avhdx")), Path::new("."));
+        assert_eq!(folder_of(Path::new("vm/leaf.avhdx")), Path::new("vm"));
+    }
+}

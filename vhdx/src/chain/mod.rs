@@ -1,0 +1,115 @@
+//! A leaf and its parents as one disk.
+
+mod discovery;
+mod disk;
+mod error;
+mod linkage;
+mod lookup;
+mod open;
+mod reader;
+mod resolver;
+mod windows_path;
+
+use std::ops::Range;
+
+use crate::error::{InvalidArgument, Result};
+use crate::file::{Extents, Source, Vhdx};
+use crate::storage::read_into;
+use crate::units::DiskOffset;
+
+pub use discovery::{
+    DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, Problem, discover,
+};
+pub use disk::{Disk, RawDisk};
+pub use error::ChainError;
+pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
+pub use reader::ChainReader;
+pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
+pub use windows_path::StoredPath;
+
+/// A file and all its parents, each link checked: what a virtual machine sees as a disk. A fixed or dynamic file is a
+/// chain of one.
+///
+/// # Examples
+/// ```no_run
+/// use vhdx::{Chain, DiskOffset, FolderResolver};
+///
+/// # fn main() -> vhdx::Result<()> {
+/// let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
+/// let mut sector = [0; 512];
+/// chain.read_exact_at(&mut sector, DiskOffset::new(0))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Chain {
+    /// Leaf first, never empty.
+    layers: Vec<Vhdx>,
+}
+
+impl Chain {
+    /// The files, leaf first, base last.
+    pub fn layers(&self) -> &[Vhdx] {
+        &self.layers
+    }
+
+    /// The file whose disk this is.
+    pub fn leaf(&self) -> &Vhdx {
+        &self.layers[0]
+    }
+
+    /// The file without a parent.
+    pub fn base(&self) -> &Vhdx {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    /// The size of the disk in bytes: the leaf's.
+    pub fn virtual_size(&self) -> u64 {
+        self.leaf().virtual_size()
+    }
+
+    /// The logical sector size in bytes, the same in all layers: 512 or 4096.
+    pub fn logical_sector_size(&self) -> u32 {
+        self.leaf().logical_sector_size()
+    }
+
+    /// Where the bytes of `range` are.
+    ///
+    /// The iterator yields one error and ends when a BAT entry or a sector bitmap on the way is damaged, or when the
+    /// range does not lie on the disk.
+    pub fn extents(&self, range: Range<DiskOffset>) -> Extents<'_> {
+        Extents::new(&self.layers, range)
+    }
+
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`] when the buffer reaches past the end of the disk;
+    /// [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) with the layer's path.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        let len = buf.len() as u64;
+        let Some(end) = offset.checked_add(len) else {
+            let virtual_size = self.virtual_size();
+            return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size }.into());
+        };
+        let mut rest = buf;
+        for extent in self.extents(offset..end) {
+            let extent = extent?;
+            let (part, after) = rest.split_at_mut(usize::try_from(extent.len).unwrap_or(usize::MAX).min(rest.len()));
+            match extent.source {
+                Source::Data { layer, offset } => {
+                    let vhdx = &self.layers[layer];
+                    read_into(vhdx.storage(), part, offset).map_err(|e| vhdx.in_file(e))?;
+                }
+                Source::Zero { .. } | Source::Unallocated => part.fill(0),
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// The disk as a stream that can be sought in.
+    pub fn into_reader(self) -> ChainReader {
+        ChainReader::new(self)
+    }
+}

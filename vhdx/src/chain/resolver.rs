@@ -1,0 +1,206 @@
+//! The gate: which files may stand for a parent that a file names.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use uuid::Uuid;
+
+use super::lookup::{self, Listings};
+use super::windows_path::StoredPath;
+use crate::error::Result;
+use crate::file::Vhdx;
+use crate::format::parent_locator::ParentLocator;
+
+/// Finds what may be the parent of a file. Nothing that a file names is opened unless a resolver offers it, and
+/// nothing that it offers is believed unless its DataWriteGuid is one that the child expects ([MS-VHDX] 2.6.2.6.3).
+///
+/// [`FolderResolver`] is the one for files. Implement the trait for disks that live elsewhere.
+///
+/// # Examples
+/// Disks in an object store, which knows them by name:
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Arc;
+/// use vhdx::{Candidate, Candidates, Chain, ParentRequest, ParentResolver, Vhdx};
+///
+/// struct Store(HashMap<String, Arc<[u8]>>);
+///
+/// impl Store {
+///     fn open(&self, name: &str) -> vhdx::Result<Vhdx> {
+///         Vhdx::from_storage(self.0[name].clone()) // any `vhdx::ReadAt`
+///     }
+/// }
+///
+/// impl ParentResolver for Store {
+///     fn candidates(&self, request: &ParentRequest<'_>) -> vhdx::Result<Candidates> {
+///         let named: Vec<Candidate> = request
+///             .stored_paths()
+///             .iter()
+///             .filter_map(|stored| self.0.get_key_value(stored.path.rsplit('\\').next()?))
+///             .map(|(name, bytes)| {
+///                 let bytes = bytes.clone();
+///                 Candidate::new(name, move || Vhdx::from_storage(bytes))
+///             })
+///             .collect();
+///         Ok(named.into())
+///     }
+/// }
+///
+/// fn disk(store: &Store, leaf: &str) -> vhdx::Result<Chain> {
+///     Chain::from_leaf(store.open(leaf)?, store)
+/// }
+/// ```
+pub trait ParentResolver {
+    /// What may be the parent, the likeliest first. They are opened one by one until one fits.
+    ///
+    /// # Errors
+    /// Whatever keeps the resolver from looking. That there is no candidate is not an error.
+    fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates>;
+
+    /// A parent that the caller named, although a chain of `layers` files has no use for it.
+    fn unused(&self, layers: usize) -> Option<PathBuf> {
+        let _ = layers;
+        None
+    }
+}
+
+/// A file that asks for its parent.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ParentRequest<'a> {
+    /// The file.
+    pub child: &'a Vhdx,
+    /// What it is called: its path, or the name of the [`Candidate`] that it was.
+    pub name: &'a Path,
+    /// How far it is above the leaf: 0 for the leaf itself.
+    pub level: usize,
+}
+
+impl ParentRequest<'_> {
+    /// Where the child says that its parent is, in the order in which to try it: relative, volume, absolute path.
+    pub fn stored_paths(&self) -> Vec<StoredPath> {
+        self.child.parent_locator().map(StoredPath::all).unwrap_or_default()
+    }
+
+    /// The DataWriteGuids of which the parent must have one: one or two, or none if the linkage is zero.
+    pub fn linkages(&self) -> Vec<Uuid> {
+        self.child.parent_locator().map(ParentLocator::linkages).unwrap_or_default()
+    }
+}
+
+/// Something that may be the parent. It is opened only when its turn comes.
+pub struct Candidate {
+    name: PathBuf,
+    open: Box<dyn FnOnce() -> Result<Vhdx>>,
+}
+
+impl Candidate {
+    /// Whatever `open` opens; `name` is for messages.
+    pub fn new(name: impl Into<PathBuf>, open: impl FnOnce() -> Result<Vhdx> + 'static) -> Self {
+        Self { name: name.into(), open: Box::new(open) }
+    }
+
+    /// A file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self::new(path.clone(), move || Vhdx::open(path))
+    }
+
+    /// What it is called in messages.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Its name, and the file.
+    pub(super) fn open(self) -> (PathBuf, Result<Vhdx>) {
+        let opened = (self.open)().map_err(|error| error.in_file(&self.name));
+        (self.name, opened)
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What may be the parent, the likeliest first; and where it was looked for, for the message if none is.
+pub struct Candidates {
+    /// Asked for the next one only when the one before did not fit.
+    pub candidates: Box<dyn Iterator<Item = Candidate>>,
+    /// Every path that is tried.
+    pub looked_for: Vec<PathBuf>,
+    /// The folders below which they are.
+    pub folders: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Candidates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidates")
+            .field("looked_for", &self.looked_for)
+            .field("folders", &self.folders)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Vec<Candidate>> for Candidates {
+    fn from(candidates: Vec<Candidate>) -> Self {
+        let looked_for = candidates.iter().map(|candidate| candidate.name.clone()).collect();
+        Self { candidates: Box::new(candidates.into_iter()), looked_for, folders: Vec::new() }
+    }
+}
+
+/// Finds parents in folders of this host.
+///
+/// The child's own folder is always searched. There a stored relative path is tried as it is. Then every stored path
+/// is tried below each folder, without its drive, volume or `\\?\`, and with ever more of its front left out, down to
+/// the bare file name. Where no name fits exactly, or what fits is not the parent, names that differ in case only are
+/// tried too. Nothing else is opened, and only regular files are.
+///
+/// # Examples
+/// ```
+/// use vhdx::FolderResolver;
+///
+/// let beside_the_child = FolderResolver::default();
+/// let also_elsewhere = FolderResolver { folders: vec!["/backup/parents".into()], ..FolderResolver::default() };
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FolderResolver {
+    /// More folders to search.
+    pub folders: Vec<PathBuf>,
+    /// The ancestors themselves, the leaf's parent first. Where one is named, no other file is tried.
+    pub named: Vec<PathBuf>,
+}
+
+impl FolderResolver {
+    /// The folders in which the parent of the file at `child` is searched.
+    fn folders_for(&self, child: Option<&Path>) -> Vec<PathBuf> {
+        let own = child.map(lookup::folder_of);
+        let mut folders: Vec<PathBuf> = own.into_iter().chain(self.folders.iter().cloned()).collect();
+        let mut seen = std::collections::HashSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
+        folders
+    }
+}
+
+impl ParentResolver for FolderResolver {
+    fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates> {
+        if let Some(named) = self.named.get(request.level) {
+            return Ok(vec![Candidate::file(named)].into());
+        }
+        let child = request.child.path();
+        let folders = self.folders_for(child);
+        let own = child.map(lookup::folder_of);
+        let routes = lookup::routes(&request.stored_paths(), own.as_deref(), &folders);
+        let looked_for = routes.iter().map(lookup::Route::path).collect();
+        let found = lookup::find(routes, Rc::new(RefCell::new(Listings::default())));
+        Ok(Candidates { candidates: Box::new(found.map(Candidate::file)), looked_for, folders })
+    }
+
+    fn unused(&self, layers: usize) -> Option<PathBuf> {
+        let links = layers.saturating_sub(1);
+        self.named.get(links).cloned()
+    }
+}

@@ -1,0 +1,202 @@
+//! The one error type. Every error says what was attempted and at which offset, or which file is meant.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::chain::ChainError;
+use crate::rules::Severity;
+use crate::units::{DiskOffset, FileOffset};
+use crate::violation::Violation;
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused or failed a call.
+    #[error("cannot {operation} at {offset}: {source}")]
+    Io {
+        /// What was attempted, as a verb: `read`, `write`, `open`.
+        operation: &'static str,
+        /// Where in the file.
+        offset: FileOffset,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The file breaks a rule, and what it says cannot be decided.
+    #[error("{0}")]
+    Corrupt(Violation),
+    /// The file may be sound, but needs something that this library does not know.
+    #[error("not supported: {0}")]
+    Unsupported(Violation),
+    /// The files of a chain do not fit together.
+    #[error("{0}")]
+    Chain(Box<ChainError>),
+    /// The caller asked for something that makes no sense.
+    #[error("{0}")]
+    InvalidArgument(InvalidArgument),
+    /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) said so.
+    #[error("cancelled")]
+    Cancelled,
+    /// Another error, and the file in which it happened.
+    #[error("{}: {error}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What happened there.
+        #[source]
+        error: Box<Error>,
+    },
+}
+
+/// What is wrong with the arguments of a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidArgument {
+    /// A range that does not lie on the disk.
+    #[error("{len} bytes at {start} do not lie within the disk of {virtual_size} bytes")]
+    PastEndOfDisk {
+        /// Where the range starts.
+        start: DiskOffset,
+        /// Its length in bytes.
+        len: u64,
+        /// The size of the disk in bytes.
+        virtual_size: u64,
+    },
+    /// A block size that is not a power of two from 1 MiB to 256 MiB ([MS-VHDX] 2.6.2.1).
+    #[error("a block size of {0} bytes is not a power of two from 1 MiB to 256 MiB")]
+    BlockSize(u64),
+    /// A logical sector size other than 512 and 4096 ([MS-VHDX] 2.6.2.4).
+    #[error("a logical sector size of {0} bytes is neither 512 nor 4096")]
+    SectorSize(u64),
+    /// A virtual size that is zero, above 64 TiB or not a multiple of the logical sector size ([MS-VHDX] 2.6.2.2).
+    #[error("a disk of {0} bytes is empty, above 64 TiB, or not a whole number of logical sectors")]
+    VirtualSize(u64),
+    /// The destination exists, and overwriting it was not asked for.
+    #[error("the destination exists")]
+    DestinationExists,
+    /// The destination is one of the files that would be read.
+    #[error("the destination is one of the sources")]
+    DestinationIsSource,
+    /// Only regular files are opened.
+    #[error("this is not a regular file")]
+    NotARegularFile,
+    /// A chain has at least one file.
+    #[error("a chain of no files")]
+    NoLayers,
+    /// A new disk that is smaller than what is to be copied to it.
+    #[error("a disk of {0} bytes is too small for the content")]
+    VirtualSizeTooSmall(u64),
+    /// A new file that is to be differencing, but is given no parent.
+    #[error("a new differencing disk needs a parent")]
+    ParentNeeded,
+    /// A new file is written in the order of its disk.
+    #[error("the block at {0} comes before one that was written already")]
+    OutOfOrder(DiskOffset),
+    /// A metadata item that is longer than 1 MiB, given twice, or not for the caller to give ([MS-VHDX] 2.6.1.2).
+    #[error("the metadata item {0} is longer than 1 MiB, given twice, or made from other fields")]
+    MetadataItem(uuid::Uuid),
+    /// Metadata items that are more, or longer, than a file can hold ([MS-VHDX] 2.6.1).
+    #[error("the metadata items are more, or longer, than a file can hold")]
+    TooMuchMetadata,
+    /// A plan that was made for other files, or before the files changed.
+    #[error("the files are not those, or not in the state, that the plan was made for")]
+    StalePlan,
+}
+
+/// The class of an error, for callers that branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// See [`Error::Io`].
+    Io,
+    /// See [`Error::Corrupt`].
+    Corrupt,
+    /// See [`Error::Unsupported`].
+    Unsupported,
+    /// See [`Error::Chain`].
+    Chain,
+    /// See [`Error::InvalidArgument`].
+    InvalidArgument,
+    /// See [`Error::Cancelled`].
+    Cancelled,
+}
+
+impl Error {
+    pub(crate) fn io(operation: &'static str, offset: FileOffset, source: io::Error) -> Self {
+        Error::Io { operation, offset, source }
+    }
+
+    /// The same error, with the file in which it happened. The innermost file is kept.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
+        match self {
+            Error::InFile { .. } | Error::Chain(_) | Error::Cancelled => self,
+            error => Error::InFile { path: path.to_owned(), error: Box::new(error) },
+        }
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Io { .. } => ErrorKind::Io,
+            Error::Corrupt(_) => ErrorKind::Corrupt,
+            Error::Unsupported(_) => ErrorKind::Unsupported,
+            Error::Chain(_) => ErrorKind::Chain,
+            Error::InvalidArgument(_) => ErrorKind::InvalidArgument,
+            Error::Cancelled => ErrorKind::Cancelled,
+            Error::InFile { error, .. } => error.kind(),
+        }
+    }
+
+    /// The file in which it happened, if it is known.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Error::InFile { path, .. } => Some(path),
+            Error::Chain(error) => Some(error.path()),
+            _ => None,
+        }
+    }
+
+    /// Where in the file it happened, if at one place.
+    pub fn offset(&self) -> Option<FileOffset> {
+        match self {
+            Error::Io { offset, .. } => Some(*offset),
+            Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation.offset),
+            Error::InFile { error, .. } => error.offset(),
+            _ => None,
+        }
+    }
+
+    /// The broken rule, if it is one.
+    pub fn violation(&self) -> Option<&Violation> {
+        match self {
+            Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation),
+            Error::InFile { error, .. } => error.violation(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Violation> for Error {
+    fn from(violation: Violation) -> Self {
+        match violation.severity() {
+            Severity::Unsupported => Error::Unsupported(violation),
+            _ => Error::Corrupt(violation),
+        }
+    }
+}
+
+impl From<ChainError> for Error {
+    fn from(error: ChainError) -> Self {
+        Error::Chain(Box::new(error))
+    }
+}
+
+impl From<InvalidArgument> for Error {
+    fn from(argument: InvalidArgument) -> Self {
+        Error::InvalidArgument(argument)
+    }
+}

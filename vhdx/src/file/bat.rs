@@ -1,0 +1,162 @@
+//! The block allocation table: entries are read in bulk, and judged one by one when they are used ([MS-VHDX] 2.5).
+
+use std::collections::BTreeMap;
+
+use super::Vhdx;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
+use crate::rules::Rule;
+use crate::storage::read_into;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
+use crate::violation::{Structure, Violation, Violations};
+
+/// The size of an entry in bytes.
+pub(super) const ENTRY_SIZE: u64 = 8;
+/// How many entries are read at once: 64 KiB.
+pub(super) const WINDOW: u64 = 8192;
+
+impl Vhdx {
+    /// `count` raw entries of the BAT, payload and sector bitmap entries interleaved, from `first` on.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`InvalidArgument::PastEndOfDisk`] for entries past the last one.
+    pub fn bat_entries(&self, first: BatIndex, count: usize) -> Result<Vec<BatEntry>> {
+        let mut entries = Vec::new();
+        self.read_bat(first, count as u64, &mut entries)?;
+        Ok(entries)
+    }
+
+    /// As [`bat_entries`](Self::bat_entries), into a buffer that is used again.
+    pub(super) fn read_bat(&self, first: BatIndex, count: u64, entries: &mut Vec<BatEntry>) -> Result<()> {
+        let all = self.geometry.bat_entry_count();
+        let end = first.checked_add(count).filter(|end| end.get() <= all);
+        let bytes = end.and_then(|_| usize::try_from(count.saturating_mul(ENTRY_SIZE)).ok());
+        let Some(bytes) = bytes else {
+            let start = DiskOffset::new(first.get().saturating_mul(self.block_size()));
+            let virtual_size = self.virtual_size();
+            return Err(InvalidArgument::PastEndOfDisk { start, len: count, virtual_size }.into());
+        };
+        let mut buf = vec![0; bytes];
+        read_into(&*self.storage, &mut buf, self.bat_entry_place(first)).map_err(|e| self.in_file(e))?;
+        entries.clear();
+        entries.extend(buf.chunks_exact(8).map(|entry| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(entry);
+            BatEntry::from_le_bytes(bytes)
+        }));
+        Ok(())
+    }
+
+    /// The raw entry of a payload block.
+    ///
+    /// # Errors
+    /// As [`bat_entries`](Self::bat_entries).
+    pub fn payload_entry(&self, block: BlockIndex) -> Result<BatEntry> {
+        self.bat_entry(self.geometry.payload_bat_index(block))
+    }
+
+    pub(super) fn bat_entry(&self, index: BatIndex) -> Result<BatEntry> {
+        let entries = self.bat_entries(index, 1)?;
+        entries.first().copied().ok_or_else(|| {
+            let place = self.bat_entry_place(index);
+            self.in_file(Violation::new(Structure::BatEntry(index), place, Rule::Truncated).into())
+        })
+    }
+
+    /// Where an entry lies in the file.
+    pub(crate) fn bat_entry_place(&self, index: BatIndex) -> FileOffset {
+        self.regions.bat.offset.saturating_add(index.get().saturating_mul(ENTRY_SIZE))
+    }
+
+    /// How many payload blocks are in each state. Reads the whole BAT.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Corrupt`] for a reserved state.
+    pub fn block_counts(&self) -> Result<BTreeMap<PayloadBlockState, u64>> {
+        let mut counts = BTreeMap::new();
+        let mut entries = Vec::new();
+        let mut block = BlockIndex::new(0);
+        while block.get() < self.geometry.block_count() {
+            let first = self.geometry.payload_bat_index(block);
+            // Up to the sector bitmap entry that ends the chunk.
+            let in_chunk = self.geometry.chunk_ratio() - block.get() % self.geometry.chunk_ratio();
+            let left = self.geometry.block_count() - block.get();
+            let count = left.min(in_chunk).min(WINDOW);
+            self.read_bat(first, count, &mut entries)?;
+            for entry in &entries {
+                let state = entry.payload_state().ok_or_else(|| {
+                    let index = self.geometry.payload_bat_index(block);
+                    let at = self.bat_entry_place(index);
+                    self.in_file(Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved).into())
+                })?;
+                *counts.entry(state).or_default() += 1;
+                block = block.saturating_add(1);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The state of a payload block, once every rule about its entry and its place holds; what breaks one is in
+    /// `violations`.
+    pub(crate) fn judge_payload(
+        &self,
+        block: BlockIndex,
+        entry: BatEntry,
+        violations: &mut Violations,
+    ) -> Option<PayloadBlockState> {
+        let index = self.geometry.payload_bat_index(block);
+        let at = self.bat_entry_place(index);
+        let state = entry.validate_payload(index, at, self.geometry.has_parent(), violations)?;
+        if !matches!(state, PayloadBlockState::FullyPresent | PayloadBlockState::PartiallyPresent) {
+            return Some(state);
+        }
+        let needed = self.geometry.block_end(block).since(self.geometry.block_start(block));
+        let structure = Structure::BatEntry(index);
+        let place = entry.file_offset();
+        let fits = self.layout.judge(structure, at, place, needed, self.block_size(), violations);
+        fits.then_some(state)
+    }
+
+    /// Where the sector bitmap block of a chunk lies, if it is present and every rule about it holds.
+    pub(crate) fn judge_bitmap(
+        &self,
+        chunk: ChunkIndex,
+        entry: BatEntry,
+        violations: &mut Violations,
+    ) -> Option<Option<FileOffset>> {
+        let index = self.geometry.bitmap_bat_index(chunk);
+        let at = self.bat_entry_place(index);
+        let state = entry.validate_bitmap(index, at, self.geometry.has_parent(), violations)?;
+        if state == SectorBitmapBlockState::NotPresent || !self.geometry.has_parent() {
+            return Some(None);
+        }
+        let place = entry.file_offset();
+        let fits = self.layout.judge(Structure::BatEntry(index), at, place, MIB, MIB, violations);
+        fits.then_some(Some(place))
+    }
+
+    /// The state of a block that is about to be used.
+    pub(super) fn use_payload(&self, block: BlockIndex, entry: BatEntry) -> Result<PayloadBlockState> {
+        let mut violations = Violations::new();
+        let state = self.judge_payload(block, entry, &mut violations);
+        self.first_fatal(&violations, self.geometry.payload_bat_index(block), state)
+    }
+
+    /// The place of the sector bitmap block that a partially present block needs.
+    pub(super) fn use_bitmap(&self, chunk: ChunkIndex) -> Result<FileOffset> {
+        let index = self.geometry.bitmap_bat_index(chunk);
+        let mut violations = Violations::new();
+        let place = self.judge_bitmap(chunk, self.bat_entry(index)?, &mut violations);
+        if place == Some(None) {
+            let at = self.bat_entry_place(index);
+            violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatBitmapMissing));
+        }
+        self.first_fatal(&violations, index, place.flatten())
+    }
+
+    fn first_fatal<T>(&self, violations: &Violations, index: BatIndex, value: Option<T>) -> Result<T> {
+        let at = self.bat_entry_place(index);
+        let broken = || Error::from(Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved));
+        violations.stop_at_first().and_then(|()| value.ok_or_else(broken)).map_err(|e| self.in_file(e))
+    }
+}

@@ -1,0 +1,280 @@
+//! Writing a new VHDX, from its first block to its last, in memory that does not depend on its size.
+//!
+//! ```text
+//! 0          1 MiB   2 MiB       3 MiB, or after the metadata
+//! | headers  | log   | metadata  | BAT ... | block | block | ...      blocks in the order of the disk
+//! ```
+//! Nothing that points at a place is durable before the place is: the headers come last, and without them the file is
+//! no VHDX. Space that nothing was written to stays a hole.
+
+use uuid::Uuid;
+
+use super::DiskType;
+use super::create_layout::{HEADER_SECTION, LOG_LENGTH, NewLayout};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::format::bat_entry::{BatEntry, PayloadBlockState};
+use crate::format::file_identifier::FileTypeIdentifier;
+use crate::format::header::{self, Header};
+use crate::format::region_table;
+use crate::geometry::Geometry;
+use crate::storage::Storage;
+use crate::units::{BlockIndex, DiskOffset, FileOffset};
+
+/// What a new VHDX is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDisk {
+    /// The size of the disk in bytes.
+    pub virtual_size: u64,
+    /// The size of a payload block in bytes ([MS-VHDX] 2.6.2.1).
+    pub block_size: u32,
+    /// 512 or 4096 bytes ([MS-VHDX] 2.6.2.4).
+    pub logical_sector_size: u32,
+    /// 512 or 4096 bytes ([MS-VHDX] 2.6.2.5).
+    pub physical_sector_size: u32,
+    /// [`DiskType::Fixed`] or [`DiskType::Dynamic`].
+    pub disk_type: DiskType,
+    /// The SCSI page 83 identity of the disk ([MS-VHDX] 2.6.2.3).
+    pub virtual_disk_id: Uuid,
+    /// Further metadata items: those that are not made from the fields above.
+    pub items: Vec<NewItem>,
+}
+
+/// A metadata item of a new file ([MS-VHDX] 2.6.1.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewItem {
+    /// Which item this is.
+    pub id: Uuid,
+    /// Whether it is user metadata.
+    pub is_user: bool,
+    /// Whether it belongs to the disk, so that it goes where the disk's content goes.
+    pub is_virtual_disk: bool,
+    /// Whether a reader that does not know it must refuse the file.
+    pub is_required: bool,
+    /// The content: at most 1 MiB.
+    pub content: Vec<u8>,
+}
+
+impl NewDisk {
+    /// A dynamic disk as Windows makes it by default: blocks of 32 MiB, sectors of 512 bytes that are 4096 bytes
+    /// long on the medium, a fresh identity.
+    pub fn new(virtual_size: u64) -> Self {
+        Self {
+            virtual_size,
+            block_size: 32 << 20,
+            logical_sector_size: 512,
+            physical_sector_size: 4096,
+            disk_type: DiskType::Dynamic,
+            virtual_disk_id: Uuid::new_v4(),
+            items: Vec::new(),
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> Result<Geometry, InvalidArgument> {
+        if self.disk_type == DiskType::Differencing {
+            return Err(InvalidArgument::ParentNeeded);
+        }
+        let physical = self.physical_sector_size;
+        if physical != 512 && physical != 4096 {
+            return Err(InvalidArgument::SectorSize(physical.into()));
+        }
+        Geometry::new(self.block_size.into(), self.logical_sector_size, self.virtual_size, false)
+    }
+
+    /// The length in bytes of a file that has `blocks` of its payload blocks; a fixed one has them all.
+    ///
+    /// # Errors
+    /// As [`VhdxWriter::new`].
+    pub fn file_size(&self, blocks: u64) -> Result<u64> {
+        let geometry = self.geometry()?;
+        let layout = NewLayout::new(self, &geometry)?;
+        let blocks = if self.disk_type == DiskType::Fixed { geometry.block_count() } else { blocks };
+        Ok(layout.payload.saturating_add(blocks.saturating_mul(geometry.block_size())).get())
+    }
+}
+
+/// What a [`VhdxWriter`] has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The payload blocks that are present.
+    pub blocks: u64,
+    /// The length of the file in bytes.
+    pub file_size: u64,
+}
+
+/// Writes the content of a new VHDX in the order of the disk. What is not written reads as zeros.
+///
+/// Before [`finish`](Self::finish) has returned, the storage holds no valid VHDX.
+pub struct VhdxWriter<'a> {
+    storage: &'a dyn Storage,
+    disk: &'a NewDisk,
+    geometry: Geometry,
+    layout: NewLayout,
+    bat: BatWriter,
+    blocks: u64,
+    next_block: BlockIndex,
+    next_place: FileOffset,
+    current: Option<(BlockIndex, FileOffset)>,
+}
+
+impl<'a> VhdxWriter<'a> {
+    /// A new VHDX in an empty storage. Nothing is written yet.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, and the one that tells what of `disk`
+    /// is not possible.
+    pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
+        let geometry = disk.geometry()?;
+        let layout = NewLayout::new(disk, &geometry)?;
+        if !storage.is_empty().map_err(|e| Error::io("measure", FileOffset::new(0), e))? {
+            return Err(InvalidArgument::DestinationExists.into());
+        }
+        Ok(Self {
+            storage,
+            disk,
+            geometry,
+            bat: BatWriter::new(layout.bat.offset),
+            blocks: 0,
+            next_block: BlockIndex::new(0),
+            next_place: layout.payload,
+            layout,
+            current: None,
+        })
+    }
+
+    /// Writes `bytes` at `start` of the disk: not before the block that was written to last.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::OutOfOrder`], [`Error::Io`].
+    pub fn write(&mut self, start: DiskOffset, bytes: &[u8]) -> Result<()> {
+        let (len, virtual_size) = (bytes.len() as u64, self.geometry.virtual_size());
+        if start.checked_add(len).is_none_or(|end| end.get() > virtual_size) {
+            return Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into());
+        }
+        let (mut at, mut rest) = (start, bytes);
+        while !rest.is_empty() {
+            let place = self.place_of(self.geometry.block_of(at))?;
+            let within = self.geometry.offset_in_block(at);
+            let room = usize::try_from(self.geometry.block_size() - within).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            put(self.storage, now, place.saturating_add(within))?;
+            at = at.saturating_add(now.len() as u64);
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn place_of(&mut self, block: BlockIndex) -> Result<FileOffset> {
+        match self.current {
+            Some((current, place)) if current == block => Ok(place),
+            _ if block < self.next_block => Err(InvalidArgument::OutOfOrder(self.geometry.block_start(block)).into()),
+            _ => {
+                if self.disk.disk_type == DiskType::Fixed {
+                    self.allocate_up_to(block)?;
+                }
+                self.allocate(block)
+            }
+        }
+    }
+
+    fn allocate_up_to(&mut self, end: BlockIndex) -> Result<()> {
+        while self.next_block < end {
+            self.allocate(self.next_block)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a block the next place in the file. Its bytes are zeros that nobody has to write.
+    fn allocate(&mut self, block: BlockIndex) -> Result<FileOffset> {
+        let place = self.next_place;
+        let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
+        self.bat.put(self.storage, self.geometry.payload_bat_index(block).get(), entry)?;
+        self.next_place = place.saturating_add(self.geometry.block_size());
+        self.next_block = block.saturating_add(1);
+        self.blocks = self.blocks.saturating_add(1);
+        self.current = Some((block, place));
+        Ok(place)
+    }
+
+    /// Completes the file. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(mut self) -> Result<Written> {
+        if self.disk.disk_type == DiskType::Fixed {
+            self.allocate_up_to(BlockIndex::new(self.geometry.block_count()))?;
+        }
+        self.bat.flush(self.storage)?;
+        self.layout.write_metadata(self.storage, self.disk)?;
+        let creator = concat!("vhdx ", env!("CARGO_PKG_VERSION")).to_owned();
+        put(self.storage, &FileTypeIdentifier { creator }.encode(), FileOffset::new(0))?;
+        for at in region_table::OFFSETS {
+            put(self.storage, &self.layout.region_table().encode(), at)?;
+        }
+        let file_size = self.next_place.get();
+        self.storage.set_len(file_size).map_err(|e| Error::io("extend", self.next_place, e))?;
+        self.sync()?;
+
+        let mut header = Header {
+            sequence_number: 0,
+            file_write_guid: Uuid::new_v4(),
+            data_write_guid: Uuid::new_v4(),
+            log_guid: Uuid::nil(),
+            log_version: 0,
+            version: 1,
+            log_length: LOG_LENGTH,
+            log_offset: HEADER_SECTION,
+        };
+        for at in header::OFFSETS {
+            header.sequence_number += 1;
+            put(self.storage, &header.encode(), at)?;
+        }
+        self.sync()?;
+        Ok(Written { blocks: self.blocks, file_size })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.storage.sync().map_err(|e| Error::io("sync", FileOffset::new(0), e))
+    }
+}
+
+/// Writes BAT entries in ascending order through a buffer; entries that are left out stay unwritten zeros.
+struct BatWriter {
+    start: FileOffset,
+    /// The entry that the first 8 bytes of the buffer stand for.
+    first: u64,
+    buffer: Vec<u8>,
+}
+
+impl BatWriter {
+    const CAPACITY: usize = 64 << 10;
+
+    fn new(start: FileOffset) -> Self {
+        Self { start, first: 0, buffer: Vec::with_capacity(Self::CAPACITY) }
+    }
+
+    fn put(&mut self, storage: &dyn Storage, index: u64, entry: BatEntry) -> Result<()> {
+        let at = |first: u64| usize::try_from(index.saturating_sub(first).saturating_mul(8)).unwrap_or(usize::MAX);
+        if at(self.first) >= Self::CAPACITY {
+            self.flush(storage)?;
+            self.first = index;
+        }
+        self.buffer.resize(at(self.first), 0);
+        self.buffer.extend_from_slice(&entry.to_le_bytes());
+        Ok(())
+    }
+
+    fn flush(&mut self, storage: &dyn Storage) -> Result<()> {
+        if !self.buffer.is_empty() {
+            put(storage, &self.buffer, self.start.saturating_add(self.first.saturating_mul(8)))?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn put(storage: &dyn Storage, bytes: &[u8], at: FileOffset) -> Result<()> {
+    storage.write_all_at(bytes, at).map_err(|e| Error::io("write", at, e))
+}
+
+#[cfg(test)]
+mod tests;

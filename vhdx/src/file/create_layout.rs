@@ -1,0 +1,134 @@
+//! Where the structures of a new file lie, and its metadata as Windows lays it out ([MS-VHDX] 2.6).
+
+use uuid::Uuid;
+
+use super::DiskType;
+use super::create::{NewDisk, put};
+use crate::error::{InvalidArgument, Result};
+use crate::format::metadata_item::{self, FileParameters};
+use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
+use crate::format::region_table::{BAT_REGION, METADATA_REGION, Region, RegionTable};
+use crate::geometry::Geometry;
+use crate::storage::Storage;
+use crate::units::{FileOffset, MIB};
+
+/// The header section is 1 MiB long, and the log follows it.
+pub(super) const HEADER_SECTION: FileOffset = FileOffset::new(MIB);
+pub(super) const LOG_LENGTH: u32 = 1 << 20;
+const METADATA_OFFSET: FileOffset = FileOffset::new(2 * MIB);
+
+/// The limits that Windows' readers hold a file to, beyond those of the specification.
+const MAX_METADATA_REGION: u64 = 128 * MIB;
+const MAX_USER_ITEMS: usize = 1024;
+const MAX_SYSTEM_ITEMS: usize = 1023;
+
+/// The items that every file has, made from the fields of [`NewDisk`].
+const OWN_ITEMS: [Uuid; 5] = [
+    metadata_item::FILE_PARAMETERS,
+    metadata_item::VIRTUAL_DISK_SIZE,
+    metadata_item::LOGICAL_SECTOR_SIZE,
+    metadata_item::PHYSICAL_SECTOR_SIZE,
+    metadata_item::VIRTUAL_DISK_ID,
+];
+
+pub(super) struct NewLayout {
+    metadata: Region,
+    pub(super) bat: Region,
+    /// Where the payload blocks begin.
+    pub(super) payload: FileOffset,
+}
+
+impl NewLayout {
+    pub(super) fn new(disk: &NewDisk, geometry: &Geometry) -> Result<Self, InvalidArgument> {
+        judge_items(disk)?;
+        let own = own_items(disk);
+        let contents = own.iter().map(|(_, content)| content.len()).chain(disk.items.iter().map(|i| i.content.len()));
+        let items = contents.fold(metadata_table::SIZE as u64, |sum, len| sum.saturating_add(len as u64));
+        let metadata_length = items.next_multiple_of(MIB);
+        if metadata_length > MAX_METADATA_REGION {
+            return Err(InvalidArgument::TooMuchMetadata);
+        }
+        let bat_offset = METADATA_OFFSET.saturating_add(metadata_length);
+        let bat_length = geometry.bat_entry_count().saturating_mul(8).next_multiple_of(MIB);
+        let region = |id, offset, length| Region { id, offset, length, required: true };
+        Ok(Self {
+            metadata: region(METADATA_REGION, METADATA_OFFSET, metadata_length),
+            bat: region(BAT_REGION, bat_offset, bat_length),
+            payload: bat_offset.saturating_add(bat_length),
+        })
+    }
+
+    pub(super) fn region_table(&self) -> RegionTable {
+        RegionTable { regions: vec![self.bat.clone(), self.metadata.clone()] }
+    }
+
+    pub(super) fn write_metadata(&self, storage: &dyn Storage, disk: &NewDisk) -> Result<()> {
+        let own = own_items(disk);
+        let own = own.iter().map(|(entry, content)| (entry.clone(), content.as_slice()));
+        let items = disk.items.iter().map(|item| {
+            let entry = MetadataEntry {
+                id: item.id,
+                offset: 0,
+                length: 0,
+                is_user: item.is_user,
+                is_virtual_disk: item.is_virtual_disk,
+                is_required: item.is_required,
+            };
+            (entry, item.content.as_slice())
+        });
+        let mut entries = Vec::new();
+        let mut contents = Vec::new();
+        for (entry, content) in own.chain(items) {
+            // All of it fits in a region of at most 128 MiB, which `new` has made sure of. An empty item lies nowhere.
+            let offset = (metadata_table::SIZE as u32).saturating_add(contents.len() as u32);
+            let offset = if content.is_empty() { 0 } else { offset };
+            entries.push(MetadataEntry { offset, length: content.len() as u32, ..entry });
+            contents.extend_from_slice(content);
+        }
+        put(storage, &MetadataTable { entries }.encode(), self.metadata.offset)?;
+        put(storage, &contents, self.metadata.offset.saturating_add(metadata_table::SIZE as u64))
+    }
+}
+
+/// Whether the further items can be told apart, are within their limits, and leave the file readable.
+fn judge_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
+    let mut known: Vec<_> = OWN_ITEMS.iter().map(|&id| (id, false)).collect();
+    known.extend([(metadata_item::PARENT_LOCATOR, false), (metadata_item::INCOMPLETE_FILE, false)]);
+    for item in &disk.items {
+        let key = (item.id, item.is_user);
+        if known.contains(&key) || item.content.len() as u64 > MIB {
+            return Err(InvalidArgument::MetadataItem(item.id));
+        }
+        known.push(key);
+    }
+    let user_items = disk.items.iter().filter(|item| item.is_user).count();
+    let system_items = disk.items.len() - user_items + OWN_ITEMS.len();
+    if user_items > MAX_USER_ITEMS || system_items > MAX_SYSTEM_ITEMS {
+        return Err(InvalidArgument::TooMuchMetadata);
+    }
+    Ok(())
+}
+
+fn own_items(disk: &NewDisk) -> Vec<(MetadataEntry, Vec<u8>)> {
+    let parameters = FileParameters {
+        block_size: disk.block_size,
+        leave_blocks_allocated: disk.disk_type == DiskType::Fixed,
+        has_parent: false,
+    };
+    let contents = [
+        parameters.encode().to_vec(),
+        disk.virtual_size.to_le_bytes().to_vec(),
+        disk.logical_sector_size.to_le_bytes().to_vec(),
+        disk.physical_sector_size.to_le_bytes().to_vec(),
+        disk.virtual_disk_id.to_bytes_le().to_vec(),
+    ];
+    let entry = |id| MetadataEntry {
+        id,
+        offset: 0,
+        length: 0,
+        is_user: false,
+        is_virtual_disk: id != metadata_item::FILE_PARAMETERS,
+        is_required: true,
+    };
+    OWN_ITEMS.into_iter().map(entry).zip(contents).collect()
+}

@@ -1,0 +1,171 @@
+//! A walk over the blocks of one file, in disk order: what the file says of each place, and until where.
+
+use super::Vhdx;
+use super::bat::WINDOW;
+use crate::error::Result;
+use crate::format::bat_entry::{BatEntry, PayloadBlockState};
+use crate::storage::read_into;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
+
+/// What one file says of a stretch of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing: a parent may know.
+    Unallocated,
+    /// Zeros.
+    Zero,
+    /// Data, from this offset on.
+    Data(FileOffset),
+    /// Data, from this offset on, but only in the sectors whose bit is set.
+    Partial(FileOffset),
+}
+
+/// A stretch of the disk with one answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) start: DiskOffset,
+    pub(super) end: DiskOffset,
+    pub(super) answer: Answer,
+}
+
+pub(super) struct Cursor<'a> {
+    pub(super) vhdx: &'a Vhdx,
+    /// Nothing at or past this is ever asked for: neither BAT entries nor bits past it are read.
+    limit: DiskOffset,
+    span: Option<Span>,
+    window: Vec<BatEntry>,
+    window_first: BatIndex,
+    bitmap: Option<(ChunkIndex, FileOffset)>,
+    /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
+    words: Vec<u64>,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(vhdx: &'a Vhdx, limit: DiskOffset) -> Self {
+        Self {
+            vhdx,
+            limit,
+            span: None,
+            window: Vec::new(),
+            window_first: BatIndex::default(),
+            bitmap: None,
+            words: Vec::new(),
+        }
+    }
+
+    /// The span that holds `at`. Kept until another one is asked for, so that a walk forward costs each block once.
+    pub(super) fn span_at(&mut self, at: DiskOffset) -> Result<Span> {
+        if let Some(span) = self.span
+            && (span.start..span.end).contains(&at)
+        {
+            return Ok(span);
+        }
+        let span = self.find(at)?;
+        self.span = Some(span);
+        Ok(span)
+    }
+
+    /// The bits of the 64 sectors from `at` on, which must be a multiple of 64 sectors inside the last span, if that
+    /// was a partial one. Sectors past the span's end have no meaning.
+    pub(super) fn bits(&self, at: DiskOffset) -> u64 {
+        let start = self.span.map_or(at, |span| span.start);
+        let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
+        usize::try_from(word).ok().and_then(|word| self.words.get(word)).copied().unwrap_or(0)
+    }
+
+    fn find(&mut self, at: DiskOffset) -> Result<Span> {
+        let geometry = self.vhdx.geometry;
+        let end_of_disk = DiskOffset::new(geometry.virtual_size());
+        if at >= end_of_disk {
+            // Past its own end a layer answers zeros, whatever its parents hold there.
+            return Ok(Span { start: end_of_disk, end: DiskOffset::new(u64::MAX), answer: Answer::Zero });
+        }
+        let block = geometry.block_of(at);
+        let entry = self.entry(block)?;
+        let start = geometry.block_start(block);
+        let span = |answer| Span { start, end: geometry.block_end(block), answer };
+        Ok(match self.vhdx.use_payload(block, entry)? {
+            PayloadBlockState::NotPresent => self.extend_unallocated(span(Answer::Unallocated), block),
+            PayloadBlockState::Undefined | PayloadBlockState::Zero | PayloadBlockState::Unmapped => {
+                span(Answer::Zero)
+            }
+            PayloadBlockState::FullyPresent => span(Answer::Data(entry.file_offset())),
+            PayloadBlockState::PartiallyPresent => {
+                self.load_bits(at, block, entry.file_offset())?
+            }
+        })
+    }
+
+    /// The entry of a block, from the window of entries last read or a new one that begins with it.
+    fn entry(&mut self, block: BlockIndex) -> Result<BatEntry> {
+        let index = self.vhdx.geometry.payload_bat_index(block);
+        if let Some(entry) = self.in_window(index) {
+            return Ok(entry);
+        }
+        let geometry = self.vhdx.geometry;
+        let last = DiskOffset::new(self.limit.get().min(geometry.virtual_size()).saturating_sub(1));
+        let last = geometry.payload_bat_index(geometry.block_of(last));
+        let count = last.since(index).saturating_add(1).min(WINDOW);
+        self.vhdx.read_bat(index, count, &mut self.window)?;
+        self.window_first = index;
+        match self.in_window(index) {
+            Some(entry) => Ok(entry),
+            None => self.vhdx.bat_entry(index),
+        }
+    }
+
+    fn in_window(&self, index: BatIndex) -> Option<BatEntry> {
+        let place = index.get().checked_sub(self.window_first.get())?;
+        self.window.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Joins the blocks after an unallocated one that are unallocated as well, as far as the window reaches.
+    fn extend_unallocated(&self, mut span: Span, mut block: BlockIndex) -> Span {
+        let geometry = self.vhdx.geometry;
+        loop {
+            block = block.saturating_add(1);
+            let next = self.in_window(geometry.payload_bat_index(block));
+            let is_clean_and_absent = next.is_some_and(|entry| entry.raw() == 0);
+            if block.get() >= geometry.block_count() || !is_clean_and_absent {
+                return span;
+            }
+            span.end = geometry.block_end(block);
+        }
+    }
+
+    /// Reads the bits from the 64 sectors that hold `at` to the end of the block or of what will be asked for.
+    fn load_bits(&mut self, at: DiskOffset, block: BlockIndex, place: FileOffset) -> Result<Span> {
+        let vhdx = self.vhdx;
+        let geometry = vhdx.geometry;
+        let word_bytes = 64 * geometry.sector_size();
+        let block_start = geometry.block_start(block);
+        let start = block_start.saturating_add(at.since(block_start) / word_bytes * word_bytes);
+        let end = geometry.block_end(block).min(self.limit);
+
+        let bits = geometry.bitmap_bits(start..end);
+        let count = usize::try_from((bits.end - bits.start).div_ceil(64)).unwrap_or(0);
+        let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
+        let mut bytes = vec![0; count * 8];
+        read_into(vhdx.storage(), &mut bytes, bitmap.saturating_add(bits.start / 8))
+            .map_err(|e| vhdx.in_file(e))?;
+        self.words.clear();
+        self.words.extend(bytes.chunks_exact(8).map(|chunk| {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        }));
+        let answer = Answer::Partial(place.saturating_add(start.since(block_start)));
+        Ok(Span { start, end, answer })
+    }
+
+    fn bitmap_of(&mut self, chunk: ChunkIndex) -> Result<FileOffset> {
+        if let Some((known, place)) = self.bitmap
+            && known == chunk
+        {
+            return Ok(place);
+        }
+        let place = self.vhdx.use_bitmap(chunk)?;
+        self.bitmap = Some((chunk, place));
+        Ok(place)
+    }
+}

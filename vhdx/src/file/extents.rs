@@ -1,0 +1,313 @@
+//! The one query: where the bytes of a range of the disk are.
+//!
+//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts. A
+//! partially present block is resolved in windows of a few thousand sectors with one bit each: every layer takes the
+//! sectors that it has out of the set of missing ones, until none is missing or no layer is left.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::Vhdx;
+use super::cursor::{Answer, Cursor, Span};
+use crate::error::{InvalidArgument, Result};
+use crate::units::{DiskOffset, FileOffset};
+
+/// How many sectors a window has, at 64 a word.
+const WINDOW_WORDS: usize = 64;
+
+/// A run of the disk with one source. The extents of a range are sorted, cover it without a gap, and are as long as
+/// possible: no two neighbours could be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first byte on the disk.
+    pub start: DiskOffset,
+    /// The length in bytes; never 0.
+    pub len: u64,
+    /// Where the bytes are.
+    pub source: Source,
+}
+
+/// Where the bytes of an extent are. Layer 0 is the leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the file of a layer, from an offset on.
+    Data {
+        /// The layer.
+        layer: usize,
+        /// The first byte in that layer's file.
+        offset: FileOffset,
+    },
+    /// Nowhere: a layer says that they are zeros.
+    Zero {
+        /// The layer.
+        layer: usize,
+    },
+    /// Nowhere: no layer has them. They read as zeros when the last layer has no parent.
+    Unallocated,
+}
+
+impl Extent {
+    /// One past the last byte on the disk.
+    pub fn end(&self) -> DiskOffset {
+        self.start.saturating_add(self.len)
+    }
+
+    /// The part of the extent that lies in `range`, if any.
+    pub fn clip(&self, range: &Range<DiskOffset>) -> Option<Self> {
+        let (start, end) = (self.start.max(range.start), self.end().min(range.end));
+        let source = self.source.advanced_by(start.since(self.start));
+        (start < end).then(|| Self { start, len: end.since(start), source })
+    }
+
+    /// Makes `next` a part of this extent if it goes on where this one ends.
+    pub fn try_join(&mut self, next: &Self) -> bool {
+        let joins = next.start == self.end() && next.source == self.source.advanced_by(self.len);
+        if joins {
+            self.len = self.len.saturating_add(next.len);
+        }
+        joins
+    }
+}
+
+impl Source {
+    fn advanced_by(self, len: u64) -> Self {
+        match self {
+            Source::Data { layer, offset } => Source::Data { layer, offset: offset.saturating_add(len) },
+            other => other,
+        }
+    }
+}
+
+/// The extents of a range: see [`Vhdx::extents`] and [`Chain::extents`](crate::Chain::extents). Ends after an error.
+pub struct Extents<'a> {
+    cursors: Vec<Cursor<'a>>,
+    sector_size: u64,
+    range: Range<DiskOffset>,
+    /// The first place that no extent in `queue` covers: a multiple of the sector size.
+    next: DiskOffset,
+    end: DiskOffset,
+    queue: VecDeque<Extent>,
+    joined: Option<Extent>,
+    error: Option<crate::Error>,
+}
+
+impl<'a> Extents<'a> {
+    /// The extents of `range` through `layers`, leaf first.
+    pub(crate) fn new(layers: &'a [Vhdx], range: Range<DiskOffset>) -> Self {
+        let sector_size = layers.first().map_or(512, |leaf| leaf.geometry.sector_size());
+        let virtual_size = layers.first().map_or(0, |leaf| leaf.geometry.virtual_size());
+        let next = DiskOffset::new(range.start.get() / sector_size * sector_size);
+        let end = DiskOffset::new(range.end.get().div_ceil(sector_size).saturating_mul(sector_size));
+        let outside = range.end.get() > virtual_size || range.start > range.end;
+        let error = outside.then(|| {
+            let len = range.end.since(range.start);
+            InvalidArgument::PastEndOfDisk { start: range.start, len, virtual_size }.into()
+        });
+        Self {
+            cursors: layers.iter().map(|vhdx| Cursor::new(vhdx, end)).collect(),
+            sector_size,
+            next,
+            end,
+            range,
+            queue: VecDeque::new(),
+            joined: None,
+            error,
+        }
+    }
+
+    /// The next extent as it was found, perhaps joinable with the one after it.
+    fn next_raw(&mut self) -> Result<Option<Extent>> {
+        loop {
+            if let Some(extent) = self.queue.pop_front() {
+                match extent.clip(&self.range) {
+                    Some(extent) => return Ok(Some(extent)),
+                    None => continue,
+                }
+            }
+            if self.next >= self.end {
+                return Ok(None);
+            }
+            self.resolve()?;
+        }
+    }
+
+    /// Queues at least one extent that begins at `next`.
+    fn resolve(&mut self) -> Result<()> {
+        let at = self.next;
+        let mut end = self.end;
+        for layer in 0..self.cursors.len() {
+            let span = self.cursors[layer].span_at(at)?;
+            end = end.min(span.end);
+            let source = match span.answer {
+                Answer::Unallocated => continue,
+                Answer::Partial(_) => return self.resolve_window(layer, at, end),
+                Answer::Zero => Source::Zero { layer },
+                Answer::Data(offset) => {
+                    Source::Data { layer, offset }.advanced_by(at.since(span.start))
+                }
+            };
+            self.push(at, end, source);
+            self.next = end;
+            return Ok(());
+        }
+        self.push(at, end, Source::Unallocated);
+        self.next = end;
+        Ok(())
+    }
+
+    fn push(&mut self, start: DiskOffset, end: DiskOffset, source: Source) {
+        self.queue.push_back(Extent { start, len: end.since(start), source });
+    }
+
+    /// Resolves `at..end`, or as much of it as a window holds, from the layer `first` on: the ones above say nothing
+    /// of all of it.
+    fn resolve_window(&mut self, first: usize, at: DiskOffset, end: DiskOffset) -> Result<()> {
+        let mut window = Window::new(self.sector_size, at, end);
+        for layer in first..self.cursors.len() {
+            let cursor = &mut self.cursors[layer];
+            let mut from = at;
+            while from < window.end && !window.is_complete() {
+                let span = cursor.span_at(from)?;
+                window.take(layer, cursor, &span, from);
+                from = span.end;
+            }
+        }
+        window.take_rest();
+        window.found.sort_unstable_by_key(|extent| extent.start);
+        self.next = window.end;
+        self.queue.extend(window.found);
+        Ok(())
+    }
+}
+
+impl Iterator for Extents<'_> {
+    type Item = Result<Extent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.error.take() {
+            self.next = self.end;
+            self.queue.clear();
+            return Some(Err(error));
+        }
+        loop {
+            let found = match self.next_raw() {
+                Ok(Some(extent)) => extent,
+                Ok(None) => return self.joined.take().map(Ok),
+                Err(error) => {
+                    self.error = Some(error);
+                    // What was found before the error is true, and comes first.
+                    return self.joined.take().map_or_else(|| self.next(), |done| Some(Ok(done)));
+                }
+            };
+            if self.joined.as_mut().is_some_and(|joined| joined.try_join(&found)) {
+                continue;
+            }
+            if let Some(done) = self.joined.replace(found) {
+                return Some(Ok(done));
+            }
+        }
+    }
+}
+
+/// A stretch of at most `64 * WINDOW_WORDS` sectors, with the set of those that no layer has answered for.
+struct Window {
+    sector_size: u64,
+    /// The place of bit 0: a multiple of 64 sectors, so that every layer's bitmap words line up.
+    base: DiskOffset,
+    end: DiskOffset,
+    missing: [u64; WINDOW_WORDS],
+    found: Vec<Extent>,
+}
+
+impl Window {
+    fn new(sector_size: u64, at: DiskOffset, end: DiskOffset) -> Self {
+        let word = 64 * sector_size;
+        let base = DiskOffset::new(at.get() / word * word);
+        let end = end.min(base.saturating_add(WINDOW_WORDS as u64 * word));
+        let mut window = Self { sector_size, base, end, missing: [0; WINDOW_WORDS], found: Vec::new() };
+        let (first, last) = (window.sector(at), window.sector(end));
+        for (number, word) in window.missing.iter_mut().enumerate() {
+            *word = mask(number, &(first..last));
+        }
+        window
+    }
+
+    fn sector(&self, at: DiskOffset) -> u64 {
+        at.since(self.base) / self.sector_size
+    }
+
+    fn is_complete(&self) -> bool {
+        self.missing.iter().all(|&word| word == 0)
+    }
+
+    /// Takes the missing sectors from `from` to the end of `span` that the layer has.
+    fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) {
+        let source = match span.answer {
+            Answer::Unallocated => return,
+            Answer::Zero => Source::Zero { layer },
+            Answer::Data(offset) | Answer::Partial(offset) => Source::Data { layer, offset },
+        };
+        let is_partial = matches!(span.answer, Answer::Partial(_));
+        let sectors = self.sector(from)..self.sector(span.end.min(self.end));
+        let source_start = span.start;
+        self.take_bits(&sectors, source, source_start, |at| if is_partial { cursor.bits(at) } else { u64::MAX });
+    }
+
+    fn take_rest(&mut self) {
+        let sectors = 0..self.sector(self.end);
+        self.take_bits(&sectors, Source::Unallocated, self.base, |_| u64::MAX);
+    }
+
+    /// Takes the missing ones among `sectors` whose bit is set; `source` is that of the byte at `source_start`.
+    fn take_bits(
+        &mut self,
+        sectors: &Range<u64>,
+        source: Source,
+        source_start: DiskOffset,
+        bits: impl Fn(DiskOffset) -> u64,
+    ) {
+        let mut run: Option<Range<u64>> = None;
+        let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
+        for number in first..WINDOW_WORDS.min(usize::try_from(sectors.end.div_ceil(64)).unwrap_or(0)) {
+            let wanted = self.missing[number] & mask(number, sectors);
+            if wanted == 0 {
+                continue;
+            }
+            let sector = number as u64 * 64;
+            let mut taken = wanted & bits(self.base.saturating_add(sector * self.sector_size));
+            self.missing[number] &= !taken;
+            while taken != 0 {
+                let skip = taken.trailing_zeros();
+                let count = (taken >> skip).trailing_ones();
+                let start = sector + u64::from(skip);
+                match &mut run {
+                    Some(run) if run.end == start => run.end += u64::from(count),
+                    run => {
+                        if let Some(done) = run.replace(start..start + u64::from(count)) {
+                            self.push(&done, source, source_start);
+                        }
+                    }
+                }
+                taken &= u64::MAX.checked_shl(skip + count).unwrap_or(0);
+            }
+        }
+        if let Some(done) = run {
+            self.push(&done, source, source_start);
+        }
+    }
+
+    fn push(&mut self, sectors: &Range<u64>, source: Source, source_start: DiskOffset) {
+        let start = self.base.saturating_add(sectors.start * self.sector_size);
+        let len = (sectors.end - sectors.start) * self.sector_size;
+        self.found.push(Extent { start, len, source: source.advanced_by(start.since(source_start)) });
+    }
+}
+
+/// The bits of word `number` that stand for sectors in `sectors`.
+fn mask(number: usize, sectors: &Range<u64>) -> u64 {
+    let first = number as u64 * 64;
+    let low = sectors.start.saturating_sub(first).min(64);
+    let high = sectors.end.saturating_sub(first).min(64);
+    let below = |count: u64| u64::MAX.checked_shr(64 - count as u32).unwrap_or(0);
+    below(high) & !below(low)
+}

@@ -1,0 +1,141 @@
+//! Opening: identifier, headers, log, region tables, metadata, in the order in which each depends on the ones before.
+
+use std::sync::Arc;
+
+use super::Vhdx;
+use super::metadata::Metadata;
+use super::placement::Layout;
+use crate::error::{Error, Result};
+use crate::format::file_identifier::{self, FileTypeIdentifier};
+use crate::format::header::{self, Header};
+use crate::format::region_table::{self, Regions};
+use crate::geometry::Geometry;
+use crate::log;
+use crate::rules::{Rule, Severity};
+use crate::storage::{ReadAt, read_structure};
+use crate::units::FileOffset;
+use crate::violation::{Structure, Violation, Violations};
+
+impl Vhdx {
+    /// Opens a storage, and puts every violation found on the way into `violations`: the ones that are worked around
+    /// and, before it returns the first as an error, the ones that are not.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
+    pub fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
+        let result = load(storage, violations);
+        if let Err(error) = &result
+            && let Some(violation) = error.violation()
+            && !violations.as_slice().contains(violation)
+        {
+            violations.report(violation.clone());
+        }
+        result
+    }
+}
+
+fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
+    let file_len = len(&*storage)?;
+    let creator = load_identifier(&*storage, violations)?;
+    let header = load_header(&*storage, violations)?;
+    judge_log_place(&header, file_len, violations)?;
+    let (storage, log) = log::replay(storage, &header, violations)?;
+    let replayed_len = len(&*storage)?;
+    let regions = load_regions(&*storage, &header, replayed_len, violations)?;
+    let metadata = Metadata::load(&*storage, &regions.metadata, violations)?;
+    let geometry = load_geometry(&metadata, &regions, violations)?;
+
+    let mut by_offset = regions.all.clone();
+    by_offset.sort_by_key(|region| region.offset);
+    let log_place = (header.log_offset, u64::from(header.log_length));
+    let layout = Layout { log: log_place, regions: by_offset, file_len: replayed_len };
+    let is_tolerated = |violation: &&Violation| violation.severity() == Severity::Tolerated;
+    let tolerated = violations.as_slice().iter().filter(is_tolerated).cloned().collect();
+    Ok(Vhdx {
+        storage,
+        path: None,
+        identity: None,
+        file_len,
+        creator,
+        header,
+        log,
+        regions,
+        layout,
+        metadata,
+        geometry,
+        tolerated,
+    })
+}
+
+fn len(storage: &dyn ReadAt) -> Result<u64> {
+    storage.len().map_err(|source| Error::io("measure", FileOffset::new(0), source))
+}
+
+/// What a validator gave, or the violation for which it gave nothing.
+fn valid<T>(value: Option<T>, violations: &Violations, structure: Structure, at: FileOffset) -> Result<T> {
+    violations.stop_at_first()?;
+    value.ok_or_else(|| Violation::new(structure, at, Rule::Truncated).into())
+}
+
+fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<String> {
+    let (structure, at) = (Structure::FileTypeIdentifier, FileOffset::new(0));
+    let bytes = read_structure(storage, structure, at, file_identifier::DATA_SIZE)?;
+    let identifier = FileTypeIdentifier::validate(&bytes, violations);
+    Ok(valid(identifier, violations, structure, at)?.creator)
+}
+
+fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<Header> {
+    let mut copy = |number: u8, at: FileOffset| {
+        let bytes = read_structure(storage, Structure::Header(number), at, header::SIZE)?;
+        Ok::<_, Error>(header::validate_copy(&bytes, number, violations))
+    };
+    let (first, second) = (copy(1, header::OFFSETS[0])?, copy(2, header::OFFSETS[1])?);
+    let current = header::current(first, second, violations);
+    Ok(valid(current, violations, Structure::Header(1), header::OFFSETS[0])?.1)
+}
+
+/// A log that cannot be read in full matters only when it must be replayed.
+fn judge_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
+    let end = header.log_offset.saturating_add(header.log_length.into());
+    if end.get() > file_len {
+        let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
+        violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
+    }
+    violations.stop_at_first()
+}
+
+fn load_regions(
+    storage: &dyn ReadAt,
+    header: &Header,
+    file_len: u64,
+    violations: &mut Violations,
+) -> Result<Regions> {
+    let mut copy = |number: u8, at: FileOffset| {
+        let bytes = read_structure(storage, Structure::RegionTable(number), at, region_table::SIZE)?;
+        Ok::<_, Error>(region_table::validate_copy(&bytes, number, violations))
+    };
+    let (first, second) = (copy(1, region_table::OFFSETS[0])?, copy(2, region_table::OFFSETS[1])?);
+    let chosen = region_table::choose(first, second, violations);
+    let (structure, at) = (Structure::RegionTable(1), region_table::OFFSETS[0]);
+    let (number, table) = valid(chosen, violations, structure, at)?;
+    let log = (header.log_offset, header.log_length.into());
+    let regions = table.validate(number, log, file_len, violations);
+    valid(regions, violations, structure, at)
+}
+
+fn load_geometry(metadata: &Metadata, regions: &Regions, violations: &mut Violations) -> Result<Geometry> {
+    let parameters = &metadata.parameters;
+    let geometry = Geometry::new(
+        parameters.block_size.into(),
+        metadata.logical_sector_size,
+        metadata.virtual_size,
+        parameters.has_parent,
+    )?;
+    let needed = geometry.bat_entry_count().saturating_mul(super::bat::ENTRY_SIZE);
+    if needed > regions.bat.length {
+        let violation = Violation::new(Structure::Bat, regions.bat.offset, Rule::BatTooShort);
+        violations.report(violation.number(regions.bat.length));
+    }
+    violations.stop_at_first()?;
+    Ok(geometry)
+}

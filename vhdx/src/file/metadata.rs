@@ -1,0 +1,127 @@
+//! The metadata region: the items that say what kind of disk a file holds ([MS-VHDX] 2.6).
+
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::format::metadata_item::{self, FileParameters};
+use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
+use crate::format::parent_locator::ParentLocator;
+use crate::format::region_table::Region;
+use crate::rules::Rule;
+use crate::storage::{ReadAt, read_structure};
+use crate::units::FileOffset;
+use crate::violation::{Structure, Violation, Violations};
+
+pub(super) struct Metadata {
+    pub(super) entries: Vec<MetadataEntry>,
+    pub(super) parameters: FileParameters,
+    pub(super) virtual_size: u64,
+    pub(super) virtual_disk_id: Option<Uuid>,
+    pub(super) logical_sector_size: u32,
+    pub(super) physical_sector_size: u32,
+    pub(super) parent_locator: Option<ParentLocator>,
+}
+
+impl Metadata {
+    pub(super) fn load(storage: &dyn ReadAt, region: &Region, violations: &mut Violations) -> Result<Self> {
+        let bytes = read_structure(storage, Structure::MetadataTable, region.offset, metadata_table::SIZE)?;
+        let table = MetadataTable::validate(&bytes, region, violations);
+        violations.stop_at_first()?;
+        let entries = table.map(|table| table.entries).unwrap_or_default();
+
+        let mut items = Items { storage, region, entries: &entries, violations };
+        let parameters = items.required(metadata_item::FILE_PARAMETERS, FileParameters::validate)?;
+        let logical = items.required(metadata_item::LOGICAL_SECTOR_SIZE, metadata_item::logical_sector_size)?;
+        let physical =
+            items.required(metadata_item::PHYSICAL_SECTOR_SIZE, metadata_item::physical_sector_size)?;
+        let virtual_size = items.required(metadata_item::VIRTUAL_DISK_SIZE, |bytes, at, violations| {
+            metadata_item::virtual_disk_size(bytes, at, logical.unwrap_or(512), violations)
+        })?;
+        let virtual_disk_id = items.optional(metadata_item::VIRTUAL_DISK_ID, metadata_item::virtual_disk_id)?;
+        let has_parent = parameters.is_some_and(|parameters: FileParameters| parameters.has_parent);
+        let parent_locator = items.parent_locator(has_parent)?;
+        if virtual_disk_id.is_none() {
+            items.report_missing(metadata_item::VIRTUAL_DISK_ID, Rule::VirtualDiskIdMissing);
+        }
+        violations.stop_at_first()?;
+
+        let parts = (parameters, virtual_size, logical, physical);
+        let (Some(parameters), Some(virtual_size), Some(logical), Some(physical)) = parts else {
+            let at = region.offset;
+            return Err(Violation::new(Structure::MetadataTable, at, Rule::MetadataItemMissing).into());
+        };
+        Ok(Self {
+            entries,
+            parameters,
+            virtual_size,
+            virtual_disk_id,
+            logical_sector_size: logical,
+            physical_sector_size: physical,
+            parent_locator,
+        })
+    }
+}
+
+struct Items<'a> {
+    storage: &'a dyn ReadAt,
+    region: &'a Region,
+    entries: &'a [MetadataEntry],
+    violations: &'a mut Violations,
+}
+
+impl Items<'_> {
+    fn optional<T>(
+        &mut self,
+        id: Uuid,
+        validate: impl FnOnce(&[u8], FileOffset, &mut Violations) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(entry) = self.entries.iter().find(|entry| entry.id == id && !entry.is_user) else {
+            return Ok(None);
+        };
+        let bytes = read_item(self.storage, self.region, entry)?;
+        let at = self.region.offset.saturating_add(entry.offset.into());
+        Ok(validate(&bytes, at, self.violations))
+    }
+
+    fn required<T>(
+        &mut self,
+        id: Uuid,
+        validate: impl FnOnce(&[u8], FileOffset, &mut Violations) -> Option<T>,
+    ) -> Result<Option<T>> {
+        if !self.has(id) {
+            self.report_missing(id, Rule::MetadataItemMissing);
+        }
+        self.optional(id, validate)
+    }
+
+    /// A locator in a file without a parent is only noted: nothing is read from it.
+    fn parent_locator(&mut self, has_parent: bool) -> Result<Option<ParentLocator>> {
+        let id = metadata_item::PARENT_LOCATOR;
+        match (has_parent, self.has(id)) {
+            (true, true) => self.optional(id, ParentLocator::validate),
+            (true, false) => {
+                self.report_missing(id, Rule::ParentLocatorMissing);
+                Ok(None)
+            }
+            (false, true) => {
+                self.report_missing(id, Rule::ParentLocatorUnexpected);
+                Ok(None)
+            }
+            (false, false) => Ok(None),
+        }
+    }
+
+    fn has(&self, id: Uuid) -> bool {
+        self.entries.iter().any(|entry| entry.id == id && !entry.is_user)
+    }
+
+    fn report_missing(&mut self, id: Uuid, rule: Rule) {
+        self.violations.report(Violation::new(Structure::MetadataItem(id), self.region.offset, rule));
+    }
+}
+
+/// The content of an item; the metadata table's rules have bounded it to 1 MiB inside the region.
+pub(super) fn read_item(storage: &dyn ReadAt, region: &Region, entry: &MetadataEntry) -> Result<Vec<u8>> {
+    let at = region.offset.saturating_add(entry.offset.into());
+    read_structure(storage, Structure::MetadataItem(entry.id), at, entry.length.try_into().unwrap_or(usize::MAX))
+}

@@ -1,0 +1,259 @@
+//! One VHDX file: what it says of itself, and where its blocks lie.
+
+mod bat;
+mod create;
+mod create_layout;
+mod cursor;
+mod extents;
+mod load;
+mod metadata;
+mod placement;
+pub(crate) mod travel;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::format::header::Header;
+use crate::format::metadata_table::MetadataEntry;
+use crate::format::parent_locator::ParentLocator;
+use crate::format::region_table::{Region, Regions};
+use crate::geometry::Geometry;
+use crate::log::LogState;
+use crate::storage::{FileIdentity, FileStorage, ReadAt};
+use crate::violation::{Violation, Violations};
+
+pub use create::{NewDisk, NewItem, VhdxWriter, Written};
+pub use extents::{Extent, Extents, Source};
+use metadata::Metadata;
+use placement::Layout;
+
+/// How a file stores its disk ([MS-VHDX] 2.6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DiskType {
+    /// Every block is allocated.
+    Fixed,
+    /// Blocks are allocated as they are written.
+    Dynamic,
+    /// Only what differs from a parent is there.
+    Differencing,
+}
+
+impl DiskType {
+    /// The name in reports: `fixed`, `dynamic` or `differencing`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            DiskType::Fixed => "fixed",
+            DiskType::Dynamic => "dynamic",
+            DiskType::Differencing => "differencing",
+        }
+    }
+}
+
+impl fmt::Display for DiskType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An open VHDX file that is only read. Opening reads the headers, a dirty log, the region tables and the metadata,
+/// but no BAT: its entries are read, and judged, as they are used.
+///
+/// A dirty log is replayed in memory; no byte of the file ever changes.
+///
+/// A `Vhdx` is one file. Its disk is read through a [`Chain`](crate::Chain), which knows the parents.
+pub struct Vhdx {
+    /// The file with its log replayed.
+    storage: Arc<dyn ReadAt>,
+    path: Option<PathBuf>,
+    identity: Option<FileIdentity>,
+    file_len: u64,
+    creator: String,
+    header: Header,
+    log: LogState,
+    regions: Regions,
+    layout: Layout,
+    metadata: Metadata,
+    geometry: Geometry,
+    tolerated: Vec<Violation>,
+}
+
+impl fmt::Debug for Vhdx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vhdx")
+            .field("path", &self.path)
+            .field("header", &self.header)
+            .field("geometry", &self.geometry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Vhdx {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`], with the path;
+    /// [`InvalidArgument::NotARegularFile`](crate::InvalidArgument::NotARegularFile) for anything but a regular file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_path(path.as_ref(), &mut Violations::new())
+    }
+
+    /// Opens whatever can be read at any offset.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
+    ///
+    /// # Examples
+    /// ```
+    /// use vhdx::{Rule, Vhdx};
+    ///
+    /// let error = Vhdx::from_storage(vec![0; 1 << 20]).unwrap_err();
+    /// assert_eq!(error.violation().unwrap().rule, Rule::FileSignature);
+    /// ```
+    pub fn from_storage(storage: impl ReadAt + 'static) -> Result<Self> {
+        Self::load(Arc::new(storage), &mut Violations::new())
+    }
+
+    /// As [`open`](Self::open), with every violation found on the way put into `violations`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn load_path(path: &Path, violations: &mut Violations) -> Result<Self> {
+        let open = |violations| {
+            let file = FileStorage::open(path)?;
+            let identity = file.identity()?;
+            Ok((Self::load(Arc::new(file), violations)?, identity))
+        };
+        let (vhdx, identity) = open(violations).map_err(|error: Error| error.in_file(path))?;
+        Ok(Self { path: Some(path.to_owned()), identity: Some(identity), ..vhdx })
+    }
+
+    /// The path that the file was opened by.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The file's identity on this machine, if it is a file.
+    pub fn identity(&self) -> Option<FileIdentity> {
+        self.identity
+    }
+
+    /// The length of the file in bytes, as it is, without a replayed log.
+    pub fn file_len(&self) -> u64 {
+        self.file_len
+    }
+
+    /// What made the file, as it says; for diagnosis only ([MS-VHDX] 2.2.1).
+    pub fn creator(&self) -> &str {
+        &self.creator
+    }
+
+    /// The current header ([MS-VHDX] 2.2.2).
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Identifies the content of the disk: what a child's parent locator names ([MS-VHDX] 2.2.2).
+    pub fn data_write_guid(&self) -> Uuid {
+        self.header.data_write_guid
+    }
+
+    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
+    pub fn file_write_guid(&self) -> Uuid {
+        self.header.file_write_guid
+    }
+
+    /// Whether the log had to be replayed in memory.
+    pub fn log(&self) -> LogState {
+        self.log
+    }
+
+    /// The regions of the file, the unknown optional ones too, by ascending offset ([MS-VHDX] 2.2.3).
+    pub fn regions(&self) -> &[Region] {
+        &self.layout.regions
+    }
+
+    /// The metadata items of the file, the unknown optional and the user ones too ([MS-VHDX] 2.6.1).
+    pub fn metadata_entries(&self) -> &[MetadataEntry] {
+        &self.metadata.entries
+    }
+
+    /// The content of a metadata item: at most 1 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and [`Error::Corrupt`] when the file ends inside the item.
+    pub fn read_metadata_item(&self, entry: &MetadataEntry) -> Result<Vec<u8>> {
+        metadata::read_item(&*self.storage, &self.regions.metadata, entry).map_err(|e| self.in_file(e))
+    }
+
+    /// Where the parent is to be found, and which DataWriteGuid it must have ([MS-VHDX] 2.6.2.6). Always there for a
+    /// differencing file, never for another.
+    pub fn parent_locator(&self) -> Option<&ParentLocator> {
+        self.metadata.parent_locator.as_ref()
+    }
+
+    /// How the file stores its disk.
+    pub fn disk_type(&self) -> DiskType {
+        match (self.geometry.has_parent(), self.metadata.parameters.leave_blocks_allocated) {
+            (true, _) => DiskType::Differencing,
+            (false, true) => DiskType::Fixed,
+            (false, false) => DiskType::Dynamic,
+        }
+    }
+
+    /// Sizes and counts of blocks and sectors.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// The size of the disk in bytes.
+    pub fn virtual_size(&self) -> u64 {
+        self.geometry.virtual_size()
+    }
+
+    /// The size of a payload block in bytes.
+    pub fn block_size(&self) -> u64 {
+        self.geometry.block_size()
+    }
+
+    /// The logical sector size in bytes: 512 or 4096.
+    pub fn logical_sector_size(&self) -> u32 {
+        self.metadata.logical_sector_size
+    }
+
+    /// The physical sector size in bytes, as the file says.
+    pub fn physical_sector_size(&self) -> u32 {
+        self.metadata.physical_sector_size
+    }
+
+    /// The SCSI page 83 identity of the disk: the same in all files of a family ([MS-VHDX] 2.6.2.3).
+    pub fn virtual_disk_id(&self) -> Option<Uuid> {
+        self.metadata.virtual_disk_id
+    }
+
+    /// The broken rules that opening worked around.
+    pub fn tolerated(&self) -> &[Violation] {
+        &self.tolerated
+    }
+
+    /// The extents of `range` in this file alone: what it does not hold is [`Source::Unallocated`], whether or not a
+    /// parent has it. The layer in each [`Source`] is 0.
+    pub fn extents(&self, range: std::ops::Range<crate::DiskOffset>) -> Extents<'_> {
+        Extents::new(std::slice::from_ref(self), range)
+    }
+
+    pub(crate) fn storage(&self) -> &dyn ReadAt {
+        &*self.storage
+    }
+
+    /// The error, with this file's path if it has one.
+    pub(crate) fn in_file(&self, error: Error) -> Error {
+        match &self.path {
+            Some(path) => error.in_file(path),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! An entry of the block allocation table ([MS-VHDX] 2.5.1).
+//!
+//! ```text
+//!      63                                           20 19       3 2     0
+//!   0 | file offset in MiB                            | reserved | state |
+//! ```
+
+use super::judge::Judge;
+use crate::rules::Rule;
+use crate::units::{BatIndex, FileOffset, MIB};
+use crate::violation::{Structure, Violation, Violations};
+
+/// How many bytes an entry has.
+pub const SIZE: usize = 8;
+
+const STATE_MASK: u64 = 0x7;
+const RESERVED_MASK: u64 = 0x000F_FFF8;
+const OFFSET_MASK: u64 = !(STATE_MASK | RESERVED_MASK);
+/// What an early draft of the format wrote for unmapped blocks.
+const DRAFT_UNMAPPED: u8 = 5;
+
+/// What a payload block's BAT entry says about it ([MS-VHDX] 2.5.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum PayloadBlockState {
+    /// This file says nothing: the parent answers, or zeros where there is none.
+    NotPresent = 0,
+    /// The content is undefined; it is read as zeros.
+    Undefined = 1,
+    /// The block reads as zeros.
+    Zero = 2,
+    /// The guest gave the block back; it is read as zeros.
+    Unmapped = 3,
+    /// The whole block is in this file.
+    FullyPresent = 6,
+    /// The sectors whose bit is set in the sector bitmap are in this file; the parent has the others.
+    PartiallyPresent = 7,
+}
+
+impl PayloadBlockState {
+    /// The name without its prefix, as in the specification: `FULLY_PRESENT`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotPresent => "NOT_PRESENT",
+            Self::Undefined => "UNDEFINED",
+            Self::Zero => "ZERO",
+            Self::Unmapped => "UNMAPPED",
+            Self::FullyPresent => "FULLY_PRESENT",
+            Self::PartiallyPresent => "PARTIALLY_PRESENT",
+        }
+    }
+
+    /// The state's number in an entry.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::NotPresent => 0,
+            Self::Undefined => 1,
+            Self::Zero => 2,
+            Self::Unmapped => 3,
+            Self::FullyPresent => 6,
+            Self::PartiallyPresent => 7,
+        }
+    }
+
+    /// Whether the block has data in this file.
+    pub const fn is_present(self) -> bool {
+        matches!(self, Self::FullyPresent | Self::PartiallyPresent)
+    }
+}
+
+/// What a sector bitmap block's BAT entry says about it ([MS-VHDX] 2.5.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SectorBitmapBlockState {
+    /// There is none.
+    NotPresent = 0,
+    /// It is in this file.
+    Present = 6,
+}
+
+impl SectorBitmapBlockState {
+    /// The state's number in an entry.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::NotPresent => 0,
+            Self::Present => 6,
+        }
+    }
+}
+
+/// An entry as it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BatEntry(u64);
+
+impl BatEntry {
+    /// The entry that these bytes hold.
+    pub const fn from_le_bytes(bytes: [u8; SIZE]) -> Self {
+        Self(u64::from_le_bytes(bytes))
+    }
+
+    /// The entry with these state bits, of which there are 3, and this file offset, a multiple of 1 MiB. Other bits of
+    /// either have no place in an entry.
+    pub const fn new(state_bits: u8, file_offset: FileOffset) -> Self {
+        let state = u64::from_le_bytes([state_bits, 0, 0, 0, 0, 0, 0, 0]) & STATE_MASK;
+        Self(state | (file_offset.get() & OFFSET_MASK))
+    }
+
+    /// The entry of a payload block.
+    pub const fn payload(state: PayloadBlockState, file_offset: FileOffset) -> Self {
+        Self::new(state.bits(), file_offset)
+    }
+
+    /// The number as it is stored.
+    pub const fn raw(self) -> u64 {
+        self.0
+    }
+
+    /// The bytes as they are stored.
+    pub const fn to_le_bytes(self) -> [u8; SIZE] {
+        self.0.to_le_bytes()
+    }
+
+    /// The state, 0 to 7.
+    pub const fn state_bits(self) -> u8 {
+        let [state, ..] = (self.0 & STATE_MASK).to_le_bytes();
+        state
+    }
+
+    /// Where the block is, if its state says that it is anywhere.
+    pub const fn file_offset(self) -> FileOffset {
+        FileOffset::new(self.0 & OFFSET_MASK)
+    }
+
+    /// The 17 bits that must be zero.
+    pub const fn reserved_bits(self) -> u32 {
+        let [a, b, c, d, ..] = ((self.0 & RESERVED_MASK) >> 3).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// The state of a payload block; `None` if it is reserved. The state 5 of an early draft is read as unmapped.
+    pub const fn payload_state(self) -> Option<PayloadBlockState> {
+        Some(match self.state_bits() {
+            0 => PayloadBlockState::NotPresent,
+            1 => PayloadBlockState::Undefined,
+            2 => PayloadBlockState::Zero,
+            3 | DRAFT_UNMAPPED => PayloadBlockState::Unmapped,
+            6 => PayloadBlockState::FullyPresent,
+            7 => PayloadBlockState::PartiallyPresent,
+            _ => return None,
+        })
+    }
+
+    /// The state of a sector bitmap block; `None` if it is reserved.
+    pub const fn bitmap_state(self) -> Option<SectorBitmapBlockState> {
+        match self.state_bits() {
+            0 => Some(SectorBitmapBlockState::NotPresent),
+            6 => Some(SectorBitmapBlockState::Present),
+            _ => None,
+        }
+    }
+
+    /// Judges the entry of a payload block, as far as it can be judged alone. `at` is the entry's place in the file.
+    pub fn validate_payload(
+        self,
+        index: BatIndex,
+        at: FileOffset,
+        has_parent: bool,
+        violations: &mut Violations,
+    ) -> Option<PayloadBlockState> {
+        let broken = |rule| Violation::new(Structure::BatEntry(index), at, rule);
+        let mut judge = Judge::new(violations);
+        self.judge_reserved(&broken, &mut judge);
+        let Some(state) = self.payload_state() else {
+            judge.report(broken(Rule::BatStateReserved).number(self.state_bits()));
+            return None;
+        };
+        judge.require(self.state_bits() != DRAFT_UNMAPPED, broken(Rule::BatStateDraft));
+        judge.require(
+            state != PayloadBlockState::PartiallyPresent || has_parent,
+            broken(Rule::BatPartialWithoutParent),
+        );
+        let offset = self.file_offset().get();
+        judge.require(
+            state != PayloadBlockState::Zero || offset == 0,
+            broken(Rule::BatZeroOffset).number(offset),
+        );
+        self.judge_place(state.is_present(), &broken, &mut judge);
+        judge.verdict(state)
+    }
+
+    /// Judges the entry of a sector bitmap block, as far as it can be judged alone. `at` is the entry's place in the
+    /// file. Without a parent nobody reads the block, and a present one counts as not present.
+    pub fn validate_bitmap(
+        self,
+        index: BatIndex,
+        at: FileOffset,
+        has_parent: bool,
+        violations: &mut Violations,
+    ) -> Option<SectorBitmapBlockState> {
+        let broken = |rule| Violation::new(Structure::BatEntry(index), at, rule);
+        let mut judge = Judge::new(violations);
+        self.judge_reserved(&broken, &mut judge);
+        let Some(state) = self.bitmap_state() else {
+            judge.report(broken(Rule::BatBitmapState).number(self.state_bits()));
+            return None;
+        };
+        let present = state == SectorBitmapBlockState::Present;
+        if present && !has_parent {
+            judge.report(broken(Rule::BatBitmapWithoutParent));
+            return Some(SectorBitmapBlockState::NotPresent);
+        }
+        self.judge_place(present, &broken, &mut judge);
+        judge.verdict(state)
+    }
+
+    fn judge_reserved(self, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+        let reserved = self.reserved_bits();
+        judge.require(reserved == 0, broken(Rule::BatEntryReserved).number(reserved));
+    }
+
+    fn judge_place(self, present: bool, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+        let offset = self.file_offset().get();
+        judge.require(!present || offset >= MIB, broken(Rule::BlockInHeader).number(offset));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::judged;
+    use super::PayloadBlockState::*;
+    use super::*;
+
+    const AT: FileOffset = FileOffset::new(0x30_0088);
+    const INDEX: BatIndex = BatIndex::new(17);
+
+    fn entry(state_bits: u8, offset_mib: u64) -> BatEntry {
+        BatEntry::new(state_bits, FileOffset::new(offset_mib * MIB))
+    }
+
+    fn payload(entry: BatEntry, has_parent: bool) -> (Option<PayloadBlockState>, Vec<Rule>) {
+        judged(|violations| entry.validate_payload(INDEX, AT, has_parent, violations))
+    }
+
+    fn bitmap(entry: BatEntry, has_parent: bool) -> (Option<SectorBitmapBlockState>, Vec<Rule>) {
+        judged(|violations| entry.validate_bitmap(INDEX, AT, has_parent, violations))
+    }
+
+    #[test]
+    fn golden_bytes_that_windows_wrote() {
+        let block = BatEntry::from_le_bytes([0x07, 0x00, 0x50, 0, 0, 0, 0, 0]);
+        assert_eq!(block, entry(7, 5));
+        assert_eq!(payload(block, true), (Some(PartiallyPresent), vec![]));
+        assert_eq!(block.file_offset().get(), 5 * MIB);
+        let sectors = BatEntry::from_le_bytes([0x06, 0x00, 0x40, 0, 0, 0, 0, 0]);
+        assert_eq!(sectors, entry(6, 4));
+        assert_eq!(bitmap(sectors, true), (Some(SectorBitmapBlockState::Present), vec![]));
+    }
+
+    #[test]
+    fn the_parts_of_an_entry_do_not_touch() {
+        let all = BatEntry::from_le_bytes([0xff; 8]);
+        assert_eq!((all.state_bits(), all.reserved_bits()), (7, 0x1_ffff));
+        assert_eq!(all.file_offset().get(), u64::MAX << 20);
+        assert_eq!(BatEntry::new(0xff, FileOffset::new(u64::MAX)).raw(), (u64::MAX << 20) | 7);
+        for bit in 0..64 {
+            let one = BatEntry::from_le_bytes((1u64 << bit).to_le_bytes());
+            let parts =
+                [one.state_bits() != 0, one.reserved_bits() != 0, one.file_offset() != FileOffset::new(0)];
+            assert_eq!(parts, [bit < 3, (3..20).contains(&bit), bit >= 20], "{bit}");
+            assert_eq!(BatEntry::from_le_bytes(one.to_le_bytes()), one);
+        }
+    }
+
+    #[test]
+    fn payload_states() {
+        let states = [
+            Some(NotPresent),
+            Some(Undefined),
+            Some(Zero),
+            Some(Unmapped),
+            None,
+            Some(Unmapped),
+            Some(FullyPresent),
+            Some(PartiallyPresent),
+        ];
+        for (bits, state) in (0u8..).zip(states) {
+            assert_eq!(entry(bits, 1).payload_state(), state);
+            if let Some(state) = state.filter(|_| bits != 5) {
+                assert_eq!((state.bits(), state as u8), (bits, bits));
+            }
+        }
+        assert_eq!(payload(entry(4, 0), true), (None, vec![Rule::BatStateReserved]));
+        assert_eq!(payload(entry(5, 0), true), (Some(Unmapped), vec![Rule::BatStateDraft]));
+    }
+
+    #[test]
+    fn rules_of_payload_entries() {
+        assert_eq!(payload(entry(7, 1), false), (None, vec![Rule::BatPartialWithoutParent]));
+        assert_eq!(payload(entry(2, 1), false), (Some(Zero), vec![Rule::BatZeroOffset]));
+        assert_eq!(payload(entry(2, 0), false), (Some(Zero), vec![]));
+        assert_eq!(payload(entry(6, 0), false), (None, vec![Rule::BlockInHeader]));
+        assert_eq!(payload(entry(6, 1), false), (Some(FullyPresent), vec![]));
+        assert_eq!(payload(entry(7, 0), true), (None, vec![Rule::BlockInHeader]));
+        for bits in [0, 1, 3] {
+            assert_eq!(payload(entry(bits, 0), false).1, [], "{bits}");
+            assert_eq!(payload(entry(bits, 9), true).1, [], "{bits} keeps its place");
+        }
+    }
+
+    #[test]
+    fn rules_of_bitmap_entries() {
+        use SectorBitmapBlockState::{NotPresent, Present};
+        for bits in [1, 2, 3, 4, 5, 7] {
+            assert_eq!(bitmap(entry(bits, 1), true), (None, vec![Rule::BatBitmapState]));
+        }
+        assert_eq!(bitmap(entry(0, 0), true), (Some(NotPresent), vec![]));
+        assert_eq!(bitmap(entry(6, 1), true), (Some(Present), vec![]));
+        assert_eq!(bitmap(entry(6, 0), true), (None, vec![Rule::BlockInHeader]));
+        assert_eq!(bitmap(entry(6, 1), false), (Some(NotPresent), vec![Rule::BatBitmapWithoutParent]));
+    }
+
+    #[test]
+    fn reserved_bits_are_tolerated_and_reported_where_the_entry_is() {
+        let entry = BatEntry::from_le_bytes((entry(6, 1).raw() | 8).to_le_bytes());
+        assert_eq!(bitmap(entry, true).1, [Rule::BatEntryReserved]);
+        let mut violations = Violations::new();
+        assert_eq!(entry.validate_payload(INDEX, AT, false, &mut violations), Some(FullyPresent));
+        let expected = Violation::new(Structure::BatEntry(INDEX), AT, Rule::BatEntryReserved).number(1u32);
+        assert_eq!(violations.as_slice(), [expected]);
+    }
+}

@@ -1,0 +1,306 @@
+//! The metadata items of the format, apart from the parent locator ([MS-VHDX] 2.6.2).
+//!
+//! ```text
+//!       0       1       2       3       4       5       6       7
+//!   0 | block size                    | bits: leave allocated, parent | file parameters
+//!
+//!   0 | virtual disk size                                             |
+//!
+//!   0 | virtual disk id (a GUID)                                      |
+//!     |                                                               |
+//!
+//!   0 | sector size                   |                                 logical and physical
+//! ```
+
+use nom::Parser;
+use nom::number::complete::{le_u32, le_u64};
+use uuid::{Uuid, uuid};
+
+use super::bytes::{self, Encoder, Parsed};
+use super::judge::Judge;
+use crate::rules::Rule;
+use crate::units::{FileOffset, MIB};
+use crate::violation::{Structure, Violation, Violations};
+
+/// File parameters ([MS-VHDX] 2.6.2.1).
+pub const FILE_PARAMETERS: Uuid = uuid!("caa16737-fa36-4d43-b3b6-33f0aa44e76b");
+/// Virtual disk size ([MS-VHDX] 2.6.2.2).
+pub const VIRTUAL_DISK_SIZE: Uuid = uuid!("2fa54224-cd1b-4876-b211-5dbed83bf4b8");
+/// Virtual disk id ([MS-VHDX] 2.6.2.3).
+pub const VIRTUAL_DISK_ID: Uuid = uuid!("beca12ab-b2e6-4523-93ef-c309e000c746");
+/// Logical sector size ([MS-VHDX] 2.6.2.4).
+pub const LOGICAL_SECTOR_SIZE: Uuid = uuid!("8141bf1d-a96f-4709-ba47-f233a8faab5f");
+/// Physical sector size ([MS-VHDX] 2.6.2.5).
+pub const PHYSICAL_SECTOR_SIZE: Uuid = uuid!("cda348c7-445d-4471-9cc9-e9885251c556");
+/// Parent locator ([MS-VHDX] 2.6.2.6).
+pub const PARENT_LOCATOR: Uuid = uuid!("a8d35f2d-b30b-454d-abf7-d3d84834ab0c");
+/// A cylinder, head and sector geometry for guests that ask for one; not in the specification.
+pub const CHS_PARAMETERS: Uuid = uuid!("da02d7bc-3d3a-423c-ac88-2a36ab21479b");
+/// Marks a file whose creation has not finished; not in the specification.
+pub const INCOMPLETE_FILE: Uuid = uuid!("71cc85f0-1b69-4e28-9558-c3bf83ae75d3");
+/// Labels of a persistent memory disk; not in the specification.
+pub const PMEM_LABELS: Uuid = uuid!("10e1ae8a-4b7e-4169-a40f-cd70de928393");
+
+const MAX_BLOCK_SIZE: u64 = 256 * MIB;
+const MAX_VIRTUAL_DISK_SIZE: u64 = 64 << 40;
+
+const LEAVE_BLOCKS_ALLOCATED: u32 = 1;
+const HAS_PARENT: u32 = 2;
+
+/// The name of an item for people: its GUID if it has none.
+pub fn name_of(id: Uuid) -> String {
+    let name = match id {
+        FILE_PARAMETERS => "file parameters",
+        VIRTUAL_DISK_SIZE => "virtual disk size",
+        VIRTUAL_DISK_ID => "virtual disk id",
+        LOGICAL_SECTOR_SIZE => "logical sector size",
+        PHYSICAL_SECTOR_SIZE => "physical sector size",
+        PARENT_LOCATOR => "parent locator",
+        CHS_PARAMETERS => "CHS parameters",
+        INCOMPLETE_FILE => "incomplete file",
+        PMEM_LABELS => "PMEM labels",
+        _ => return id.to_string(),
+    };
+    name.to_owned()
+}
+
+/// Whether a file that requires this item can be opened here: its content is read, or (the CHS parameters) says nothing
+/// about the disk's data. A user item is never known, whatever its id.
+pub fn is_known(id: Uuid) -> bool {
+    is_virtual_disk(id).is_some() || id == CHS_PARAMETERS
+}
+
+/// For an item of the specification, all of which are required: whether it carries IsVirtualDisk.
+pub(super) fn is_virtual_disk(id: Uuid) -> Option<bool> {
+    match id {
+        FILE_PARAMETERS | PARENT_LOCATOR => Some(false),
+        VIRTUAL_DISK_SIZE | VIRTUAL_DISK_ID | LOGICAL_SECTOR_SIZE | PHYSICAL_SECTOR_SIZE => Some(true),
+        _ => None,
+    }
+}
+
+/// The file parameters ([MS-VHDX] 2.6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileParameters {
+    /// The size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
+    pub block_size: u32,
+    /// Whether blocks are to stay allocated: a fixed disk.
+    pub leave_blocks_allocated: bool,
+    /// Whether the disk has a parent: a differencing disk.
+    pub has_parent: bool,
+}
+
+impl FileParameters {
+    /// Reads the fields.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        file_parameters(bytes).ok().map(|(_, (parameters, _))| parameters)
+    }
+
+    /// The 8 bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let bit = |set, bit| if set { bit } else { 0 };
+        let mut encoder = Encoder::new();
+        encoder.u32(self.block_size);
+        encoder
+            .u32(bit(self.leave_blocks_allocated, LEAVE_BLOCKS_ALLOCATED) | bit(self.has_parent, HAS_PARENT));
+        encoder.into_vec()
+    }
+
+    /// Reads and judges the item, which starts at `at` in the file.
+    pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
+        let (parameters, reserved) = read(bytes, FILE_PARAMETERS, at, violations, file_parameters)?;
+        let mut judge = Judge::new(violations);
+        let block_size = u64::from(parameters.block_size);
+        judge.require(
+            block_size.is_power_of_two() && (MIB..=MAX_BLOCK_SIZE).contains(&block_size),
+            broken(FILE_PARAMETERS, at, Rule::BlockSize).number(block_size),
+        );
+        judge.require(!reserved, broken(FILE_PARAMETERS, at, Rule::FileParametersReserved));
+        judge.verdict(parameters)
+    }
+}
+
+/// The size of the virtual disk in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.2).
+pub fn virtual_disk_size(
+    bytes: &[u8],
+    at: FileOffset,
+    logical_sector_size: u32,
+    violations: &mut Violations,
+) -> Option<u64> {
+    let size = read(bytes, VIRTUAL_DISK_SIZE, at, violations, le_u64)?;
+    let mut judge = Judge::new(violations);
+    let whole_sectors = size.checked_rem(u64::from(logical_sector_size)) == Some(0);
+    judge.require(
+        (1..=MAX_VIRTUAL_DISK_SIZE).contains(&size) && whole_sectors,
+        broken(VIRTUAL_DISK_SIZE, at, Rule::VirtualDiskSize).number(size),
+    );
+    judge.verdict(size)
+}
+
+/// The id of the virtual disk, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.3). Disks and the
+/// children that Windows makes of them have the same.
+pub fn virtual_disk_id(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Uuid> {
+    read(bytes, VIRTUAL_DISK_ID, at, violations, bytes::guid)
+}
+
+/// The logical sector size in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.4).
+pub fn logical_sector_size(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<u32> {
+    sector_size(bytes, LOGICAL_SECTOR_SIZE, at, Rule::LogicalSectorSize, violations)
+}
+
+/// The physical sector size in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.5). One that is
+/// neither 512 nor 4096 is reported and given: the disk's content does not depend on it.
+pub fn physical_sector_size(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<u32> {
+    sector_size(bytes, PHYSICAL_SECTOR_SIZE, at, Rule::PhysicalSectorSize, violations)
+}
+
+fn sector_size(
+    bytes: &[u8],
+    id: Uuid,
+    at: FileOffset,
+    rule: Rule,
+    violations: &mut Violations,
+) -> Option<u32> {
+    let size = read(bytes, id, at, violations, le_u32)?;
+    let mut judge = Judge::new(violations);
+    judge.require(matches!(size, 512 | 4096), broken(id, at, rule).number(size));
+    judge.verdict(size)
+}
+
+fn read<'a, T>(
+    bytes: &'a [u8],
+    id: Uuid,
+    at: FileOffset,
+    violations: &mut Violations,
+    parser: impl FnOnce(&'a [u8]) -> Parsed<'a, T>,
+) -> Option<T> {
+    let parsed = parser(bytes).ok().map(|(_, value)| value);
+    if parsed.is_none() {
+        violations.report(broken(id, at, Rule::MetadataItemSize));
+    }
+    parsed
+}
+
+fn broken(id: Uuid, at: FileOffset, rule: Rule) -> Violation {
+    Violation::new(Structure::MetadataItem(id), at, rule)
+}
+
+fn file_parameters(input: &[u8]) -> Parsed<'_, (FileParameters, bool)> {
+    let (input, (block_size, flags)) = (le_u32, le_u32).parse(input)?;
+    let parameters = FileParameters {
+        block_size,
+        leave_blocks_allocated: flags & LEAVE_BLOCKS_ALLOCATED != 0,
+        has_parent: flags & HAS_PARENT != 0,
+    };
+    Ok((input, (parameters, flags & !(LEAVE_BLOCKS_ALLOCATED | HAS_PARENT) != 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{hex, judged, some_guid};
+    use super::*;
+
+    const AT: FileOffset = FileOffset::new(0x21_0000);
+
+    fn parameters(bytes: &[u8]) -> (Option<FileParameters>, Vec<Rule>) {
+        judged(|violations| FileParameters::validate(bytes, AT, violations))
+    }
+
+    #[test]
+    fn golden_bytes_that_windows_wrote() {
+        let expected =
+            FileParameters { block_size: 2 << 20, leave_blocks_allocated: false, has_parent: true };
+        let bytes = hex("0000200002000000");
+        assert_eq!(expected.encode(), bytes);
+        assert_eq!(parameters(&bytes), (Some(expected), vec![]));
+
+        let (size, rules) =
+            judged(|violations| virtual_disk_size(&hex("0000400000000000"), AT, 512, violations));
+        assert_eq!((size, rules), (Some(4 << 20), vec![]));
+        let (id, rules) =
+            judged(|violations| virtual_disk_id(&hex("aa026d6b47890f49aa2d2e81bb5c6b28"), AT, violations));
+        assert_eq!((id, rules), (Some(uuid!("6b6d02aa-8947-490f-aa2d-2e81bb5c6b28")), vec![]));
+        let sectors = judged(|violations| {
+            let logical = logical_sector_size(&hex("00020000"), AT, violations);
+            (logical, physical_sector_size(&hex("00100000"), AT, violations))
+        });
+        assert_eq!(sectors, ((Some(512), Some(4096)), vec![]));
+    }
+
+    #[test]
+    fn every_combination_of_bits_survives() {
+        for (leave_blocks_allocated, has_parent) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let expected = FileParameters { block_size: 1 << 28, leave_blocks_allocated, has_parent };
+            assert_eq!(FileParameters::parse(&expected.encode()), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_block_size_is_a_power_of_two_from_1_to_256_mib() {
+        for block_size in [0, 1, 512 << 10, (1 << 20) + 1, 3 << 20, 512 << 20, u32::MAX] {
+            let item = FileParameters { block_size, leave_blocks_allocated: false, has_parent: false };
+            assert_eq!(parameters(&item.encode()), (None, vec![Rule::BlockSize]), "{block_size}");
+        }
+        for shift in 20..=28 {
+            let item =
+                FileParameters { block_size: 1 << shift, leave_blocks_allocated: true, has_parent: false };
+            assert_eq!(parameters(&item.encode()), (Some(item), vec![]));
+        }
+    }
+
+    #[test]
+    fn reserved_bits_are_tolerated() {
+        let (value, rules) = parameters(&hex("0000200006000000"));
+        assert_eq!((value.is_some(), rules), (true, vec![Rule::FileParametersReserved]));
+    }
+
+    #[test]
+    fn a_disk_has_whole_sectors_up_to_64_tib() {
+        let size = |size: u64, sector| {
+            judged(|violations| virtual_disk_size(&size.to_le_bytes(), AT, sector, violations)).0
+        };
+        assert_eq!(size(0, 512), None);
+        assert_eq!(size(512, 512), Some(512));
+        assert_eq!(size(513, 512), None);
+        assert_eq!(size(512, 4096), None);
+        assert_eq!(size(64 << 40, 4096), Some(64 << 40));
+        assert_eq!(size((64 << 40) + 512, 512), None);
+        assert_eq!(size(512, 0), None);
+    }
+
+    #[test]
+    fn only_the_logical_sector_size_matters() {
+        for bytes in [[0u8; 4], [0, 4, 0, 0], [0xff; 4]] {
+            let (size, rules) = judged(|violations| logical_sector_size(&bytes, AT, violations));
+            assert_eq!((size, rules), (None, vec![Rule::LogicalSectorSize]));
+            let (size, rules) = judged(|violations| physical_sector_size(&bytes, AT, violations));
+            assert_eq!((size, rules), (Some(u32::from_le_bytes(bytes)), vec![Rule::PhysicalSectorSize]));
+        }
+    }
+
+    #[test]
+    fn short_items_are_rejected_and_long_ones_are_not() {
+        let bytes = [0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        type Read = fn(&[u8], &mut Violations) -> bool;
+        let items: [(usize, Read); 4] = [
+            (8, |bytes, violations| FileParameters::validate(bytes, AT, violations).is_some()),
+            (8, |bytes, violations| virtual_disk_size(bytes, AT, 512, violations).is_some()),
+            (16, |bytes, violations| virtual_disk_id(bytes, AT, violations).is_some()),
+            (4, |bytes, violations| physical_sector_size(bytes, AT, violations).is_some()),
+        ];
+        for (len, read) in items {
+            let (is_some, rules) = judged(|violations| read(&bytes[..len - 1], violations));
+            assert_eq!((is_some, rules), (false, vec![Rule::MetadataItemSize]), "{len}");
+            assert!(judged(|violations| read(&bytes, violations)).0, "{len}");
+        }
+    }
+
+    #[test]
+    fn items_have_names() {
+        assert_eq!(name_of(VIRTUAL_DISK_ID), "virtual disk id");
+        assert_eq!(name_of(some_guid(1)), some_guid(1).to_string());
+        assert!(is_known(PARENT_LOCATOR) && !is_known(INCOMPLETE_FILE) && !is_known(some_guid(1)));
+    }
+}

@@ -1,0 +1,238 @@
+//! The metadata table: which metadata items there are, and where in the metadata region ([MS-VHDX] 2.6.1).
+//!
+//! ```text
+//!       0       1       2       3       4       5       6       7
+//!   0 | signature "metadata"                                          |
+//!   8 | reserved      | entry count   | reserved                      |
+//!  16 | reserved                                                      |
+//!     |                                                               |
+//!  32 | entries of 32 bytes, at most 2047, up to 65536                |
+//!
+//!   0 | item GUID                                                     |
+//!     |                                                               |
+//!  16 | offset in the region          | length                        |
+//!  24 | bits: user, virtual disk, required | reserved                 |
+//! ```
+
+use std::collections::HashSet;
+
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::combinator::verify;
+use nom::multi::count;
+use nom::number::complete::{le_u16, le_u32};
+use uuid::Uuid;
+
+use super::bytes::{self, Encoder, Parsed, array};
+use super::judge::Judge;
+use super::metadata_item::{self, INCOMPLETE_FILE};
+use super::overlap::{Span, overlaps};
+use super::region_table::Region;
+use crate::rules::Rule;
+use crate::units::MIB;
+use crate::violation::{Structure, Violation, Violations};
+
+/// How many bytes the metadata table has. Items lie after it.
+pub const SIZE: usize = 64 << 10;
+/// How many entries the table has at most.
+pub const MAX_ENTRIES: usize = 2047;
+
+const SIGNATURE: &[u8; 8] = b"metadata";
+const HEADER_SIZE: u64 = 32;
+const ENTRY_SIZE: u64 = 32;
+const ITEMS_START: u32 = 64 << 10;
+const MAX_ITEM_LENGTH: u64 = MIB;
+const MAX_USER_ENTRIES: usize = 1024;
+const MAX_SYSTEM_ENTRIES: usize = 1023;
+
+const IS_USER: u32 = 1;
+const IS_VIRTUAL_DISK: u32 = 2;
+const IS_REQUIRED: u32 = 4;
+
+/// An entry of the metadata table ([MS-VHDX] 2.6.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetadataEntry {
+    /// What the item is; unique together with `is_user`.
+    pub id: Uuid,
+    /// Where the item starts, in bytes from the start of the metadata region.
+    pub offset: u32,
+    /// The size of the item in bytes. An empty item has none, and offset 0.
+    pub length: u32,
+    /// Whether the item belongs to the user, and not to the format.
+    pub is_user: bool,
+    /// Whether the item describes the virtual disk, and not the file: such items pass on to children.
+    pub is_virtual_disk: bool,
+    /// Whether whoever does not know the item must not open the file.
+    pub is_required: bool,
+}
+
+impl MetadataEntry {
+    /// Whether it is the item of the format with this id. A user item never is.
+    pub fn is_system(&self, id: Uuid) -> bool {
+        self.id == id && !self.is_user
+    }
+
+    fn flags(&self) -> u32 {
+        let bit = |set, bit| if set { bit } else { 0 };
+        bit(self.is_user, IS_USER)
+            | bit(self.is_virtual_disk, IS_VIRTUAL_DISK)
+            | bit(self.is_required, IS_REQUIRED)
+    }
+}
+
+/// The metadata table ([MS-VHDX] 2.6.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataTable {
+    /// The entries, in the order of the table.
+    pub entries: Vec<MetadataEntry>,
+}
+
+impl MetadataTable {
+    /// Reads the entries that the count names.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (_, fields) = fields(bytes).ok()?;
+        Some(Self { entries: fields.entries.into_iter().map(|(entry, _)| entry).collect() })
+    }
+
+    /// The [`SIZE`] bytes. There is room for [`MAX_ENTRIES`].
+    pub fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        encoder.put(SIGNATURE).u16(0).u16(u16::try_from(self.entries.len()).unwrap_or(u16::MAX));
+        encoder.put(&[0; 20]);
+        for entry in self.entries.iter().take(MAX_ENTRIES) {
+            encoder.guid(entry.id).u32(entry.offset).u32(entry.length).u32(entry.flags()).u32(0);
+        }
+        encoder.pad_to(SIZE);
+        encoder.into_vec()
+    }
+
+    /// The item of the format with this id.
+    pub fn system_item(&self, id: Uuid) -> Option<&MetadataEntry> {
+        self.entries.iter().find(|entry| entry.is_system(id))
+    }
+
+    /// Reads and judges the table from its [`SIZE`] bytes (fewer if the file ends there), the first ones of `region`.
+    pub fn validate(bytes: &[u8], region: &Region, violations: &mut Violations) -> Option<Self> {
+        let mut judge = Judge::new(violations);
+        let at = |rule| Violation::new(Structure::MetadataTable, region.offset, rule);
+        let Some(bytes) = bytes.get(..SIZE) else {
+            judge.report(at(Rule::Truncated));
+            return None;
+        };
+        if !judge.require(bytes.starts_with(SIGNATURE), at(Rule::MetadataSignature)) {
+            return None;
+        }
+        // Signature and size are right: only the count can be wrong.
+        let Ok((_, fields)) = fields(bytes) else {
+            judge.report(at(Rule::MetadataCount));
+            return None;
+        };
+        judge.require(!fields.reserved, at(Rule::MetadataReserved));
+        let mut entries = Vec::with_capacity(fields.entries.len());
+        for (index, (entry, reserved)) in (0u16..).zip(fields.entries) {
+            judge.require(!reserved, broken(region, index, Rule::MetadataReserved));
+            entries.push(entry);
+        }
+        let user_count = entries.iter().filter(|entry| entry.is_user).count();
+        let system_count = entries.len().saturating_sub(user_count);
+        judge.require(user_count <= MAX_USER_ENTRIES, at(Rule::MetadataUserCount));
+        judge.require(system_count <= MAX_SYSTEM_ENTRIES, at(Rule::MetadataSystemCount));
+
+        let table = Self { entries };
+        table.judge_entries(region, &mut judge);
+        table.judge_overlaps(region, &mut judge);
+        judge.verdict(table)
+    }
+
+    fn judge_entries(&self, region: &Region, judge: &mut Judge<'_>) {
+        // Before all others: that the file was never finished is the reason for whatever else is wrong with it.
+        for (index, entry) in (0u16..).zip(&self.entries) {
+            let incomplete = entry.is_system(INCOMPLETE_FILE);
+            judge.require(!incomplete, broken(region, index, Rule::CreationIncomplete));
+        }
+        let mut ids = HashSet::new();
+        for (index, entry) in (0u16..).zip(&self.entries) {
+            let at = |rule| broken(region, index, rule);
+            judge.require(ids.insert((entry.id, entry.is_user)), at(Rule::MetadataDuplicate).guid(entry.id));
+            judge_place(entry, region, at, judge);
+            judge_flags(entry, at, judge);
+        }
+    }
+
+    fn judge_overlaps(&self, region: &Region, judge: &mut Judge<'_>) {
+        let spans = (0u16..).zip(&self.entries).map(|(index, entry)| Span {
+            start: u64::from(entry.offset),
+            end: u64::from(entry.offset).saturating_add(u64::from(entry.length)),
+            what: index,
+        });
+        for (before, index) in overlaps(spans.collect()) {
+            let other = Structure::MetadataTableEntry(before);
+            judge.report(broken(region, index, Rule::MetadataItemOverlap).other(other));
+        }
+    }
+}
+
+fn judge_place(
+    entry: &MetadataEntry,
+    region: &Region,
+    at: impl Fn(Rule) -> Violation,
+    judge: &mut Judge<'_>,
+) {
+    let (offset, length) = (u64::from(entry.offset), u64::from(entry.length));
+    if length == 0 {
+        judge.require(offset == 0, at(Rule::MetadataItemEmpty).number(offset));
+        return;
+    }
+    judge.require(length <= MAX_ITEM_LENGTH, at(Rule::MetadataItemLength).number(length));
+    let inside = offset.checked_add(length).is_some_and(|end| end <= region.length);
+    judge.require(entry.offset >= ITEMS_START && inside, at(Rule::MetadataItemPlace).number(offset));
+}
+
+fn judge_flags(entry: &MetadataEntry, at: impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+    if entry.is_system(INCOMPLETE_FILE) {
+        return;
+    }
+    if entry.is_user || !metadata_item::is_known(entry.id) {
+        judge.require(!entry.is_required, at(Rule::MetadataItemUnknown).guid(entry.id));
+    } else if let Some(is_virtual_disk) = metadata_item::is_virtual_disk(entry.id) {
+        let right = entry.is_required && entry.is_virtual_disk == is_virtual_disk;
+        judge.require(right, at(Rule::MetadataItemFlags).number(entry.flags()));
+    }
+}
+
+fn broken(region: &Region, index: u16, rule: Rule) -> Violation {
+    let place = u64::from(index).saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
+    Violation::new(Structure::MetadataTableEntry(index), region.offset.saturating_add(place), rule)
+}
+
+/// What a table holds, and whether its reserved bits and those of each entry are set.
+struct Fields {
+    reserved: bool,
+    entries: Vec<(MetadataEntry, bool)>,
+}
+
+fn fields(input: &[u8]) -> Parsed<'_, Fields> {
+    let bounded = |entry_count: &u16| usize::from(*entry_count) <= MAX_ENTRIES;
+    let (input, (_, before, entry_count, after)) =
+        (tag(SIGNATURE.as_slice()), le_u16, verify(le_u16, bounded), array::<20>).parse(input)?;
+    let (input, entries) = count(entry, usize::from(entry_count)).parse(input)?;
+    Ok((input, Fields { reserved: before != 0 || !bytes::is_zero(&after), entries }))
+}
+
+fn entry(input: &[u8]) -> Parsed<'_, (MetadataEntry, bool)> {
+    let (input, (id, offset, length, flags, reserved)) =
+        (bytes::guid, le_u32, le_u32, le_u32, le_u32).parse(input)?;
+    let entry = MetadataEntry {
+        id,
+        offset,
+        length,
+        is_user: flags & IS_USER != 0,
+        is_virtual_disk: flags & IS_VIRTUAL_DISK != 0,
+        is_required: flags & IS_REQUIRED != 0,
+    };
+    let known_bits = IS_USER | IS_VIRTUAL_DISK | IS_REQUIRED;
+    Ok((input, (entry, flags & !known_bits != 0 || reserved != 0)))
+}
+
+#[cfg(test)]
+mod tests;

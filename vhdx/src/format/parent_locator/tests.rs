@@ -1,0 +1,179 @@
+use super::super::testing::{hex, judged};
+use super::*;
+
+const AT: FileOffset = FileOffset::new(0x21_0028);
+const GUID: &str = "{0e382594-bdb1-4949-b894-da2d82312c32}";
+const ZERO: &str = "{00000000-0000-0000-0000-000000000000}";
+
+fn locator(entries: &[(&str, &str)]) -> ParentLocator {
+    ParentLocator { entries: entries.iter().map(|&(key, value)| (key.into(), value.into())).collect() }
+}
+
+fn sound() -> ParentLocator {
+    locator(&[(PARENT_LINKAGE, GUID), (RELATIVE_PATH, r".\base.vhdx")])
+}
+
+fn with(more: &[(&str, &str)]) -> ParentLocator {
+    let mut locator = sound();
+    locator.entries.extend(more.iter().map(|&(key, value)| (key.into(), value.into())));
+    locator
+}
+
+fn validate(bytes: &[u8]) -> (Option<ParentLocator>, Vec<Rule>) {
+    judged(|violations| ParentLocator::validate(bytes, AT, violations))
+}
+
+/// What validation says about `sound()` after `change`.
+fn changed(change: impl FnOnce(&mut Vec<u8>)) -> (Option<ParentLocator>, Vec<Rule>) {
+    let mut bytes = sound().encode();
+    change(&mut bytes);
+    validate(&bytes)
+}
+
+#[test]
+fn golden_bytes_that_windows_wrote() {
+    let expected = locator(&[
+        (PARENT_LINKAGE, GUID),
+        (ABSOLUTE_WIN32_PATH, r"C:\virtdisk-acceptance\20261007T172747Z\sector-512\base.vhdx"),
+        (RELATIVE_PATH, r".\base.vhdx"),
+        (
+            VOLUME_PATH,
+            concat!(
+                r"\\?\Volume{f8ca6cb5-12a2-470c-bfdf-fe35d8c84a63}",
+                r"\virtdisk-acceptance\20261007T172747Z\sector-512\base.vhdx"
+            ),
+        ),
+        (PARENT_LINKAGE2, ZERO),
+    ]);
+    let mut bytes = hex("b7ef4ab09ed1814ab78925b8e9445913 0000 0500
+        50000000 6c000000 1c00 4c00   b8000000 de000000 2600 7800
+        56010000 70010000 1a00 1600   86010000 9c010000 1600 d400
+        70020000 8e020000 1e00 4c00");
+    for (key, value) in &expected.entries {
+        bytes.extend(key.encode_utf16().chain(value.encode_utf16()).flat_map(u16::to_le_bytes));
+    }
+    assert_eq!(bytes.len(), 730);
+    assert_eq!(expected.encode(), bytes);
+    assert_eq!(validate(&bytes), (Some(expected.clone()), vec![Rule::ParentPathPrefix]));
+    assert_eq!(expected.linkages(), [uuid!("0e382594-bdb1-4949-b894-da2d82312c32")]);
+    let paths: Vec<_> = expected.paths().map(|(key, _)| key).collect();
+    assert_eq!(paths, [RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_WIN32_PATH]);
+}
+
+#[test]
+fn text_beyond_the_basic_plane_survives() {
+    let locator = with(&[("ключ 🖴", "é")]);
+    assert_eq!(ParentLocator::parse(&locator.encode()), Some(locator.clone()));
+    assert_eq!(validate(&locator.encode()), (Some(locator), vec![]));
+}
+
+#[test]
+fn what_does_not_fit_is_not_read_as_something_else() {
+    let long = with(&[("long", &"x".repeat(40_000))]);
+    assert_eq!(validate(&long.encode()), (None, vec![Rule::ParentLocatorEntry]));
+    let many = ParentLocator { entries: vec![("k".into(), "v".into()); 65_536 + 2] };
+    assert_eq!(validate(&many.encode()), (None, vec![Rule::ParentLocatorCount]));
+}
+
+#[test]
+fn the_item_is_cut_at_any_length() {
+    let bytes = with(&[(ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]).encode();
+    assert_eq!(validate(&bytes).1, []);
+    for len in 0..bytes.len() {
+        let (value, rules) = validate(&bytes[..len]);
+        let rule = match len {
+            0..20 => Rule::MetadataItemSize,
+            20..56 => Rule::ParentLocatorCount,
+            _ => Rule::ParentLocatorEntry,
+        };
+        assert_eq!((value, rules[0]), (None, rule), "{len}");
+        assert_eq!(ParentLocator::parse(&bytes[..len]), None);
+    }
+}
+
+#[test]
+fn type_reserved_bytes_and_count() {
+    assert_eq!(changed(|bytes| bytes[0] ^= 1), (None, vec![Rule::ParentLocatorType]));
+    assert_eq!(changed(|bytes| bytes[17] = 1), (Some(sound()), vec![Rule::ParentLocatorReserved]));
+    let keys: Vec<String> = (0..255).map(|n| n.to_string()).collect();
+    let more: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "v")).collect();
+    assert_eq!(validate(&with(&more[..254]).encode()), (Some(with(&more[..254])), vec![]));
+    assert_eq!(validate(&with(&more).encode()), (None, vec![Rule::ParentLocatorCount]));
+}
+
+#[test]
+fn keys_and_values_lie_inside_the_item_and_are_not_empty() {
+    let zero = |place: std::ops::Range<usize>| {
+        move |bytes: &mut Vec<u8>| bytes[32..44][place].iter_mut().for_each(|byte| *byte = 0)
+    };
+    for place in [0..4, 4..8, 8..10, 10..12] {
+        assert_eq!(changed(zero(place.clone())).1[0], Rule::ParentLocatorEntry, "{place:?}");
+    }
+    assert_eq!(changed(|bytes| bytes[32 + 8] -= 1).1[0], Rule::ParentLocatorEntry);
+    assert_eq!(changed(|bytes| bytes[32 + 10] += 2).1[0], Rule::ParentLocatorEntry);
+    assert_eq!(changed(|bytes| bytes[32..36].fill(0xff)).1[0], Rule::ParentLocatorEntry);
+}
+
+#[test]
+fn a_violation_lies_where_its_entry_does() {
+    let mut violations = Violations::new();
+    let locator = with(&[("relative_path", "x")]);
+    assert_eq!(ParentLocator::validate(&locator.encode(), AT, &mut violations), None);
+    let [violation] = violations.as_slice() else { panic!("{violations:?}") };
+    assert_eq!(violation.rule, Rule::ParentLocatorDuplicate);
+    assert_eq!(violation.structure, Structure::ParentLocatorEntry(2));
+    assert_eq!(violation.offset.get(), AT.get() + 20 + 2 * 12);
+}
+
+#[test]
+fn keys_are_case_sensitive() {
+    let locator = with(&[("Relative_Path", "x")]);
+    assert_eq!(validate(&locator.encode()), (Some(locator), vec![]));
+}
+
+#[test]
+fn half_a_surrogate_pair_is_not_text() {
+    let (value, rules) = changed(|bytes| {
+        let last = bytes.len() - 2;
+        bytes[last..].copy_from_slice(&[0x00, 0xd8]);
+    });
+    assert_eq!((value, rules[0]), (None, Rule::ParentLocatorText));
+}
+
+#[test]
+fn a_linkage_is_needed_and_is_a_guid() {
+    let path = (RELATIVE_PATH, "base.vhdx");
+    let judge = |entries: &[(&str, &str)]| validate(&locator(entries).encode()).1;
+    assert_eq!(judge(&[path]), [Rule::ParentLinkageMissing]);
+    assert_eq!(judge(&[path, (PARENT_LINKAGE2, GUID)]), [Rule::ParentLinkageMissing]);
+    for malformed in ["x", "{}", "{0e382594-bdb1-4949-b894-da2d82312c32", "0e382594bdb14949b894da2d82312c32"]
+    {
+        let second = with(&[(PARENT_LINKAGE2, malformed)]);
+        assert_eq!(judge(&[path, (PARENT_LINKAGE, malformed)]), [Rule::ParentLinkageMalformed]);
+        assert_eq!(validate(&second.encode()).1, [Rule::ParentLinkageMalformed]);
+    }
+    for spelling in [GUID, &GUID.to_uppercase(), GUID.trim_matches(['{', '}'])] {
+        let locator = locator(&[(PARENT_LINKAGE, spelling), path]);
+        assert_eq!(validate(&locator.encode()).1, []);
+        assert_eq!(locator.linkages(), sound().linkages());
+    }
+}
+
+#[test]
+fn linkages_are_those_that_can_match() {
+    let other = uuid!("11111111-2222-3333-4444-555555555555");
+    let first = sound().linkages();
+    assert_eq!(with(&[(PARENT_LINKAGE2, ZERO)]).linkages(), first);
+    assert_eq!(with(&[(PARENT_LINKAGE2, &GUID.to_uppercase())]).linkages(), first);
+    assert_eq!(with(&[(PARENT_LINKAGE2, &other.to_string())]).linkages(), [first[0], other]);
+    assert!(locator(&[(PARENT_LINKAGE, ZERO)]).linkages().is_empty());
+}
+
+#[test]
+fn paths_are_tolerated_as_they_are() {
+    let judge = |entries: &[(&str, &str)]| validate(&locator(entries).encode());
+    let (value, rules) = judge(&[(PARENT_LINKAGE, GUID)]);
+    assert_eq!((value.is_some(), rules), (true, vec![Rule::ParentPathMissing]));
+    let (value, rules) = judge(&[(PARENT_LINKAGE, GUID), (ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]);
+    assert_eq!((value.is_some(), rules), (true, vec![]));
+}

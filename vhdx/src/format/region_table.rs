@@ -1,0 +1,271 @@
+//! The two region tables: where the BAT and the metadata are ([MS-VHDX] 2.2.3).
+//!
+//! ```text
+//!       0       1       2       3       4       5       6       7
+//!   0 | signature "regi"              | checksum                      |
+//!   8 | entry count                   | reserved                      |
+//!  16 | entries of 32 bytes, at most 2047, up to 65536                |
+//!
+//!   0 | GUID                                                          |
+//!     |                                                               |
+//!  16 | file offset                                                   |
+//!  24 | length                        | bit 0: required               |
+//! ```
+
+use std::collections::HashSet;
+
+use nom::Parser;
+use nom::bytes::complete::tag;
+use nom::combinator::verify;
+use nom::multi::count;
+use nom::number::complete::{le_u32, le_u64};
+use uuid::{Uuid, uuid};
+
+use super::bytes::{self, Encoder, Parsed};
+use super::judge::Judge;
+use super::overlap::{Span, overlaps};
+use crate::rules::Rule;
+use crate::units::{FileOffset, KIB, MIB};
+use crate::violation::{Structure, Violation, Violations};
+
+/// How many bytes a region table has.
+pub const SIZE: usize = 64 << 10;
+/// Where region table 1 and region table 2 are.
+pub const OFFSETS: [FileOffset; 2] = [FileOffset::new(192 * KIB), FileOffset::new(256 * KIB)];
+/// How many entries a region table has at most.
+pub const MAX_ENTRIES: usize = 2047;
+/// The region that holds the block allocation table.
+pub const BAT_REGION: Uuid = uuid!("2dc27766-f623-4200-9d64-115e9bfd4a08");
+/// The region that holds the metadata table and the metadata items.
+pub const METADATA_REGION: Uuid = uuid!("8b7ca206-4790-4b9a-b8fe-575f050f886e");
+
+const SIGNATURE: &[u8; 4] = b"regi";
+const HEADER_SIZE: u64 = 16;
+const ENTRY_SIZE: u64 = 32;
+const MAX_METADATA_LENGTH: u64 = 128 * MIB;
+
+/// A part of the file that has a purpose of its own ([MS-VHDX] 2.2.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// What the region holds.
+    pub id: Uuid,
+    /// Where it starts.
+    pub offset: FileOffset,
+    /// Its size in bytes: 32 bits in the file.
+    pub length: u64,
+    /// Whether whoever does not know it must not open the file.
+    pub required: bool,
+}
+
+/// A region table ([MS-VHDX] 2.2.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegionTable {
+    /// The regions, in the order of the table.
+    pub regions: Vec<Region>,
+}
+
+/// The regions of a valid table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regions {
+    /// The block allocation table.
+    pub bat: Region,
+    /// The metadata table and items.
+    pub metadata: Region,
+    /// All regions, these two and those that are not known, in the order of the table.
+    pub all: Vec<Region>,
+}
+
+impl RegionTable {
+    /// Reads the entries that the count names.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let (_, (_, entries)) = fields(bytes).ok()?;
+        Some(Self { regions: entries.into_iter().map(|(region, _)| region).collect() })
+    }
+
+    /// The [`SIZE`] bytes, with their checksum. There is room for [`MAX_ENTRIES`].
+    pub fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new();
+        let entry_count = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
+        encoder.put(SIGNATURE).u32(0).u32(entry_count).u32(0);
+        for region in self.regions.iter().take(MAX_ENTRIES) {
+            encoder.guid(region.id).u64(region.offset.get());
+            encoder.u32(u32::try_from(region.length).unwrap_or(u32::MAX)).u32(u32::from(region.required));
+        }
+        encoder.pad_to(SIZE);
+        let mut bytes = encoder.into_vec();
+        bytes::seal(&mut bytes);
+        bytes
+    }
+
+    /// Judges the entries of table `table_number`. `log` is the log's place and length in bytes; `file_len` is the
+    /// size of the file in bytes, after the log's replay if there is one.
+    pub fn validate(
+        &self,
+        table_number: u8,
+        log: (FileOffset, u64),
+        file_len: u64,
+        violations: &mut Violations,
+    ) -> Option<Regions> {
+        let mut judge = Judge::new(violations);
+        let mut ids = HashSet::new();
+        for (index, region) in (0u32..).zip(&self.regions) {
+            let entry = Entry { table_number, index };
+            judge.require(ids.insert(region.id), entry.broken(Rule::RegionDuplicate).guid(region.id));
+            judge_region(region, entry, file_len, &mut judge);
+        }
+        self.judge_overlaps(table_number, log, &mut judge);
+
+        let find = |id| self.regions.iter().find(|region| region.id == id).copied();
+        let (bat, metadata) = (find(BAT_REGION), find(METADATA_REGION));
+        judge.require(bat.is_some(), broken(table_number, Rule::BatRegionMissing));
+        judge.require(metadata.is_some(), broken(table_number, Rule::MetadataRegionMissing));
+        judge.verdict(Regions { bat: bat?, metadata: metadata?, all: self.regions.clone() })
+    }
+
+    fn judge_overlaps(&self, table_number: u8, log: (FileOffset, u64), judge: &mut Judge<'_>) {
+        let span = |offset: FileOffset, length, what| Span {
+            start: offset.get(),
+            end: offset.saturating_add(length).get(),
+            what,
+        };
+        let mut spans = vec![span(log.0, log.1, None)];
+        spans.extend(
+            (0u32..).zip(&self.regions).map(|(index, region)| {
+                span(region.offset, region.length, Some(Entry { table_number, index }))
+            }),
+        );
+        for pair in overlaps(spans) {
+            let (entry, other) = match pair {
+                (Some(before), Some(entry)) => (entry, Structure::RegionTableEntry(before.index)),
+                (Some(entry), None) | (None, Some(entry)) => (entry, Structure::Log),
+                (None, None) => continue,
+            };
+            judge.report(entry.broken(Rule::RegionOverlap).other(other));
+        }
+    }
+}
+
+fn judge_region(region: &Region, entry: Entry, file_len: u64, judge: &mut Judge<'_>) {
+    let offset = region.offset.get();
+    judge.require(
+        offset >= MIB && offset.is_multiple_of(MIB),
+        entry.broken(Rule::RegionOffset).number(offset),
+    );
+    judge.require(
+        region.length > 0 && region.length.is_multiple_of(MIB),
+        entry.broken(Rule::RegionLength).number(region.length),
+    );
+    if region.id != BAT_REGION && region.id != METADATA_REGION {
+        judge.require(!region.required, entry.broken(Rule::RegionUnknown).guid(region.id));
+        return;
+    }
+    judge.require(region.required, entry.broken(Rule::RegionNotRequired));
+    let end = region.offset.checked_add(region.length);
+    judge.require(end.is_some_and(|end| end.get() <= file_len), entry.broken(Rule::RegionPastEnd));
+    judge.require(
+        region.id != METADATA_REGION || region.length <= MAX_METADATA_LENGTH,
+        entry.broken(Rule::MetadataRegionTooLarge).number(region.length),
+    );
+}
+
+/// An entry of one of the two tables.
+#[derive(Clone, Copy)]
+struct Entry {
+    table_number: u8,
+    index: u32,
+}
+
+impl Entry {
+    fn broken(self, rule: Rule) -> Violation {
+        let place = u64::from(self.index).saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
+        let offset = table_offset(self.table_number).saturating_add(place);
+        Violation::new(Structure::RegionTableEntry(self.index), offset, rule)
+    }
+}
+
+/// The reserved number of the table, and each entry with its required bit and the reserved ones.
+type Fields = (u32, Vec<(Region, u32)>);
+
+fn fields(input: &[u8]) -> Parsed<'_, Fields> {
+    let bounded = |entry_count: &u32| usize::try_from(*entry_count).is_ok_and(|count| count <= MAX_ENTRIES);
+    let (input, (_, _, entry_count, reserved)) =
+        (tag(SIGNATURE.as_slice()), le_u32, verify(le_u32, bounded), le_u32).parse(input)?;
+    let (input, entries) = count(entry, usize::try_from(entry_count).unwrap_or(MAX_ENTRIES)).parse(input)?;
+    Ok((input, (reserved, entries)))
+}
+
+fn entry(input: &[u8]) -> Parsed<'_, (Region, u32)> {
+    let (input, (id, offset, length, flags)) = (bytes::guid, le_u64, le_u32, le_u32).parse(input)?;
+    let offset = FileOffset::new(offset);
+    let region = Region { id, offset, length: u64::from(length), required: flags & 1 == 1 };
+    Ok((input, (region, flags)))
+}
+
+fn table_offset(table_number: u8) -> FileOffset {
+    let [first, second] = OFFSETS;
+    if table_number == 2 { second } else { first }
+}
+
+fn broken(table_number: u8, rule: Rule) -> Violation {
+    Violation::new(Structure::RegionTable(table_number), table_offset(table_number), rule)
+}
+
+/// One region table on its own, from its [`SIZE`] bytes (fewer if the file ends there). `number` is 1 or 2.
+///
+/// A copy that is damaged is reported and left out; whether the other one answers is for [`choose`] to say.
+pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> Option<RegionTable> {
+    let Some(bytes) = bytes.get(..SIZE) else {
+        violations.report(broken(number, Rule::Truncated));
+        return None;
+    };
+    if !bytes.starts_with(SIGNATURE) {
+        violations.report(broken(number, Rule::RegionTableSignature));
+        return None;
+    }
+    if !bytes::checksum_matches(bytes) {
+        violations.report(broken(number, Rule::RegionTableChecksum));
+        return None;
+    }
+    // Signature and size are right: only the count can be wrong.
+    let Ok((_, (reserved, entries))) = fields(bytes) else {
+        violations.report(broken(number, Rule::RegionCount));
+        return None;
+    };
+    if reserved != 0 {
+        violations.report(broken(number, Rule::RegionTableReserved).number(reserved));
+    }
+    let mut regions = Vec::with_capacity(entries.len());
+    for (index, (region, flags)) in (0u32..).zip(entries) {
+        if flags > 1 {
+            let entry = Entry { table_number: number, index };
+            violations.report(entry.broken(Rule::RegionTableReserved).number(flags));
+        }
+        regions.push(region);
+    }
+    Some(RegionTable { regions })
+}
+
+/// The region table to use, and its number: the first valid copy.
+pub fn choose(
+    first: Option<RegionTable>,
+    second: Option<RegionTable>,
+    violations: &mut Violations,
+) -> Option<(u8, RegionTable)> {
+    match (first, second) {
+        (Some(first), Some(second)) => {
+            if first != second {
+                violations.report(broken(2, Rule::RegionTablesDiffer).other(Structure::RegionTable(1)));
+            }
+            Some((1, first))
+        }
+        (Some(first), None) => Some((1, first)),
+        (None, Some(second)) => Some((2, second)),
+        (None, None) => {
+            violations.report(broken(1, Rule::NoRegionTable));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Block and sector arithmetic: pure functions of four numbers.
+//!
+//! ```text
+//! disk   |- block 0 -|- block 1 -| ... |- block r -| ...          r = chunk ratio
+//! BAT    [ p0 ][ p1 ] ... [ p(r-1) ][ b0 ][ p(r) ] ... [ b1 ] ...  p = payload block, b = sector bitmap block
+//! ```
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used
+)]
+
+use std::num::NonZeroU64;
+use std::ops::Range;
+
+use crate::error::InvalidArgument;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, MIB};
+
+/// The largest virtual disk, in bytes ([MS-VHDX] 2.6.2.2).
+pub const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
+/// The largest payload block, in bytes ([MS-VHDX] 2.6.2.1).
+pub const MAX_BLOCK_SIZE: u64 = 256 << 20;
+/// The sectors that one sector bitmap block describes, one bit each ([MS-VHDX] 2.4).
+pub(crate) const SECTORS_PER_CHUNK: u64 = 1 << 23;
+
+/// The shape of a virtual disk: where its blocks and sectors lie, and which BAT entry describes which.
+///
+/// Every `Geometry` obeys the rules of [MS-VHDX] 2.6.2, so none of its methods can overflow or divide by zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    block_size: NonZeroU64,
+    sector_size: NonZeroU64,
+    chunk_ratio: NonZeroU64,
+    virtual_size: u64,
+    has_parent: bool,
+}
+
+/// What a BAT entry describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatEntryKind {
+    /// A payload block.
+    Payload(BlockIndex),
+    /// The sector bitmap block of a chunk.
+    SectorBitmap(ChunkIndex),
+}
+
+impl Geometry {
+    /// The geometry of a disk of `virtual_size` bytes. All sizes are in bytes.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::BlockSize`] and [`InvalidArgument::VirtualSize`] when a size breaks [MS-VHDX] 2.6.2, and
+    /// [`InvalidArgument::SectorSize`] for a logical sector size other than 512 and 4096.
+    pub fn new(
+        block_size: u64,
+        sector_size: u32,
+        virtual_size: u64,
+        has_parent: bool,
+    ) -> Result<Self, InvalidArgument> {
+        let sector = u64::from(sector_size);
+        if !block_size.is_power_of_two() || !(MIB..=MAX_BLOCK_SIZE).contains(&block_size) {
+            return Err(InvalidArgument::BlockSize(block_size));
+        }
+        if sector_size != 512 && sector_size != 4096 {
+            return Err(InvalidArgument::SectorSize(sector));
+        }
+        if virtual_size == 0 || virtual_size > MAX_VIRTUAL_SIZE || !virtual_size.is_multiple_of(sector) {
+            return Err(InvalidArgument::VirtualSize(virtual_size));
+        }
+        let nonzero = |n| NonZeroU64::new(n).ok_or(InvalidArgument::BlockSize(block_size));
+        let (block_size, sector_size) = (nonzero(block_size)?, nonzero(sector)?);
+        let chunk_ratio = nonzero(SECTORS_PER_CHUNK.saturating_mul(sector) / block_size)?;
+        Ok(Self { block_size, sector_size, chunk_ratio, virtual_size, has_parent })
+    }
+
+    /// The size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
+    pub const fn block_size(self) -> u64 {
+        self.block_size.get()
+    }
+
+    /// The logical sector size in bytes: 512 or 4096.
+    pub const fn sector_size(self) -> u64 {
+        self.sector_size.get()
+    }
+
+    /// The size of the disk in bytes.
+    pub const fn virtual_size(self) -> u64 {
+        self.virtual_size
+    }
+
+    /// Whether the file is a differencing one.
+    pub const fn has_parent(self) -> bool {
+        self.has_parent
+    }
+
+    /// The payload blocks of one chunk ([MS-VHDX] 2.4).
+    pub const fn chunk_ratio(self) -> u64 {
+        self.chunk_ratio.get()
+    }
+
+    /// The payload blocks of the disk, the last one perhaps partial.
+    pub const fn block_count(self) -> u64 {
+        self.virtual_size.div_ceil(self.block_size.get())
+    }
+
+    /// The chunks of the disk, the last one perhaps partial.
+    pub const fn chunk_count(self) -> u64 {
+        self.block_count().div_ceil(self.chunk_ratio.get())
+    }
+
+    /// The entries of the BAT: a file without a parent ends with its last payload block, one with a parent with its
+    /// last sector bitmap block ([MS-VHDX] 2.5).
+    pub const fn bat_entry_count(self) -> u64 {
+        if self.has_parent {
+            self.chunk_count().saturating_mul(self.chunk_ratio.get().saturating_add(1))
+        } else {
+            self.block_count().saturating_add(self.chunk_count()).saturating_sub(1)
+        }
+    }
+
+    /// The BAT entry of a payload block.
+    pub fn payload_bat_index(self, block: BlockIndex) -> BatIndex {
+        BatIndex::new(block.get().saturating_add(block.get() / self.chunk_ratio))
+    }
+
+    /// The BAT entry of the sector bitmap block of a chunk.
+    pub const fn bitmap_bat_index(self, chunk: ChunkIndex) -> BatIndex {
+        let stride = self.chunk_ratio.get().saturating_add(1);
+        BatIndex::new(chunk.get().saturating_mul(stride).saturating_add(self.chunk_ratio.get()))
+    }
+
+    /// What a BAT entry describes. Payload blocks past [`block_count`](Self::block_count) are padding of the last
+    /// chunk.
+    pub fn entry_kind(self, index: BatIndex) -> BatEntryKind {
+        let stride = self.chunk_ratio.saturating_add(1);
+        let (chunk, within) = (index.get() / stride, index.get() % stride);
+        if within == self.chunk_ratio.get() {
+            BatEntryKind::SectorBitmap(ChunkIndex::new(chunk))
+        } else {
+            BatEntryKind::Payload(BlockIndex::new(index.get().saturating_sub(chunk)))
+        }
+    }
+
+    /// The block that holds a byte of the disk.
+    pub fn block_of(self, at: DiskOffset) -> BlockIndex {
+        BlockIndex::new(at.get() / self.block_size)
+    }
+
+    /// The first byte of a block.
+    pub const fn block_start(self, block: BlockIndex) -> DiskOffset {
+        DiskOffset::new(block.get().saturating_mul(self.block_size.get()))
+    }
+
+    /// One past the last byte of a block, or the end of the disk if that comes first.
+    pub fn block_end(self, block: BlockIndex) -> DiskOffset {
+        let end = self.block_start(block).saturating_add(self.block_size.get());
+        end.min(DiskOffset::new(self.virtual_size))
+    }
+
+    /// The chunk that a block belongs to.
+    pub fn chunk_of(self, block: BlockIndex) -> ChunkIndex {
+        ChunkIndex::new(block.get() / self.chunk_ratio)
+    }
+
+    /// How far a byte of the disk lies inside its block.
+    pub fn offset_in_block(self, at: DiskOffset) -> u64 {
+        at.get() % self.block_size
+    }
+
+    /// Where the bits of the sectors in `range` lie inside their sector bitmap block, as bit numbers. The range must
+    /// lie within one block and consist of whole sectors.
+    pub fn bitmap_bits(self, range: Range<DiskOffset>) -> Range<u64> {
+        let first = (range.start.get() / self.sector_size) % SECTORS_PER_CHUNK;
+        let count = range.end.since(range.start) / self.sector_size;
+        first..first.saturating_add(count)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn geometry(block_mib: u64, sector: u32, size: u64, has_parent: bool) -> Geometry {
+        Geometry::new(block_mib * MIB, sector, size, has_parent).unwrap()
+    }
+
+    #[test]
+    fn chunk_ratios_of_the_specification() {
+        for (block_mib, sector, ratio) in
+            [(1, 512, 4096), (2, 512, 2048), (32, 512, 128), (256, 512, 16), (1, 4096, 32768), (32, 4096, 1024)]
+        {
+            assert_eq!(geometry(block_mib, sector, MIB, false).chunk_ratio(), ratio);
+        }
+    }
+
+    #[test]
+    fn bat_entry_counts() {
+        // 8 GiB in 2 MiB blocks: 4096 blocks, 2 chunks of 2048.
+        assert_eq!(geometry(2, 512, 8 << 30, true).bat_entry_count(), 2 * 2049);
+        assert_eq!(geometry(2, 512, 8 << 30, false).bat_entry_count(), 4096 + 1);
+        assert_eq!(geometry(32, 512, 4 * MIB, false).bat_entry_count(), 1);
+        assert_eq!(geometry(32, 512, 4 * MIB, true).bat_entry_count(), 129);
+        let largest = geometry(1, 512, MAX_VIRTUAL_SIZE, false);
+        assert_eq!(largest.block_count(), 1 << 26);
+        assert_eq!(largest.bat_entry_count(), (1 << 26) + (1 << 14) - 1);
+    }
+
+    #[test]
+    fn entries_and_blocks_map_to_each_other() {
+        let geometry = geometry(256, 512, 40 << 30, true);
+        let mut payload = 0;
+        for index in (0..geometry.bat_entry_count()).map(BatIndex::new) {
+            match geometry.entry_kind(index) {
+                BatEntryKind::Payload(block) => {
+                    assert_eq!(block.get(), payload);
+                    assert_eq!(geometry.payload_bat_index(block), index);
+                    payload += 1;
+                }
+                BatEntryKind::SectorBitmap(chunk) => {
+                    assert_eq!(payload, (chunk.get() + 1) * geometry.chunk_ratio());
+                    assert_eq!(geometry.bitmap_bat_index(chunk), index);
+                }
+            }
+        }
+        assert_eq!(payload, geometry.chunk_count() * geometry.chunk_ratio());
+    }
+
+    #[test]
+    fn bits_start_anew_in_each_chunk() {
+        let geometry = geometry(1, 512, 16 << 30, true);
+        let at = |offset| DiskOffset::new(offset);
+        assert_eq!(geometry.bitmap_bits(at(0)..at(512)), 0..1);
+        assert_eq!(geometry.bitmap_bits(at((4 << 30) + 1024)..at((4 << 30) + 4096)), 2..8);
+        assert_eq!(geometry.bitmap_bits(at((4 << 30) - MIB)..at(4 << 30)), (1 << 23) - 2048..1 << 23);
+    }
+
+    #[test]
+    fn impossible_geometries_are_refused() {
+        assert!(Geometry::new(3 * MIB, 512, MIB, false).is_err());
+        assert!(Geometry::new(512 * MIB, 512, MIB, false).is_err());
+        assert!(Geometry::new(MIB, 1024, MIB, false).is_err());
+        assert!(Geometry::new(MIB, 4096, MIB + 512, false).is_err());
+        assert!(Geometry::new(MIB, 512, 0, false).is_err());
+        assert!(Geometry::new(MIB, 512, MAX_VIRTUAL_SIZE + 512, false).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! Read, check and merge VHDX and AVHDX virtual disks and their checkpoint chains, on any operating system.
+//!
+//! A Hyper-V checkpoint freezes a virtual disk: later writes go to a differencing file, which reads through to its
+//! parent. This crate opens such files, finds and checks their parents, says where every byte of a disk is, reads it,
+//! and writes what it reads into a new disk. It never changes a file that it reads, not even to replay a dirty log.
+//!
+//! - [`Vhdx`] is one file: its facts, and what it holds itself.
+//! - [`Chain`] is a file with all its parents: the disk as its guest sees it. Parents are found by a
+//!   [`ParentResolver`]; nothing that a file names is opened unless the resolver opens it.
+//! - [`Extents`] is the one query behind everything: which bytes of the disk are where.
+//! - [`discover`] finds every chain below some folders, whatever the files are called.
+//! - [`ops`] holds what one does with disks: check, compare, convert, merge.
+//!
+//! The format is Microsoft's [MS-VHDX]; [`Rule`] lists all of its rules that are checked.
+//!
+//! # Examples
+//! The runs of a disk that hold data, and where:
+//! ```no_run
+//! use vhdx::{Chain, DiskOffset, FolderResolver, Source};
+//!
+//! # fn main() -> vhdx::Result<()> {
+//! let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
+//! for extent in chain.extents(DiskOffset::new(0)..DiskOffset::new(chain.virtual_size())) {
+//!     let extent = extent?;
+//!     if let Source::Data { layer, offset } = extent.source {
+//!         let file = chain.layers()[layer].path();
+//!         println!("{} + {}: {file:?} at {offset}", extent.start, extent.len);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod chain;
+mod error;
+mod file;
+pub mod format;
+mod geometry;
+mod log;
+pub mod ops;
+mod progress;
+mod rules;
+mod storage;
+mod units;
+mod violation;
+
+pub use uuid::Uuid as Guid;
+
+pub use chain::*;
+pub use error::{Error, ErrorKind, InvalidArgument, Result};
+pub use file::{DiskType, Extent, Extents, NewDisk, NewItem, Source, Vhdx, VhdxWriter, Written};
+pub use geometry::{BatEntryKind, Geometry, MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE};
+pub use log::LogState;
+pub use progress::{NoProgress, Progress};
+pub use rules::{Rule, Severity};
+#[cfg(feature = "mmap")]
+pub use storage::Mapped;
+pub use storage::{FileIdentity, FileStorage, Memory, NewFile, ReadAt, Storage, allocated_bytes};
+pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
+pub use violation::{Found, Structure, Violation, Violations};

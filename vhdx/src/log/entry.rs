@@ -1,0 +1,206 @@
+//! One log entry, judged as a whole.
+
+use uuid::Uuid;
+
+use super::ring::{Ring, SECTOR, Sector};
+use crate::error::Result;
+use crate::format::bytes::{stored_checksum, unsealed_checksum};
+use crate::format::log_entry::{
+    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_sectors,
+};
+use crate::rules::Rule;
+use crate::units::FileOffset;
+use crate::violation::{Structure, Violation};
+
+/// A valid entry: its checksum holds, and every descriptor and data sector carries its sequence number.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Where it begins in the ring.
+    pub(super) at: u64,
+    pub(super) header: LogEntryHeader,
+}
+
+/// One write of an entry.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Page { offset: FileOffset, page: Box<Sector> },
+    Zero { offset: FileOffset, len: u64 },
+}
+
+impl Write {
+    pub(super) fn file_offset(&self) -> FileOffset {
+        match self {
+            Write::Page { offset, .. } | Write::Zero { offset, .. } => *offset,
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Write::Page { .. } => SECTOR,
+            Write::Zero { len, .. } => *len,
+        }
+    }
+}
+
+impl Entry {
+    /// The entry that begins at `at`, or the rule that keeps it from being one.
+    ///
+    /// No sector inside a valid entry can begin another entry, as each must carry another signature, and the check
+    /// stops at the first sector that does not. So judging every position of a log, however hostile, reads each
+    /// sector about twice.
+    pub(super) fn read(ring: &Ring<'_>, at: u64, log_guid: Uuid) -> Result<Result<Self, Violation>> {
+        let place = ring.file_offset(at);
+        let violation = |rule| Violation::new(Structure::LogEntry, place, rule);
+        let first = ring.sector(at)?;
+        let Some(header) = LogEntryHeader::parse(first.as_slice()) else {
+            return Ok(Err(violation(Rule::LogEntrySignature)));
+        };
+        if let Err(rule) = judge_header(&header, ring, log_guid) {
+            return Ok(Err(violation(rule)));
+        }
+        let stored = stored_checksum(first.as_slice());
+        let mut checksum = unsealed_checksum(first.as_slice());
+        let mut sectors = Sectors::new(&header);
+        let mut sector = first;
+        loop {
+            if let Err(rule) = sectors.judge(sector.as_slice()) {
+                return Ok(Err(violation(rule)));
+            }
+            if sectors.is_complete() {
+                break;
+            }
+            sector = ring.sector(ring.advance(at, sectors.position()))?;
+            checksum = checksum.map(|before| crc32c::crc32c_append(before, sector.as_slice()));
+        }
+        if checksum.is_none() || checksum != stored {
+            return Ok(Err(violation(Rule::LogEntryChecksum)));
+        }
+        Ok(Ok(Self { at, header }))
+    }
+
+    /// Calls `apply` with every write of the entry, in order.
+    pub(super) fn for_each_write(&self, ring: &Ring<'_>, mut apply: impl FnMut(Write)) -> Result<()> {
+        let descriptor_sectors = descriptor_sectors(self.header.descriptor_count);
+        let mut data_at = ring.advance(self.at, descriptor_sectors.saturating_mul(SECTOR));
+        for number in 0..descriptor_sectors {
+            let sector = ring.sector(ring.advance(self.at, number.saturating_mul(SECTOR)))?;
+            for descriptor in descriptors(sector.as_slice(), number, self.header.descriptor_count) {
+                match descriptor {
+                    Some(Descriptor::Zero { file_offset, length, .. }) => {
+                        apply(Write::Zero { offset: file_offset, len: length });
+                    }
+                    Some(descriptor @ Descriptor::Data { file_offset, .. }) => {
+                        let data = ring.sector(data_at)?;
+                        data_at = ring.advance(data_at, SECTOR);
+                        let page = DataSector::parse(data.as_slice()).and_then(|data| descriptor.apply(&data));
+                        if let Some(page) = page {
+                            apply(Write::Page { offset: file_offset, page: Box::new(page) });
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn judge_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> Result<(), Rule> {
+    let whole_sectors = |n: u32| u64::from(n).is_multiple_of(SECTOR);
+    if header.log_guid != log_guid {
+        return Err(Rule::LogEntryGuid);
+    }
+    let length = u64::from(header.entry_length);
+    if length == 0 || !whole_sectors(header.entry_length) || length > ring.len() {
+        return Err(Rule::LogEntryLength);
+    }
+    if !whole_sectors(header.tail) || u64::from(header.tail) >= ring.len() {
+        return Err(Rule::LogEntryTail);
+    }
+    if header.sequence_number == 0 {
+        return Err(Rule::LogEntrySequence);
+    }
+    Ok(())
+}
+
+/// The descriptors that sector `number` of an entry holds, `None` where one cannot be parsed.
+fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = Option<Descriptor>> + '_ {
+    const IN_FIRST: u64 = 126;
+    const IN_OTHERS: u64 = 128;
+    let (skip, before) = match number.checked_sub(1) {
+        None => (HEADER_SIZE, 0),
+        Some(earlier) => (0, earlier.saturating_mul(IN_OTHERS).saturating_add(IN_FIRST)),
+    };
+    let left = usize::try_from(u64::from(count).saturating_sub(before)).unwrap_or(usize::MAX);
+    let body = sector.get(skip..).unwrap_or_default();
+    body.chunks_exact(DESCRIPTOR_SIZE).take(left).map(Descriptor::parse)
+}
+
+/// Walks over the sectors of an entry and judges one after the other.
+struct Sectors {
+    sequence_number: u64,
+    entry_sectors: u64,
+    descriptor_count: u32,
+    descriptor_sectors: u64,
+    data_sectors: u64,
+    done: u64,
+}
+
+impl Sectors {
+    fn new(header: &LogEntryHeader) -> Self {
+        Self {
+            sequence_number: header.sequence_number,
+            entry_sectors: u64::from(header.entry_length) / SECTOR,
+            descriptor_count: header.descriptor_count,
+            descriptor_sectors: descriptor_sectors(header.descriptor_count),
+            data_sectors: 0,
+            done: 0,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.done == self.entry_sectors
+    }
+
+    /// Where the next sector lies, from the start of the entry.
+    fn position(&self) -> u64 {
+        self.done.saturating_mul(SECTOR)
+    }
+
+    fn judge(&mut self, sector: &[u8]) -> Result<(), Rule> {
+        if self.done < self.descriptor_sectors {
+            for descriptor in descriptors(sector, self.done, self.descriptor_count) {
+                self.judge_descriptor(&descriptor.ok_or(Rule::LogDescriptor)?)?;
+            }
+        } else {
+            let data = DataSector::parse(sector).ok_or(Rule::LogDataSector)?;
+            if data.sequence_number != self.sequence_number {
+                return Err(Rule::LogDataSector);
+            }
+        }
+        self.done = self.done.saturating_add(1);
+        let all = self.descriptor_sectors.saturating_add(self.data_sectors);
+        let all_known = self.done >= self.descriptor_sectors;
+        if self.descriptor_sectors > self.entry_sectors || all_known && all != self.entry_sectors {
+            return Err(Rule::LogEntryLength);
+        }
+        Ok(())
+    }
+
+    fn judge_descriptor(&mut self, descriptor: &Descriptor) -> Result<(), Rule> {
+        let (offset, length, sequence_number) = match descriptor {
+            Descriptor::Zero { file_offset, length, sequence_number } => (file_offset, *length, *sequence_number),
+            Descriptor::Data { file_offset, sequence_number, .. } => {
+                self.data_sectors = self.data_sectors.saturating_add(1);
+                (file_offset, SECTOR, *sequence_number)
+            }
+        };
+        if sequence_number != self.sequence_number {
+            return Err(Rule::LogDescriptor);
+        }
+        if !offset.get().is_multiple_of(SECTOR) || !length.is_multiple_of(SECTOR) {
+            return Err(Rule::LogDescriptorOffset);
+        }
+        Ok(())
+    }
+}

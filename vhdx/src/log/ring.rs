@@ -1,0 +1,48 @@
+//! The log region as the ring buffer that it is.
+
+use crate::error::Result;
+use crate::storage::{ReadAt, read_into};
+use crate::units::{FileOffset, KIB};
+
+/// The unit of the log: entries begin and end on 4 KiB ([MS-VHDX] 2.3.1).
+pub(super) const SECTOR: u64 = 4 * KIB;
+/// One sector of the log.
+pub(super) type Sector = [u8; 4096];
+
+pub(super) struct Ring<'a> {
+    storage: &'a dyn ReadAt,
+    offset: FileOffset,
+    len: u64,
+}
+
+impl<'a> Ring<'a> {
+    pub(super) fn new(storage: &'a dyn ReadAt, offset: FileOffset, len: u64) -> Self {
+        Self { storage, offset, len }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The position `by` bytes past `at`, both below the length, wrapped around.
+    pub(super) fn advance(&self, at: u64, by: u64) -> u64 {
+        let sum = at.saturating_add(by);
+        sum.checked_sub(self.len).unwrap_or(sum)
+    }
+
+    pub(super) fn file_offset(&self, at: u64) -> FileOffset {
+        self.offset.saturating_add(at)
+    }
+
+    /// Whether any byte of the ring lies in `start..end`.
+    pub(super) fn overlaps(&self, start: FileOffset, end: FileOffset) -> bool {
+        start < self.file_offset(self.len) && self.offset < end
+    }
+
+    /// The sector at a position that is a multiple of [`SECTOR`]: it never wraps around.
+    pub(super) fn sector(&self, at: u64) -> Result<Box<Sector>> {
+        let mut sector = Box::new([0; 4096]);
+        read_into(self.storage, sector.as_mut_slice(), self.file_offset(at))?;
+        Ok(sector)
+    }
+}

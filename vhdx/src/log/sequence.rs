@@ -1,0 +1,84 @@
+//! Finding the active sequence among everything that lies in the log ([MS-VHDX] 2.3.2).
+//!
+//! Stale entries with the right GUID lie around the active ones, and applying them would undo later writes. The active
+//! sequence is the one that ends in the entry with the highest sequence number whose tail still begins a run of
+//! back-to-back entries, numbered without a gap, up to that entry.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::entry::Entry;
+use super::ring::{Ring, SECTOR};
+use crate::error::Result;
+use crate::rules::Rule;
+use crate::violation::{Structure, Violation, Violations};
+
+/// How many entries that carry the log's GUID but are not valid are reported when the log has no valid sequence.
+const REPORTED: usize = 16;
+
+/// The entries of the active sequence, tail first, or `None` when there is none; the reasons are then reported.
+pub(super) fn active(
+    ring: &Ring<'_>,
+    log_guid: Uuid,
+    violations: &mut Violations,
+) -> Result<Option<Vec<Entry>>> {
+    let mut entries = BTreeMap::new();
+    let mut rejected = Vec::new();
+    let mut at = 0;
+    while at < ring.len() {
+        match Entry::read(ring, at, log_guid)? {
+            Ok(entry) => drop(entries.insert(at, entry)),
+            Err(violation) => {
+                let is_of_this_log = !matches!(violation.rule, Rule::LogEntrySignature | Rule::LogEntryGuid);
+                if is_of_this_log && rejected.len() < REPORTED {
+                    rejected.push(violation);
+                }
+            }
+        }
+        at = at.saturating_add(SECTOR);
+    }
+    let active = choose(ring, &entries);
+    if active.is_none() {
+        let none = Violation::new(Structure::Log, ring.file_offset(0), Rule::LogNoActiveSequence);
+        violations.report(none);
+        rejected.into_iter().for_each(|violation| violations.report(violation));
+    }
+    Ok(active)
+}
+
+/// Runs are simple paths: valid entries never overlap, so each has at most one predecessor. Numbering every entry with
+/// its run and its rank there makes judging all candidate heads linear.
+fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Option<Vec<Entry>> {
+    let next = |entry: &Entry| {
+        let at = ring.advance(entry.at, u64::from(entry.header.entry_length));
+        let follower = entries.get(&at)?;
+        let expected = entry.header.sequence_number.checked_add(1)?;
+        (follower.header.sequence_number == expected).then_some(follower)
+    };
+    let mut by_sequence: Vec<&Entry> = entries.values().collect();
+    by_sequence.sort_by_key(|entry| entry.header.sequence_number);
+
+    let mut run_of: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for entry in &by_sequence {
+        let (run, rank) = *run_of.entry(entry.at).or_insert((entry.at, 0));
+        if let Some(follower) = next(entry) {
+            run_of.insert(follower.at, (run, rank.saturating_add(1)));
+        }
+    }
+    let is_head = |entry: &&&Entry| {
+        let tail = run_of.get(&u64::from(entry.header.tail));
+        let own = run_of.get(&entry.at);
+        matches!((tail, own), (Some(tail), Some(own)) if tail.0 == own.0 && tail.1 <= own.1)
+    };
+    let head = by_sequence.iter().rev().find(is_head)?;
+    let mut sequence = Vec::new();
+    let mut entry = entries.get(&u64::from(head.header.tail))?;
+    loop {
+        sequence.push(entry.clone());
+        if entry.at == head.at {
+            return Some(sequence);
+        }
+        entry = next(entry)?;
+    }
+}

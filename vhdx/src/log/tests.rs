@@ -1,0 +1,173 @@
+//! Logs made by hand: which entries are replayed, and which damage is noticed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{LogState, replay};
+use crate::error::Error;
+use crate::format::header::Header;
+use crate::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
+use crate::rules::Rule;
+use crate::storage::ReadAt;
+use crate::units::{FileOffset, MIB};
+use crate::violation::Violations;
+
+const SECTOR: u64 = 4096;
+const LOG: u64 = MIB;
+const GUID: Uuid = Uuid::from_u128(0x6c6f67);
+/// Where the entries write to, unless a test says otherwise: the fill byte there tells which entry came last.
+const TARGET: u64 = 3 * MIB;
+
+struct Log {
+    file: Vec<u8>,
+    flushed: u64,
+    last: u64,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { file: vec![0; 4 * MIB as usize], flushed: 4 * MIB, last: 4 * MIB }
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            sequence_number: 1,
+            file_write_guid: Uuid::nil(),
+            data_write_guid: Uuid::nil(),
+            log_guid: GUID,
+            log_version: 0,
+            version: 1,
+            log_length: MIB as u32,
+            log_offset: FileOffset::new(LOG),
+        }
+    }
+
+    /// Puts an entry at a sector of the ring, wrapped around its end.
+    fn entry(mut self, sector: u64, tail: u64, sequence_number: u64, writes: &[LogWrite]) -> Self {
+        let header = LogEntryHeader {
+            entry_length: 0,
+            tail: (tail * SECTOR) as u32,
+            sequence_number,
+            descriptor_count: 0,
+            log_guid: GUID,
+            flushed_file_offset: self.flushed,
+            last_file_offset: self.last,
+        };
+        for (number, bytes) in encode_entry(&header, writes).chunks(SECTOR as usize).enumerate() {
+            let at = LOG + (sector + number as u64) * SECTOR % MIB;
+            self.file[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+        self
+    }
+
+    fn fill(self, sector: u64, tail: u64, sequence_number: u64, byte: u8) -> Self {
+        self.entry(sector, tail, sequence_number, &[data(TARGET, byte)])
+    }
+
+    fn replay(self) -> Result<(Arc<dyn ReadAt>, LogState), Error> {
+        let header = self.header();
+        replay(Arc::new(self.file), &header, &mut Violations::new())
+    }
+
+    /// The byte at the target and the number of active entries.
+    fn outcome(self) -> (u8, usize) {
+        let (storage, state) = self.replay().unwrap();
+        let LogState::Replayed { entries } = state else { panic!("{state:?}") };
+        let mut byte = [0];
+        storage.read_exact_at(&mut byte, FileOffset::new(TARGET)).unwrap();
+        (byte[0], entries)
+    }
+
+    fn rule(self) -> Rule {
+        self.replay().err().unwrap().violation().unwrap().rule
+    }
+}
+
+fn data(offset: u64, byte: u8) -> LogWrite {
+    LogWrite::Data { offset: FileOffset::new(offset), page: Box::new([byte; 4096]) }
+}
+
+#[test]
+fn a_sequence_is_applied_from_its_tail_to_its_head() {
+    assert_eq!(Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(8, 4, 9, 3).outcome(), (3, 3));
+}
+
+#[test]
+fn entries_before_the_tail_of_the_head_are_stale() {
+    assert_eq!(Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(8, 6, 9, 3).outcome(), (3, 2));
+    let empty_head = Log::new().fill(4, 4, 7, 1).entry(6, 6, 8, &[]);
+    assert_eq!(empty_head.outcome(), (0, 1));
+}
+
+#[test]
+fn a_stale_sequence_elsewhere_is_not_applied() {
+    assert_eq!(Log::new().fill(20, 20, 3, 9).fill(22, 20, 4, 9).fill(4, 4, 7, 1).outcome(), (1, 1));
+}
+
+#[test]
+fn a_head_whose_run_is_broken_gives_way_to_the_next_best() {
+    let gap = Log::new().fill(4, 4, 7, 1).fill(6, 4, 9, 2);
+    assert_eq!(gap.outcome(), (1, 1));
+    let mut torn = Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(8, 4, 9, 3);
+    torn.file[(LOG + 6 * SECTOR + 100) as usize] ^= 1;
+    assert_eq!(torn.outcome(), (1, 1));
+}
+
+#[test]
+fn entries_wrap_around_the_end_of_the_ring() {
+    assert_eq!(Log::new().fill(253, 253, 7, 1).fill(255, 253, 8, 2).fill(1, 253, 9, 3).outcome(), (3, 3));
+}
+
+#[test]
+fn entries_with_more_descriptors_than_one_sector_holds() {
+    let writes: Vec<_> = (0..200).map(|n| data(2 * MIB + n * SECTOR, n as u8)).collect();
+    let (storage, _) = Log::new().entry(0, 0, 1, &writes).replay().unwrap();
+    for n in 0..200 {
+        let mut page = [0; 4096];
+        storage.read_exact_at(&mut page, FileOffset::new(2 * MIB + n * SECTOR)).unwrap();
+        assert_eq!(page, [n as u8; 4096]);
+    }
+}
+
+#[test]
+fn the_file_grows_to_the_last_file_offset() {
+    let log = Log { last: 9 * MIB, ..Log::new() };
+    assert_eq!(log.fill(0, 0, 1, 1).replay().unwrap().0.len().unwrap(), 9 * MIB);
+}
+
+#[test]
+fn damage_that_makes_a_log_undecidable() {
+    assert_eq!(Log::new().rule(), Rule::LogNoActiveSequence);
+    assert_eq!(Log { flushed: 5 * MIB, ..Log::new() }.fill(0, 0, 1, 1).rule(), Rule::LogTruncatedFile);
+    assert_eq!(Log { last: 1 << 60, ..Log::new() }.fill(0, 0, 1, 1).rule(), Rule::LogLastFileOffset);
+    let target = |offset| Log::new().entry(0, 0, 1, &[data(offset, 1)]).rule();
+    assert_eq!(target(0), Rule::LogDescriptorTarget);
+    assert_eq!(target(128 * 1024), Rule::LogDescriptorTarget);
+    assert_eq!(target(LOG + MIB - SECTOR), Rule::LogDescriptorTarget);
+    let zero = LogWrite::Zero { offset: FileOffset::new(2 * MIB), len: u64::MAX - SECTOR + 1 };
+    assert_eq!(Log::new().entry(0, 0, 1, &[zero]).rule(), Rule::LogDescriptorOffset);
+}
+
+#[test]
+fn every_flipped_byte_of_the_only_entry_is_noticed() {
+    for at in 0..2 * SECTOR {
+        let mut log = Log::new().fill(0, 0, 1, 1);
+        log.file[(LOG + at) as usize] ^= 0x40;
+        assert_eq!(log.rule(), Rule::LogNoActiveSequence, "byte {at}");
+    }
+}
+
+#[test]
+fn a_clean_log_is_not_looked_at() {
+    let log = Log::new().fill(0, 0, 1, 1);
+    let header = Header { log_guid: Uuid::nil(), ..log.header() };
+    let (_, state) = replay(Arc::new(log.file), &header, &mut Violations::new()).unwrap();
+    assert_eq!(state, LogState::Clean);
+}

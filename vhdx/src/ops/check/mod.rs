@@ -1,0 +1,74 @@
+//! Holding every rule of the format against files, and going on after the first one that is broken.
+
+mod bat;
+mod chain;
+mod occupancy;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::file::Vhdx;
+use crate::rules::Severity;
+use crate::storage::ReadAt;
+use crate::violation::Violations;
+
+pub(crate) use bat::judge_bat;
+pub use chain::check_chain;
+
+/// What is wrong with a file, or with the files of a chain.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// The files, a chain's leaf first.
+    pub files: Vec<FileReport>,
+}
+
+/// What is wrong with one file.
+#[derive(Debug, Default)]
+pub struct FileReport {
+    /// The path, if it is a file.
+    pub path: Option<PathBuf>,
+    /// The broken rules.
+    pub violations: Violations,
+    /// What kept the check from its end, and is no broken rule: a failed read, a parent that is missing.
+    pub error: Option<Error>,
+}
+
+impl CheckReport {
+    /// Whether every file can be used: see [`FileReport::is_valid`].
+    pub fn is_valid(&self) -> bool {
+        self.files.iter().all(FileReport::is_valid)
+    }
+}
+
+impl FileReport {
+    /// Whether the check came to its end and found nothing but what is tolerated.
+    pub fn is_valid(&self) -> bool {
+        let is_tolerated = |severity| severity == Severity::Tolerated;
+        let all_tolerated = self.violations.as_slice().iter().all(|violation| is_tolerated(violation.severity()));
+        self.error.is_none() && self.violations.dropped() == 0 && all_tolerated
+    }
+
+    fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<()>) -> Self {
+        let mut violations = Violations::new();
+        let result = check(&mut violations);
+        // A violation that stopped the check is in the list already.
+        let error = result.err().filter(|error| error.violation().is_none());
+        Self { path: path.map(Path::to_owned), violations, error }
+    }
+}
+
+/// Checks one file: its structures, and every entry of its block allocation table. Nothing is written.
+pub fn check_file(path: &Path) -> CheckReport {
+    let report = FileReport::of(Some(path), |violations| {
+        let vhdx = Vhdx::load_path(path, violations)?;
+        judge_bat(&vhdx, violations).map_err(|error| error.in_file(path))
+    });
+    CheckReport { files: vec![report] }
+}
+
+/// Checks whatever can be read at any offset, as [`check_file`] does.
+pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
+    let report = FileReport::of(None, |violations| judge_bat(&Vhdx::load(storage, violations)?, violations));
+    CheckReport { files: vec![report] }
+}

@@ -1,0 +1,133 @@
+//! Whether two disks read the same.
+
+use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
+use crate::chain::Disk;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::units::DiskOffset;
+
+/// What a comparison found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Whether both disks read the same, a shorter one as if it went on with zeros.
+    pub equal: bool,
+    /// The first byte that differs.
+    pub first_difference: Option<DiskOffset>,
+    /// The sizes of both disks in bytes.
+    pub virtual_sizes: [u64; 2],
+}
+
+/// Compares what a guest would read from two disks. What neither of them holds is not read. The progress counts the
+/// bytes that either of them holds.
+///
+/// # Errors
+/// What reading the disks gives, and [`Error::Cancelled`].
+pub fn compare(a: &dyn Disk, b: &dyn Disk, progress: &dyn Progress) -> Result<Comparison> {
+    let either = || union(data(a, whole(a)), data(b, whole(b)));
+    progress.start(total(either(), progress)?);
+    let first_difference = first_difference(a, b, windows(either()), progress)?;
+    let virtual_sizes = [a.virtual_size(), b.virtual_size()];
+    Ok(Comparison { equal: first_difference.is_none(), first_difference, virtual_sizes })
+}
+
+fn first_difference(
+    a: &dyn Disk,
+    b: &dyn Disk,
+    windows: impl Iterator<Item = Result<Window>>,
+    progress: &dyn Progress,
+) -> Result<Option<DiskOffset>> {
+    let (mut buffer_a, mut buffer_b) = (vec![0; WINDOW], vec![0; WINDOW]);
+    for window in windows {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let window = window?;
+        let bytes_a = read_with_zeros_past_the_end(a, &mut buffer_a[..window.len], window.start)?;
+        let bytes_b = read_with_zeros_past_the_end(b, &mut buffer_b[..window.len], window.start)?;
+        if bytes_a != bytes_b {
+            let first = bytes_a.iter().zip(bytes_b).position(|(a, b)| a != b);
+            return Ok(first.map(|first| window.start.saturating_add(first as u64)));
+        }
+        progress.advance(window.data);
+    }
+    Ok(None)
+}
+
+fn read_with_zeros_past_the_end<'a>(
+    disk: &dyn Disk,
+    buffer: &'a mut [u8],
+    start: DiskOffset,
+) -> Result<&'a [u8]> {
+    let left = DiskOffset::new(disk.virtual_size()).since(start);
+    let inside = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+    disk.read_exact_at(&mut buffer[..inside], start)?;
+    buffer[inside..].fill(0);
+    Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Meter, Plain};
+
+    const LEN: usize = 3 << 20;
+
+    fn first_difference(a: &Plain, b: &Plain) -> Option<u64> {
+        let comparison = compare(a, b, &Meter::new()).unwrap();
+        assert_eq!(comparison.equal, comparison.first_difference.is_none());
+        comparison.first_difference.map(DiskOffset::get)
+    }
+
+    #[test]
+    fn every_difference_is_found_at_its_first_byte() {
+        let a = Plain::new(LEN, &[512..1024, 1_500_000..2_100_000]);
+        for at in [512, 1023, 1_500_000, (2 << 20) - 1, 2 << 20, 2_099_999] {
+            let mut b = Plain::new(LEN, &[512..1024, 1_500_000..2_100_000]);
+            assert_eq!(first_difference(&a, &b), None);
+            b.bytes[at] ^= 1;
+            assert_eq!(first_difference(&a, &b), Some(at as u64));
+            assert_eq!(first_difference(&b, &a), Some(at as u64));
+        }
+    }
+
+    #[test]
+    fn data_on_one_side_are_compared_with_zeros() {
+        let empty = Plain::new(LEN, &[]);
+        let mut zeros = Plain::new(LEN, &[]);
+        zeros.data.push(4096..LEN);
+        assert_eq!(first_difference(&empty, &zeros), None);
+        zeros.bytes[LEN - 1] = 1;
+        assert_eq!(first_difference(&empty, &zeros), Some(LEN as u64 - 1));
+    }
+
+    #[test]
+    fn a_longer_disk_is_equal_if_the_rest_is_zero() {
+        let short = Plain::new(LEN, &[0..4096]);
+        let mut long = Plain::new(LEN + 8192, &[0..4096]);
+        assert_eq!(first_difference(&short, &long), None);
+        long.data.push(LEN - 512..LEN + 8192);
+        assert_eq!(first_difference(&short, &long), None);
+        long.bytes[LEN + 1] = 7;
+        assert_eq!(first_difference(&short, &long), Some(LEN as u64 + 1));
+        assert_eq!(first_difference(&long, &short), Some(LEN as u64 + 1));
+    }
+
+    #[test]
+    fn the_progress_counts_what_either_holds() {
+        let (a, b) = (Plain::new(LEN, &[0..1024, 4096..8192]), Plain::new(LEN, &[512..2048]));
+        let mut same = Plain::new(LEN, &[0..2048, 4096..8192]);
+        same.data = vec![0..LEN];
+        let meter = Meter::new();
+        assert_eq!(compare(&same, &same, &meter).unwrap().virtual_sizes, [LEN as u64; 2]);
+        assert_eq!(meter.total(), LEN as u64);
+        let either = total(union(data(&a, whole(&a)), data(&b, whole(&b))), &Meter::new()).unwrap();
+        assert_eq!(either, 2048 + 4096);
+    }
+
+    #[test]
+    fn it_stops_when_told_to() {
+        let a = Plain::new(LEN, &[0..LEN]);
+        let cancelled = compare(&a, &a, &Meter::cancelling_at(1 << 20));
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+    }
+}

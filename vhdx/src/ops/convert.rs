@@ -1,0 +1,205 @@
+//! A disk's content into one new file, or out as a stream.
+
+use std::io;
+use std::ops::Range;
+
+use super::copy::copy_nonzero;
+use super::ranges::{WINDOW, Window, data, total, whole, windows};
+use crate::chain::Disk;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{NewDisk, VhdxWriter};
+use crate::progress::Progress;
+use crate::storage::Storage;
+use crate::units::{DiskOffset, FileOffset};
+
+/// What a conversion wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// The bytes of the disk that were written; all others are zeros that needed no writing.
+    pub bytes_copied: u64,
+    /// The payload blocks of the new VHDX that are present; 0 for raw outputs.
+    pub blocks: u64,
+    /// The length of what was written, in bytes.
+    pub file_size: u64,
+}
+
+/// Copies the content of a disk into an empty storage, byte for byte. Zeros are left out, so that the file is as
+/// sparse as its file system allows. The caller syncs it.
+///
+/// # Errors
+/// [`InvalidArgument::DestinationExists`] if the storage is not empty, what reading the disk gives, [`Error::Io`] from
+/// the storage, [`Error::Cancelled`].
+pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
+    let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
+    if !storage.is_empty().map_err(failed("measure", 0))? {
+        return Err(InvalidArgument::DestinationExists.into());
+    }
+    let file_size = disk.virtual_size();
+    progress.start(total(data(disk, whole(disk)), progress)?);
+    storage.set_len(file_size).map_err(failed("extend", file_size))?;
+    let bytes_copied = copy_nonzero(disk, data(disk, whole(disk)), progress, |at, bytes| {
+        storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))
+    })?;
+    Ok(Converted { bytes_copied, blocks: 0, file_size })
+}
+
+/// Writes every byte of a disk in order, zeros too. The progress counts them all.
+///
+/// # Errors
+/// What reading the disk gives, [`Error::Io`] from the stream, [`Error::Cancelled`].
+pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
+    progress.start(disk.virtual_size());
+    let mut stream = Stream { out, at: DiskOffset::new(0), progress };
+    let (mut buffer, zeros) = (vec![0; WINDOW], vec![0; WINDOW]);
+    let mut bytes_copied = 0u64;
+    for window in windows(data(disk, whole(disk))) {
+        let Window { start, len, data } = window?;
+        stream.zeros_up_to(start, &zeros)?;
+        disk.read_exact_at(&mut buffer[..len], start)?;
+        stream.put(&buffer[..len])?;
+        bytes_copied = bytes_copied.saturating_add(data);
+    }
+    stream.zeros_up_to(whole(disk).end, &zeros)?;
+    stream.flush()?;
+    Ok(Converted { bytes_copied, blocks: 0, file_size: disk.virtual_size() })
+}
+
+struct Stream<'a> {
+    out: &'a mut dyn io::Write,
+    at: DiskOffset,
+    progress: &'a dyn Progress,
+}
+
+impl Stream<'_> {
+    fn zeros_up_to(&mut self, end: DiskOffset, zeros: &[u8]) -> Result<()> {
+        while self.at < end {
+            let len = usize::try_from(end.since(self.at)).unwrap_or(usize::MAX).min(zeros.len());
+            self.put(&zeros[..len])?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        self.out.write_all(bytes).map_err(|error| self.failed(error))?;
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        self.progress.advance(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("write", FileOffset::new(self.at.get()), error)
+    }
+}
+
+/// Copies the content of a disk into a new VHDX in an empty storage. All-zero blocks are left out, and space that is
+/// not used is not written. Past the end of `disk` a larger `new` disk is zero.
+///
+/// When this returns, the file is complete and durable; before, it is no VHDX.
+///
+/// # Errors
+/// [`InvalidArgument`] for what [`VhdxWriter::new`] refuses and for a `new` disk that is too small, what reading the
+/// disk gives, [`Error::Io`] from the storage, [`Error::Cancelled`].
+pub fn to_vhdx(
+    disk: &dyn Disk,
+    new: &NewDisk,
+    storage: &dyn Storage,
+    progress: &dyn Progress,
+) -> Result<Converted> {
+    progress.start(total(data(disk, whole(disk)), progress)?);
+    write_vhdx(disk, data(disk, whole(disk)), new, storage, progress)
+}
+
+/// A new VHDX that holds `ranges` of `disk`, and zeros everywhere else.
+pub(super) fn write_vhdx(
+    disk: &dyn Disk,
+    ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
+    new: &NewDisk,
+    storage: &dyn Storage,
+    progress: &dyn Progress,
+) -> Result<Converted> {
+    if disk.virtual_size() > new.virtual_size {
+        return Err(InvalidArgument::VirtualSizeTooSmall(new.virtual_size).into());
+    }
+    let mut writer = VhdxWriter::new(storage, new)?;
+    let bytes_copied = copy_nonzero(disk, ranges, progress, |at, bytes| writer.write(at, bytes))?;
+    let written = writer.finish()?;
+    Ok(Converted { bytes_copied, blocks: written.blocks, file_size: written.file_size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Meter, Plain};
+    use crate::storage::{Memory, ReadAt};
+
+    const MIB: usize = 1 << 20;
+
+    /// Data in short runs, at block boundaries, and up to the end of a disk that ends inside a block.
+    fn scattered() -> Plain {
+        let end = 9 * MIB + 512;
+        Plain::new(end, &[512..1024, MIB - 512..MIB + 512, 3 * MIB..5 * MIB, end - 1024..end])
+    }
+
+    #[test]
+    fn raw_outputs_hold_the_same_bytes() {
+        let disk = scattered();
+        let (file, mut stream) = (Memory::default(), Vec::new());
+        let (to_file, to_pipe) = (Meter::new(), Meter::new());
+        let converted = to_raw(&disk, &file, &to_file).unwrap();
+        assert_eq!(converted.file_size, disk.virtual_size());
+        to_stream(&disk, &mut stream, &to_pipe).unwrap();
+        assert_eq!(to_file.total(), disk.data.iter().map(|range| range.len() as u64).sum());
+        assert_eq!(to_pipe.total(), disk.virtual_size());
+        assert!(file.into_inner() == disk.bytes);
+        assert!(stream == disk.bytes);
+    }
+
+    #[test]
+    fn zeros_are_not_written() {
+        let mut disk = Plain::new(4 * MIB, &[MIB..MIB + 4096]);
+        disk.data = vec![0..4 * MIB];
+        let converted = to_raw(&disk, &Memory::default(), &Meter::new()).unwrap();
+        assert_eq!(converted.bytes_copied, 4096);
+        let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(4 << 20) };
+        let converted = to_vhdx(&disk, &new, &Memory::default(), &Meter::new()).unwrap();
+        assert_eq!((converted.bytes_copied, converted.blocks), (4096, 1));
+    }
+
+    #[test]
+    fn an_output_that_holds_something_is_refused() {
+        let file = Memory::new(vec![1]);
+        let new = NewDisk::new(MIB as u64);
+        let disk = Plain::new(MIB, &[]);
+        assert!(to_raw(&disk, &file, &Meter::new()).is_err());
+        assert!(to_vhdx(&disk, &new, &file, &Meter::new()).is_err());
+        assert_eq!(file.into_inner(), [1]);
+    }
+
+    #[test]
+    fn a_disk_that_is_too_small_is_refused() {
+        let disk = scattered();
+        let new = NewDisk::new(disk.virtual_size() - 512);
+        let error = to_vhdx(&disk, &new, &Memory::default(), &Meter::new()).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument(InvalidArgument::VirtualSizeTooSmall(_))), "{error}");
+    }
+
+    #[test]
+    fn a_cancelled_conversion_leaves_no_vhdx() {
+        let disk = scattered();
+        let file = Memory::default();
+        let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(disk.virtual_size()) };
+        let cancelled = to_vhdx(&disk, &new, &file, &Meter::cancelling_at(2 << 20));
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+        assert!(ReadAt::len(&file).unwrap() > 3 << 20, "it was stopped before it had begun");
+        assert!(crate::file::Vhdx::from_storage(file).is_err());
+        let cancelled = to_stream(&disk, &mut Vec::new(), &Meter::cancelling_at(1));
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+    }
+}

@@ -1,0 +1,36 @@
+//! The one loop that copies a disk's content, leaving out zeros.
+
+use std::ops::Range;
+
+use super::ranges::{WINDOW, windows};
+use super::zeros::nonzero_runs;
+use crate::chain::Disk;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::units::DiskOffset;
+
+/// Reads `ranges` of the disk and gives everything in them that is not zero to `write`, in the disk's order.
+/// How many bytes that were.
+pub(super) fn copy_nonzero(
+    disk: &dyn Disk,
+    ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
+    progress: &dyn Progress,
+    mut write: impl FnMut(DiskOffset, &[u8]) -> Result<()>,
+) -> Result<u64> {
+    let mut buffer = vec![0; WINDOW];
+    let mut written = 0u64;
+    for window in windows(ranges) {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let window = window?;
+        let bytes = &mut buffer[..window.len];
+        disk.read_exact_at(bytes, window.start)?;
+        for run in nonzero_runs(bytes, window.start) {
+            written = written.saturating_add(run.len() as u64);
+            write(window.start.saturating_add(run.start as u64), &bytes[run])?;
+        }
+        progress.advance(window.data);
+    }
+    Ok(written)
+}

@@ -1,0 +1,49 @@
+//! What a merge into a new file leaves behind.
+
+use uuid::Uuid;
+
+use crate::chain::Chain;
+use crate::file::travel;
+use crate::format::region_table::{BAT_REGION, METADATA_REGION};
+
+/// Something in a file of the chain that the new file will not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The layer that has it; 0 is the leaf.
+    pub layer: usize,
+    /// What it is.
+    pub part: DroppedPart,
+}
+
+/// A part of a file that belongs to the file and not to its disk, or that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DroppedPart {
+    /// An unknown region ([MS-VHDX] 2.2.3.2).
+    Region(Uuid),
+    /// A metadata item that does not travel with the disk ([MS-VHDX] 2.6.1.2).
+    MetadataItem {
+        /// Which item this is.
+        id: Uuid,
+        /// Whether it is user metadata.
+        is_user: bool,
+    },
+}
+
+/// An item of a lower layer that the leaf has too is not dropped but replaced.
+pub(super) fn dropped(chain: &Chain) -> Vec<Dropped> {
+    let carried: Vec<_> = chain.leaf().metadata_entries().iter().filter(|entry| travel::travels(entry)).collect();
+    let is_carried = |id, is_user| carried.iter().any(|entry| entry.id == id && entry.is_user == is_user);
+    let mut dropped = Vec::new();
+    for (layer, vhdx) in chain.layers().iter().enumerate() {
+        let unknown = vhdx.regions().iter().filter(|region| ![BAT_REGION, METADATA_REGION].contains(&region.id));
+        dropped.extend(unknown.map(|region| Dropped { layer, part: DroppedPart::Region(region.id) }));
+        for entry in vhdx.metadata_entries() {
+            let is_replaced = entry.is_virtual_disk && is_carried(entry.id, entry.is_user);
+            if !travel::is_own(entry) && !is_replaced {
+                let part = DroppedPart::MetadataItem { id: entry.id, is_user: entry.is_user };
+                dropped.push(Dropped { layer, part });
+            }
+        }
+    }
+    dropped
+}

@@ -1,0 +1,33 @@
+//! Carrying out a merge plan.
+
+use super::plan::{MergePlan, MergedLayer};
+use crate::chain::Chain;
+use crate::error::{InvalidArgument, Result};
+use crate::ops::convert::{Converted, write_vhdx};
+use crate::ops::ranges::data;
+use crate::progress::Progress;
+use crate::storage::Storage;
+use crate::units::DiskOffset;
+
+impl MergePlan {
+    /// Writes the new file into an empty storage. It reads exactly as the chain. When this returns, it is complete and
+    /// durable; before, it is no VHDX. The progress counts the bytes to copy.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::StalePlan`] when the chain is not the one that was planned for,
+    /// [`InvalidArgument::DestinationExists`] when the storage is not empty, [`Error::Io`](crate::Error::Io) and
+    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, [`Error::Io`](crate::Error::Io) from the storage,
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    pub fn execute(&self, chain: &Chain, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
+        if !chain.layers().iter().map(MergedLayer::of).eq(self.layers.iter().cloned()) {
+            return Err(InvalidArgument::StalePlan.into());
+        }
+        let geometry = self.disk.geometry()?;
+        let ranges = self.runs.iter().flat_map(|run| {
+            let end = geometry.block_start(run.end).min(DiskOffset::new(geometry.virtual_size()));
+            data(chain, geometry.block_start(run.start)..end)
+        });
+        progress.start(self.bytes_to_copy);
+        write_vhdx(chain, ranges, &self.disk, storage, progress)
+    }
+}

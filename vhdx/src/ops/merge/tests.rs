@@ -1,0 +1,91 @@
+use super::*;
+use crate::chain::Chain;
+use crate::error::{Error, InvalidArgument};
+use crate::file::{DiskType, NewDisk, NewItem, Vhdx, VhdxWriter};
+use crate::format::bat_entry::BatEntry;
+use crate::ops::testing::Meter;
+use crate::rules::Rule;
+use crate::storage::Memory;
+use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
+use uuid::Uuid;
+
+const SIZE: u64 = 9 * MIB + 512;
+
+fn item(id: u128, is_virtual_disk: bool) -> NewItem {
+    let (id, content) = (Uuid::from_u128(id), b"content".to_vec());
+    NewItem { id, is_user: true, is_virtual_disk, is_required: false, content }
+}
+
+/// Blocks 1, 2 and 9 hold data; block 5 holds zeros.
+fn image() -> Vec<u8> {
+    let file = Memory::default();
+    let items = vec![item(1, true), item(2, false)];
+    let disk = NewDisk { block_size: 1 << 20, items, ..NewDisk::new(SIZE) };
+    let mut writer = VhdxWriter::new(&file, &disk).unwrap();
+    for (at, byte) in [(2 * MIB - 256, 1), (5 * MIB, 0), (SIZE - 512, 2)] {
+        writer.write(DiskOffset::new(at), &[byte; 512]).unwrap();
+    }
+    writer.finish().unwrap();
+    file.into_inner()
+}
+
+fn chain(image: Vec<u8>) -> Chain {
+    Chain::from_layers(vec![Vhdx::from_storage(image).unwrap()]).unwrap()
+}
+
+fn content(chain: &Chain) -> Vec<u8> {
+    let mut bytes = vec![1; chain.virtual_size() as usize];
+    chain.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
+    bytes
+}
+
+#[test]
+fn the_plan_tells_what_will_be_done() {
+    let plan = MergePlan::new(&chain(image()), &MergeOptions::default()).unwrap();
+    let runs = [1..3, 5..6, 9..10].map(|run| BlockIndex::new(run.start)..BlockIndex::new(run.end));
+    assert_eq!(plan.runs, runs);
+    assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 3 * MIB + 512));
+    assert_eq!(plan.file_size, (4 + 4) * MIB);
+    assert_eq!(plan.disk.items, [item(1, true)]);
+    let part = DroppedPart::MetadataItem { id: Uuid::from_u128(2), is_user: true };
+    assert_eq!(plan.dropped, [Dropped { layer: 0, part }]);
+}
+
+#[test]
+fn the_new_disk_reads_as_the_chain() {
+    let source = chain(image());
+    for (disk_type, blocks) in [(DiskType::Dynamic, 3), (DiskType::Fixed, 10)] {
+        let plan = MergePlan::new(&source, &MergeOptions { disk_type }).unwrap();
+        let (file, meter) = (Memory::default(), Meter::new());
+        let done = plan.execute(&source, &file, &meter).unwrap();
+        assert_eq!(done.blocks, blocks);
+        assert!(done.file_size <= plan.file_size);
+        assert_eq!(meter.total(), plan.bytes_to_copy);
+        let merged = chain(file.into_inner());
+        assert!(content(&merged) == content(&source));
+        assert_eq!(merged.leaf().virtual_disk_id(), source.leaf().virtual_disk_id());
+        assert_ne!(merged.leaf().data_write_guid(), source.leaf().data_write_guid());
+    }
+}
+
+#[test]
+fn a_plan_for_another_state_is_refused() {
+    let plan = MergePlan::new(&chain(image()), &MergeOptions::default()).unwrap();
+    let changed = plan.execute(&chain(image()), &Memory::default(), &Meter::new()).unwrap_err();
+    assert!(matches!(changed, Error::InvalidArgument(InvalidArgument::StalePlan)), "{changed}");
+}
+
+#[test]
+fn a_damaged_table_is_refused_before_anything_is_written() {
+    let mut image = image();
+    let entry = BatEntry::new(6, FileOffset::new(4 * MIB)); // where block 1 is
+    image[3 << 20..][64..72].copy_from_slice(&entry.to_le_bytes());
+    let error = MergePlan::new(&chain(image), &MergeOptions::default()).unwrap_err();
+    assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsBlock);
+}
+
+#[test]
+fn a_differencing_result_is_refused() {
+    let options = MergeOptions { disk_type: DiskType::Differencing };
+    assert!(MergePlan::new(&chain(image()), &options).is_err());
+}

@@ -1,0 +1,183 @@
+//! Every rule of the format, once: its stable name, what breaking it means, its section and its sentence.
+
+use std::fmt;
+
+/// What it means for a file that a rule is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Reported and worked around: what the file says is still certain.
+    Tolerated,
+    /// The file may be sound, but it needs something that this library does not know.
+    Unsupported,
+    /// What the file says cannot be decided.
+    Fatal,
+}
+
+impl Severity {
+    /// The name in reports: `tolerated`, `unsupported` or `fatal`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Tolerated => "tolerated",
+            Severity::Unsupported => "unsupported",
+            Severity::Fatal => "fatal",
+        }
+    }
+}
+
+macro_rules! rules {
+    ($($rule:ident $name:literal $severity:ident $section:literal $message:literal;)*) => {
+        /// A rule of the format. Its [`name`](Rule::name) is stable; its [`message`](Rule::message) is for people.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Rule {
+            $(#[doc = $message] #[doc = concat!("(\\[MS-VHDX\\] ", $section, ")")] $rule,)*
+        }
+
+        impl Rule {
+            /// Every rule, in the order of the specification.
+            pub const ALL: &'static [Rule] = &[$(Rule::$rule,)*];
+
+            /// The stable name, in kebab case.
+            pub const fn name(self) -> &'static str {
+                match self { $(Rule::$rule => $name,)* }
+            }
+
+            /// What it means that the rule is broken.
+            pub const fn severity(self) -> Severity {
+                match self { $(Rule::$rule => Severity::$severity,)* }
+            }
+
+            /// The section of [MS-VHDX] that the rule rests on.
+            pub const fn section(self) -> &'static str {
+                match self { $(Rule::$rule => $section,)* }
+            }
+
+            /// What is wrong, as the end of a sentence that begins with the structure.
+            pub const fn message(self) -> &'static str {
+                match self { $(Rule::$rule => $message,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    FileSignature "file-signature" Fatal "2.2.1" "the signature is not \"vhdxfile\"";
+    Truncated "truncated" Fatal "2.1" "the file ends inside it";
+
+    HeaderSignature "header-signature" Tolerated "2.2.2" "the signature is not \"head\"";
+    HeaderChecksum "header-checksum" Tolerated "2.2.2" "the checksum does not match the content";
+    NoCurrentHeader "no-current-header" Fatal "2.2.2" "neither header is valid";
+    HeadersAmbiguous "headers-ambiguous" Fatal "2.2.2" "both headers are valid and carry the same sequence number, but differ";
+    HeaderVersion "header-version" Unsupported "2.2.2" "the version is not 1";
+    HeaderReserved "header-reserved" Tolerated "2.2.2" "reserved bytes are not zero";
+    LogVersion "log-version" Unsupported "2.2.2" "the log must be replayed, but its version is not 0";
+    LogOffset "log-offset" Fatal "2.2.2" "the log offset is not a multiple of 1 MiB, or is below 1 MiB";
+    LogLength "log-length" Fatal "2.2.2" "the log length is not a multiple of 1 MiB";
+    LogTooLarge "log-too-large" Unsupported "2.2.2" "the log must be replayed, but it is longer than 1 GiB";
+    LogPastEnd "log-past-end" Tolerated "2.2.2" "the log reaches past the end of the file";
+
+    RegionTableSignature "region-table-signature" Tolerated "2.2.3.1" "the signature is not \"regi\"";
+    RegionTableChecksum "region-table-checksum" Tolerated "2.2.3.1" "the checksum does not match the content";
+    NoRegionTable "no-region-table" Fatal "2.2.3" "neither region table is valid";
+    RegionTablesDiffer "region-tables-differ" Tolerated "2.2.3" "the two valid region tables differ; the first one is used";
+    RegionCount "region-count" Fatal "2.2.3.1" "the entry count is above 2047";
+    RegionTableReserved "region-table-reserved" Tolerated "2.2.3.1" "reserved bits are not zero";
+    RegionDuplicate "region-duplicate" Fatal "2.2.3.2" "another entry has the same GUID";
+    RegionOffset "region-offset" Fatal "2.2.3.2" "the file offset is not a multiple of 1 MiB, or is below 1 MiB";
+    RegionLength "region-length" Fatal "2.2.3.2" "the length is zero or not a multiple of 1 MiB";
+    RegionOverlap "region-overlap" Fatal "2.2.3.2" "the region overlaps another region or the log";
+    RegionPastEnd "region-past-end" Fatal "2.2.3.2" "the region reaches past the end of the file";
+    RegionUnknown "region-unknown" Unsupported "2.2.3.2" "the region is required and not known";
+    RegionNotRequired "region-not-required" Tolerated "2.2.3.2" "a known region is not marked as required";
+    BatRegionMissing "bat-region-missing" Fatal "2.2.3.2" "there is no BAT region";
+    MetadataRegionMissing "metadata-region-missing" Fatal "2.2.3.2" "there is no metadata region";
+    MetadataRegionTooLarge "metadata-region-too-large" Unsupported "2.6" "the metadata region is longer than 128 MiB";
+
+    LogNoActiveSequence "log-no-active-sequence" Fatal "2.3.3" "the log GUID is set, but there is no valid log sequence";
+    LogTruncatedFile "log-truncated-file" Fatal "2.3.3" "the file is shorter than the flushed file offset: it has been truncated";
+    LogEntrySignature "log-entry-signature" Fatal "2.3.1.1" "the signature is not \"loge\"";
+    LogEntryChecksum "log-entry-checksum" Fatal "2.3.1.1" "the checksum does not match the content";
+    LogEntryGuid "log-entry-guid" Fatal "2.3.1.1" "the log GUID is not the header's";
+    LogEntryLength "log-entry-length" Fatal "2.3.1.1" "the entry length is not that of its descriptor and data sectors, or exceeds the log";
+    LogEntryTail "log-entry-tail" Fatal "2.3.1.1" "the tail is not a multiple of 4 KiB inside the log";
+    LogEntrySequence "log-entry-sequence" Fatal "2.3.1.1" "the sequence number is zero";
+    LogEntryOffsets "log-entry-offsets" Tolerated "2.3.1.1" "the flushed or the last file offset is not a multiple of 1 MiB";
+    LogLastFileOffset "log-last-file-offset" Fatal "2.3.1.1" "the last file offset is beyond 128 TiB, where no VHDX file ends";
+    LogDescriptor "log-descriptor" Fatal "2.3.1.2" "the descriptor is neither a zero nor a data descriptor of this entry";
+    LogDescriptorOffset "log-descriptor-offset" Fatal "2.3.1.2" "the file offset or the length is not a multiple of 4 KiB";
+    LogDescriptorTarget "log-descriptor-target" Fatal "2.3.1.2" "the descriptor writes to the log itself or to the headers";
+    LogDataSector "log-data-sector" Fatal "2.3.1.4" "the data sector's signature or sequence number is not its entry's";
+
+    MetadataSignature "metadata-signature" Fatal "2.6.1.1" "the signature is not \"metadata\"";
+    MetadataCount "metadata-count" Fatal "2.6.1.1" "the entry count is above 2047";
+    MetadataUserCount "metadata-user-count" Fatal "2.6.1.2" "more than 1024 entries are user metadata";
+    MetadataSystemCount "metadata-system-count" Fatal "2.6.1.1" "more than 1023 entries are system metadata";
+    MetadataReserved "metadata-reserved" Tolerated "2.6.1.2" "reserved bits are not zero";
+    MetadataDuplicate "metadata-duplicate" Fatal "2.6.1.2" "another entry has the same item GUID and the same IsUser";
+    MetadataItemPlace "metadata-item-place" Fatal "2.6.1.2" "the item does not lie within the metadata region, past the first 64 KiB";
+    MetadataItemLength "metadata-item-length" Fatal "2.6.1.2" "the item is longer than 1 MiB";
+    MetadataItemEmpty "metadata-item-empty" Tolerated "2.6.1.2" "the item is empty, but its offset is not zero";
+    MetadataItemOverlap "metadata-item-overlap" Fatal "2.6.1.2" "the item overlaps another item";
+    MetadataItemUnknown "metadata-item-unknown" Unsupported "2.6.1.2" "the item is required and not known";
+    MetadataItemFlags "metadata-item-flags" Tolerated "2.6.2" "the IsUser, IsVirtualDisk and IsRequired bits are not those of this item";
+    MetadataItemMissing "metadata-item-missing" Fatal "2.6.2" "the required item is missing";
+    MetadataItemSize "metadata-item-size" Fatal "2.6.2" "the item is too short for its structure";
+    VirtualDiskIdMissing "virtual-disk-id-missing" Tolerated "2.6.2.3" "the virtual disk id is missing";
+    CreationIncomplete "creation-incomplete" Fatal "2.6.2" "the file is marked as incomplete: its creation never finished";
+    BlockSize "block-size" Fatal "2.6.2.1" "the block size is not a power of two from 1 MiB to 256 MiB";
+    FileParametersReserved "file-parameters-reserved" Tolerated "2.6.2.1" "reserved bits are not zero";
+    VirtualDiskSize "virtual-disk-size" Fatal "2.6.2.2" "the virtual disk size is zero, above 64 TiB, or not a multiple of the logical sector size";
+    LogicalSectorSize "logical-sector-size" Fatal "2.6.2.4" "the logical sector size is neither 512 nor 4096";
+    PhysicalSectorSize "physical-sector-size" Tolerated "2.6.2.5" "the physical sector size is neither 512 nor 4096";
+
+    ParentLocatorMissing "parent-locator-missing" Fatal "2.6.2.6" "the file has a parent, but no parent locator";
+    ParentLocatorUnexpected "parent-locator-unexpected" Tolerated "2.6.2.6" "there is a parent locator, but the file has no parent";
+    ParentLocatorType "parent-locator-type" Unsupported "2.6.2.6.1" "the parent locator type is not known";
+    ParentLocatorReserved "parent-locator-reserved" Tolerated "2.6.2.6.1" "reserved bytes are not zero";
+    ParentLocatorCount "parent-locator-count" Fatal "2.6.2.6.1" "there are more than 256 entries, or more than the item holds";
+    ParentLocatorEntry "parent-locator-entry" Fatal "2.6.2.6.2" "the key or the value is empty, has an odd length, or lies outside the item";
+    ParentLocatorText "parent-locator-text" Fatal "2.6.2.6.2" "the key or the value is not UTF-16 text";
+    ParentLocatorDuplicate "parent-locator-duplicate" Fatal "2.6.2.6.2" "another entry has the same key";
+    ParentLinkageMissing "parent-linkage-missing" Fatal "2.6.2.6.3" "there is no parent_linkage";
+    ParentLinkageMalformed "parent-linkage-malformed" Fatal "2.6.2.6.3" "the linkage is not a GUID";
+    ParentPathMissing "parent-path-missing" Tolerated "2.6.2.6.3" "there is no relative_path, volume_path or absolute_win32_path";
+    ParentPathPrefix "parent-path-prefix" Tolerated "2.6.2.6.3" "the absolute_win32_path does not begin with \\\\?\\";
+
+    BatTooShort "bat-too-short" Fatal "2.5" "the BAT region is too short for the virtual disk size";
+    BatEntryReserved "bat-entry-reserved" Tolerated "2.5.1" "reserved bits are not zero";
+    BatStateReserved "bat-state-reserved" Fatal "2.5.1.1" "the payload block state is reserved";
+    BatStateDraft "bat-state-draft" Tolerated "2.5.1.1" "the payload block state is 5, which an early draft used for unmapped blocks";
+    BatPartialWithoutParent "bat-partial-without-parent" Fatal "2.5.1.1" "the block is partially present, but the file has no parent";
+    BatZeroOffset "bat-zero-offset" Tolerated "2.5.1.1" "the block is ZERO, but its file offset is not 0";
+    BatBitmapState "bat-bitmap-state" Fatal "2.5.1.2" "the sector bitmap block state is reserved";
+    BatBitmapWithoutParent "bat-bitmap-without-parent" Tolerated "2.5.1.2" "the sector bitmap block is present, but the file has no parent";
+    BatBitmapMissing "bat-bitmap-missing" Fatal "2.5.1.2" "a payload block is partially present, but its sector bitmap block is not present";
+    BlockInHeader "block-in-header" Fatal "2.5.1" "the block lies in the first 1 MiB of the file";
+    BlockOverlapsLog "block-overlaps-log" Fatal "2.5.1" "the block overlaps the log";
+    BlockOverlapsRegion "block-overlaps-region" Fatal "2.5.1" "the block overlaps a region";
+    BlockOverlapsBlock "block-overlaps-block" Fatal "2.5.1" "the block overlaps another block";
+    OverlapUnchecked "overlap-unchecked" Unsupported "2.5.1" "blocks lie beyond 128 TiB of the file, where overlap is not looked for";
+    BlockPastEnd "block-past-end" Fatal "2.5.1" "the block's data reach past the end of the file";
+    BlockTailPastEnd "block-tail-past-end" Tolerated "2.5.1" "the unused tail of the last block reaches past the end of the file";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_in_kebab_case() {
+        let names: HashSet<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+        assert_eq!(names.len(), Rule::ALL.len());
+        for name in names {
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
+        }
+    }
+}

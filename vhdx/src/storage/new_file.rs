@@ -1,0 +1,279 @@
+//! A new file that is complete or absent: written beside its name, and given the name once it is on the medium.
+
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, TempPath};
+
+use super::{FileIdentity, FileStorage, ReadAt, Storage};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::units::FileOffset;
+
+/// A file that gets its name only by [`commit`](Self::commit); dropped before, it vanishes.
+///
+/// Until then it is called `.NAME.<random>.part`, in the folder of its destination.
+#[derive(Debug)]
+pub struct NewFile {
+    storage: FileStorage,
+    temporary: TempPath,
+    destination: PathBuf,
+    overwrite: bool,
+}
+
+impl NewFile {
+    /// Makes an empty file that will become `destination`, for which an existing file is only given up if `overwrite`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::DestinationExists`], [`InvalidArgument::NotARegularFile`] for a destination that is a folder
+    /// or a device, [`Error::Io`] when the file cannot be made.
+    pub fn create(destination: &Path, overwrite: bool) -> Result<Self> {
+        Self::create_beside(destination, overwrite).map_err(|error| error.in_file(destination))
+    }
+
+    fn create_beside(destination: &Path, overwrite: bool) -> Result<Self> {
+        let destination = settle(destination, overwrite)?;
+        let name = destination.file_name().ok_or(InvalidArgument::NotARegularFile)?;
+        let mut builder = Builder::new();
+        let prefix = prefix(name);
+        builder.prefix(&prefix).suffix(".part");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
+        let made = builder.tempfile_in(folder(&destination)).map_err(io_error("create"))?;
+        let (file, temporary) = made.into_parts();
+        Ok(Self { storage: FileStorage::new(file), temporary, destination, overwrite })
+    }
+
+    /// Refuses a destination that is, by whatever name, one of the files that are read.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::DestinationIsSource`], or [`Error::Io`] when the destination cannot be identified.
+    pub fn refuse_source(destination: &Path, sources: impl IntoIterator<Item = FileIdentity>) -> Result<()> {
+        if !destination.is_file() {
+            return Ok(());
+        }
+        let existing = FileStorage::open(destination)?.identity()?;
+        if sources.into_iter().any(|source| source == existing) {
+            return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(destination));
+        }
+        Ok(())
+    }
+
+    /// Where the file will be.
+    pub fn destination(&self) -> &Path {
+        &self.destination
+    }
+
+    /// Gives the file its name, once all its bytes are on the medium, and makes the name durable too.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::DestinationExists`] when it came to be in the meantime, [`Error::Io`]; the destination is then
+    /// what it was, unless making the name durable is what failed.
+    pub fn commit(self) -> Result<()> {
+        let Self { storage, temporary, destination, overwrite } = self;
+        let attempt = || {
+            storage.sync().map_err(io_error("sync"))?;
+            drop(storage);
+            if overwrite {
+                temporary.persist(&destination).map_err(|failed| io_error("rename")(failed.error))?;
+            } else {
+                rename_to_new(temporary, &destination)?;
+            }
+            sync_folder(folder(&destination)).map_err(io_error("sync the folder"))
+        };
+        attempt().map_err(|error| error.in_file(&destination))
+    }
+}
+
+/// The file that `destination` stands for, if it may be replaced or does not exist.
+fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
+    match destination.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(destination.to_owned()),
+        Err(error) => Err(io_error("look at")(error)),
+        Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
+        Ok(_) => {
+            let real = destination.canonicalize().map_err(io_error("look at"))?;
+            if real.is_file() { Ok(real) } else { Err(InvalidArgument::NotARegularFile.into()) }
+        }
+    }
+}
+
+fn folder(destination: &Path) -> &Path {
+    match destination.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Short enough to leave room for the rest: a name has at most 255 bytes.
+fn prefix(name: &OsStr) -> String {
+    const LONGEST: usize = 200;
+    let name = name.to_string_lossy();
+    format!(".{}.", &name[..name.floor_char_boundary(LONGEST)])
+}
+
+/// Renames without ever replacing a file. Where the file system has no such rename, the name is claimed first by an
+/// empty file, which only its creator replaces.
+fn rename_to_new(temporary: TempPath, destination: &Path) -> Result<()> {
+    let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    let temporary = match temporary.persist_noclobber(destination) {
+        Ok(()) => return Ok(()),
+        Err(failed) if exists(&failed.error) => return Err(InvalidArgument::DestinationExists.into()),
+        Err(failed) => failed.path,
+    };
+    match OpenOptions::new().write(true).create_new(true).open(destination) {
+        Ok(_) => {}
+        Err(error) if exists(&error) => return Err(InvalidArgument::DestinationExists.into()),
+        Err(error) => return Err(io_error("rename")(error)),
+    }
+    temporary.persist(destination).map_err(|failed| {
+        // The claim is ours and empty; that it cannot be removed matters less than why the rename failed.
+        let _ = fs::remove_file(destination);
+        io_error("rename")(failed.error)
+    })
+}
+
+/// Makes the names in a folder durable. Some file systems cannot sync a folder, and need not.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match fs::File::open(folder)?.sync_all() {
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        result => result,
+    }
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn io_error(operation: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::io(operation, FileOffset::new(0), source)
+}
+
+impl ReadAt for NewFile {
+    fn len(&self) -> io::Result<u64> {
+        self.storage.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.storage.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for NewFile {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.storage.write_all_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.storage.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.storage.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn reason(error: &Error) -> InvalidArgument {
+        match error {
+            Error::InvalidArgument(argument) => argument.clone(),
+            Error::InFile { error, .. } => reason(error),
+            error => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_committed_file_is_complete_and_an_uncommitted_one_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("disk.vhdx");
+        let file = NewFile::create(&destination, false).unwrap();
+        file.write_all_at(b"content", FileOffset::new(0)).unwrap();
+        let name = names(folder.path()).pop().unwrap();
+        assert!(name.starts_with(".disk.vhdx.") && name.ends_with(".part"), "{name}");
+        drop(file);
+        assert!(names(folder.path()).is_empty());
+
+        let file = NewFile::create(&destination, false).unwrap();
+        file.write_all_at(b"content", FileOffset::new(0)).unwrap();
+        file.commit().unwrap();
+        assert_eq!(names(folder.path()), ["disk.vhdx"]);
+        assert_eq!(fs::read(&destination).unwrap(), b"content");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, other) = (folder.path().join("ours"), folder.path().join("other"));
+        NewFile::create(&ours, false).unwrap().commit().unwrap();
+        fs::write(&other, b"").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&other));
+    }
+
+    #[test]
+    fn an_existing_file_is_only_replaced_when_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("disk.vhdx");
+        fs::write(&destination, b"precious").unwrap();
+        let error = NewFile::create(&destination, false).unwrap_err();
+        assert_eq!(reason(&error), InvalidArgument::DestinationExists);
+        assert_eq!(fs::read(&destination).unwrap(), b"precious");
+
+        NewFile::create(&destination, true).unwrap().commit().unwrap();
+        assert_eq!(fs::read(&destination).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_came_to_be_in_the_meantime_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("disk.vhdx");
+        let file = NewFile::create(&destination, false).unwrap();
+        fs::write(&destination, b"precious").unwrap();
+        assert_eq!(reason(&file.commit().unwrap_err()), InvalidArgument::DestinationExists);
+        assert_eq!(names(folder.path()), ["disk.vhdx"]);
+        assert_eq!(fs::read(&destination).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn folders_are_no_destination() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = NewFile::create(folder.path(), true).unwrap_err();
+        assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
+    }
+
+    #[test]
+    fn a_source_is_no_destination_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, link) = (folder.path().join("source"), folder.path().join("link"));
+        fs::write(&source, b"").unwrap();
+        fs::hard_link(&source, &link).unwrap();
+        let identity = FileStorage::open(&source).unwrap().identity().unwrap();
+        let error = NewFile::refuse_source(&link, [identity]).unwrap_err();
+        assert_eq!(reason(&error), InvalidArgument::DestinationIsSource);
+
+        fs::write(folder.path().join("other"), b"").unwrap();
+        NewFile::refuse_source(&folder.path().join("other"), [identity]).unwrap();
+        NewFile::refuse_source(&folder.path().join("absent"), [identity]).unwrap();
+    }
+
+    #[test]
+    fn a_long_name_still_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "ä".repeat(127);
+        NewFile::create(&folder.path().join(&name), false).unwrap().commit().unwrap();
+        assert_eq!(names(folder.path()), [name]);
+    }
+}

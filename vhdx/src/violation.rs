@@ -1,0 +1,197 @@
+//! A broken rule with the place where it was broken, and the sink that validators report into.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::rules::{Rule, Severity};
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, FileOffset};
+
+/// A structure of the file, named as the specification names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Structure {
+    /// The file type identifier ([MS-VHDX] 2.2.1).
+    FileTypeIdentifier,
+    /// A header, 1 or 2 ([MS-VHDX] 2.2.2).
+    Header(u8),
+    /// A region table, 1 or 2 ([MS-VHDX] 2.2.3).
+    RegionTable(u8),
+    /// An entry of the region table, by its position ([MS-VHDX] 2.2.3.2).
+    RegionTableEntry(u32),
+    /// The log as a whole ([MS-VHDX] 2.3).
+    Log,
+    /// A log entry ([MS-VHDX] 2.3.1).
+    LogEntry,
+    /// A descriptor of a log entry, by its position ([MS-VHDX] 2.3.1.2).
+    LogDescriptor(u32),
+    /// The block allocation table as a whole ([MS-VHDX] 2.5).
+    Bat,
+    /// An entry of the block allocation table ([MS-VHDX] 2.5.1).
+    BatEntry(BatIndex),
+    /// A payload block ([MS-VHDX] 2.4).
+    PayloadBlock(BlockIndex),
+    /// A sector bitmap block ([MS-VHDX] 2.4).
+    SectorBitmapBlock(ChunkIndex),
+    /// The metadata table ([MS-VHDX] 2.6.1).
+    MetadataTable,
+    /// An entry of the metadata table, by its position ([MS-VHDX] 2.6.1.2).
+    MetadataTableEntry(u16),
+    /// A metadata item, by its id ([MS-VHDX] 2.6.2).
+    MetadataItem(Uuid),
+    /// The parent locator ([MS-VHDX] 2.6.2.6).
+    ParentLocator,
+    /// An entry of the parent locator, by its position ([MS-VHDX] 2.6.2.6.2).
+    ParentLocatorEntry(u16),
+}
+
+impl fmt::Display for Structure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Structure::FileTypeIdentifier => f.write_str("file type identifier"),
+            Structure::Header(n) => write!(f, "header {n}"),
+            Structure::RegionTable(n) => write!(f, "region table {n}"),
+            Structure::RegionTableEntry(n) => write!(f, "region table entry {n}"),
+            Structure::Log => f.write_str("log"),
+            Structure::LogEntry => f.write_str("log entry"),
+            Structure::LogDescriptor(n) => write!(f, "log descriptor {n}"),
+            Structure::Bat => f.write_str("BAT"),
+            Structure::BatEntry(n) => write!(f, "BAT entry {n}"),
+            Structure::PayloadBlock(n) => write!(f, "payload block {n}"),
+            Structure::SectorBitmapBlock(n) => write!(f, "sector bitmap block {n}"),
+            Structure::MetadataTable => f.write_str("metadata table"),
+            Structure::MetadataTableEntry(n) => write!(f, "metadata table entry {n}"),
+            Structure::MetadataItem(id) => {
+                write!(f, "metadata item {}", crate::format::metadata_item::name_of(*id))
+            }
+            Structure::ParentLocator => f.write_str("parent locator"),
+            Structure::ParentLocatorEntry(n) => write!(f, "parent locator entry {n}"),
+        }
+    }
+}
+
+/// What stood in the file where a rule was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Found {
+    /// Nothing worth saying.
+    Nothing,
+    /// A number.
+    Number(u64),
+    /// A GUID.
+    Guid(Uuid),
+    /// A text.
+    Text(String),
+    /// Another structure, with which this one collides.
+    Other(Structure),
+}
+
+/// A rule that a file breaks, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Violation {
+    /// The structure that breaks the rule.
+    pub structure: Structure,
+    /// Where that structure starts in the file.
+    pub offset: FileOffset,
+    /// The rule.
+    pub rule: Rule,
+    /// What was found there.
+    pub found: Found,
+}
+
+impl Violation {
+    /// A violation for which naming the rule says everything.
+    pub const fn new(structure: Structure, offset: FileOffset, rule: Rule) -> Self {
+        Self { structure, offset, rule, found: Found::Nothing }
+    }
+
+    /// The same violation, with the number that was found.
+    pub fn number(self, number: impl Into<u64>) -> Self {
+        Self { found: Found::Number(number.into()), ..self }
+    }
+
+    /// The same violation, with the GUID that was found.
+    pub fn guid(self, guid: Uuid) -> Self {
+        Self { found: Found::Guid(guid), ..self }
+    }
+
+    /// The same violation, with the text that was found.
+    pub fn text(self, text: impl Into<String>) -> Self {
+        Self { found: Found::Text(text.into()), ..self }
+    }
+
+    /// The same violation, with the structure that is in the way.
+    pub fn other(self, other: Structure) -> Self {
+        Self { found: Found::Other(other), ..self }
+    }
+
+    /// How bad it is.
+    pub const fn severity(&self) -> Severity {
+        self.rule.severity()
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.structure, self.offset, self.rule.message())?;
+        match &self.found {
+            Found::Nothing => {}
+            Found::Number(number) => write!(f, " (found {number})")?,
+            Found::Guid(guid) => write!(f, " (found {guid})")?,
+            Found::Text(text) => write!(f, " (found {text:?})")?,
+            Found::Other(structure) => write!(f, " (with {structure})")?,
+        }
+        write!(f, " ([MS-VHDX] {})", self.rule.section())
+    }
+}
+
+/// Where validators report to. `open` asks it for the first violation that stops it, `check` for all of them.
+///
+/// A hostile file can break a rule in every one of millions of BAT entries, so only the first
+/// [`LIMIT`](Self::LIMIT) are kept; [`dropped`](Self::dropped) counts the others.
+#[derive(Clone, Debug, Default)]
+pub struct Violations {
+    list: Vec<Violation>,
+    dropped: u64,
+}
+
+impl Violations {
+    /// How many violations are kept.
+    pub const LIMIT: usize = 10_000;
+
+    /// An empty sink.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a violation.
+    pub fn report(&mut self, violation: Violation) {
+        if self.list.len() < Self::LIMIT {
+            self.list.push(violation);
+        } else {
+            self.dropped = self.dropped.saturating_add(1);
+        }
+    }
+
+    /// The violations, in the order in which they were found.
+    pub fn as_slice(&self) -> &[Violation] {
+        &self.list
+    }
+
+    /// How many violations were found beyond the ones kept.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The first violation that is not tolerated, as the error that it is.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Unsupported`] if there is one.
+    pub fn stop_at_first(&self) -> Result<(), Error> {
+        match self.list.iter().find(|violation| violation.severity() > Severity::Tolerated) {
+            Some(violation) => Err(violation.clone().into()),
+            None => Ok(()),
+        }
+    }
+}

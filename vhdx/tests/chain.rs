@@ -1,0 +1,391 @@
+//! Finding and judging parents. No test here reads the content of a disk.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use vhdx::format::parent_locator::{
+    ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH,
+};
+use vhdx::{
+    Candidate, Candidates, Chain, ChainError, Error, ErrorKind, FolderResolver, Guid, InvalidArgument, Link,
+    MAX_CHAIN_LENGTH, MIB, ParentRequest, ParentResolver, Vhdx, inspect_chain,
+};
+use vhdx_testkit::Image;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, image: &Image) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image.sparse().write_to(&path).unwrap();
+        path
+    }
+}
+
+const BASE: Guid = Guid::from_u128(0xba5e);
+
+fn disk(guid: Guid) -> Image {
+    Image { data_write_guid: guid, ..Image::dynamic(4 * MIB, MIB as u32) }
+}
+
+/// A child with these pairs in its parent locator.
+fn child(guid: Guid, linkage: Guid, entries: &[(&str, &str)]) -> Image {
+    let linkage = (PARENT_LINKAGE, linkage.braced().to_string());
+    let entries = entries.iter().map(|&(key, value)| (key, value.to_owned()));
+    let locator =
+        std::iter::once(linkage).chain(entries).map(|(key, value)| (key.to_owned(), value)).collect();
+    Image { parent_locator: Some(locator), ..disk(guid) }
+}
+
+fn leaf(entries: &[(&str, &str)]) -> Image {
+    child(Guid::from_u128(1), BASE, entries)
+}
+
+fn beside() -> FolderResolver {
+    FolderResolver::default()
+}
+
+fn below(folder: PathBuf) -> FolderResolver {
+    FolderResolver { folders: vec![folder], named: Vec::new() }
+}
+
+fn named(named: &[&Path]) -> FolderResolver {
+    FolderResolver { folders: Vec::new(), named: named.iter().map(|&path| path.to_owned()).collect() }
+}
+
+fn parent_of(chain: &Chain) -> PathBuf {
+    assert_eq!(chain.layers().len(), 2);
+    chain.base().path().unwrap().canonicalize().unwrap()
+}
+
+fn chain_error(result: vhdx::Result<Chain>) -> ChainError {
+    match result.unwrap_err() {
+        Error::Chain(error) => *error,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_parent_is_found_by_each_kind_of_path() {
+    for (place, key, stored) in [
+        ("vm/base.vhdx", RELATIVE_PATH, r".\base.vhdx"),
+        ("vm/base.vhdx", RELATIVE_PATH, "base.vhdx"),
+        ("vm/sub/base.vhdx", RELATIVE_PATH, r".\sub\base.vhdx"),
+        ("disks/base.vhdx", RELATIVE_PATH, r"..\disks\base.vhdx"),
+        ("vm/base.vhdx", RELATIVE_PATH, r"..\moved\base.vhdx"),
+        ("vm/base.vhdx", ABSOLUTE_WIN32_PATH, r"C:\VMs\base.vhdx"),
+        ("vm/VMs/base.vhdx", ABSOLUTE_WIN32_PATH, r"\\?\C:\VMs\base.vhdx"),
+        ("vm/base.vhdx", ABSOLUTE_WIN32_PATH, r"\\server\share\base.vhdx"),
+        ("vm/a/base.vhdx", VOLUME_PATH, r"\\?\Volume{5e0bd954-71b2-4bff-a928-082af7ab0f8f}\a\base.vhdx"),
+        ("vm/BASE.VHDX", RELATIVE_PATH, r".\base.vhdx"),
+        ("vm/Übung/Straße.vhdx", RELATIVE_PATH, r".\übung\STRAßE.vhdx"),
+        ("DISKS/Base.vhdx", RELATIVE_PATH, r"..\Disks\base.vhdx"),
+    ] {
+        let folder = Folder::new();
+        let base = folder.put(place, &disk(BASE)).canonicalize().unwrap();
+        let child = folder.put("vm/leaf.avhdx", &leaf(&[(key, stored)]));
+        let chain =
+            Chain::open(&child, &beside()).unwrap_or_else(|error| panic!("{place} by {stored}: {error}"));
+        assert_eq!(parent_of(&chain), base, "{place} by {stored}");
+    }
+}
+
+#[test]
+fn folders_are_searched_suffix_by_suffix() {
+    let folder = Folder::new();
+    let child = folder.put("leaf.avhdx", &leaf(&[(ABSOLUTE_WIN32_PATH, r"D:\Hyper-V\disks\base.vhdx")]));
+    let base = folder.put("backup/disks/base.vhdx", &disk(BASE)).canonicalize().unwrap();
+    folder.put("backup/disks/deep/base.vhdx", &disk(BASE));
+    assert_eq!(parent_of(&Chain::open(&child, &below(folder.path("backup"))).unwrap()), base);
+    assert!(Chain::open(&child, &beside()).is_err());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn among_names_that_differ_in_case_the_guid_decides() {
+    let folder = Folder::new();
+    let child = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, r".\base.vhdx")]));
+    folder.put("base.vhdx", &disk(Guid::from_u128(7)));
+    folder.put("BASE.vhdx", &disk(Guid::from_u128(8)));
+    let right = folder.put("Base.VHDX", &disk(BASE)).canonicalize().unwrap();
+    assert_eq!(parent_of(&Chain::open(&child, &beside()).unwrap()), right);
+}
+
+#[test]
+fn the_second_linkage_counts_and_a_zero_one_does_not() {
+    let folder = Folder::new();
+    folder.put("base.vhdx", &disk(BASE));
+    let path = (RELATIVE_PATH, r".\base.vhdx");
+    let second = BASE.braced().to_string();
+    let moved = child(Guid::from_u128(1), Guid::from_u128(99), &[path, (PARENT_LINKAGE2, &second)]);
+    Chain::open(folder.put("leaf.avhdx", &moved), &beside()).unwrap();
+
+    folder.put("base.vhdx", &disk(Guid::nil()));
+    let zero = child(Guid::from_u128(1), Guid::nil(), &[path]);
+    let error = chain_error(Chain::open(folder.put("leaf.avhdx", &zero), &beside()));
+    assert!(matches!(&error, ChainError::MissingParent { expected, .. } if expected.is_empty()), "{error}");
+}
+
+#[test]
+fn a_missing_parent_is_described() {
+    let folder = Folder::new();
+    let stored = [(RELATIVE_PATH, r".\gone.vhdx"), (ABSOLUTE_WIN32_PATH, r"C:\VMs\gone.vhdx")];
+    let child = folder.put("leaf.avhdx", &leaf(&stored));
+    let error = Chain::open(&child, &below(folder.path("other"))).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Chain, Some(child.as_path())));
+    let message = error.to_string();
+    let folders = format!("in \"{}\", \"{}\"", folder.0.path().display(), folder.path("other").display());
+    for part in [
+        "leaf.avhdx\": its parent is missing",
+        &BASE.to_string(),
+        r#"".\gone.vhdx" (relative_path)"#,
+        r#""C:\VMs\gone.vhdx" (absolute_win32_path)"#,
+        &folders,
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    let Error::Chain(error) = error else { unreachable!() };
+    let ChainError::MissingParent { expected, looked_for, .. } = *error else { panic!("{error}") };
+    assert_eq!(expected, [BASE]);
+    let tried = ["gone.vhdx", "other/gone.vhdx", "VMs/gone.vhdx", "other/VMs/gone.vhdx"]
+        .map(|name| folder.path(name));
+    assert!(
+        tried.iter().all(|path| looked_for.contains(path)) && looked_for.len() == tried.len(),
+        "{looked_for:?}"
+    );
+}
+
+#[test]
+fn a_changed_parent_is_a_mismatch_and_the_inspection_goes_on() {
+    let folder = Folder::new();
+    let mid = child(Guid::from_u128(2), BASE, &[(RELATIVE_PATH, r".\base.vhdx")]);
+    let leaf = child(Guid::from_u128(1), Guid::from_u128(99), &[(RELATIVE_PATH, r".\mid.avhdx")]);
+    let (base, mid) = (folder.put("base.vhdx", &disk(BASE)), folder.put("mid.avhdx", &mid));
+    let leaf = folder.put("leaf.avhdx", &leaf);
+    match chain_error(Chain::open(&leaf, &beside())) {
+        ChainError::Mismatch { child, parent, expected, found, damaged } => {
+            assert_eq!((&child, &parent), (&leaf, &mid));
+            assert_eq!((expected, found), (vec![Guid::from_u128(99)], Guid::from_u128(2)));
+            assert!(damaged.is_empty());
+        }
+        other => panic!("{other}"),
+    }
+    let layers = inspect_chain(&leaf, &beside()).unwrap();
+    let names: Vec<_> = layers.iter().map(|layer| (layer.name.as_path(), layer.link.name())).collect();
+    assert_eq!(names, [(leaf.as_path(), "mismatch"), (&mid, "ok"), (&base, "base")]);
+
+    fs::remove_file(base).unwrap();
+    let layers = inspect_chain(&leaf, &beside()).unwrap();
+    let links: Vec<_> = layers.iter().map(|layer| layer.link.name()).collect();
+    assert_eq!(links, ["mismatch", "missing"]);
+}
+
+#[test]
+fn a_named_parent_is_the_only_one_tried() {
+    let folder = Folder::new();
+    let mid = child(Guid::from_u128(2), BASE, &[(RELATIVE_PATH, r".\base.vhdx")]);
+    let leaf = child(Guid::from_u128(1), Guid::from_u128(2), &[(RELATIVE_PATH, r".\mid.avhdx")]);
+    let base = folder.put("base.vhdx", &disk(BASE));
+    let hidden = folder.put("elsewhere/x", &disk(BASE));
+    let leaf = folder.put("leaf.avhdx", &leaf);
+    let mid = folder.put("mid.avhdx", &mid);
+
+    let chain = Chain::open(&leaf, &named(&[&mid, &hidden])).unwrap();
+    assert_eq!(chain.base().path(), Some(hidden.as_path()));
+    assert_eq!(Chain::open(&leaf, &named(&[&mid])).unwrap().base().path(), Some(base.as_path()));
+
+    let wrong = chain_error(Chain::open(&leaf, &named(&[&base])));
+    assert!(matches!(&wrong, ChainError::Mismatch { parent, .. } if *parent == base), "{wrong}");
+
+    let resolver = named(&[&mid, &base, &hidden]);
+    let extra = chain_error(Chain::open(&leaf, &resolver));
+    assert!(
+        matches!(&extra, ChainError::TooManyParents { extra, path } if *extra == hidden && *path == base)
+    );
+    assert_eq!(inspect_chain(&leaf, &resolver).unwrap_err().kind(), ErrorKind::Chain);
+    assert!(chain_error(Chain::open(&base, &named(&[&mid]))).to_string().contains("mid.avhdx"));
+
+    let absent = folder.path("absent.vhdx");
+    let error = Chain::open(&leaf, &named(&[&absent])).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(absent.as_path())));
+}
+
+#[test]
+fn a_chain_that_comes_back_is_a_cycle() {
+    let folder = Folder::new();
+    let (a, b) = (Guid::from_u128(0xa), Guid::from_u128(0xb));
+    let to = |guid, linkage, path| child(guid, linkage, &[(RELATIVE_PATH, path)]);
+    let own = folder.put("own.avhdx", &to(a, a, r".\own.avhdx"));
+    let changed = folder.put("changed.avhdx", &to(a, b, r".\CHANGED.avhdx"));
+    let first = folder.put("a.avhdx", &to(a, b, r".\b.avhdx"));
+    let second = folder.put("b.avhdx", &to(b, a, r".\link.avhdx"));
+    fs::hard_link(&first, folder.path("link.avhdx")).unwrap();
+    for (leaf, child) in [(&own, &own), (&changed, &changed), (&first, &second)] {
+        let error = chain_error(Chain::open(leaf, &beside()));
+        assert!(matches!(&error, ChainError::Cycle { child: found, .. } if found == child), "{error}");
+        let layers = inspect_chain(leaf, &beside()).unwrap();
+        assert!(matches!(layers.last().unwrap().link, Link::Missing(_)));
+    }
+}
+
+#[test]
+fn the_longest_chain_opens_and_one_file_more_does_not() {
+    let folder = Folder::new();
+    let guid = |level: usize| Guid::from_u128(1 + level as u128);
+    folder.put("0", &disk(guid(0)));
+    for level in 1..=MAX_CHAIN_LENGTH {
+        let path = format!("{}", level - 1);
+        folder.put(&level.to_string(), &child(guid(level), guid(level - 1), &[(RELATIVE_PATH, &path)]));
+    }
+    let open = |files: usize| Chain::open(folder.path(&(files - 1).to_string()), &beside());
+    assert_eq!(open(MAX_CHAIN_LENGTH).unwrap().layers().len(), MAX_CHAIN_LENGTH);
+    let error = chain_error(open(MAX_CHAIN_LENGTH + 1));
+    assert!(
+        matches!(&error, ChainError::TooDeep { limit: 256, path } if *path == folder.path("1")),
+        "{error}"
+    );
+}
+
+#[test]
+fn sectors_must_have_the_same_size() {
+    let folder = Folder::new();
+    let leaf = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, "base.vhdx")]));
+    folder.put("base.vhdx", &Image { logical_sector_size: 4096, ..disk(BASE) });
+    let error = chain_error(Chain::open(&leaf, &beside()));
+    assert!(matches!(error, ChainError::SectorSize { child_size: 512, parent_size: 4096, .. }), "{error}");
+    let links: Vec<_> =
+        inspect_chain(&leaf, &beside()).unwrap().iter().map(|layer| layer.link.name()).collect();
+    assert_eq!(links, ["mismatch", "base"]);
+}
+
+#[test]
+fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
+    let folder = Folder::new();
+    let stored = [(RELATIVE_PATH, r".\a\base.vhdx"), (ABSOLUTE_WIN32_PATH, r"C:\b\base.vhdx")];
+    let leaf = folder.put("leaf.avhdx", &leaf(&stored));
+    let damaged = folder.put("a/base.vhdx", &disk(BASE));
+    fs::write(&damaged, "no disk").unwrap();
+    let error = Chain::open(&leaf, &beside()).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(damaged.as_path())));
+
+    folder.put("b/base.vhdx", &disk(Guid::from_u128(5)));
+    match chain_error(Chain::open(&leaf, &beside())) {
+        ChainError::Mismatch { damaged: noted, .. } => assert_eq!(noted, [damaged]),
+        other => panic!("{other}"),
+    }
+    folder.put("b/base.vhdx", &disk(BASE));
+    Chain::open(&leaf, &beside()).unwrap();
+}
+
+#[test]
+fn nothing_outside_of_the_allowed_folders_is_opened() {
+    let folder = Folder::new();
+    let outside = folder.put("outside/base.vhdx", &disk(BASE));
+    let absolute = outside.to_str().unwrap();
+    for stored in [
+        absolute,
+        r"C:\vm\..\..\outside\base.vhdx",
+        r"\\.\PhysicalDrive0",
+        r"C:\CON",
+        "base.vhdx\0",
+        r"C:\\",
+        "..",
+        "/",
+    ] {
+        for key in [ABSOLUTE_WIN32_PATH, VOLUME_PATH] {
+            let leaf = folder.put("vm/leaf.avhdx", &leaf(&[(key, stored)]));
+            let error = chain_error(Chain::open(leaf, &beside()));
+            assert!(matches!(error, ChainError::MissingParent { .. }), "{stored:?}: {error}");
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn only_regular_files_are_opened() {
+    let folder = Folder::new();
+    let leaf = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, "base.vhdx")]));
+    let base = folder.path("base.vhdx");
+    std::os::unix::fs::symlink("/dev/zero", &base).unwrap();
+    let refused = |error: Error| {
+        let Error::InFile { path, error } = error else { panic!("{error}") };
+        assert_eq!(path, base);
+        assert!(matches!(*error, Error::InvalidArgument(InvalidArgument::NotARegularFile)), "{error}");
+    };
+    refused(Chain::open(&leaf, &beside()).unwrap_err());
+    fs::remove_file(&base).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&base).status().unwrap().success());
+    refused(Chain::open(&leaf, &beside()).unwrap_err());
+    fs::remove_file(&base).unwrap();
+    fs::create_dir(&base).unwrap();
+    refused(Chain::open(&leaf, &beside()).unwrap_err());
+}
+
+fn in_memory(image: &Image) -> Vhdx {
+    Vhdx::from_storage(image.build()).unwrap()
+}
+
+#[test]
+fn open_files_are_put_together_by_the_same_rules() {
+    let leaf = || in_memory(&leaf(&[(RELATIVE_PATH, "base.vhdx")]));
+    let base = || in_memory(&disk(BASE));
+    assert_eq!(Chain::from_layers(vec![leaf(), base()]).unwrap().layers().len(), 2);
+    assert_eq!(Chain::from_layers(vec![base()]).unwrap().layers().len(), 1);
+
+    let error = chain_error(Chain::from_layers(vec![leaf()]));
+    assert!(matches!(&error, ChainError::MissingParent { expected, .. } if *expected == [BASE]), "{error}");
+    let error = chain_error(Chain::from_layers(vec![base(), leaf()]));
+    assert!(matches!(error, ChainError::TooManyParents { .. }), "{error}");
+    let other = in_memory(&disk(Guid::from_u128(5)));
+    let error = chain_error(Chain::from_layers(vec![leaf(), other]));
+    assert!(matches!(error, ChainError::Mismatch { .. }), "{error}");
+    assert!(error.to_string().contains("layer 1"), "{error}");
+    let coarse = in_memory(&Image { logical_sector_size: 4096, ..disk(BASE) });
+    let error = chain_error(Chain::from_layers(vec![leaf(), coarse]));
+    assert!(matches!(error, ChainError::SectorSize { .. }), "{error}");
+
+    let folder = Folder::new();
+    let own = folder.put("own.avhdx", &child(BASE, BASE, &[(RELATIVE_PATH, "own.avhdx")]));
+    let twice = vec![Vhdx::open(&own).unwrap(), Vhdx::open(&own).unwrap()];
+    let error = chain_error(Chain::from_layers(twice));
+    assert!(matches!(error, ChainError::Cycle { .. }), "{error}");
+}
+
+/// Offers the same image for every parent.
+struct Store(Vec<u8>);
+
+impl ParentResolver for Store {
+    fn candidates(&self, request: &ParentRequest<'_>) -> vhdx::Result<Candidates> {
+        let bytes = self.0.clone();
+        let name = format!("object {}", request.level);
+        Ok(vec![Candidate::new(name, move || Vhdx::from_storage(bytes))].into())
+    }
+}
+
+#[test]
+fn parents_come_from_wherever_the_resolver_finds_them() {
+    let leaf = || in_memory(&leaf(&[(RELATIVE_PATH, "base.vhdx")]));
+    let chain = Chain::from_leaf(leaf(), &Store(disk(BASE).build())).unwrap();
+    assert_eq!(chain.base().data_write_guid(), BASE);
+
+    let error = chain_error(Chain::from_leaf(leaf(), &beside()));
+    assert!(matches!(error, ChainError::MissingParent { .. }), "{error}");
+
+    let damaged = Chain::from_leaf(leaf(), &Store(vec![0; 100])).unwrap_err();
+    assert_eq!(damaged.path(), Some(Path::new("object 0")));
+
+    // Without identities, a chain that comes back ends at the longest length.
+    let endless = child(BASE, BASE, &[(RELATIVE_PATH, "base.vhdx")]);
+    let error = chain_error(Chain::from_leaf(leaf(), &Store(endless.build())));
+    assert!(matches!(error, ChainError::TooDeep { .. }), "{error}");
+}

@@ -1,0 +1,319 @@
+//! Finding whole families of disks, and naming what is wrong with them.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+use vhdx::format::parent_locator::{PARENT_LINKAGE, RELATIVE_PATH};
+use vhdx::{
+    DiscoveredDisk, DiskLink, DiskType, Error, Evidence, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress,
+    Problem, Progress, discover,
+};
+use vhdx_testkit::{DirtyLog, Headers, Image};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, image: &Image) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image.sparse().write_to(&path).unwrap();
+        path
+    }
+
+    fn forest(&self) -> Forest {
+        discover(&[self.0.path().to_owned()], &NoProgress).unwrap()
+    }
+}
+
+fn guid(number: u128) -> Guid {
+    Guid::from_u128(number)
+}
+
+fn disk(number: u128) -> Image {
+    Image { data_write_guid: guid(number), ..Image::dynamic(4 * MIB, MIB as u32) }
+}
+
+fn child(number: u128, parent: u128, path: &str) -> Image {
+    let locator = [(PARENT_LINKAGE, guid(parent).braced().to_string()), (RELATIVE_PATH, path.to_owned())];
+    let locator = locator.map(|(key, value)| (key.to_owned(), value)).into();
+    Image { parent_locator: Some(locator), ..disk(number) }
+}
+
+fn disk_at<'a>(forest: &'a Forest, path: &Path) -> &'a DiscoveredDisk {
+    forest
+        .disks
+        .iter()
+        .find(|disk| disk.path == path)
+        .unwrap_or_else(|| panic!("{path:?} is not in {forest:#?}"))
+}
+
+fn parent_of<'a>(forest: &'a Forest, path: &Path) -> Option<&'a Path> {
+    disk_at(forest, path).parent.map(|i| forest.disks[i].path.as_path())
+}
+
+/// What is wrong with a disk, which must be one thing.
+fn problem_of<'a>(forest: &'a Forest, path: &Path) -> &'a Problem {
+    match disk_at(forest, path).problems.as_slice() {
+        [problem] => {
+            assert!(problem.path() == path && !problem.to_string().is_empty() && !problem.fix().is_empty());
+            problem
+        }
+        problems => panic!("{problems:#?}"),
+    }
+}
+
+fn set_modified(path: &Path, days: u64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
+    File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_family_is_linked_whatever_its_files_are_called() {
+    let folder = Folder::new();
+    let base = folder.put("x/photo.jpg", &disk(1));
+    let mid = folder.put("y/3f9a", &child(2, 1, r".\base.vhdx"));
+    let leaf = folder.put("z/.hidden", &child(3, 2, r".\mid.avhdx"));
+    let other = folder.put("other", &child(4, 1, r".\x\photo.jpg"));
+    fs::write(folder.path("notes.txt"), "vhdxfil").unwrap();
+    let before: Vec<_> = [&base, &mid, &leaf].map(|path| fs::read(path).unwrap()).into();
+
+    let forest = folder.forest();
+    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.path.as_path()).collect();
+    assert_eq!(paths, [&other, &base, &mid, &leaf]);
+    assert_eq!(parent_of(&forest, &leaf), Some(mid.as_path()));
+    assert_eq!(parent_of(&forest, &mid), Some(base.as_path()));
+    assert_eq!(parent_of(&forest, &base), None);
+    assert_eq!(forest.disks[1].children, [0, 2]);
+    assert_eq!(forest.roots().collect::<Vec<_>>(), [1]);
+    assert_eq!(forest.orphans().count(), 0);
+    assert!(forest.problems.is_empty() && disk_at(&forest, &other).problems.is_empty());
+    assert!(matches!(problem_of(&forest, &leaf), Problem::StalePath { parent, .. } if *parent == mid));
+    assert_eq!(forest.all_problems().len(), 2);
+
+    let disk = disk_at(&forest, &base);
+    assert_eq!((disk.disk_type, disk.link, disk.dirty_log), (DiskType::Dynamic, DiskLink::Base, false));
+    assert_eq!((disk.virtual_size, disk.block_size, disk.logical_sector_size), (4 * MIB, MIB, 512));
+    assert_eq!(disk.file_size, fs::metadata(&base).unwrap().len());
+    assert!(disk.allocated.is_some() && disk.modified.is_some());
+    assert_eq!([&base, &mid, &leaf].map(|path| fs::read(path).unwrap()).to_vec(), before);
+    assert_eq!(format!("{forest:?}"), format!("{:?}", folder.forest()));
+}
+
+#[test]
+fn a_lost_parent_has_ranked_candidates() {
+    let folder = Folder::new();
+    let small = |image: Image| Image { virtual_size: 2 * MIB, ..image };
+    let foreign = |image: Image| Image { virtual_disk_id: guid(77), ..image };
+    let lost = folder.put("lost.avhdx", &child(1, 99, r".\Base.vhdx"));
+    let grown = folder.put("a/grown.vhdx", &small(disk(2)));
+    let younger = folder.put("younger.vhdx", &disk(3));
+    let older = folder.put("older.vhdx", &disk(4));
+    let called = folder.put("b/BASE.VHDX", &small(foreign(disk(5))));
+    let similar = folder.put("similar.vhdx", &foreign(disk(6)));
+    folder.put("unlike.vhdx", &small(foreign(disk(7))));
+    folder.put("coarse.vhdx", &Image { logical_sector_size: 4096, ..disk(8) });
+    folder.put("descendant.avhdx", &child(9, 1, r".\lost.avhdx"));
+    for path in [&lost, &older] {
+        set_modified(path, 100);
+    }
+    for path in [&grown, &younger, &called, &similar] {
+        set_modified(path, 200);
+    }
+    let forest = folder.forest();
+    assert_eq!(disk_at(&forest, &lost).link, DiskLink::Missing);
+    let orphans: Vec<&Path> = forest.orphans().map(|i| forest.disks[i].path.as_path()).collect();
+    assert_eq!(orphans, [&lost]);
+    let problem = problem_of(&forest, &lost);
+    let Problem::LostParent { expected, likely, .. } = problem else { panic!("{problem:?}") };
+    assert_eq!(*expected, [guid(99)]);
+    let ranking: Vec<&Path> = likely.iter().map(|likely| likely.path.as_path()).collect();
+    assert_eq!(ranking, [&older, &younger, &grown, &called, &similar]);
+    assert!(likely.iter().all(|likely| forest.disks[likely.disk].path == likely.path));
+    use Evidence::{Name, Older, SectorSize, VirtualDiskId, VirtualSize};
+    assert_eq!(likely[0].evidence, [VirtualDiskId, VirtualSize, SectorSize, Older]);
+    assert_eq!(likely[2].evidence, [VirtualDiskId, SectorSize]);
+    assert_eq!(likely[3].evidence, [Name, SectorSize]);
+    let message = problem.to_string();
+    assert!(message.contains(&guid(99).to_string()) && message.contains(r".\Base.vhdx"), "{message}");
+}
+
+#[test]
+fn a_parent_outside_of_the_search_is_named() {
+    let folder = Folder::new();
+    let leaf = folder.put("vm/leaf.avhdx", &child(2, 1, r"..\disks\base.vhdx"));
+    folder.put("disks/base.vhdx", &disk(1));
+    let forest = discover(&[folder.path("vm")], &NoProgress).unwrap();
+    let problem = problem_of(&forest, &leaf);
+    let Problem::ParentElsewhere { parent, .. } = problem else { panic!("{problem:?}") };
+    assert_eq!(parent.canonicalize().unwrap(), folder.path("disks/base.vhdx").canonicalize().unwrap());
+}
+
+#[test]
+fn of_two_copies_the_stored_path_decides_or_none_is_the_parent() {
+    let folder = Folder::new();
+    let copy = folder.put("a/copy.vhdx", &disk(1));
+    let base = folder.put("b/base.vhdx", &disk(1));
+    let sure = folder.put("b/sure.avhdx", &child(2, 1, r".\base.vhdx"));
+    let unsure = folder.put("c/unsure.avhdx", &child(3, 1, r".\base.vhdx"));
+    let forest = folder.forest();
+    assert_eq!(parent_of(&forest, &sure), Some(base.as_path()));
+    assert_eq!((parent_of(&forest, &unsure), disk_at(&forest, &unsure).link), (None, DiskLink::Ambiguous));
+    match problem_of(&forest, &unsure) {
+        Problem::AmbiguousParent { parents, count: 2, .. } => {
+            assert_eq!(*parents, [copy.clone(), base.clone()])
+        }
+        problem => panic!("{problem:?}"),
+    }
+    for (one, other) in [(&copy, &base), (&base, &copy)] {
+        match problem_of(&forest, one) {
+            Problem::DuplicateGuid { others, count: 1, .. } => {
+                assert_eq!(others, std::slice::from_ref(other))
+            }
+            problem => panic!("{problem:?}"),
+        }
+    }
+}
+
+#[test]
+fn several_names_of_one_file_are_one_disk() {
+    let folder = Folder::new();
+    let base = folder.put("b/base.vhdx", &disk(1));
+    fs::hard_link(&base, folder.path("b/second.vhdx")).unwrap();
+    #[cfg(unix)]
+    for (target, link) in [("b/base.vhdx", "a-link.vhdx"), ("..", "b/loop")] {
+        std::os::unix::fs::symlink(Path::new("..").join(folder.path(target)), folder.path(link)).unwrap();
+    }
+    let leaf = folder.put("b/leaf.avhdx", &child(2, 1, r".\second.vhdx"));
+    let roots = [folder.path("b"), folder.0.path().to_owned(), leaf.clone(), folder.path("b")];
+    let forest = discover(&roots, &NoProgress).unwrap();
+    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.path.as_path()).collect();
+    assert_eq!(paths, [&base, &leaf]);
+    assert_eq!(forest.all_problems().len(), 0, "{:?}", forest.all_problems());
+}
+
+#[test]
+fn what_cannot_be_read_is_reported_and_never_fatal() {
+    let folder = Folder::new();
+    let sound = folder.put("sound.vhdx", &disk(1));
+    let cut = folder.put("cut", &disk(2));
+    File::options().write(true).open(&cut).unwrap().set_len(MIB).unwrap();
+    let empty = folder.path("empty.AVHDX");
+    let garbage = folder.path("garbage.vhdx");
+    File::create(&empty).unwrap();
+    fs::write(&garbage, [0xe5; 100_000]).unwrap();
+    fs::write(folder.path("other.bin"), [0xe5; 100_000]).unwrap();
+    let absent = folder.path("absent");
+    let forest = discover(&[folder.0.path().to_owned(), absent.clone()], &NoProgress).unwrap();
+    assert_eq!(forest.disks.len(), 1);
+    assert_eq!(forest.disks[0].path, sound);
+    let found: Vec<(&Path, bool)> =
+        forest.problems.iter().map(|p| (p.path(), matches!(p, Problem::Damaged { .. }))).collect();
+    assert_eq!(found, [(absent.as_path(), false), (&cut, true), (&empty, true), (&garbage, true)]);
+    assert!(matches!(forest.problems[0], Problem::Unreadable { .. }));
+    assert!(forest.problems.iter().all(|problem| !problem.fix().is_empty()));
+    assert!(forest.problems[3].to_string().contains("signature"), "{}", forest.problems[3]);
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_and_dead_links_are_reported_if_they_are_called_like_disks() {
+    let folder = Folder::new();
+    let (pipe, dead) = (folder.path("pipe.vhdx"), folder.path("zz.vhdx"));
+    for pipe in [&pipe, &folder.path("pipe")] {
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    }
+    std::os::unix::fs::symlink("nowhere", &dead).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path("dead")).unwrap();
+    let forest = folder.forest();
+    let found: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
+    assert_eq!(found, [&pipe, &dead]);
+    assert!(forest.problems.iter().all(|problem| matches!(problem, Problem::NotARegularFile { .. })));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_windows_does_not_have_are_reported() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let image = disk(1);
+    let odd = folder.0.path().join(std::ffi::OsStr::from_bytes(b"odd\xff.vhdx"));
+    image.sparse().write_to(&odd).unwrap();
+    assert!(matches!(problem_of(&folder.forest(), &odd), Problem::OddName { .. }));
+}
+
+#[test]
+fn what_a_file_says_of_itself() {
+    let folder = Folder::new();
+    let half = folder.put("half.vhdx", &Image { headers: Headers::FirstIsSound, ..disk(1) });
+    let tracked = folder.put("tracked.vhdx", &disk(2));
+    let rct = folder.path("tracked.vhdx.rct");
+    File::create(&rct).unwrap();
+    let log = DirtyLog { seed: 1, entries: 3, stale: 0, runs: 0, closed: false };
+    let dirty = folder.put("dirty.vhdx", &Image { log: Some(log), ..disk(3) });
+    let forest = folder.forest();
+    assert!(matches!(problem_of(&forest, &half), Problem::Imperfect { .. }));
+    assert!(
+        matches!(problem_of(&forest, &tracked), Problem::SideFile { side_file, .. } if *side_file == rct)
+    );
+    let dirty = disk_at(&forest, &dirty);
+    assert!(dirty.dirty_log && dirty.problems.is_empty());
+}
+
+#[test]
+fn cycles_of_guids_end() {
+    let folder = Folder::new();
+    let files = [(1, 3), (2, 1), (3, 2), (4, 1), (5, 5)];
+    let paths =
+        files.map(|(own, parent)| folder.put(&format!("{own}.avhdx"), &child(own, parent, "none.vhdx")));
+    let forest = folder.forest();
+    for i in [0, 1, 2, 4] {
+        assert_eq!(
+            (parent_of(&forest, &paths[i]), disk_at(&forest, &paths[i]).link),
+            (None, DiskLink::Cycle)
+        );
+        assert!(matches!(problem_of(&forest, &paths[i]), Problem::Cycle { .. }));
+    }
+    assert_eq!(parent_of(&forest, &paths[3]), Some(paths[0].as_path()));
+}
+
+#[test]
+fn other_sectors_and_endless_chains_are_reported() {
+    let folder = Folder::new();
+    let leaf = folder.put("leaf.avhdx", &child(9000, 9001, "coarse.vhdx"));
+    folder.put("coarse.vhdx", &Image { logical_sector_size: 4096, ..disk(9001) });
+    folder.put("0", &disk(1));
+    for level in 1..=MAX_CHAIN_LENGTH + 1 {
+        let path = format!("{}", level - 1);
+        folder.put(&level.to_string(), &child(level as u128 + 1, level as u128, &path));
+    }
+    let forest = folder.forest();
+    let sectors = problem_of(&forest, &leaf);
+    assert!(matches!(sectors, Problem::SectorSize { child_size: 512, parent_size: 4096, .. }), "{sectors:?}");
+    assert!(matches!(problem_of(&forest, &folder.path("256")), Problem::TooDeep { limit: 256, .. }));
+    assert_eq!(forest.all_problems().len(), 2);
+}
+
+struct Cancelled;
+
+impl Progress for Cancelled {
+    fn is_cancelled(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_search_can_be_cancelled() {
+    let folder = Folder::new();
+    let result = discover(&[folder.0.path().to_owned()], &Cancelled);
+    assert!(matches!(result, Err(Error::Cancelled)));
+}
