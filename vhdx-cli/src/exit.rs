@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use vhdx::{Error, ErrorKind, InvalidArgument};
+use vhdx::{ChainError, Error, ErrorKind, InvalidArgument};
 
 use crate::output::{self, NobodyListens};
 
@@ -119,8 +119,10 @@ fn innermost(error: &Error) -> &Error {
 
 /// What a person can do about it.
 fn hint(error: &Error) -> Option<&'static str> {
+    let parent_wanted =
+        |error: &ChainError| matches!(error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. });
     match innermost(error) {
-        Error::Chain(_) => Some(
+        Error::Chain(error) if parent_wanted(error) => Some(
             "`--parent-dir DIR` adds a folder to look in, `--parent FILE` names a parent, and \
              `vhdx tree DIR` finds which file belongs to which by the GUIDs inside them",
         ),

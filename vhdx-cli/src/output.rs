@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write, stdout};
 use std::path::Path;
 
 use serde_json::Value;
+use vhdx::{Severity, Violation};
 
 use crate::args::Args;
 
@@ -40,10 +41,13 @@ pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) 
     })
 }
 
-/// Prints a warning for people; scripts find the same in the JSON.
-pub(crate) fn warn(args: &Args, path: &Path, message: impl Display) {
-    if !args.quiet && !args.json {
-        let _ = writeln!(io::stderr(), "vhdx: {}: {message}", shown(path));
+/// Prints for people what was worked around in a file; scripts find the same in the JSON of `check`.
+pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
+    if args.quiet || args.json {
+        return;
+    }
+    for violation in violations.iter().filter(|violation| violation.severity() > Severity::Note) {
+        let _ = writeln!(io::stderr(), "vhdx: warning: {}: {violation}", shown(path));
     }
 }
 

@@ -187,9 +187,14 @@ mod tests {
 
     #[test]
     fn chunk_ratios_of_the_specification() {
-        for (block_mib, sector, ratio) in
-            [(1, 512, 4096), (2, 512, 2048), (32, 512, 128), (256, 512, 16), (1, 4096, 32768), (32, 4096, 1024)]
-        {
+        for (block_mib, sector, ratio) in [
+            (1, 512, 4096),
+            (2, 512, 2048),
+            (32, 512, 128),
+            (256, 512, 16),
+            (1, 4096, 32768),
+            (32, 4096, 1024),
+        ] {
             assert_eq!(geometry(block_mib, sector, MIB, false).chunk_ratio(), ratio);
         }
     }

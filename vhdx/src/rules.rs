@@ -5,6 +5,8 @@ use std::fmt;
 /// What it means for a file that a rule is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
+    /// Real images of Windows or QEMU do so too, and nothing depends on it.
+    Note,
     /// Reported and worked around: what the file says is still certain.
     Tolerated,
     /// The file may be sound, but it needs something that this library does not know.
@@ -14,9 +16,10 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The name in reports: `tolerated`, `unsupported` or `fatal`.
+    /// The name in reports: `note`, `tolerated`, `unsupported` or `fatal`.
     pub const fn name(self) -> &'static str {
         match self {
+            Severity::Note => "note",
             Severity::Tolerated => "tolerated",
             Severity::Unsupported => "unsupported",
             Severity::Fatal => "fatal",
@@ -88,7 +91,7 @@ rules! {
     RegionOverlap "region-overlap" Fatal "2.2.3.2" "the region overlaps another region or the log";
     RegionPastEnd "region-past-end" Fatal "2.2.3.2" "the region reaches past the end of the file";
     RegionUnknown "region-unknown" Unsupported "2.2.3.2" "the region is required and not known";
-    RegionNotRequired "region-not-required" Tolerated "2.2.3.2" "a known region is not marked as required";
+    RegionNotRequired "region-not-required" Note "2.2.3.2" "a known region is not marked as required";
     BatRegionMissing "bat-region-missing" Fatal "2.2.3.2" "there is no BAT region";
     MetadataRegionMissing "metadata-region-missing" Fatal "2.2.3.2" "there is no metadata region";
     MetadataRegionTooLarge "metadata-region-too-large" Unsupported "2.6" "the metadata region is longer than 128 MiB";
@@ -141,7 +144,7 @@ rules! {
     ParentLinkageMissing "parent-linkage-missing" Fatal "2.6.2.6.3" "there is no parent_linkage";
     ParentLinkageMalformed "parent-linkage-malformed" Fatal "2.6.2.6.3" "the linkage is not a GUID";
     ParentPathMissing "parent-path-missing" Tolerated "2.6.2.6.3" "there is no relative_path, volume_path or absolute_win32_path";
-    ParentPathPrefix "parent-path-prefix" Tolerated "2.6.2.6.3" "the absolute_win32_path does not begin with \\\\?\\";
+    ParentPathPrefix "parent-path-prefix" Note "2.6.2.6.3" "the absolute_win32_path does not begin with \\\\?\\";
 
     BatTooShort "bat-too-short" Fatal "2.5" "the BAT region is too short for the virtual disk size";
     BatEntryReserved "bat-entry-reserved" Tolerated "2.5.1" "reserved bits are not zero";

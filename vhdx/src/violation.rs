@@ -154,6 +154,8 @@ impl fmt::Display for Violation {
 pub struct Violations {
     list: Vec<Violation>,
     dropped: u64,
+    /// The first one that is not tolerated, kept even when the list is full.
+    first: Option<Violation>,
 }
 
 impl Violations {
@@ -167,6 +169,9 @@ impl Violations {
 
     /// Adds a violation.
     pub fn report(&mut self, violation: Violation) {
+        if self.first.is_none() && violation.severity() > Severity::Tolerated {
+            self.first = Some(violation.clone());
+        }
         if self.list.len() < Self::LIMIT {
             self.list.push(violation);
         } else {
@@ -189,9 +194,24 @@ impl Violations {
     /// # Errors
     /// [`Error::Corrupt`] or [`Error::Unsupported`] if there is one.
     pub fn stop_at_first(&self) -> Result<(), Error> {
-        match self.list.iter().find(|violation| violation.severity() > Severity::Tolerated) {
-            Some(violation) => Err(violation.clone().into()),
-            None => Ok(()),
+        self.first.as_ref().map_or(Ok(()), |violation| Err(violation.clone().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stops_is_kept_when_the_list_is_full() {
+        let mut violations = Violations::new();
+        let violation = |rule| Violation::new(Structure::Bat, FileOffset::new(0), rule);
+        for _ in 0..Violations::LIMIT + 5 {
+            violations.report(violation(Rule::BatEntryReserved));
         }
+        assert!(violations.stop_at_first().is_ok());
+        violations.report(violation(Rule::BatStateReserved));
+        assert!(violations.stop_at_first().is_err());
+        assert_eq!((violations.as_slice().len(), violations.dropped()), (Violations::LIMIT, 6));
     }
 }

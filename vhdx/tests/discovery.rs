@@ -159,9 +159,9 @@ fn a_parent_outside_of_the_search_is_named() {
 }
 
 #[test]
-fn of_two_copies_the_stored_path_decides_or_none_is_the_parent() {
+fn of_two_with_one_guid_the_stored_path_decides_or_none_is_the_parent() {
     let folder = Folder::new();
-    let copy = folder.put("a/copy.vhdx", &disk(1));
+    let copy = folder.put("a/copy.vhdx", &Image { file_write_guid: guid(50), ..disk(1) });
     let base = folder.put("b/base.vhdx", &disk(1));
     let sure = folder.put("b/sure.avhdx", &child(2, 1, r".\base.vhdx"));
     let unsure = folder.put("c/unsure.avhdx", &child(3, 1, r".\base.vhdx"));
@@ -185,13 +185,26 @@ fn of_two_copies_the_stored_path_decides_or_none_is_the_parent() {
 }
 
 #[test]
+fn of_exact_copies_any_is_the_parent() {
+    let folder = Folder::new();
+    let first = folder.put("a/1", &disk(1));
+    let beside = folder.put("b/2", &disk(1));
+    let sure = folder.put("b/3", &child(2, 1, r".\base.vhdx"));
+    let elsewhere = folder.put("c/4", &child(3, 1, r".\base.vhdx"));
+    let forest = folder.forest();
+    assert_eq!(parent_of(&forest, &sure), Some(beside.as_path()));
+    assert_eq!(parent_of(&forest, &elsewhere), Some(first.as_path()));
+    assert!(matches!(problem_of(&forest, &first), Problem::DuplicateGuid { .. }));
+}
+
+#[test]
 fn several_names_of_one_file_are_one_disk() {
     let folder = Folder::new();
     let base = folder.put("b/base.vhdx", &disk(1));
     fs::hard_link(&base, folder.path("b/second.vhdx")).unwrap();
     #[cfg(unix)]
-    for (target, link) in [("b/base.vhdx", "a-link.vhdx"), ("..", "b/loop")] {
-        std::os::unix::fs::symlink(Path::new("..").join(folder.path(target)), folder.path(link)).unwrap();
+    for (target, link) in [("b/base.vhdx", "a-link.vhdx"), ("b", "b/loop")] {
+        std::os::unix::fs::symlink(folder.path(target), folder.path(link)).unwrap();
     }
     let leaf = folder.put("b/leaf.avhdx", &child(2, 1, r".\second.vhdx"));
     let roots = [folder.path("b"), folder.0.path().to_owned(), leaf.clone(), folder.path("b")];

@@ -8,14 +8,14 @@ const MIB: u64 = 1 << 20;
 const SEED: u64 = 2012; // the year of the first VHDX
 
 fn main() -> std::io::Result<()> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "target/sample".into()));
+    let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "testdata/sample".into()));
     std::fs::create_dir_all(&folder)?;
-    let mut base = Image::dynamic(64 * MIB, 32 << 20);
+    let mut base = Image::dynamic(64 * MIB, 2 << 20);
     base.blocks.insert(0, whole_block(0, &base));
-    let mut first = Image::child_of(&base, "base.vhdx", 2 << 20);
+    let mut first = Image::child_of(&base, "base.vhdx", 1 << 20);
     first.blocks.insert(1, part_of_block(1, 1, &first));
     first.blocks.insert(20, whole_block(1, &first));
-    let mut second = Image::child_of(&first, "checkpoint-1.avhdx", 2 << 20);
+    let mut second = Image::child_of(&first, "checkpoint-1.avhdx", 1 << 20);
     second.parent_locator =
         Some(windows_locator(first.data_write_guid, vhdx::Guid::nil(), "checkpoint-1.avhdx"));
     second.blocks.insert(1, part_of_block(2, 1, &second));

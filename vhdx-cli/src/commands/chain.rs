@@ -13,9 +13,7 @@ use crate::sizes::human;
 pub(super) fn run(args: &Args, chain: &Chain) -> anyhow::Result<Outcome> {
     let layers = inspect_chain(&chain.file, &chain.parents.resolver())?;
     for layer in &layers {
-        for violation in layer.vhdx.tolerated() {
-            output::warn(args, &layer.name, violation);
-        }
+        output::warn(args, &layer.name, layer.vhdx.tolerated());
     }
     output::answer(args, || json(&layers), |out| text(&layers, out))?;
     let broken = layers.into_iter().find_map(|layer| match layer.link {

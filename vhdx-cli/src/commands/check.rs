@@ -63,7 +63,7 @@ fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
     }
     let count =
         |severity| violations(report).filter(|(_, violation)| violation.severity() == severity).count();
-    let counts = [Severity::Fatal, Severity::Unsupported, Severity::Tolerated]
+    let counts = [Severity::Fatal, Severity::Unsupported, Severity::Tolerated, Severity::Note]
         .map(|severity| format!("{} {}", count(severity), severity.name()));
     let verdict = if report.is_valid() { "valid" } else { "not valid" };
     writeln!(out, "{verdict}: {} checked, violations: {}", files(report.files.len()), counts.join(", "))?;

@@ -16,9 +16,7 @@ use crate::sizes::both;
 
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
     let disk = Vhdx::open(&info.file)?;
-    for violation in disk.tolerated() {
-        output::warn(args, &info.file, violation);
-    }
+    output::warn(args, &info.file, disk.tolerated());
     let facts = Facts::of(info, &disk)?;
     output::answer(args, || facts.json(info, &disk), |out| facts.text(info, &disk, out))?;
     Ok(Outcome::Done)

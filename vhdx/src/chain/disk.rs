@@ -95,7 +95,11 @@ impl RawDisk {
         let end = hole.get().clamp(at, rest.end.get());
         // A file that changes while it is read may answer with an empty run; then everything left is taken as data.
         let end = if end == at { rest.end.get() } else { end };
-        Ok(Extent { start: rest.start, len: end - at, source: Source::Data { layer: 0, offset: FileOffset::new(at) } })
+        Ok(Extent {
+            start: rest.start,
+            len: end - at,
+            source: Source::Data { layer: 0, offset: FileOffset::new(at) },
+        })
     }
 
     fn seek_error(&self, at: u64, source: std::io::Error) -> Error {

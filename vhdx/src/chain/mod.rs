@@ -95,7 +95,8 @@ impl Chain {
         let mut rest = buf;
         for extent in self.extents(offset..end) {
             let extent = extent?;
-            let (part, after) = rest.split_at_mut(usize::try_from(extent.len).unwrap_or(usize::MAX).min(rest.len()));
+            let (part, after) =
+                rest.split_at_mut(usize::try_from(extent.len).unwrap_or(usize::MAX).min(rest.len()));
             match extent.source {
                 Source::Data { layer, offset } => {
                     let vhdx = &self.layers[layer];

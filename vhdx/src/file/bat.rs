@@ -87,7 +87,9 @@ impl Vhdx {
                 let state = entry.payload_state().ok_or_else(|| {
                     let index = self.geometry.payload_bat_index(block);
                     let at = self.bat_entry_place(index);
-                    self.in_file(Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved).into())
+                    self.in_file(
+                        Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved).into(),
+                    )
                 })?;
                 *counts.entry(state).or_default() += 1;
                 block = block.saturating_add(1);

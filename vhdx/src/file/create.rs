@@ -166,7 +166,9 @@ impl<'a> VhdxWriter<'a> {
     fn place_of(&mut self, block: BlockIndex) -> Result<FileOffset> {
         match self.current {
             Some((current, place)) if current == block => Ok(place),
-            _ if block < self.next_block => Err(InvalidArgument::OutOfOrder(self.geometry.block_start(block)).into()),
+            _ if block < self.next_block => {
+                Err(InvalidArgument::OutOfOrder(self.geometry.block_start(block)).into())
+            }
             _ => {
                 if self.disk.disk_type == DiskType::Fixed {
                     self.allocate_up_to(block)?;
@@ -253,7 +255,8 @@ impl BatWriter {
     }
 
     fn put(&mut self, storage: &dyn Storage, index: u64, entry: BatEntry) -> Result<()> {
-        let at = |first: u64| usize::try_from(index.saturating_sub(first).saturating_mul(8)).unwrap_or(usize::MAX);
+        let at =
+            |first: u64| usize::try_from(index.saturating_sub(first).saturating_mul(8)).unwrap_or(usize::MAX);
         if at(self.first) >= Self::CAPACITY {
             self.flush(storage)?;
             self.first = index;

@@ -42,7 +42,8 @@ impl NewLayout {
     pub(super) fn new(disk: &NewDisk, geometry: &Geometry) -> Result<Self, InvalidArgument> {
         judge_items(disk)?;
         let own = own_items(disk);
-        let contents = own.iter().map(|(_, content)| content.len()).chain(disk.items.iter().map(|i| i.content.len()));
+        let contents =
+            own.iter().map(|(_, content)| content.len()).chain(disk.items.iter().map(|i| i.content.len()));
         let items = contents.fold(metadata_table::SIZE as u64, |sum, len| sum.saturating_add(len as u64));
         let metadata_length = items.next_multiple_of(MIB);
         if metadata_length > MAX_METADATA_REGION {
@@ -59,12 +60,12 @@ impl NewLayout {
     }
 
     pub(super) fn region_table(&self) -> RegionTable {
-        RegionTable { regions: vec![self.bat.clone(), self.metadata.clone()] }
+        RegionTable { regions: vec![self.bat, self.metadata] }
     }
 
     pub(super) fn write_metadata(&self, storage: &dyn Storage, disk: &NewDisk) -> Result<()> {
         let own = own_items(disk);
-        let own = own.iter().map(|(entry, content)| (entry.clone(), content.as_slice()));
+        let own = own.iter().map(|(entry, content)| (*entry, content.as_slice()));
         let items = disk.items.iter().map(|item| {
             let entry = MetadataEntry {
                 id: item.id,

@@ -90,9 +90,7 @@ impl<'a> Cursor<'a> {
                 span(Answer::Zero)
             }
             PayloadBlockState::FullyPresent => span(Answer::Data(entry.file_offset())),
-            PayloadBlockState::PartiallyPresent => {
-                self.load_bits(at, block, entry.file_offset())?
-            }
+            PayloadBlockState::PartiallyPresent => self.load_bits(at, block, entry.file_offset())?,
         })
     }
 

@@ -142,9 +142,7 @@ impl<'a> Extents<'a> {
                 Answer::Unallocated => continue,
                 Answer::Partial(_) => return self.resolve_window(layer, at, end),
                 Answer::Zero => Source::Zero { layer },
-                Answer::Data(offset) => {
-                    Source::Data { layer, offset }.advanced_by(at.since(span.start))
-                }
+                Answer::Data(offset) => Source::Data { layer, offset }.advanced_by(at.since(span.start)),
             };
             self.push(at, end, source);
             self.next = end;
@@ -250,7 +248,12 @@ impl Window {
         let is_partial = matches!(span.answer, Answer::Partial(_));
         let sectors = self.sector(from)..self.sector(span.end.min(self.end));
         let source_start = span.start;
-        self.take_bits(&sectors, source, source_start, |at| if is_partial { cursor.bits(at) } else { u64::MAX });
+        self.take_bits(
+            &sectors,
+            source,
+            source_start,
+            |at| if is_partial { cursor.bits(at) } else { u64::MAX },
+        );
     }
 
     fn take_rest(&mut self) {

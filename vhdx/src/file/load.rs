@@ -11,7 +11,7 @@ use crate::format::header::{self, Header};
 use crate::format::region_table::{self, Regions};
 use crate::geometry::Geometry;
 use crate::log;
-use crate::rules::{Rule, Severity};
+use crate::rules::Rule;
 use crate::storage::{ReadAt, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
@@ -49,8 +49,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     by_offset.sort_by_key(|region| region.offset);
     let log_place = (header.log_offset, u64::from(header.log_length));
     let layout = Layout { log: log_place, regions: by_offset, file_len: replayed_len };
-    let is_tolerated = |violation: &&Violation| violation.severity() == Severity::Tolerated;
-    let tolerated = violations.as_slice().iter().filter(is_tolerated).cloned().collect();
+    let tolerated = violations.as_slice().to_vec();
     Ok(Vhdx {
         storage,
         path: None,

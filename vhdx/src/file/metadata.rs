@@ -31,13 +31,15 @@ impl Metadata {
 
         let mut items = Items { storage, region, entries: &entries, violations };
         let parameters = items.required(metadata_item::FILE_PARAMETERS, FileParameters::validate)?;
-        let logical = items.required(metadata_item::LOGICAL_SECTOR_SIZE, metadata_item::logical_sector_size)?;
+        let logical =
+            items.required(metadata_item::LOGICAL_SECTOR_SIZE, metadata_item::logical_sector_size)?;
         let physical =
             items.required(metadata_item::PHYSICAL_SECTOR_SIZE, metadata_item::physical_sector_size)?;
         let virtual_size = items.required(metadata_item::VIRTUAL_DISK_SIZE, |bytes, at, violations| {
             metadata_item::virtual_disk_size(bytes, at, logical.unwrap_or(512), violations)
         })?;
-        let virtual_disk_id = items.optional(metadata_item::VIRTUAL_DISK_ID, metadata_item::virtual_disk_id)?;
+        let virtual_disk_id =
+            items.optional(metadata_item::VIRTUAL_DISK_ID, metadata_item::virtual_disk_id)?;
         let has_parent = parameters.is_some_and(|parameters: FileParameters| parameters.has_parent);
         let parent_locator = items.parent_locator(has_parent)?;
         if virtual_disk_id.is_none() {
@@ -123,5 +125,10 @@ impl Items<'_> {
 /// The content of an item; the metadata table's rules have bounded it to 1 MiB inside the region.
 pub(super) fn read_item(storage: &dyn ReadAt, region: &Region, entry: &MetadataEntry) -> Result<Vec<u8>> {
     let at = region.offset.saturating_add(entry.offset.into());
-    read_structure(storage, Structure::MetadataItem(entry.id), at, entry.length.try_into().unwrap_or(usize::MAX))
+    read_structure(
+        storage,
+        Structure::MetadataItem(entry.id),
+        at,
+        entry.length.try_into().unwrap_or(usize::MAX),
+    )
 }

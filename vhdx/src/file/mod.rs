@@ -234,7 +234,7 @@ impl Vhdx {
         self.metadata.virtual_disk_id
     }
 
-    /// The broken rules that opening worked around.
+    /// The broken rules that opening took note of or worked around.
     pub fn tolerated(&self) -> &[Violation] {
         &self.tolerated
     }

@@ -15,7 +15,7 @@ impl<'a> Judge<'a> {
     }
 
     pub(super) fn report(&mut self, violation: Violation) {
-        self.sound &= violation.severity() == Severity::Tolerated;
+        self.sound &= violation.severity() <= Severity::Tolerated;
         self.violations.report(violation);
     }
 

@@ -203,6 +203,23 @@ pub enum LogWrite {
     },
 }
 
+impl LogWrite {
+    /// Where it writes.
+    pub fn offset(&self) -> FileOffset {
+        match self {
+            LogWrite::Data { offset, .. } | LogWrite::Zero { offset, .. } => *offset,
+        }
+    }
+
+    /// How many bytes it writes.
+    pub fn length(&self) -> u64 {
+        match self {
+            LogWrite::Data { .. } => 4096,
+            LogWrite::Zero { len, .. } => *len,
+        }
+    }
+}
+
 /// A whole log entry that makes these writes, with its checksum. The entry length and the descriptor count of `header`
 /// are filled in here.
 pub fn encode_entry(header: &LogEntryHeader, writes: &[LogWrite]) -> Vec<u8> {

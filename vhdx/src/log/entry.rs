@@ -2,14 +2,13 @@
 
 use uuid::Uuid;
 
-use super::ring::{Ring, SECTOR, Sector};
+use super::ring::{Ring, SECTOR};
 use crate::error::Result;
 use crate::format::bytes::{stored_checksum, unsealed_checksum};
 use crate::format::log_entry::{
-    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_sectors,
+    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, LogWrite, descriptor_sectors,
 };
 use crate::rules::Rule;
-use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
 /// A valid entry: its checksum holds, and every descriptor and data sector carries its sequence number.
@@ -18,28 +17,6 @@ pub(super) struct Entry {
     /// Where it begins in the ring.
     pub(super) at: u64,
     pub(super) header: LogEntryHeader,
-}
-
-/// One write of an entry.
-#[derive(Clone, Debug)]
-pub(super) enum Write {
-    Page { offset: FileOffset, page: Box<Sector> },
-    Zero { offset: FileOffset, len: u64 },
-}
-
-impl Write {
-    pub(super) fn file_offset(&self) -> FileOffset {
-        match self {
-            Write::Page { offset, .. } | Write::Zero { offset, .. } => *offset,
-        }
-    }
-
-    pub(super) fn length(&self) -> u64 {
-        match self {
-            Write::Page { .. } => SECTOR,
-            Write::Zero { len, .. } => *len,
-        }
-    }
 }
 
 impl Entry {
@@ -79,7 +56,7 @@ impl Entry {
     }
 
     /// Calls `apply` with every write of the entry, in order.
-    pub(super) fn for_each_write(&self, ring: &Ring<'_>, mut apply: impl FnMut(Write)) -> Result<()> {
+    pub(super) fn for_each_write(&self, ring: &Ring<'_>, mut apply: impl FnMut(LogWrite)) -> Result<()> {
         let descriptor_sectors = descriptor_sectors(self.header.descriptor_count);
         let mut data_at = ring.advance(self.at, descriptor_sectors.saturating_mul(SECTOR));
         for number in 0..descriptor_sectors {
@@ -87,14 +64,15 @@ impl Entry {
             for descriptor in descriptors(sector.as_slice(), number, self.header.descriptor_count) {
                 match descriptor {
                     Some(Descriptor::Zero { file_offset, length, .. }) => {
-                        apply(Write::Zero { offset: file_offset, len: length });
+                        apply(LogWrite::Zero { offset: file_offset, len: length });
                     }
                     Some(descriptor @ Descriptor::Data { file_offset, .. }) => {
                         let data = ring.sector(data_at)?;
                         data_at = ring.advance(data_at, SECTOR);
-                        let page = DataSector::parse(data.as_slice()).and_then(|data| descriptor.apply(&data));
+                        let page =
+                            DataSector::parse(data.as_slice()).and_then(|data| descriptor.apply(&data));
                         if let Some(page) = page {
-                            apply(Write::Page { offset: file_offset, page: Box::new(page) });
+                            apply(LogWrite::Data { offset: file_offset, page: Box::new(page) });
                         }
                     }
                     None => {}
@@ -189,7 +167,9 @@ impl Sectors {
 
     fn judge_descriptor(&mut self, descriptor: &Descriptor) -> Result<(), Rule> {
         let (offset, length, sequence_number) = match descriptor {
-            Descriptor::Zero { file_offset, length, sequence_number } => (file_offset, *length, *sequence_number),
+            Descriptor::Zero { file_offset, length, sequence_number } => {
+                (file_offset, *length, *sequence_number)
+            }
             Descriptor::Data { file_offset, sequence_number, .. } => {
                 self.data_sectors = self.data_sectors.saturating_add(1);
                 (file_offset, SECTOR, *sequence_number)

@@ -63,7 +63,8 @@ pub(crate) fn replay(
     }
     let ring = Ring::new(&*storage, header.log_offset, u64::from(header.log_length));
     let found = if ring.len() > MAX_LOG_LENGTH {
-        let violation = Violation::new(Structure::Log, header.log_offset, Rule::LogTooLarge).number(ring.len());
+        let violation =
+            Violation::new(Structure::Log, header.log_offset, Rule::LogTooLarge).number(ring.len());
         violations.report(violation);
         None
     } else {
@@ -110,7 +111,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
     let at = ring.file_offset(entry.at);
     let mut number: u32 = 0;
     entry.for_each_write(ring, |write| {
-        let (start, len) = (write.file_offset(), write.length());
+        let (start, len) = (write.offset(), write.length());
         let violation = |rule| Violation::new(Structure::LogDescriptor(number), at, rule).number(start.get());
         match start.checked_add(len) {
             None => violations.report(violation(Rule::LogDescriptorOffset)),

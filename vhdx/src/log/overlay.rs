@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::entry::Write;
 use super::ring::Sector;
+use crate::format::log_entry::LogWrite;
 use crate::storage::ReadAt;
 use crate::units::FileOffset;
 
@@ -29,19 +29,19 @@ impl Overlay {
     }
 
     /// Lays one more write over everything before. Its end has been checked not to overflow.
-    pub(super) fn write(&mut self, write: Write) {
-        let start = write.file_offset().get();
+    pub(super) fn write(&mut self, write: LogWrite) {
+        let start = write.offset().get();
         let end = start.saturating_add(write.length());
         if start == end {
             return;
         }
         self.cut(start, end);
         let page = match write {
-            Write::Page { page, .. } => {
+            LogWrite::Data { page, .. } => {
                 self.len = self.len.max(end);
                 Some(page)
             }
-            Write::Zero { .. } => None,
+            LogWrite::Zero { .. } => None,
         };
         self.patches.insert(start, Patch { end, page });
     }
@@ -111,21 +111,26 @@ impl ReadAt for Overlay {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
 mod tests {
     use super::super::ring::SECTOR;
     use super::*;
 
-    fn page(sector: u64, fill: u8) -> Write {
-        Write::Page { offset: FileOffset::new(sector * SECTOR), page: Box::new([fill; 4096]) }
+    fn page(sector: u64, fill: u8) -> LogWrite {
+        LogWrite::Data { offset: FileOffset::new(sector * SECTOR), page: Box::new([fill; 4096]) }
     }
 
-    fn zero(sector: u64, count: u64) -> Write {
-        Write::Zero { offset: FileOffset::new(sector * SECTOR), len: count * SECTOR }
+    fn zero(sector: u64, count: u64) -> LogWrite {
+        LogWrite::Zero { offset: FileOffset::new(sector * SECTOR), len: count * SECTOR }
     }
 
     /// Eight sectors of 0xEE under the writes, and what each sector then holds.
-    fn sectors(writes: Vec<Write>, len: u64) -> Vec<u8> {
+    fn sectors(writes: Vec<LogWrite>, len: u64) -> Vec<u8> {
         let mut overlay = Overlay::new(Arc::new(vec![0xEE; 8 * 4096]), len * SECTOR);
         writes.into_iter().for_each(|write| overlay.write(write));
         let len = overlay.len().unwrap();
@@ -146,7 +151,10 @@ mod tests {
         assert_eq!(sectors(vec![page(1, 1), zero(0, 3)], 4), [0, 0, 0, below]);
         assert_eq!(sectors(vec![zero(0, 5), page(2, 7), zero(1, 1)], 6), [0, 0, 7, 0, 0, below]);
         assert_eq!(sectors(vec![zero(0, 2), zero(1, 3), page(0, 1)], 5), [1, 0, 0, 0, below]);
-        assert_eq!(sectors(vec![zero(2, 1), page(3, 3), zero(0, 8), page(7, 9)], 8), [0, 0, 0, 0, 0, 0, 0, 9]);
+        assert_eq!(
+            sectors(vec![zero(2, 1), page(3, 3), zero(0, 8), page(7, 9)], 8),
+            [0, 0, 0, 0, 0, 0, 0, 9]
+        );
     }
 
     #[test]

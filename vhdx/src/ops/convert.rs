@@ -144,7 +144,7 @@ mod tests {
     /// Data in short runs, at block boundaries, and up to the end of a disk that ends inside a block.
     fn scattered() -> Plain {
         let end = 9 * MIB + 512;
-        Plain::new(end, &[512..1024, MIB - 512..MIB + 512, 3 * MIB..5 * MIB, end - 1024..end])
+        Plain::new(end, &[(512, 1024), (MIB - 512, MIB + 512), (3 * MIB, 5 * MIB), (end - 1024, end)])
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let converted = to_raw(&disk, &file, &to_file).unwrap();
         assert_eq!(converted.file_size, disk.virtual_size());
         to_stream(&disk, &mut stream, &to_pipe).unwrap();
-        assert_eq!(to_file.total(), disk.data.iter().map(|range| range.len() as u64).sum());
+        assert_eq!(to_file.total(), disk.data.iter().map(|(start, end)| (end - start) as u64).sum());
         assert_eq!(to_pipe.total(), disk.virtual_size());
         assert!(file.into_inner() == disk.bytes);
         assert!(stream == disk.bytes);
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn zeros_are_not_written() {
-        let mut disk = Plain::new(4 * MIB, &[MIB..MIB + 4096]);
-        disk.data = vec![0..4 * MIB];
+        let mut disk = Plain::new(4 * MIB, &[(MIB, MIB + 4096)]);
+        disk.data = vec![(0, 4 * MIB)];
         let converted = to_raw(&disk, &Memory::default(), &Meter::new()).unwrap();
         assert_eq!(converted.bytes_copied, 4096);
         let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(4 << 20) };

@@ -61,7 +61,13 @@ where
         let mut joined = match (a.peek(), b.peek()) {
             (Some(Err(_)), _) | (Some(_), None) => a.next()?,
             (_, Some(Err(_))) | (None, Some(_)) => b.next()?,
-            (Some(Ok(x)), Some(Ok(y))) => if x.start <= y.start { a.next()? } else { b.next()? },
+            (Some(Ok(x)), Some(Ok(y))) => {
+                if x.start <= y.start {
+                    a.next()?
+                } else {
+                    b.next()?
+                }
+            }
             (None, None) => return None,
         };
         if let Ok(joined) = &mut joined {

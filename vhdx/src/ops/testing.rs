@@ -1,28 +1,32 @@
-//! A disk for tests: bytes in memory, and which of them are held as data.
+//! What the tests of operations share: a disk in memory, images of files, and a progress that counts.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::chain::Disk;
 use crate::error::{InvalidArgument, Result};
-use crate::file::{Extent, Source};
+use crate::file::{Extent, NewDisk, Source, Vhdx, VhdxWriter};
+use crate::format::bat_entry::BatEntry;
+use crate::format::metadata_item::PARENT_LOCATOR;
+use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
+use crate::format::parent_locator::{PARENT_LINKAGE, ParentLocator, RELATIVE_PATH};
 use crate::progress::Progress;
-use crate::storage::FileIdentity;
-use crate::units::{DiskOffset, FileOffset};
+use crate::storage::{FileIdentity, Memory};
+use crate::units::{DiskOffset, FileOffset, MIB};
 
-/// Reads as `bytes`; only `data` are said to be data, and everything else must be zero.
+/// Reads as `bytes`; only `data`, as starts and ends, are said to be data, and everything else must be zero.
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
-    pub(super) data: Vec<Range<usize>>,
+    pub(super) data: Vec<(usize, usize)>,
 }
 
 impl Plain {
     /// A disk of `len` zeros with `data` filled with bytes that differ from place to place and are never zero.
-    pub(super) fn new(len: usize, data: &[Range<usize>]) -> Self {
+    pub(super) fn new(len: usize, data: &[(usize, usize)]) -> Self {
         let mut bytes = vec![0; len];
-        for range in data {
-            for at in range.clone() {
-                bytes[at] = (at % 251) as u8 + 1;
+        for &(start, end) in data {
+            for (at, byte) in bytes.iter_mut().enumerate().take(end).skip(start) {
+                *byte = (at % 251) as u8 + 1;
             }
         }
         Self { bytes, data: data.to_vec() }
@@ -46,11 +50,11 @@ impl Disk for Plain {
         };
         let mut extents = Vec::new();
         let mut at = 0;
-        for data in &self.data {
-            extents.push(extent(at, data.start, Source::Unallocated));
-            let offset = FileOffset::new(data.start as u64);
-            extents.push(extent(data.start, data.end, Source::Data { layer: 0, offset }));
-            at = data.end;
+        for &(start, end) in &self.data {
+            extents.push(extent(at, start, Source::Unallocated));
+            let offset = FileOffset::new(start as u64);
+            extents.push(extent(start, end, Source::Data { layer: 0, offset }));
+            at = end;
         }
         extents.push(extent(at, self.bytes.len(), Source::Zero { layer: 0 }));
         Box::new(extents.into_iter().filter_map(move |extent| extent.clip(&range)).map(Ok))
@@ -67,6 +71,47 @@ impl Disk for Plain {
     fn identities(&self) -> Vec<FileIdentity> {
         Vec::new()
     }
+}
+
+/// A new file that holds `content`.
+pub(super) fn image(disk: &NewDisk, content: &[(u64, &[u8])]) -> Vec<u8> {
+    let file = Memory::default();
+    let mut writer = VhdxWriter::new(&file, disk).unwrap();
+    for (at, bytes) in content {
+        writer.write(DiskOffset::new(*at), bytes).unwrap();
+    }
+    writer.finish().unwrap();
+    file.into_inner()
+}
+
+/// Makes an image that [`VhdxWriter`] wrote, without further metadata, a child of the file in `parent`.
+pub(super) fn link(child: &mut [u8], parent: &[u8], relative_path: &str) {
+    const METADATA: usize = 2 << 20;
+    const PARAMETERS_FLAGS: usize = METADATA + metadata_table::SIZE + 4;
+    let linkage = Vhdx::from_storage(parent.to_vec()).unwrap().data_write_guid();
+    let entries = [(PARENT_LINKAGE, linkage.braced().to_string()), (RELATIVE_PATH, relative_path.to_owned())];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value)).to_vec();
+    let locator = ParentLocator { entries }.encode();
+
+    let mut table = MetadataTable::parse(&child[METADATA..]).unwrap();
+    let offset = table.entries.iter().map(|entry| entry.offset + entry.length).max().unwrap();
+    table.entries.push(MetadataEntry {
+        id: PARENT_LOCATOR,
+        offset,
+        length: locator.len() as u32,
+        is_user: false,
+        is_virtual_disk: false,
+        is_required: true,
+    });
+    child[PARAMETERS_FLAGS] |= 2; // HasParent
+    child[METADATA..][..metadata_table::SIZE].copy_from_slice(&table.encode());
+    child[METADATA + offset as usize..][..locator.len()].copy_from_slice(&locator);
+}
+
+/// Puts an entry into the BAT of an image that [`VhdxWriter`] wrote, with the block at `mib` MiB.
+pub(super) fn set_entry(image: &mut [u8], index: usize, state_bits: u8, mib: u64) {
+    let entry = BatEntry::new(state_bits, FileOffset::new(mib * MIB));
+    image[(3 << 20) + 8 * index..][..8].copy_from_slice(&entry.to_le_bytes());
 }
 
 /// Counts what is reported, and cancels once `limit` bytes are done.

@@ -19,7 +19,8 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
 /// `start`; the first and the last one may be partial.
 pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Item = Range<usize>> {
     let lead = usize::try_from(start.get() % PAGE as u64).unwrap_or_default();
-    let pages = move |from: usize| from.saturating_add(PAGE - (from.saturating_add(lead)) % PAGE).min(bytes.len());
+    let pages =
+        move |from: usize| from.saturating_add(PAGE - (from.saturating_add(lead)) % PAGE).min(bytes.len());
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < bytes.len() && is_zero(&bytes[at..pages(at)]) {

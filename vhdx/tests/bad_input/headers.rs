@@ -154,7 +154,8 @@ fn regions_that_are_missing_or_not_known() {
     assert_refused(optional(48), table(Rule::MetadataRegionMissing));
 
     let id = Random::new(1).guid();
-    let region = |id, required| Image { extra_regions: vec![ExtraRegion { id, mib: 2, required }], ..sample() };
+    let region =
+        |id, required| Image { extra_regions: vec![ExtraRegion { id, mib: 2, required }], ..sample() };
     Vhdx::from_storage(region(id, false).build()).unwrap();
     assert_refused(region(id, true).build(), entry(Rule::RegionUnknown, 2));
     assert_eq!(Rule::RegionUnknown.severity(), Severity::Unsupported);

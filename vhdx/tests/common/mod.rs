@@ -1,7 +1,8 @@
 //! What several tests share. Each test is a crate of its own and uses its part.
 #![allow(dead_code)]
 
-pub mod shared;
+pub(crate) mod digest;
+pub(crate) mod shared;
 
 use std::path::PathBuf;
 
@@ -9,26 +10,26 @@ use proptest::test_runner::Config;
 use vhdx::{Chain, DiskOffset, Vhdx};
 use vhdx_testkit::ChainModel;
 
-pub const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A proptest configuration with this many cases, or as many as `PROPTEST_CASES` says.
-pub fn cases(cases: u32) -> Config {
+pub(crate) fn cases(cases: u32) -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     Config { cases, max_shrink_iters: 2_000, ..Config::default() }
 }
 
 /// The chain of a model, in memory.
-pub fn chain(model: &ChainModel) -> Chain {
+pub(crate) fn chain(model: &ChainModel) -> Chain {
     let layers = model.files().into_iter().map(|file| Vhdx::from_storage(file).unwrap()).collect();
     Chain::from_layers(layers).unwrap()
 }
 
-pub fn at(offset: u64) -> DiskOffset {
+pub(crate) fn at(offset: u64) -> DiskOffset {
     DiskOffset::new(offset)
 }
 
 /// The whole disk. Not for large ones.
-pub fn read_all(chain: &Chain) -> Vec<u8> {
+pub(crate) fn read_all(chain: &Chain) -> Vec<u8> {
     let mut bytes = vec![0xaa; usize::try_from(chain.virtual_size()).unwrap()];
     chain.read_exact_at(&mut bytes, at(0)).unwrap();
     bytes
@@ -36,7 +37,7 @@ pub fn read_all(chain: &Chain) -> Vec<u8> {
 
 /// Fails with the first place where the two differ: a dump of megabytes helps nobody.
 #[track_caller]
-pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
+pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
     if let Some(place) = found.iter().zip(expected).position(|(a, b)| a != b) {
         panic!("{what}: byte {place:#x} is {:#04x} and must be {:#04x}", found[place], expected[place]);
@@ -44,11 +45,11 @@ pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 }
 
 /// A folder for this test's files that is gone when the test is over.
-pub fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// `../..` of this crate: the project.
-pub fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The folder of things beside the project, or `None`, loudly: with `VHDX_REQUIRE_SHARED=1` that is a failure.
-pub fn folder(part: &str) -> Option<PathBuf> {
+pub(crate) fn folder(part: &str) -> Option<PathBuf> {
     let path = super::project().join("../shared").join(part);
     if path.exists() { Some(path) } else { skip(&format!("there is no {}", path.display())) }
 }
 
 /// Whether a program can be run at all; as [`folder`] when not.
-pub fn program(name: &str) -> Option<()> {
+pub(crate) fn program(name: &str) -> Option<()> {
     match Command::new(name).arg("--version").output() {
         Ok(_) => Some(()),
         Err(error) => skip(&format!("{name} cannot be run: {error}")),

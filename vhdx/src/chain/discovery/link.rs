@@ -52,31 +52,42 @@ fn choose_parent(
 ) {
     let disk = &disks[child];
     let fitting = || disk.linkages.iter().filter_map(|guid| holders.get(guid)).flatten().copied();
-    let mut others = fitting().filter(|&holder| holder != child);
-    let parent = match (others.next(), others.next()) {
+    let others = || fitting().filter(|&holder| holder != child);
+    let parent = match others().take(2).count() {
         // What only the child itself has is a cycle of one.
-        (None, _) => fitting().next(),
-        (Some(only), None) => Some(only),
-        (Some(_), Some(_)) => {
+        0 => fitting().next(),
+        1 => others().next(),
+        _ => {
             let fits = |&i: &usize| i != child && disk.linkages.contains(&disks[i].data_write_guid);
             let stored = paths.files(disk).find_map(|(_, identity)| by_identity(identity).filter(fits));
-            if stored.is_none() {
-                let problem = ambiguous(disks, child, fitting().filter(|&holder| holder != child));
-                disks[child].link = DiskLink::Ambiguous;
-                disks[child].problems.push(problem);
-                return;
-            }
-            stored
+            stored.or_else(|| any_copy(disks, child, others()))
         }
     };
+    if parent.is_none() && others().next().is_some() {
+        let parents = shown(disks, others());
+        let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count: others().count() };
+        disks[child].link = DiskLink::Ambiguous;
+        disks[child].problems.push(problem);
+        return;
+    }
     disks[child].parent = parent;
     disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
 }
 
-fn ambiguous(disks: &[DiscoveredDisk], child: usize, holders: impl Iterator<Item = usize>) -> Problem {
-    let holders: Vec<usize> = holders.collect();
-    let parents = shown(disks, holders.iter().copied());
-    Problem::AmbiguousParent { path: disks[child].path.clone(), parents, count: holders.len() }
+/// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.
+fn any_copy(
+    disks: &[DiscoveredDisk],
+    child: usize,
+    holders: impl Iterator<Item = usize> + Clone,
+) -> Option<usize> {
+    let first = &disks[holders.clone().next()?];
+    let is_copy = |i: usize| {
+        disks[i].file_write_guid == first.file_write_guid
+            && disks[i].data_write_guid == first.data_write_guid
+            && disks[i].file_size == first.file_size
+    };
+    let beside = |&i: &usize| disks[i].path.parent() == disks[child].path.parent();
+    holders.clone().all(is_copy).then(|| holders.clone().find(beside).or(holders.clone().next())).flatten()
 }
 
 fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<PathBuf> {

@@ -70,6 +70,8 @@ pub struct DiscoveredDisk {
     pub allocated: Option<u64>,
     /// Identifies the content ([MS-VHDX] 2.2.2).
     pub data_write_guid: Uuid,
+    /// Identifies the file: only exact copies share it ([MS-VHDX] 2.2.2).
+    pub file_write_guid: Uuid,
     /// Identifies the disk: usually the same in a whole family ([MS-VHDX] 2.6.2.3).
     pub virtual_disk_id: Option<Uuid>,
     /// When the file was last changed.
@@ -101,7 +103,7 @@ pub enum DiskLink {
     Ok,
     /// No file has the DataWriteGuid that the parent must have.
     Missing,
-    /// Several files have it, and the stored paths do not say which is meant.
+    /// Several files have it that are not copies of each other, and the stored paths do not say which is meant.
     Ambiguous,
     /// The files with these GUIDs are ancestors of themselves.
     Cycle,

@@ -67,7 +67,7 @@ pub enum Problem {
         /// How many others there are.
         count: usize,
     },
-    /// Several files could be the parent, and the stored paths do not say which.
+    /// Several files that are not copies of each other could be the parent, and the stored paths do not say which.
     AmbiguousParent {
         /// The child.
         path: PathBuf,

@@ -13,7 +13,7 @@ use crate::file::{DiskType, Vhdx};
 use crate::format::parent_locator::ParentLocator;
 use crate::log::LogState;
 use crate::progress::Progress;
-use crate::rules::Rule;
+use crate::rules::Severity;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, allocated_bytes};
 use crate::units::FileOffset;
 use crate::violation::Violation;
@@ -143,6 +143,7 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
         file_size: vhdx.file_len(),
         allocated: allocated_bytes(path).ok(),
         data_write_guid: vhdx.data_write_guid(),
+        file_write_guid: vhdx.file_write_guid(),
         virtual_disk_id: vhdx.virtual_disk_id(),
         modified: metadata.as_ref().and_then(|metadata| metadata.modified().ok()),
         dirty_log: vhdx.log() != LogState::Clean,
@@ -163,8 +164,7 @@ fn problems(path: &Path, tolerated: &[Violation]) -> Vec<Problem> {
     if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
         problems.push(Problem::OddName { path: path.to_owned() });
     }
-    // Windows itself leaves this prefix out, so that it says nothing about a file.
-    let mut telling = tolerated.iter().filter(|violation| violation.rule != Rule::ParentPathPrefix);
+    let mut telling = tolerated.iter().filter(|violation| violation.severity() > Severity::Note);
     if let Some(first) = telling.next() {
         let (path, first) = (path.to_owned(), first.clone());
         problems.push(Problem::Imperfect { path, first, more: telling.count() });

@@ -79,7 +79,8 @@ fn further_metadata_are_taken_along() {
         content,
     };
     let large = vec![3; MIB as usize];
-    let items = vec![item(1, true, b"label".to_vec()), item(1, false, large.clone()), item(2, true, Vec::new())];
+    let items =
+        vec![item(1, true, b"label".to_vec()), item(1, false, large.clone()), item(2, true, Vec::new())];
     let disk = NewDisk { items: items.clone(), ..small(MIB, DiskType::Dynamic) };
     let vhdx = Vhdx::from_storage(make(&disk, &[(0, &[1])]).0).unwrap();
     assert_eq!(vhdx.tolerated(), []);

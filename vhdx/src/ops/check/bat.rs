@@ -37,7 +37,11 @@ pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> 
         }
     })?;
     if occupancy.is_exceeded() {
-        violations.report(Violation::new(Structure::Bat, vhdx.bat_entry_place(BatIndex::new(0)), Rule::OverlapUnchecked));
+        violations.report(Violation::new(
+            Structure::Bat,
+            vhdx.bat_entry_place(BatIndex::new(0)),
+            Rule::OverlapUnchecked,
+        ));
     }
     let Some(mut owners) = occupancy.into_contested() else { return Ok(()) };
     for_each_entry(vhdx, |index, entry| {
@@ -62,7 +66,13 @@ fn judge_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut
     state == Some(PayloadBlockState::PartiallyPresent)
 }
 
-fn judge_bitmap(vhdx: &Vhdx, chunk: ChunkIndex, entry: BatEntry, is_needed: bool, violations: &mut Violations) {
+fn judge_bitmap(
+    vhdx: &Vhdx,
+    chunk: ChunkIndex,
+    entry: BatEntry,
+    is_needed: bool,
+    violations: &mut Violations,
+) {
     let is_absent = vhdx.judge_bitmap(chunk, entry, violations) == Some(None);
     if is_needed && is_absent {
         let index = vhdx.geometry().bitmap_bat_index(chunk);
@@ -112,10 +122,9 @@ fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEntry)) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::{DiskType, NewDisk, VhdxWriter};
+    use crate::file::{DiskType, NewDisk};
+    use crate::ops::testing::{image, link, set_entry};
     use crate::ops::{FileReport, check_storage};
-    use crate::storage::Memory;
-    use crate::units::DiskOffset;
     use std::sync::Arc;
 
     const BAT: usize = 3 << 20;
@@ -127,18 +136,14 @@ mod tests {
     }
 
     fn check_cut(changes: &[(usize, u8, u64)], missing: usize) -> FileReport {
-        let file = Memory::default();
-        let disk = NewDisk { block_size: 1 << 20, disk_type: DiskType::Fixed, ..NewDisk::new(4 * MIB - 512) };
-        let mut writer = VhdxWriter::new(&file, &disk).unwrap();
-        writer.write(DiskOffset::new(0), &[1]).unwrap();
-        writer.finish().unwrap();
-        let mut file = file.into_inner();
-        for &(index, state, mib) in changes {
-            let entry = BatEntry::new(state, FileOffset::new(mib * MIB));
-            file[BAT + 8 * index..][..8].copy_from_slice(&entry.to_le_bytes());
-        }
+        let mut file = image(&disk(), &[(0, &[1])]);
+        changes.iter().for_each(|&(index, state, mib)| set_entry(&mut file, index, state, mib));
         file.truncate(file.len() - missing);
         check_storage(Arc::new(file)).files.remove(0)
+    }
+
+    fn disk() -> NewDisk {
+        NewDisk { block_size: 1 << 20, disk_type: DiskType::Fixed, ..NewDisk::new(4 * MIB - 512) }
     }
 
     fn broken(report: &FileReport) -> Vec<(u64, Rule)> {
@@ -207,5 +212,32 @@ mod tests {
         assert_eq!(broken(&tail), [(3, Rule::BlockTailPastEnd)]);
         assert!(tail.is_valid());
         assert_eq!(broken(&check_cut(&[], 513)), [(3, Rule::BlockPastEnd)]);
+    }
+
+    /// A child of blocks that are all fully present, except the second one, which is partially present.
+    fn check_child(bitmap: Option<u64>) -> FileReport {
+        const BITMAP_ENTRY: usize = 4096; // the chunk ratio
+        let parent = image(&disk(), &[]);
+        let mut child = image(&disk(), &[]);
+        link(&mut child, &parent, "parent.vhdx");
+        set_entry(&mut child, 1, 7, FIRST_BLOCK + 1);
+        if let Some(place) = bitmap {
+            set_entry(&mut child, BITMAP_ENTRY, 6, place);
+        }
+        child.resize(child.len() + (1 << 20), 0);
+        check_storage(Arc::new(child)).files.remove(0)
+    }
+
+    #[test]
+    fn a_partial_block_needs_a_sector_bitmap_block() {
+        assert_eq!(broken(&check_child(None)), [(4096, Rule::BatBitmapMissing)]);
+        assert!(check_child(Some(FIRST_BLOCK + 4)).is_valid());
+    }
+
+    #[test]
+    fn a_sector_bitmap_block_is_a_block_like_any_other() {
+        assert_eq!(broken(&check_child(Some(FIRST_BLOCK))), [(4096, Rule::BlockOverlapsBlock)]);
+        assert_eq!(broken(&check_child(Some(2))), [(4096, Rule::BlockOverlapsRegion)]);
+        assert_eq!(broken(&check_child(Some(FIRST_BLOCK + 5))), [(4096, Rule::BlockPastEnd)]);
     }
 }

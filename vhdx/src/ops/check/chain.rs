@@ -51,3 +51,73 @@ fn damaged_parent<'a>(error: &'a Error, child: &Path) -> Option<&'a Path> {
     error.violation()?;
     error.path().filter(|&path| path != child)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::FolderResolver;
+    use crate::file::NewDisk;
+    use crate::ops::testing::{image, link, set_entry};
+    use crate::rules::Rule;
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// The reports of a base and a child, of which `damage` may change either file.
+    fn check(damage: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) -> (CheckReport, [PathBuf; 2]) {
+        let disk = NewDisk { block_size: 1 << 20, ..NewDisk::new(8 << 20) };
+        let mut base = image(&disk, &[(0, &[1])]);
+        let mut child = image(&disk, &[(1 << 20, &[2])]);
+        link(&mut child, &base, r".\base.vhdx");
+        damage(&mut base, &mut child);
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["child.avhdx", "base.vhdx"].map(|name| folder.path().join(name));
+        fs::write(&paths[0], child).unwrap();
+        if !base.is_empty() {
+            fs::write(&paths[1], base).unwrap();
+        }
+        (check_chain(&paths[0], &FolderResolver::default()), paths)
+    }
+
+    fn broken(report: &FileReport) -> Vec<Rule> {
+        report.violations.as_slice().iter().map(|violation| violation.rule).collect()
+    }
+
+    #[test]
+    fn every_file_of_a_sound_chain_is_checked() {
+        let (report, paths) = check(|_, _| {});
+        assert!(report.is_valid(), "{report:?}");
+        assert!(report.files.iter().map(|file| file.path.as_ref()).eq(paths.iter().map(Some)));
+    }
+
+    #[test]
+    fn damage_is_found_in_every_file() {
+        let (report, _) = check(|base, child| {
+            set_entry(base, 0, 6, 1);
+            set_entry(child, 1, 4, 0);
+        });
+        let broken: Vec<_> = report.files.iter().map(broken).collect();
+        assert_eq!(broken, [[Rule::BatStateReserved], [Rule::BlockOverlapsLog]]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_parent_that_does_not_open_is_told() {
+        let (report, _) = check(|base, _| base[2 << 20] ^= 1);
+        assert!(report.files[0].is_valid());
+        assert_eq!(broken(&report.files[1]), [Rule::MetadataSignature]);
+    }
+
+    #[test]
+    fn a_missing_parent_is_the_error_of_its_child() {
+        let (report, _) = check(|base, _| base.clear());
+        assert_eq!(report.files.len(), 1);
+        assert!(matches!(report.files[0].error, Some(Error::Chain(_))), "{report:?}");
+    }
+
+    #[test]
+    fn a_leaf_that_does_not_open_is_checked_alone() {
+        let (report, _) = check(|_, child| child[0] ^= 1);
+        assert_eq!(report.files.len(), 1);
+        assert_eq!(broken(&report.files[0]), [Rule::FileSignature]);
+        assert!(report.files[0].error.is_none());
+    }
+}

@@ -44,8 +44,9 @@ impl CheckReport {
 impl FileReport {
     /// Whether the check came to its end and found nothing but what is tolerated.
     pub fn is_valid(&self) -> bool {
-        let is_tolerated = |severity| severity == Severity::Tolerated;
-        let all_tolerated = self.violations.as_slice().iter().all(|violation| is_tolerated(violation.severity()));
+        let is_tolerated = |severity| severity <= Severity::Tolerated;
+        let all_tolerated =
+            self.violations.as_slice().iter().all(|violation| is_tolerated(violation.severity()));
         self.error.is_none() && self.violations.dropped() == 0 && all_tolerated
     }
 

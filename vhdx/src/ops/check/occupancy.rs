@@ -29,7 +29,9 @@ impl Occupancy {
     pub(super) fn mark(&mut self, place: Range<u64>) {
         self.exceeded |= place.end > COVERED && self.covered == COVERED;
         for mib in place.start..place.end.min(self.covered) {
-            let Some(word) = usize::try_from(mib / 64).ok().and_then(|at| self.taken.get_mut(at)) else { return };
+            let Some(word) = usize::try_from(mib / 64).ok().and_then(|at| self.taken.get_mut(at)) else {
+                return;
+            };
             let bit = 1 << (mib % 64);
             if *word & bit != 0 && self.contested.len() < CONTESTED {
                 self.contested.insert(mib);

@@ -31,11 +31,13 @@ pub enum DroppedPart {
 
 /// An item of a lower layer that the leaf has too is not dropped but replaced.
 pub(super) fn dropped(chain: &Chain) -> Vec<Dropped> {
-    let carried: Vec<_> = chain.leaf().metadata_entries().iter().filter(|entry| travel::travels(entry)).collect();
+    let carried: Vec<_> =
+        chain.leaf().metadata_entries().iter().filter(|entry| travel::travels(entry)).collect();
     let is_carried = |id, is_user| carried.iter().any(|entry| entry.id == id && entry.is_user == is_user);
     let mut dropped = Vec::new();
     for (layer, vhdx) in chain.layers().iter().enumerate() {
-        let unknown = vhdx.regions().iter().filter(|region| ![BAT_REGION, METADATA_REGION].contains(&region.id));
+        let unknown =
+            vhdx.regions().iter().filter(|region| ![BAT_REGION, METADATA_REGION].contains(&region.id));
         dropped.extend(unknown.map(|region| Dropped { layer, part: DroppedPart::Region(region.id) }));
         for entry in vhdx.metadata_entries() {
             let is_replaced = entry.is_virtual_disk && is_carried(entry.id, entry.is_user);

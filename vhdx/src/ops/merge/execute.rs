@@ -18,7 +18,12 @@ impl MergePlan {
     /// [`InvalidArgument::DestinationExists`] when the storage is not empty, [`Error::Io`](crate::Error::Io) and
     /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, [`Error::Io`](crate::Error::Io) from the storage,
     /// [`Error::Cancelled`](crate::Error::Cancelled).
-    pub fn execute(&self, chain: &Chain, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
+    pub fn execute(
+        &self,
+        chain: &Chain,
+        storage: &dyn Storage,
+        progress: &dyn Progress,
+    ) -> Result<Converted> {
         if !chain.layers().iter().map(MergedLayer::of).eq(self.layers.iter().cloned()) {
             return Err(InvalidArgument::StalePlan.into());
         }

@@ -1,12 +1,11 @@
 use super::*;
 use crate::chain::Chain;
 use crate::error::{Error, InvalidArgument};
-use crate::file::{DiskType, NewDisk, NewItem, Vhdx, VhdxWriter};
-use crate::format::bat_entry::BatEntry;
-use crate::ops::testing::Meter;
+use crate::file::{DiskType, NewDisk, NewItem, Vhdx};
+use crate::ops::testing::{self, Meter, link, set_entry};
 use crate::rules::Rule;
 use crate::storage::Memory;
-use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
+use crate::units::{BlockIndex, DiskOffset, MIB};
 use uuid::Uuid;
 
 const SIZE: u64 = 9 * MIB + 512;
@@ -18,15 +17,9 @@ fn item(id: u128, is_virtual_disk: bool) -> NewItem {
 
 /// Blocks 1, 2 and 9 hold data; block 5 holds zeros.
 fn image() -> Vec<u8> {
-    let file = Memory::default();
     let items = vec![item(1, true), item(2, false)];
     let disk = NewDisk { block_size: 1 << 20, items, ..NewDisk::new(SIZE) };
-    let mut writer = VhdxWriter::new(&file, &disk).unwrap();
-    for (at, byte) in [(2 * MIB - 256, 1), (5 * MIB, 0), (SIZE - 512, 2)] {
-        writer.write(DiskOffset::new(at), &[byte; 512]).unwrap();
-    }
-    writer.finish().unwrap();
-    file.into_inner()
+    testing::image(&disk, &[(2 * MIB - 256, &[1; 512]), (5 * MIB, &[0; 512]), (SIZE - 512, &[2; 512])])
 }
 
 fn chain(image: Vec<u8>) -> Chain {
@@ -78,8 +71,7 @@ fn a_plan_for_another_state_is_refused() {
 #[test]
 fn a_damaged_table_is_refused_before_anything_is_written() {
     let mut image = image();
-    let entry = BatEntry::new(6, FileOffset::new(4 * MIB)); // where block 1 is
-    image[3 << 20..][64..72].copy_from_slice(&entry.to_le_bytes());
+    set_entry(&mut image, 8, 6, 4); // where block 1 is
     let error = MergePlan::new(&chain(image), &MergeOptions::default()).unwrap_err();
     assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsBlock);
 }
@@ -88,4 +80,35 @@ fn a_damaged_table_is_refused_before_anything_is_written() {
 fn a_differencing_result_is_refused() {
     let options = MergeOptions { disk_type: DiskType::Differencing };
     assert!(MergePlan::new(&chain(image()), &options).is_err());
+}
+
+/// The child is larger, has smaller blocks, says zero where the base has data, and has no say between.
+#[test]
+fn two_layers_become_one_disk() {
+    let sized = |block_size, size| NewDisk { block_size, ..NewDisk::new(size) };
+    let base_disk = NewDisk { items: vec![item(3, true)], ..sized(2 << 20, 6 * MIB) };
+    let base = testing::image(&base_disk, &[(0, &[1; 6 << 20])]);
+    let mut child = testing::image(&sized(1 << 20, 9 * MIB), &[(MIB, &[2; 1 << 20]), (8 * MIB, &[3; 512])]);
+    link(&mut child, &base, "base.vhdx");
+    set_entry(&mut child, 4, 2, 0);
+    let mut expected = vec![0; 9 << 20];
+    expected[..6 << 20].fill(1);
+    expected[1 << 20..2 << 20].fill(2);
+    expected[4 << 20..5 << 20].fill(0);
+    expected[8 << 20..][..512].fill(3);
+
+    let layers = [child, base].map(|image| Vhdx::from_storage(image).unwrap()).into();
+    let source = Chain::from_layers(layers).unwrap();
+    let plan = MergePlan::new(&source, &MergeOptions::default()).unwrap();
+    assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 6 * MIB));
+    assert_eq!(plan.disk.virtual_disk_id, source.leaf().virtual_disk_id().unwrap());
+    let part = DroppedPart::MetadataItem { id: Uuid::from_u128(3), is_user: true };
+    assert_eq!(plan.dropped, [Dropped { layer: 1, part }]);
+
+    let file = Memory::default();
+    let done = plan.execute(&source, &file, &Meter::new()).unwrap();
+    assert_eq!((done.blocks, done.file_size), (plan.blocks, plan.file_size));
+    let merged = chain(file.into_inner());
+    assert_eq!((merged.leaf().block_size(), merged.virtual_size()), (2 * MIB, 9 * MIB));
+    assert!(content(&merged) == expected);
 }

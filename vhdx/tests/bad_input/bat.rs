@@ -1,0 +1,149 @@
+//! Entries of the block allocation table: one matters when it is used, all of them in `check`.
+
+use vhdx::format::bat_entry::PayloadBlockState;
+use vhdx::{BatIndex, Chain, Error, Rule, Structure, Vhdx};
+use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random};
+
+use crate::common::{MIB, assert_same, at};
+use crate::{Expected, assert_listed, block_content, child, patch, sample, violation};
+
+/// Block 2's entry, and what it is made to say.
+const INDEX: u64 = 2;
+
+fn entry(rule: Rule, image: &Image, index: u64) -> Expected {
+    (rule, Structure::BatEntry(BatIndex::new(index)), image.layout().bat_entry(index))
+}
+
+fn with_entry(image: &Image, index: u64, value: u64) -> Vec<u8> {
+    let mut file = image.build();
+    patch(&mut file, image.layout().bat_entry(index), &value.to_le_bytes());
+    file
+}
+
+fn base(file: Vec<u8>) -> Chain {
+    Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap()
+}
+
+fn on_base(file: Vec<u8>) -> Chain {
+    let layers = [file, sample().build()].map(|file| Vhdx::from_storage(file).unwrap());
+    Chain::from_layers(layers.into()).unwrap()
+}
+
+fn read(chain: &Chain, block: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; 4096];
+    chain.read_exact_at(&mut bytes, at(block * MIB + MIB / 2 * u64::from(block < 3))).map(|()| bytes)
+}
+
+/// The rest of the disk reads as ever, the damaged block is an error, and `check` lists it.
+#[track_caller]
+fn assert_unusable(image: &Image, value: u64, rule: Rule) {
+    let file = with_entry(image, INDEX, value);
+    let chain = base(file.clone());
+    let half = MIB as usize / 2;
+    assert_same(&read(&chain, 0).unwrap(), &block_content(0)[half..half + 4096], "the block before");
+    assert_same(&read(&chain, 3).unwrap(), &[0; 4096], "the block after");
+    let expected = entry(rule, image, INDEX);
+    assert_eq!(violation(&read(&chain, INDEX).unwrap_err()), expected);
+    let extents: Result<Vec<_>, _> = chain.extents(at(0)..at(chain.virtual_size())).collect();
+    assert_eq!(violation(&extents.unwrap_err()), expected);
+    assert_listed(file, expected);
+}
+
+#[test]
+fn blocks_where_no_block_may_be() {
+    let region = ExtraRegion { id: Random::new(2).guid(), mib: 3, required: false };
+    let image = Image { extra_regions: vec![region], ..sample() };
+    let layout = image.layout();
+    let present = 6;
+    assert_unusable(&image, present, Rule::BlockInHeader);
+    assert_unusable(&image, layout.offset(Part::Log) | present, Rule::BlockOverlapsLog);
+    assert_unusable(&image, layout.offset(Part::Metadata) | present, Rule::BlockOverlapsRegion);
+    assert_unusable(&image, layout.offset(Part::Bat) | present, Rule::BlockOverlapsRegion);
+    assert_unusable(&image, (layout.offset(Part::Extra(0)) + 2 * MIB) | present, Rule::BlockOverlapsRegion);
+    assert_unusable(&image, layout.len | present, Rule::BlockPastEnd);
+    assert_unusable(&image, ((1 << 44) - 1) << 20 | present, Rule::BlockPastEnd);
+}
+
+#[test]
+fn states_that_do_not_exist() {
+    let image = sample();
+    let place = image.layout().offset(Part::Payload(INDEX));
+    assert_unusable(&image, place | 4, Rule::BatStateReserved);
+    assert_unusable(&image, place | 7, Rule::BatPartialWithoutParent);
+    let draft = with_entry(&image, INDEX, 5);
+    assert_same(&read(&base(draft.clone()), INDEX).unwrap(), &[0; 4096], "unmapped by an early draft");
+    assert_listed(draft, entry(Rule::BatStateDraft, &image, INDEX));
+}
+
+#[test]
+fn what_is_odd_but_clear_is_read() {
+    let image = sample();
+    let place = image.layout().offset(Part::Payload(INDEX));
+    let half = MIB as usize / 2;
+    let reserved = with_entry(&image, INDEX, place | 0x000f_fff8 | 6);
+    assert_same(
+        &read(&base(reserved.clone()), INDEX).unwrap(),
+        &block_content(2)[half..half + 4096],
+        "reserved",
+    );
+    assert_listed(reserved, entry(Rule::BatEntryReserved, &image, INDEX));
+    let zero = with_entry(&image, INDEX, place | 2);
+    assert_same(&read(&base(zero.clone()), INDEX).unwrap(), &[0; 4096], "zero with a place");
+    assert_listed(zero, entry(Rule::BatZeroOffset, &image, INDEX));
+}
+
+#[test]
+fn two_blocks_at_one_place_are_found_by_check() {
+    let image = sample();
+    let place = image.layout().offset(Part::Payload(0));
+    let file = with_entry(&image, INDEX, place | 6);
+    assert_listed(file, entry(Rule::BlockOverlapsBlock, &image, INDEX));
+
+    let large = Image { block_size: 2 << 20, ..child() };
+    let half_way = large.layout().offset(Part::Payload(0)) + MIB;
+    assert_listed(with_entry(&large, 1, half_way | 6), entry(Rule::BlockOverlapsBlock, &large, 1));
+    let on_bitmap = large.layout().offset(Part::Bitmap(0)) | 6;
+    let bitmap_index = large.bitmap_bat_index(0);
+    assert_listed(with_entry(&large, 1, on_bitmap), entry(Rule::BlockOverlapsBlock, &large, bitmap_index));
+
+    let mut kept = sample();
+    kept.blocks.insert(1, Block::empty(PayloadBlockState::Unmapped, true));
+    let reserved_place = kept.layout().offset(Part::Payload(1));
+    let file = with_entry(&kept, INDEX, reserved_place | 6);
+    assert_listed(file, entry(Rule::BlockOverlapsBlock, &kept, INDEX));
+}
+
+#[test]
+fn sector_bitmap_blocks_that_cannot_be_used() {
+    let image = child();
+    let index = image.bitmap_bat_index(0);
+    let layout = image.layout();
+    let cases = [
+        (0, Rule::BatBitmapMissing),
+        (layout.offset(Part::Bitmap(0)) | 1, Rule::BatBitmapState),
+        (layout.offset(Part::Bitmap(0)) | 7, Rule::BatBitmapState),
+        (6, Rule::BlockInHeader),
+        (layout.offset(Part::Log) | 6, Rule::BlockOverlapsLog),
+        (layout.offset(Part::Metadata) | 6, Rule::BlockOverlapsRegion),
+        (layout.len | 6, Rule::BlockPastEnd),
+    ];
+    for (value, rule) in cases {
+        let file = with_entry(&image, index, value);
+        let chain = on_base(file.clone());
+        let half = MIB as usize / 2;
+        let full = read(&chain, 1).unwrap();
+        assert_same(&full, &block_content(1)[half..half + 4096], "a fully present block needs no bitmap");
+        assert_eq!(violation(&read(&chain, 0).unwrap_err()), entry(rule, &image, index));
+        assert_listed(file, entry(rule, &image, index));
+    }
+}
+
+#[test]
+fn a_bitmap_without_a_parent_means_nothing() {
+    let mut image = Image::dynamic((1 << 32) + MIB, 1 << 20); // more than one chunk
+    image.blocks.insert(0, Block::full(block_content(0)));
+    let index = image.bitmap_bat_index(0);
+    let file = with_entry(&image, index, image.layout().offset(Part::Payload(0)) | 6);
+    assert_same(&read(&base(file.clone()), 1).unwrap(), &[0; 4096], "no block");
+    assert_listed(file, entry(Rule::BatBitmapWithoutParent, &image, index));
+}

@@ -1,0 +1,199 @@
+//! The largest disks, the largest blocks and the deepest chains: opening and reading stay cheap.
+
+mod common;
+
+use std::process::Command;
+
+use common::{MIB, assert_same, at, chain, folder};
+use vhdx::{
+    BlockIndex, Chain, ChainError, DiskOffset, Error, FolderResolver, MAX_VIRTUAL_SIZE, Source, Vhdx,
+};
+use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
+use vhdx_testkit::{Headers, RegionTables};
+
+/// 64 TiB in blocks of 1 MiB: a BAT of 513 MiB. The last block and one in the middle hold content.
+fn largest() -> Image {
+    let mut image = Image::dynamic(MAX_VIRTUAL_SIZE, 1 << 20);
+    for block in [MAX_VIRTUAL_SIZE / MIB / 2, MAX_VIRTUAL_SIZE / MIB - 1] {
+        image.blocks.insert(block, Block::full(page(block * MIB)));
+    }
+    image
+}
+
+fn page(offset: u64) -> Vec<u8> {
+    let mut page = vec![0; 4096];
+    content(64, 0, offset, &mut page);
+    page
+}
+
+fn base(image: &Image) -> Chain {
+    Chain::from_layers(vec![Vhdx::from_storage(image.sparse()).unwrap()]).unwrap()
+}
+
+fn read(chain: &Chain, offset: u64) -> Vec<u8> {
+    let mut bytes = vec![0xaa; 4096];
+    chain.read_exact_at(&mut bytes, at(offset)).unwrap();
+    bytes
+}
+
+#[test]
+fn opening_the_largest_disk_reads_little_and_no_bat() {
+    let image = largest();
+    let (_, bat, bat_len) = image.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
+    assert_eq!(bat_len, 513 * MIB);
+    let (file, counts) = Counting::new(image.sparse());
+    let vhdx = Vhdx::from_storage(file).unwrap();
+    assert_eq!(vhdx.virtual_size(), MAX_VIRTUAL_SIZE);
+    assert!(counts.reads() <= 20, "{counts:?}");
+    assert!(counts.bytes() <= 512 << 10, "{counts:?}");
+    assert!(!counts.touched(bat..bat + bat_len), "{counts:?}");
+
+    let reads = counts.reads();
+    let chain = Chain::from_layers(vec![vhdx]).unwrap();
+    for offset in [0, MAX_VIRTUAL_SIZE / 2, MAX_VIRTUAL_SIZE - MIB] {
+        let expected = if offset == 0 { vec![0; 4096] } else { page(offset) };
+        assert_same(&read(&chain, offset), &expected, "a page");
+    }
+    assert!(counts.reads() - reads <= 9, "{counts:?}");
+    assert!(counts.bytes() <= 1 << 20, "{counts:?}");
+}
+
+const CHILD: &str = "VHDX_TEST_LARGEST_DISK";
+
+/// Run again in a process of its own, whose peak of resident memory is then this test's alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_largest_disk_takes_less_than_64_mib() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        let chain = Chain::open(path, &FolderResolver::default()).unwrap();
+        for offset in [0, MAX_VIRTUAL_SIZE / 2] {
+            read(&chain, offset);
+        }
+        let first = chain.extents(at(0)..at(chain.virtual_size())).next().unwrap().unwrap();
+        assert_eq!((first.len, first.source), (MAX_VIRTUAL_SIZE / 2, Source::Unallocated));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 64 << 10, "{peak} KiB");
+        return;
+    }
+    let folder = folder();
+    let path = folder.path().join("largest.vhdx");
+    largest().sparse().write_to(&path).unwrap();
+    let test = ["--exact", "the_largest_disk_takes_less_than_64_mib", "--nocapture"];
+    let child = Command::new(std::env::current_exe().unwrap()).args(test).env(CHILD, &path).output().unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
+    assert!(output.contains("1 passed"), "{output}");
+}
+
+#[test]
+fn the_largest_blocks() {
+    for sector_size in [512, 4096] {
+        let block_size = 256 * MIB;
+        let mut image = Image::dynamic(3 * block_size + 4096, 256 << 20);
+        image.logical_sector_size = sector_size;
+        image.litter = false;
+        let mut content = vec![0; 4096];
+        content[..8].copy_from_slice(b"in block");
+        image.blocks.insert(1, Block::full(content.clone()));
+        image.blocks.insert(3, Block::full(content.clone()));
+        let mut child = Image::child_of(&image, "base.vhdx", 256 << 20);
+        child.litter = false;
+        let mut last_sector = vec![0; block_size as usize];
+        last_sector[(block_size - u64::from(sector_size)) as usize..][..8].copy_from_slice(b"last one");
+        let sectors = block_size / u64::from(sector_size);
+        let bits = (0..sectors).map(|sector| sector == sectors - 1).collect();
+        child.blocks.insert(2, Block::partial(last_sector, bits));
+        let layers = [&child, &image].map(|image| Vhdx::from_storage(image.sparse()).unwrap());
+        let chain = Chain::from_layers(layers.into()).unwrap();
+        for block in [1, 3] {
+            assert_same(&read(&chain, block * block_size), &content, "block");
+        }
+        let end = read(&chain, 3 * block_size - 4096);
+        assert_eq!(&end[4096 - sector_size as usize..][..8], b"last one");
+        assert_same(&read(&chain, 3 * block_size - 8192), &[0; 4096], "not present");
+        let extents = chain.extents(at(0)..at(chain.virtual_size())).map(Result::unwrap);
+        let layers: Vec<_> = extents.map(|extent| (extent.len, extent.source)).collect();
+        assert_eq!(layers.len(), 5, "{layers:?}");
+        assert_eq!(layers[3].0, u64::from(sector_size));
+    }
+}
+
+/// Blocks on both sides of the places where the bitmap entries interrupt the payload entries of the BAT.
+#[test]
+fn chunk_boundaries() {
+    for sector_size in [512u32, 4096] {
+        let chunk = (1 << 23) * u64::from(sector_size);
+        let mut image = Image::dynamic(2 * chunk + 5 * MIB, 1 << 20);
+        image.logical_sector_size = sector_size;
+        let mut child = Image::child_of(&image, "base.vhdx", 1 << 20);
+        let places = [0, chunk - MIB, chunk, 2 * chunk - MIB, 2 * chunk, 2 * chunk + 4 * MIB];
+        for (number, place) in places.into_iter().enumerate() {
+            let block = place / MIB;
+            image.blocks.insert(block, Block::full(page(place)));
+            if number % 2 == 0 {
+                let sectors = (0..8).map(|_| true).collect();
+                child.blocks.insert(block, Block::partial(page(place + 1024 * MIB), sectors));
+            }
+        }
+        let layers = [&child, &image].map(|image| Vhdx::from_storage(image.sparse()).unwrap());
+        assert_eq!(layers[1].payload_entry(BlockIndex::new(chunk / MIB)).unwrap().state_bits(), 6);
+        let chain = Chain::from_layers(layers.into()).unwrap();
+        for (number, place) in places.into_iter().enumerate() {
+            let expected = page(if number % 2 == 0 { place + 1024 * MIB } else { place });
+            assert_same(&read(&chain, place), &expected, &format!("{place:#x}"));
+            if place > 0 && !places.contains(&(place - MIB)) {
+                assert_same(&read(&chain, place - 4096), &[0; 4096], "before it");
+            }
+        }
+    }
+}
+
+fn deep(layers: usize) -> ChainModel {
+    let layer = |number: usize| LayerModel {
+        block_mib: 1,
+        sectors: 2048,
+        operations: vec![Operation::Write { start: number as u64 * 3, count: 2, zeros: false }],
+        second_linkage: false,
+        shuffled: false,
+        headers: Headers::SecondIsCurrent,
+        region_tables: RegionTables::Both,
+        log: None,
+    };
+    ChainModel { seed: 256, sector_size: 512, layers: (0..layers).map(layer).collect() }
+}
+
+#[test]
+fn chains_of_256_files_open_and_of_257_do_not() {
+    let model = deep(256);
+    let expected = model.disks().pop().unwrap();
+    assert_same(&common::read_all(&chain(&model)), &expected, "256 files");
+
+    let folder = folder();
+    let paths = deep(257).write_to(folder.path()).unwrap();
+    let chain = Chain::open(&paths[1], &FolderResolver::default()).unwrap();
+    assert_eq!(chain.layers().len(), 256);
+    assert_same(&common::read_all(&chain), &expected, "256 files in a folder");
+    match Chain::open(&paths[0], &FolderResolver::default()).unwrap_err() {
+        Error::Chain(error) => match *error {
+            ChainError::TooDeep { path, limit } => {
+                assert_eq!((path, limit), (folder.path().join(name(1)), 256));
+            }
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+    let layers = deep(257).files().into_iter().map(|file| Vhdx::from_storage(file).unwrap()).collect();
+    assert!(matches!(Chain::from_layers(layers), Err(Error::Chain(_))));
+}
+
+#[test]
+fn reading_past_the_end_is_the_callers_mistake() {
+    let chain = base(&Image::dynamic(MIB, 1 << 20));
+    for (offset, len) in [(MIB, 1), (MIB - 1, 2), (u64::MAX, 1), (u64::MAX, 4096)] {
+        let error = chain.read_exact_at(&mut vec![0; len], DiskOffset::new(offset)).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument(_)), "{error:?}");
+    }
+    chain.read_exact_at(&mut [], at(MIB)).unwrap();
+}

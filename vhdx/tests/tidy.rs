@@ -1,0 +1,176 @@
+//! The house rules that a machine can hold: arrows between modules point up, files are short, `unsafe` stays where it is
+//! allowed.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules from the top down: one may use those above it, and those on its own line.
+const ORDER: &[&[&str]] = &[
+    &["units", "error", "rules", "violation", "progress"],
+    &["geometry"],
+    &["format"],
+    &["storage"],
+    &["log"],
+    &["file"],
+    &["chain"],
+    &["ops"],
+];
+
+/// Arrows that point down, each for a reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("error", "chain", "there is one error type, and broken chains are one of its kinds"),
+    ("violation", "format", "messages name metadata items as the format does"),
+];
+
+const MAX_LINES: usize = 400;
+
+/// The files below `folder`, with their paths below it.
+fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.insert(
+                    path.strip_prefix(folder).unwrap().to_owned(),
+                    fs::read_to_string(&path).unwrap(),
+                );
+            }
+        }
+    }
+    files
+}
+
+fn library() -> BTreeMap<PathBuf, String> {
+    let files = sources(&common::project().join("vhdx/src"));
+    assert!(files.len() > 20, "these are not the sources: {:?}", files.keys());
+    files
+}
+
+/// Tests may use whatever they need: everything from their attribute on, and files that hold nothing else.
+fn without_tests(path: &Path, text: &str) -> String {
+    if path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing") {
+        return String::new();
+    }
+    let lines =
+        text.lines().take_while(|line| !line.trim_start().starts_with("#[cfg(test)]") || line.len() > 12);
+    let mut code: Vec<&str> = lines.collect();
+    // Only a module at the end is cut off: single items of tests may stand anywhere.
+    if text.lines().count() > code.len() && !ends_with_tests(text, code.len()) {
+        code = text.lines().collect();
+    }
+    code.join("\n")
+}
+
+fn ends_with_tests(text: &str, at: usize) -> bool {
+    let next = text.lines().skip(at + 1).find(|line| !line.trim_start().starts_with('#'));
+    next.is_some_and(|line| line.starts_with("mod tests"))
+}
+
+fn module_of(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The modules that `crate::` paths in code name, comments left out; items that the root re-exports count as their names.
+fn used_modules(code: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for rest in line.split("crate::").skip(1) {
+            let group = rest.strip_prefix('{').map_or(vec![rest], |inner| inner.split(',').collect());
+            for name in group {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                used.push(name.trim().chars().take_while(|c| is_name(*c)).collect());
+            }
+        }
+    }
+    used
+}
+
+fn rank(module: &str) -> Option<usize> {
+    ORDER.iter().position(|line| line.contains(&module))
+}
+
+#[test]
+fn arrows_point_up() {
+    let mut wrong = Vec::new();
+    let mut seen_exceptions = Vec::new();
+    for (path, text) in library() {
+        let module = module_of(&path);
+        if module == "lib" {
+            continue;
+        }
+        let own = rank(&module).unwrap_or_else(|| panic!("{module} has no place in the order"));
+        for used in used_modules(&without_tests(&path, &text)) {
+            let excepted = EXCEPTIONS.iter().find(|(from, to, _)| *from == module && *to == used);
+            seen_exceptions.extend(excepted);
+            if rank(&used).is_some_and(|rank| rank > own) && excepted.is_none() {
+                wrong.push(format!("{}: {used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "modules that use one below them: {wrong:#?}");
+    for exception in EXCEPTIONS {
+        assert!(seen_exceptions.contains(&exception), "no longer needed: {exception:?}");
+    }
+}
+
+#[test]
+fn every_module_is_in_the_order() {
+    let lib = &library()[Path::new("lib.rs")];
+    let declared = lib.lines().filter_map(|line| {
+        let rest = line.strip_prefix("pub mod ").or(line.strip_prefix("mod "))?;
+        rest.strip_suffix(';')
+    });
+    let mut count = 0;
+    for module in declared {
+        assert!(rank(module).is_some(), "{module} has no place in the order");
+        count += 1;
+    }
+    assert_eq!(count, ORDER.iter().map(|line| line.len()).sum::<usize>());
+}
+
+#[test]
+fn files_are_short() {
+    let project = common::project();
+    let mut long = Vec::new();
+    for crate_folder in ["vhdx", "vhdx-cli", "testdata"] {
+        for (path, text) in sources(&project.join(crate_folder)) {
+            let lines = without_tests(&path, &text).lines().count();
+            if lines > MAX_LINES {
+                long.push(format!("{crate_folder}/{}: {lines} lines", path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "more than {MAX_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn unsafe_code_is_where_it_may_be() {
+    let allowed = [Path::new("storage/mmap.rs"), Path::new("storage/windows.rs")];
+    for (path, text) in library() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let found = code.filter(|line| {
+            line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")
+        });
+        let count = found.count();
+        assert!(count == 0 || allowed.contains(&path.as_path()), "{} has unsafe code", path.display());
+    }
+}
+
+#[test]
+fn the_tests_of_this_test() {
+    let used =
+        used_modules("use crate::{file::Vhdx, units::MIB};\n// crate::ops\nlet x = crate::chain::open();");
+    assert_eq!(used, ["file", "units", "chain"]);
+    let code = "a\n#[cfg(test)]\nmod tests {\n use crate::ops;\n}\n";
+    assert_eq!(without_tests(Path::new("a.rs"), code), "a");
+    let code = "#[cfg(test)]\nuse x;\nb";
+    assert_eq!(without_tests(Path::new("a.rs"), code), code);
+}
