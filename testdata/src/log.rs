@@ -56,7 +56,7 @@ impl DirtyLog {
         let (torn, valid) = entries.split_last_mut().expect("there is a torn entry");
         for write in sound {
             let (offset, len) = target(&write);
-            let garbage = || data(offset, Random::new(offset).bytes(SECTOR as usize));
+            let garbage = || data(offset, garbage_sector(image, &mut Random::new(offset)));
             let last = self.stale + random.below(self.entries.max(1));
             for earlier in &mut valid[..last] {
                 if random.below(2) == 0 {
@@ -66,12 +66,14 @@ impl DirtyLog {
             if self.closed {
                 valid[last].push(garbage());
             } else {
-                file.write(offset, &random.bytes(len as usize));
+                for at in (offset..offset + len).step_by(SECTOR as usize) {
+                    file.write(at, &garbage_sector(image, &mut random));
+                }
                 valid[last].push(write);
             }
         }
         for unwanted in valid[..self.stale].iter_mut().chain([torn]) {
-            unwanted.extend(garbage_elsewhere(layout, &taken, &mut random));
+            unwanted.extend(garbage_elsewhere(image, layout, &taken, &mut random));
         }
         self.put_entries(&entries, image, layout, file);
     }
@@ -130,9 +132,21 @@ fn take_run(
 }
 
 /// A write of garbage to a place of meaning that the sound entries leave alone.
-fn garbage_elsewhere(layout: &Layout, taken: &BTreeSet<u64>, random: &mut Random) -> Option<LogWrite> {
+fn garbage_elsewhere(
+    image: &Image,
+    layout: &Layout,
+    taken: &BTreeSet<u64>,
+    random: &mut Random,
+) -> Option<LogWrite> {
     let offset = (0..16).map(|_| sector_with_meaning(layout, random)).find(|at| !taken.contains(at))?;
-    Some(data(offset, random.bytes(SECTOR as usize)))
+    Some(data(offset, garbage_sector(image, random)))
+}
+
+/// A sector that differs from whatever is sound; with few bytes where the image is to have few.
+fn garbage_sector(image: &Image, random: &mut Random) -> Vec<u8> {
+    let mut sector = random.bytes(if image.litter { SECTOR as usize } else { 8 });
+    sector.resize(SECTOR as usize, 0);
+    sector
 }
 
 /// A sector of a random part; the first sectors of a part matter most, and are chosen more often.
@@ -160,5 +174,38 @@ fn target(write: &LogWrite) -> (u64, u64) {
     match write {
         LogWrite::Data { offset, .. } => (offset.get(), SECTOR),
         LogWrite::Zero { offset, len } => (offset.get(), *len),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Block, MIB};
+    use vhdx::{LogState, Vhdx};
+
+    /// The sectors outside the log that differ from those of the same image without one.
+    fn differing(log: DirtyLog) -> (usize, LogState) {
+        let mut image = Image::dynamic(3 * MIB, 1 << 20);
+        image.blocks.insert(1, Block::full(Random::new(1).bytes(MIB as usize)));
+        let sound = image.sparse();
+        let layout = image.layout();
+        image.log = Some(log);
+        let file = image.sparse();
+        let log = layout.offset(Part::Log)..layout.offset(Part::Log) + MIB;
+        let sectors = (FIRST_TARGET..layout.len).step_by(SECTOR as usize).filter(|at| !log.contains(at));
+        let differ = |at: &u64| sound.read(*at, SECTOR as usize) != file.read(*at, SECTOR as usize);
+        let count = sectors.filter(differ).count();
+        (count, Vhdx::from_storage(file).unwrap().log())
+    }
+
+    #[test]
+    fn an_active_log_is_needed_and_a_closed_one_is_not() {
+        for seed in 0..32 {
+            let log = DirtyLog { seed, entries: 2, stale: 2, runs: 16, closed: false };
+            let (differing_sectors, state) = differing(log);
+            assert!(differing_sectors >= 4, "{differing_sectors} with seed {seed}");
+            assert_eq!(state, LogState::Replayed { entries: 2 });
+            assert_eq!(differing(DirtyLog { closed: true, ..log }), (0, LogState::Clean));
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use common::{digest, shared};
+use common::digest;
 use serde_json::Value;
 use vhdx::format::parent_locator::ParentLocator;
 use vhdx::ops::{self, MergeOptions, MergePlan};
@@ -15,7 +15,7 @@ use vhdx::{
     BlockIndex, Chain, ChainError, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState, NewDisk,
     NoProgress, Vhdx, discover,
 };
-use vhdx_testkit::Random;
+use vhdx_testkit::{Random, shared};
 
 /// Larger disks are not converted to fixed ones: that would write all of them.
 const MAX_FIXED: u64 = 2 << 30;

@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{assert_same, cases, read_all, shared};
+use common::{assert_same, cases, read_all};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sha2::{Digest, Sha256};
 use vhdx::{Chain, FolderResolver};
-use vhdx_testkit::{Random, chains};
+use vhdx_testkit::{Random, chains, shared};
 
 const DEFAULT_CHAINS: u64 = 16;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vhdx_testkit::{Block, Image, content, windows_locator};
+use vhdx_testkit::{Block, Image, content};
 
 const MIB: u64 = 1 << 20;
 const SEED: u64 = 2012; // the year of the first VHDX
@@ -16,8 +16,6 @@ fn main() -> std::io::Result<()> {
     first.blocks.insert(1, part_of_block(1, 1, &first));
     first.blocks.insert(20, whole_block(1, &first));
     let mut second = Image::child_of(&first, "checkpoint-1.avhdx", 1 << 20);
-    second.parent_locator =
-        Some(windows_locator(first.data_write_guid, vhdx::Guid::nil(), "checkpoint-1.avhdx"));
     second.blocks.insert(1, part_of_block(2, 1, &second));
     second.blocks.insert(9, part_of_block(2, 9, &second));
     for (name, mut image) in

@@ -4,5 +4,6 @@ mod answers;
 mod errors;
 mod images;
 mod new_files;
+mod peers;
 mod run;
 mod tree;

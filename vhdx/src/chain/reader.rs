@@ -43,6 +43,9 @@ impl Read for ChainReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.chain.virtual_size().saturating_sub(self.position);
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        if count == 0 {
+            return Ok(0); // at the end of the disk, or past it after a seek
+        }
         self.chain
             .read_exact_at(&mut buf[..count], DiskOffset::new(self.position))
             .map_err(io::Error::other)?;

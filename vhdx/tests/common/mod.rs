@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 pub(crate) mod digest;
-pub(crate) mod shared;
 
 use std::path::PathBuf;
 

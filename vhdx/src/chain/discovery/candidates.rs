@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::paths::Paths;
 use super::{DiscoveredDisk, DiskLink, Problem};
@@ -128,49 +129,64 @@ fn likely(
     roots: &[usize],
     names: &[Option<String>],
 ) -> Vec<LikelyParent> {
+    let lost = &disks[child];
     let stored: Vec<String> =
-        disks[child].stored_paths.iter().filter_map(StoredPath::file_name).map(fold_case).collect();
-    let judged = |candidate: usize| {
-        let named = names[candidate].as_ref().is_some_and(|name| stored.contains(name));
-        (evidence(&disks[child], &disks[candidate], named), candidate)
+        lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_case).collect();
+    let made = lost.created.into_iter().chain(lost.modified).min();
+    let mut best: Vec<(Reverse<Weight>, usize)> = Vec::new();
+    for (i, candidate) in disks.iter().enumerate() {
+        // A descendant cannot be the parent, and neither can a disk with other sectors.
+        if roots[i] == child || candidate.logical_sector_size != lost.logical_sector_size {
+            continue;
+        }
+        let named = names[i].as_ref().is_some_and(|name| stored.contains(name));
+        let weight = weigh(lost, candidate, made, named);
+        let ranked = (Reverse(weight), i);
+        let has_room = best.get(LIKELY_PARENTS - 1).is_none_or(|worst| ranked < *worst);
+        if weight >= Evidence::VirtualSize.weight() && has_room {
+            best.insert(best.partition_point(|better| *better < ranked), ranked);
+            best.truncate(LIKELY_PARENTS);
+        }
+    }
+    let likely = |(Reverse(weight), disk): (Reverse<Weight>, usize)| {
+        let evidence = Evidence::ALL.into_iter().filter(|one| weight & one.weight() != 0).collect();
+        LikelyParent { disk, path: disks[disk].path.clone(), evidence }
     };
-    // A descendant cannot be the parent, and neither can a disk with other sectors.
-    let mut ranked: Vec<(Vec<Evidence>, usize)> = (0..disks.len())
-        .filter(|&candidate| roots[candidate] != child)
-        .filter(|&candidate| disks[candidate].logical_sector_size == disks[child].logical_sector_size)
-        .map(judged)
-        .filter(|(evidence, _)| evidence.iter().any(|&one| one < Evidence::SectorSize))
-        .collect();
-    ranked.sort_by_key(|(evidence, candidate)| (Reverse(weight(evidence)), *candidate));
-    ranked.truncate(LIKELY_PARENTS);
-    let likely =
-        |(evidence, disk): (_, usize)| LikelyParent { disk, path: disks[disk].path.clone(), evidence };
-    ranked.into_iter().map(likely).collect()
+    best.into_iter().map(likely).collect()
 }
 
-fn evidence(child: &DiscoveredDisk, candidate: &DiscoveredDisk, named: bool) -> Vec<Evidence> {
-    let made = child.created.into_iter().chain(child.modified).min();
-    let older = candidate.modified.zip(made).is_some_and(|(changed, made)| changed <= made);
-    let same_id = child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.virtual_disk_id;
-    [
-        (Evidence::VirtualDiskId, same_id),
-        (Evidence::Name, named),
-        (Evidence::VirtualSize, child.virtual_size == candidate.virtual_size),
-        (Evidence::SectorSize, child.logical_sector_size == candidate.logical_sector_size),
-        (Evidence::Older, older),
-    ]
-    .into_iter()
-    .filter_map(|(evidence, holds)| holds.then_some(evidence))
-    .collect()
+/// The evidence for a candidate, a bit each. Without memory of its own, because every pair of disks may be weighed.
+type Weight = u8;
+
+impl Evidence {
+    const ALL: [Self; 5] =
+        [Self::VirtualDiskId, Self::Name, Self::VirtualSize, Self::SectorSize, Self::Older];
+
+    const fn weight(self) -> Weight {
+        match self {
+            Evidence::VirtualDiskId => 16,
+            Evidence::Name => 8,
+            Evidence::VirtualSize => 4,
+            Evidence::SectorSize => 2,
+            Evidence::Older => 1,
+        }
+    }
 }
 
-fn weight(evidence: &[Evidence]) -> u8 {
-    let bit = |one: &Evidence| match one {
-        Evidence::VirtualDiskId => 16,
-        Evidence::Name => 8,
-        Evidence::VirtualSize => 4,
-        Evidence::SectorSize => 2,
-        Evidence::Older => 1,
+fn weigh(
+    child: &DiscoveredDisk,
+    candidate: &DiscoveredDisk,
+    made: Option<SystemTime>,
+    named: bool,
+) -> Weight {
+    let holds = |one| match one {
+        Evidence::VirtualDiskId => {
+            child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.virtual_disk_id
+        }
+        Evidence::Name => named,
+        Evidence::VirtualSize => child.virtual_size == candidate.virtual_size,
+        Evidence::SectorSize => child.logical_sector_size == candidate.logical_sector_size,
+        Evidence::Older => candidate.modified.zip(made).is_some_and(|(changed, made)| changed <= made),
     };
-    evidence.iter().map(bit).sum()
+    Evidence::ALL.into_iter().filter(|&one| holds(one)).map(Evidence::weight).sum()
 }

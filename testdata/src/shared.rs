@@ -1,16 +1,16 @@
-//! Where `../shared` is, and what happens when it is not.
+//! Things that some tests need and a checkout does not have: the collection in `../shared`, and programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of things beside the project, or `None`, loudly: with `VHDX_REQUIRE_SHARED=1` that is a failure.
-pub(crate) fn folder(part: &str) -> Option<PathBuf> {
-    let path = super::project().join("../shared").join(part);
+/// A part of the collection beside the checkout, or `None`, loudly: with `VHDX_REQUIRE_SHARED=1` that is a failure.
+pub fn folder(part: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(part);
     if path.exists() { Some(path) } else { skip(&format!("there is no {}", path.display())) }
 }
 
 /// Whether a program can be run at all; as [`folder`] when not.
-pub(crate) fn program(name: &str) -> Option<()> {
+pub fn program(name: &str) -> Option<()> {
     match Command::new(name).arg("--version").output() {
         Ok(_) => Some(()),
         Err(error) => skip(&format!("{name} cannot be run: {error}")),
