@@ -99,7 +99,7 @@ impl ChainModel {
             image.headers = layer.headers;
             image.region_tables = layer.region_tables;
             image.log = layer.log;
-            image.shuffle = layer.shuffled.then(|| random.next());
+            image.shuffle = layer.shuffled.then(|| random.number());
             image.parent_locator = images.last().map(|parent| {
                 let (own, other) = (parent.data_write_guid, random.guid());
                 let (first, second) =

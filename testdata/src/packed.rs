@@ -77,13 +77,13 @@ pub fn seal_structures(file: &mut SparseImage) {
 
 fn seal_log(file: &mut SparseImage, start: u64, len: u64) {
     let end = start.saturating_add(len);
-    if len == 0 || len % PAGE != 0 || end > file.size() {
+    if len == 0 || !len.is_multiple_of(PAGE) || end > file.size() {
         return;
     }
     for at in (0..len).step_by(PAGE as usize) {
         let first = file.read(start + at, PAGE as usize);
         let claimed = u64::from(u32::from_le_bytes([first[8], first[9], first[10], first[11]]));
-        if !first.starts_with(b"loge") || claimed == 0 || claimed % PAGE != 0 || claimed > len {
+        if !first.starts_with(b"loge") || claimed == 0 || !claimed.is_multiple_of(PAGE) || claimed > len {
             continue;
         }
         let places = (0..claimed / PAGE).map(|sector| start + (at + sector * PAGE) % len);

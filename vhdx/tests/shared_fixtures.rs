@@ -238,7 +238,7 @@ fn renamed_files_are_linked_to_their_parents() {
         let renamed: Vec<PathBuf> = fixtures
             .iter()
             .map(|fixture| {
-                let path = folder.path().join(format!("{:016x}", random.next()));
+                let path = folder.path().join(format!("{:016x}", random.number()));
                 fs::hard_link(&fixture.path, &path).unwrap();
                 path
             })
