@@ -69,11 +69,13 @@ rules! {
 
     HeaderSignature "header-signature" Tolerated "2.2.2" "the signature is not \"head\"";
     HeaderChecksum "header-checksum" Tolerated "2.2.2" "the checksum does not match the content";
+    HeaderUnreadable "header-unreadable" Tolerated "2.2.2" "the medium does not give it back";
     NoCurrentHeader "no-current-header" Fatal "2.2.2" "neither header is valid";
     HeadersAmbiguous "headers-ambiguous" Fatal "2.2.2" "both headers are valid and carry the same sequence number, but differ";
     HeaderVersion "header-version" Unsupported "2.2.2" "the version is not 1";
     HeaderReserved "header-reserved" Tolerated "2.2.2" "reserved bytes are not zero";
     LogVersion "log-version" Unsupported "2.2.2" "the log must be replayed, but its version is not 0";
+    LogVersionUnused "log-version-unused" Tolerated "2.2.2" "the version of the log, which holds nothing, is not 0";
     LogOffset "log-offset" Fatal "2.2.2" "the log offset is not a multiple of 1 MiB, or is below 1 MiB";
     LogLength "log-length" Fatal "2.2.2" "the log length is not a multiple of 1 MiB";
     LogTooLarge "log-too-large" Unsupported "2.2.2" "the log must be replayed, but it is longer than 1 GiB";
@@ -81,9 +83,10 @@ rules! {
 
     RegionTableSignature "region-table-signature" Tolerated "2.2.3.1" "the signature is not \"regi\"";
     RegionTableChecksum "region-table-checksum" Tolerated "2.2.3.1" "the checksum does not match the content";
+    RegionTableUnreadable "region-table-unreadable" Tolerated "2.2.3" "the medium does not give it back";
     NoRegionTable "no-region-table" Fatal "2.2.3" "neither region table is valid";
     RegionTablesDiffer "region-tables-differ" Tolerated "2.2.3" "the two valid region tables differ; the first one is used";
-    RegionCount "region-count" Fatal "2.2.3.1" "the entry count is above 2047";
+    RegionCount "region-count" Tolerated "2.2.3.1" "the entry count is above 2047";
     RegionTableReserved "region-table-reserved" Tolerated "2.2.3.1" "reserved bits are not zero";
     RegionDuplicate "region-duplicate" Fatal "2.2.3.2" "another entry has the same GUID";
     RegionOffset "region-offset" Fatal "2.2.3.2" "the file offset is not a multiple of 1 MiB, or is below 1 MiB";
@@ -106,9 +109,12 @@ rules! {
     LogEntrySequence "log-entry-sequence" Fatal "2.3.1.1" "the sequence number is zero";
     LogEntryOffsets "log-entry-offsets" Tolerated "2.3.1.1" "the flushed or the last file offset is not a multiple of 1 MiB";
     LogLastFileOffset "log-last-file-offset" Fatal "2.3.1.1" "the last file offset is beyond 128 TiB, where no VHDX file ends";
+    LogReserved "log-reserved" Tolerated "2.3.1.1" "reserved bytes are not zero";
+    LogTooManyWrites "log-too-many-writes" Unsupported "2.3.3" "the log makes more than half a million separate writes";
     LogDescriptor "log-descriptor" Fatal "2.3.1.2" "the descriptor is neither a zero nor a data descriptor of this entry";
     LogDescriptorOffset "log-descriptor-offset" Fatal "2.3.1.2" "the file offset or the length is not a multiple of 4 KiB";
     LogDescriptorTarget "log-descriptor-target" Fatal "2.3.1.2" "the descriptor writes to the log itself or to the headers";
+    LogDescriptorFar "log-descriptor-far" Fatal "2.3.1.2" "the descriptor writes beyond 128 TiB, where no VHDX file ends";
     LogDataSector "log-data-sector" Fatal "2.3.1.4" "the data sector's signature or sequence number is not its entry's";
 
     MetadataSignature "metadata-signature" Fatal "2.6.1.1" "the signature is not \"metadata\"";
@@ -144,6 +150,7 @@ rules! {
     ParentLinkageMissing "parent-linkage-missing" Fatal "2.6.2.6.3" "there is no parent_linkage";
     ParentLinkageMalformed "parent-linkage-malformed" Fatal "2.6.2.6.3" "the linkage is not a GUID";
     ParentPathMissing "parent-path-missing" Tolerated "2.6.2.6.3" "there is no relative_path, volume_path or absolute_win32_path";
+    ParentVolumePath "parent-volume-path" Note "2.6.2.6.3" "the volume_path does not begin with \\\\?\\Volume{";
     ParentPathPrefix "parent-path-prefix" Note "2.6.2.6.3" "the absolute_win32_path does not begin with \\\\?\\";
 
     BatTooShort "bat-too-short" Fatal "2.5" "the BAT region is too short for the virtual disk size";

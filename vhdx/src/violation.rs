@@ -179,6 +179,14 @@ impl Violations {
         }
     }
 
+    /// Adds everything that another sink holds.
+    pub fn append(&mut self, other: Self) {
+        let Self { list, dropped, first } = other;
+        list.into_iter().for_each(|violation| self.report(violation));
+        self.dropped = self.dropped.saturating_add(dropped);
+        self.first = self.first.take().or(first);
+    }
+
     /// The violations, in the order in which they were found.
     pub fn as_slice(&self) -> &[Violation] {
         &self.list

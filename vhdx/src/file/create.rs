@@ -125,7 +125,7 @@ impl<'a> VhdxWriter<'a> {
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;
-        if !storage.is_empty().map_err(|e| Error::io("measure", FileOffset::new(0), e))? {
+        if !storage.is_empty().map_err(|e| Error::io("measure", None, e))? {
             return Err(InvalidArgument::DestinationExists.into());
         }
         Ok(Self {
@@ -235,7 +235,7 @@ impl<'a> VhdxWriter<'a> {
     }
 
     fn sync(&self) -> Result<()> {
-        self.storage.sync().map_err(|e| Error::io("sync", FileOffset::new(0), e))
+        self.storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::Vhdx;
 use super::cursor::{Answer, Cursor, Span};
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Error, InvalidArgument, Result};
 use crate::units::{DiskOffset, FileOffset};
 
 /// How many sectors a window has, at 64 a word.
@@ -30,7 +30,8 @@ pub struct Extent {
 /// Where the bytes of an extent are. Layer 0 is the leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In the file of a layer, from an offset on.
+    /// In the file of a layer, from an offset on. If the layer's [`log`](Vhdx::log) had to be replayed in memory, it is
+    /// the offset in the file as it will be after the replay: the bytes may still be in the log.
     Data {
         /// The layer.
         layer: usize,
@@ -88,7 +89,7 @@ pub struct Extents<'a> {
     end: DiskOffset,
     queue: VecDeque<Extent>,
     joined: Option<Extent>,
-    error: Option<crate::Error>,
+    error: Option<Error>,
 }
 
 impl<'a> Extents<'a> {
@@ -164,9 +165,10 @@ impl<'a> Extents<'a> {
         for layer in first..self.cursors.len() {
             let cursor = &mut self.cursors[layer];
             let mut from = at;
-            while from < window.end && !window.is_complete() {
-                let span = cursor.span_at(from)?;
-                window.take(layer, cursor, &span, from);
+            // A layer is asked only for what is missing: a damaged block that nobody needs is not in the way.
+            while let Some(needed) = window.next_missing(from) {
+                let span = cursor.span_at(needed)?;
+                window.take(layer, cursor, &span, needed);
                 from = span.end;
             }
         }
@@ -234,8 +236,16 @@ impl Window {
         at.since(self.base) / self.sector_size
     }
 
-    fn is_complete(&self) -> bool {
-        self.missing.iter().all(|&word| word == 0)
+    /// The first missing sector at or past `from`.
+    fn next_missing(&self, from: DiskOffset) -> Option<DiskOffset> {
+        let sectors = self.sector(from)..self.sector(self.end);
+        let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
+        let mut words = self.missing.iter().enumerate().skip(first);
+        let sector = words.find_map(|(number, word)| {
+            let missing = word & mask(number, &sectors);
+            (missing != 0).then(|| number as u64 * 64 + u64::from(missing.trailing_zeros()))
+        })?;
+        Some(self.base.saturating_add(sector * self.sector_size))
     }
 
     /// Takes the missing sectors from `from` to the end of `span` that the layer has.

@@ -23,13 +23,16 @@ impl Vhdx {
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
     pub fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
-        let result = load(storage, violations);
+        // What the caller has collected from other files must not judge this one.
+        let mut found = Violations::new();
+        let result = load(storage, &mut found);
         if let Err(error) = &result
             && let Some(violation) = error.violation()
-            && !violations.as_slice().contains(violation)
+            && !found.as_slice().contains(violation)
         {
-            violations.report(violation.clone());
+            found.report(violation.clone());
         }
+        violations.append(found);
         result
     }
 }
@@ -67,7 +70,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
 }
 
 fn len(storage: &dyn ReadAt) -> Result<u64> {
-    storage.len().map_err(|source| Error::io("measure", FileOffset::new(0), source))
+    storage.len().map_err(|source| Error::io("measure", None, source))
 }
 
 /// What a validator gave, or the violation for which it gave nothing.
@@ -84,13 +87,40 @@ fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<
 }
 
 fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<Header> {
-    let mut copy = |number: u8, at: FileOffset| {
-        let bytes = read_structure(storage, Structure::Header(number), at, header::SIZE)?;
-        Ok::<_, Error>(header::validate_copy(&bytes, number, violations))
-    };
-    let (first, second) = (copy(1, header::OFFSETS[0])?, copy(2, header::OFFSETS[1])?);
+    let [first, second] = copies(
+        |number, violations| {
+            let at = header::OFFSETS[usize::from(number - 1)];
+            let bytes = read_structure(storage, Structure::Header(number), at, header::SIZE)?;
+            Ok(header::validate_copy(&bytes, number, violations))
+        },
+        Structure::Header,
+        Rule::HeaderUnreadable,
+        violations,
+    )?;
     let current = header::current(first, second, violations);
     Ok(valid(current, violations, Structure::Header(1), header::OFFSETS[0])?.1)
+}
+
+/// Both copies of a structure. A copy that the medium does not give back is as good as a damaged one; only when that
+/// goes for both is it an I/O error.
+fn copies<T>(
+    read: impl Fn(u8, &mut Violations) -> Result<Option<T>>,
+    structure: fn(u8) -> Structure,
+    unreadable: Rule,
+    violations: &mut Violations,
+) -> Result<[Option<T>; 2]> {
+    match (read(1, violations), read(2, violations)) {
+        (Ok(first), Ok(second)) => Ok([first, second]),
+        (Err(Error::Io { offset: Some(offset), .. }), Ok(second)) => {
+            violations.report(Violation::new(structure(1), offset, unreadable));
+            Ok([None, second])
+        }
+        (Ok(first), Err(Error::Io { offset: Some(offset), .. })) => {
+            violations.report(Violation::new(structure(2), offset, unreadable));
+            Ok([first, None])
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
 }
 
 /// A log that cannot be read in full matters only when it must be replayed.
@@ -109,11 +139,16 @@ fn load_regions(
     file_len: u64,
     violations: &mut Violations,
 ) -> Result<Regions> {
-    let mut copy = |number: u8, at: FileOffset| {
-        let bytes = read_structure(storage, Structure::RegionTable(number), at, region_table::SIZE)?;
-        Ok::<_, Error>(region_table::validate_copy(&bytes, number, violations))
-    };
-    let (first, second) = (copy(1, region_table::OFFSETS[0])?, copy(2, region_table::OFFSETS[1])?);
+    let [first, second] = copies(
+        |number, violations| {
+            let at = region_table::OFFSETS[usize::from(number - 1)];
+            let bytes = read_structure(storage, Structure::RegionTable(number), at, region_table::SIZE)?;
+            Ok(region_table::validate_copy(&bytes, number, violations))
+        },
+        Structure::RegionTable,
+        Rule::RegionTableUnreadable,
+        violations,
+    )?;
     let chosen = region_table::choose(first, second, violations);
     let (structure, at) = (Structure::RegionTable(1), region_table::OFFSETS[0]);
     let (number, table) = valid(chosen, violations, structure, at)?;

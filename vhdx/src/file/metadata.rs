@@ -77,7 +77,7 @@ impl Items<'_> {
         id: Uuid,
         validate: impl FnOnce(&[u8], FileOffset, &mut Violations) -> Option<T>,
     ) -> Result<Option<T>> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.id == id && !entry.is_user) else {
+        let Some(entry) = self.entries.iter().find(|entry| entry.is_system(id)) else {
             return Ok(None);
         };
         let bytes = read_item(self.storage, self.region, entry)?;
@@ -106,7 +106,14 @@ impl Items<'_> {
                 Ok(None)
             }
             (false, true) => {
-                self.report_missing(id, Rule::ParentLocatorUnexpected);
+                let entry = self.entries.iter().find(|entry| entry.is_system(id));
+                let within = entry.map_or(0, |entry| entry.offset);
+                let at = self.region.offset.saturating_add(within.into());
+                self.violations.report(Violation::new(
+                    Structure::ParentLocator,
+                    at,
+                    Rule::ParentLocatorUnexpected,
+                ));
                 Ok(None)
             }
             (false, false) => Ok(None),
@@ -114,7 +121,7 @@ impl Items<'_> {
     }
 
     fn has(&self, id: Uuid) -> bool {
-        self.entries.iter().any(|entry| entry.id == id && !entry.is_user)
+        self.entries.iter().any(|entry| entry.is_system(id))
     }
 
     fn report_missing(&mut self, id: Uuid, rule: Rule) {

@@ -24,6 +24,7 @@ use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
 use crate::log::LogState;
 use crate::storage::{FileIdentity, FileStorage, ReadAt};
+use crate::units::DiskOffset;
 use crate::violation::{Violation, Violations};
 
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
@@ -241,7 +242,7 @@ impl Vhdx {
 
     /// The extents of `range` in this file alone: what it does not hold is [`Source::Unallocated`], whether or not a
     /// parent has it. The layer in each [`Source`] is 0.
-    pub fn extents(&self, range: std::ops::Range<crate::DiskOffset>) -> Extents<'_> {
+    pub fn extents(&self, range: std::ops::Range<DiskOffset>) -> Extents<'_> {
         Extents::new(std::slice::from_ref(self), range)
     }
 

@@ -155,6 +155,10 @@ pub fn current(
         broken(number, Rule::LogVersion).number(header.log_version),
     );
     judge.require(
+        header.log_version == 0 || log_version_matters,
+        broken(number, Rule::LogVersionUnused).number(header.log_version),
+    );
+    judge.require(
         log_offset >= MIB && log_offset.is_multiple_of(MIB),
         broken(number, Rule::LogOffset).number(log_offset),
     );
@@ -262,7 +266,7 @@ mod tests {
         let dirty = Header { log_guid: some_guid(3), ..header(1) };
         let cases = [
             (Header { version: 2, ..header(1) }, vec![Rule::HeaderVersion]),
-            (Header { log_version: 1, ..header(1) }, vec![]),
+            (Header { log_version: 1, ..header(1) }, vec![Rule::LogVersionUnused]),
             (Header { log_version: 1, ..dirty.clone() }, vec![Rule::LogVersion]),
             (Header { log_offset: FileOffset::new(MIB + 4096), ..header(1) }, vec![Rule::LogOffset]),
             (Header { log_offset: FileOffset::new(0), ..header(1) }, vec![Rule::LogOffset]),
@@ -271,7 +275,8 @@ mod tests {
             (dirty, vec![]),
         ];
         for (header, rules) in cases {
-            let number = rules.is_empty().then_some(1);
+            let sound = rules.iter().all(|rule: &Rule| rule.severity() <= crate::rules::Severity::Tolerated);
+            let number = sound.then_some(1);
             assert_eq!(current_number(Some(header.clone()), None), (number, rules), "{header:?}");
             // The other header does not matter.
             let newer = Header { sequence_number: 9, ..self::header(9) };

@@ -75,6 +75,11 @@ impl LogEntryHeader {
         header(bytes).ok().map(|(_, header)| header)
     }
 
+    /// Whether the reserved bytes of an encoded header are zero, as they must be.
+    pub fn reserved_is_zero(bytes: &[u8]) -> bool {
+        bytes.get(28..32).is_some_and(bytes::is_zero)
+    }
+
     /// The [`HEADER_SIZE`] bytes. The checksum is zero, since it covers the whole entry: see [`encode_entry`].
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
@@ -114,6 +119,11 @@ impl Descriptor {
     /// Reads the fields.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         alt((zero_descriptor, data_descriptor)).parse(bytes).ok().map(|(_, descriptor)| descriptor)
+    }
+
+    /// Whether the reserved bytes of an encoded descriptor are zero, as they must be; a data descriptor has none.
+    pub fn reserved_is_zero(bytes: &[u8]) -> bool {
+        !bytes.starts_with(b"zero") || bytes.get(4..8).is_some_and(bytes::is_zero)
     }
 
     /// The [`DESCRIPTOR_SIZE`] bytes.
@@ -201,23 +211,6 @@ pub enum LogWrite {
         /// How many bytes, a multiple of 4 KiB.
         len: u64,
     },
-}
-
-impl LogWrite {
-    /// Where it writes.
-    pub fn offset(&self) -> FileOffset {
-        match self {
-            LogWrite::Data { offset, .. } | LogWrite::Zero { offset, .. } => *offset,
-        }
-    }
-
-    /// How many bytes it writes.
-    pub fn length(&self) -> u64 {
-        match self {
-            LogWrite::Data { .. } => 4096,
-            LogWrite::Zero { len, .. } => *len,
-        }
-    }
 }
 
 /// A whole log entry that makes these writes, with its checksum. The entry length and the descriptor count of `header`

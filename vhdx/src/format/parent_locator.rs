@@ -46,6 +46,7 @@ const HEADER_SIZE: usize = 20;
 const ENTRY_SIZE: usize = 12;
 /// What absolute paths begin with, so that Windows takes them as they are.
 const LITERAL_PATH_PREFIX: &str = r"\\?\";
+const VOLUME_PREFIX: &str = r"\\?\Volume{";
 
 /// The parent locator ([MS-VHDX] 2.6.2.6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +154,9 @@ impl ParentLocator {
         judge.require(self.paths().next().is_some(), broken(Rule::ParentPathMissing));
         if let Some(path) = self.get(ABSOLUTE_WIN32_PATH) {
             judge.require(path.starts_with(LITERAL_PATH_PREFIX), broken(Rule::ParentPathPrefix).text(path));
+        }
+        if let Some(path) = self.get(VOLUME_PATH) {
+            judge.require(path.starts_with(VOLUME_PREFIX), broken(Rule::ParentVolumePath).text(path));
         }
     }
 }

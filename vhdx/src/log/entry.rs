@@ -6,10 +6,15 @@ use super::ring::{Ring, SECTOR};
 use crate::error::Result;
 use crate::format::bytes::{stored_checksum, unsealed_checksum};
 use crate::format::log_entry::{
-    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, LogWrite, descriptor_sectors,
+    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_sectors,
 };
 use crate::rules::Rule;
+use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
+
+/// [`HEADER_SIZE`] and [`DESCRIPTOR_SIZE`] as positions count.
+const HEADER_LENGTH: u64 = 64;
+const DESCRIPTOR_LENGTH: u64 = 32;
 
 /// A valid entry: its checksum holds, and every descriptor and data sector carries its sequence number.
 #[derive(Clone, Debug)]
@@ -17,6 +22,7 @@ pub(super) struct Entry {
     /// Where it begins in the ring.
     pub(super) at: u64,
     pub(super) header: LogEntryHeader,
+    pub(super) reserved_is_zero: bool,
 }
 
 impl Entry {
@@ -35,6 +41,7 @@ impl Entry {
         if let Err(rule) = judge_header(&header, ring, log_guid) {
             return Ok(Err(violation(rule)));
         }
+        let reserved_is_zero = LogEntryHeader::reserved_is_zero(first.as_slice());
         let stored = stored_checksum(first.as_slice());
         let mut checksum = unsealed_checksum(first.as_slice());
         let mut sectors = Sectors::new(&header);
@@ -52,35 +59,45 @@ impl Entry {
         if checksum.is_none() || checksum != stored {
             return Ok(Err(violation(Rule::LogEntryChecksum)));
         }
-        Ok(Ok(Self { at, header }))
+        Ok(Ok(Self { at, header, reserved_is_zero }))
     }
 
-    /// Calls `apply` with every write of the entry, in order.
-    pub(super) fn for_each_write(&self, ring: &Ring<'_>, mut apply: impl FnMut(LogWrite)) -> Result<()> {
+    /// Calls `visit` with every descriptor of the entry, in order.
+    pub(super) fn for_each_descriptor(
+        &self,
+        ring: &Ring<'_>,
+        mut visit: impl FnMut(Described<'_>) -> Result<()>,
+    ) -> Result<()> {
         let descriptor_sectors = descriptor_sectors(self.header.descriptor_count);
         let mut data_at = ring.advance(self.at, descriptor_sectors.saturating_mul(SECTOR));
-        for number in 0..descriptor_sectors {
-            let sector = ring.sector(ring.advance(self.at, number.saturating_mul(SECTOR)))?;
-            for descriptor in descriptors(sector.as_slice(), number, self.header.descriptor_count) {
-                match descriptor {
-                    Some(Descriptor::Zero { file_offset, length, .. }) => {
-                        apply(LogWrite::Zero { offset: file_offset, len: length });
-                    }
-                    Some(descriptor @ Descriptor::Data { file_offset, .. }) => {
-                        let data = ring.sector(data_at)?;
-                        data_at = ring.advance(data_at, SECTOR);
-                        let page =
-                            DataSector::parse(data.as_slice()).and_then(|data| descriptor.apply(&data));
-                        if let Some(page) = page {
-                            apply(LogWrite::Data { offset: file_offset, page: Box::new(page) });
-                        }
-                    }
-                    None => {}
+        let mut number = 0_u32;
+        for sector_number in 0..descriptor_sectors {
+            let sector = ring.sector(ring.advance(self.at, sector_number.saturating_mul(SECTOR)))?;
+            for bytes in descriptors(sector.as_slice(), sector_number, self.header.descriptor_count) {
+                let Some(descriptor) = Descriptor::parse(bytes) else { continue };
+                let within =
+                    u64::from(number).saturating_mul(DESCRIPTOR_LENGTH).saturating_add(HEADER_LENGTH);
+                let at = ring.file_offset(ring.advance(self.at, within));
+                let data_sector = ring.file_offset(data_at);
+                if matches!(descriptor, Descriptor::Data { .. }) {
+                    data_at = ring.advance(data_at, SECTOR);
                 }
+                visit(Described { number, at, bytes, descriptor, data_sector })?;
+                number = number.saturating_add(1);
             }
         }
         Ok(())
     }
+}
+
+/// A descriptor, and where it is.
+pub(super) struct Described<'a> {
+    pub(super) number: u32,
+    pub(super) at: FileOffset,
+    pub(super) bytes: &'a [u8],
+    pub(super) descriptor: Descriptor,
+    /// Where the data sector of a data descriptor is.
+    pub(super) data_sector: FileOffset,
 }
 
 fn judge_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> Result<(), Rule> {
@@ -101,8 +118,8 @@ fn judge_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> Res
     Ok(())
 }
 
-/// The descriptors that sector `number` of an entry holds, `None` where one cannot be parsed.
-fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = Option<Descriptor>> + '_ {
+/// The bytes of the descriptors that sector `number` of an entry holds.
+fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = &[u8]> {
     const IN_FIRST: u64 = 126;
     const IN_OTHERS: u64 = 128;
     let (skip, before) = match number.checked_sub(1) {
@@ -111,7 +128,7 @@ fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = O
     };
     let left = usize::try_from(u64::from(count).saturating_sub(before)).unwrap_or(usize::MAX);
     let body = sector.get(skip..).unwrap_or_default();
-    body.chunks_exact(DESCRIPTOR_SIZE).take(left).map(Descriptor::parse)
+    body.chunks_exact(DESCRIPTOR_SIZE).take(left)
 }
 
 /// Walks over the sectors of an entry and judges one after the other.
@@ -148,7 +165,7 @@ impl Sectors {
     fn judge(&mut self, sector: &[u8]) -> Result<(), Rule> {
         if self.done < self.descriptor_sectors {
             for descriptor in descriptors(sector, self.done, self.descriptor_count) {
-                self.judge_descriptor(&descriptor.ok_or(Rule::LogDescriptor)?)?;
+                self.judge_descriptor(&Descriptor::parse(descriptor).ok_or(Rule::LogDescriptor)?)?;
             }
         } else {
             let data = DataSector::parse(sector).ok_or(Rule::LogDataSector)?;

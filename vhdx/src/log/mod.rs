@@ -20,9 +20,10 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::format::header::Header;
+use crate::format::log_entry::Descriptor;
 use crate::rules::Rule;
 use crate::storage::ReadAt;
-use crate::units::{FileOffset, KIB};
+use crate::units::{KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
 use entry::Entry;
@@ -33,6 +34,8 @@ use ring::Ring;
 const MAX_LOG_LENGTH: u64 = 1 << 30;
 /// Nothing that a log may write to lies below: the file type identifier and the headers do ([MS-VHDX] 2.1).
 const FIRST_TARGET: u64 = 192 * KIB;
+/// How many separate ranges a log may patch: twice the pages that fit into the longest log, and 40 MiB of memory.
+const MAX_PATCHES: usize = 1 << 19;
 /// Past the largest disk with all its bitmaps and tables. A log that extends the file further is damaged.
 const MAX_FILE_LENGTH: u64 = 1 << 47;
 
@@ -74,7 +77,7 @@ pub(crate) fn replay(
     let Some(active) = found else {
         return Err(Violation::new(Structure::Log, header.log_offset, Rule::LogNoActiveSequence).into());
     };
-    let file_len = storage.len().map_err(|e| Error::io("measure", FileOffset::new(0), e))?;
+    let file_len = storage.len().map_err(|e| Error::io("measure", None, e))?;
     judge_lengths(&active, &ring, file_len, violations);
     violations.stop_at_first()?;
 
@@ -87,39 +90,69 @@ pub(crate) fn replay(
     Ok((Arc::new(overlay), LogState::Replayed { entries: active.len() }))
 }
 
+/// The lengths that the head claims decide; those of the other entries are only looked at.
 fn judge_lengths(active: &[Entry], ring: &Ring<'_>, file_len: u64, violations: &mut Violations) {
-    let Some(head) = active.last() else { return };
-    let at = ring.file_offset(head.at);
-    let mut report = |rule, found: u64| {
-        violations.report(Violation::new(Structure::LogEntry, at, rule).number(found));
-    };
-    let header = &head.header;
-    if file_len < header.flushed_file_offset {
-        report(Rule::LogTruncatedFile, header.flushed_file_offset);
-    }
-    if header.last_file_offset > MAX_FILE_LENGTH {
-        report(Rule::LogLastFileOffset, header.last_file_offset);
-    }
-    for offset in [header.flushed_file_offset, header.last_file_offset] {
-        if !offset.is_multiple_of(crate::units::MIB) {
-            report(Rule::LogEntryOffsets, offset);
+    for entry in active {
+        for offset in [entry.header.flushed_file_offset, entry.header.last_file_offset] {
+            if !offset.is_multiple_of(MIB) {
+                let at = ring.file_offset(entry.at);
+                violations
+                    .report(Violation::new(Structure::LogEntry, at, Rule::LogEntryOffsets).number(offset));
+            }
         }
+    }
+    let Some(head) = active.last() else { return };
+    let mut report = |rule, found: u64| {
+        let violation = Violation::new(Structure::LogEntry, ring.file_offset(head.at), rule);
+        violations.report(violation.number(found));
+    };
+    if file_len < head.header.flushed_file_offset {
+        report(Rule::LogTruncatedFile, head.header.flushed_file_offset);
+    }
+    if head.header.last_file_offset > MAX_FILE_LENGTH {
+        report(Rule::LogLastFileOffset, head.header.last_file_offset);
     }
 }
 
 fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut Violations) -> Result<()> {
-    let at = ring.file_offset(entry.at);
-    let mut number: u32 = 0;
-    entry.for_each_write(ring, |write| {
-        let (start, len) = (write.offset(), write.length());
-        let violation = |rule| Violation::new(Structure::LogDescriptor(number), at, rule).number(start.get());
-        match start.checked_add(len) {
-            None => violations.report(violation(Rule::LogDescriptorOffset)),
-            Some(end) if start.get() < FIRST_TARGET || ring.overlaps(start, end) => {
-                violations.report(violation(Rule::LogDescriptorTarget));
-            }
-            Some(_) => overlay.write(write),
+    if !entry.reserved_is_zero {
+        let at = ring.file_offset(entry.at);
+        violations.report(Violation::new(Structure::LogEntry, at, Rule::LogReserved));
+    }
+    entry.for_each_descriptor(ring, |described| {
+        let structure = Structure::LogDescriptor(described.number);
+        let mut report = |rule, found: u64| {
+            violations.report(Violation::new(structure, described.at, rule).number(found));
+        };
+        if !Descriptor::reserved_is_zero(described.bytes) {
+            report(Rule::LogReserved, 0);
         }
-        number = number.saturating_add(1);
+        let start = described.descriptor.file_offset();
+        let len = match described.descriptor {
+            Descriptor::Zero { length, .. } => length,
+            Descriptor::Data { .. } => ring::SECTOR,
+        };
+        let Some(end) = start.checked_add(len) else {
+            report(Rule::LogDescriptorOffset, start.get());
+            return Ok(());
+        };
+        if start.get() < FIRST_TARGET || ring.overlaps(start, end) {
+            report(Rule::LogDescriptorTarget, start.get());
+            return Ok(());
+        }
+        match described.descriptor {
+            // Zeros past the end of the file change nothing, wherever they end.
+            Descriptor::Zero { .. } => overlay.zero(start..end),
+            Descriptor::Data { .. } if end.get() > MAX_FILE_LENGTH => {
+                report(Rule::LogDescriptorFar, start.get());
+            }
+            Descriptor::Data { .. } => overlay.page(&described.descriptor, described.data_sector),
+        }
+        if overlay.patches() > MAX_PATCHES {
+            let violation = Violation::new(structure, described.at, Rule::LogTooManyWrites);
+            violations.report(violation);
+            return violations.stop_at_first();
+        }
+        Ok(())
     })
 }

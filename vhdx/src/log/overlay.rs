@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::ring::Sector;
-use crate::format::log_entry::LogWrite;
+use super::ring::SECTOR;
+use crate::format::log_entry::{DataSector, Descriptor};
 use crate::storage::ReadAt;
 use crate::units::FileOffset;
 
-/// A storage with a replayed log over it. Nothing is ever written to the storage below.
+/// A storage with a replayed log over it. Nothing is ever written to the storage below, and the pages that the log
+/// holds stay there until they are read.
 pub(super) struct Overlay {
     base: Arc<dyn ReadAt>,
     len: u64,
@@ -17,10 +19,20 @@ pub(super) struct Overlay {
     patches: BTreeMap<u64, Patch>,
 }
 
+/// What lies over a range of the file.
+#[derive(Clone, Copy)]
 struct Patch {
     end: u64,
-    /// The bytes of a patch of 4 KiB; `None` for zeros of any length.
-    page: Option<Box<Sector>>,
+    /// Where the bytes of a patch of 4 KiB are; `None` for zeros of any length.
+    page: Option<Page>,
+}
+
+/// A page of 4 KiB: most of it in a data sector of the log, the ends in its descriptor ([MS-VHDX] 2.3.1.3).
+#[derive(Clone, Copy)]
+struct Page {
+    sector: FileOffset,
+    leading: [u8; 8],
+    trailing: [u8; 4],
 }
 
 impl Overlay {
@@ -28,22 +40,31 @@ impl Overlay {
         Self { base, len, patches: BTreeMap::new() }
     }
 
-    /// Lays one more write over everything before. Its end has been checked not to overflow.
-    pub(super) fn write(&mut self, write: LogWrite) {
-        let start = write.offset().get();
-        let end = start.saturating_add(write.length());
-        if start == end {
-            return;
+    /// How many separate ranges are patched.
+    pub(super) fn patches(&self) -> usize {
+        self.patches.len()
+    }
+
+    /// Lays zeros over everything before.
+    pub(super) fn zero(&mut self, range: Range<FileOffset>) {
+        self.patch(range, None);
+    }
+
+    /// Lays a page of 4 KiB over everything before; its data sector lies in the file at `sector`.
+    pub(super) fn page(&mut self, descriptor: &Descriptor, sector: FileOffset) {
+        if let Descriptor::Data { file_offset, leading, trailing, .. } = *descriptor {
+            let end = file_offset.saturating_add(SECTOR);
+            self.len = self.len.max(end.get());
+            self.patch(file_offset..end, Some(Page { sector, leading, trailing }));
         }
-        self.cut(start, end);
-        let page = match write {
-            LogWrite::Data { page, .. } => {
-                self.len = self.len.max(end);
-                Some(page)
-            }
-            LogWrite::Zero { .. } => None,
-        };
-        self.patches.insert(start, Patch { end, page });
+    }
+
+    fn patch(&mut self, range: Range<FileOffset>, page: Option<Page>) {
+        let (start, end) = (range.start.get(), range.end.get());
+        if start < end {
+            self.cut(start, end);
+            self.patches.insert(start, Patch { end, page });
+        }
     }
 
     /// Removes `start..end` from the patches. Only zeros can reach over an edge: pages are one sector, and edges are
@@ -75,6 +96,22 @@ impl Overlay {
         tail.fill(0);
         if head.is_empty() { Ok(()) } else { self.base.read_exact_at(head, FileOffset::new(at)) }
     }
+
+    /// The bytes of a page from `skip` on.
+    fn read_page(&self, buf: &mut [u8], page: &Page, skip: u64) -> io::Result<()> {
+        let mut sector = [0; 4096];
+        self.base.read_exact_at(&mut sector, page.sector)?;
+        let Page { leading, trailing, .. } = *page;
+        let descriptor =
+            Descriptor::Data { file_offset: FileOffset::default(), leading, trailing, sequence_number: 0 };
+        let whole = DataSector::parse(&sector).and_then(|data| descriptor.apply(&data));
+        // The sector was valid when the log was replayed, so another program has written to the file since.
+        let whole = whole.ok_or_else(|| io::Error::other("the log has changed since it was replayed"))?;
+        let skip = usize::try_from(skip).map_err(io::Error::other)?;
+        let part = whole.get(skip..skip.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buf.copy_from_slice(part);
+        Ok(())
+    }
 }
 
 impl ReadAt for Overlay {
@@ -99,9 +136,7 @@ impl ReadAt for Overlay {
                 None => self.read_below(part, at)?,
                 Some((_, Patch { page: None, .. })) => part.fill(0),
                 Some((&start, Patch { page: Some(page), .. })) => {
-                    let skip = usize::try_from(at.saturating_sub(start)).map_err(io::Error::other)?;
-                    let from = page.get(skip..skip.saturating_add(count));
-                    part.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+                    self.read_page(part, page, at.saturating_sub(start))?;
                 }
             }
             (at, rest) = (stop, after);
@@ -118,8 +153,11 @@ impl ReadAt for Overlay {
     clippy::as_conversions
 )]
 mod tests {
-    use super::super::ring::SECTOR;
     use super::*;
+    use crate::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
+
+    /// Where the tests' log begins, past the eight sectors that are patched.
+    const LOG: u64 = 16 * SECTOR;
 
     fn page(sector: u64, fill: u8) -> LogWrite {
         LogWrite::Data { offset: FileOffset::new(sector * SECTOR), page: Box::new([fill; 4096]) }
@@ -129,10 +167,57 @@ mod tests {
         LogWrite::Zero { offset: FileOffset::new(sector * SECTOR), len: count * SECTOR }
     }
 
-    /// Eight sectors of 0xEE under the writes, and what each sector then holds.
+    /// Sectors of 0xEE up to `base`, and the writes over them, which are in a log far behind.
+    fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
+        let header = LogEntryHeader {
+            entry_length: 0,
+            tail: 0,
+            sequence_number: 1,
+            descriptor_count: 0,
+            log_guid: uuid::Uuid::nil(),
+            flushed_file_offset: 0,
+            last_file_offset: 0,
+        };
+        let file = Cut {
+            bytes: [vec![0xEE; LOG as usize], encode_entry(&header, writes)].concat(),
+            len: base * SECTOR,
+        };
+        let entry = file.bytes[LOG as usize..].to_vec();
+        let mut overlay = Overlay::new(Arc::new(file), len * SECTOR);
+        let mut sector = LOG + SECTOR;
+        for descriptor in entry[64..].chunks(32).take(writes.len()) {
+            match Descriptor::parse(descriptor).unwrap() {
+                Descriptor::Zero { file_offset, length, .. } => {
+                    overlay.zero(file_offset..file_offset.saturating_add(length));
+                }
+                data => {
+                    overlay.page(&data, FileOffset::new(sector));
+                    sector += SECTOR;
+                }
+            }
+        }
+        overlay
+    }
+
+    /// A file that claims to end before its log, so that the log is out of the way.
+    struct Cut {
+        bytes: Vec<u8>,
+        len: u64,
+    }
+
+    impl ReadAt for Cut {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len)
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+            self.bytes.read_exact_at(buf, offset)
+        }
+    }
+
+    /// What each sector holds.
     fn sectors(writes: Vec<LogWrite>, len: u64) -> Vec<u8> {
-        let mut overlay = Overlay::new(Arc::new(vec![0xEE; 8 * 4096]), len * SECTOR);
-        writes.into_iter().for_each(|write| overlay.write(write));
+        let overlay = overlay(&writes, 8.min(len), len);
         let len = overlay.len().unwrap();
         (0..len / SECTOR)
             .map(|sector| {
@@ -165,9 +250,7 @@ mod tests {
 
     #[test]
     fn reads_cross_patches_at_any_offset() {
-        let mut overlay = Overlay::new(Arc::new(vec![0xEE; 4 * 4096]), 4 * SECTOR);
-        overlay.write(page(1, 1));
-        overlay.write(zero(2, 1));
+        let overlay = overlay(&[page(1, 1), zero(2, 1)], 4, 4);
         let mut buf = vec![9; 3 * 4096 - 20];
         overlay.read_exact_at(&mut buf, FileOffset::new(4086)).unwrap();
         let expected = [vec![0xEE; 10], vec![1; 4096], vec![0; 4096], vec![0xEE; 4066]].concat();

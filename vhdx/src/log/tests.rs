@@ -171,3 +171,26 @@ fn a_clean_log_is_not_looked_at() {
     let (_, state) = replay(Arc::new(log.file), &header, &mut Violations::new()).unwrap();
     assert_eq!(state, LogState::Clean);
 }
+
+#[test]
+fn a_page_beyond_every_file_is_damage() {
+    let far = Log::new().entry(0, 0, 1, &[data(1 << 62, 1)]);
+    let violation = far.replay().err().unwrap().violation().unwrap().clone();
+    assert_eq!(violation.rule, Rule::LogDescriptorFar);
+    assert_eq!(violation.offset.get(), LOG + 64);
+}
+
+#[test]
+fn reserved_bytes_and_odd_sizes_are_noted_in_every_active_entry() {
+    let mut log = Log::new();
+    log.flushed = 123;
+    let mut log = log.fill(0, 0, 1, 1);
+    log.flushed = 4 * MIB;
+    let mut log = log.fill(2, 0, 2, 2);
+    log.file[LOG as usize + 28] = 7;
+    crate::format::bytes::seal(&mut log.file[LOG as usize..][..2 * SECTOR as usize]);
+    let mut violations = Violations::new();
+    replay(Arc::new(log.file.clone()), &log.header(), &mut violations).unwrap();
+    let found: Vec<_> = violations.as_slice().iter().map(|v| (v.rule, v.offset.get())).collect();
+    assert_eq!(found, [(Rule::LogEntryOffsets, LOG), (Rule::LogReserved, LOG)]);
+}

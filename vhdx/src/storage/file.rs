@@ -13,15 +13,15 @@ use crate::units::FileOffset;
 pub struct FileStorage(File);
 
 impl FileStorage {
-    /// Opens a regular file for reading; nothing in it, its times included, is changed by reading.
+    /// Opens a regular file for reading. Where the system allows it, not even the time of the last access changes.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be opened, [`InvalidArgument::NotARegularFile`] for folders, pipes and devices,
     /// which are refused without waiting for them.
     pub fn open(path: &Path) -> Result<Self> {
         let attempt = || {
-            let file = options().open(path).map_err(|e| Error::io("open", FileOffset::new(0), e))?;
-            let metadata = file.metadata().map_err(|e| Error::io("measure", FileOffset::new(0), e))?;
+            let file = open_readable(path).map_err(|e| Error::io("open", None, e))?;
+            let metadata = file.metadata().map_err(|e| Error::io("measure", None, e))?;
             if !metadata.is_file() {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
@@ -73,25 +73,30 @@ impl FileStorage {
     /// # Errors
     /// [`Error::Io`] when the operating system does not say.
     pub fn identity(&self) -> Result<FileIdentity> {
-        FileIdentity::of(&self.0).map_err(|e| Error::io("identify", FileOffset::new(0), e))
+        FileIdentity::of(&self.0).map_err(|e| Error::io("identify", None, e))
     }
 }
 
 /// A pipe must not hang the open, so it does not wait; on a regular file the flag has no effect.
 #[cfg(unix)]
-fn options() -> OpenOptions {
+fn open_readable(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags.bits().cast_signed());
-    options
+    let open = |flags: OFlags| {
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+    };
+    // Only the owner of a file may leave its access time alone.
+    #[cfg(target_os = "linux")]
+    if let Ok(file) = open(OFlags::NOATIME) {
+        return Ok(file);
+    }
+    open(OFlags::empty())
 }
 
 #[cfg(not(unix))]
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    options
+fn open_readable(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
 }
 
 /// How many bytes the host's file system really spends on a file.
@@ -112,6 +117,26 @@ pub fn allocated_bytes(path: &Path) -> io::Result<u64> {
 #[cfg(windows)]
 pub fn allocated_bytes(path: &Path) -> io::Result<u64> {
     filesize::file_real_size(path)
+}
+
+/// How many bytes a file of this user may still take on the file system of a folder; `None` where the host does not say.
+///
+/// # Errors
+/// Whatever the operating system says.
+#[cfg(unix)]
+pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
+    let found = rustix::fs::statvfs(folder)?;
+    let is_known = found.f_blocks > 0; // some file systems of the network say nothing
+    Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+/// How many bytes a file of this user may still take on the file system of a folder; `None` where the host does not say.
+///
+/// # Errors
+/// Whatever the operating system says.
+#[cfg(not(unix))]
+pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
+    Ok(None)
 }
 
 impl ReadAt for FileStorage {

@@ -4,6 +4,7 @@ mod file;
 mod identity;
 mod memory;
 #[cfg(feature = "mmap")]
+#[allow(unsafe_code)]
 mod mmap;
 mod new_file;
 
@@ -15,7 +16,7 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
-pub use file::{FileStorage, allocated_bytes};
+pub use file::{FileStorage, allocated_bytes, free_space};
 pub use identity::FileIdentity;
 pub use memory::Memory;
 #[cfg(feature = "mmap")]

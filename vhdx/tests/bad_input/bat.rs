@@ -1,7 +1,7 @@
 //! Entries of the block allocation table: one matters when it is used, all of them in `check`.
 
 use vhdx::format::bat_entry::PayloadBlockState;
-use vhdx::{BatIndex, Chain, Error, Rule, Structure, Vhdx};
+use vhdx::{BatIndex, Chain, DiskOffset, Error, Rule, Structure, Vhdx};
 use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random};
 
 use crate::common::{MIB, assert_same, at};
@@ -146,4 +146,22 @@ fn a_bitmap_without_a_parent_means_nothing() {
     let file = with_entry(&image, index, image.layout().offset(Part::Payload(0)) | 6);
     assert_same(&read(&base(file.clone()), 1).unwrap(), &[0; 4096], "no block");
     assert_listed(file, entry(Rule::BatBitmapWithoutParent, &image, index));
+}
+
+/// A window of sectors is resolved at once, but a block of the base that no sector of it needs is not looked at.
+#[test]
+fn a_damaged_block_that_nobody_needs_is_not_in_the_way() {
+    let mut base = Image::dynamic(2 * MIB, 1 << 20);
+    base.blocks.insert(0, Block::full(vec![1; 512]));
+    base.blocks.insert(1, Block::full(vec![2; 1 << 20]));
+    let mut leaf = Image::child_of(&base, "base.vhdx", 2 << 20);
+    leaf.blocks.insert(0, Block::partial(vec![3; 1 << 20], vec![true; 2048]));
+    let mut damaged = base.build();
+    let entry = usize::try_from(base.layout().bat_entry(0)).unwrap();
+    damaged[entry..entry + 8].copy_from_slice(&((1_u64 << 40) | 6).to_le_bytes());
+    let layers = vec![Vhdx::from_storage(leaf.build()).unwrap(), Vhdx::from_storage(damaged).unwrap()];
+    let chain = Chain::from_layers(layers).unwrap();
+    let mut disk = vec![0; 2 << 20];
+    chain.read_exact_at(&mut disk, DiskOffset::new(0)).unwrap();
+    assert!(disk[..1 << 20].iter().all(|&byte| byte == 3) && disk[1 << 20..].iter().all(|&byte| byte == 2));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vhdx::format::bytes::seal;
-use vhdx::{Chain, FileOffset, ReadAt, Rule, Structure, Vhdx, ops};
+use vhdx::{Chain, FileOffset, ReadAt, Rule, Structure, Vhdx, Violations, ops};
 use vhdx_testkit::{DirtyLog, Headers, Image, Part, Random};
 
 use crate::common::{MIB, assert_same, at, cases, read_all};
@@ -246,4 +246,43 @@ fn the_sample_reads_right() {
     let disk = content_of(&sample());
     assert_same(&disk[..MIB as usize], &block_content(0), "block 0");
     assert_same(&disk[2 * MIB as usize..][..MIB as usize], &block_content(2), "block 2");
+}
+
+/// Fails at one place, as a medium with a bad sector does.
+struct BadSector(Vec<u8>, u64);
+
+impl ReadAt for BadSector {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&self.0)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        if (offset.get()..offset.get() + buf.len() as u64).contains(&self.1) {
+            return Err(io::Error::other("bad sector"));
+        }
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+#[test]
+fn a_bad_sector_in_one_copy_is_survived() {
+    for (at, rule) in [
+        (64 << 10, Rule::HeaderUnreadable),
+        (128 << 10, Rule::HeaderUnreadable),
+        (192 << 10, Rule::RegionTableUnreadable),
+        (256 << 10, Rule::RegionTableUnreadable),
+    ] {
+        let vhdx = Vhdx::from_storage(BadSector(sample().build(), at)).unwrap();
+        let found: Vec<_> = vhdx.tolerated().iter().map(|violation| violation.rule).collect();
+        assert!(found.contains(&rule), "{at:#x}: {found:?}");
+    }
+}
+
+#[test]
+fn what_was_found_in_one_file_does_not_judge_the_next() {
+    let mut violations = Violations::new();
+    let load = |bytes: Vec<u8>, violations: &mut _| Vhdx::load(Arc::new(bytes), violations);
+    assert!(load(vec![1; 4096], &mut violations).is_err());
+    assert!(load(sample().build(), &mut violations).is_ok());
+    assert_eq!(violations.as_slice().len(), 1, "the first file's");
 }

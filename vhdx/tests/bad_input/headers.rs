@@ -118,8 +118,10 @@ fn entry(rule: Rule, index: u32) -> (Rule, Structure, u64) {
 fn numbers_in_the_region_table() {
     let (offset, length) = (16 + 16, 16 + 24);
     for count in [2048u32, u32::MAX] {
+        let none_is_valid = (Rule::NoRegionTable, Structure::RegionTable(1), FIRST_TABLE);
+        assert_refused(with_region(8, &count.to_le_bytes()), none_is_valid);
         let count_is_wrong = (Rule::RegionCount, Structure::RegionTable(1), FIRST_TABLE);
-        assert_refused(with_region(8, &count.to_le_bytes()), count_is_wrong);
+        assert_listed(with_region(8, &count.to_le_bytes()), count_is_wrong);
     }
     for place in [0, 4096, 2 * MIB + 1, u64::MAX] {
         assert_refused(with_region(offset, &place.to_le_bytes()), entry(Rule::RegionOffset, 0));

@@ -105,7 +105,7 @@ fn writes_that_no_log_may_make() {
     let place = sample().layout().offset(Part::Log);
     let refused = |write: LogWrite, rule| {
         let (file, place) = with_log(MIB, &[(0, entry(1, 0, &[zeros(3 * MIB, 0), write]))]);
-        assert_refused(file, (rule, Structure::LogDescriptor(1), place));
+        assert_refused(file, (rule, Structure::LogDescriptor(1), place + 64 + 32));
     };
     refused(zeros(0, 4096), Rule::LogDescriptorTarget);
     refused(zeros(188 << 10, 4096), Rule::LogDescriptorTarget);
@@ -127,14 +127,27 @@ fn unaligned_writes_make_no_entry() {
 }
 
 #[test]
-fn zeros_without_end_take_no_memory_and_no_time() {
+fn zeros_past_the_end_of_the_file_take_no_time() {
     let layout = sample().layout();
     let start = Instant::now();
     let past = zeros(layout.len, (1 << 62) - layout.len);
     let writes: Vec<LogWrite> = (0..10_000).map(|_| past.clone()).collect();
     let (file, _) = with_log(MIB, &[(0, entry(1, 0, &writes))]);
-    let disk = Vhdx::from_storage(file).map(|vhdx| vhdx.virtual_size());
-    assert!(start.elapsed() < PATIENCE, "{:?}: {disk:?}", start.elapsed());
+    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Replayed { entries: 1 });
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+}
+
+/// Each separate write takes memory, and a log can hold one in 32 bytes.
+#[test]
+fn more_separate_writes_than_any_log_of_pages_could_hold() {
+    const MOST: u64 = 1 << 19;
+    let writes = |count| (0..count).map(|n| zeros((1 << 32) + n * 8192, 4096)).collect::<Vec<_>>();
+    let (file, _) = with_log(32 * MIB, &[(0, entry(1, 0, &writes(MOST)))]);
+    assert!(Vhdx::from_storage(file).is_ok());
+    let (file, place) = with_log(32 * MIB, &[(0, entry(1, 0, &writes(MOST + 1)))]);
+    let number = MOST as u32;
+    let at = place + 64 + 32 * MOST;
+    assert_refused(file, (Rule::LogTooManyWrites, Structure::LogDescriptor(number), at));
 }
 
 #[test]
