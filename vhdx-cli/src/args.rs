@@ -43,6 +43,21 @@ pub(crate) enum Command {
     Man(Man),
 }
 
+impl Command {
+    /// Where parents are looked for, by the commands that open chains.
+    pub(crate) fn parents(&self) -> Option<&Parents> {
+        match self {
+            Command::Chain(chain) => Some(&chain.parents),
+            Command::Map(map) => Some(&map.parents),
+            Command::Check(check) => Some(&check.parents),
+            Command::Compare(compare) => Some(&compare.parents),
+            Command::Convert(convert) => Some(&convert.parents),
+            Command::Merge(merge) => Some(&merge.parents),
+            Command::Info(_) | Command::Tree(_) | Command::Completions(_) | Command::Man(_) => None,
+        }
+    }
+}
+
 /// Show the facts about one file
 ///
 /// A log that was not replayed is replayed in memory; the file is not touched. The block allocation table is read
@@ -69,7 +84,8 @@ pub(crate) struct Chain {
 
 /// Find every disk below some folders, and which file belongs to which
 ///
-/// Files are linked by the GUIDs inside them, whatever they are called and whatever paths they remember.
+/// Files are linked by the GUIDs inside them, whatever they are called and whatever paths they remember. Block
+/// allocation tables are not read: `check --chain` does.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tree {
     /// Where to look
@@ -107,7 +123,7 @@ pub(crate) struct Check {
 /// Tell whether two disks read the same, whatever their formats
 ///
 /// Each is a VHDX, AVHDX or raw image. Where one is shorter, it counts as zeros. Exits with 1 at a difference.
-/// --parent names parents of A.
+/// --parent-dir holds for both, --parent names parents of A only.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Compare {
     /// One disk
@@ -116,6 +132,12 @@ pub(crate) struct Compare {
     /// The other disk
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) b: PathBuf,
+    /// A's format [default: told as `convert` tells its source's]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) a_from: Option<Format>,
+    /// B's format
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) b_from: Option<Format>,
     #[command(flatten)]
     pub(crate) parents: Parents,
 }
@@ -129,7 +151,8 @@ pub(crate) struct Convert {
     /// The file to make; `-` writes raw to stdout
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) destination: PathBuf,
-    /// The source's format [default: vhdx if the file begins with `vhdxfile` or is called so, else raw]
+    /// The source's format [default: vhdx if the file is one, even a damaged one, or is called so; else raw, unless it
+    /// looks like another format]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) from: Option<Format>,
     /// The new file's format [default: by its name: .vhdx or .avhdx, .raw, .img or .dd; raw on stdout]
@@ -154,7 +177,7 @@ pub(crate) struct Merge {
     /// The checkpoint whose content is wanted: usually the newest AVHDX
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) child: PathBuf,
-    /// The VHDX file to make
+    /// The VHDX file to make, which must be called .vhdx or .avhdx
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,
     #[command(flatten)]
@@ -191,7 +214,7 @@ pub(crate) struct Writing {
     /// Replace the new file if it exists; never one of the files that are read
     #[arg(long)]
     pub(crate) force: bool,
-    /// Say what would be made, and make nothing
+    /// Judge what can be judged without writing, say what would be made, and make nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

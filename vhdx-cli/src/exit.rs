@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write, stderr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -30,6 +30,25 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// A file that is sound for all that is known, but of a format that is not read.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    pub(crate) path: PathBuf,
+    /// What it looks like.
+    pub(crate) format: &'static str,
+    /// The option that takes it as raw all the same.
+    pub(crate) option: &'static str,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, option, .. } = self;
+        write!(f, "looks like a {format} image; {option} raw takes its bytes as they are")
+    }
+}
+
+impl std::error::Error for Foreign {}
+
 const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 const CORRUPT: u8 = 3;
@@ -45,15 +64,13 @@ pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
         Ok(Outcome::Found) => ExitCode::from(FOUND),
         Err(error) if error.is::<NobodyListens>() => ExitCode::SUCCESS,
         Err(error) => {
-            if !is_broken_pipe(&error) {
-                report(&error, json);
-            }
+            report(&error, json);
             ExitCode::from(classify(&error).1)
         }
     }
 }
 
-/// The reader of a disk on stdout went away before it had all of it: it knows, and the code says so too.
+/// The reader of a disk on stdout went away before it had all of it.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let source = error.downcast_ref::<Error>().map(innermost);
     matches!(source, Some(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe)
@@ -75,6 +92,9 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
     if error.is::<Usage>() {
         return ("usage", USAGE);
     }
+    if error.is::<Foreign>() {
+        return ("unsupported", UNSUPPORTED);
+    }
     match error.downcast_ref::<Error>().map(Error::kind) {
         Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
         Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
@@ -87,7 +107,8 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
 
 fn report(error: &anyhow::Error, json: bool) {
     let vhdx = error.downcast_ref::<Error>();
-    let path = vhdx.and_then(Error::path);
+    let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
+    let path = vhdx.and_then(Error::path).or(foreign);
     if json {
         let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
         print_json(classify(error).0, &message(error), path, offset);
@@ -105,6 +126,7 @@ fn report(error: &anyhow::Error, json: bool) {
 /// The message without the path, which stands in front of it or beside it; a chain's error names its files itself.
 fn message(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Error>() {
+        Some(_) if is_broken_pipe(error) => "stdout was closed before it had the whole disk".to_owned(),
         Some(error) => innermost(error).to_string(),
         None => format!("{error:#}"),
     }
@@ -123,8 +145,8 @@ fn hint(error: &Error) -> Option<&'static str> {
         |error: &ChainError| matches!(error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. });
     match innermost(error) {
         Error::Chain(error) if parent_wanted(error) => Some(
-            "`--parent-dir DIR` adds a folder to look in, `--parent FILE` names a parent, and \
-             `vhdx tree DIR` finds which file belongs to which by the GUIDs inside them",
+            "`--parent-dir DIR` adds a folder to look in; `--parent FILE`, once for each level, nearest first, names \
+             the parents; of renamed files `vhdx tree DIR` finds which belongs to which by the GUIDs inside them",
         ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,

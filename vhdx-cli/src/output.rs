@@ -51,6 +51,13 @@ pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
     }
 }
 
+/// Tells people something about a file that is no failure.
+pub(crate) fn note(args: &Args, path: &Path, text: &str) {
+    if !args.quiet && !args.json {
+        let _ = writeln!(io::stderr(), "vhdx: {} {text}", shown(path));
+    }
+}
+
 /// A path as people read it.
 pub(crate) fn shown(path: &Path) -> String {
     harmless(&path.to_string_lossy())

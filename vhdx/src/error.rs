@@ -16,12 +16,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused or failed a call.
-    #[error("cannot {operation} at {offset}: {source}")]
+    #[error("cannot {operation}{}: {source}", .offset.map(|at| format!(" at {at}")).unwrap_or_default())]
     Io {
         /// What was attempted, as a verb: `read`, `write`, `open`.
         operation: &'static str,
-        /// Where in the file.
-        offset: FileOffset,
+        /// Where in the file, if at one place.
+        offset: Option<FileOffset>,
         /// The operating system's reason.
         source: io::Error,
     },
@@ -125,8 +125,12 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    pub(crate) fn io(operation: &'static str, offset: FileOffset, source: io::Error) -> Self {
-        Error::Io { operation, offset, source }
+    pub(crate) fn io(
+        operation: &'static str,
+        offset: impl Into<Option<FileOffset>>,
+        source: io::Error,
+    ) -> Self {
+        Error::Io { operation, offset: offset.into(), source }
     }
 
     /// The same error, with the file in which it happened. The innermost file is kept.
@@ -163,7 +167,7 @@ impl Error {
     /// Where in the file it happened, if at one place.
     pub fn offset(&self) -> Option<FileOffset> {
         match self {
-            Error::Io { offset, .. } => Some(*offset),
+            Error::Io { offset, .. } => *offset,
             Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation.offset),
             Error::InFile { error, .. } => error.offset(),
             _ => None,

@@ -149,7 +149,8 @@ impl fmt::Display for Violation {
 /// Where validators report to. `open` asks it for the first violation that stops it, `check` for all of them.
 ///
 /// A hostile file can break a rule in every one of millions of BAT entries, so only the first
-/// [`LIMIT`](Self::LIMIT) are kept; [`dropped`](Self::dropped) counts the others.
+/// [`LIMIT`](Self::LIMIT) are kept, and as many again that are not tolerated; [`dropped`](Self::dropped) counts the
+/// others.
 #[derive(Clone, Debug, Default)]
 pub struct Violations {
     list: Vec<Violation>,
@@ -172,7 +173,8 @@ impl Violations {
         if self.first.is_none() && violation.severity() > Severity::Tolerated {
             self.first = Some(violation.clone());
         }
-        if self.list.len() < Self::LIMIT {
+        let limit = if violation.severity() > Severity::Tolerated { 2 * Self::LIMIT } else { Self::LIMIT };
+        if self.list.len() < limit {
             self.list.push(violation);
         } else {
             self.dropped = self.dropped.saturating_add(1);
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stops_is_kept_when_the_list_is_full() {
+    fn what_stops_is_listed_although_tolerated_ones_fill_the_list() {
         let mut violations = Violations::new();
         let violation = |rule| Violation::new(Structure::Bat, FileOffset::new(0), rule);
         for _ in 0..Violations::LIMIT + 5 {
@@ -220,6 +222,6 @@ mod tests {
         assert!(violations.stop_at_first().is_ok());
         violations.report(violation(Rule::BatStateReserved));
         assert!(violations.stop_at_first().is_err());
-        assert_eq!((violations.as_slice().len(), violations.dropped()), (Violations::LIMIT, 6));
+        assert_eq!((violations.as_slice().len(), violations.dropped()), (Violations::LIMIT + 1, 5));
     }
 }

@@ -1,6 +1,7 @@
 //! Finding whole families of disks, and naming what is wrong with them.
 
 use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use vhdx::{
     DiscoveredDisk, DiskLink, DiskType, Error, Evidence, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress,
     Problem, Progress, discover,
 };
-use vhdx_testkit::{DirtyLog, Headers, Image};
+use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
 
 struct Folder(TempDir);
 
@@ -174,14 +175,11 @@ fn of_two_with_one_guid_the_stored_path_decides_or_none_is_the_parent() {
         }
         problem => panic!("{problem:?}"),
     }
-    for (one, other) in [(&copy, &base), (&base, &copy)] {
-        match problem_of(&forest, one) {
-            Problem::DuplicateGuid { others, count: 1, .. } => {
-                assert_eq!(others, std::slice::from_ref(other))
-            }
-            problem => panic!("{problem:?}"),
-        }
+    match problem_of(&forest, &copy) {
+        Problem::DuplicateGuid { others, count: 1, .. } => assert_eq!(others, std::slice::from_ref(&base)),
+        problem => panic!("{problem:?}"),
     }
+    assert!(disk_at(&forest, &base).problems.is_empty(), "one report is enough");
 }
 
 #[test]
@@ -195,6 +193,21 @@ fn of_exact_copies_any_is_the_parent() {
     assert_eq!(parent_of(&forest, &sure), Some(beside.as_path()));
     assert_eq!(parent_of(&forest, &elsewhere), Some(first.as_path()));
     assert!(matches!(problem_of(&forest, &first), Problem::DuplicateGuid { .. }));
+}
+
+#[test]
+fn a_copy_that_was_damaged_is_no_copy() {
+    let folder = Folder::new();
+    let image = Image { blocks: [(3, Block::full(vec![7; MIB as usize]))].into(), ..disk(1) };
+    folder.put("a/1", &image);
+    let damaged = folder.put("b/2", &image);
+    let leaf = folder.put("b/3", &child(2, 1, r".\base.vhdx"));
+    let at = image.layout().offset(Part::Payload(3)) + MIB - 1;
+    let mut file = File::options().write(true).open(damaged).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&[8]).unwrap();
+    let forest = folder.forest();
+    assert_eq!((parent_of(&forest, &leaf), disk_at(&forest, &leaf).link), (None, DiskLink::Ambiguous));
 }
 
 #[test]
@@ -229,12 +242,53 @@ fn what_cannot_be_read_is_reported_and_never_fatal() {
     let forest = discover(&[folder.0.path().to_owned(), absent.clone()], &NoProgress).unwrap();
     assert_eq!(forest.disks.len(), 1);
     assert_eq!(forest.disks[0].path, sound);
+    assert_eq!(forest.others, 1);
     let found: Vec<(&Path, bool)> =
         forest.problems.iter().map(|p| (p.path(), matches!(p, Problem::Damaged { .. }))).collect();
     assert_eq!(found, [(absent.as_path(), false), (&cut, true), (&empty, true), (&garbage, true)]);
     assert!(matches!(forest.problems[0], Problem::Unreadable { .. }));
     assert!(forest.problems.iter().all(|problem| !problem.fix().is_empty()));
     assert!(forest.problems[3].to_string().contains("signature"), "{}", forest.problems[3]);
+}
+
+/// The kernel answers a read of this file's first byte with an error.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_cannot_be_read_may_be_a_disk() {
+    let memory = PathBuf::from("/proc/self/mem");
+    let forest = discover(std::slice::from_ref(&memory), &NoProgress).unwrap();
+    let [problem @ Problem::Unreadable { path, .. }] = forest.problems.as_slice() else {
+        panic!("{forest:?}")
+    };
+    assert_eq!(*path, memory);
+    assert!(problem.to_string().starts_with("cannot be searched: cannot read"), "{problem}");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_hint_fits_what_keeps_a_path_from_being_read() {
+    let folder = Folder::new();
+    let (absent, looped) = (folder.path("absent"), folder.path("looped"));
+    std::os::unix::fs::symlink("looped", &looped).unwrap();
+    let fix = |path: &Path| match discover(&[path.to_owned()], &NoProgress).unwrap().problems.as_slice() {
+        [problem @ Problem::Unreadable { .. }] => problem.fix(),
+        problems => panic!("{problems:?}"),
+    };
+    assert_eq!(fix(&absent), "search again, and name what exists");
+    assert_eq!(fix(&looped), "remove the cause, and search again");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_disk_found_by_a_link_finds_its_parent_beside_its_file() {
+    let folder = Folder::new();
+    let leaf = folder.put("store/leaf.avhdx", &child(2, 1, r".\base.vhdx"));
+    folder.put("store/base.vhdx", &disk(1));
+    fs::create_dir(folder.path("vm")).unwrap();
+    let link = folder.path("vm/leaf.avhdx");
+    std::os::unix::fs::symlink(leaf, &link).unwrap();
+    let forest = discover(&[folder.path("vm")], &NoProgress).unwrap();
+    assert!(matches!(problem_of(&forest, &link), Problem::ParentElsewhere { .. }), "{forest:?}");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn the_orphan_says_what_is_missing() {
         let error = Chain::open(&orphan.path, &FolderResolver::default()).unwrap_err();
         let message = error.to_string();
         let Error::Chain(error) = error else { panic!("{error:?}") };
-        let ChainError::MissingParent { child, expected, names, looked_for, folders } = &*error else {
+        let ChainError::MissingParent { child, expected, names, looked_for, folders, .. } = &*error else {
             panic!("{error:?}")
         };
         let guid = "ff34003b-11ed-4cf8-a166-b2be05e20b80";

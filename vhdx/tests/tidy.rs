@@ -27,8 +27,12 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 
 const MAX_LINES: usize = 400;
 
-/// The files below `folder`, with their paths below it.
+/// The Rust files below `folder`, with their paths below it.
 fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
+    files(folder, &["rs"])
+}
+
+fn files(folder: &Path, extensions: &[&str]) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -36,7 +40,8 @@ fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if extensions.iter().any(|one| path.extension().is_some_and(|extension| extension == *one))
+            {
                 files.insert(
                     path.strip_prefix(folder).unwrap().to_owned(),
                     fs::read_to_string(&path).unwrap(),
@@ -78,19 +83,42 @@ fn module_of(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The modules that `crate::` paths in code name, comments left out; items that the root re-exports count as their names.
-fn used_modules(code: &str) -> Vec<String> {
-    let mut used = Vec::new();
-    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        for rest in line.split("crate::").skip(1) {
-            let group = rest.strip_prefix('{').map_or(vec![rest], |inner| inner.split(',').collect());
-            for name in group {
-                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                used.push(name.trim().chars().take_while(|c| is_name(*c)).collect());
+/// How many `super::` lead from a file to the root.
+fn depth(path: &Path) -> usize {
+    path.components().count() - usize::from(path.ends_with("mod.rs"))
+}
+
+/// What stands after `crate::`, or after as many `super::`, in code without its comments: modules, if all is well, and
+/// not what the root re-exports.
+fn used_names(code: &str, depth: usize) -> Vec<String> {
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join(" ").replace(&"super::".repeat(depth), "crate::");
+    let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    let name = |path: &str| path.trim_start().chars().take_while(is_name).collect();
+    let paths = code.split("crate::").skip(1);
+    paths.flat_map(|rest| first_level(rest).into_iter().map(name).collect::<Vec<_>>()).collect()
+}
+
+/// The members of the group that a path begins with, or the path.
+fn first_level(path: &str) -> Vec<&str> {
+    let Some(group) = path.strip_prefix('{') else { return vec![path] };
+    let (mut depth, mut start, mut members) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                members.push(&group[start..at]);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
             }
+            _ => {}
         }
     }
-    used
+    members.retain(|member| !member.trim().is_empty());
+    members
 }
 
 fn rank(module: &str) -> Option<usize> {
@@ -107,15 +135,15 @@ fn arrows_point_up() {
             continue;
         }
         let own = rank(&module).unwrap_or_else(|| panic!("{module} has no place in the order"));
-        for used in used_modules(&without_tests(&path, &text)) {
+        for used in used_names(&without_tests(&path, &text), depth(&path)) {
             let excepted = EXCEPTIONS.iter().find(|(from, to, _)| *from == module && *to == used);
             seen_exceptions.extend(excepted);
-            if rank(&used).is_some_and(|rank| rank > own) && excepted.is_none() {
+            if rank(&used).is_none_or(|rank| rank > own) && excepted.is_none() {
                 wrong.push(format!("{}: {used}", path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "modules that use one below them: {wrong:#?}");
+    assert!(wrong.is_empty(), "modules that use one below them, or no module but the root: {wrong:#?}");
     for exception in EXCEPTIONS {
         assert!(seen_exceptions.contains(&exception), "no longer needed: {exception:?}");
     }
@@ -152,6 +180,19 @@ fn files_are_short() {
 }
 
 #[test]
+fn no_machine_is_named() {
+    let project = common::project();
+    let named = ["work", "tmp", "home"].map(|folder| format!("/{folder}/"));
+    for folder in ["vhdx/src", "vhdx-cli/src", "testdata/src", "docs"] {
+        for (path, text) in files(&project.join(folder), &["rs", "md"]) {
+            let text = without_tests(&path, &text);
+            let found = named.iter().find(|named| text.contains(*named));
+            assert_eq!(found, None, "{folder}/{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn unsafe_code_is_where_it_may_be() {
     let allowed = [Path::new("storage/mmap.rs"), Path::new("storage/windows.rs")];
     for (path, text) in library() {
@@ -166,9 +207,17 @@ fn unsafe_code_is_where_it_may_be() {
 
 #[test]
 fn the_tests_of_this_test() {
-    let used =
-        used_modules("use crate::{file::Vhdx, units::MIB};\n// crate::ops\nlet x = crate::chain::open();");
-    assert_eq!(used, ["file", "units", "chain"]);
+    let used = |code| used_names(code, 2);
+    let code = "use crate::{file::Vhdx, units::MIB};\n/// crate::Chain\nlet x = crate::chain::open();";
+    assert_eq!(used(code), ["file", "units", "chain"]);
+    let group = "use crate::{\n    format::{header::{Header, x}, bytes},\n    ops,\n    Chain,\n};\n{ super::x(a, b) }";
+    assert_eq!(used(group), ["format", "ops", "Chain"]);
+    assert_eq!(
+        used("super::super::ops::merge(); super::judge(); fn f() -> crate::Result<()>"),
+        ["ops", "Result"]
+    );
+    assert_eq!(used("use crate::*;"), [""]);
+    assert_eq!(["units.rs", "file/mod.rs", "file/bat.rs"].map(|path| depth(Path::new(path))), [1, 1, 2]);
     let code = "a\n#[cfg(test)]\nmod tests {\n use crate::ops;\n}\n";
     assert_eq!(without_tests(Path::new("a.rs"), code), "a");
     let code = "#[cfg(test)]\nuse x;\nb";

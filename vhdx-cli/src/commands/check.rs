@@ -1,10 +1,11 @@
 //! `vhdx check`: every rule of the format, held against a file or a chain.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{CheckReport, check_chain, check_file};
-use vhdx::{Severity, Violation};
+use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
+use vhdx::{LogState, Severity, Violation};
 
 use crate::args::{Args, Check};
 use crate::exit::Outcome;
@@ -24,11 +25,16 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
     }
 }
 
-fn violations(report: &CheckReport) -> impl Iterator<Item = (Option<&std::path::Path>, &Violation)> {
+fn violations(report: &CheckReport) -> impl Iterator<Item = (Option<&Path>, &Violation)> {
     report
         .files
         .iter()
         .flat_map(|file| file.violations.as_slice().iter().map(|found| (file.path.as_deref(), found)))
+}
+
+fn dirty(report: &CheckReport) -> impl Iterator<Item = &Path> {
+    let is_dirty = |file: &&FileReport| file.log.is_some_and(|log| log != LogState::Clean);
+    report.files.iter().filter(is_dirty).filter_map(|file| file.path.as_deref())
 }
 
 fn dropped(report: &CheckReport) -> u64 {
@@ -50,7 +56,14 @@ fn json(report: &CheckReport) -> Value {
         .collect();
     let files: Vec<Value> =
         report.files.iter().map(|file| json!(file.path.as_deref().map(output::path))).collect();
-    json!({ "valid": report.is_valid(), "files": files, "violations": violations, "more": dropped(report) })
+    json!({
+        "valid": report.is_valid(),
+        "complete": report.is_complete(),
+        "files": files,
+        "dirty_logs": dirty(report).map(output::path).collect::<Vec<_>>(),
+        "violations": violations,
+        "more": dropped(report),
+    })
 }
 
 fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -65,8 +78,22 @@ fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
         |severity| violations(report).filter(|(_, violation)| violation.severity() == severity).count();
     let counts = [Severity::Fatal, Severity::Unsupported, Severity::Tolerated, Severity::Note]
         .map(|severity| format!("{} {}", count(severity), severity.name()));
+    for path in dirty(report) {
+        writeln!(
+            out,
+            "{}: the log is dirty: it was replayed in memory, and the result is judged",
+            shown(path)
+        )?;
+    }
     let verdict = if report.is_valid() { "valid" } else { "not valid" };
-    writeln!(out, "{verdict}: {} checked, violations: {}", files(report.files.len()), counts.join(", "))?;
+    let (checked, until_then) =
+        if report.is_complete() { ("checked", "") } else { ("not checked to the end", " until then") };
+    writeln!(
+        out,
+        "{verdict}: {} {checked}, violations{until_then}: {}",
+        files(report.files.len()),
+        counts.join(", ")
+    )?;
     Ok(())
 }
 

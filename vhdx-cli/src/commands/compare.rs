@@ -12,8 +12,9 @@ use crate::progress::Bar;
 
 pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     let resolver = ask.parents.resolver();
-    let a = source::open(&ask.a, None, &resolver)?;
-    let b = source::open(&ask.b, None, &FolderResolver { named: Vec::new(), ..resolver })?;
+    let a = source::open(args, &ask.a, ("--a-from", ask.a_from), &resolver)?;
+    let of_b = FolderResolver { named: Vec::new(), ..resolver };
+    let b = source::open(args, &ask.b, ("--b-from", ask.b_from), &of_b)?;
     let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {

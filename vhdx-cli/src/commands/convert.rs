@@ -16,23 +16,30 @@ use crate::progress::Bar;
 use crate::sizes::both;
 
 pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
+    if convert.source == Path::new("-") {
+        return Err(Usage("reading from stdin is not supported".to_owned()).into());
+    }
     let target = Target::of(convert)?;
-    let source = source::open(&convert.source, convert.from, &convert.parents.resolver())?;
+    let resolver = convert.parents.resolver();
+    let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
     let plan = Plan::new(convert, target, &source)?;
     if target != Target::Stdout {
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
     }
+    if target == Target::Stdout && !convert.writing.dry_run {
+        to_stream(source.disk(), &mut stdout().lock(), &Bar::new(args.quiet))?;
+        return Ok(Outcome::Done);
+    }
+    let (bytes, file_size) = plan.estimate(source.disk())?;
+    if target != Target::Stdout {
+        destination::judge_space(&convert.destination, bytes)?;
+    }
     if convert.writing.dry_run {
-        let (bytes, file_size) = plan.estimate(source.disk())?;
         plan.answer(args, convert, bytes, file_size)?;
         return Ok(Outcome::Done);
     }
-    if target == Target::Stdout {
-        to_stream(source.disk(), &mut stdout().lock(), &Bar::new(args.quiet))?;
-    } else {
-        let made = plan.execute(args, convert, source.disk())?;
-        plan.answer(args, convert, made.bytes_copied, made.file_size)?;
-    }
+    let made = plan.execute(args, convert, source.disk())?;
+    plan.answer(args, convert, made.bytes_copied, made.file_size)?;
     Ok(Outcome::Done)
 }
 
@@ -119,9 +126,10 @@ impl Plan {
         let progress = Bar::tidying_up(args.quiet)?;
         let file = NewFile::create(&convert.destination, convert.writing.force)?;
         let made = match &self.vhdx {
-            Some(new) => to_vhdx(disk, new, &file, &progress)?,
-            None => to_raw(disk, &file, &progress)?,
+            Some(new) => to_vhdx(disk, new, &file, &progress),
+            None => to_raw(disk, &file, &progress),
         };
+        let made = made.map_err(|error| error.in_file(&convert.destination))?;
         file.commit()?;
         Ok(made)
     }

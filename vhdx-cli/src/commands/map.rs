@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::{Chain, DiskOffset, Extent, Extents, Source};
+use vhdx::{Chain, DiskOffset, Extent, Extents, LogState, Source};
 
 use crate::args::{Args, Map};
 use crate::exit::Outcome;
@@ -49,7 +49,9 @@ fn json(chain: &Chain, extent: &Extent) -> Value {
         "compressed": false,
     });
     if let Source::Data { layer, offset } = extent.source {
-        json["offset"] = offset.get().into();
+        if is_in_place(chain, layer) {
+            json["offset"] = offset.get().into();
+        }
         json["filename"] = file_of(chain, layer).map_or(Value::Null, output::path);
     }
     json
@@ -60,7 +62,10 @@ fn print_text(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyho
     for extent in extents {
         let extent = extent?;
         let (content, layer, offset) = match extent.source {
-            Source::Data { layer, offset } => ("data", Some(layer), offset.to_string()),
+            Source::Data { layer, offset } if is_in_place(chain, layer) => {
+                ("data", Some(layer), offset.to_string())
+            }
+            Source::Data { layer, .. } => ("data", Some(layer), String::new()),
             Source::Zero { layer } => ("zero", Some(layer), String::new()),
             Source::Unallocated => ("unallocated", None, String::new()),
         };
@@ -71,6 +76,12 @@ fn print_text(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyho
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Whether the bytes are in the file where the extents say. With a dirty log they may be in the log, and the offsets are
+/// those of the file once its log is replayed.
+fn is_in_place(chain: &Chain, layer: usize) -> bool {
+    chain.layers().get(layer).is_some_and(|layer| layer.log() == LogState::Clean)
 }
 
 fn file_of(chain: &Chain, layer: usize) -> Option<&Path> {

@@ -9,16 +9,20 @@ use vhdx::ops::{Converted, Dropped, DroppedPart, MergeOptions, MergePlan};
 use vhdx::{Chain, Disk, NewFile};
 
 use super::destination;
-use crate::args::{Args, Merge};
-use crate::exit::Outcome;
+use crate::args::{Args, Format, Merge};
+use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
 pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
+    if Format::of_name(&merge.output) != Some(Format::Vhdx) {
+        return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
+    }
     let chain = Chain::open(&merge.child, &merge.parents.resolver())?;
     destination::judge(&merge.output, &merge.writing, chain.identities())?;
     let plan = MergePlan::new(&chain, &MergeOptions { disk_type: merge.new.disk_type() })?;
+    destination::judge_space(&merge.output, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
         true => {
             Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
@@ -33,7 +37,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
 fn execute(args: &Args, merge: &Merge, chain: &Chain, plan: &MergePlan) -> anyhow::Result<Converted> {
     let progress = Bar::tidying_up(args.quiet)?;
     let file = NewFile::create(&merge.output, merge.writing.force)?;
-    let made = plan.execute(chain, &file, &progress)?;
+    let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(&merge.output))?;
     file.commit()?;
     Ok(made)
 }
@@ -96,7 +100,11 @@ impl Report<'_> {
             writeln!(out, "not taken over: {part} {id} of {}", shown(self.path_of(dropped.layer)))?;
         }
         for path in stale_side_files(&self.merge.output) {
-            writeln!(out, "stale: {} belongs to an older file of that name; delete it", shown(&path))?;
+            writeln!(
+                out,
+                "stale: {} belongs to Hyper-V's change tracking of an older disk of that name: wrong beside this one",
+                shown(&path)
+            )?;
         }
         if !self.merge.writing.dry_run {
             writeln!(
@@ -105,7 +113,11 @@ impl Report<'_> {
             )?;
             writeln!(
                 out,
-                "the old files, with their .rct and .mrt side files if any, until it has started from it."
+                "the old files until it has started from it. Their .rct and .mrt files, if any, belong to"
+            )?;
+            writeln!(
+                out,
+                "Hyper-V's change tracking of the disks of those names: give none of them the new name."
             )?;
         }
         Ok(())

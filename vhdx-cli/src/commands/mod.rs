@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod convert;
 mod destination;
+mod folder;
 mod info;
 mod man;
 mod map;
@@ -18,6 +19,9 @@ use crate::exit::Outcome;
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    for folder in args.command.parents().iter().flat_map(|parents| &parents.parent_dir) {
+        folder::refuse_missing(folder)?;
+    }
     match &args.command {
         Command::Info(info) => info::run(args, info),
         Command::Chain(chain) => chain::run(args, chain),

@@ -1,12 +1,12 @@
 //! Opening a disk whatever its format.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use vhdx::{Chain, Disk, ParentResolver, RawDisk, Result};
+use vhdx::{Chain, Disk, FileOffset, FileStorage, ParentResolver, RawDisk, ReadAt};
 
-use crate::args::Format;
+use crate::args::{Args, Format};
+use crate::exit::Foreign;
+use crate::output;
 
 /// An open disk.
 pub(super) enum Opened {
@@ -23,28 +23,69 @@ impl Opened {
     }
 }
 
-/// The disk in a file, its parents included.
-pub(super) fn open(path: &Path, from: Option<Format>, resolver: &dyn ParentResolver) -> Result<Opened> {
-    Ok(match from.unwrap_or_else(|| detect(path)) {
-        Format::Vhdx => Opened::Chain(Chain::open(path, resolver)?),
-        Format::Raw => Opened::Raw(RawDisk::open(path)?),
-    })
+/// The disk in a file, its parents included. `from` is the option that gives the format, and what it gives.
+pub(super) fn open(
+    args: &Args,
+    path: &Path,
+    from: (&'static str, Option<Format>),
+    resolver: &dyn ParentResolver,
+) -> anyhow::Result<Opened> {
+    let (option, asked) = from;
+    let format = match asked {
+        Some(format) => format,
+        None => detect(path, option)?,
+    };
+    if format == Format::Vhdx {
+        return Ok(Opened::Chain(Chain::open(path, resolver)?));
+    }
+    let raw = RawDisk::open(path)?;
+    if asked.is_none() {
+        output::note(args, path, "is read as raw");
+    }
+    Ok(Opened::Raw(raw))
 }
 
-/// A file that begins as a VHDX is one, and so is one that is called so: a damaged VHDX must not pass for a raw disk.
-fn detect(path: &Path) -> Format {
-    if Format::of_name(path) == Some(Format::Vhdx) || has_signature(path) {
-        Format::Vhdx
-    } else {
-        Format::Raw
+/// A file that begins as a VHDX is one, and so is one that is called so or has other parts of one: a damaged VHDX must
+/// not pass for a raw disk, and neither must another format.
+fn detect(path: &Path, option: &'static str) -> Result<Format, Foreign> {
+    if Format::of_name(path) == Some(Format::Vhdx) {
+        return Ok(Format::Vhdx);
+    }
+    // What cannot be opened fails again, with its error, when it is opened as a disk.
+    let Ok(file) = FileStorage::open(path) else { return Ok(Format::Raw) };
+    let has = |(offset, signature): &(u64, &[u8])| has(&file, *offset, signature);
+    if VHDX.iter().any(has) {
+        return Ok(Format::Vhdx);
+    }
+    let footer = file.len().ok().and_then(|len| len.checked_sub(VHD_FOOTER));
+    let format = match footer {
+        Some(footer) if has(&(footer, VHD)) => Some("VHD"),
+        _ => OTHERS.iter().find(|(_, place)| has(place)).map(|(format, _)| *format),
+    };
+    match format {
+        Some(format) => Err(Foreign { path: path.to_owned(), format, option }),
+        None => Ok(Format::Raw),
     }
 }
 
-/// Only regular files are opened, because a pipe would make the open wait.
-fn has_signature(path: &Path) -> bool {
-    let mut signature = [0; 8];
-    let regular = path.metadata().is_ok_and(|metadata| metadata.is_file());
-    regular
-        && File::open(path).and_then(|mut file| file.read_exact(&mut signature)).is_ok()
-        && signature == *b"vhdxfile"
+/// The signatures of the file, its headers and its region tables ([MS-VHDX] 2.2).
+const VHDX: [(u64, &[u8]); 5] =
+    [(0, b"vhdxfile"), (64 << 10, b"head"), (128 << 10, b"head"), (192 << 10, b"regi"), (256 << 10, b"regi")];
+
+const VHD: &[u8] = b"conectix";
+/// A VHD ends with its footer; one that is not fixed begins with a copy of it.
+const VHD_FOOTER: u64 = 512;
+
+const OTHERS: [(&str, (u64, &[u8])); 5] = [
+    ("VHD", (0, VHD)),
+    ("QCOW2", (0, b"QFI\xfb")),
+    ("VMDK", (0, b"KDMV")),
+    ("VMDK", (0, b"# Disk DescriptorFile")),
+    ("VDI", (64, &0x7f10_dabe_u32.to_le_bytes())),
+];
+
+fn has(file: &FileStorage, offset: u64, signature: &[u8]) -> bool {
+    let mut found = [0; 32];
+    let Some(found) = found.get_mut(..signature.len()) else { return false };
+    file.read_exact_at(found, FileOffset::new(offset)).is_ok() && *found == *signature
 }

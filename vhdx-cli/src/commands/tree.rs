@@ -1,36 +1,27 @@
 //! `vhdx tree`: every disk below some folders, drawn as a forest.
 
+mod date;
 mod draw;
+mod hint;
 
-use std::io;
-use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use vhdx::{DiscoveredDisk, Error, FileOffset, Forest, Problem, discover};
+use vhdx::{DiscoveredDisk, Forest, Problem, discover};
 
+use super::folder;
 use crate::args::{Args, Tree};
 use crate::exit::Outcome;
 use crate::output;
 use crate::progress::Bar;
 
 pub(super) fn run(args: &Args, tree: &Tree) -> anyhow::Result<Outcome> {
-    refuse_missing(&tree.roots)?;
+    for root in &tree.roots {
+        folder::look(root)?;
+    }
     let forest = discover(&tree.roots, &Bar::new(args.quiet))?;
     output::answer(args, || json(&forest), |out| draw::forest(&forest, out))?;
     Ok(Outcome::Done)
-}
-
-/// What cannot be read inside is a problem in the answer, but a folder that is not there is a slip of the pen.
-fn refuse_missing(roots: &[PathBuf]) -> vhdx::Result<()> {
-    let missing =
-        |path: &PathBuf| path.metadata().err().filter(|error| error.kind() == io::ErrorKind::NotFound);
-    match roots.iter().find_map(|path| Some((path, missing(path)?))) {
-        Some((path, source)) => {
-            Err(Error::Io { operation: "search", offset: FileOffset::new(0), source }.in_file(path))
-        }
-        None => Ok(()),
-    }
 }
 
 fn json(forest: &Forest) -> Value {
@@ -39,6 +30,7 @@ fn json(forest: &Forest) -> Value {
     json!({
         "disks": forest.disks.iter().map(|disk| disk_json(disk, path_of)).collect::<Vec<_>>(),
         "orphans": orphans,
+        "others": forest.others,
         "problems": forest.all_problems().into_iter().map(problem_json).collect::<Vec<_>>(),
     })
 }

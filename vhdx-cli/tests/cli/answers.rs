@@ -183,6 +183,27 @@ fn map_is_that_of_qemu_img() {
 }
 
 #[test]
+fn map_gives_no_offsets_where_the_log_is_not_replayed() {
+    let family = family();
+    let dirty = DirtyLog { seed: 3, entries: 2, stale: 1, runs: 4, closed: false };
+    write(&Image { log: Some(dirty), ..family.images.base.clone() }, &family.base());
+    let map = run!("map", family.leaf(), "--json").exits(0).json();
+    let mut depths = Vec::new();
+    for extent in map.as_array().unwrap().iter().filter(|extent| extent["data"] == true) {
+        depths.push(extent["depth"].as_u64().unwrap());
+        assert!(extent.get("filename").is_some(), "{extent}");
+        assert_eq!(extent.get("offset").is_some(), extent["depth"] != 2, "{extent}");
+    }
+    assert_eq!(depths, [2, 0, 2, 1, 2, 0]);
+
+    let text = run!("map", family.leaf()).exits(0).text();
+    for line in text.lines().filter(|line| line.contains(" data ")) {
+        let fields = line.split_whitespace().count();
+        assert_eq!(fields, if line.ends_with("base.vhdx") { 4 } else { 5 }, "{line}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_answer_quietly() {
     let family = family();
     for args in [["map", "--json"], ["map", "--quiet"], ["info", "--quiet"], ["chain", "--quiet"]] {
@@ -200,14 +221,18 @@ fn a_reader_that_goes_away_from_a_disk_is_told_by_the_exit_code() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = command().arg("convert").arg(family.leaf()).arg("-").stdout(writer).output().unwrap();
-    assert_eq!(ran(output).exits(6).stderr, "");
+    assert_eq!(ran(output).exits(6).stderr, "vhdx: stdout was closed before it had the whole disk\n");
 }
 
 #[test]
 fn check_counts_what_is_not_tolerated() {
     let family = family();
     let sound = run!("check", family.base(), "--json").exits(0).json();
-    assert_eq!(sound, json!({ "valid": true, "files": [family.base()], "violations": [], "more": 0 }));
+    assert_eq!(
+        sound,
+        json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
+            "more": 0 })
+    );
 
     let mut damaged = family.images.base.clone();
     damaged.headers = Headers::FirstIsSound;
@@ -259,8 +284,31 @@ fn check_of_a_chain_covers_every_file_and_the_links() {
     assert_eq!(check["files"], json!([family.leaf(), family.mid(), family.base()]));
     std::fs::remove_file(family.base()).unwrap();
     let check = run!("check", family.leaf(), "--chain", "--json").exits(5);
-    assert_eq!(check.json()["valid"], false);
+    assert_eq!((&check.json()["valid"], &check.json()["complete"]), (&json!(false), &json!(false)));
     assert_eq!(check.error()["kind"], "chain");
+}
+
+#[test]
+fn check_says_when_it_did_not_come_to_its_end() {
+    let family = family();
+    let sound = run!("check", family.base()).exits(0).text();
+    assert!(sound.contains("1 file checked, violations: 0 fatal"), "{sound}");
+    std::fs::write(family.path("garbage.vhdx"), vec![7; 4 << 20]).unwrap();
+    for file in ["garbage.vhdx", "nowhere.vhdx"] {
+        let text = run!("check", family.path(file)).text();
+        assert!(text.contains("1 file not checked to the end"), "{text}");
+    }
+    assert_eq!(run!("check", family.path("garbage.vhdx"), "--json").exits(1).json()["complete"], false);
+}
+
+#[test]
+fn check_mentions_a_dirty_log() {
+    let family = family();
+    let log = DirtyLog { seed: 3, entries: 2, stale: 1, runs: 4, closed: false };
+    write(&Image { log: Some(log), ..family.images.base.clone() }, &family.base());
+    let check = run!("check", family.leaf(), "--chain", "--json").exits(0).json();
+    assert_eq!(check["dirty_logs"], json!([family.base()]));
+    assert!(run!("check", family.base()).exits(0).text().contains("the log is dirty"));
 }
 
 #[test]

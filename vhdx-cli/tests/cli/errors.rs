@@ -43,6 +43,54 @@ fn a_damaged_vhdx_does_not_pass_for_a_raw_disk() {
 }
 
 #[test]
+fn a_vhdx_without_its_signature_is_one_all_the_same() {
+    let family = family();
+    let disk = family.path("disk");
+    let mut bytes = std::fs::read(family.base()).unwrap();
+    bytes[..8].fill(0);
+    for kept in ["head", "head", "regi", "regi"].iter().zip([64, 128, 192, 256]) {
+        let mut bytes = bytes.clone();
+        for place in [64, 128, 192, 256].into_iter().filter(|place| *place != kept.1) {
+            bytes[place << 10..][..4].fill(0);
+        }
+        std::fs::write(&disk, bytes).unwrap();
+        run!("convert", disk, "-").exits(3);
+    }
+}
+
+#[test]
+fn other_formats_do_not_pass_for_raw() {
+    let family = family();
+    let image = family.path("image.img");
+    let signatures: [(usize, &[u8], &str); 6] = [
+        (0, b"conectix", "VHD"),
+        (65_536 - 512, b"conectix", "VHD"),
+        (0, b"QFI\xfb", "QCOW2"),
+        (0, b"KDMV", "VMDK"),
+        (0, b"# Disk DescriptorFile", "VMDK"),
+        (64, &[0xbe, 0xda, 0x10, 0x7f], "VDI"),
+    ];
+    for (offset, signature, name) in signatures {
+        let mut bytes = vec![0; 65_536];
+        bytes[offset..][..signature.len()].copy_from_slice(signature);
+        std::fs::write(&image, &bytes).unwrap();
+        let error = run!("convert", image, "-", "--json").exits(4).error();
+        assert_eq!((&error["kind"], &error["path"]), (&json!("unsupported"), &json!(image)));
+        let text = run!("convert", image, family.path("new.vhdx")).exits(4);
+        let expected = format!("looks like a {name} image; --from raw takes its bytes as they are");
+        assert!(text.stderr.contains(&expected), "{}", text.stderr);
+        run!("compare", family.leaf(), image).exits(4);
+        run!("compare", family.leaf(), image, "--b-from", "raw").exits(1);
+        let asked = run!("convert", image, "-", "--from", "raw").exits(0);
+        assert!(asked.stdout == bytes && asked.stderr.is_empty());
+    }
+    std::fs::write(&image, [0; 65_536]).unwrap();
+    let raw = run!("convert", image, "-").exits(0);
+    assert_eq!(raw.stderr, format!("vhdx: {} is read as raw\n", image.display()));
+    assert_eq!(run!("convert", image, "-", "--quiet").exits(0).stderr, "");
+}
+
+#[test]
 fn an_empty_file() {
     let family = family();
     let empty = family.path("empty.vhdx");
@@ -103,6 +151,37 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
+fn a_folder_for_parents_that_is_not_there() {
+    let family = family();
+    for folder in [family.path("nowhere"), family.base()] {
+        for command in ["chain", "map", "check"] {
+            let error = run!(command, family.leaf(), "--parent-dir", folder, "--json").exits(6).error();
+            assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(folder)));
+        }
+    }
+    let text = run!("chain", family.leaf(), "--parent-dir", family.path("nowhere")).exits(6);
+    assert!(!text.stderr.contains("0x0"), "{}", text.stderr);
+}
+
+#[test]
+fn a_destination_without_a_folder() {
+    let family = family();
+    let before = family.files();
+    for folder in ["no/such/folder", "base.vhdx"] {
+        let new = family.path(folder).join("new.vhdx");
+        for option in ["--quiet", "--dry-run"] {
+            let error = run!("merge", family.leaf(), "--output", new, option, "--json").exits(6).error();
+            assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(new)));
+            assert!(!error["message"].as_str().unwrap().contains(".part"), "{error}");
+            run!("convert", family.leaf(), new, option).exits(6);
+        }
+    }
+    let text = run!("convert", family.leaf(), family.path("no/new.vhdx")).exits(6);
+    assert!(text.stderr.contains("cannot find its folder"), "{}", text.stderr);
+    assert_eq!(family.files(), before);
+}
+
+#[test]
 fn a_folder_in_the_place_of_a_file() {
     let family = family();
     for command in ["info", "map", "chain"] {
@@ -144,5 +223,9 @@ fn requests_that_make_no_sense() {
         run!("convert", leaf, family.path("new.vhdx"), "--block-size", size, "--dry-run").exits(2);
     }
     run!("info", leaf, "--parent-dir", "x").exits(2);
+    run!("merge", leaf, "--output", family.path("new.raw")).exits(2);
+    run!("merge", leaf, "--output", family.path("new"), "--dry-run").exits(2);
+    let stdin = run!("convert", "-", family.path("new.vhdx")).exits(2);
+    assert!(stdin.stderr.contains("reading from stdin is not supported"), "{}", stdin.stderr);
     assert_eq!(family.files(), before);
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod errors;
+mod fixtures;
 mod images;
 mod new_files;
 mod peers;

@@ -193,20 +193,57 @@ fn a_source_is_never_the_destination() {
     assert_eq!(family.files(), before);
 }
 
-/// A disk of 2 TiB, all of which is one and the same hole in the file: reading it takes long and writes nothing.
+/// A disk of blocks that are holes in the file: reading it takes long and writes nothing.
 #[cfg(unix)]
-fn endless(path: &Path) {
+fn endless(path: &Path, size: u64) {
     let block = 256 << 20;
-    let mut image = vhdx_testkit::Image::dynamic(2 << 40, block);
+    let mut image = vhdx_testkit::Image::dynamic(size, block);
     image.litter = false;
     image.blocks.insert(0, vhdx_testkit::Block::full(Vec::new()));
     let layout = image.layout();
     let mut file = image.sparse();
-    let entry = layout.offset(vhdx_testkit::Part::Payload(0)) | 6;
-    for block in 0..image.block_count() {
-        file.write(layout.bat_entry(image.bat_index(block)), &entry.to_le_bytes());
+    let place = |index: u64| layout.offset(vhdx_testkit::Part::Payload(0)) + index * u64::from(block);
+    for index in 0..image.block_count() {
+        file.write(layout.bat_entry(image.bat_index(index)), &(place(index) | 6).to_le_bytes());
     }
     file.write_to(path).unwrap();
+    std::fs::File::options().write(true).open(path).unwrap().set_len(place(image.block_count())).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_may_not_fit_is_not_begun() {
+    let sources = tempfile::tempdir().unwrap();
+    let source = sources.path().join("endless.vhdx");
+    let free = vhdx::free_space(sources.path()).unwrap().expect("the free space of the folder for tests");
+    endless(&source, free.next_multiple_of(256 << 20) + (64 << 30));
+    let folder = tempfile::tempdir_in(sources.path()).unwrap();
+    let new = folder.path().join("new.vhdx");
+    for option in ["--quiet", "--dry-run"] {
+        let merge = run!("merge", source, "--output", new, option, "--json").exits(6).error();
+        assert_eq!((&merge["kind"], &merge["path"]), (&json!("io"), &json!(new)));
+        assert!(merge["message"].as_str().unwrap().contains("are free"), "{merge}");
+        run!("convert", source, new, option).exits(6);
+    }
+    assert_eq!(names(folder.path()), [""; 0]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failed_write_names_the_new_file() {
+    let family = family();
+    for name in ["new.raw", "new.vhdx"] {
+        let new = family.path(name);
+        let script = "trap '' XFSZ; ulimit -f 1024; exec \"$@\"";
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_vhdx"), "convert", "--json"])
+            .args([family.leaf(), new.clone()])
+            .output()
+            .unwrap();
+        let error = crate::run::ran(output).exits(6).error();
+        assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(new)));
+        assert!(!new.exists());
+    }
 }
 
 #[cfg(unix)]
@@ -217,7 +254,7 @@ fn an_interrupted_command_leaves_nothing_behind() {
 
     let sources = tempfile::tempdir().unwrap();
     let source = sources.path().join("endless.vhdx");
-    endless(&source);
+    endless(&source, 8 << 30);
     for name in ["new.raw", "new.vhdx"] {
         let folder = tempfile::tempdir().unwrap();
         let child = crate::run::command()

@@ -66,7 +66,7 @@ fn models() -> impl Iterator<Item = ChainModel> {
 }
 
 /// The chain as one file in every form.
-fn written(leaf: &Path, folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn written(leaf: &Path, folder: &Path) -> Vec<PathBuf> {
     let [dynamic, small, fixed, merged] =
         ["dynamic.vhdx", "small.vhdx", "fixed.vhdx", "merged.vhdx"].map(|name| folder.join(name));
     run!("convert", leaf, dynamic).exits(0);
@@ -77,7 +77,7 @@ fn written(leaf: &Path, folder: &Path) -> Vec<PathBuf> {
 }
 
 #[track_caller]
-fn qemu(args: &[&str], files: &[&Path]) {
+pub(crate) fn qemu(args: &[&str], files: &[&Path]) {
     let out = Command::new("qemu-img").args(args).args(files).output().unwrap();
     let said = [out.stdout, out.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(out.status.success(), "qemu-img {args:?} {files:?}: {said:?}");

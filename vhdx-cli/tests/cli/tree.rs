@@ -41,6 +41,29 @@ fn renamed_files_are_linked_by_guid() {
     assert!(!disk(&leaf)["problems"].as_array().unwrap().is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn renamed_files_come_with_the_command_that_merges_them() {
+    let family = family();
+    let untouched = run!("tree", family.folder.path()).exits(0).text();
+    assert!(!untouched.contains("vhdx merge"), "{untouched}");
+    let [base, mid, leaf] = ["x 1", "it's", "x3"].map(|name| family.path(name));
+    std::fs::rename(family.base(), &base).unwrap();
+    std::fs::rename(family.mid(), &mid).unwrap();
+    std::fs::rename(family.leaf(), &leaf).unwrap();
+    std::fs::write(family.path("notes.txt"), b"notes").unwrap();
+
+    let text = run!("tree", family.folder.path()).exits(0).text();
+    assert!(text.contains("1 other file is no VHDX"), "{text}");
+    let commands: Vec<&str> = text.lines().filter(|line| line.contains("vhdx merge")).collect();
+    let [command] = commands[..] else { panic!("{text}") };
+    let new = family.path("NEW.vhdx");
+    let command = command.trim().strip_prefix("vhdx").unwrap().replace("NEW.vhdx", new.to_str().unwrap());
+    let script = format!("{}{command}", env!("CARGO_BIN_EXE_vhdx"));
+    assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{script}");
+    run!("compare", leaf, new, "--parent", mid, "--parent", base).exits(0);
+}
+
 #[test]
 fn an_orphan_is_named_with_what_it_needs() {
     let family = family();
@@ -69,9 +92,7 @@ fn a_forest_is_drawn() {
     assert_eq!(lines[1].trim_end(), "├─ mid.avhdx", "{text}");
     assert!(text.lines().nth(3).unwrap().starts_with("│  └─ leaf.avhdx"), "{text}");
     assert_eq!(lines[3].trim_end(), "└─ sibling.avhdx", "{text}");
-    for word in
-        ["dynamic base", "checkpoint", "leaf", "just now", "6 MiB", "problems:", "noise.vhdx", "fix: "]
-    {
+    for word in ["dynamic base", "checkpoint", "leaf", "UTC", "6 MiB", "problems:", "noise.vhdx", "fix: "] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -81,5 +102,5 @@ fn a_folder_without_disks() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run!("tree", folder.path()).exits(0).text(), "no disks found\n");
     let json = run!("tree", folder.path(), "--json").exits(0).json();
-    assert_eq!(json, json!({ "disks": [], "orphans": [], "problems": [] }));
+    assert_eq!(json, json!({ "disks": [], "orphans": [], "others": 0, "problems": [] }));
 }

@@ -17,7 +17,8 @@ pub trait Disk: Send + Sync {
     /// The logical sector size in bytes: 512 or 4096.
     fn logical_sector_size(&self) -> u32;
 
-    /// Where the bytes of `range` are: sorted, without gaps.
+    /// Where the bytes of `range` are: sorted, without gaps. Ends after an error, such as
+    /// [`InvalidArgument::PastEndOfDisk`] for a range that does not lie on the disk.
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
 
     /// Fills `buf` from `offset` on.
@@ -70,7 +71,7 @@ impl RawDisk {
         let path = path.as_ref();
         let open = || {
             let file = FileStorage::open(path)?;
-            let len = file.len().map_err(|e| Error::io("measure", FileOffset::new(0), e))?;
+            let len = file.len().map_err(|e| Error::io("measure", None, e))?;
             let identity = file.identity()?;
             Ok(Self { file, path: path.to_owned(), len, identity })
         };
@@ -87,6 +88,10 @@ impl RawDisk {
         let hole_or_data = |offset| FileOffset::new(offset);
         let at = rest.start.get();
         let data = self.file.next_data(hole_or_data(at)).map_err(|e| self.seek_error(at, e))?;
+        if data.is_none() && self.file.len().map_err(|e| self.seek_error(at, e))? < self.len {
+            // Past the end there is nothing but holes, and a file that was cut off must not become zeros.
+            return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
+        }
         let data = data.map_or(rest.end.get(), |data| data.get().clamp(at, rest.end.get()));
         if data > at {
             return Ok(Extent { start: rest.start, len: data - at, source: Source::Unallocated });
@@ -117,6 +122,11 @@ impl Disk for RawDisk {
     }
 
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+        if range.end.get() > self.len || range.start > range.end {
+            let (start, len) = (range.start, range.end.since(range.start));
+            let error = InvalidArgument::PastEndOfDisk { start, len, virtual_size: self.len };
+            return Box::new(std::iter::once(Err(error.into())));
+        }
         let mut rest = range;
         Box::new(std::iter::from_fn(move || {
             if rest.start >= rest.end {
@@ -138,5 +148,22 @@ impl Disk for RawDisk {
 
     fn identities(&self) -> Vec<FileIdentity> {
         vec![self.identity]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_while_it_is_read_does_not_become_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        std::fs::write(&path, vec![1; 1 << 20]).unwrap();
+        let disk = RawDisk::open(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 19).unwrap();
+        let all = DiskOffset::new(0)..DiskOffset::new(disk.virtual_size());
+        let result: Result<Vec<Extent>> = disk.extents(all).collect();
+        assert!(matches!(result, Err(error) if error.kind() == crate::error::ErrorKind::Io));
     }
 }

@@ -6,14 +6,20 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::windows_path::StoredPath;
+use crate::error::Error;
 
 /// Why files do not form a chain. Paths of files that were not opened by a path are the names that their
 /// [`ParentResolver`](crate::ParentResolver) gave them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// Nothing was found under the names that the child stores.
-    #[error("{}: its parent is missing. {}", Quoted(child), Wanted { expected, names, folders })]
+    /// Nothing that can be used was found under the names that the child stores.
+    #[error(
+        "{}: its parent is missing. {}{}",
+        Quoted(child),
+        Wanted { expected, names, folders },
+        Unusable(unusable)
+    )]
     MissingParent {
         /// The file whose parent is missing.
         child: PathBuf,
@@ -25,6 +31,8 @@ pub enum ChainError {
         looked_for: Vec<PathBuf>,
         /// The folders below which the stored paths were tried.
         folders: Vec<PathBuf>,
+        /// What was found there, but is no regular file or cannot be read, and why.
+        unusable: Vec<(PathBuf, Error)>,
     },
     /// A file stands in the parent's place, but is not the one that the child was made from, or was changed since.
     #[error(
@@ -120,6 +128,18 @@ impl<T: AsRef<Path>> fmt::Display for Quoted<T> {
     }
 }
 
+/// An error without the file's name in front.
+pub(super) struct Bare<'a>(pub(super) &'a Error);
+
+impl fmt::Display for Bare<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Error::InFile { error, .. } => Bare(error).fmt(f),
+            error => error.fmt(f),
+        }
+    }
+}
+
 /// Things that are joined by a word.
 struct Joined<'a, T>(&'a [T], &'static str);
 
@@ -164,6 +184,16 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
+struct Unusable<'a>(&'a [(PathBuf, Error)]);
+
+impl fmt::Display for Unusable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(path, error)| {
+            write!(f, "; {} is there, but cannot be used: {}", Quoted(path), Bare(error))
+        })
+    }
+}
+
 struct AlsoDamaged<'a>(&'a [PathBuf]);
 
 impl fmt::Display for AlsoDamaged<'_> {
@@ -179,6 +209,7 @@ impl fmt::Display for AlsoDamaged<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::InvalidArgument;
     use uuid::uuid;
 
     #[test]
@@ -189,12 +220,16 @@ mod tests {
             names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
             looked_for: vec!["/vm/Generation 1.avhdx".into()],
             folders: vec!["/vm".into(), "/backup".into()],
+            unusable: vec![(
+                "/vm/x".into(),
+                Error::from(InvalidArgument::NotARegularFile).in_file(Path::new("/vm/x")),
+            )],
         };
         assert_eq!(
             error.to_string(),
             "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
              ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
-             \"/vm\", \"/backup\""
+             \"/vm\", \"/backup\"; \"/vm/x\" is there, but cannot be used: this is not a regular file"
         );
         assert_eq!(error.path(), Path::new("differencing.avhdx"));
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ChainError;
 use super::resolver::{Candidates, ParentRequest};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
@@ -67,12 +67,12 @@ struct Rejected {
     /// The first that is a file of the chain itself.
     cycle: Option<ChainError>,
     /// Those that could not be opened.
-    damaged: Vec<(PathBuf, Error)>,
+    unopened: Vec<(PathBuf, Error)>,
 }
 
 /// The first candidate that fits. `seen` are the files of the chain so far, the child among them.
 pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
-    let Candidates { candidates, looked_for, folders } = found;
+    let Candidates { candidates, named, looked_for, folders } = found;
     let expected = request.linkages();
     let mut rejected = Rejected::default();
     // A zero linkage matches nothing, so there is no use in opening anything.
@@ -80,7 +80,7 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         let layer = match candidate.open() {
             (name, Ok(vhdx)) => Layer { name, vhdx },
             (name, Err(error)) => {
-                rejected.damaged.push((name, error));
+                rejected.unopened.push((name, error));
                 continue;
             }
         };
@@ -100,22 +100,35 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
             }
         }
     }
-    rejected.outcome().unwrap_or_else(|| {
+    rejected.outcome(named).unwrap_or_else(|unusable| {
         let (child, names) = (request.name.to_owned(), request.stored_paths());
-        Outcome::Nothing(ChainError::MissingParent { child, expected, names, looked_for, folders }.into())
+        let missing = ChainError::MissingParent { child, expected, names, looked_for, folders, unusable };
+        Outcome::Nothing(missing.into())
     })
 }
 
+/// Whether this is no file that could be judged, rather than a damaged one.
+fn is_unusable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::InvalidArgument)
+}
+
 impl Rejected {
-    /// The most telling of the reasons.
-    fn outcome(self) -> Option<Outcome> {
+    /// The most telling of the reasons; or, if nothing that was found can be used, all of that. What the caller
+    /// `named` is wrong in itself, whatever the reason.
+    fn outcome(self, named: bool) -> Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
             if let ChainError::Mismatch { damaged, .. } = &mut error {
-                damaged.extend(self.damaged.into_iter().map(|(name, _)| name));
+                damaged.extend(self.unopened.into_iter().map(|(name, _)| name));
             }
-            return Some(Outcome::Wrong(layer, error));
+            return Ok(Outcome::Wrong(layer, error));
         }
-        let damaged = || self.damaged.into_iter().next().map(|(_, error)| error);
-        self.cycle.map(Error::from).or_else(damaged).map(Outcome::Nothing)
+        if let Some(cycle) = self.cycle {
+            return Ok(Outcome::Nothing(cycle.into()));
+        }
+        let mut unopened = self.unopened;
+        match unopened.iter().position(|(_, error)| named || !is_unusable(error)) {
+            Some(telling) => Ok(Outcome::Nothing(unopened.swap_remove(telling).1)),
+            None => Err(unopened),
+        }
     }
 }

@@ -28,9 +28,9 @@ impl Route {
     }
 }
 
-/// Every place where a child's parent is looked for: for each stored path, as it is below `own` (the child's folder) if
+/// Every place where a child's parent is looked for: for each stored path, as it is below `own` (the child's folders) if
 /// it is a relative one, then suffix by suffix below each of `folders`.
-pub(super) fn routes(stored: &[StoredPath], own: Option<&Path>, folders: &[PathBuf]) -> Vec<Route> {
+pub(super) fn routes(stored: &[StoredPath], own: &[PathBuf], folders: &[PathBuf]) -> Vec<Route> {
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let mut routes = Vec::new();
     for StoredPath { key, path } in stored {
@@ -39,10 +39,12 @@ pub(super) fn routes(stored: &[StoredPath], own: Option<&Path>, folders: &[PathB
         } else {
             None
         };
-        if let (Some(own), Some((up, names))) = (own, as_it_is) {
-            let mut folder = own.to_owned();
-            folder.extend(std::iter::repeat_n("..", up));
-            routes.push(Route { folder, names: owned(names) });
+        if let Some((up, names)) = as_it_is {
+            routes.extend(own.iter().map(|folder| {
+                let mut folder = folder.clone();
+                folder.extend(std::iter::repeat_n("..", up));
+                Route { folder, names: owned(names.clone()) }
+            }));
         }
         for names in windows_path::suffixes(path) {
             let below = |folder: &PathBuf| Route { folder: folder.clone(), names: owned(names.clone()) };
@@ -54,8 +56,16 @@ pub(super) fn routes(stored: &[StoredPath], own: Option<&Path>, folders: &[PathB
     routes
 }
 
-/// The folder of a file, as a path that can be listed.
-pub(super) fn folder_of(file: &Path) -> PathBuf {
+/// The folder of a file; and, if the file is behind a link, the folder in which it really is.
+pub(super) fn folders_of(file: &Path) -> Vec<PathBuf> {
+    let folder = folder_of(file);
+    let real = file.canonicalize().map(|file| folder_of(&file)).ok();
+    let other = real.filter(|real| folder.canonicalize().is_ok_and(|folder| folder != *real));
+    std::iter::once(folder).chain(other).collect()
+}
+
+/// The folder of a file's path, as a path that can be listed.
+fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -133,7 +143,7 @@ mod tests {
         let stored =
             [stored(RELATIVE_PATH, r"..\vm\base.vhdx"), stored(ABSOLUTE_WIN32_PATH, r"D:\vm\base.vhdx")];
         let folders = [PathBuf::from("own"), PathBuf::from("other")];
-        let routes = routes(&stored, Some(Path::new("own")), &folders);
+        let routes = routes(&stored, &folders[..1], &folders);
         let paths: Vec<PathBuf> = routes.iter().map(Route::path).collect();
         let expected = [
             "own/../vm/base.vhdx",

@@ -141,14 +141,16 @@ fn has_parent(vhdx: &Vhdx) -> bool {
     vhdx.disk_type() == DiskType::Differencing
 }
 
-fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<(), ChainError> {
+fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<()> {
     if !has_parent(&child.vhdx) {
-        return Err(ChainError::TooManyParents { path: child.name.clone(), extra: parent.name.clone() });
+        let (path, extra) = (child.name.clone(), parent.name.clone());
+        return Err(ChainError::TooManyParents { path, extra }.into());
     }
     if parent.is_among(seen) {
-        return Err(ChainError::Cycle { child: child.name.clone(), parent: parent.name.clone() });
+        let (child, parent) = (child.name.clone(), parent.name.clone());
+        return Err(ChainError::Cycle { child, parent }.into());
     }
-    linkage::judge(&child.name, &child.vhdx, parent).map_or(Ok(()), Err)
+    linkage::judge(&child.name, &child.vhdx, parent).map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn too_deep(path: &Path) -> ChainError {
@@ -163,6 +165,7 @@ fn missing(layer: &Layer) -> ChainError {
         names: request.stored_paths(),
         looked_for: Vec::new(),
         folders: Vec::new(),
+        unusable: Vec::new(),
     }
 }
 

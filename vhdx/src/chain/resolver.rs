@@ -130,6 +130,9 @@ impl fmt::Debug for Candidate {
 pub struct Candidates {
     /// Asked for the next one only when the one before did not fit.
     pub candidates: Box<dyn Iterator<Item = Candidate>>,
+    /// Whether the caller named them, so that one that cannot be opened is an error of its own; what was found by
+    /// searching is then one more reason why the parent is missing.
+    pub named: bool,
     /// Every path that is tried.
     pub looked_for: Vec<PathBuf>,
     /// The folders below which they are.
@@ -139,6 +142,7 @@ pub struct Candidates {
 impl fmt::Debug for Candidates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Candidates")
+            .field("named", &self.named)
             .field("looked_for", &self.looked_for)
             .field("folders", &self.folders)
             .finish_non_exhaustive()
@@ -148,16 +152,17 @@ impl fmt::Debug for Candidates {
 impl From<Vec<Candidate>> for Candidates {
     fn from(candidates: Vec<Candidate>) -> Self {
         let looked_for = candidates.iter().map(|candidate| candidate.name.clone()).collect();
-        Self { candidates: Box::new(candidates.into_iter()), looked_for, folders: Vec::new() }
+        Self { candidates: Box::new(candidates.into_iter()), named: false, looked_for, folders: Vec::new() }
     }
 }
 
 /// Finds parents in folders of this host.
 ///
-/// The child's own folder is always searched. There a stored relative path is tried as it is. Then every stored path
-/// is tried below each folder, without its drive, volume or `\\?\`, and with ever more of its front left out, down to
-/// the bare file name. Where no name fits exactly, or what fits is not the parent, names that differ in case only are
-/// tried too. Nothing else is opened, and only regular files are.
+/// The child's own folder is always searched: that of its path and, if the path is a link, that of the file itself.
+/// There a stored relative path is tried as it is. Then every stored path is tried below each folder, without its
+/// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
+/// exactly, or what fits is not the parent, names that differ in case only are tried too. Nothing else is opened, and
+/// only regular files are.
 ///
 /// # Examples
 /// ```
@@ -175,10 +180,9 @@ pub struct FolderResolver {
 }
 
 impl FolderResolver {
-    /// The folders in which the parent of the file at `child` is searched.
-    fn folders_for(&self, child: Option<&Path>) -> Vec<PathBuf> {
-        let own = child.map(lookup::folder_of);
-        let mut folders: Vec<PathBuf> = own.into_iter().chain(self.folders.iter().cloned()).collect();
+    /// The folders in which a parent is searched: the child's `own` first.
+    fn with_own(&self, own: &[PathBuf]) -> Vec<PathBuf> {
+        let mut folders = [own, &self.folders].concat();
         let mut seen = std::collections::HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         folders
@@ -188,15 +192,14 @@ impl FolderResolver {
 impl ParentResolver for FolderResolver {
     fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates> {
         if let Some(named) = self.named.get(request.level) {
-            return Ok(vec![Candidate::file(named)].into());
+            return Ok(Candidates { named: true, ..vec![Candidate::file(named)].into() });
         }
-        let child = request.child.path();
-        let folders = self.folders_for(child);
-        let own = child.map(lookup::folder_of);
-        let routes = lookup::routes(&request.stored_paths(), own.as_deref(), &folders);
+        let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
+        let folders = self.with_own(&own);
+        let routes = lookup::routes(&request.stored_paths(), &own, &folders);
         let looked_for = routes.iter().map(lookup::Route::path).collect();
         let found = lookup::find(routes, Rc::new(RefCell::new(Listings::default())));
-        Ok(Candidates { candidates: Box::new(found.map(Candidate::file)), looked_for, folders })
+        Ok(Candidates { candidates: Box::new(found.map(Candidate::file)), named: false, looked_for, folders })
     }
 
     fn unused(&self, layers: usize) -> Option<PathBuf> {

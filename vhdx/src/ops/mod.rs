@@ -1,7 +1,7 @@
 //! What can be done with disks: copied, compared, merged, checked.
 //!
-//! Everything here reports to a [`Progress`](crate::Progress) and stops soon after it says so. Nothing here writes to a
-//! file that it reads.
+//! What copies or compares content reports to a [`Progress`](crate::Progress), and stops soon after it says so. Nothing
+//! here writes to a file that it reads.
 
 mod check;
 mod compare;

@@ -33,7 +33,7 @@ impl Mapped {
         // or is handed out. That no other process changes the file meanwhile cannot be enforced; the documentation
         // demands it, and the feature is off by default.
         let map = unsafe { Mmap::map(file.file()) };
-        let map = map.map_err(|e| Error::io("map", FileOffset::new(0), e).in_file(path))?;
+        let map = map.map_err(|e| Error::io("map", None, e).in_file(path))?;
         Ok(Self { map, identity })
     }
 

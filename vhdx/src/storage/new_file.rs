@@ -149,7 +149,7 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 }
 
 fn io_error(operation: &'static str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::io(operation, FileOffset::new(0), source)
+    move |source| Error::io(operation, None, source)
 }
 
 impl ReadAt for NewFile {

@@ -1,20 +1,27 @@
 //! A forest with box characters: a parent stands above its children.
 
 use std::io::Write;
-use std::time::SystemTime;
 
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
+use super::date::utc;
+use super::hint;
 use crate::output::{self, shown};
 use crate::sizes::human;
 
 pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut rows = vec![["", "kind", "disk", "file", "allocated", "changed", ""].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned).to_vec()];
     rows.extend(branches(forest).filter_map(|branch| Some(row(forest.disks.get(branch.disk)?, &branch))));
     if forest.disks.is_empty() {
         writeln!(out, "no disks found")?;
     } else {
         output::table(out, &[false, false, true, true, true, true, false], &rows)?;
+    }
+    match forest.others {
+        0 => {}
+        1 => writeln!(out, "1 other file is no VHDX")?,
+        others => writeln!(out, "{others} other files are no VHDX")?,
     }
     let problems = forest.all_problems();
     if !problems.is_empty() {
@@ -23,6 +30,11 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
     for problem in problems {
         writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), problem.fix())?;
     }
+    let merges: Vec<String> = hint::merges(forest).collect();
+    if !merges.is_empty() {
+        writeln!(out, "\nchains that open only when their files are named:")?;
+    }
+    merges.iter().try_for_each(|merge| writeln!(out, "  {merge}"))?;
     Ok(())
 }
 
@@ -81,7 +93,7 @@ fn row(disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
         human(disk.virtual_size),
         human(disk.file_size),
         disk.allocated.map_or_else(|| "?".to_owned(), human),
-        disk.modified.map_or_else(|| "?".to_owned(), age),
+        disk.modified.map_or_else(|| "?".to_owned(), utc),
         marks(disk),
     ]
 }
@@ -104,45 +116,4 @@ fn marks(disk: &DiscoveredDisk) -> String {
     };
     let log = disk.dirty_log.then_some("dirty log");
     link.into_iter().chain(log).collect::<Vec<_>>().join(", ")
-}
-
-fn age(modified: SystemTime) -> String {
-    match modified.elapsed() {
-        Ok(elapsed) => ago(elapsed.as_secs()),
-        Err(_) => "in the future".to_owned(),
-    }
-}
-
-fn ago(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 5] =
-        [(365 * 86400, "year"), (30 * 86400, "month"), (86400, "day"), (3600, "hour"), (60, "minute")];
-    match UNITS.iter().find(|(length, _)| seconds >= *length) {
-        Some((length, unit)) => {
-            let count = seconds / length;
-            format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-        }
-        None => "just now".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages() {
-        let day = 86400;
-        let cases = [
-            (0, "just now"),
-            (59, "just now"),
-            (60, "1 minute ago"),
-            (7199, "1 hour ago"),
-            (2 * day, "2 days ago"),
-        ];
-        for (seconds, text) in
-            cases.into_iter().chain([(45 * day, "1 month ago"), (800 * day, "2 years ago")])
-        {
-            assert_eq!(ago(seconds), text);
-        }
-    }
 }

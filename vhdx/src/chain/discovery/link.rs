@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::copies::Copies;
 use super::paths::Paths;
 use super::{DiscoveredDisk, DiskLink, Problem};
 use crate::chain::open::MAX_CHAIN_LENGTH;
+use crate::error::Result;
+use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
 /// How many files a problem names.
@@ -25,14 +28,15 @@ fn holders(disks: &[DiscoveredDisk]) -> Holders {
 }
 
 /// Sets each disk's parent, children and link.
-pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths) {
+pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths, progress: &dyn Progress) -> Result<()> {
     let holders = holders(disks);
     let identities: HashMap<FileIdentity, usize> =
         disks.iter().enumerate().filter_map(|(i, disk)| Some((disk.identity?, i))).collect();
     let by_identity = |identity| identities.get(&identity).copied();
+    let mut copies = Copies::new(progress);
     for i in 0..disks.len() {
         if disks[i].link != DiskLink::Base {
-            choose_parent(disks, i, &holders, by_identity, paths);
+            choose_parent(disks, i, &holders, by_identity, paths, &mut copies)?;
         }
     }
     break_cycles(disks);
@@ -41,6 +45,7 @@ pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths) {
             disks[parent].children.push(i);
         }
     }
+    Ok(())
 }
 
 fn choose_parent(
@@ -49,7 +54,8 @@ fn choose_parent(
     holders: &Holders,
     by_identity: impl Fn(FileIdentity) -> Option<usize>,
     paths: &Paths,
-) {
+    copies: &mut Copies<'_>,
+) -> Result<()> {
     let disk = &disks[child];
     let fitting = || disk.linkages.iter().filter_map(|guid| holders.get(guid)).flatten().copied();
     let others = || fitting().filter(|&holder| holder != child);
@@ -60,7 +66,10 @@ fn choose_parent(
         _ => {
             let fits = |&i: &usize| i != child && disk.linkages.contains(&disks[i].data_write_guid);
             let stored = paths.files(disk).find_map(|(_, identity)| by_identity(identity).filter(fits));
-            stored.or_else(|| any_copy(disks, child, others()))
+            match stored {
+                Some(parent) => Some(parent),
+                None => any_copy(disks, child, others(), copies)?,
+            }
         }
     };
     if parent.is_none() && others().next().is_some() {
@@ -68,10 +77,11 @@ fn choose_parent(
         let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count: others().count() };
         disks[child].link = DiskLink::Ambiguous;
         disks[child].problems.push(problem);
-        return;
+        return Ok(());
     }
     disks[child].parent = parent;
     disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
+    Ok(())
 }
 
 /// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.
@@ -79,15 +89,16 @@ fn any_copy(
     disks: &[DiscoveredDisk],
     child: usize,
     holders: impl Iterator<Item = usize> + Clone,
-) -> Option<usize> {
-    let first = &disks[holders.clone().next()?];
-    let is_copy = |i: usize| {
-        disks[i].file_write_guid == first.file_write_guid
-            && disks[i].data_write_guid == first.data_write_guid
-            && disks[i].file_size == first.file_size
-    };
+    copies: &mut Copies<'_>,
+) -> Result<Option<usize>> {
+    let Some(first) = holders.clone().next() else { return Ok(None) };
+    for other in holders.clone().skip(1) {
+        if !copies.are_proven(disks, first, other)? {
+            return Ok(None);
+        }
+    }
     let beside = |&i: &usize| disks[i].path.parent() == disks[child].path.parent();
-    holders.clone().all(is_copy).then(|| holders.clone().find(beside).or(holders.clone().next())).flatten()
+    Ok(holders.clone().find(beside).or(Some(first)))
 }
 
 fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<PathBuf> {
@@ -119,11 +130,11 @@ fn break_cycles(disks: &mut [DiscoveredDisk]) {
 /// Finds what is wrong with links, once they are set.
 pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
     for indices in holders(disks).into_values().filter(|indices| indices.len() > 1) {
-        for &i in &indices {
-            let others = shown(disks, indices.iter().copied().filter(|&other| other != i));
-            let (path, guid, count) = (disks[i].path.clone(), disks[i].data_write_guid, indices.len() - 1);
-            disks[i].problems.push(Problem::DuplicateGuid { path, guid, others, count });
-        }
+        let first = indices[0];
+        let others = shown(disks, indices.iter().copied().skip(1));
+        let (path, guid, count) =
+            (disks[first].path.clone(), disks[first].data_write_guid, indices.len() - 1);
+        disks[first].problems.push(Problem::DuplicateGuid { path, guid, others, count });
     }
     for i in 0..disks.len() {
         if let Some(parent) = disks[i].parent {

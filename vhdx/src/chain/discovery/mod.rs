@@ -1,6 +1,7 @@
 //! Whole families: every disk below some folders, linked by what the files say, not by what they are called.
 
 mod candidates;
+mod copies;
 mod link;
 mod paths;
 mod problem;
@@ -28,6 +29,8 @@ pub struct Forest {
     pub disks: Vec<DiscoveredDisk>,
     /// Problems with what is not a readable disk, sorted by path: damaged files, folders that cannot be read.
     pub problems: Vec<Problem>,
+    /// How many regular files are neither called like a VHDX nor begin like one.
+    pub others: usize,
 }
 
 impl Forest {
@@ -103,7 +106,8 @@ pub enum DiskLink {
     Ok,
     /// No file has the DataWriteGuid that the parent must have.
     Missing,
-    /// Several files have it that are not copies of each other, and the stored paths do not say which is meant.
+    /// Several files have it that are not proven to be copies of each other, and the stored paths do not say which is
+    /// meant. A proof is that all bytes are the same; files above 1 GiB are not read for it.
     Ambiguous,
     /// The files with these GUIDs are ancestors of themselves.
     Cycle,
@@ -149,7 +153,7 @@ impl DiskLink {
 pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let mut forest = scan::scan(roots, progress)?;
     let paths = paths::Paths::default();
-    link::link(&mut forest.disks, &paths);
+    link::link(&mut forest.disks, &paths, progress)?;
     link::judge(&mut forest.disks, &paths);
     candidates::explain_lost(&mut forest.disks, &paths, progress)?;
     Ok(forest)

@@ -19,8 +19,8 @@ impl Paths {
         &self,
         disk: &DiscoveredDisk,
     ) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
-        let own = lookup::folder_of(&disk.path);
-        let routes = lookup::routes(&disk.stored_paths, Some(&own), std::slice::from_ref(&own));
+        let own = lookup::folders_of(&disk.path);
+        let routes = lookup::routes(&disk.stored_paths, &own, &own);
         let identified = |path: PathBuf| {
             let identity = FileStorage::open(&path).and_then(|file| file.identity()).ok()?;
             Some((path, identity))

@@ -1,13 +1,14 @@
 //! What is wrong with the files of a forest, why it matters, and what to do.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::LikelyParent;
-use crate::chain::error::Quoted;
+use crate::chain::error::{Bare, Quoted};
 use crate::chain::windows_path::StoredPath;
 use crate::error::Error;
 use crate::violation::Violation;
@@ -58,7 +59,7 @@ pub enum Problem {
     },
     /// Several files claim to have the same content.
     DuplicateGuid {
-        /// One of them.
+        /// The first of them, by path: the only one that reports it.
         path: PathBuf,
         /// The DataWriteGuid.
         guid: Uuid,
@@ -67,7 +68,7 @@ pub enum Problem {
         /// How many others there are.
         count: usize,
     },
-    /// Several files that are not copies of each other could be the parent, and the stored paths do not say which.
+    /// Several files that are not proven to be copies of each other could be the parent, and the stored paths do not say which.
     AmbiguousParent {
         /// The child.
         path: PathBuf,
@@ -154,13 +155,23 @@ impl Problem {
     /// What a person can do about it.
     pub fn fix(&self) -> String {
         match self {
-            Problem::Unreadable { .. } => "search again with the permission to read it".to_owned(),
-            Problem::Damaged { .. } => "check the file, and restore it from a backup if it is broken".to_owned(),
+            Problem::Unreadable { error, .. } => match io_kind(error) {
+                Some(io::ErrorKind::PermissionDenied) => "search again with the permission to read it",
+                Some(io::ErrorKind::NotFound) => "search again, and name what exists",
+                _ => "remove the cause, and search again",
+            }
+            .to_owned(),
+            Problem::Damaged { .. } => {
+                "check the file, and restore it from a backup if it is broken".to_owned()
+            }
             Problem::NotARegularFile { .. } => "nothing, if it is not meant to be a disk".to_owned(),
-            Problem::Imperfect { .. } => "check the file; it can be read, and a copy of it will be sound".to_owned(),
+            Problem::Imperfect { .. } => {
+                "check the file; it can be read, and a copy of it will be sound".to_owned()
+            }
             Problem::OddName { .. } => "rename the file".to_owned(),
             Problem::SideFile { .. } => {
-                "keep it as long as the disk is unchanged; delete it once the disk was written without Hyper-V".to_owned()
+                "keep it as long as the disk is unchanged, and delete it after any change made offline"
+                    .to_owned()
             }
             Problem::DuplicateGuid { .. } => {
                 "compare the files; keep copies out of the folders in which parents are looked for".to_owned()
@@ -178,7 +189,9 @@ impl Problem {
             },
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
             Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
-            Problem::Cycle { .. } => "restore the files from a backup: their linkage is not what it was".to_owned(),
+            Problem::Cycle { .. } => {
+                "restore the files from a backup: their linkage is not what it was".to_owned()
+            }
             Problem::TooDeep { .. } => "merge the chain below this file first".to_owned(),
         }
     }
@@ -202,7 +215,8 @@ impl fmt::Display for Problem {
             Problem::SideFile { side_file, .. } => {
                 write!(
                     f,
-                    "has a change tracking file, {}, which is wrong after any write without Hyper-V",
+                    "has a side file, {}: it belongs to Hyper-V's change tracking of the disk of that name, and is stale \
+                     after any offline change",
                     Quoted(side_file)
                 )
             }
@@ -216,7 +230,7 @@ impl fmt::Display for Problem {
             Problem::AmbiguousParent { parents, count, .. } => {
                 write!(
                     f,
-                    "may belong to {}, and its stored paths lead to none of them",
+                    "may belong to {}, which are not proven to be the same, and its stored paths lead to none of them",
                     List(parents, *count)
                 )
             }
@@ -262,15 +276,11 @@ fn lost(
     Ok(())
 }
 
-/// An error without the file's name in front.
-struct Bare<'a>(&'a Error);
-
-impl fmt::Display for Bare<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Error::InFile { error, .. } => Bare(error).fmt(f),
-            error => error.fmt(f),
-        }
+fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    match error {
+        Error::InFile { error, .. } => io_kind(error),
+        Error::Io { source, .. } => Some(source.kind()),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::FileType;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -44,6 +45,7 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest>
         scan.link(&link);
     }
     let mut forest = scan.forest;
+    forest.others = scan.plain.difference(&scan.files).count();
     forest.disks.sort_by(|a, b| a.path.cmp(&b.path));
     forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(forest)
@@ -54,6 +56,8 @@ struct Scan {
     forest: Forest,
     /// The regular files that were looked at.
     files: HashSet<FileIdentity>,
+    /// The regular files with a name and a beginning that are not those of a disk.
+    plain: HashSet<FileIdentity>,
     /// The other things that were reported, which several roots may contain.
     others: HashSet<PathBuf>,
 }
@@ -87,7 +91,7 @@ impl Scan {
     fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
         let path = error.path().unwrap_or(root).to_owned();
         let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
-        let error = Error::io("list", FileOffset::new(0), source).in_file(&path);
+        let error = Error::io("list", None, source).in_file(&path);
         self.report(Problem::Unreadable { path, error: error.into() });
     }
 
@@ -105,7 +109,11 @@ impl Scan {
             }
         };
         let of_interest = signature || has_disk_name(path);
-        if !of_interest || !self.files.insert(identity) {
+        if !of_interest {
+            self.plain.insert(identity);
+            return;
+        }
+        if !self.files.insert(identity) {
             return;
         }
         match Vhdx::open(path) {
@@ -120,8 +128,11 @@ fn sniff(path: &Path) -> Result<(FileIdentity, bool)> {
     let file = FileStorage::open(path)?;
     let identity = file.identity().map_err(|error| error.in_file(path))?;
     let mut start = [0; SIGNATURE.len()];
-    let begins_like_one = file.read_exact_at(&mut start, FileOffset::new(0)).is_ok() && start == SIGNATURE;
-    Ok((identity, begins_like_one))
+    match file.read_exact_at(&mut start, FileOffset::new(0)) {
+        Ok(()) => Ok((identity, start == SIGNATURE)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok((identity, false)),
+        Err(error) => Err(Error::io("read", FileOffset::new(0), error).in_file(path)),
+    }
 }
 
 fn has_disk_name(path: &Path) -> bool {

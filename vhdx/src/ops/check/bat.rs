@@ -8,7 +8,7 @@ use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
 use crate::rules::Rule;
-use crate::units::{BatIndex, BlockIndex, ChunkIndex, FileOffset, MIB};
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
 /// How many entries are read at once.
@@ -19,7 +19,7 @@ const WINDOW: u64 = 32 << 10;
 /// # Errors
 /// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.
 pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
-    let file_len = vhdx.storage().len().map_err(|e| Error::io("measure", FileOffset::new(0), e))?;
+    let file_len = vhdx.storage().len().map_err(|e| Error::io("measure", None, e))?;
     let mut occupancy = Occupancy::new(file_len);
     let mut chunk_is_partial = false;
     for_each_entry(vhdx, |index, entry| {

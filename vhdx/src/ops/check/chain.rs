@@ -27,7 +27,8 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver) -> CheckReport {
 fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer) {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
-        judge_bat(&layer.vhdx, violations).map_err(|error| error.in_file(&layer.name))
+        judge_bat(&layer.vhdx, violations).map_err(|error| error.in_file(&layer.name))?;
+        Ok(layer.vhdx.log())
     });
     let broken = match layer.link {
         Link::Base | Link::Ok => None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
-use crate::rules::Severity;
+use crate::log::LogState;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
 
@@ -32,9 +32,16 @@ pub struct FileReport {
     pub violations: Violations,
     /// What kept the check from its end, and is no broken rule: a failed read, a parent that is missing.
     pub error: Option<Error>,
+    /// The state of the log; `None` when the check did not come to its end.
+    pub log: Option<LogState>,
 }
 
 impl CheckReport {
+    /// Whether the checks of all files came to their ends.
+    pub fn is_complete(&self) -> bool {
+        self.files.iter().all(|file| file.log.is_some() && file.error.is_none())
+    }
+
     /// Whether every file can be used: see [`FileReport::is_valid`].
     pub fn is_valid(&self) -> bool {
         self.files.iter().all(FileReport::is_valid)
@@ -44,18 +51,16 @@ impl CheckReport {
 impl FileReport {
     /// Whether the check came to its end and found nothing but what is tolerated.
     pub fn is_valid(&self) -> bool {
-        let is_tolerated = |severity| severity <= Severity::Tolerated;
-        let all_tolerated =
-            self.violations.as_slice().iter().all(|violation| is_tolerated(violation.severity()));
-        self.error.is_none() && self.violations.dropped() == 0 && all_tolerated
+        self.error.is_none() && self.violations.stop_at_first().is_ok()
     }
 
-    fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<()>) -> Self {
+    fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<LogState>) -> Self {
         let mut violations = Violations::new();
         let result = check(&mut violations);
+        let (log, error) = result.map_or_else(|error| (None, Some(error)), |log| (Some(log), None));
         // A violation that stopped the check is in the list already.
-        let error = result.err().filter(|error| error.violation().is_none());
-        Self { path: path.map(Path::to_owned), violations, error }
+        let error = error.filter(|error| error.violation().is_none());
+        Self { path: path.map(Path::to_owned), violations, error, log }
     }
 }
 
@@ -63,13 +68,18 @@ impl FileReport {
 pub fn check_file(path: &Path) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_path(path, violations)?;
-        judge_bat(&vhdx, violations).map_err(|error| error.in_file(path))
+        judge_bat(&vhdx, violations).map_err(|error| error.in_file(path))?;
+        Ok(vhdx.log())
     });
     CheckReport { files: vec![report] }
 }
 
 /// Checks whatever can be read at any offset, as [`check_file`] does.
 pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
-    let report = FileReport::of(None, |violations| judge_bat(&Vhdx::load(storage, violations)?, violations));
+    let report = FileReport::of(None, |violations| {
+        let vhdx = Vhdx::load(storage, violations)?;
+        judge_bat(&vhdx, violations)?;
+        Ok(vhdx.log())
+    });
     CheckReport { files: vec![report] }
 }

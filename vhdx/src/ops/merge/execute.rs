@@ -4,10 +4,9 @@ use super::plan::{MergePlan, MergedLayer};
 use crate::chain::Chain;
 use crate::error::{InvalidArgument, Result};
 use crate::ops::convert::{Converted, write_vhdx};
-use crate::ops::ranges::data;
+use crate::ops::ranges::{data, whole};
 use crate::progress::Progress;
 use crate::storage::Storage;
-use crate::units::DiskOffset;
 
 impl MergePlan {
     /// Writes the new file into an empty storage. It reads exactly as the chain. When this returns, it is complete and
@@ -27,12 +26,7 @@ impl MergePlan {
         if !chain.layers().iter().map(MergedLayer::of).eq(self.layers.iter().cloned()) {
             return Err(InvalidArgument::StalePlan.into());
         }
-        let geometry = self.disk.geometry()?;
-        let ranges = self.runs.iter().flat_map(|run| {
-            let end = geometry.block_start(run.end).min(DiskOffset::new(geometry.virtual_size()));
-            data(chain, geometry.block_start(run.start)..end)
-        });
         progress.start(self.bytes_to_copy);
-        write_vhdx(chain, ranges, &self.disk, storage, progress)
+        write_vhdx(chain, data(chain, whole(chain)), &self.disk, storage, progress)
     }
 }

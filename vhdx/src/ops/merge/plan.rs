@@ -1,6 +1,5 @@
 //! What a merge will do, read from metadata alone.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use uuid::Uuid;
@@ -30,15 +29,13 @@ impl Default for MergeOptions {
 /// A plan for merging a whole chain into one new file, which takes the place of the leaf's disk: it has the base's
 /// block size, and the leaf's size, identity and other metadata that are marked as IsVirtualDisk ([MS-VHDX] 2.6.1.2).
 ///
-/// Its size is in proportion to the runs of blocks that hold data, not to the disk.
+/// It says what the merge comes to; its size does not depend on the disk's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergePlan {
     /// The files that are merged, leaf first.
     pub layers: Vec<MergedLayer>,
     /// What the new file will be.
     pub disk: NewDisk,
-    /// The payload blocks of the new file for which some layer has data, as ascending runs.
-    pub runs: Vec<Range<BlockIndex>>,
     /// How many payload blocks the new file will have at most: blocks that turn out to be all zero are left out,
     /// unless it is fixed.
     pub blocks: u64,
@@ -79,23 +76,20 @@ impl MergePlan {
             judged.map_err(|error| layer.in_file(error))?;
         }
 
-        let mut runs: Vec<Range<BlockIndex>> = Vec::new();
-        let mut bytes_to_copy = 0u64;
+        let (mut bytes_to_copy, mut with_data, mut counted) = (0_u64, 0_u64, BlockIndex::new(0));
         for range in data(chain, whole(chain)) {
             let range = range?;
             bytes_to_copy = bytes_to_copy.saturating_add(range.end.since(range.start));
             let last = DiskOffset::new(range.end.get().saturating_sub(1));
-            let blocks = geometry.block_of(range.start)..geometry.block_of(last).saturating_add(1);
-            match runs.last_mut() {
-                Some(run) if blocks.start <= run.end => run.end = run.end.max(blocks.end),
-                _ => runs.push(blocks),
-            }
+            let end = geometry.block_of(last).saturating_add(1);
+            // Ranges ascend, so only the first block of one can have been counted with the range before.
+            with_data = with_data.saturating_add(end.since(geometry.block_of(range.start).max(counted)));
+            counted = end;
         }
-        let with_data = runs.iter().map(|run| run.end.since(run.start)).sum();
         let blocks = if disk.disk_type == DiskType::Fixed { geometry.block_count() } else { with_data };
         let file_size = disk.file_size(blocks)?;
         let layers = chain.layers().iter().map(MergedLayer::of).collect();
-        Ok(Self { layers, disk, runs, blocks, bytes_to_copy, file_size, dropped: dropped(chain) })
+        Ok(Self { layers, disk, blocks, bytes_to_copy, file_size, dropped: dropped(chain) })
     }
 }
 

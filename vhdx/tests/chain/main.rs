@@ -1,5 +1,7 @@
 //! Finding and judging parents. No test here reads the content of a disk.
 
+mod candidates;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +10,9 @@ use vhdx::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH,
 };
 use vhdx::{
-    Candidate, Candidates, Chain, ChainError, Error, ErrorKind, FolderResolver, Guid, InvalidArgument, Link,
-    MAX_CHAIN_LENGTH, MIB, ParentRequest, ParentResolver, Vhdx, inspect_chain,
+    Candidate, Candidates, Chain, ChainError, Disk, DiskOffset, Error, ErrorKind, FolderResolver, Guid,
+    InvalidArgument, Link, MAX_CHAIN_LENGTH, MIB, ParentRequest, ParentResolver, RawDisk, Vhdx,
+    inspect_chain,
 };
 use vhdx_testkit::Image;
 
@@ -269,66 +272,28 @@ fn sectors_must_have_the_same_size() {
 }
 
 #[test]
-fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
+fn every_disk_ends_where_it_ends() {
     let folder = Folder::new();
-    let stored = [(RELATIVE_PATH, r".\a\base.vhdx"), (ABSOLUTE_WIN32_PATH, r"C:\b\base.vhdx")];
-    let leaf = folder.put("leaf.avhdx", &leaf(&stored));
-    let damaged = folder.put("a/base.vhdx", &disk(BASE));
-    fs::write(&damaged, "no disk").unwrap();
-    let error = Chain::open(&leaf, &beside()).unwrap_err();
-    assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(damaged.as_path())));
-
-    folder.put("b/base.vhdx", &disk(Guid::from_u128(5)));
-    match chain_error(Chain::open(&leaf, &beside())) {
-        ChainError::Mismatch { damaged: noted, .. } => assert_eq!(noted, [damaged]),
-        other => panic!("{other}"),
-    }
-    folder.put("b/base.vhdx", &disk(BASE));
-    Chain::open(&leaf, &beside()).unwrap();
-}
-
-#[test]
-fn nothing_outside_of_the_allowed_folders_is_opened() {
-    let folder = Folder::new();
-    let outside = folder.put("outside/base.vhdx", &disk(BASE));
-    let absolute = outside.to_str().unwrap();
-    for stored in [
-        absolute,
-        r"C:\vm\..\..\outside\base.vhdx",
-        r"\\.\PhysicalDrive0",
-        r"C:\CON",
-        "base.vhdx\0",
-        r"C:\\",
-        "..",
-        "/",
-    ] {
-        for key in [ABSOLUTE_WIN32_PATH, VOLUME_PATH] {
-            let leaf = folder.put("vm/leaf.avhdx", &leaf(&[(key, stored)]));
-            let error = chain_error(Chain::open(leaf, &beside()));
-            assert!(matches!(error, ChainError::MissingParent { .. }), "{stored:?}: {error}");
+    let image = folder.put("base.vhdx", &disk(BASE));
+    let raw = folder.path("disk.raw");
+    fs::write(&raw, [1; 1024]).unwrap();
+    let disks: [Box<dyn Disk>; 2] =
+        [Box::new(Chain::open(image, &beside()).unwrap()), Box::new(RawDisk::open(raw).unwrap())];
+    for disk in disks {
+        let size = disk.virtual_size();
+        let extents = |start, end| -> Vec<_> {
+            disk.extents(DiskOffset::new(start)..DiskOffset::new(end)).take(9).collect()
+        };
+        assert!(extents(0, size).iter().all(|extent| extent.is_ok()));
+        assert!(extents(size, size).is_empty());
+        for (start, end) in [(0, size + 1), (size, size + 512), (512, 0), (size + 1, size + 1)] {
+            let found = extents(start, end);
+            let [Err(Error::InvalidArgument(InvalidArgument::PastEndOfDisk { .. }))] = found.as_slice()
+            else {
+                panic!("{start}..{end}: {found:?}")
+            };
         }
     }
-}
-
-#[test]
-#[cfg(unix)]
-fn only_regular_files_are_opened() {
-    let folder = Folder::new();
-    let leaf = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, "base.vhdx")]));
-    let base = folder.path("base.vhdx");
-    std::os::unix::fs::symlink("/dev/zero", &base).unwrap();
-    let refused = |error: Error| {
-        let Error::InFile { path, error } = error else { panic!("{error}") };
-        assert_eq!(path, base);
-        assert!(matches!(*error, Error::InvalidArgument(InvalidArgument::NotARegularFile)), "{error}");
-    };
-    refused(Chain::open(&leaf, &beside()).unwrap_err());
-    fs::remove_file(&base).unwrap();
-    assert!(std::process::Command::new("mkfifo").arg(&base).status().unwrap().success());
-    refused(Chain::open(&leaf, &beside()).unwrap_err());
-    fs::remove_file(&base).unwrap();
-    fs::create_dir(&base).unwrap();
-    refused(Chain::open(&leaf, &beside()).unwrap_err());
 }
 
 fn in_memory(image: &Image) -> Vhdx {

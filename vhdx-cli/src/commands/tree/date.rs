@@ -1,0 +1,58 @@
+//! Points in time, as people read them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A point in time, in UTC: `2026-11-22 23:05`.
+pub(super) fn utc(time: SystemTime) -> String {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => minute(since.as_secs() / 60),
+        Err(_) => "before 1970".to_owned(),
+    }
+}
+
+fn minute(since_1970: u64) -> String {
+    let (days, minute) = (since_1970 / (24 * 60), since_1970 % (24 * 60));
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// The day so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_TO_1970: u64 = 719_468; // from 0000-03-01
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let days = days.saturating_add(DAYS_TO_1970);
+    let (era, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next_year) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (400 * era + year + next_year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The expected times are those of `date --utc`.
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01 00:00"),
+            (951_782_399, "2000-02-28 23:59"),
+            (951_782_400, "2000-02-29 00:00"),
+            (951_868_800, "2000-03-01 00:00"),
+            (1_709_164_800, "2024-02-29 00:00"),
+            (1_795_388_717, "2026-11-22 23:05"),
+            (4_107_542_399, "2100-02-28 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+            (253_402_300_799, "9999-12-31 23:59"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
+    }
+}

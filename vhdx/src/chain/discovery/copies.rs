@@ -1,0 +1,68 @@
+//! Whether files that claim to be the same are.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::DiscoveredDisk;
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+use crate::storage::{FileStorage, ReadAt};
+use crate::units::FileOffset;
+
+/// Longer files are not read for a proof that they are copies.
+const LONGEST: u64 = 1 << 30;
+
+const WINDOW: usize = 1 << 20;
+
+/// Remembers what was compared, because many children may ask for the same parents.
+pub(super) struct Copies<'a> {
+    progress: &'a dyn Progress,
+    compared: HashMap<(usize, usize), bool>,
+}
+
+impl<'a> Copies<'a> {
+    pub(super) fn new(progress: &'a dyn Progress) -> Self {
+        Self { progress, compared: HashMap::new() }
+    }
+
+    /// Whether two files are proven to have the same bytes. Their GUIDs are no proof: damage does not change them.
+    pub(super) fn are_proven(&mut self, disks: &[DiscoveredDisk], a: usize, b: usize) -> Result<bool> {
+        let (one, other) = (&disks[a], &disks[b]);
+        if one.file_write_guid != other.file_write_guid
+            || one.data_write_guid != other.data_write_guid
+            || one.file_size != other.file_size
+            || one.file_size > LONGEST
+        {
+            return Ok(false);
+        }
+        if let Some(known) = self.compared.get(&(a, b)) {
+            return Ok(*known);
+        }
+        let proven = match same_bytes(&one.path, &other.path, one.file_size, self.progress) {
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            result => result.unwrap_or(false),
+        };
+        self.compared.insert((a, b), proven);
+        Ok(proven)
+    }
+}
+
+fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) -> Result<bool> {
+    let files = [FileStorage::open(a)?, FileStorage::open(b)?];
+    let mut buffers = [vec![0; WINDOW], vec![0; WINDOW]];
+    let mut at = FileOffset::new(0);
+    while at.get() < len {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let window = usize::try_from(len - at.get()).unwrap_or(WINDOW).min(WINDOW);
+        for (file, buffer) in files.iter().zip(&mut buffers) {
+            file.read_exact_at(&mut buffer[..window], at).map_err(|e| Error::io("read", at, e))?;
+        }
+        if buffers[0][..window] != buffers[1][..window] {
+            return Ok(false);
+        }
+        at = at.saturating_add(window as u64);
+    }
+    Ok(true)
+}
