@@ -1,11 +1,13 @@
 //! Finding whole families of disks, and naming what is wrong with them.
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tempfile::TempDir;
+use common::Folder;
 use vhdx::format::parent_locator::{PARENT_LINKAGE, RELATIVE_PATH};
 use vhdx::{
     DiscoveredDisk, DiskLink, DiskType, Error, Evidence, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress,
@@ -13,24 +15,11 @@ use vhdx::{
 };
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
 
-struct Folder(TempDir);
+trait Discover {
+    fn forest(&self) -> Forest;
+}
 
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn put(&self, name: &str, image: &Image) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image.sparse().write_to(&path).unwrap();
-        path
-    }
-
+impl Discover for Folder {
     fn forest(&self) -> Forest {
         discover(&[self.0.path().to_owned()], &NoProgress).unwrap()
     }

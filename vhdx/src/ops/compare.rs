@@ -60,7 +60,9 @@ fn read_with_zeros_past_the_end<'a>(
 ) -> Result<&'a [u8]> {
     let left = DiskOffset::new(disk.virtual_size()).since(start);
     let inside = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-    disk.read_exact_at(&mut buffer[..inside], start)?;
+    if inside > 0 {
+        disk.read_exact_at(&mut buffer[..inside], start)?;
+    }
     buffer[inside..].fill(0);
     Ok(buffer)
 }
@@ -110,6 +112,14 @@ mod tests {
         long.bytes[LEN + 1] = 7;
         assert_eq!(first_difference(&short, &long), Some(LEN as u64 + 1));
         assert_eq!(first_difference(&long, &short), Some(LEN as u64 + 1));
+    }
+
+    #[test]
+    fn data_that_begin_past_the_end_of_the_shorter_disk_are_a_difference() {
+        let short = Plain::new(1 << 20, &[]);
+        let long = Plain::new(LEN, &[(2 << 20, (2 << 20) + 512)]);
+        assert_eq!(first_difference(&short, &long), Some(2 << 20));
+        assert_eq!(first_difference(&long, &short), Some(2 << 20));
     }
 
     #[test]

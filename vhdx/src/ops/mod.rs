@@ -16,4 +16,4 @@ mod zeros;
 pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage};
 pub use compare::{Comparison, compare};
 pub use convert::{Converted, to_raw, to_stream, to_vhdx};
-pub use merge::{Dropped, DroppedPart, MergeOptions, MergePlan, MergedLayer};
+pub use merge::{Dropped, DroppedPart, MergeOptions, MergePlan, MergedLayer, dropped};

@@ -1,11 +1,13 @@
 //! Finding and judging parents. No test here reads the content of a disk.
 
 mod candidates;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use common::Folder;
 use vhdx::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH,
 };
@@ -15,25 +17,6 @@ use vhdx::{
     inspect_chain,
 };
 use vhdx_testkit::Image;
-
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn put(&self, name: &str, image: &Image) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image.sparse().write_to(&path).unwrap();
-        path
-    }
-}
 
 const BASE: Guid = Guid::from_u128(0xba5e);
 

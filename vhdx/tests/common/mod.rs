@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::test_runner::Config;
 use vhdx::{Chain, DiskOffset, Vhdx};
-use vhdx_testkit::ChainModel;
+use vhdx_testkit::{ChainModel, Image};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -46,6 +46,26 @@ pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 /// A folder for this test's files that is gone when the test is over.
 pub(crate) fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// A folder to put images in.
+pub(crate) struct Folder(pub(crate) tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn put(&self, name: &str, image: &Image) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image.sparse().write_to(&path).unwrap();
+        path
+    }
 }
 
 /// `../..` of this crate: the project.

@@ -1,4 +1,4 @@
-//! What a merge into a new file leaves behind.
+//! What a new file with the content of a chain leaves behind.
 
 use uuid::Uuid;
 
@@ -29,8 +29,11 @@ pub enum DroppedPart {
     },
 }
 
+/// What the files of a chain have and a new file with the chain's content, described by the leaf
+/// ([`NewDisk::like`](crate::NewDisk::like)), does not.
+///
 /// An item of a lower layer that the leaf has too is not dropped but replaced.
-pub(super) fn dropped(chain: &Chain) -> Vec<Dropped> {
+pub fn dropped(chain: &Chain) -> Vec<Dropped> {
     let carried: Vec<_> =
         chain.leaf().metadata_entries().iter().filter(|entry| travel::travels(entry)).collect();
     let is_carried = |id, is_user| carried.iter().any(|entry| entry.id == id && entry.is_user == is_user);

@@ -6,7 +6,7 @@ mod dropped;
 mod execute;
 mod plan;
 
-pub use dropped::{Dropped, DroppedPart};
+pub use dropped::{Dropped, DroppedPart, dropped};
 pub use plan::{MergeOptions, MergePlan, MergedLayer};
 
 #[cfg(test)]
