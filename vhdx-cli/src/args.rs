@@ -200,6 +200,9 @@ pub(crate) struct Man {
     /// Write vhdx.1 and one page for each command into this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
+    /// Replace pages that exist
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument};
 
-use crate::output::{self, NobodyListens};
+use crate::output;
 
 /// What a command that did its work found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,6 @@ pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(FOUND),
-        Err(error) if error.is::<NobodyListens>() => ExitCode::SUCCESS,
         Err(error) => {
             report(&error, json);
             ExitCode::from(classify(&error).1)

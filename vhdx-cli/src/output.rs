@@ -1,25 +1,12 @@
 //! stdout carries the answer, as text or as one JSON document; stderr carries warnings.
 
-use std::fmt::Display;
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde_json::Value;
 use vhdx::{Severity, Violation};
 
 use crate::args::Args;
-
-/// The reader of stdout went away: nobody wants the rest of the answer, which is no failure.
-#[derive(Debug)]
-pub(crate) struct NobodyListens;
-
-impl Display for NobodyListens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stdout is closed")
-    }
-}
-
-impl std::error::Error for NobodyListens {}
 
 /// Prints an answer: `text` writes the one for people.
 pub(crate) fn answer(
@@ -30,15 +17,33 @@ pub(crate) fn answer(
     write(|out| if args.json { Ok(writeln!(out, "{:#}", json())?) } else { text(out) })
 }
 
-/// Writes to stdout, buffered. A bare [`io::Error`] of `content` is a failure of stdout, not of a disk.
+/// Writes to stdout, buffered. A bare [`io::Error`] of `content` is a failure of stdout, not of a disk. A reader that went
+/// away wants no more of the answer, which is no failure, and changes no verdict.
 pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(stdout().lock());
-    let written = content(&mut out).and_then(|()| Ok(out.flush()?));
-    written.map_err(|error| match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::BrokenPipe) => NobodyListens.into(),
-        Some(_) => error.context("cannot write to stdout"),
-        None => error,
+    let print = || {
+        let mut out = BufWriter::new(stdout()?);
+        content(&mut out)?;
+        Ok(out.flush()?)
+    };
+    print().or_else(|error: anyhow::Error| match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::BrokenPipe) => Ok(()),
+        Some(_) => Err(error.context("cannot write to stdout")),
+        None => Err(error),
     })
+}
+
+/// stdout as a file: [`io::Stdout`] takes what goes to a descriptor that is not open for writing as written.
+#[cfg(unix)]
+pub(crate) fn stdout() -> io::Result<impl Write> {
+    use std::os::fd::AsFd;
+
+    Ok(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+/// stdout, which knows how to write to a console.
+#[cfg(windows)]
+pub(crate) fn stdout() -> io::Result<impl Write> {
+    Ok(io::stdout().lock())
 }
 
 /// Prints for people what was worked around in a file; scripts find the same in the JSON of `check`.

@@ -4,7 +4,7 @@ use serde_json::json;
 use vhdx::ops::compare;
 use vhdx::{DiskOffset, FolderResolver};
 
-use super::source;
+use super::source::{self, Opened};
 use crate::args::{Args, Compare};
 use crate::exit::Outcome;
 use crate::output;
@@ -15,6 +15,10 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     let a = source::open(args, &ask.a, ("--a-from", ask.a_from), &resolver)?;
     let of_b = FolderResolver { named: Vec::new(), ..resolver };
     let b = source::open(args, &ask.b, ("--b-from", ask.b_from), &of_b)?;
+    // --parent-dir may be meant for B.
+    if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
+        source::refuse_parents_of_raw(&a, &ask.parents)?;
+    }
     let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {

@@ -1,13 +1,14 @@
 //! `vhdx convert`: what a disk and its parents hold, as one new file or as a stream.
 
-use std::io::{IsTerminal, stdout};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Converted, to_raw, to_stream, to_vhdx};
-use vhdx::{Disk, DiskOffset, InvalidArgument, NewDisk, NewFile, Source};
+use vhdx::ops::{self, Converted, to_raw, to_stream, to_vhdx};
+use vhdx::{Disk, DiskOffset, Error, InvalidArgument, NewDisk, NewFile, Source};
 
 use super::destination;
+use super::left_behind::LeftBehind;
 use super::source::{self, Opened};
 use crate::args::{Args, Convert, Format};
 use crate::exit::{Outcome, Usage};
@@ -22,24 +23,31 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     let target = Target::of(convert)?;
     let resolver = convert.parents.resolver();
     let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
+    source::refuse_parents_of_raw(&source, &convert.parents)?;
     let plan = Plan::new(convert, target, &source)?;
     if target != Target::Stdout {
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
     }
     if target == Target::Stdout && !convert.writing.dry_run {
-        to_stream(source.disk(), &mut stdout().lock(), &Bar::new(args.quiet))?;
+        let mut out = output::stdout().map_err(|source| Error::Io {
+            operation: "open stdout",
+            offset: None,
+            source,
+        })?;
+        to_stream(source.disk(), &mut out, &Bar::new(args.quiet))?;
         return Ok(Outcome::Done);
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
     if target != Target::Stdout {
         destination::judge_space(&convert.destination, bytes)?;
     }
-    if convert.writing.dry_run {
-        plan.answer(args, convert, bytes, file_size)?;
-        return Ok(Outcome::Done);
-    }
-    let made = plan.execute(args, convert, source.disk())?;
-    plan.answer(args, convert, made.bytes_copied, made.file_size)?;
+    let made = match convert.writing.dry_run {
+        true => Converted { bytes_copied: bytes, blocks: 0, file_size },
+        false => plan.execute(args, convert, source.disk())?,
+    };
+    let left = plan.left_behind(convert, &source);
+    let report = Report { convert, plan: &plan, made, left };
+    output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 
@@ -56,7 +64,7 @@ impl Target {
             if convert.to == Some(Format::Vhdx) {
                 return usage("only raw can be written to stdout");
             }
-            if stdout().is_terminal() && !convert.writing.dry_run {
+            if io::stdout().is_terminal() && !convert.writing.dry_run {
                 return usage("a disk is not written to a terminal; redirect stdout");
             }
             Target::Stdout
@@ -134,39 +142,52 @@ impl Plan {
         Ok(made)
     }
 
-    fn answer(&self, args: &Args, convert: &Convert, bytes: u64, file_size: u64) -> anyhow::Result<()> {
-        let dry_run = convert.writing.dry_run;
-        output::answer(
-            args,
-            || self.json(convert, bytes, file_size),
-            |out| {
-                let (made, most) = if dry_run { ("would make", "at most ") } else { ("made", "") };
-                let format =
-                    self.vhdx.as_ref().map_or("raw".to_owned(), |new| format!("{} vhdx", new.disk_type));
-                writeln!(
-                    out,
-                    "{made} {}: {format}, a disk of {}",
-                    output::shown(&convert.destination),
-                    both(self.virtual_size)
-                )?;
-                writeln!(out, "bytes copied: {most}{}, file size: {most}{}", both(bytes), both(file_size))?;
-                Ok(())
-            },
-        )
+    /// What a VHDX does not take over; a raw file has nothing but the disk's content.
+    fn left_behind<'a>(&self, convert: &Convert, source: &'a Opened) -> LeftBehind<'a> {
+        match source {
+            Opened::Chain(chain) if self.vhdx.is_some() => {
+                LeftBehind::of(chain, &ops::dropped(chain), &convert.destination)
+            }
+            _ => LeftBehind::beside(&convert.destination),
+        }
+    }
+}
+
+struct Report<'a> {
+    convert: &'a Convert,
+    plan: &'a Plan,
+    /// In a dry run: the most that it can be.
+    made: Converted,
+    left: LeftBehind<'a>,
+}
+
+impl Report<'_> {
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Self { convert, plan, made, left } = self;
+        let (verb, most) = if convert.writing.dry_run { ("would make", "at most ") } else { ("made", "") };
+        let format = plan.vhdx.as_ref().map_or("raw".to_owned(), |new| format!("{} vhdx", new.disk_type));
+        let destination = output::shown(&convert.destination);
+        writeln!(out, "{verb} {destination}: {format}, a disk of {}", both(plan.virtual_size))?;
+        let (bytes, size) = (both(made.bytes_copied), both(made.file_size));
+        writeln!(out, "bytes copied: {most}{bytes}, file size: {most}{size}")?;
+        left.text(out)
     }
 
-    fn json(&self, convert: &Convert, bytes: u64, file_size: u64) -> Value {
-        let format = if self.vhdx.is_some() { Format::Vhdx } else { Format::Raw };
+    fn json(&self) -> Value {
+        let vhdx = self.plan.vhdx.as_ref();
+        let format = if vhdx.is_some() { Format::Vhdx } else { Format::Raw };
         json!({
-            "dry_run": convert.writing.dry_run,
-            "source": output::path(&convert.source),
-            "destination": output::path(&convert.destination),
+            "dry_run": self.convert.writing.dry_run,
+            "source": output::path(&self.convert.source),
+            "destination": output::path(&self.convert.destination),
             "format": format.name(),
-            "type": self.vhdx.as_ref().map(|new| new.disk_type.name()),
-            "virtual_size": self.virtual_size,
-            "block_size": self.vhdx.as_ref().map(|new| new.block_size),
-            "bytes_copied": bytes,
-            "file_size": file_size,
+            "type": vhdx.map(|new| new.disk_type.name()),
+            "virtual_size": self.plan.virtual_size,
+            "block_size": vhdx.map(|new| new.block_size),
+            "bytes_copied": self.made.bytes_copied,
+            "file_size": self.made.file_size,
+            "dropped": self.left.dropped_json(),
+            "stale": self.left.stale_json(),
         })
     }
 }

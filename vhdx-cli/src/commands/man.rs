@@ -1,10 +1,12 @@
 //! `vhdx man`: the manual pages, from the definition of the arguments.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use clap::CommandFactory;
+use vhdx::{Error, InvalidArgument};
 
 use crate::args::{Args, Man};
 use crate::exit::Outcome;
@@ -17,14 +19,36 @@ pub(super) fn run(man: &Man) -> anyhow::Result<Outcome> {
             clap_mangen::Man::new(Args::command()).render(&mut page)?;
             output::write(|out| Ok(out.write_all(&page)?))?;
         }
-        Some(folder) => {
-            write_pages(folder).with_context(|| format!("cannot write to {}", folder.display()))?
-        }
+        Some(folder) => write_pages(folder, man.force)?,
     }
     Ok(Outcome::Done)
 }
 
-fn write_pages(folder: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(Args::command().disable_help_subcommand(true), folder)
+fn write_pages(folder: &Path, force: bool) -> anyhow::Result<()> {
+    let pages = pages();
+    if !force {
+        let mut paths = pages.iter().map(|page| folder.join(page.get_filename()));
+        if let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) {
+            return Err(Error::from(InvalidArgument::DestinationExists).in_file(&path).into());
+        }
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for page in pages {
+        let path = folder.join(page.get_filename());
+        write_page(&page, &path, force).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn write_page(page: &clap_mangen::Man, path: &Path, force: bool) -> io::Result<()> {
+    let mut file = if force { File::create(path)? } else { File::create_new(path)? };
+    page.render(&mut file)?;
+    file.flush()
+}
+
+fn pages() -> Vec<clap_mangen::Man> {
+    let mut command = Args::command().disable_help_subcommand(true);
+    command.build();
+    let subcommands: Vec<_> = command.get_subcommands().cloned().collect();
+    std::iter::once(command).chain(subcommands).map(clap_mangen::Man::new).collect()
 }

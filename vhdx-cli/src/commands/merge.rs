@@ -1,14 +1,14 @@
 //! `vhdx merge`: a checkpoint and its parents as one new standalone disk.
 
-use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Converted, Dropped, DroppedPart, MergeOptions, MergePlan};
+use vhdx::ops::{Converted, MergeOptions, MergePlan};
 use vhdx::{Chain, Disk, NewFile};
 
 use super::destination;
+use super::left_behind::LeftBehind;
 use crate::args::{Args, Format, Merge};
 use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
@@ -29,7 +29,8 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         }
         false => execute(args, merge, &chain, &plan)?,
     };
-    let report = Report { merge, plan: &plan, made };
+    let left = LeftBehind::of(&chain, &plan.dropped, &merge.output);
+    let report = Report { merge, plan: &plan, made, left };
     output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
@@ -47,6 +48,7 @@ struct Report<'a> {
     plan: &'a MergePlan,
     /// In a dry run: the most that it can be.
     made: Converted,
+    left: LeftBehind<'a>,
 }
 
 impl Report<'_> {
@@ -61,8 +63,8 @@ impl Report<'_> {
             "bytes_copied": self.made.bytes_copied,
             "blocks": self.made.blocks,
             "file_size": self.made.file_size,
-            "dropped": self.plan.dropped.iter().map(|dropped| self.dropped_json(dropped)).collect::<Vec<_>>(),
-            "stale": stale_side_files(&self.merge.output).iter().map(|path| output::path(path)).collect::<Vec<_>>(),
+            "dropped": self.left.dropped_json(),
+            "stale": self.left.stale_json(),
             "relinked": [],
             "deleted": [],
         })
@@ -74,11 +76,6 @@ impl Report<'_> {
 
     fn path_of(&self, layer: usize) -> &Path {
         self.plan.layers.get(layer).and_then(|layer| layer.path.as_deref()).unwrap_or(&self.merge.child)
-    }
-
-    fn dropped_json(&self, dropped: &Dropped) -> Value {
-        let (part, id) = part_of(dropped);
-        json!({ "path": output::path(self.path_of(dropped.layer)), "part": part, "id": id })
     }
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -95,17 +92,7 @@ impl Report<'_> {
             both(bytes_copied),
             both(file_size)
         )?;
-        for dropped in &self.plan.dropped {
-            let (part, id) = part_of(dropped);
-            writeln!(out, "not taken over: {part} {id} of {}", shown(self.path_of(dropped.layer)))?;
-        }
-        for path in stale_side_files(&self.merge.output) {
-            writeln!(
-                out,
-                "stale: {} belongs to Hyper-V's change tracking of an older disk of that name: wrong beside this one",
-                shown(&path)
-            )?;
-        }
+        self.left.text(out)?;
         if !self.merge.writing.dry_run {
             writeln!(
                 out,
@@ -122,22 +109,4 @@ impl Report<'_> {
         }
         Ok(())
     }
-}
-
-fn part_of(dropped: &Dropped) -> (&'static str, String) {
-    match dropped.part {
-        DroppedPart::Region(id) => ("region", id.to_string()),
-        DroppedPart::MetadataItem { id, is_user: true } => ("user metadata item", id.to_string()),
-        DroppedPart::MetadataItem { id, is_user: false } => ("metadata item", id.to_string()),
-    }
-}
-
-/// Change tracking files that an earlier disk left beside the new file's name.
-fn stale_side_files(new: &Path) -> Vec<PathBuf> {
-    let beside = |extension: &str| {
-        let mut name = OsString::from(new);
-        name.push(extension);
-        PathBuf::from(name)
-    };
-    [".rct", ".mrt"].into_iter().map(beside).filter(|path| path.exists()).collect()
 }

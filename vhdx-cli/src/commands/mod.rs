@@ -8,6 +8,7 @@ mod convert;
 mod destination;
 mod folder;
 mod info;
+mod left_behind;
 mod man;
 mod map;
 mod merge;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use vhdx::{Chain, Disk, FileOffset, FileStorage, ParentResolver, RawDisk, ReadAt};
 
-use crate::args::{Args, Format};
-use crate::exit::Foreign;
+use crate::args::{Args, Format, Parents};
+use crate::exit::{Foreign, Usage};
 use crate::output;
 
 /// An open disk.
@@ -21,6 +21,17 @@ impl Opened {
             Opened::Raw(raw) => raw,
         }
     }
+}
+
+/// Refuses parents for a source that has none.
+pub(super) fn refuse_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Usage> {
+    let is_raw = matches!(source, Opened::Raw(_));
+    if is_raw && !(parents.parent.is_empty() && parents.parent_dir.is_empty()) {
+        return Err(Usage(
+            "a raw disk has no parents: --parent and --parent-dir are for VHDX files".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The disk in a file, its parents included. `from` is the option that gives the format, and what it gives.

@@ -225,7 +225,27 @@ fn requests_that_make_no_sense() {
     run!("info", leaf, "--parent-dir", "x").exits(2);
     run!("merge", leaf, "--output", family.path("new.raw")).exits(2);
     run!("merge", leaf, "--output", family.path("new"), "--dry-run").exits(2);
+    run!("merge", leaf, "--output", "-").exits(2);
+    run!("merge", leaf, "--output", "-", "--force").exits(2);
     let stdin = run!("convert", "-", family.path("new.vhdx")).exits(2);
     assert!(stdin.stderr.contains("reading from stdin is not supported"), "{}", stdin.stderr);
+    assert_eq!(family.files(), before);
+}
+
+#[test]
+fn parents_of_a_raw_disk() {
+    let family = family();
+    let (raw, leaf, folder) = (family.path("disk.raw"), family.leaf(), family.folder.path());
+    std::fs::write(&raw, &family.content).unwrap();
+    let before = family.files();
+    for (option, value) in [("--parent", family.mid()), ("--parent-dir", folder.to_owned())] {
+        let refused = run!("convert", raw, family.path("new.vhdx"), option, value).exits(2);
+        assert!(refused.stderr.contains("a raw disk has no parents"), "{}", refused.stderr);
+        run!("convert", leaf, "-", "--from", "raw", option, value).exits(2);
+        run!("compare", raw, raw, option, value).exits(2);
+        run!("compare", leaf, raw, option, value).exits(0);
+    }
+    run!("compare", raw, leaf, "--parent", family.mid()).exits(2);
+    run!("compare", raw, leaf, "--parent-dir", folder).exits(0);
     assert_eq!(family.files(), before);
 }

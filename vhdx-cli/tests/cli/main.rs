@@ -7,4 +7,5 @@ mod images;
 mod new_files;
 mod peers;
 mod run;
+mod stdout;
 mod tree;

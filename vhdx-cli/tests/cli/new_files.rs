@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 use vhdx::{Chain, DiskType, FolderResolver, Vhdx};
+use vhdx_testkit::{ExtraItem, ExtraRegion};
 
-use crate::images::{MIB, SIZE, family, names};
+use crate::images::{MIB, SIZE, family, names, write};
 use crate::run;
 
 fn reads_as(path: &Path) -> Vec<u8> {
@@ -95,6 +96,41 @@ fn merge_makes_one_disk_and_leaves_the_chain_alone() {
     for word in ["not touched", "point the virtual machine", "fixed.vhdx.rct"] {
         assert!(text.contains(word), "{word}: {text}");
     }
+}
+
+#[test]
+fn what_a_new_vhdx_does_not_take_over_is_said() {
+    let family = family();
+    let (region, item) = (uuid::Uuid::from_u128(0x1234), uuid::Uuid::from_u128(0x5678));
+    let mut base = family.images.base.clone();
+    base.extra_regions.push(ExtraRegion { id: region, mib: 1, required: false });
+    base.extra_items.push(ExtraItem {
+        id: item,
+        is_user: true,
+        is_virtual_disk: false,
+        is_required: false,
+        bytes: vec![1; 8],
+    });
+    write(&base, &family.base());
+    let (new, side_file) = (family.path("new.vhdx"), family.path("new.vhdx.mrt"));
+    std::fs::write(&side_file, b"").unwrap();
+    let dropped = json!([
+        { "path": family.base(), "part": "region", "id": region.to_string() },
+        { "path": family.base(), "part": "user metadata item", "id": item.to_string() },
+    ]);
+    for option in ["--dry-run", "--force"] {
+        let merge = run!("merge", family.leaf(), "--output", new, option, "--json").exits(0).json();
+        let convert = run!("convert", family.leaf(), new, option, "--json").exits(0).json();
+        for answer in [merge, convert] {
+            assert_eq!((&answer["dropped"], &answer["stale"]), (&dropped, &json!([side_file])));
+        }
+    }
+    let text = run!("convert", family.leaf(), new, "--force").exits(0).text();
+    for line in [format!("not taken over: region {region} of "), format!("stale: {} ", side_file.display())] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let raw = run!("convert", family.leaf(), family.path("new.raw"), "--json").exits(0).json();
+    assert_eq!((&raw["dropped"], &raw["stale"]), (&json!([]), &json!([])));
 }
 
 #[test]
@@ -278,4 +314,31 @@ fn an_interrupted_command_leaves_nothing_behind() {
         assert_eq!(ran.stdout, b"");
         assert_eq!(names(folder.path()), [""; 0]);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_is_ignored_stays_so() {
+    use rustix::process::{Pid, Signal, kill_process};
+    use std::time::Duration;
+
+    let sources = tempfile::tempdir().unwrap();
+    let source = sources.path().join("endless.vhdx");
+    endless(&source, 64 << 30);
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vhdx"), "convert", "--quiet"])
+        .args([source, folder.path().join("new.vhdx")])
+        .spawn()
+        .unwrap();
+    while names(folder.path()).is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::HUP).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "the ignored signal ended it");
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(names(folder.path()), [""; 0]);
 }

@@ -1,0 +1,74 @@
+//! What a new VHDX does not take over from its sources, and what an older disk of its name left beside it.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use vhdx::Chain;
+use vhdx::ops::{Dropped, DroppedPart};
+
+use crate::output::{self, shown};
+
+pub(super) struct LeftBehind<'a> {
+    parts: Vec<Part<'a>>,
+    stale: Vec<PathBuf>,
+}
+
+/// A part of a file that the new one does not have.
+struct Part<'a> {
+    path: &'a Path,
+    what: &'static str,
+    id: String,
+}
+
+impl<'a> LeftBehind<'a> {
+    /// `dropped` are parts of the files of `chain`.
+    pub(super) fn of(chain: &'a Chain, dropped: &[Dropped], new: &Path) -> Self {
+        let part = |dropped: &Dropped| {
+            let path = chain.layers().get(dropped.layer)?.path()?;
+            let (what, id) = match dropped.part {
+                DroppedPart::Region(id) => ("region", id),
+                DroppedPart::MetadataItem { id, is_user: true } => ("user metadata item", id),
+                DroppedPart::MetadataItem { id, is_user: false } => ("metadata item", id),
+            };
+            Some(Part { path, what, id: id.to_string() })
+        };
+        Self { parts: dropped.iter().filter_map(part).collect(), ..Self::beside(new) }
+    }
+
+    /// Of a source that is nothing but a disk.
+    pub(super) fn beside(new: &Path) -> Self {
+        let side_file = |extension: &str| {
+            let mut name = OsString::from(new);
+            name.push(extension);
+            PathBuf::from(name)
+        };
+        let stale = [".rct", ".mrt"].into_iter().map(side_file).filter(|path| path.exists()).collect();
+        Self { parts: Vec::new(), stale }
+    }
+
+    pub(super) fn dropped_json(&self) -> Value {
+        let json =
+            |part: &Part<'_>| json!({ "path": output::path(part.path), "part": part.what, "id": part.id });
+        self.parts.iter().map(json).collect()
+    }
+
+    pub(super) fn stale_json(&self) -> Value {
+        self.stale.iter().map(|path| output::path(path)).collect()
+    }
+
+    pub(super) fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        for Part { path, what, id } in &self.parts {
+            writeln!(out, "not taken over: {what} {id} of {}", shown(path))?;
+        }
+        for path in &self.stale {
+            writeln!(
+                out,
+                "stale: {} belongs to Hyper-V's change tracking of an older disk of that name: wrong beside this one",
+                shown(path)
+            )?;
+        }
+        Ok(())
+    }
+}
