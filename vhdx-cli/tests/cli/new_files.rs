@@ -293,7 +293,7 @@ fn an_interrupted_command_leaves_nothing_behind() {
     endless(&source, 8 << 30);
     for name in ["new.raw", "new.vhdx"] {
         let folder = tempfile::tempdir().unwrap();
-        let child = crate::run::command()
+        let mut child = crate::run::command()
             .args([
                 "convert".as_ref(),
                 source.as_os_str(),
@@ -304,15 +304,21 @@ fn an_interrupted_command_leaves_nothing_behind() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        while names(folder.path()).is_empty() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        wait_for_a_file(folder.path(), &mut child);
         assert!(names(folder.path()).iter().all(|name| name.ends_with(".part")));
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         let ran = crate::run::ran(child.wait_with_output().unwrap()).exits(130);
         assert_eq!(ran.error()["kind"], "cancelled");
         assert_eq!(ran.stdout, b"");
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
+#[cfg(unix)]
+fn wait_for_a_file(folder: &Path, child: &mut std::process::Child) {
+    while names(folder).is_empty() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was told to");
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
@@ -324,16 +330,14 @@ fn a_signal_that_is_ignored_stays_so() {
 
     let sources = tempfile::tempdir().unwrap();
     let source = sources.path().join("endless.vhdx");
-    endless(&source, 64 << 30);
+    endless(&source, 8 << 30);
     let folder = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new("sh")
         .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vhdx"), "convert", "--quiet"])
         .args([source, folder.path().join("new.vhdx")])
         .spawn()
         .unwrap();
-    while names(folder.path()).is_empty() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_a_file(folder.path(), &mut child);
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::HUP).unwrap();
     std::thread::sleep(Duration::from_millis(500));
