@@ -85,9 +85,8 @@ impl RawDisk {
 
     /// The next extent of `rest`: a hole of the host's file system is unallocated.
     fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
-        let hole_or_data = |offset| FileOffset::new(offset);
         let at = rest.start.get();
-        let data = self.file.next_data(hole_or_data(at)).map_err(|e| self.seek_error(at, e))?;
+        let data = self.file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
         if data.is_none() && self.file.len().map_err(|e| self.seek_error(at, e))? < self.len {
             // Past the end there is nothing but holes, and a file that was cut off must not become zeros.
             return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
@@ -96,7 +95,7 @@ impl RawDisk {
         if data > at {
             return Ok(Extent { start: rest.start, len: data - at, source: Source::Unallocated });
         }
-        let hole = self.file.next_hole(hole_or_data(at)).map_err(|e| self.seek_error(at, e))?;
+        let hole = self.file.next_hole(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
         let end = hole.get().clamp(at, rest.end.get());
         // A file that changes while it is read may answer with an empty run; then everything left is taken as data.
         let end = if end == at { rest.end.get() } else { end };

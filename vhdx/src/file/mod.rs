@@ -123,13 +123,22 @@ impl Vhdx {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn load_path(path: &Path, violations: &mut Violations) -> Result<Self> {
-        let open = |violations| {
-            let file = FileStorage::open(path)?;
+        Self::load_file(FileStorage::open(path)?, path, violations)
+    }
+
+    /// As [`load_path`](Self::load_path), for a file that has been opened by that path already.
+    pub(crate) fn load_file(file: FileStorage, path: &Path, violations: &mut Violations) -> Result<Self> {
+        let load = |violations| {
             let identity = file.identity()?;
             Ok((Self::load(Arc::new(file), violations)?, identity))
         };
-        let (vhdx, identity) = open(violations).map_err(|error: Error| error.in_file(path))?;
+        let (vhdx, identity) = load(violations).map_err(|error: Error| error.in_file(path))?;
         Ok(Self { path: Some(path.to_owned()), identity: Some(identity), ..vhdx })
+    }
+
+    /// The length in bytes that the file has once its log is replayed.
+    pub(crate) fn replayed_len(&self) -> u64 {
+        self.layout.file_len
     }
 
     /// The path that the file was opened by.

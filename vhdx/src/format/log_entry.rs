@@ -194,6 +194,11 @@ pub fn descriptor_sectors(descriptor_count: u32) -> u64 {
     u64::from(descriptor_count).saturating_add(2).div_ceil(128)
 }
 
+/// Where a descriptor lies, in bytes from the start of its entry. None is cut by the end of a sector.
+pub fn descriptor_place(number: u32) -> u64 {
+    u64::from(number).saturating_add(2).saturating_mul(32)
+}
+
 /// Something for a log entry to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogWrite {

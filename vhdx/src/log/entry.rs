@@ -6,15 +6,12 @@ use super::ring::{Ring, SECTOR};
 use crate::error::Result;
 use crate::format::bytes::{stored_checksum, unsealed_checksum};
 use crate::format::log_entry::{
-    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_sectors,
+    DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_place,
+    descriptor_sectors,
 };
 use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
-
-/// [`HEADER_SIZE`] and [`DESCRIPTOR_SIZE`] as positions count.
-const HEADER_LENGTH: u64 = 64;
-const DESCRIPTOR_LENGTH: u64 = 32;
 
 /// A valid entry: its checksum holds, and every descriptor and data sector carries its sequence number.
 #[derive(Clone, Debug)]
@@ -75,9 +72,7 @@ impl Entry {
             let sector = ring.sector(ring.advance(self.at, sector_number.saturating_mul(SECTOR)))?;
             for bytes in descriptors(sector.as_slice(), sector_number, self.header.descriptor_count) {
                 let Some(descriptor) = Descriptor::parse(bytes) else { continue };
-                let within =
-                    u64::from(number).saturating_mul(DESCRIPTOR_LENGTH).saturating_add(HEADER_LENGTH);
-                let at = ring.file_offset(ring.advance(self.at, within));
+                let at = ring.file_offset(ring.advance(self.at, descriptor_place(number)));
                 let data_sector = ring.file_offset(data_at);
                 if matches!(descriptor, Descriptor::Data { .. }) {
                     data_at = ring.advance(data_at, SECTOR);

@@ -82,7 +82,7 @@ pub(crate) fn replay(
     violations.stop_at_first()?;
 
     let last_file_offset = active.last().map_or(0, |head| head.header.last_file_offset);
-    let mut overlay = Overlay::new(Arc::clone(&storage), file_len.max(last_file_offset));
+    let mut overlay = Overlay::new(Arc::clone(&storage), file_len, file_len.max(last_file_offset));
     for entry in &active {
         apply(entry, &ring, &mut overlay, violations)?;
     }
@@ -133,7 +133,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
             Descriptor::Data { .. } => ring::SECTOR,
         };
         let Some(end) = start.checked_add(len) else {
-            report(Rule::LogDescriptorOffset, start.get());
+            report(Rule::LogDescriptorFar, start.get());
             return Ok(());
         };
         if start.get() < FIRST_TARGET || ring.overlaps(start, end) {

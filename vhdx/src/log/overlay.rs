@@ -14,6 +14,7 @@ use crate::units::FileOffset;
 /// holds stay there until they are read.
 pub(super) struct Overlay {
     base: Arc<dyn ReadAt>,
+    base_len: u64,
     len: u64,
     /// What is patched, by first byte: disjoint ranges, whole multiples of 4 KiB.
     patches: BTreeMap<u64, Patch>,
@@ -36,8 +37,9 @@ struct Page {
 }
 
 impl Overlay {
-    pub(super) fn new(base: Arc<dyn ReadAt>, len: u64) -> Self {
-        Self { base, len, patches: BTreeMap::new() }
+    /// `base`, which is `base_len` bytes long, as a file of `len` bytes with nothing over it yet.
+    pub(super) fn new(base: Arc<dyn ReadAt>, base_len: u64, len: u64) -> Self {
+        Self { base, base_len, len, patches: BTreeMap::new() }
     }
 
     /// How many separate ranges are patched.
@@ -88,10 +90,10 @@ impl Overlay {
         }
     }
 
-    /// The bytes from `at` on that are not patched: zeros past the end of the file below.
+    /// The bytes from `at` on that are not patched: zeros past the end that the file below had when it was opened. If it
+    /// was cut off since, that is an error, and not zeros.
     fn read_below(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let base_len = self.base.len()?;
-        let there = usize::try_from(base_len.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+        let there = usize::try_from(self.base_len.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
         let (head, tail) = buf.split_at_mut(there);
         tail.fill(0);
         if head.is_empty() { Ok(()) } else { self.base.read_exact_at(head, FileOffset::new(at)) }
@@ -167,7 +169,7 @@ mod tests {
         LogWrite::Zero { offset: FileOffset::new(sector * SECTOR), len: count * SECTOR }
     }
 
-    /// Sectors of 0xEE up to `base`, and the writes over them, which are in a log far behind.
+    /// Sectors of 0xEE up to `base`, taken for all of the file; and the writes over them, which are in a log far behind.
     fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
         let header = LogEntryHeader {
             entry_length: 0,
@@ -178,12 +180,9 @@ mod tests {
             flushed_file_offset: 0,
             last_file_offset: 0,
         };
-        let file = Cut {
-            bytes: [vec![0xEE; LOG as usize], encode_entry(&header, writes)].concat(),
-            len: base * SECTOR,
-        };
-        let entry = file.bytes[LOG as usize..].to_vec();
-        let mut overlay = Overlay::new(Arc::new(file), len * SECTOR);
+        let file = [vec![0xEE; LOG as usize], encode_entry(&header, writes)].concat();
+        let entry = file[LOG as usize..].to_vec();
+        let mut overlay = Overlay::new(Arc::new(file), base * SECTOR, len * SECTOR);
         let mut sector = LOG + SECTOR;
         for descriptor in entry[64..].chunks(32).take(writes.len()) {
             match Descriptor::parse(descriptor).unwrap() {
@@ -197,22 +196,6 @@ mod tests {
             }
         }
         overlay
-    }
-
-    /// A file that claims to end before its log, so that the log is out of the way.
-    struct Cut {
-        bytes: Vec<u8>,
-        len: u64,
-    }
-
-    impl ReadAt for Cut {
-        fn len(&self) -> io::Result<u64> {
-            Ok(self.len)
-        }
-
-        fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-            self.bytes.read_exact_at(buf, offset)
-        }
     }
 
     /// What each sector holds.
@@ -256,5 +239,12 @@ mod tests {
         let expected = [vec![0xEE; 10], vec![1; 4096], vec![0; 4096], vec![0xEE; 4066]].concat();
         assert_eq!(buf, expected);
         assert!(overlay.read_exact_at(&mut [0; 2], FileOffset::new(4 * SECTOR - 1)).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_does_not_become_zeros() {
+        let overlay = Overlay::new(Arc::new(vec![0xEE; 4096]), 2 * SECTOR, 2 * SECTOR);
+        assert!(overlay.read_exact_at(&mut [0; 512], FileOffset::new(0)).is_ok());
+        assert!(overlay.read_exact_at(&mut [0; 512], FileOffset::new(SECTOR)).is_err());
     }
 }

@@ -152,7 +152,7 @@ fn damage_that_makes_a_log_undecidable() {
     assert_eq!(target(128 * 1024), Rule::LogDescriptorTarget);
     assert_eq!(target(LOG + MIB - SECTOR), Rule::LogDescriptorTarget);
     let zero = LogWrite::Zero { offset: FileOffset::new(2 * MIB), len: u64::MAX - SECTOR + 1 };
-    assert_eq!(Log::new().entry(0, 0, 1, &[zero]).rule(), Rule::LogDescriptorOffset);
+    assert_eq!(Log::new().entry(0, 0, 1, &[zero]).rule(), Rule::LogDescriptorFar);
 }
 
 #[test]

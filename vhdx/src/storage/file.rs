@@ -88,8 +88,9 @@ fn open_readable(path: &Path) -> io::Result<File> {
     };
     // Only the owner of a file may leave its access time alone.
     #[cfg(target_os = "linux")]
-    if let Ok(file) = open(OFlags::NOATIME) {
-        return Ok(file);
+    match open(OFlags::NOATIME) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        result => return result,
     }
     open(OFlags::empty())
 }

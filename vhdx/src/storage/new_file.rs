@@ -45,6 +45,14 @@ impl NewFile {
         Ok(Self { storage: FileStorage::new(file), temporary, destination, overwrite })
     }
 
+    /// Refuses, before anything is made, a destination for which [`create`](Self::create) would fail.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), apart from those that only making the file can show.
+    pub fn judge(destination: &Path, overwrite: bool) -> Result<()> {
+        settle(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
+    }
+
     /// Refuses a destination that is, by whatever name, one of the files that are read.
     ///
     /// # Errors
@@ -89,13 +97,26 @@ impl NewFile {
 /// The file that `destination` stands for, if it may be replaced or does not exist.
 fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
     match destination.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(destination.to_owned()),
-        Err(error) => Err(io_error("look at")(error)),
-        Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
-        Ok(_) => {
-            let real = destination.canonicalize().map_err(io_error("look at"))?;
-            if real.is_file() { Ok(real) } else { Err(InvalidArgument::NotARegularFile.into()) }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            judge_folder(folder(destination))?;
+            // `new.vhdx/` can only name a folder: the rename would fail, after all the work.
+            match destination.to_string_lossy().ends_with(std::path::is_separator) {
+                true => Err(InvalidArgument::NotARegularFile.into()),
+                false => Ok(destination.to_owned()),
+            }
         }
+        Err(error) => Err(io_error("look at it")(error)),
+        Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
+        Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
+        Ok(_) => destination.canonicalize().map_err(io_error("look at it")),
+    }
+}
+
+fn judge_folder(folder: &Path) -> Result<()> {
+    match folder.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(io_error("find its folder")(io::ErrorKind::NotADirectory.into())),
+        Err(error) => Err(io_error("find its folder")(error)),
     }
 }
 
@@ -275,5 +296,15 @@ mod tests {
         let name = "ä".repeat(127);
         NewFile::create(&folder.path().join(&name), false).unwrap().commit().unwrap();
         assert_eq!(names(folder.path()), [name]);
+    }
+
+    #[test]
+    fn a_name_that_only_a_folder_can_have_is_refused_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("new.vhdx").join("");
+        for refused in [NewFile::judge(&destination, false), NewFile::create(&destination, true).map(drop)] {
+            assert_eq!(refused.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -112,8 +112,8 @@ fn writes_that_no_log_may_make() {
     refused(zeros(188 << 10, 1 << 50), Rule::LogDescriptorTarget);
     refused(zeros(place, 4096), Rule::LogDescriptorTarget);
     refused(zeros(place - 4096, 8192), Rule::LogDescriptorTarget);
-    refused(zeros(320 << 10, !4095), Rule::LogDescriptorOffset);
-    refused(zeros(!4095, 4096), Rule::LogDescriptorOffset);
+    refused(zeros(320 << 10, !4095), Rule::LogDescriptorFar);
+    refused(zeros(!4095, 4096), Rule::LogDescriptorFar);
     let page = Box::new([0; 4096]);
     refused(LogWrite::Data { offset: FileOffset::new(place + MIB - 4096), page }, Rule::LogDescriptorTarget);
 }

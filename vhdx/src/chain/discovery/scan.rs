@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::rules::Severity;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, allocated_bytes};
 use crate::units::FileOffset;
-use crate::violation::Violation;
+use crate::violation::{Violation, Violations};
 
 const SIGNATURE: [u8; 8] = *b"vhdxfile";
 
@@ -102,37 +102,43 @@ impl Scan {
     }
 
     fn file(&mut self, path: &Path) {
-        let (identity, signature) = match sniff(path) {
+        let Sniffed { file, identity, is_signed } = match sniff(path) {
             Ok(sniffed) => sniffed,
             Err(error) => {
                 return self.report(Problem::Unreadable { path: path.to_owned(), error: error.into() });
             }
         };
-        let of_interest = signature || has_disk_name(path);
-        if !of_interest {
+        if !is_signed && !has_disk_name(path) {
             self.plain.insert(identity);
             return;
         }
         if !self.files.insert(identity) {
             return;
         }
-        match Vhdx::open(path) {
+        match Vhdx::load_file(file, path, &mut Violations::new()) {
             Ok(vhdx) => self.forest.disks.push(facts(path, &vhdx)),
             Err(error) => self.report(Problem::Damaged { path: path.to_owned(), error: error.into() }),
         }
     }
 }
 
-/// Which file this is, and whether it begins like a VHDX.
-fn sniff(path: &Path) -> Result<(FileIdentity, bool)> {
+/// A regular file, which one it is, and whether it begins like a VHDX.
+struct Sniffed {
+    file: FileStorage,
+    identity: FileIdentity,
+    is_signed: bool,
+}
+
+fn sniff(path: &Path) -> Result<Sniffed> {
     let file = FileStorage::open(path)?;
     let identity = file.identity().map_err(|error| error.in_file(path))?;
     let mut start = [0; SIGNATURE.len()];
-    match file.read_exact_at(&mut start, FileOffset::new(0)) {
-        Ok(()) => Ok((identity, start == SIGNATURE)),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok((identity, false)),
-        Err(error) => Err(Error::io("read", FileOffset::new(0), error).in_file(path)),
-    }
+    let is_signed = match file.read_exact_at(&mut start, FileOffset::new(0)) {
+        Ok(()) => start == SIGNATURE,
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
+        Err(error) => return Err(Error::io("read", FileOffset::new(0), error).in_file(path)),
+    };
+    Ok(Sniffed { file, identity, is_signed })
 }
 
 fn has_disk_name(path: &Path) -> bool {

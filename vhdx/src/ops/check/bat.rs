@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::occupancy::Occupancy;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
@@ -19,8 +19,7 @@ const WINDOW: u64 = 32 << 10;
 /// # Errors
 /// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.
 pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
-    let file_len = vhdx.storage().len().map_err(|e| Error::io("measure", None, e))?;
-    let mut occupancy = Occupancy::new(file_len);
+    let mut occupancy = Occupancy::new(vhdx.replayed_len());
     let mut chunk_is_partial = false;
     for_each_entry(vhdx, |index, entry| {
         match vhdx.geometry().entry_kind(index) {
