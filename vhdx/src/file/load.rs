@@ -87,39 +87,57 @@ fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<
 }
 
 fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<Header> {
-    let [first, second] = copies(
-        |number, violations| {
-            let at = header::OFFSETS[usize::from(number - 1)];
-            let bytes = read_structure(storage, Structure::Header(number), at, header::SIZE)?;
-            Ok(header::validate_copy(&bytes, number, violations))
-        },
-        Structure::Header,
-        Rule::HeaderUnreadable,
-        violations,
-    )?;
+    let copies = Copies {
+        places: header::OFFSETS,
+        size: header::SIZE,
+        validate: header::validate_copy,
+        structure: Structure::Header,
+        unreadable: Rule::HeaderUnreadable,
+    };
+    let [first, second] = copies.load(storage, violations)?;
     let current = header::current(first, second, violations);
     Ok(valid(current, violations, Structure::Header(1), header::OFFSETS[0])?.1)
 }
 
-/// Both copies of a structure. A copy that the medium does not give back is as good as a damaged one; only when that
-/// goes for both is it an I/O error.
-fn copies<T>(
-    read: impl Fn(u8, &mut Violations) -> Result<Option<T>>,
+/// A structure that stands twice in the file.
+struct Copies<T> {
+    places: [FileOffset; 2],
+    size: usize,
+    validate: fn(&[u8], u8, &mut Violations) -> Option<T>,
     structure: fn(u8) -> Structure,
+    /// The rule that a copy breaks which cannot be read.
     unreadable: Rule,
-    violations: &mut Violations,
-) -> Result<[Option<T>; 2]> {
-    match (read(1, violations), read(2, violations)) {
-        (Ok(first), Ok(second)) => Ok([first, second]),
-        (Err(Error::Io { offset: Some(offset), .. }), Ok(second)) => {
-            violations.report(Violation::new(structure(1), offset, unreadable));
-            Ok([None, second])
+}
+
+impl<T> Copies<T> {
+    /// Both copies, where they are valid. One that the medium does not give back is as good as a damaged one; only when
+    /// that goes for both is it an I/O error.
+    fn load(&self, storage: &dyn ReadAt, violations: &mut Violations) -> Result<[Option<T>; 2]> {
+        let [first, second] = self.places;
+        match (self.load_copy(1, first, storage, violations), self.load_copy(2, second, storage, violations))
+        {
+            (Ok(first), Ok(second)) => Ok([first, second]),
+            (Err(Error::Io { .. }), Ok(other)) => {
+                violations.report(Violation::new((self.structure)(1), first, self.unreadable));
+                Ok([None, other])
+            }
+            (Ok(other), Err(Error::Io { .. })) => {
+                violations.report(Violation::new((self.structure)(2), second, self.unreadable));
+                Ok([other, None])
+            }
+            (Err(error), _) | (_, Err(error)) => Err(error),
         }
-        (Ok(first), Err(Error::Io { offset: Some(offset), .. })) => {
-            violations.report(Violation::new(structure(2), offset, unreadable));
-            Ok([first, None])
-        }
-        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+
+    fn load_copy(
+        &self,
+        number: u8,
+        place: FileOffset,
+        storage: &dyn ReadAt,
+        violations: &mut Violations,
+    ) -> Result<Option<T>> {
+        let bytes = read_structure(storage, (self.structure)(number), place, self.size)?;
+        Ok((self.validate)(&bytes, number, violations))
     }
 }
 
@@ -139,16 +157,14 @@ fn load_regions(
     file_len: u64,
     violations: &mut Violations,
 ) -> Result<Regions> {
-    let [first, second] = copies(
-        |number, violations| {
-            let at = region_table::OFFSETS[usize::from(number - 1)];
-            let bytes = read_structure(storage, Structure::RegionTable(number), at, region_table::SIZE)?;
-            Ok(region_table::validate_copy(&bytes, number, violations))
-        },
-        Structure::RegionTable,
-        Rule::RegionTableUnreadable,
-        violations,
-    )?;
+    let copies = Copies {
+        places: region_table::OFFSETS,
+        size: region_table::SIZE,
+        validate: region_table::validate_copy,
+        structure: Structure::RegionTable,
+        unreadable: Rule::RegionTableUnreadable,
+    };
+    let [first, second] = copies.load(storage, violations)?;
     let chosen = region_table::choose(first, second, violations);
     let (structure, at) = (Structure::RegionTable(1), region_table::OFFSETS[0]);
     let (number, table) = valid(chosen, violations, structure, at)?;
