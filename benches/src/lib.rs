@@ -15,6 +15,7 @@ pub fn scattered(depth: usize) -> Vec<SparseImage> {
         headers: Headers::SecondIsCurrent,
         region_tables: RegionTables::Both,
         log: None,
+        is_fixed: false,
     };
     let base = layer((0..32).map(|block| Operation::Fill { block }).collect());
     let children = (0..depth as u64).map(|number| {

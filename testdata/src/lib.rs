@@ -1,9 +1,11 @@
 //! Makes VHDX images and chains for tests, together with the bytes that they must read as.
 //!
 //! [`Image`] is one file, sound or damaged at will. [`ChainModel`] is a chain with a plain-array model of its content;
-//! [`chains`] makes random ones. [`Counting`] watches what is read.
+//! [`chains`] makes random ones. [`Counting`] watches what is read. [`crash`] holds files that lose power.
 
 mod build;
+pub mod crash;
+mod family;
 mod gzip;
 mod image;
 mod log;
@@ -15,6 +17,7 @@ mod sparse;
 mod storage;
 mod strategy;
 
+pub use family::{ByRelativePath, Family, Leaf};
 pub use gzip::gunzip;
 pub use image::{Block, ExtraItem, ExtraRegion, Headers, Image, Layout, Part, RegionTables, windows_locator};
 pub use log::DirtyLog;
@@ -23,4 +26,4 @@ pub use packed::{pack, seal_structures, unpack};
 pub use random::{Random, content};
 pub use sparse::SparseImage;
 pub use storage::{Counting, Counts};
-pub use strategy::chains;
+pub use strategy::{chains, families};

@@ -39,6 +39,8 @@ pub struct LayerModel {
     pub region_tables: RegionTables,
     /// Its log.
     pub log: Option<DirtyLog>,
+    /// Whether every block is allocated. Only a base can be fixed.
+    pub is_fixed: bool,
 }
 
 /// Something that a guest, or Windows, does to a disk. Places are taken modulo the size of the disk.
@@ -106,8 +108,14 @@ impl ChainModel {
                     if layer.second_linkage { (other, own) } else { (own, vhdx::Guid::nil()) };
                 windows_locator(first, second, &name(number - 1))
             });
-            let blocks = self.blocks(number).into_iter();
-            image.blocks = blocks.filter_map(|block| Some((block.index, block.to_image()?))).collect();
+            image.leave_blocks_allocated = number == 0 && layer.is_fixed;
+            let is_fixed = image.leave_blocks_allocated;
+            let block = |block: BlockModel| match block.to_image() {
+                image if !is_fixed => Some((block.index, image?)),
+                Some(image) if image.state.is_present() => Some((block.index, image)),
+                _ => Some((block.index, Block::full(Vec::new()))),
+            };
+            image.blocks = self.blocks(number).into_iter().filter_map(block).collect();
             images.push(image);
         }
         images

@@ -1,19 +1,94 @@
-//! A file in memory that spends memory only on the pages that were written: images of many TiB fit.
+//! A file in memory that spends memory only on the pages that were written: images of many TiB fit. Clones share what
+//! they have in common.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use vhdx::{FileOffset, ReadAt};
 
+use crate::random::mix;
+
 const PAGE: u64 = 64 << 10;
 
-/// A sparse file in memory.
+/// A sparse file in memory. Cloning it copies no bytes.
 #[derive(Clone, Debug, Default)]
 pub struct SparseImage {
-    pages: BTreeMap<u64, Box<[u8]>>,
+    pages: BTreeMap<u64, Arc<Page>>,
     len: u64,
+}
+
+/// A page, whose fingerprint is computed at most once.
+#[derive(Debug)]
+struct Page {
+    bytes: Box<[u8]>,
+    fingerprint: OnceLock<u64>,
+}
+
+impl Page {
+    fn new(bytes: Box<[u8]>) -> Arc<Self> {
+        Arc::new(Self { bytes, fingerprint: OnceLock::new() })
+    }
+
+    /// 0 for zeros.
+    fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| {
+            let words = self.bytes.chunks_exact(8).zip(1..);
+            words.fold(0, |sum: u64, (word, place)| {
+                let word = u64::from_le_bytes(word.try_into().expect("a chunk is a word"));
+                if word == 0 { sum } else { sum.wrapping_add(mix(word ^ mix(place))) }
+            })
+        })
+    }
+}
+
+impl Clone for Page {
+    /// Pages are cloned to be changed, so the copy has no fingerprint yet.
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), fingerprint: OnceLock::new() }
+    }
+}
+
+/// Bytes to be written, which may be written to several images: whole pages are then shared.
+#[derive(Clone, Debug)]
+pub(crate) struct Patch {
+    offset: u64,
+    len: u64,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Whole { page: u64, bytes: Arc<Page> },
+    Part { page: u64, within: usize, bytes: Box<[u8]> },
+}
+
+impl Patch {
+    pub(crate) fn new(offset: u64, bytes: &[u8]) -> Self {
+        let piece = |(page, within, from, to): (u64, usize, usize, usize)| match to - from == PAGE as usize {
+            true => Piece::Whole { page, bytes: Page::new(bytes[from..to].into()) },
+            false => Piece::Part { page, within, bytes: bytes[from..to].into() },
+        };
+        Self { offset, len: bytes.len() as u64, pieces: pieces(offset, bytes.len()).map(piece).collect() }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The part of it in `start..end` of the file.
+    pub(crate) fn part(&self, start: u64, end: u64) -> Self {
+        let (start, end) = (start.max(self.offset), end.min(self.offset + self.len));
+        let mut image = SparseImage::new(0);
+        image.apply(self);
+        Self::new(start, &image.read(start, end.saturating_sub(start) as usize))
+    }
 }
 
 impl SparseImage {
@@ -29,20 +104,73 @@ impl SparseImage {
 
     /// Cuts or extends the file; new bytes read as zeros.
     pub fn set_len(&mut self, len: u64) {
-        self.len = len;
-        self.pages.retain(|page, _| page * PAGE < len);
-        if let Some(last) = self.pages.get_mut(&(len / PAGE)) {
-            last[(len % PAGE) as usize..].fill(0);
+        if len < self.len {
+            drop(self.pages.split_off(&len.div_ceil(PAGE)));
+            if self.pages.contains_key(&(len / PAGE)) {
+                self.page(len / PAGE)[(len % PAGE) as usize..].fill(0);
+            }
         }
+        self.len = len;
     }
 
     /// Writes `bytes`, growing the file as needed.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
-        self.len = self.len.max(offset + bytes.len() as u64);
         for (page, within, from, to) in pieces(offset, bytes.len()) {
-            let page = self.pages.entry(page).or_insert_with(|| vec![0; PAGE as usize].into());
-            page[within..within + (to - from)].copy_from_slice(&bytes[from..to]);
+            self.page(page)[within..within + (to - from)].copy_from_slice(&bytes[from..to]);
         }
+        self.grow(offset, bytes.len() as u64);
+    }
+
+    /// Writes what was prepared for several images.
+    pub(crate) fn apply(&mut self, patch: &Patch) {
+        for piece in &patch.pieces {
+            match piece {
+                Piece::Whole { page, bytes } => drop(self.pages.insert(*page, Arc::clone(bytes))),
+                Piece::Part { page, within, bytes } => {
+                    let bytes: &[u8] = bytes;
+                    self.page(*page)[*within..][..<[u8]>::len(bytes)].copy_from_slice(bytes);
+                }
+            }
+        }
+        self.grow(patch.offset, patch.len);
+    }
+
+    fn grow(&mut self, offset: u64, len: u64) {
+        if len > 0 {
+            self.len = self.len.max(offset + len);
+        }
+    }
+
+    fn page(&mut self, page: u64) -> &mut [u8] {
+        let bytes = self.pages.entry(page).or_insert_with(|| Page::new(vec![0; PAGE as usize].into()));
+        let page = Arc::make_mut(bytes);
+        page.fingerprint = OnceLock::new();
+        &mut page.bytes
+    }
+
+    /// Makes a range read as zeros, without growing the file, and forgets its pages.
+    pub fn zero(&mut self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len).min(self.len);
+        if offset >= end {
+            return;
+        }
+        for page in [offset / PAGE, (end - 1) / PAGE] {
+            let start = page * PAGE;
+            if self.pages.contains_key(&page) {
+                let (from, to) = (offset.max(start) - start, end.min(start + PAGE) - start);
+                self.page(page)[from as usize..to as usize].fill(0);
+            }
+        }
+        let mut after = self.pages.split_off(&offset.div_ceil(PAGE));
+        let mut kept = after.split_off(&(end / PAGE));
+        self.pages.append(&mut kept);
+    }
+
+    /// The same for images that have the same length and the same bytes, and different for others.
+    pub fn fingerprint(&self) -> u64 {
+        let pages = self.pages.iter().filter(|(_, page)| page.fingerprint() != 0);
+        pages
+            .fold(mix(self.len), |sum, (page, bytes)| sum.wrapping_add(mix(bytes.fingerprint() ^ mix(*page))))
     }
 
     /// The `len` bytes from `offset` on; zeros past the end.
@@ -64,18 +192,38 @@ impl SparseImage {
     pub fn write_to(&self, path: &Path) -> io::Result<()> {
         use std::io::{Seek, SeekFrom, Write};
         let mut file = File::create(path)?;
-        for (page, bytes) in &self.pages {
+        for (page, content) in &self.pages {
             let start = page * PAGE;
             file.seek(SeekFrom::Start(start))?;
-            file.write_all(&bytes[..(self.len - start).min(PAGE) as usize])?;
+            file.write_all(&content.bytes[..(self.len - start).min(PAGE) as usize])?;
         }
         file.set_len(self.len)
+    }
+
+    /// Reads a whole file, holes and all; pages of zeros become holes.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    pub fn read_from(path: &Path) -> io::Result<Self> {
+        use std::io::Read;
+        let mut file = File::open(path)?;
+        let mut image = Self::default();
+        let mut chunk = Vec::new();
+        while (&mut file).take(PAGE).read_to_end(&mut chunk)? > 0 {
+            let len = image.len + chunk.len() as u64;
+            if chunk.iter().any(|&byte| byte != 0) {
+                image.write(image.len, &chunk);
+            }
+            image.set_len(len);
+            chunk.clear();
+        }
+        Ok(image)
     }
 
     fn fill(&self, buf: &mut [u8], offset: u64) {
         for (page, within, from, to) in pieces(offset, buf.len()) {
             match self.pages.get(&page) {
-                Some(page) => buf[from..to].copy_from_slice(&page[within..within + (to - from)]),
+                Some(page) => buf[from..to].copy_from_slice(&page.bytes[within..within + (to - from)]),
                 None => buf[from..to].fill(0),
             }
         }
@@ -114,6 +262,7 @@ fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     #[test]
     fn reads_what_was_written_and_zeros_elsewhere() {
@@ -124,5 +273,83 @@ mod tests {
         image.set_len(PAGE + 2);
         assert_eq!(image.to_vec()[PAGE as usize - 2..], *b"abc\0");
         assert!(image.read_exact_at(&mut [0; 2], FileOffset::new(PAGE + 1)).is_err());
+    }
+
+    #[test]
+    fn it_is_a_plain_array_whatever_is_done_to_it_and_clones_are_apart() {
+        let mut random = Random::new(1);
+        let (mut image, mut array) = (SparseImage::default(), Vec::new());
+        let mut states: Vec<(SparseImage, Vec<u8>)> = Vec::new();
+        for _ in 0..400 {
+            let at = random.below(4 * PAGE as usize);
+            let len = [random.below(100), random.below(2 * PAGE as usize), PAGE as usize][random.below(3)];
+            let at = if random.below(3) == 0 { at / PAGE as usize * PAGE as usize } else { at };
+            match random.below(4) {
+                0 => {
+                    image.set_len(at as u64);
+                    array.resize(at, 0);
+                }
+                1 => {
+                    image.zero(at as u64, len as u64);
+                    let end = array.len().min(at + len);
+                    array[at.min(end)..end].fill(0);
+                }
+                written => {
+                    let bytes = random.bytes(len);
+                    if len > 0 {
+                        array.resize(array.len().max(at + len), 0);
+                        array[at..at + len].copy_from_slice(&bytes);
+                    }
+                    match written {
+                        2 => image.write(at as u64, &bytes),
+                        _ => image.apply(&Patch::new(at as u64, &bytes)),
+                    }
+                }
+            }
+            let twin = states.iter().find(|(_, earlier)| *earlier == array);
+            assert!(twin.is_none_or(|(twin, _)| twin.fingerprint() == image.fingerprint()));
+            let differing = states.iter().filter(|(_, earlier)| *earlier != array);
+            differing.for_each(|(other, _)| assert_ne!(other.fingerprint(), image.fingerprint()));
+            states.push((image.clone(), array.clone()));
+        }
+        for (image, array) in states {
+            assert!(image.to_vec() == array);
+        }
+    }
+
+    #[test]
+    fn equal_bytes_have_equal_fingerprints_however_they_came_about() {
+        let mut written = SparseImage::new(3 * PAGE);
+        written.write(PAGE + 5, b"x");
+        written.write(0, &vec![7; PAGE as usize]);
+        written.write(0, &vec![0; PAGE as usize]);
+        let mut plain = SparseImage::new(3 * PAGE);
+        plain.write(PAGE + 5, b"x");
+        assert_eq!(written.fingerprint(), plain.fingerprint());
+        plain.set_len(3 * PAGE + 1);
+        assert_ne!(written.fingerprint(), plain.fingerprint());
+    }
+
+    #[test]
+    fn a_part_of_a_patch() {
+        let patch = Patch::new(100, &Random::new(3).bytes(3 * PAGE as usize));
+        let mut whole = SparseImage::default();
+        whole.apply(&patch);
+        let mut part = SparseImage::default();
+        part.apply(&patch.part(PAGE - 3, 2 * PAGE));
+        assert_eq!(part.size(), 2 * PAGE);
+        assert!(part.read(0, PAGE as usize - 3).iter().all(|&byte| byte == 0));
+        assert!(part.read(PAGE - 3, PAGE as usize + 3) == whole.read(PAGE - 3, PAGE as usize + 3));
+    }
+
+    #[test]
+    fn files_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let mut image = SparseImage::new(5 * PAGE + 3);
+        image.write(PAGE * 5 - 1, b"xyz");
+        image.write(7, b"abc");
+        image.write_to(&path).unwrap();
+        assert_eq!(SparseImage::read_from(&path).unwrap().fingerprint(), image.fingerprint());
     }
 }

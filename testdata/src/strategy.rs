@@ -22,6 +22,16 @@ pub fn chains(max_depth: usize) -> impl Strategy<Value = ChainModel> {
     )
 }
 
+/// Chains of 2 to `max_depth` layers, and up to two further children with the layers that they hang on.
+pub fn families(max_depth: usize) -> impl Strategy<Value = (ChainModel, Vec<(usize, LayerModel)>)> {
+    chains(max_depth).prop_filter("a merge needs two layers", |model| model.layers.len() > 1).prop_flat_map(
+        |model| {
+            let sibling = (1..model.layers.len(), layer(model.sector_size));
+            (Just(model), vec(sibling, 0..=2))
+        },
+    )
+}
+
 fn layer(sector_size: u32) -> impl Strategy<Value = LayerModel> {
     let sectors_per_mib = (1 << 20) / u64::from(sector_size);
     let block_mib = prop_oneof![4 => Just(1u32), 3 => Just(2), 1 => Just(4), 1 => Just(8)];
@@ -43,9 +53,13 @@ fn layer(sector_size: u32) -> impl Strategy<Value = LayerModel> {
         Just(RegionTables::SecondIsSound)
     ];
     let operations = vec(operation(sectors_per_mib), 0..8);
-    let parts = (block_mib, sectors, operations, any::<[bool; 2]>(), headers, region_tables);
+    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
+    let parts = (block_mib, sectors, operations, flags, headers, region_tables);
     (parts, option::weighted(0.4, dirty_log())).prop_map(
-        |((block_mib, sectors, operations, [second_linkage, shuffled], headers, region_tables), log)| {
+        |(
+            (block_mib, sectors, operations, (second_linkage, shuffled, is_fixed), headers, region_tables),
+            log,
+        )| {
             LayerModel {
                 block_mib,
                 sectors,
@@ -55,6 +69,7 @@ fn layer(sector_size: u32) -> impl Strategy<Value = LayerModel> {
                 headers,
                 region_tables,
                 log,
+                is_fixed,
             }
         },
     )

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use vhdx::{Chain, DiskOffset, DiskType, FolderResolver, Vhdx, ops};
-use vhdx_testkit::gunzip;
+use vhdx_testkit::{gunzip, unpack};
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -56,4 +56,20 @@ fn the_sample_chain_is_what_its_command_makes() {
     assert_eq!(leaf.layers().len(), 3);
     let disks = [read(&leaf), read(&open("checkpoint-1.avhdx")), read(&open("base.vhdx"))];
     assert!(disks[0] != disks[1] && disks[1] != disks[2], "every layer matters");
+}
+
+#[test]
+fn the_golden_child_is_what_its_command_makes() {
+    let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_make-golden")).arg(made.path()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let [a, b] =
+        [kept.as_path(), made.path()].map(|folder| std::fs::read(folder.join("child.packed")).unwrap());
+    assert!(
+        a == b,
+        "what is written for a child has changed: make the golden file anew, and look at what differs"
+    );
+    let report = ops::check_storage(std::sync::Arc::new(unpack(&a)));
+    assert!(report.is_valid(), "{report:?}");
 }

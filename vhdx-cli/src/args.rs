@@ -15,7 +15,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compa
 
 /// Look at, check and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
 ///
-/// No command changes a file that it reads, not even to replay its log. New files are complete or absent.
+/// A command that reads a disk leaves its file as it is, and does not even replay its log. New files are complete or
+/// absent.
 #[derive(Debug, Parser)]
 #[command(name = "vhdx", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -38,22 +39,28 @@ pub(crate) enum Command {
     Check(Check),
     Compare(Compare),
     Convert(Convert),
+    Create(Create),
     Merge(Merge),
+    Reparent(Reparent),
+    Replay(Replay),
     Completions(Completions),
     Man(Man),
 }
 
 impl Command {
-    /// Where parents are looked for, by the commands that open chains.
-    pub(crate) fn parents(&self) -> Option<&Parents> {
+    /// The folders that were named for parents to be looked for in.
+    pub(crate) fn parent_dirs(&self) -> &[PathBuf] {
         match self {
-            Command::Chain(chain) => Some(&chain.parents),
-            Command::Map(map) => Some(&map.parents),
-            Command::Check(check) => Some(&check.parents),
-            Command::Compare(compare) => Some(&compare.parents),
-            Command::Convert(convert) => Some(&convert.parents),
-            Command::Merge(merge) => Some(&merge.parents),
-            Command::Info(_) | Command::Tree(_) | Command::Completions(_) | Command::Man(_) => None,
+            Command::Chain(chain) => &chain.parents.parent_dir,
+            Command::Map(map) => &map.parents.parent_dir,
+            Command::Check(check) => &check.parents.parent_dir,
+            Command::Compare(compare) => &compare.parents.parent_dir,
+            Command::Convert(convert) => &convert.parents.parent_dir,
+            Command::Create(create) => &create.parent_dir,
+            Command::Merge(merge) => &merge.parents.parent_dir,
+            Command::Reparent(reparent) => &reparent.parent_dir,
+            Command::Info(_) | Command::Tree(_) | Command::Replay(_) => &[],
+            Command::Completions(_) | Command::Man(_) => &[],
         }
     }
 }
@@ -169,6 +176,40 @@ pub(crate) struct Convert {
     pub(crate) parents: Parents,
 }
 
+/// Make a new disk, or a child of a disk
+///
+/// A child holds only what will differ from its parent, which must not change any more from then on. The parent's
+/// file is not touched.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Create {
+    /// The VHDX file to make, which must be called .vhdx or .avhdx
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The disk's size [default for a child: its parent's]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse, required_unless_present = "parent")]
+    pub(crate) size: Option<u64>,
+    /// Make a child of this disk, whose own parents must be found too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["disk_type", "logical_sector_size", "physical_sector_size"])]
+    pub(crate) parent: Option<PathBuf>,
+    /// Look for the parents of FILE in this folder too (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parent")]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    /// The block size: a power of two from 1M to 256M [default: 32M; 2M for a child]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) block_size: Option<u64>,
+    /// The sector size that the guest sees: 512 or 4096 [default: 512]; a child has its parent's
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) logical_sector_size: Option<u64>,
+    /// The sector size of the medium, as the guest is told: 512 or 4096 [default: 4096]; a child has its parent's
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) physical_sector_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
 /// Merge a checkpoint and its parents into one new standalone disk
 ///
 /// The chain is left as it is. Merging into a parent in place is not offered yet, so --output is required.
@@ -186,6 +227,43 @@ pub(crate) struct Merge {
     pub(crate) writing: Writing,
     #[command(flatten)]
     pub(crate) parents: Parents,
+}
+
+/// Point a child at its parent: the paths and the GUID that it stores
+///
+/// For a parent that was moved, renamed or changed. A file that is not what the child was made from is refused, with
+/// all that is known about the two; a file that stands on the child, always.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reparent {
+    /// The child: an AVHDX, or a differencing VHDX
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) child: PathBuf,
+    /// The parent, whose own parents must be found too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) parent: PathBuf,
+    /// Look for parents, and for files with the right GUID, in this folder too (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Take the parent although it is not, or is no longer, what the child was made from: whatever the child does not
+    /// hold itself may be wrong then
+    #[arg(long)]
+    pub(crate) ignore_id_mismatch: bool,
+    /// Judge, say what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Write what a dirty log holds to its places in the file
+///
+/// Hyper-V does so when it opens the file. The file reads the same before and after, also if this is interrupted.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// A VHDX or AVHDX file that nobody uses
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Print the completions of a shell

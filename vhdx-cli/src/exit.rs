@@ -5,7 +5,7 @@ use std::io::{self, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument};
 
 use crate::output;
@@ -49,6 +49,23 @@ impl fmt::Display for Foreign {
 
 impl std::error::Error for Foreign {}
 
+/// A file that was to become a parent is none, and what is known about it and the child.
+#[derive(Debug)]
+pub(crate) struct NotTheParent {
+    pub(crate) error: Error,
+    pub(crate) evidence: Value,
+    /// The evidence as whole lines for people.
+    pub(crate) text: String,
+}
+
+impl fmt::Display for NotTheParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for NotTheParent {}
+
 const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 const CORRUPT: u8 = 3;
@@ -80,11 +97,17 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ");
-        print_json("usage", message, None, None);
+        print_json("usage", message, None, None, None);
     } else {
         let _ = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
+/// The library's error, if it is one.
+fn library(error: &anyhow::Error) -> Option<&Error> {
+    let refused = || error.downcast_ref::<NotTheParent>().map(|refused| &refused.error);
+    error.downcast_ref::<Error>().or_else(refused)
 }
 
 fn classify(error: &anyhow::Error) -> (&'static str, u8) {
@@ -94,7 +117,7 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
     if error.is::<Foreign>() {
         return ("unsupported", UNSUPPORTED);
     }
-    match error.downcast_ref::<Error>().map(Error::kind) {
+    match library(error).map(Error::kind) {
         Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
         Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
         Some(ErrorKind::Chain) => ("chain", CHAIN),
@@ -105,26 +128,32 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
 }
 
 fn report(error: &anyhow::Error, json: bool) {
-    let vhdx = error.downcast_ref::<Error>();
+    let vhdx = library(error);
+    let refused = error.downcast_ref::<NotTheParent>();
     let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
     let path = vhdx.and_then(Error::path).or(foreign);
     if json {
         let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
-        print_json(classify(error).0, &message(error), path, offset);
+        let evidence = refused.map(|refused| &refused.evidence);
+        print_json(classify(error).0, &message(error), path, offset, evidence);
         return;
     }
     let _ = match path.filter(|_| classify(error).0 != "chain") {
         Some(path) => writeln!(stderr(), "vhdx: {}: {}", output::shown(path), message(error)),
         None => writeln!(stderr(), "vhdx: {}", message(error)),
     };
-    if let Some(hint) = vhdx.and_then(hint) {
+    if let Some(NotTheParent { text, .. }) = refused {
+        let _ = stderr().write_all(text.as_bytes());
+    }
+    let hint = if refused.is_some() { vhdx.and_then(hint_to_relink) } else { vhdx.and_then(hint) };
+    if let Some(hint) = hint {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
 }
 
 /// The message without the path, which stands in front of it or beside it; a chain's error names its files itself.
 fn message(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Error>() {
+    match library(error) {
         Some(_) if is_broken_pipe(error) => "stdout was closed before it had the whole disk".to_owned(),
         Some(error) => innermost(error).to_string(),
         None => format!("{error:#}"),
@@ -152,8 +181,21 @@ fn hint(error: &Error) -> Option<&'static str> {
     }
 }
 
-fn print_json(kind: &str, message: &str, path: Option<&Path>, offset: Option<u64>) {
+/// What can be done about a file that is not taken for the parent.
+fn hint_to_relink(error: &Error) -> Option<&'static str> {
+    match innermost(error) {
+        Error::Chain(error) if matches!(**error, ChainError::Mismatch { .. }) => {
+            Some("`--ignore-id-mismatch` takes it all the same; make a copy of the child first")
+        }
+        _ => None,
+    }
+}
+
+fn print_json(kind: &str, message: &str, path: Option<&Path>, offset: Option<u64>, evidence: Option<&Value>) {
     let path = path.map(output::path);
-    let error = json!({ "error": { "kind": kind, "message": message, "path": path, "offset": offset } });
+    let mut error = json!({ "error": { "kind": kind, "message": message, "path": path, "offset": offset } });
+    if let Some(evidence) = evidence {
+        error["error"]["evidence"] = evidence.clone();
+    }
     let _ = writeln!(stderr(), "{error}");
 }

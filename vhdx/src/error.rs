@@ -92,6 +92,28 @@ pub enum InvalidArgument {
     /// A new file that is to be differencing, but is given no parent.
     #[error("a new differencing disk needs a parent")]
     ParentNeeded,
+    /// A new file that is given a parent, but is not to be differencing.
+    #[error("only a differencing disk has a parent")]
+    ParentUnexpected,
+    /// Content for a new differencing disk, which has none before it is complete.
+    #[error("a new differencing disk is complete before it is given content")]
+    ContentOfChild,
+    /// A path from a child to its parent that no parent locator can hold, because Windows has no such names, or because
+    /// it is too long ([MS-VHDX] 2.6.2.6.3).
+    #[error("the way to {0:?} cannot be stored as a Windows path")]
+    ParentPath(PathBuf),
+    /// A parent locator that names no parent, or that is more than a file can hold ([MS-VHDX] 2.6.2.6).
+    #[error("the parent locator names no parent, or is more than a file can hold")]
+    ParentLocator,
+    /// A parent with a zero DataWriteGuid, which no child can name ([MS-VHDX] 2.6.2.6.3).
+    #[error("the DataWriteGuid of the parent is zero, which no child can name")]
+    ParentWithoutGuid,
+    /// A disk for which a path is needed, but that was opened by none.
+    #[error("this disk was not opened by a path")]
+    PathNeeded,
+    /// A disk without a parent, for which another parent was to be named.
+    #[error("this disk is not differencing: it has no parent")]
+    NotDifferencing,
     /// A new file is written in the order of its disk.
     #[error("the block at {0} comes before one that was written already")]
     OutOfOrder(DiskOffset),
@@ -101,6 +123,33 @@ pub enum InvalidArgument {
     /// Metadata items that are more, or longer, than a file can hold ([MS-VHDX] 2.6.1).
     #[error("the metadata items are more, or longer, than a file can hold")]
     TooMuchMetadata,
+    /// A log that cannot be written to: empty, or too long to be replayed ([MS-VHDX] 2.2.2).
+    #[error("a log of {0} bytes is empty, not a whole number of MiB, or longer than 1 GiB")]
+    LogLength(u64),
+    /// A log entry that is too long for the log, or that writes where no replay would ([MS-VHDX] 2.3.1).
+    #[error("the log entry is too long for the log, or writes where no log may")]
+    LogEntry,
+    /// A range that does not consist of whole logical sectors.
+    #[error("{len} bytes at {start} are not whole sectors of {sector_size} bytes")]
+    NotWholeSectors {
+        /// Where the range starts.
+        start: DiskOffset,
+        /// Its length in bytes.
+        len: u64,
+        /// The logical sector size in bytes.
+        sector_size: u64,
+    },
+    /// A change to a file for which an earlier change has failed.
+    #[error("an earlier change has failed, and the file must be opened again")]
+    FailedBefore,
+    /// A disk is merged into one of its parents: a layer below the leaf.
+    #[error("a chain of {layers} files has no layer {target} below its leaf")]
+    MergeTarget {
+        /// The layer that was asked for; 0 is the leaf.
+        target: usize,
+        /// How many layers there are.
+        layers: usize,
+    },
     /// A plan that was made for other files, or before the files changed.
     #[error("the files are not those, or not in the state, that the plan was made for")]
     StalePlan,

@@ -74,6 +74,7 @@ rules! {
     HeadersAmbiguous "headers-ambiguous" Fatal "2.2.2" "both headers are valid and carry the same sequence number, but differ";
     HeaderVersion "header-version" Unsupported "2.2.2" "the version is not 1";
     HeaderReserved "header-reserved" Tolerated "2.2.2" "reserved bytes are not zero";
+    HeaderSequence "header-sequence" Unsupported "2.2.2" "the file must be written, but the sequence number cannot grow any further";
     LogVersion "log-version" Unsupported "2.2.2" "the log must be replayed, but its version is not 0";
     LogVersionUnused "log-version-unused" Tolerated "2.2.2" "the version of the log, which holds nothing, is not 0";
     LogOffset "log-offset" Fatal "2.2.2" "the log offset is not a multiple of 1 MiB, or is below 1 MiB";

@@ -160,6 +160,7 @@ fn deep(layers: usize) -> ChainModel {
         headers: Headers::SecondIsCurrent,
         region_tables: RegionTables::Both,
         log: None,
+        is_fixed: false,
     };
     ChainModel { seed: 256, sector_size: 512, layers: (0..layers).map(layer).collect() }
 }

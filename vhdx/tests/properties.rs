@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use common::{assert_same, at, cases, chain, read_all};
 use proptest::prelude::*;
-use vhdx::ops::{self, MergeOptions, MergePlan};
+use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{Chain, DiskType, Extent, Memory, NewDisk, NoProgress, Source, Vhdx};
 use vhdx_testkit::{ChainModel, Image, SparseImage, chains};
 
@@ -136,7 +136,7 @@ proptest! {
             ops::to_vhdx(&chain, &new, &copy, &NoProgress).unwrap();
             assert_copy(copy, expected, disk_type, block_size);
 
-            let plan = MergePlan::new(&chain, &MergeOptions { disk_type }).unwrap();
+            let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type }).unwrap();
             let merged = Memory::default();
             plan.execute(&chain, &merged, &NoProgress).unwrap();
             assert_copy(merged, expected, disk_type, block_size);

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use common::digest;
 use serde_json::Value;
 use vhdx::format::parent_locator::ParentLocator;
-use vhdx::ops::{self, MergeOptions, MergePlan};
+use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
     BlockIndex, Chain, ChainError, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState, NewDisk,
     NoProgress, Vhdx, discover,
@@ -179,7 +179,7 @@ fn copies_read_as_expected() {
                 assert_copy(&path, disk_type, pages, fixture);
 
                 let path = folder.path().join("merged.vhdx");
-                let plan = MergePlan::new(&chain, &MergeOptions { disk_type }).unwrap();
+                let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type }).unwrap();
                 plan.execute(&chain, &writable(&path), &NoProgress).unwrap();
                 assert_copy(&path, disk_type, pages, fixture);
                 let merged = Vhdx::open(&path).unwrap();

@@ -1,13 +1,14 @@
 //! `vhdx info`: one file's facts.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use vhdx::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH,
 };
-use vhdx::{DiskType, Guid, LogState, Vhdx};
+use vhdx::{Guid, LogState, Vhdx};
 
 use crate::args::{Args, Info};
 use crate::exit::Outcome;
@@ -17,32 +18,32 @@ use crate::sizes::both;
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
     let disk = Vhdx::open(&info.file)?;
     output::warn(args, &info.file, disk.tolerated());
-    let facts = Facts::of(info, &disk)?;
-    output::answer(args, || facts.json(info, &disk), |out| facts.text(info, &disk, out))?;
+    let facts = Facts::of(&info.file, &disk, info.blocks)?;
+    output::answer(args, || facts.json(&info.file, &disk), |out| facts.text(&info.file, &disk, out))?;
     Ok(Outcome::Done)
 }
 
 /// What needs another look at the file, and may fail.
-struct Facts {
+pub(super) struct Facts {
     file_size: u64,
     allocated: u64,
     blocks: Option<Vec<(&'static str, u64)>>,
 }
 
 impl Facts {
-    fn of(info: &Info, disk: &Vhdx) -> anyhow::Result<Self> {
-        let allocated = vhdx::allocated_bytes(&info.file)
-            .with_context(|| format!("cannot measure {}", info.file.display()))?;
-        let blocks = match info.blocks {
+    pub(super) fn of(path: &Path, disk: &Vhdx, blocks: bool) -> anyhow::Result<Self> {
+        let allocated =
+            vhdx::allocated_bytes(path).with_context(|| format!("cannot measure {}", path.display()))?;
+        let blocks = match blocks {
             true => Some(disk.block_counts()?.into_iter().map(|(state, n)| (state.name(), n)).collect()),
             false => None,
         };
         Ok(Self { file_size: disk.file_len(), allocated, blocks })
     }
 
-    fn json(&self, info: &Info, disk: &Vhdx) -> Value {
+    pub(super) fn json(&self, path: &Path, disk: &Vhdx) -> Value {
         let mut json = json!({
-            "path": output::path(&info.file),
+            "path": output::path(path),
             "type": disk.disk_type().to_string(),
             "virtual_size": disk.virtual_size(),
             "file_size": self.file_size,
@@ -61,13 +62,13 @@ impl Facts {
                 blocks.iter().map(|(name, n)| (name.to_string(), json!(n))).collect();
             json["blocks"] = counts.into();
         }
-        json["parent"] = parent_json(disk);
+        json["parent"] = disk.parent_locator().map_or(Value::Null, parent_json);
         json
     }
 
-    fn text(&self, info: &Info, disk: &Vhdx, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn text(&self, path: &Path, disk: &Vhdx, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut rows = vec![
-            ("file", output::shown(&info.file)),
+            ("file", output::shown(path)),
             ("type", disk.disk_type().to_string()),
             ("virtual size", both(disk.virtual_size())),
             ("file size", both(self.file_size)),
@@ -83,9 +84,7 @@ impl Facts {
             ("creator", output::harmless(disk.creator())),
             ("log", log_text(disk.log())),
         ];
-        if disk.disk_type() == DiskType::Differencing {
-            rows.extend(parent_rows(disk));
-        }
+        rows.extend(disk.parent_locator().map(parent_rows).unwrap_or_default());
         for (name, count) in self.blocks.iter().flatten() {
             rows.push(("blocks", format!("{count} {name}")));
         }
@@ -119,17 +118,11 @@ const PARENT: [(&str, &str, &str); 5] = [
     ("volume_path", "parent, volume", VOLUME_PATH),
 ];
 
-fn parent_json(disk: &Vhdx) -> Value {
-    match disk.parent_locator() {
-        Some(locator) => {
-            PARENT.iter().map(|(key, _, name)| (key.to_string(), json!(stored(locator, name)))).collect()
-        }
-        None => Value::Null,
-    }
+pub(super) fn parent_json(locator: &ParentLocator) -> Value {
+    PARENT.iter().map(|(key, _, name)| (key.to_string(), json!(stored(locator, name)))).collect()
 }
 
-fn parent_rows(disk: &Vhdx) -> Vec<(&'static str, String)> {
-    let Some(locator) = disk.parent_locator() else { return Vec::new() };
+pub(super) fn parent_rows(locator: &ParentLocator) -> Vec<(&'static str, String)> {
     let zero = Guid::nil().to_string(); // matches no parent
     PARENT
         .iter()

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Converted, MergeOptions, MergePlan};
+use vhdx::ops::{Converted, FlattenOptions, FlattenPlan};
 use vhdx::{Chain, Disk, NewFile};
 
 use super::destination;
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     }
     let chain = Chain::open(&merge.child, &merge.parents.resolver())?;
     destination::judge(&merge.output, &merge.writing, chain.identities())?;
-    let plan = MergePlan::new(&chain, &MergeOptions { disk_type: merge.new.disk_type() })?;
+    let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
     destination::judge_space(&merge.output, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
         true => {
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn execute(args: &Args, merge: &Merge, chain: &Chain, plan: &MergePlan) -> anyhow::Result<Converted> {
+fn execute(args: &Args, merge: &Merge, chain: &Chain, plan: &FlattenPlan) -> anyhow::Result<Converted> {
     let progress = Bar::tidying_up(args.quiet)?;
     let file = NewFile::create(&merge.output, merge.writing.force)?;
     let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(&merge.output))?;
@@ -45,7 +45,7 @@ fn execute(args: &Args, merge: &Merge, chain: &Chain, plan: &MergePlan) -> anyho
 
 struct Report<'a> {
     merge: &'a Merge,
-    plan: &'a MergePlan,
+    plan: &'a FlattenPlan,
     /// In a dry run: the most that it can be.
     made: Converted,
     left: LeftBehind<'a>,

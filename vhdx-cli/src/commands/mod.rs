@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod completions;
 mod convert;
+mod create;
 mod destination;
 mod folder;
 mod info;
@@ -12,6 +13,8 @@ mod left_behind;
 mod man;
 mod map;
 mod merge;
+mod reparent;
+mod replay;
 mod source;
 mod tree;
 
@@ -20,7 +23,7 @@ use crate::exit::Outcome;
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    for folder in args.command.parents().iter().flat_map(|parents| &parents.parent_dir) {
+    for folder in args.command.parent_dirs() {
         folder::refuse_missing(folder)?;
     }
     match &args.command {
@@ -31,7 +34,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Command::Check(check) => check::run(args, check),
         Command::Compare(compare) => compare::run(args, compare),
         Command::Convert(convert) => convert::run(args, convert),
+        Command::Create(create) => create::run(args, create),
         Command::Merge(merge) => merge::run(args, merge),
+        Command::Reparent(reparent) => reparent::run(args, reparent),
+        Command::Replay(replay) => replay::run(args, replay),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     }

@@ -1,6 +1,6 @@
 //! `vhdx tree`: every disk below some folders, drawn as a forest.
 
-mod date;
+pub(super) mod date;
 mod draw;
 mod hint;
 

@@ -6,6 +6,7 @@ mod fixtures;
 mod images;
 mod new_files;
 mod peers;
+mod replay;
 mod run;
 mod stdout;
 mod tree;

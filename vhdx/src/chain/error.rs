@@ -99,6 +99,29 @@ pub enum ChainError {
         /// The first parent that is not needed.
         extra: PathBuf,
     },
+    /// A file is to be merged into one that is not among its parents.
+    #[error("{}: {} is not among its parents", Quoted(child), Quoted(target))]
+    NotAnAncestor {
+        /// The file.
+        child: PathBuf,
+        /// The one into which it was to be merged.
+        target: PathBuf,
+    },
+    /// A merge would change the content of other disks, which have one of its files for their parent.
+    #[error(
+        "{} cannot be merged into {}, because other disks need what a merge changes: {}",
+        Quoted(child),
+        Quoted(target),
+        InTheWay(in_the_way)
+    )]
+    OtherChildren {
+        /// The file that was to be merged.
+        child: PathBuf,
+        /// The one into which it was to be merged.
+        target: PathBuf,
+        /// The other disks, each with the file of the merge that is its parent.
+        in_the_way: Vec<(PathBuf, PathBuf)>,
+    },
 }
 
 impl ChainError {
@@ -110,7 +133,9 @@ impl ChainError {
             | ChainError::Cycle { child: path, .. }
             | ChainError::TooDeep { path, .. }
             | ChainError::SectorSize { child: path, .. }
-            | ChainError::TooManyParents { path, .. } => path,
+            | ChainError::TooManyParents { path, .. }
+            | ChainError::NotAnAncestor { child: path, .. }
+            | ChainError::OtherChildren { child: path, .. } => path,
         }
     }
 }
@@ -191,6 +216,18 @@ impl fmt::Display for Unusable<'_> {
         self.0.iter().try_for_each(|(path, error)| {
             write!(f, "; {} is there, but cannot be used: {}", Quoted(path), Bare(error))
         })
+    }
+}
+
+struct InTheWay<'a>(&'a [(PathBuf, PathBuf)]);
+
+impl fmt::Display for InTheWay<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let child = |(child, parent): &(PathBuf, PathBuf)| {
+            format!("{} is a child of {}", Quoted(child), Quoted(parent))
+        };
+        let children: Vec<String> = self.0.iter().map(child).collect();
+        Joined(&children, ", ").fmt(f)
     }
 }
 

@@ -4,9 +4,11 @@ mod discovery;
 mod disk;
 mod error;
 mod linkage;
+pub(crate) mod locator;
 mod lookup;
 mod open;
 mod reader;
+mod relatives;
 mod resolver;
 mod windows_path;
 
@@ -24,6 +26,8 @@ pub use disk::{Disk, RawDisk};
 pub use error::ChainError;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
+pub(crate) use relatives::folders_around;
+pub use relatives::{Relative, Relatives, find_relatives};
 pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 pub use windows_path::StoredPath;
 

@@ -12,7 +12,7 @@ use crate::format::parent_locator::ParentLocator;
 const MAX_NAMES: usize = 128;
 /// The longest name that Windows stores, in UTF-16 code units.
 const MAX_NAME_UNITS: usize = 255;
-const SEPARATORS: [char; 2] = ['\\', '/'];
+pub(super) const SEPARATORS: [char; 2] = ['\\', '/'];
 
 /// A path to the parent, as the child stores it ([MS-VHDX] 2.6.2.6.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

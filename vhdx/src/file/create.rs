@@ -5,7 +5,7 @@
 //! | headers  | log   | metadata  | BAT ... | block | block | ...      blocks in the order of the disk
 //! ```
 //! Nothing that points at a place is durable before the place is: the headers come last, and without them the file is
-//! no VHDX. Space that nothing was written to stays a hole.
+//! no VHDX. Space that nothing was written to stays a hole, except in a fixed disk, whose space is really there.
 
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::error::{Error, InvalidArgument, Result};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::format::file_identifier::FileTypeIdentifier;
 use crate::format::header::{self, Header};
+use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table;
 use crate::geometry::Geometry;
 use crate::storage::Storage;
@@ -31,10 +32,12 @@ pub struct NewDisk {
     pub logical_sector_size: u32,
     /// 512 or 4096 bytes ([MS-VHDX] 2.6.2.5).
     pub physical_sector_size: u32,
-    /// [`DiskType::Fixed`] or [`DiskType::Dynamic`].
+    /// [`DiskType::Differencing`] with a parent locator, else one of the others.
     pub disk_type: DiskType,
     /// The SCSI page 83 identity of the disk ([MS-VHDX] 2.6.2.3).
     pub virtual_disk_id: Uuid,
+    /// Which disk is the parent, and where ([MS-VHDX] 2.6.2.6).
+    pub parent_locator: Option<ParentLocator>,
     /// Further metadata items: those that are not made from the fields above.
     pub items: Vec<NewItem>,
 }
@@ -65,19 +68,23 @@ impl NewDisk {
             physical_sector_size: 4096,
             disk_type: DiskType::Dynamic,
             virtual_disk_id: Uuid::new_v4(),
+            parent_locator: None,
             items: Vec::new(),
         }
     }
 
     pub(crate) fn geometry(&self) -> Result<Geometry, InvalidArgument> {
-        if self.disk_type == DiskType::Differencing {
-            return Err(InvalidArgument::ParentNeeded);
+        let has_parent = self.disk_type == DiskType::Differencing;
+        match self.parent_locator {
+            None if has_parent => return Err(InvalidArgument::ParentNeeded),
+            Some(_) if !has_parent => return Err(InvalidArgument::ParentUnexpected),
+            _ => {}
         }
         let physical = self.physical_sector_size;
         if physical != 512 && physical != 4096 {
             return Err(InvalidArgument::SectorSize(physical.into()));
         }
-        Geometry::new(self.block_size.into(), self.logical_sector_size, self.virtual_size, false)
+        Geometry::new(self.block_size.into(), self.logical_sector_size, self.virtual_size, has_parent)
     }
 
     /// The length in bytes of a file that has `blocks` of its payload blocks; a fixed one has them all.
@@ -101,7 +108,8 @@ pub struct Written {
     pub file_size: u64,
 }
 
-/// Writes the content of a new VHDX in the order of the disk. What is not written reads as zeros.
+/// Writes the content of a new VHDX in the order of the disk. What is not written reads as zeros, or as the parent: a
+/// new differencing disk has no content of its own.
 ///
 /// Before [`finish`](Self::finish) has returned, the storage holds no valid VHDX.
 pub struct VhdxWriter<'a> {
@@ -144,8 +152,12 @@ impl<'a> VhdxWriter<'a> {
     /// Writes `bytes` at `start` of the disk: not before the block that was written to last.
     ///
     /// # Errors
-    /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::OutOfOrder`], [`Error::Io`].
+    /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::OutOfOrder`], [`Error::Io`];
+    /// [`InvalidArgument::ContentOfChild`] for a differencing disk.
     pub fn write(&mut self, start: DiskOffset, bytes: &[u8]) -> Result<()> {
+        if self.geometry.has_parent() {
+            return Err(InvalidArgument::ContentOfChild.into());
+        }
         let (len, virtual_size) = (bytes.len() as u64, self.geometry.virtual_size());
         if start.checked_add(len).is_none_or(|end| end.get() > virtual_size) {
             return Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into());
@@ -185,11 +197,25 @@ impl<'a> VhdxWriter<'a> {
         Ok(())
     }
 
+    /// Reserves the space of a fixed disk's next block, and gives its size; 0 when there is none.
+    pub(crate) fn reserve_next(&mut self) -> Result<u64> {
+        let end = BlockIndex::new(self.geometry.block_count());
+        if self.disk.disk_type != DiskType::Fixed || self.next_block >= end {
+            return Ok(0);
+        }
+        self.allocate(self.next_block)?;
+        Ok(self.geometry.block_size())
+    }
+
     /// Gives a block the next place in the file. Its bytes are zeros that nobody has to write.
     fn allocate(&mut self, block: BlockIndex) -> Result<FileOffset> {
         let place = self.next_place;
         let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
         self.bat.put(self.storage, self.geometry.payload_bat_index(block).get(), entry)?;
+        if self.disk.disk_type == DiskType::Fixed {
+            let reserved = self.storage.zero_range(place, self.geometry.block_size());
+            reserved.map_err(|e| Error::io("reserve space", place, e))?;
+        }
         self.next_place = place.saturating_add(self.geometry.block_size());
         self.next_block = block.saturating_add(1);
         self.blocks = self.blocks.saturating_add(1);

@@ -7,6 +7,7 @@ use super::create::{NewDisk, put};
 use crate::error::{InvalidArgument, Result};
 use crate::format::metadata_item::{self, FileParameters};
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
+use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::{BAT_REGION, METADATA_REGION, Region, RegionTable};
 use crate::geometry::Geometry;
 use crate::storage::Storage;
@@ -18,17 +19,18 @@ pub(super) const LOG_LENGTH: u32 = 1 << 20;
 const METADATA_OFFSET: FileOffset = FileOffset::new(2 * MIB);
 
 /// The limits that Windows' readers hold a file to, beyond those of the specification.
-const MAX_METADATA_REGION: u64 = 128 * MIB;
-const MAX_USER_ITEMS: usize = 1024;
-const MAX_SYSTEM_ITEMS: usize = 1023;
+pub(super) const MAX_METADATA_REGION: u64 = 128 * MIB;
+pub(super) const MAX_USER_ITEMS: usize = 1024;
+pub(super) const MAX_SYSTEM_ITEMS: usize = 1023;
 
-/// The items that every file has, made from the fields of [`NewDisk`].
-const OWN_ITEMS: [Uuid; 5] = [
+/// The items that are made from the fields of [`NewDisk`], in the order of Windows. Only a child has the last one.
+const OWN_ITEMS: [Uuid; 6] = [
     metadata_item::FILE_PARAMETERS,
     metadata_item::VIRTUAL_DISK_SIZE,
     metadata_item::LOGICAL_SECTOR_SIZE,
     metadata_item::PHYSICAL_SECTOR_SIZE,
     metadata_item::VIRTUAL_DISK_ID,
+    metadata_item::PARENT_LOCATOR,
 ];
 
 pub(super) struct NewLayout {
@@ -94,7 +96,7 @@ impl NewLayout {
 /// Whether the further items can be told apart, are within their limits, and leave the file readable.
 fn judge_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
     let mut known: Vec<_> = OWN_ITEMS.iter().map(|&id| (id, false)).collect();
-    known.extend([(metadata_item::PARENT_LOCATOR, false), (metadata_item::INCOMPLETE_FILE, false)]);
+    known.push((metadata_item::INCOMPLETE_FILE, false));
     for item in &disk.items {
         let key = (item.id, item.is_user);
         if known.contains(&key) || item.content.len() as u64 > MIB {
@@ -102,8 +104,12 @@ fn judge_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
         }
         known.push(key);
     }
+    if disk.parent_locator.as_ref().is_some_and(|locator| locator.encode_sound().is_none()) {
+        return Err(InvalidArgument::ParentLocator);
+    }
+    let own_items = OWN_ITEMS.len() - usize::from(disk.parent_locator.is_none());
     let user_items = disk.items.iter().filter(|item| item.is_user).count();
-    let system_items = disk.items.len() - user_items + OWN_ITEMS.len();
+    let system_items = disk.items.len() - user_items + own_items;
     if user_items > MAX_USER_ITEMS || system_items > MAX_SYSTEM_ITEMS {
         return Err(InvalidArgument::TooMuchMetadata);
     }
@@ -114,7 +120,7 @@ fn own_items(disk: &NewDisk) -> Vec<(MetadataEntry, Vec<u8>)> {
     let parameters = FileParameters {
         block_size: disk.block_size,
         leave_blocks_allocated: disk.disk_type == DiskType::Fixed,
-        has_parent: false,
+        has_parent: disk.parent_locator.is_some(),
     };
     let contents = [
         parameters.encode().to_vec(),
@@ -123,13 +129,14 @@ fn own_items(disk: &NewDisk) -> Vec<(MetadataEntry, Vec<u8>)> {
         disk.physical_sector_size.to_le_bytes().to_vec(),
         disk.virtual_disk_id.to_bytes_le().to_vec(),
     ];
+    let locator = disk.parent_locator.as_ref().map(ParentLocator::encode);
     let entry = |id| MetadataEntry {
         id,
         offset: 0,
         length: 0,
         is_user: false,
-        is_virtual_disk: id != metadata_item::FILE_PARAMETERS,
+        is_virtual_disk: ![metadata_item::FILE_PARAMETERS, metadata_item::PARENT_LOCATOR].contains(&id),
         is_required: true,
     };
-    OWN_ITEMS.into_iter().map(entry).zip(contents).collect()
+    OWN_ITEMS.into_iter().map(entry).zip(contents.into_iter().chain(locator)).collect()
 }

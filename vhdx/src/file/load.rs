@@ -35,23 +35,26 @@ impl Vhdx {
         violations.append(found);
         result
     }
+
+    /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
+    pub(super) fn reload(&mut self) -> Result<()> {
+        let file_len = len(&*self.storage)?;
+        let found = Structures::load(&*self.storage, &self.header, file_len, &mut Violations::new())?;
+        (self.regions, self.metadata) = (found.regions, found.metadata);
+        (self.geometry, self.layout) = (found.geometry, found.layout);
+        Ok(())
+    }
 }
 
 fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     let file_len = len(&*storage)?;
     let creator = load_identifier(&*storage, violations)?;
-    let header = load_header(&*storage, violations)?;
+    let (header_number, header) = load_header(&*storage, violations)?;
     judge_log_place(&header, file_len, violations)?;
-    let (storage, log) = log::replay(storage, &header, violations)?;
+    let log::Replayed { storage, overlay, state } = log::replay(storage, &header, violations)?;
     let replayed_len = len(&*storage)?;
-    let regions = load_regions(&*storage, &header, replayed_len, violations)?;
-    let metadata = Metadata::load(&*storage, &regions.metadata, violations)?;
-    let geometry = load_geometry(&metadata, &regions, violations)?;
-
-    let mut by_offset = regions.all.clone();
-    by_offset.sort_by_key(|region| region.offset);
-    let log_place = (header.log_offset, u64::from(header.log_length));
-    let layout = Layout { log: log_place, regions: by_offset, file_len: replayed_len };
+    let Structures { regions, metadata, geometry, layout } =
+        Structures::load(&*storage, &header, replayed_len, violations)?;
     let tolerated = violations.as_slice().to_vec();
     Ok(Vhdx {
         storage,
@@ -60,13 +63,41 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
         file_len,
         creator,
         header,
-        log,
+        header_number,
+        log: state,
+        overlay,
         regions,
         layout,
         metadata,
         geometry,
         tolerated,
     })
+}
+
+/// What lies behind the headers and the log.
+struct Structures {
+    regions: Regions,
+    metadata: Metadata,
+    geometry: Geometry,
+    layout: Layout,
+}
+
+impl Structures {
+    fn load(
+        storage: &dyn ReadAt,
+        header: &Header,
+        file_len: u64,
+        violations: &mut Violations,
+    ) -> Result<Self> {
+        let regions = load_regions(storage, header, file_len, violations)?;
+        let metadata = Metadata::load(storage, &regions.metadata, violations)?;
+        let geometry = load_geometry(&metadata, &regions, violations)?;
+        let mut by_offset = regions.all.clone();
+        by_offset.sort_by_key(|region| region.offset);
+        let log = (header.log_offset, u64::from(header.log_length));
+        let layout = Layout { log, regions: by_offset, file_len };
+        Ok(Self { regions, metadata, geometry, layout })
+    }
 }
 
 fn len(storage: &dyn ReadAt) -> Result<u64> {
@@ -86,7 +117,8 @@ fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<
     Ok(valid(identifier, violations, structure, at)?.creator)
 }
 
-fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<Header> {
+/// The current header, and whether it is header 1 or 2.
+fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8, Header)> {
     let copies = Copies {
         places: header::OFFSETS,
         size: header::SIZE,
@@ -96,7 +128,7 @@ fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<Head
     };
     let [first, second] = copies.load(storage, violations)?;
     let current = header::current(first, second, violations);
-    Ok(valid(current, violations, Structure::Header(1), header::OFFSETS[0])?.1)
+    valid(current, violations, Structure::Header(1), header::OFFSETS[0])
 }
 
 /// A structure that stands twice in the file.

@@ -5,10 +5,15 @@ mod create;
 mod create_layout;
 mod cursor;
 mod extents;
+mod headers;
+mod judge;
 mod load;
 mod metadata;
+mod occupancy;
 mod placement;
+mod replay;
 pub(crate) mod travel;
+mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,15 +27,19 @@ use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
-use crate::log::LogState;
+use crate::log::{LogState, Overlay};
 use crate::storage::{FileIdentity, FileStorage, ReadAt};
 use crate::units::DiskOffset;
 use crate::violation::{Violation, Violations};
 
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
+pub(crate) use judge::judge_bat;
 use metadata::Metadata;
 use placement::Layout;
+pub use replay::{LogContent, replay, replay_file};
+pub use write::VhdxMut;
+pub(crate) use write::{Place, ResizePlan, SectorBits, Space};
 
 /// How a file stores its disk ([MS-VHDX] 2.6.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +83,11 @@ pub struct Vhdx {
     file_len: u64,
     creator: String,
     header: Header,
+    /// Whether header 1 or header 2 is current.
+    header_number: u8,
     log: LogState,
+    /// What a dirty log holds.
+    overlay: Option<Arc<Overlay>>,
     regions: Regions,
     layout: Layout,
     metadata: Metadata,
@@ -134,6 +147,16 @@ impl Vhdx {
         };
         let (vhdx, identity) = load(violations).map_err(|error: Error| error.in_file(path))?;
         Ok(Self { path: Some(path.to_owned()), identity: Some(identity), ..vhdx })
+    }
+
+    /// The same file, called by this path in messages and plans.
+    #[must_use]
+    pub fn named(self, path: &Path) -> Self {
+        Self { path: Some(path.to_owned()), ..self }
+    }
+
+    pub(crate) fn identified(self, identity: Option<FileIdentity>) -> Self {
+        Self { identity, ..self }
     }
 
     /// The length in bytes that the file has once its log is replayed.

@@ -6,6 +6,7 @@ use super::{DiskType, NewDisk, NewItem, Vhdx};
 use crate::error::Result;
 use crate::format::metadata_item;
 use crate::format::metadata_table::MetadataEntry;
+use crate::format::parent_locator::ParentLocator;
 
 /// The items that every file has as its own: a new file makes them anew.
 const OWN_ITEMS: [Uuid; 7] = [
@@ -48,6 +49,23 @@ impl NewDisk {
             virtual_disk_id: vhdx.virtual_disk_id().unwrap_or(defaults.virtual_disk_id),
             items,
             ..defaults
+        })
+    }
+}
+
+impl NewDisk {
+    /// A child of a file, without content of its own, as Windows makes it by default: blocks of 2 MiB, whatever the
+    /// parent's are, and everything else the parent's, every metadata item that is marked as IsVirtualDisk included
+    /// ([MS-VHDX] 2.6.1.2). Virtual size and block size may be set to others; the logical sector size may not.
+    ///
+    /// # Errors
+    /// As [`like`](Self::like).
+    pub fn child_of(parent: &Vhdx, parent_locator: ParentLocator) -> Result<Self> {
+        Ok(Self {
+            block_size: 2 << 20,
+            disk_type: DiskType::Differencing,
+            parent_locator: Some(parent_locator),
+            ..Self::like(parent)?
         })
     }
 }

@@ -42,6 +42,8 @@ pub const ABSOLUTE_WIN32_PATH: &str = "absolute_win32_path";
 /// How many entries are accepted.
 pub const MAX_ENTRIES: usize = 256;
 
+/// What a metadata item may be long.
+const MAX_LENGTH: usize = 1 << 20;
 const HEADER_SIZE: usize = 20;
 const ENTRY_SIZE: usize = 12;
 /// What absolute paths begin with, so that Windows takes them as they are.
@@ -65,12 +67,22 @@ impl ParentLocator {
     /// and only if it is not zero.
     pub fn linkages(&self) -> Vec<Uuid> {
         let mut linkages = Vec::new();
-        for guid in [PARENT_LINKAGE, PARENT_LINKAGE2].into_iter().filter_map(|key| linkage(self.get(key)?)) {
+        for guid in [self.parent_linkage(), self.parent_linkage2()].into_iter().flatten() {
             if !guid.is_nil() && !linkages.contains(&guid) {
                 linkages.push(guid);
             }
         }
         linkages
+    }
+
+    /// The value of `parent_linkage`, also if it is zero.
+    pub fn parent_linkage(&self) -> Option<Uuid> {
+        linkage(self.get(PARENT_LINKAGE)?)
+    }
+
+    /// The value of `parent_linkage2`, also if it is zero.
+    pub fn parent_linkage2(&self) -> Option<Uuid> {
+        linkage(self.get(PARENT_LINKAGE2)?)
     }
 
     /// The stored paths as pairs (key, path), in the order in which to try them: relative, volume, absolute.
@@ -110,6 +122,13 @@ impl ParentLocator {
         }
         table.put(&texts.into_vec());
         table.into_vec()
+    }
+
+    /// As [`encode`](Self::encode), if a file can hold the item and it reads back as what it is.
+    pub(crate) fn encode_sound(&self) -> Option<Vec<u8>> {
+        let bytes = self.encode();
+        let read = Self::validate(&bytes, FileOffset::new(0), &mut Violations::new());
+        (bytes.len() <= MAX_LENGTH && read.as_ref() == Some(self)).then_some(bytes)
     }
 
     /// Reads and judges the item, which starts at `at` in the file.

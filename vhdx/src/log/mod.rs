@@ -1,4 +1,4 @@
-//! The log: finding the active sequence, and replaying it in memory ([MS-VHDX] 2.3).
+//! The log: finding the active sequence, replaying it in memory, and writing entries ([MS-VHDX] 2.3).
 //!
 //! Reading must never need a write, so a dirty log becomes an overlay over the file: everything above reads through
 //! it and sees the file as it will be once somebody has replayed the log for good.
@@ -15,6 +15,7 @@ mod ring;
 mod sequence;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ use crate::units::{KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
 use entry::Entry;
-use overlay::Overlay;
+pub(crate) use overlay::Overlay;
 use ring::Ring;
+pub(crate) use writer::LogWriter;
 
 /// The longest log that is replayed, in bytes. Windows makes logs of 1 MiB.
 const MAX_LOG_LENGTH: u64 = 1 << 30;
@@ -51,7 +53,16 @@ pub enum LogState {
     },
 }
 
-/// The file as it is once the log of `header` has been replayed: `storage` itself when the log is clean.
+/// A file with its log replayed in memory.
+pub(crate) struct Replayed {
+    /// The file as it is after the replay: the storage itself when the log is clean.
+    pub(crate) storage: Arc<dyn ReadAt>,
+    /// What the log holds; nothing when it is clean.
+    pub(crate) overlay: Option<Arc<Overlay>>,
+    pub(crate) state: LogState,
+}
+
+/// The file as it is once the log of `header` has been replayed.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Corrupt`] for a log that is dirty, but has no valid sequence, that belongs to a longer
@@ -60,9 +71,9 @@ pub(crate) fn replay(
     storage: Arc<dyn ReadAt>,
     header: &Header,
     violations: &mut Violations,
-) -> Result<(Arc<dyn ReadAt>, LogState)> {
+) -> Result<Replayed> {
     if header.log_guid.is_nil() {
-        return Ok((storage, LogState::Clean));
+        return Ok(Replayed { storage, overlay: None, state: LogState::Clean });
     }
     let ring = Ring::new(&*storage, header.log_offset, u64::from(header.log_length));
     let found = if ring.len() > MAX_LOG_LENGTH {
@@ -87,7 +98,10 @@ pub(crate) fn replay(
         apply(entry, &ring, &mut overlay, violations)?;
     }
     violations.stop_at_first()?;
-    Ok((Arc::new(overlay), LogState::Replayed { entries: active.len() }))
+    let overlay = Arc::new(overlay);
+    let storage: Arc<dyn ReadAt> = overlay.clone();
+    let state = LogState::Replayed { entries: active.len() };
+    Ok(Replayed { storage, overlay: Some(overlay), state })
 }
 
 /// The lengths that the head claims decide; those of the other entries are only looked at.

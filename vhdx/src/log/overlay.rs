@@ -1,4 +1,4 @@
-//! Writes that are not in the file, laid over it.
+//! Writes that are not in the file, laid over it, and how they get there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ring::SECTOR;
+use crate::error::{Error, Result};
 use crate::format::log_entry::{DataSector, Descriptor};
-use crate::storage::ReadAt;
+use crate::storage::{ReadAt, Storage};
 use crate::units::FileOffset;
 
-/// A storage with a replayed log over it. Nothing is ever written to the storage below, and the pages that the log
-/// holds stay there until they are read.
-pub(super) struct Overlay {
+/// A storage with a replayed log over it. Reading writes nothing to the storage below, and the pages that the log holds
+/// stay there until they are read.
+pub(crate) struct Overlay {
     base: Arc<dyn ReadAt>,
     base_len: u64,
     len: u64,
@@ -88,6 +89,50 @@ impl Overlay {
                 self.patches.insert(end, Patch { end: rest, page: None });
             }
         }
+    }
+
+    /// How many pages of 4 KiB are patched.
+    pub(crate) fn pages(&self) -> u64 {
+        self.clipped().filter(|(_, patch)| patch.page.is_some()).map(|_| 1_u64).sum()
+    }
+
+    /// How many bytes of the file, as long as it will be, are patched with zeros.
+    pub(crate) fn zeroed(&self) -> u64 {
+        let zeros = self.clipped().filter(|(_, patch)| patch.page.is_none());
+        zeros.fold(0, |sum: u64, (start, patch)| sum.saturating_add(patch.end.saturating_sub(start)))
+    }
+
+    /// The patches that lie in the file, cut off at its end.
+    fn clipped(&self) -> impl Iterator<Item = (u64, Patch)> {
+        let inside = self.patches.range(..self.len);
+        inside.map(|(&start, patch)| (start, Patch { end: patch.end.min(self.len), ..*patch }))
+    }
+
+    /// Writes everything to its place in `home`, which is the storage below, without syncing. The log itself is not
+    /// touched, as no patch lies over it; so this can be done again after a failure at any point.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn write_home(&self, home: &dyn Storage) -> Result<()> {
+        let home_len = home.len().map_err(|e| Error::io("measure", None, e))?;
+        if home_len < self.len {
+            home.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;
+        }
+        for (start, patch) in self.clipped() {
+            let at = FileOffset::new(start);
+            match patch.page {
+                None => {
+                    let len = patch.end.saturating_sub(start);
+                    home.zero_range(at, len).map_err(|e| Error::io("zero", at, e))?;
+                }
+                Some(page) => {
+                    let mut bytes = [0; 4096];
+                    self.read_page(&mut bytes, &page, 0).map_err(|e| Error::io("read", page.sector, e))?;
+                    home.write_all_at(&bytes, at).map_err(|e| Error::io("write", at, e))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The bytes from `at` on that are not patched: zeros past the end that the file below had when it was opened. If it

@@ -73,7 +73,8 @@ impl Log {
 
     fn replay(self) -> Result<(Arc<dyn ReadAt>, LogState), Error> {
         let header = self.header();
-        replay(Arc::new(self.file), &header, &mut Violations::new())
+        let replayed = replay(Arc::new(self.file), &header, &mut Violations::new())?;
+        Ok((replayed.storage, replayed.state))
     }
 
     /// The byte at the target and the number of active entries.
@@ -168,8 +169,9 @@ fn every_flipped_byte_of_the_only_entry_is_noticed() {
 fn a_clean_log_is_not_looked_at() {
     let log = Log::new().fill(0, 0, 1, 1);
     let header = Header { log_guid: Uuid::nil(), ..log.header() };
-    let (_, state) = replay(Arc::new(log.file), &header, &mut Violations::new()).unwrap();
-    assert_eq!(state, LogState::Clean);
+    let replayed = replay(Arc::new(log.file), &header, &mut Violations::new()).unwrap();
+    assert_eq!(replayed.state, LogState::Clean);
+    assert!(replayed.overlay.is_none());
 }
 
 #[test]

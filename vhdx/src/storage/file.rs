@@ -4,7 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::{FileIdentity, ReadAt, Storage};
+#[cfg(target_os = "linux")]
+use super::linux as host;
+#[cfg(not(any(target_os = "linux", windows)))]
+use super::other as host;
+#[cfg(windows)]
+use super::windows as host;
+use super::{FileIdentity, ReadAt, Storage, advance, write_zeros};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
@@ -16,13 +22,47 @@ impl FileStorage {
     /// Opens a regular file for reading. Where the system allows it, not even the time of the last access changes.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be opened, [`InvalidArgument::NotARegularFile`] for folders, pipes and devices,
-    /// which are refused without waiting for them.
+    /// [`Error::Io`] when it cannot be opened, on Windows also because another program (or
+    /// [`open_exclusive`](Self::open_exclusive)) wants it for itself; [`InvalidArgument::NotARegularFile`] for folders,
+    /// pipes and devices, which are refused without waiting for them.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_regular(path, || {
+            open_readable(path).map_err(|e| Error::io("open", None, plain_if_busy(e)))
+        })
+    }
+
+    /// Opens a regular file for reading and writing, for this storage alone, for as long as it lives. Links are
+    /// followed.
+    ///
+    /// On Windows nobody else can open the file meanwhile, not even this process for reading. On Unix only programs
+    /// that lock the files they use are kept out, and can be detected: on Linux QEMU and all that use `flock` or
+    /// `fcntl`, elsewhere all that use `flock`. Where the file system has no locks, the file is opened without one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] when another program has the file
+    /// open, with another operation when it cannot be opened; [`InvalidArgument::NotARegularFile`] as for
+    /// [`open`](Self::open).
+    pub fn open_exclusive(path: &Path) -> Result<Self> {
+        let open = || match open_writable(path) {
+            Ok(file) => Ok(file),
+            Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
+            Err(error) => Err(Error::io("open for writing", None, error)),
+        };
+        let storage = Self::open_regular(path, open)?;
+        match host::lock(&storage.0) {
+            Ok(()) => Ok(storage),
+            Err(error) => Err(Error::io("lock", None, plain_if_busy(error)).in_file(path)),
+        }
+    }
+
+    /// Judged by name first, because opening some devices has consequences, and again once the name cannot change.
+    fn open_regular(path: &Path, open: impl Fn() -> Result<File>) -> Result<Self> {
         let attempt = || {
-            let file = open_readable(path).map_err(|e| Error::io("open", None, e))?;
-            let metadata = file.metadata().map_err(|e| Error::io("measure", None, e))?;
-            if !metadata.is_file() {
+            if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+                return Err(InvalidArgument::NotARegularFile.into());
+            }
+            let file = open()?;
+            if !is_regular(&file).map_err(|e| Error::io("measure", None, e))? {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
             Ok(Self(file))
@@ -77,15 +117,51 @@ impl FileStorage {
     }
 }
 
+/// What to tell the user, whatever the system calls it.
+fn busy() -> io::Error {
+    io::Error::new(io::ErrorKind::ResourceBusy, "another program has the file open")
+}
+
+fn plain_if_busy(error: io::Error) -> io::Error {
+    if is_busy(&error) { busy() } else { error }
+}
+
+/// A lock that is held, a lease that is not given up (Samba's clients), a sharing violation.
+fn is_busy(error: &io::Error) -> bool {
+    #[cfg(windows)]
+    if host::is_sharing_violation(error) {
+        return true;
+    }
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy)
+}
+
+#[cfg(unix)]
+fn is_regular(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.is_file())
+}
+
+#[cfg(windows)]
+fn is_regular(file: &File) -> io::Result<bool> {
+    Ok(winapi_util::file::typ(file)?.is_disk() && file.metadata()?.is_file())
+}
+
 /// A pipe must not hang the open, so it does not wait; on a regular file the flag has no effect.
+#[cfg(unix)]
+fn open_waiting_for_nothing(
+    options: &mut OpenOptions,
+    path: &Path,
+    flags: rustix::fs::OFlags,
+) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 #[cfg(unix)]
 fn open_readable(path: &Path) -> io::Result<File> {
     use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt;
-    let open = |flags: OFlags| {
-        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
-    };
+    let open = |flags| open_waiting_for_nothing(OpenOptions::new().read(true), path, flags);
     // Only the owner of a file may leave its access time alone.
     #[cfg(target_os = "linux")]
     match open(OFlags::NOATIME) {
@@ -95,9 +171,23 @@ fn open_readable(path: &Path) -> io::Result<File> {
     open(OFlags::empty())
 }
 
-#[cfg(not(unix))]
+#[cfg(unix)]
+fn open_writable(path: &Path) -> io::Result<File> {
+    open_waiting_for_nothing(OpenOptions::new().read(true).write(true), path, rustix::fs::OFlags::empty())
+}
+
+/// Others may do with the file what they like.
+#[cfg(windows)]
 fn open_readable(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
+}
+
+/// Others may do nothing with the file: Hyper-V, and all that follow the rules of the system, are refused.
+#[cfg(windows)]
+fn open_writable(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const SHARE_NOTHING: u32 = 0;
+    OpenOptions::new().read(true).write(true).share_mode(SHARE_NOTHING).open(path)
 }
 
 /// How many bytes the host's file system really spends on a file.
@@ -135,9 +225,9 @@ pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
 ///
 /// # Errors
 /// Whatever the operating system says.
-#[cfg(not(unix))]
-pub fn free_space(_: &Path) -> io::Result<Option<u64>> {
-    Ok(None)
+#[cfg(windows)]
+pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
+    host::free_space(folder).map(Some)
 }
 
 impl ReadAt for FileStorage {
@@ -194,10 +284,29 @@ impl Storage for FileStorage {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        if host::set_len_makes_sparse(&self.0, len)? {
+            return self.write_all_at(&[0], FileOffset::new(len - 1));
+        }
         self.0.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        advance(offset, len)?;
+        if len == 0 || host::zero_range(&self.0, offset.get(), len)? {
+            return Ok(());
+        }
+        write_zeros(self, offset, len)
+    }
+
+    fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        advance(offset, len)?;
+        if len == 0 || host::punch_hole(&self.0, offset.get(), len)? {
+            return Ok(());
+        }
+        self.zero_range(offset, len)
     }
 }

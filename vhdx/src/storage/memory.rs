@@ -62,6 +62,9 @@ impl ReadAt for Memory {
 impl Storage for Memory {
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
         let range = range(offset, buf.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+        if buf.is_empty() {
+            return Ok(()); // no file grows by nothing
+        }
         let mut bytes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if bytes.len() < range.end {
             bytes.resize(range.end, 0);
@@ -77,6 +80,20 @@ impl Storage for Memory {
     }
 
     fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let range = range(offset, len).ok_or(io::ErrorKind::FileTooLarge)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let mut bytes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() < range.end {
+            bytes.resize(range.end, 0);
+        }
+        bytes[range].fill(0);
         Ok(())
     }
 }

@@ -2,11 +2,20 @@
 
 mod file;
 mod identity;
+#[cfg(target_os = "linux")]
+mod linux;
 mod memory;
 #[cfg(feature = "mmap")]
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
+#[cfg(not(any(target_os = "linux", windows)))]
+mod other;
+#[cfg(test)]
+mod tests;
+#[cfg(windows)]
+#[allow(unsafe_code)]
+mod windows;
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +31,7 @@ pub use memory::Memory;
 #[cfg(feature = "mmap")]
 pub use mmap::Mapped;
 pub use new_file::NewFile;
+pub(crate) use new_file::delete;
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {
@@ -60,11 +70,77 @@ pub trait Storage: ReadAt {
     /// Whatever the operating system says.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Returns once everything written so far survives a power failure.
+    /// Returns once everything written so far, the length included, survives a power failure.
     ///
     /// # Errors
     /// Whatever the operating system says; nothing may be taken as durable then.
     fn sync(&self) -> io::Result<()>;
+
+    /// Makes `len` bytes from `offset` on read as zeros, and reserves their space. The storage grows if they reach past
+    /// its end.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; part of the bytes may be zeros then.
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        write_zeros(self, offset, len)
+    }
+
+    /// Makes `len` bytes from `offset` on, none of them past the end, read as zeros, and gives their space back where
+    /// the host can.
+    ///
+    /// # Errors
+    /// Whatever the operating system says; part of the bytes may be zeros then.
+    fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        self.zero_range(offset, len)
+    }
+
+    /// Copies `len` bytes of `source`, from its offset `from` on, to the offset `to` of this storage. Source and
+    /// storage may be one, if the two ranges do not overlap.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when the source ends before, else the operating system's reason; part of the
+    /// bytes may have been written then.
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+        let mut buf = vec![0; buffer_len(len)];
+        for piece in pieces(len) {
+            let buf = &mut buf[..piece.len];
+            source.read_exact_at(buf, advance(from, piece.start)?)?;
+            self.write_all_at(buf, advance(to, piece.start)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The most that is read or written at once where a whole range is meant.
+const PIECE: usize = 1024 * 1024;
+
+struct Piece {
+    start: u64,
+    len: usize,
+}
+
+fn buffer_len(len: u64) -> usize {
+    usize::try_from(len).map_or(PIECE, |len| len.min(PIECE))
+}
+
+/// A range of `len` bytes, cut into pieces that a buffer holds.
+fn pieces(len: u64) -> impl Iterator<Item = Piece> {
+    let starts = (0..len).step_by(PIECE);
+    starts.map(move |start| Piece { start, len: buffer_len(len - start) })
+}
+
+/// No file has bytes past the end of `u64`.
+fn advance(offset: FileOffset, by: u64) -> io::Result<FileOffset> {
+    offset.checked_add(by).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+}
+
+fn write_zeros<S: Storage + ?Sized>(storage: &S, offset: FileOffset, len: u64) -> io::Result<()> {
+    advance(offset, len)?;
+    let zeros = vec![0; buffer_len(len)];
+    for piece in pieces(len) {
+        storage.write_all_at(&zeros[..piece.len], advance(offset, piece.start)?)?;
+    }
+    Ok(())
 }
 
 macro_rules! forward {
@@ -76,6 +152,32 @@ macro_rules! forward {
 
             fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
                 (**self).read_exact_at(buf, offset)
+            }
+        }
+
+        impl<T: Storage + ?Sized> Storage for $pointer {
+            fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+                (**self).write_all_at(buf, offset)
+            }
+
+            fn set_len(&self, len: u64) -> io::Result<()> {
+                (**self).set_len(len)
+            }
+
+            fn sync(&self) -> io::Result<()> {
+                (**self).sync()
+            }
+
+            fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+                (**self).zero_range(offset, len)
+            }
+
+            fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+                (**self).punch_hole(offset, len)
+            }
+
+            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+                (**self).copy_from(source, from, to, len)
             }
         }
     )*};

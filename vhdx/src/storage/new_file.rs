@@ -94,6 +94,12 @@ impl NewFile {
     }
 }
 
+/// Deletes a file for good.
+pub(crate) fn delete(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_folder(folder(path))
+}
+
 /// The file that `destination` stands for, if it may be replaced or does not exist.
 fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
     match destination.symlink_metadata() {
@@ -194,6 +200,18 @@ impl Storage for NewFile {
 
     fn sync(&self) -> io::Result<()> {
         self.storage.sync()
+    }
+
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        self.storage.zero_range(offset, len)
+    }
+
+    fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        self.storage.punch_hole(offset, len)
+    }
+
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+        self.storage.copy_from(source, from, to, len)
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn read_all(chain: &Chain) -> Vec<u8> {
 #[track_caller]
 pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
+    if found == expected {
+        return; // much faster than looking for a place
+    }
     if let Some(place) = found.iter().zip(expected).position(|(a, b)| a != b) {
         panic!("{what}: byte {place:#x} is {:#04x} and must be {:#04x}", found[place], expected[place]);
     }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A point in time, in UTC: `2026-11-22 23:05`.
-pub(super) fn utc(time: SystemTime) -> String {
+pub(in crate::commands) fn utc(time: SystemTime) -> String {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => minute(since.as_secs() / 60),
         Err(_) => "before 1970".to_owned(),

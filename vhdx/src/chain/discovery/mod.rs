@@ -5,7 +5,7 @@ mod copies;
 mod link;
 mod paths;
 mod problem;
-mod scan;
+pub(super) mod scan;
 
 use std::path::PathBuf;
 use std::time::SystemTime;

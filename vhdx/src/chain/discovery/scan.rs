@@ -23,10 +23,38 @@ const SIGNATURE: [u8; 8] = *b"vhdxfile";
 
 /// The disks below the roots, not yet linked.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let mut scan = Scan::default();
+    let mut disks = Vec::new();
+    let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(facts(path, vhdx)))?;
+    disks.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Forest { disks, problems: found.problems, others: found.others })
+}
+
+/// What a walk met that are no disks.
+pub(in crate::chain) struct Met {
+    /// What could not be read, or is damaged, sorted by path.
+    pub(in crate::chain) problems: Vec<Problem>,
+    /// How many regular files are neither called like a VHDX nor begin like one.
+    others: usize,
+}
+
+/// Shows every VHDX file below the roots, down to `depth` folders, to `disk`: each file once, whatever it is called.
+/// A file of a root itself lies one folder deep.
+pub(in crate::chain) fn walk(
+    roots: &[PathBuf],
+    depth: usize,
+    progress: &dyn Progress,
+    disk: impl FnMut(&Path, &Vhdx),
+) -> Result<Met> {
+    let mut scan = Scan {
+        disk,
+        problems: Vec::new(),
+        files: HashSet::new(),
+        plain: HashSet::new(),
+        others: HashSet::new(),
+    };
     let mut links = Vec::new();
     for root in roots {
-        for entry in WalkDir::new(root).sort_by_file_name() {
+        for entry in WalkDir::new(root).max_depth(depth).sort_by_file_name() {
             if progress.is_cancelled() {
                 return Err(Error::Cancelled);
             }
@@ -44,16 +72,13 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest>
         }
         scan.link(&link);
     }
-    let mut forest = scan.forest;
-    forest.others = scan.plain.difference(&scan.files).count();
-    forest.disks.sort_by(|a, b| a.path.cmp(&b.path));
-    forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
-    Ok(forest)
+    scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
+    Ok(Met { others: scan.plain.difference(&scan.files).count(), problems: scan.problems })
 }
 
-#[derive(Default)]
-struct Scan {
-    forest: Forest,
+struct Scan<F> {
+    disk: F,
+    problems: Vec<Problem>,
     /// The regular files that were looked at.
     files: HashSet<FileIdentity>,
     /// The regular files with a name and a beginning that are not those of a disk.
@@ -62,7 +87,7 @@ struct Scan {
     others: HashSet<PathBuf>,
 }
 
-impl Scan {
+impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
     fn entry(&mut self, entry: &DirEntry) {
         if !entry.file_type().is_dir() {
             self.path(entry.path(), entry.file_type());
@@ -97,7 +122,7 @@ impl Scan {
 
     fn report(&mut self, problem: Problem) {
         if self.others.insert(problem.path().to_owned()) {
-            self.forest.problems.push(problem);
+            self.problems.push(problem);
         }
     }
 
@@ -116,7 +141,7 @@ impl Scan {
             return;
         }
         match Vhdx::load_file(file, path, &mut Violations::new()) {
-            Ok(vhdx) => self.forest.disks.push(facts(path, &vhdx)),
+            Ok(vhdx) => (self.disk)(path, &vhdx),
             Err(error) => self.report(Problem::Damaged { path: path.to_owned(), error: error.into() }),
         }
     }

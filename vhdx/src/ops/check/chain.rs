@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{CheckReport, FileReport, check_file, judge_bat};
+use super::{CheckReport, FileReport, check_file};
 use crate::chain::{InspectedLayer, Link, ParentResolver, inspect_chain};
 use crate::error::Error;
+use crate::file::judge_bat;
 
 /// Checks a file, all its parents, and each link between them. A link that is not sound is the error of the child.
 /// Nothing is written.

@@ -1,19 +1,16 @@
 //! Holding every rule of the format against files, and going on after the first one that is broken.
 
-mod bat;
 mod chain;
-mod occupancy;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::file::Vhdx;
+use crate::file::{Vhdx, judge_bat};
 use crate::log::LogState;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
 
-pub(crate) use bat::judge_bat;
 pub use chain::check_chain;
 
 /// What is wrong with a file, or with the files of a chain.
@@ -83,3 +80,6 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     });
     CheckReport { files: vec![report] }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,27 @@
-//! Merging a chain: a plan that decides everything and is plain data, and its execution, which decides nothing.
-//!
-//! Merging into a new file leaves all files of the chain as they are.
+//! Merging a disk into one of its ancestors, in place: a plan that decides everything, reads only and is plain data.
 
-mod dropped;
+mod already;
+mod batch;
+mod block;
 mod execute;
+mod files;
+mod items;
+mod pieces;
 mod plan;
+mod relations;
+mod state;
+mod target;
+mod touched;
 
-pub use dropped::{Dropped, DroppedPart, dropped};
-pub use plan::{MergeOptions, MergePlan, MergedLayer};
+pub use already::{AlreadyMerged, already_merged};
+pub use batch::{Batch, NewBitmap};
+pub use block::{BitChange, BlockAction, BlockPlan};
+pub use execute::Merged;
+pub use files::{HostFiles, MergeFiles, OpenFile};
+pub use items::{ItemChanges, MetadataItemId};
+pub use pieces::{Content, Piece};
+pub use plan::{MergeOptions, MergePlan};
+pub use state::FileState;
 
 #[cfg(test)]
-mod tests;
+mod testing;

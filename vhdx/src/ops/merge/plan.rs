@@ -1,104 +1,258 @@
-//! What a merge will do, read from metadata alone.
+//! What a merge in place will do, read from metadata alone.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
-use uuid::Uuid;
-
-use super::dropped::{Dropped, dropped};
-use crate::chain::Chain;
-use crate::error::Result;
-use crate::file::{DiskType, NewDisk, Vhdx};
-use crate::ops::check::judge_bat;
-use crate::ops::ranges::{data, whole};
-use crate::units::{BlockIndex, DiskOffset};
+use super::batch::{Batch, Batcher, Decided};
+use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
+use super::items::ItemChanges;
+use super::pieces::{Piece, pieces};
+use super::relations::{self, Children};
+use super::state::FileState;
+use super::target::Target;
+use super::touched::{Touched, TouchedBlock};
+use crate::chain::{Chain, Relatives};
+use crate::error::{InvalidArgument, Result};
+use crate::file::{ResizePlan, Space, Vhdx, judge_bat};
+use crate::geometry::Geometry;
+use crate::units::{DiskOffset, MIB};
 use crate::violation::Violations;
 
-/// What is asked of a merge into a new file.
+/// What is asked of a merge in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeOptions {
-    /// [`DiskType::Dynamic`], the default, or [`DiskType::Fixed`].
-    pub disk_type: DiskType,
+    /// Whether the merged files are deleted in the end.
+    pub delete_merged: bool,
+    /// How many bytes of blocks a batch has at most, unless a single block has more. A merge that is cancelled ends
+    /// with a batch.
+    pub batch_bytes: u64,
+    /// How many 4 KiB pages of metadata a batch changes at most, unless a single block, which needs 18 of them at
+    /// most, changes more. A log of 1 MiB can take 126.
+    pub pages: usize,
 }
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self { disk_type: DiskType::Dynamic }
+        Self { delete_merged: false, batch_bytes: 64 * MIB, pages: 126 }
     }
 }
 
-/// A plan for merging a whole chain into one new file, which takes the place of the leaf's disk: it has the base's
-/// block size, and the leaf's size, identity and other metadata that are marked as IsVirtualDisk ([MS-VHDX] 2.6.1.2).
+/// A plan for merging a disk into one of its ancestors, together with all layers between them: afterwards the ancestor,
+/// the target, reads as the disk does, and so do the disk's children, whose parent the target is then.
 ///
-/// It says what the merge comes to; its size does not depend on the disk's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// It is plain data. Its size depends on how many blocks of the target change, not on how scattered the changes in
+/// them are: [`pieces`](Self::pieces) looks those up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MergePlan {
-    /// The files that are merged, leaf first.
-    pub layers: Vec<MergedLayer>,
-    /// What the new file will be.
-    pub disk: NewDisk,
-    /// How many payload blocks the new file will have at most: blocks that turn out to be all zero are left out,
-    /// unless it is fixed.
-    pub blocks: u64,
-    /// How many bytes are read from the layers: each byte of the disk once, from the newest layer that has it.
+    /// The files of the merge, leaf first. The last one is the target, into which all others are merged.
+    pub layers: Vec<FileState>,
+    /// The children of the leaf that are to be relinked to the target, one after the other.
+    pub children: Vec<FileState>,
+    /// The children of the leaf that an earlier run has relinked.
+    pub relinked: Vec<PathBuf>,
+    /// Whether an earlier run has copied everything: a child that it has relinked proves it.
+    pub copied: bool,
+    /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later
+    /// merges. As long as the leaf has no children, whoever needs it may still need the layer.
+    pub detach: bool,
+    /// The layers that are deleted in the end, in this order.
+    pub delete: Vec<usize>,
+    /// The size that the target's disk has in the end, in bytes: the leaf's.
+    pub virtual_size: u64,
+    /// How the target grows before the first batch.
+    pub(crate) growth: Option<ResizePlan>,
+    /// Whether the target's disk shrinks after the last batch.
+    pub shrinks: bool,
+    /// How the target's metadata changes after the last batch.
+    pub items: ItemChanges,
+    /// What is written to the blocks of the target.
+    pub batches: Vec<Batch>,
+    /// How many bytes are read from the merged layers: each byte once, from the newest layer that has it.
     pub bytes_to_copy: u64,
-    /// The length of the new file in bytes, at most.
+    /// The length in bytes that the target's file has in the end.
     pub file_size: u64,
-    /// What the new file will not have.
-    pub dropped: Vec<Dropped>,
-}
-
-/// A file that is merged, and the state in which the plan saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MergedLayer {
-    /// The path, if it was opened by one.
-    pub path: Option<PathBuf>,
-    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
-    pub file_write_guid: Uuid,
-    /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
-    pub data_write_guid: Uuid,
+    /// How many bytes the target's file grows by.
+    pub growth_bytes: u64,
+    /// How many bytes are written where the target's file is already; they need space where it has holes.
+    pub overwritten_bytes: u64,
+    /// What could not be judged in the folders where children were looked for, and why.
+    pub unjudged: Vec<(PathBuf, String)>,
+    /// The folders where children were looked for.
+    pub folders: Vec<PathBuf>,
+    /// Of the target's disk, as large as it ever is.
+    pub(super) geometry: Geometry,
 }
 
 impl MergePlan {
-    /// Plans the merge of a chain. Reads the block allocation tables and sector bitmaps of all its files, and holds
-    /// every rule about them against them first.
+    /// Plans to merge the leaf of a chain, and all layers below it down to the one before `target`, into layer
+    /// `target`. `relatives` are the disks among which children are looked for; the files of the chain may be among
+    /// them. Only metadata is read, and nothing written.
     ///
     /// # Errors
-    /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule that is not tolerated, with the path;
-    /// [`Error::Io`](crate::Error::Io); [`InvalidArgument`](crate::InvalidArgument) for options that are not possible.
-    pub fn new(chain: &Chain, options: &MergeOptions) -> Result<Self> {
-        let base_block_size = NewDisk::like(chain.base())?.block_size;
-        let leaf = NewDisk::like(chain.leaf())?;
-        let disk = NewDisk { block_size: base_block_size, disk_type: options.disk_type, ..leaf };
-        let geometry = disk.geometry()?;
-        for layer in chain.layers() {
+    /// [`InvalidArgument::MergeTarget`] when `target` is not a layer below the leaf;
+    /// [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the merge depends on the
+    /// target or on a layer below the leaf; [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about
+    /// a block allocation table that is not tolerated, with the path; [`Error::Io`](crate::Error::Io).
+    pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
+        let no_target = || InvalidArgument::MergeTarget { target, layers: chain.layers().len() };
+        let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
+        let (base, merged) = layers.split_last().ok_or_else(no_target)?;
+        let children = relations::judge(layers, relatives)?;
+        for layer in layers {
             let mut violations = Violations::new();
             let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
             judged.map_err(|error| layer.in_file(error))?;
         }
-
-        let (mut bytes_to_copy, mut with_data, mut counted) = (0_u64, 0_u64, BlockIndex::new(0));
-        for range in data(chain, whole(chain)) {
-            let range = range?;
-            bytes_to_copy = bytes_to_copy.saturating_add(range.end.since(range.start));
-            let last = DiskOffset::new(range.end.get().saturating_sub(1));
-            let end = geometry.block_of(last).saturating_add(1);
-            // Ranges ascend, so only the first block of one can have been counted with the range before.
-            with_data = with_data.saturating_add(end.since(geometry.block_of(range.start).max(counted)));
-            counted = end;
+        let mut plan = Self::without_copying(layers, children, relatives)?;
+        if options.delete_merged {
+            plan.delete = (0..target).collect();
         }
-        let blocks = if disk.disk_type == DiskType::Fixed { geometry.block_count() } else { with_data };
-        let file_size = disk.file_size(blocks)?;
-        let layers = chain.layers().iter().map(MergedLayer::of).collect();
-        Ok(Self { layers, disk, blocks, bytes_to_copy, file_size, dropped: dropped(chain) })
+        if !plan.copied {
+            plan.add_copying(merged, base, options)?;
+        }
+        Ok(plan)
+    }
+
+    fn without_copying(layers: &[Vhdx], children: Children, relatives: &Relatives) -> Result<Self> {
+        let states: Vec<FileState> =
+            layers.iter().enumerate().map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect();
+        let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
+        let copied = !children.relinked.is_empty();
+        Ok(Self {
+            virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
+            layers: states,
+            copied,
+            detach: copied || !children.to_relink.is_empty(),
+            children: children.to_relink,
+            relinked: children.relinked,
+            delete: Vec::new(),
+            growth: None,
+            shrinks: false,
+            items: ItemChanges::default(),
+            batches: Vec::new(),
+            bytes_to_copy: 0,
+            file_size: base.replayed_len(),
+            growth_bytes: 0,
+            overwritten_bytes: 0,
+            unjudged: relatives
+                .unjudged
+                .iter()
+                .map(|(path, error)| (path.clone(), error.to_string()))
+                .collect(),
+            folders: relatives.folders.clone(),
+            geometry: base.geometry(),
+        })
+    }
+
+    fn add_copying(&mut self, merged: &[Vhdx], base: &Vhdx, options: &MergeOptions) -> Result<()> {
+        let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
+        let mut space = Space::of(base)?;
+        reserve_log(base, &mut space)?;
+        if self.virtual_size > base.virtual_size() {
+            self.growth = Some(ResizePlan::new(base, &mut space, self.virtual_size)?);
+        }
+        self.shrinks = self.virtual_size < base.virtual_size();
+        self.items = ItemChanges::new(leaf, base)?;
+
+        let mut target = Target::new(base, self.growth.as_ref(), self.virtual_size)?;
+        self.geometry = target.geometry();
+        let mut batcher = Batcher::new(self.geometry, &mut space, self.file_size, options);
+        let mut bytes_to_copy = 0_u64;
+        for block in Touched::new(merged, self.geometry) {
+            let block = block?;
+            let before = target.before(block.index)?;
+            let says = self.says(&block);
+            let bits = || target.bits(block.index, block.ranges.iter().cloned());
+            let Some(action) = decide(target.disk_type(), before.state, &says, bits)? else { continue };
+            let has_bitmap =
+                action == BlockAction::FillPart && target.has_bitmap(self.geometry.chunk_of(block.index))?;
+            let copied = if action == BlockAction::Zero { 0 } else { says.data };
+            bytes_to_copy = bytes_to_copy.saturating_add(copied);
+            batcher.add(&Decided {
+                block: block.index,
+                action,
+                before,
+                copied,
+                zeroed: says.zeros,
+                ranges: &block.ranges,
+                has_bitmap,
+            })?;
+        }
+        let done = batcher.finish();
+        self.growth_bytes = done.file_size.saturating_sub(self.file_size);
+        self.file_size = done.file_size;
+        self.overwritten_bytes = done.overwritten;
+        self.batches = done.batches;
+        self.bytes_to_copy = bytes_to_copy;
+        Ok(())
+    }
+
+    fn says(&self, block: &TouchedBlock) -> Says {
+        let (start, end) = (self.geometry.block_start(block.index), self.geometry.block_end(block.index));
+        let visible = end.min(DiskOffset::new(self.virtual_size)).since(start);
+        Says {
+            data: block.data,
+            zeros: block.zeros,
+            nothing: visible.saturating_sub(block.data).saturating_sub(block.zeros),
+            cut_off: end.since(start).saturating_sub(visible),
+        }
+    }
+
+    /// What is written to a block of one of the batches, piece by piece in the order of the disk; `merged` are all
+    /// layers but the target, leaf first. Ends after an error.
+    pub fn pieces<'a>(
+        &self,
+        merged: &'a [Vhdx],
+        block: &BlockPlan,
+    ) -> impl Iterator<Item = Result<Piece>> + use<'a> {
+        pieces(merged, self.geometry, self.virtual_size, block)
+    }
+
+    /// The sectors of a block of one of the batches whose bits are written: all of them, or none where those that
+    /// change are those of its pieces.
+    pub fn cleared_bits(&self, block: &BlockPlan) -> Option<Range<DiskOffset>> {
+        let start = self.geometry.block_start(block.block);
+        let whole = start..start.saturating_add(self.geometry.block_size());
+        (block.bits() == BitChange::Replace).then_some(whole)
+    }
+
+    /// Refuses files that are not those, or not in the state, that the plan was made for: `layers` are to be the
+    /// plan's, leaf first, and the target last.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::StalePlan`].
+    pub fn judge_state(&self, layers: &[Vhdx]) -> Result<()> {
+        let fits = layers.len() == self.layers.len()
+            && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
+        if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }
+    }
+
+    /// How many bytes the file system must have free, at most.
+    pub fn bytes_needed(&self) -> u64 {
+        self.growth_bytes.saturating_add(self.overwritten_bytes)
+    }
+
+    /// How many blocks of the target there are for each action.
+    pub fn block_counts(&self) -> BTreeMap<BlockAction, u64> {
+        let mut counts = BTreeMap::new();
+        for block in self.batches.iter().flat_map(|batch| &batch.blocks) {
+            *counts.entry(block.action).or_default() += 1;
+        }
+        counts
     }
 }
 
-impl MergedLayer {
-    pub(super) fn of(vhdx: &Vhdx) -> Self {
-        Self {
-            path: vhdx.path().map(ToOwned::to_owned),
-            file_write_guid: vhdx.file_write_guid(),
-            data_write_guid: vhdx.data_write_guid(),
-        }
+/// A session that finds no log to use takes a place for a new one before anything else.
+fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<()> {
+    let header = target.header();
+    let end = header.log_offset.saturating_add(header.log_length.into());
+    if header.log_length == 0 || end.get() > target.replayed_len() {
+        space.allocate(MIB)?;
     }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

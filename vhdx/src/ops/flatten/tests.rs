@@ -34,7 +34,7 @@ fn content(chain: &Chain) -> Vec<u8> {
 
 #[test]
 fn the_plan_tells_what_will_be_done() {
-    let plan = MergePlan::new(&chain(image()), &MergeOptions::default()).unwrap();
+    let plan = FlattenPlan::new(&chain(image()), &FlattenOptions::default()).unwrap();
     assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 3 * MIB + 512));
     assert_eq!(plan.file_size, (4 + 4) * MIB);
     assert_eq!(plan.disk.items, [item(1, true)]);
@@ -46,7 +46,7 @@ fn the_plan_tells_what_will_be_done() {
 fn the_new_disk_reads_as_the_chain() {
     let source = chain(image());
     for (disk_type, blocks) in [(DiskType::Dynamic, 3), (DiskType::Fixed, 10)] {
-        let plan = MergePlan::new(&source, &MergeOptions { disk_type }).unwrap();
+        let plan = FlattenPlan::new(&source, &FlattenOptions { disk_type }).unwrap();
         let (file, meter) = (Memory::default(), Meter::new());
         let done = plan.execute(&source, &file, &meter).unwrap();
         assert_eq!(done.blocks, blocks);
@@ -61,7 +61,7 @@ fn the_new_disk_reads_as_the_chain() {
 
 #[test]
 fn a_plan_for_another_state_is_refused() {
-    let plan = MergePlan::new(&chain(image()), &MergeOptions::default()).unwrap();
+    let plan = FlattenPlan::new(&chain(image()), &FlattenOptions::default()).unwrap();
     let changed = plan.execute(&chain(image()), &Memory::default(), &Meter::new()).unwrap_err();
     assert!(matches!(changed, Error::InvalidArgument(InvalidArgument::StalePlan)), "{changed}");
 }
@@ -70,14 +70,14 @@ fn a_plan_for_another_state_is_refused() {
 fn a_damaged_table_is_refused_before_anything_is_written() {
     let mut image = image();
     set_entry(&mut image, 8, 6, 4); // where block 1 is
-    let error = MergePlan::new(&chain(image), &MergeOptions::default()).unwrap_err();
+    let error = FlattenPlan::new(&chain(image), &FlattenOptions::default()).unwrap_err();
     assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsBlock);
 }
 
 #[test]
 fn a_differencing_result_is_refused() {
-    let options = MergeOptions { disk_type: DiskType::Differencing };
-    assert!(MergePlan::new(&chain(image()), &options).is_err());
+    let options = FlattenOptions { disk_type: DiskType::Differencing };
+    assert!(FlattenPlan::new(&chain(image()), &options).is_err());
 }
 
 /// The child is larger, has smaller blocks, says zero where the base has data, and has no say between.
@@ -97,7 +97,7 @@ fn two_layers_become_one_disk() {
 
     let layers = [child, base].map(|image| Vhdx::from_storage(image).unwrap()).into();
     let source = Chain::from_layers(layers).unwrap();
-    let plan = MergePlan::new(&source, &MergeOptions::default()).unwrap();
+    let plan = FlattenPlan::new(&source, &FlattenOptions::default()).unwrap();
     assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 6 * MIB));
     assert_eq!(plan.disk.virtual_disk_id, source.leaf().virtual_disk_id().unwrap());
     let part = DroppedPart::MetadataItem { id: Uuid::from_u128(3), is_user: true };

@@ -1,0 +1,148 @@
+//! What is done to a file, and what is left of it when it is done in part.
+
+use std::fmt;
+
+use crate::random::Random;
+use crate::sparse::{Patch, SparseImage};
+
+/// What arrives at the medium on its own.
+const SECTOR: u64 = 512;
+/// Scattered sectors are only taken out of writes up to this many; longer ones are cut.
+const SCATTERED: u64 = 4096;
+
+/// Something that changes a file.
+#[derive(Clone, Debug)]
+pub(super) enum Operation {
+    Write(Patch),
+    /// Zeros, which may make the file longer.
+    Zero {
+        offset: u64,
+        len: u64,
+    },
+    /// Zeros within the file.
+    Punch {
+        offset: u64,
+        len: u64,
+    },
+    SetLen(u64),
+    Remove,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operation::Write(patch) => write!(f, "write {:#x}+{:#x}", patch.offset(), patch.len()),
+            Operation::Zero { offset, len } => write!(f, "zero {offset:#x}+{len:#x}"),
+            Operation::Punch { offset, len } => write!(f, "punch {offset:#x}+{len:#x}"),
+            Operation::SetLen(len) => write!(f, "set_len {len:#x}"),
+            Operation::Remove => write!(f, "remove"),
+        }
+    }
+}
+
+/// How much of an operation arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Kept,
+    Dropped,
+    /// The file grows, but the bytes are not there.
+    GrowsOnly,
+    /// The sectors from `first` on, counted from the start of the operation, `count` of them.
+    Sectors {
+        first: u64,
+        count: u64,
+    },
+    /// All sectors but this one.
+    Without(u64),
+    /// About half of the sectors.
+    Scattered(u64),
+}
+
+impl Operation {
+    /// The sectors that it touches, the first and the last perhaps in part.
+    fn sectors(&self) -> u64 {
+        let (start, end) = self.range();
+        end.div_ceil(SECTOR) - start / SECTOR
+    }
+
+    fn range(&self) -> (u64, u64) {
+        match self {
+            Operation::Write(patch) => (patch.offset(), patch.offset() + patch.len()),
+            Operation::Zero { offset, len } | Operation::Punch { offset, len } => (*offset, offset + len),
+            Operation::SetLen(_) | Operation::Remove => (0, 0),
+        }
+    }
+
+    /// Some way to arrive in part, if there is one.
+    pub(super) fn tear(&self, random: &mut Random) -> Option<Fate> {
+        let sectors = self.sectors();
+        let below =
+            |random: &mut Random, bound: u64| random.below(usize::try_from(bound).unwrap_or(1)) as u64;
+        if sectors < 2 {
+            return (sectors > 0).then_some(Fate::GrowsOnly);
+        }
+        let cut = 1 + below(random, sectors - 1);
+        Some(match random.below(if sectors <= SCATTERED { 7 } else { 4 }) {
+            0 => Fate::Sectors { first: 0, count: cut },
+            1 => Fate::Sectors { first: cut, count: sectors - cut },
+            2 => Fate::GrowsOnly,
+            3 => Fate::Sectors { first: 0, count: [1, sectors - 1][random.below(2)] },
+            4 => Fate::Without(below(random, sectors)),
+            5 => Fate::Sectors { first: below(random, sectors), count: 1 },
+            _ => Fate::Scattered(random.number()),
+        })
+    }
+
+    /// Does as much of it as `fate` says.
+    pub(super) fn apply(&self, image: &mut SparseImage, fate: Fate) {
+        let sectors = self.sectors();
+        match fate {
+            Fate::Dropped => {}
+            Fate::Kept => self.apply_all(image),
+            Fate::GrowsOnly => {
+                if matches!(self, Operation::Write(_) | Operation::Zero { .. }) {
+                    image.set_len(image.size().max(self.range().1));
+                }
+            }
+            Fate::Sectors { first, count } => self.apply_sectors(image, first, count),
+            Fate::Without(lost) => {
+                self.apply_sectors(image, 0, lost);
+                self.apply_sectors(image, lost + 1, sectors - lost - 1);
+            }
+            Fate::Scattered(seed) => {
+                let mut random = Random::new(seed);
+                for sector in (0..sectors).filter(|_| random.below(2) == 0) {
+                    self.apply_sectors(image, sector, 1);
+                }
+            }
+        }
+    }
+
+    fn apply_all(&self, image: &mut SparseImage) {
+        match self {
+            Operation::Write(patch) => image.apply(patch),
+            Operation::Zero { offset, len } => {
+                if *len > 0 {
+                    image.set_len(image.size().max(offset + len));
+                }
+                image.zero(*offset, *len);
+            }
+            Operation::Punch { offset, len } => image.zero(*offset, *len),
+            Operation::SetLen(len) => image.set_len(*len),
+            Operation::Remove => {}
+        }
+    }
+
+    fn apply_sectors(&self, image: &mut SparseImage, first: u64, count: u64) {
+        let (start, end) = self.range();
+        let from = start / SECTOR + first;
+        let (from, to) = ((from * SECTOR).max(start), ((from + count) * SECTOR).min(end));
+        if from < to {
+            match self {
+                Operation::Write(patch) => image.apply(&patch.part(from, to)),
+                Operation::Zero { .. } => Operation::Zero { offset: from, len: to - from }.apply_all(image),
+                _ => Operation::Punch { offset: from, len: to - from }.apply_all(image),
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Everything that a power failure could have left.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fault::Context;
+use super::operation::{Fate, Operation};
+use super::world::{CrashWorld, Event, Images};
+use crate::random::{Random, mix};
+use crate::sparse::SparseImage;
+
+/// How many crash images a sweep checks.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// At a point with at most this many operations that are not durable, each combination of kept and dropped ones is
+    /// checked.
+    pub exhaustive: usize,
+    /// How many images are forged beside those, over all points: combinations of more operations, and torn writes.
+    pub samples: usize,
+    /// Chooses the samples.
+    pub seed: u64,
+}
+
+impl Default for Sweep {
+    /// All combinations of up to 10 operations; 400 samples, or as many as `VHDX_CRASH_IMAGES` says.
+    fn default() -> Self {
+        let samples = std::env::var("VHDX_CRASH_IMAGES").ok().and_then(|count| count.parse().ok());
+        Self { exhaustive: 10, samples: samples.unwrap_or(400), seed: 0 }
+    }
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// The points at which power failed: before each sync, and at the end. What could be left at any other point could
+    /// be left at the next of these too.
+    pub points: usize,
+    /// The points where every combination was forged.
+    pub exhaustive_points: usize,
+    /// The images that were forged.
+    pub forged: usize,
+    /// The images that were checked: those that differ.
+    pub images: usize,
+}
+
+impl std::ops::AddAssign for Swept {
+    fn add_assign(&mut self, other: Self) {
+        self.points += other.points;
+        self.exhaustive_points += other.exhaustive_points;
+        self.forged += other.forged;
+        self.images += other.images;
+    }
+}
+
+/// What happened in a world, from its start on.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    start: Images,
+    events: Vec<Event>,
+}
+
+/// The files as they could be after a power failure. Prints what was lost.
+#[derive(Clone, Debug)]
+pub struct CrashImage {
+    files: Images,
+    event: usize,
+    /// What was not durable, with the number of its event, and what became of it.
+    fates: Vec<(usize, PathBuf, Arc<Operation>, Fate)>,
+}
+
+impl CrashImage {
+    /// The files.
+    pub fn files(&self) -> &Images {
+        &self.files
+    }
+
+    /// One of the files, if it is there.
+    pub fn file(&self, path: impl AsRef<Path>) -> Option<SparseImage> {
+        self.files.get(path.as_ref()).cloned()
+    }
+
+    /// A new world, which begins with these files.
+    pub fn world(&self) -> CrashWorld {
+        CrashWorld::new(self.files.clone())
+    }
+
+    /// How many events there were before the power failure.
+    pub fn event(&self) -> usize {
+        self.event
+    }
+}
+
+impl fmt::Display for CrashImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 80;
+        write!(f, "power failure after {} events; not durable:", self.event)?;
+        for (event, path, operation, fate) in self.fates.iter().take(SHOWN) {
+            write!(f, "\n  {event} {} {operation}: {fate:?}", path.display())?;
+        }
+        if self.fates.len() > SHOWN {
+            write!(f, "\n  and {} more", self.fates.len() - SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+impl Recording {
+    pub(super) fn new(start: Images, events: Vec<Event>) -> Self {
+        Self { start, events }
+    }
+
+    /// The operations and syncs, one line each, for a person to read.
+    pub fn lines(&self) -> Vec<String> {
+        let names: Vec<_> = self.start.keys().map(|path| path.display()).collect();
+        let line = |event: &Event| match event {
+            Event::Operation(file, operation) => format!("{} {operation}", names[*file]),
+            Event::Sync(file) => format!("{} sync", names[*file]),
+            Event::SyncNames => "sync names".to_owned(),
+        };
+        self.events.iter().map(line).collect()
+    }
+
+    /// Lets the power fail at every point, and calls `check` with every image that differs from those before.
+    ///
+    /// If `check` panics, the image is described on stderr.
+    pub fn crash(&self, sweep: &Sweep, check: impl FnMut(&CrashImage)) -> Swept {
+        let points = Walk::new(self).count();
+        let mut forge =
+            Forge { seen: HashSet::new(), swept: Swept::default(), random: Random::new(sweep.seed), check };
+        for (done, point) in Walk::new(self).enumerate() {
+            forge.swept.points += 1;
+            let is_exhaustive = point.pending.len() <= sweep.exhaustive;
+            if is_exhaustive {
+                forge.swept.exhaustive_points += 1;
+                forge.all(&point, &point.durable, &mut Vec::new());
+            } else {
+                forge.put(&point, &vec![Fate::Kept; point.pending.len()]);
+                forge.put(&point, &vec![Fate::Dropped; point.pending.len()]);
+            }
+            // Spread over the points, whatever the division leaves.
+            let samples = sweep.samples * (done + 1) / points - sweep.samples * done / points;
+            for _ in 0..samples {
+                let fates = forge.sample(&point);
+                forge.put(&point, &fates);
+            }
+        }
+        forge.swept
+    }
+}
+
+/// A moment in which power fails: just before the next sync, or at the end.
+#[derive(Clone)]
+struct Point<'a> {
+    recording: &'a Recording,
+    event: usize,
+    durable: Vec<Arc<SparseImage>>,
+    removed: BTreeSet<usize>,
+    /// The numbers of the events that are not durable.
+    pending: Vec<(usize, usize, Arc<Operation>)>,
+}
+
+/// Walks from point to point.
+struct Walk<'a> {
+    now: Point<'a>,
+    /// Whether something happened since the last point.
+    is_fresh: bool,
+    is_over: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(recording: &'a Recording) -> Self {
+        let durable = recording.start.values().map(|file| Arc::new(file.clone())).collect();
+        let now = Point { recording, event: 0, durable, removed: BTreeSet::new(), pending: Vec::new() };
+        Self { now, is_fresh: true, is_over: false }
+    }
+
+    /// Makes durable what waits for it.
+    fn settle(&mut self, is_meant: impl Fn(usize, &Operation) -> bool) {
+        let Point { durable, removed, pending, .. } = &mut self.now;
+        pending.retain(|(_, file, operation)| {
+            let is_meant = is_meant(*file, operation);
+            if is_meant {
+                operation.apply(Arc::make_mut(&mut durable[*file]), Fate::Kept);
+                if matches!(**operation, Operation::Remove) {
+                    removed.insert(*file);
+                }
+            }
+            !is_meant
+        });
+    }
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = Point<'a>;
+
+    fn next(&mut self) -> Option<Point<'a>> {
+        let is_removal = |operation: &Operation| matches!(operation, Operation::Remove);
+        while let Some(event) = self.now.recording.events.get(self.now.event) {
+            if !matches!(event, Event::Operation(..)) && self.is_fresh {
+                self.is_fresh = false;
+                return Some(self.now.clone());
+            }
+            match event {
+                Event::Operation(file, operation) => {
+                    self.now.pending.push((self.now.event, *file, Arc::clone(operation)));
+                    self.is_fresh = true;
+                }
+                Event::Sync(synced) => {
+                    self.settle(|file, operation| file == *synced && !is_removal(operation));
+                }
+                Event::SyncNames => self.settle(|_, operation| is_removal(operation)),
+            }
+            self.now.event += 1;
+        }
+        let is_last = !self.is_over && self.is_fresh;
+        self.is_over = true;
+        is_last.then(|| self.now.clone())
+    }
+}
+
+/// Makes images, and checks those that are new.
+struct Forge<F> {
+    seen: HashSet<u64>,
+    swept: Swept,
+    random: Random,
+    check: F,
+}
+
+impl<F: FnMut(&CrashImage)> Forge<F> {
+    /// Every combination of kept and dropped operations from the one after `fates` on; `files` is what those before it
+    /// have left.
+    fn all(&mut self, point: &Point<'_>, files: &[Arc<SparseImage>], fates: &mut Vec<Fate>) {
+        let Some((_, file, operation)) = point.pending.get(fates.len()) else {
+            return self.check(point, files, fates);
+        };
+        fates.push(Fate::Dropped);
+        self.all(point, files, fates);
+        fates.pop();
+        let mut files = files.to_vec();
+        operation.apply(Arc::make_mut(&mut files[*file]), Fate::Kept);
+        fates.push(Fate::Kept);
+        self.all(point, &files, fates);
+        fates.pop();
+    }
+
+    fn put(&mut self, point: &Point<'_>, fates: &[Fate]) {
+        let mut files = point.durable.clone();
+        for ((_, file, operation), fate) in point.pending.iter().zip(fates) {
+            operation.apply(Arc::make_mut(&mut files[*file]), *fate);
+        }
+        self.check(point, &files, fates);
+    }
+
+    /// What becomes of each operation: those up to some point, all but one, one alone, or any; some of them torn.
+    fn sample(&mut self, point: &Point<'_>) -> Vec<Fate> {
+        let random = &mut self.random;
+        let count = point.pending.len();
+        let one = random.below(count.max(1));
+        let kind = random.below(5);
+        let (kept_in_8, torn_in_4) = ([1, 4, 7][random.below(3)], [0, 1][random.below(2)]);
+        let fate = |(number, (_, _, operation)): (usize, &(usize, usize, Arc<Operation>))| {
+            let torn = |random: &mut Random| operation.tear(random).unwrap_or(Fate::Dropped);
+            match kind {
+                0 if number < one => Fate::Kept,
+                1 if number != one => Fate::Kept,
+                0..=2 if number != one => Fate::Dropped,
+                2 if random.below(2) == 0 => Fate::Kept,
+                0..=2 => torn(random),
+                _ if random.below(8) >= kept_in_8 => Fate::Dropped,
+                _ if random.below(4) < torn_in_4 => torn(random),
+                _ => Fate::Kept,
+            }
+        };
+        point.pending.iter().enumerate().map(fate).collect()
+    }
+
+    fn check(&mut self, point: &Point<'_>, files: &[Arc<SparseImage>], fates: &[Fate]) {
+        self.swept.forged += 1;
+        let dropped_names = point.pending.iter().zip(fates).filter_map(|((_, file, operation), fate)| {
+            let is_removed = matches!(**operation, Operation::Remove) && *fate == Fate::Kept;
+            is_removed.then_some(*file)
+        });
+        let mut removed = point.removed.clone();
+        removed.extend(dropped_names);
+        let present = || (0..).zip(files).filter(|(number, _)| !removed.contains(number));
+        let fingerprint = present().fold(0, |sum: u64, (number, file)| {
+            sum.wrapping_add(mix(file.fingerprint() ^ mix(number as u64 + 1)))
+        });
+        if !self.seen.insert(fingerprint) {
+            return;
+        }
+        self.swept.images += 1;
+        let names: Vec<&PathBuf> = point.recording.start.keys().collect();
+        let image = CrashImage {
+            files: present().map(|(number, file)| (names[number].clone(), (**file).clone())).collect(),
+            event: point.event,
+            fates: (point.pending.iter().zip(fates))
+                .map(|((event, file, operation), fate)| {
+                    (*event, names[*file].clone(), Arc::clone(operation), *fate)
+                })
+                .collect(),
+        };
+        let context = Context(image.clone());
+        (self.check)(&image);
+        drop(context);
+    }
+}

@@ -1,0 +1,194 @@
+//! A chain with other children beside it, in files that can lose power; and how a user merges them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vhdx::ops::{MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
+use vhdx::{
+    Candidate, Candidates, Chain, DiskOffset, Error, ParentRequest, ParentResolver, Progress, ReadAt,
+    Relative, Relatives, Result, Vhdx,
+};
+
+use crate::crash::{CrashWorld, Images};
+use crate::image::Image;
+use crate::model::{ChainModel, LayerModel, name};
+use crate::random::Random;
+
+/// A chain, and further children of its layers.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// All files.
+    pub images: Images,
+    /// The files of the chain, base first.
+    pub chain: Vec<PathBuf>,
+    /// What each of them reads as.
+    pub disks: Vec<Vec<u8>>,
+    /// Disks without children, and what they read as: the top of the chain and the further children.
+    pub leaves: Vec<Leaf>,
+}
+
+/// A disk that nobody has for a parent.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Its file.
+    pub path: PathBuf,
+    /// The layer of the chain that it hangs on, if it is not its top.
+    pub parent: Option<usize>,
+    /// Its bytes.
+    pub expected: Vec<u8>,
+}
+
+impl Family {
+    /// The files of a chain, and a further child for each of `siblings`, which hangs on that layer of the chain.
+    pub fn new(model: &ChainModel, siblings: &[(usize, LayerModel)]) -> Self {
+        let (images, disks) = (model.images(), model.disks());
+        let chain: Vec<PathBuf> = (0..images.len()).map(|layer| path(&name(layer))).collect();
+        let top = Leaf {
+            path: chain[images.len() - 1].clone(),
+            parent: None,
+            expected: disks[images.len() - 1].clone(),
+        };
+        let mut family = Self { images: Images::new(), chain: chain.clone(), disks, leaves: vec![top] };
+        for (path, image) in chain.into_iter().zip(images) {
+            family.put(path, &image);
+        }
+        for (number, (layer, sibling)) in siblings.iter().enumerate() {
+            family.add_sibling(model, number, *layer, sibling);
+        }
+        if siblings.iter().any(|(layer, _)| layer + 1 == family.chain.len()) {
+            family.leaves.remove(0); // the top of the chain has a child
+        }
+        family
+    }
+
+    fn add_sibling(&mut self, model: &ChainModel, number: usize, layer: usize, sibling: &LayerModel) {
+        let mut layers = model.layers[..=layer].to_vec();
+        layers.push(sibling.clone());
+        let with = ChainModel { layers, ..model.clone() };
+        let mut random = Random::new(model.seed ^ (number as u64 + 1) << 32);
+        let mut image = with.images().pop().expect("a chain has a layer");
+        (image.file_write_guid, image.data_write_guid) = (random.guid(), random.guid());
+        let path = path(&format!("sibling-{number}.avhdx"));
+        self.put(path.clone(), &image);
+        let expected = with.disks().pop().expect("a chain has a layer");
+        self.leaves.push(Leaf { path, parent: Some(layer), expected });
+    }
+
+    fn put(&mut self, path: PathBuf, image: &Image) {
+        self.images.insert(path, image.sparse());
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new("/vm").join(name)
+}
+
+/// Finds parents where their children say that they are, and nowhere else: by the relative path.
+pub struct ByRelativePath<'a>(pub &'a CrashWorld);
+
+impl ParentResolver for ByRelativePath<'_> {
+    fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates> {
+        let locator = request.child.parent_locator();
+        let stored = locator.and_then(|locator| locator.get("relative_path")).unwrap_or_default();
+        let parent = path(stored.strip_prefix(r".\").unwrap_or("no path in this folder"));
+        let candidate = self.0.contains(&parent).then(|| {
+            let (world, named) = (self.0.clone(), parent.clone());
+            Candidate::new(parent, move || load(&world, &named))
+        });
+        Ok(candidate.into_iter().collect::<Vec<_>>().into())
+    }
+}
+
+fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
+    let opened = world.open(path);
+    let file =
+        opened.map_err(|source| Error::Io { operation: "open", offset: None, source }.in_file(path))?;
+    Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
+}
+
+impl CrashWorld {
+    /// A disk with its parents, each of which must be where its child says.
+    ///
+    /// # Errors
+    /// As [`Chain::open`].
+    pub fn chain(&self, leaf: &Path) -> Result<Chain> {
+        Chain::from_leaf(load(self, leaf)?, &ByRelativePath(self))
+    }
+
+    /// What a disk reads as, through all its parents.
+    ///
+    /// # Errors
+    /// As [`Chain::open`] and [`Chain::read_exact_at`].
+    pub fn read_disk(&self, leaf: &Path) -> Result<Vec<u8>> {
+        let chain = self.chain(leaf)?;
+        let mut bytes = vec![0xaa; usize::try_from(chain.virtual_size()).expect("a small disk")];
+        chain.read_exact_at(&mut bytes, DiskOffset::new(0))?;
+        Ok(bytes)
+    }
+
+    /// All files, as a search in their folder finds them.
+    ///
+    /// # Errors
+    /// As [`Vhdx::open`].
+    pub fn relatives(&self) -> Result<Relatives> {
+        let mut relatives = Relatives::default();
+        for path in self.images().keys() {
+            relatives.disks.push(Relative::of(path, &load(self, path)?));
+        }
+        Ok(relatives)
+    }
+
+    /// Plans a merge of `child` into `target`.
+    ///
+    /// # Errors
+    /// As [`MergePlan::new`].
+    pub fn plan_merge(&self, child: &Path, target: &Path, options: &MergeOptions) -> Result<MergePlan> {
+        let chain = self.chain(child)?;
+        let found = chain.layers().iter().position(|layer| layer.path() == Some(target));
+        MergePlan::new(&chain, found.unwrap_or(usize::MAX), &self.relatives()?, options)
+    }
+
+    /// Plans a merge and carries it out; `None` if an earlier run has completed it.
+    ///
+    /// # Errors
+    /// As [`MergePlan::new`] and [`MergePlan::execute`].
+    pub fn merge(
+        &self,
+        child: &Path,
+        target: &Path,
+        options: &MergeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Option<Merged>> {
+        if self.is_detached(child)? {
+            return Ok(None);
+        }
+        self.plan_merge(child, target, options)?.execute(self, progress).map(Some)
+    }
+
+    /// Whether the way down from a disk ends at one that names no parent any more, as after a merge.
+    fn is_detached(&self, child: &Path) -> Result<bool> {
+        let mut at = child.to_owned();
+        loop {
+            let vhdx = load(self, &at)?;
+            let Some(locator) = vhdx.parent_locator() else { return Ok(false) };
+            if locator.linkages().is_empty() {
+                return Ok(true);
+            }
+            let stored = locator.get("relative_path").unwrap_or_default();
+            at = path(stored.trim_start_matches(r".\"));
+        }
+    }
+}
+
+impl MergeFiles for CrashWorld {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let opened = CrashWorld::open(self, path);
+        let io = |source| Error::Io { operation: "open", offset: None, source }.in_file(path);
+        Ok(OpenFile { storage: opened.map_err(io)?, identity: None })
+    }
+
+    fn delete(&self, path: &Path) -> Result<()> {
+        let io = |source| Error::Io { operation: "delete", offset: None, source }.in_file(path);
+        self.remove(path).and_then(|()| self.sync_names()).map_err(io)
+    }
+}

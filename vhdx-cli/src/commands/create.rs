@@ -1,0 +1,136 @@
+//! `vhdx create`: a new disk, or a new child of a disk.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use vhdx::format::parent_locator::ParentLocator;
+use vhdx::ops::{self, ChildOptions};
+use vhdx::{Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, Vhdx};
+
+use super::destination;
+use super::info::{self, Facts};
+use super::left_behind::LeftBehind;
+use crate::args::{Args, Create, Format};
+use crate::exit::{Outcome, Usage};
+use crate::output::{self, shown};
+use crate::progress::Bar;
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
+    if Format::of_name(&create.file) != Some(Format::Vhdx) {
+        return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
+    }
+    let (disk, sources) = plan(create)?;
+    destination::judge(&create.file, &create.writing, sources)?;
+    let least = disk.file_size(0)?;
+    if disk.disk_type == DiskType::Fixed {
+        destination::judge_space(&create.file, least)?;
+    }
+    let left = LeftBehind::beside(&create.file);
+    if create.writing.dry_run {
+        let report = DryRun { create, disk: &disk, file_size: least, left };
+        output::answer(args, || report.json(), |out| report.text(out))?;
+        return Ok(Outcome::Done);
+    }
+    make(args, create, &disk)?;
+    let made = Vhdx::open(&create.file)?;
+    let facts = Facts::of(&create.file, &made, false)?;
+    let json = || {
+        let mut json = facts.json(&create.file, &made);
+        json["dry_run"] = false.into();
+        json["stale"] = left.stale_json();
+        json
+    };
+    output::answer(args, json, |out| {
+        facts.text(&create.file, &made, out)?;
+        left.text(out)
+    })?;
+    Ok(Outcome::Done)
+}
+
+/// What will be made, and the files that are read for it.
+fn plan(create: &Create) -> anyhow::Result<(NewDisk, Vec<FileIdentity>)> {
+    if let Some(parent) = &create.parent {
+        let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
+        let chain = Chain::open(parent, &resolver)?;
+        let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
+        return Ok((ops::new_child(&chain, &create.file, &options)?, chain.identities()));
+    }
+    let small =
+        |size: u64, refusal: fn(u64) -> InvalidArgument| u32::try_from(size).map_err(|_| refusal(size));
+    let mut disk = NewDisk::new(create.size.unwrap_or_default());
+    disk.disk_type = create.new.disk_type();
+    if let Some(size) = create.block_size {
+        disk.block_size = small(size, InvalidArgument::BlockSize).map_err(vhdx::Error::from)?;
+    }
+    if let Some(size) = create.logical_sector_size {
+        disk.logical_sector_size = small(size, InvalidArgument::SectorSize).map_err(vhdx::Error::from)?;
+    }
+    if let Some(size) = create.physical_sector_size {
+        disk.physical_sector_size = small(size, InvalidArgument::SectorSize).map_err(vhdx::Error::from)?;
+    }
+    Ok((disk, Vec::new()))
+}
+
+fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {
+    let progress = Bar::tidying_up(args.quiet)?;
+    let file = NewFile::create(&create.file, create.writing.force)?;
+    ops::create(disk, &file, &progress).map_err(|error| error.in_file(&create.file))?;
+    file.commit()?;
+    Ok(())
+}
+
+struct DryRun<'a> {
+    create: &'a Create,
+    disk: &'a NewDisk,
+    file_size: u64,
+    left: LeftBehind<'a>,
+}
+
+impl DryRun<'_> {
+    /// The keys of `info`, as far as they are known before the file is made.
+    fn json(&self) -> Value {
+        let disk = self.disk;
+        let is_child = disk.disk_type == DiskType::Differencing;
+        json!({
+            "path": output::path(&self.create.file),
+            "type": disk.disk_type.name(),
+            "virtual_size": disk.virtual_size,
+            "file_size": self.file_size,
+            "allocated": null,
+            "block_size": disk.block_size,
+            "logical_sector_size": disk.logical_sector_size,
+            "physical_sector_size": disk.physical_sector_size,
+            "virtual_disk_id": is_child.then(|| disk.virtual_disk_id.to_string()),
+            "file_write_guid": null,
+            "data_write_guid": null,
+            "creator": null,
+            "log": { "state": "clean", "entries": 0 },
+            "parent": self.locator().map(info::parent_json),
+            "dry_run": true,
+            "stale": self.left.stale_json(),
+        })
+    }
+
+    fn locator(&self) -> Option<&ParentLocator> {
+        self.disk.parent_locator.as_ref()
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let disk = self.disk;
+        let (file, size) = (shown(&self.create.file), both(disk.virtual_size));
+        writeln!(out, "would make {file}: {} vhdx, a disk of {size}", disk.disk_type)?;
+        let mut rows = vec![
+            ("file size", both(self.file_size)),
+            ("block size", both(disk.block_size.into())),
+            (
+                "sector sizes",
+                format!("{} logical, {} physical", disk.logical_sector_size, disk.physical_sector_size),
+            ),
+        ];
+        rows.extend(self.locator().map(info::parent_rows).unwrap_or_default());
+        let rows: Vec<_> = rows.into_iter().map(|(name, value)| vec![format!("{name}:"), value]).collect();
+        output::table(out, &[false, false], &rows)?;
+        self.left.text(out)
+    }
+}

@@ -1,0 +1,169 @@
+//! `vhdx reparent`: a child that points at its parent again.
+
+use std::io::Write;
+use std::time::UNIX_EPOCH;
+
+use serde_json::{Value, json};
+use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, judge_parent};
+use vhdx::{Error, ErrorKind, Relative};
+
+use super::info::{parent_json, parent_rows};
+use super::tree::date;
+use crate::args::{Args, Reparent};
+use crate::exit::{NotTheParent, Outcome};
+use crate::output::{self, shown};
+use crate::progress::Bar;
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
+    let Reparent { child, parent, parent_dir, .. } = reparent;
+    let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet))?;
+    let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
+    let plan = ReparentPlan::new(&judgement, &options).map_err(|error| with_evidence(error, &judgement))?;
+    if !reparent.dry_run {
+        plan.execute()?;
+    }
+    let report = Report { reparent, plan: &plan, judgement: &judgement };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    Ok(Outcome::Done)
+}
+
+fn with_evidence(error: Error, judgement: &ParentJudgement) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::Chain => {
+            let (evidence, text) = (evidence_json(judgement), evidence_text(judgement));
+            NotTheParent { error, evidence, text }.into()
+        }
+        _ => error.into(),
+    }
+}
+
+struct Report<'a> {
+    reparent: &'a Reparent,
+    plan: &'a ReparentPlan,
+    judgement: &'a ParentJudgement,
+}
+
+impl Report<'_> {
+    fn json(&self) -> Value {
+        let Self { reparent, plan, judgement } = self;
+        let evidence = plan.ignores_id_mismatch.then(|| evidence_json(judgement));
+        json!({
+            "dry_run": reparent.dry_run,
+            "child": output::path(&reparent.child),
+            "parent": output::path(&reparent.parent),
+            "changed": plan.changes_anything(),
+            "link": parent_json(&plan.new),
+            "old_link": parent_json(&plan.old),
+            "ignored_id_mismatch": plan.ignores_id_mismatch,
+            "evidence": evidence,
+        })
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Self { reparent, plan, judgement } = self;
+        let (child, parent) = (shown(&reparent.child), shown(&reparent.parent));
+        let does = match (plan.changes_anything(), reparent.dry_run) {
+            (false, _) => "points already at",
+            (true, false) => "now points at",
+            (true, true) => "would point at",
+        };
+        writeln!(out, "{child} {does} {parent}")?;
+        let rows = parent_rows(&plan.new).into_iter();
+        let rows: Vec<_> = rows.map(|(name, value)| vec![format!("  {name}:"), value]).collect();
+        output::table(out, &[false, false], &rows)?;
+        if plan.ignores_id_mismatch {
+            writeln!(
+                out,
+                "The mismatch was ignored: whether the disk's content is consistent is not known."
+            )?;
+            out.write_all(evidence_text(judgement).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+fn evidence_json(judgement: &ParentJudgement) -> Value {
+    let guids = |guids: &[vhdx::Guid]| guids.iter().map(|guid| json!(guid.to_string())).collect::<Value>();
+    let unjudged = judgement.unjudged.iter();
+    let unjudged =
+        unjudged.map(|(path, error)| json!({ "path": output::path(path), "message": error.to_string() }));
+    json!({
+        "expected": guids(&judgement.expected),
+        "child": disk_json(&judgement.child),
+        "candidate": disk_json(&judgement.candidate),
+        "ancestor_level": judgement.level,
+        "others": judgement.others.iter().map(|path| output::path(path)).collect::<Value>(),
+        "folders": judgement.folders.iter().map(|path| output::path(path)).collect::<Value>(),
+        "unjudged": unjudged.collect::<Value>(),
+    })
+}
+
+fn disk_json(disk: &Relative) -> Value {
+    let modified = disk.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    json!({
+        "path": output::path(&disk.path),
+        "type": disk.disk_type.name(),
+        "virtual_size": disk.virtual_size,
+        "logical_sector_size": disk.logical_sector_size,
+        "virtual_disk_id": disk.virtual_disk_id.map(|id| id.to_string()),
+        "data_write_guid": disk.data_write_guid.to_string(),
+        "file_write_guid": disk.file_write_guid.to_string(),
+        "modified": modified.map(|since| since.as_secs()),
+    })
+}
+
+/// The evidence as lines for people.
+fn evidence_text(judgement: &ParentJudgement) -> String {
+    let ParentJudgement { child, candidate, expected, others, folders, unjudged, .. } = judgement;
+    let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+    let expected =
+        if expected.is_empty() { "none: its linkage is zero".to_owned() } else { expected.join(" or ") };
+    let mut lines = vec![
+        format!(
+            "DataWriteGuid: the child expects {expected}; the candidate has {}",
+            candidate.data_write_guid
+        ),
+        both_have("virtual disk id", |disk| disk.virtual_disk_id.map(|id| id.to_string()), child, candidate),
+        both_have("virtual size", |disk| Some(both(disk.virtual_size)), child, candidate),
+        both_have("logical sector size", |disk| Some(disk.logical_sector_size.to_string()), child, candidate),
+        both_have("last change", |disk| disk.modified.map(date::utc), child, candidate),
+    ];
+    match judgement.level {
+        Some(1) => lines.push("the candidate is the child's parent already".to_owned()),
+        Some(level) => {
+            lines.push(format!("the candidate is an ancestor of the child, {level} levels below it"))
+        }
+        None => lines.push("the candidate is no ancestor of the child, as far as its chain opens".to_owned()),
+    }
+    let listed =
+        |paths: &[std::path::PathBuf]| paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+    match (others.is_empty(), folders.is_empty()) {
+        (false, _) => {
+            lines.push(format!("the DataWriteGuid that the child expects is that of {}", listed(others)))
+        }
+        (true, false) => {
+            lines
+                .push(format!("no file has the DataWriteGuid that the child expects in {}", listed(folders)));
+        }
+        (true, true) => {}
+    }
+    lines.extend(unjudged.iter().map(|(path, error)| {
+        format!("could not be judged: {}: {}", shown(path), output::harmless(&error.to_string()))
+    }));
+    lines.into_iter().map(|line| format!("  {line}\n")).collect()
+}
+
+fn both_have(
+    what: &str,
+    value: impl Fn(&Relative) -> Option<String>,
+    child: &Relative,
+    candidate: &Relative,
+) -> String {
+    let value = |disk| value(disk).unwrap_or_else(|| "unknown".to_owned());
+    let (child, candidate) = (value(child), value(candidate));
+    match child == candidate {
+        true => format!("{what}: the same, {child}"),
+        false => format!("{what}: {child} of the child, {candidate} of the candidate"),
+    }
+}

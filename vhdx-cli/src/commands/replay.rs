@@ -1,0 +1,68 @@
+//! `vhdx replay`: a dirty log, written home.
+
+use std::io::Write;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use vhdx::Vhdx;
+use vhdx::ops::{LogContent, replay_file};
+
+use crate::args::{Args, Replay};
+use crate::exit::Outcome;
+use crate::output::{self, shown};
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, replay: &Replay) -> anyhow::Result<Outcome> {
+    let content = match replay.dry_run {
+        true => Vhdx::open(&replay.file)?.log_content(),
+        false => replay_file(&replay.file)?,
+    };
+    let file_size = match content {
+        Some(content) => content.file_size,
+        None => (replay.file.metadata())
+            .with_context(|| format!("cannot measure {}", replay.file.display()))?
+            .len(),
+    };
+    let report = Report { replay, content, file_size };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    Ok(Outcome::Done)
+}
+
+struct Report<'a> {
+    replay: &'a Replay,
+    /// What the log held; nothing when it was clean.
+    content: Option<LogContent>,
+    file_size: u64,
+}
+
+impl Report<'_> {
+    fn json(&self) -> Value {
+        let count = |count: fn(&LogContent) -> u64| self.content.as_ref().map_or(0, count);
+        json!({
+            "dry_run": self.replay.dry_run,
+            "path": output::path(&self.replay.file),
+            "log": if self.content.is_some() { "dirty" } else { "clean" },
+            "entries": self.content.map_or(0, |content| content.entries),
+            "bytes_written": count(|content| content.bytes()),
+            "bytes_zeroed": count(|content| content.zeroed),
+            "file_size": self.file_size,
+        })
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let path = shown(&self.replay.file);
+        let Some(content) = &self.content else {
+            return Ok(writeln!(out, "{path}: the log is clean; there is nothing to replay")?);
+        };
+        let done = if self.replay.dry_run { "would be replayed" } else { "replayed; the log is clean now" };
+        writeln!(out, "{path}: log entries {done}: {}", content.entries)?;
+        writeln!(
+            out,
+            "bytes written: {}, filled with zeros: {}, file size: {}",
+            both(content.bytes()),
+            both(content.zeroed),
+            both(content.file_size)
+        )?;
+        Ok(())
+    }
+}

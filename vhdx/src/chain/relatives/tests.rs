@@ -1,0 +1,98 @@
+use std::fs;
+
+use tempfile::TempDir;
+use vhdx_testkit::{Image, windows_locator};
+
+use super::*;
+use crate::progress::NoProgress;
+
+const MIB: u32 = 1 << 20;
+
+struct Family {
+    folder: TempDir,
+    base: Image,
+    child: Image,
+}
+
+impl Family {
+    fn new() -> Self {
+        let base = Image::dynamic(MIB.into(), MIB);
+        let child = Image::child_of(&base, "base.vhdx", MIB);
+        let family = Self { folder: tempfile::tempdir().unwrap(), base, child };
+        family.put("base.vhdx", &family.base);
+        family.put("b.avhdx", &family.child);
+        family
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, image: &Image) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), image.build()).unwrap();
+    }
+
+    fn find(&self, folders: &[&str]) -> Relatives {
+        let folders: Vec<PathBuf> = folders.iter().map(|name| self.path(name)).collect();
+        find_relatives(&folders, &NoProgress).unwrap()
+    }
+}
+
+fn names(disks: &[Relative]) -> Vec<&str> {
+    disks.iter().map(|disk| disk.path.file_name().unwrap().to_str().unwrap()).collect()
+}
+
+#[test]
+fn disks_directly_in_the_folders_whatever_they_are_called() {
+    let family = Family::new();
+    family.put("deeper/child.avhdx", &family.child);
+    family.put("no-extension", &family.child);
+    fs::write(family.path("notes.txt"), "text").unwrap();
+    assert_eq!(names(&family.find(&[""]).disks), ["b.avhdx", "base.vhdx", "no-extension"]);
+    let both = family.find(&["", "deeper", "deeper/.."]);
+    assert_eq!(names(&both.disks), ["b.avhdx", "base.vhdx", "child.avhdx", "no-extension"]);
+    assert_eq!(both.folders, [family.path(""), family.path("deeper")]);
+    assert!(both.unjudged.is_empty());
+}
+
+#[test]
+fn several_names_of_one_file_are_one_disk() {
+    let family = Family::new();
+    fs::hard_link(family.path("b.avhdx"), family.path("a.avhdx")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("b.avhdx", family.path("0.avhdx")).unwrap();
+    assert_eq!(names(&family.find(&[""]).disks), ["a.avhdx", "base.vhdx"]);
+}
+
+#[test]
+fn children_are_found_by_either_linkage() {
+    let mut family = Family::new();
+    let (guid, other) = (family.base.data_write_guid, Uuid::from_u128(1));
+    for (name, linkage, linkage2) in
+        [("second", other, guid), ("other", other, Uuid::nil()), ("zero", Uuid::nil(), Uuid::nil())]
+    {
+        family.child.parent_locator = Some(windows_locator(linkage, linkage2, "base.vhdx"));
+        family.put(name, &family.child);
+    }
+    let found = family.find(&[""]);
+    assert_eq!(
+        found.children_of(guid).map(|disk| disk.path.clone()).collect::<Vec<_>>(),
+        [family.path("b.avhdx"), family.path("second")]
+    );
+    assert_eq!(found.children_of(Uuid::nil()).count(), 0);
+    let second = found.disks.iter().find(|disk| disk.path.ends_with("second")).unwrap();
+    assert_eq!((second.linkage, second.linkage2), (Some(other), Some(guid)));
+    let base = found.disks.iter().find(|disk| disk.path.ends_with("base.vhdx")).unwrap();
+    assert_eq!((base.linkage, base.data_write_guid), (None, guid));
+}
+
+#[test]
+fn what_cannot_be_judged_is_named() {
+    let family = Family::new();
+    fs::write(family.path("broken.vhdx"), "vhdxfile").unwrap();
+    let found = family.find(&["", "nowhere"]);
+    let paths: Vec<PathBuf> = found.unjudged.iter().map(|(path, _)| path.clone()).collect();
+    assert_eq!(paths, [family.path("broken.vhdx"), family.path("nowhere")]);
+    assert_eq!(found.disks.len(), 2);
+}

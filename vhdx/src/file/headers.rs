@@ -1,0 +1,189 @@
+//! Writing the two headers, so that one of them is valid at every instant ([MS-VHDX] 2.2.2.1).
+
+use std::sync::Arc;
+
+use super::create::put;
+use crate::error::{Error, Result};
+use crate::format::header::{self, Header};
+use crate::rules::Rule;
+use crate::storage::Storage;
+use crate::units::FileOffset;
+use crate::violation::{Structure, Violation};
+
+/// The headers of a file that is being written. This is the only place that changes them.
+pub(crate) struct Headers {
+    storage: Arc<dyn Storage>,
+    current: Header,
+    number: u8,
+}
+
+impl Headers {
+    /// Those of a file whose current header is `current`; `number`, 1 or 2, says which of the two it is.
+    pub(crate) fn new(storage: Arc<dyn Storage>, current: Header, number: u8) -> Self {
+        Self { storage, current, number }
+    }
+
+    /// The current header.
+    pub(crate) fn current(&self) -> &Header {
+        &self.current
+    }
+
+    /// Changes both headers, one after the other, the one that is not current first; each is durable before the next
+    /// step. A power failure leaves the header from before or the new one. `change` need not mind the sequence number.
+    ///
+    /// After an error, either may be current in the file; a further update begins where this one stopped.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
+    pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
+        if self.current.sequence_number.checked_add(2).is_none() {
+            let (structure, at) = (Structure::Header(self.number), place(self.number));
+            let violation = Violation::new(structure, at, Rule::HeaderSequence);
+            return Err(violation.number(self.current.sequence_number).into());
+        }
+        let mut new = self.current.clone();
+        change(&mut new);
+        self.write_other(new.clone())?;
+        self.write_other(new)
+    }
+
+    /// Puts `new` in the place of the header that is not current, with the next sequence number, which makes it current.
+    fn write_other(&mut self, mut new: Header) -> Result<()> {
+        let number = 3 - self.number;
+        new.sequence_number = self.current.sequence_number.saturating_add(1);
+        put(&*self.storage, &new.encode(), place(number))?;
+        self.storage.sync().map_err(|e| Error::io("sync", None, e))?;
+        (self.current, self.number) = (new, number);
+        Ok(())
+    }
+}
+
+fn place(number: u8) -> FileOffset {
+    let [first, second] = header::OFFSETS;
+    if number == 2 { second } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::file::create::NewDisk;
+    use crate::file::{Vhdx, VhdxWriter};
+    use crate::storage::{Memory, ReadAt};
+
+    /// Notes what is asked of it; from call number `fails_from` on, nothing works.
+    #[derive(Default)]
+    struct Noting {
+        file: Memory,
+        calls: Mutex<Vec<String>>,
+        fails_from: Mutex<Option<usize>>,
+    }
+
+    impl Noting {
+        fn note(&self, call: String) -> io::Result<()> {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(call);
+            let fails = self.fails_from.lock().unwrap().is_some_and(|from| calls.len() > from);
+            if fails { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+        }
+    }
+
+    impl ReadAt for Noting {
+        fn len(&self) -> io::Result<u64> {
+            ReadAt::len(&self.file)
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+            self.file.read_exact_at(buf, offset)
+        }
+    }
+
+    impl Storage for Noting {
+        fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+            self.note(format!("write {} at {offset}", buf.len()))?;
+            self.file.write_all_at(buf, offset)
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!("headers have their place")
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.note("sync".to_owned())
+        }
+    }
+
+    /// A file as it is new, where header 2 is current.
+    fn new_file() -> Arc<Noting> {
+        let storage = Memory::default();
+        VhdxWriter::new(&storage, &NewDisk::new(1 << 20)).unwrap().finish().unwrap();
+        Arc::new(Noting { file: storage, ..Noting::default() })
+    }
+
+    fn open(storage: &Arc<Noting>) -> Vhdx {
+        Vhdx::from_storage(Arc::clone(storage)).unwrap()
+    }
+
+    fn headers(storage: &Arc<Noting>) -> Headers {
+        let vhdx = open(storage);
+        Headers::new(Arc::clone(storage) as Arc<dyn Storage>, vhdx.header.clone(), vhdx.header_number)
+    }
+
+    #[test]
+    fn the_header_that_is_not_current_comes_first_and_each_is_synced() {
+        let storage = new_file();
+        let mut headers = headers(&storage);
+        let before = headers.current().clone();
+        assert_eq!((headers.number, before.sequence_number), (2, 2));
+        let guid = Uuid::new_v4();
+        headers.update(|header| header.data_write_guid = guid).unwrap();
+        let calls = ["write 4096 at 0x10000", "sync", "write 4096 at 0x20000", "sync"];
+        assert_eq!(*storage.calls.lock().unwrap(), calls);
+        let expected = Header { sequence_number: 4, data_write_guid: guid, ..before };
+        assert_eq!((headers.current(), headers.number), (&expected, 2));
+        assert_eq!((&open(&storage).header, open(&storage).header_number), (&expected, 2));
+        for (at, sequence_number) in [(0x10000, 3), (0x20000, 4)] {
+            let mut copy = [0; header::SIZE];
+            storage.read_exact_at(&mut copy, FileOffset::new(at)).unwrap();
+            assert_eq!(Header::parse(&copy).unwrap(), Header { sequence_number, ..expected.clone() });
+        }
+    }
+
+    #[test]
+    fn an_update_that_failed_anywhere_is_old_or_new_and_can_be_done_again() {
+        for fails_from in 0..4 {
+            let storage = new_file();
+            let mut headers = headers(&storage);
+            let (old, new) = (open(&storage).file_write_guid(), Uuid::new_v4());
+            *storage.fails_from.lock().unwrap() = Some(fails_from);
+            headers.update(|header| header.file_write_guid = new).unwrap_err();
+            let found = open(&storage).file_write_guid();
+            assert_eq!(found, if fails_from == 0 { old } else { new }, "call {fails_from}");
+
+            *storage.fails_from.lock().unwrap() = None;
+            let newest = Uuid::new_v4();
+            headers.update(|header| header.file_write_guid = newest).unwrap();
+            assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
+            assert_eq!(open(&storage).header(), headers.current());
+        }
+    }
+
+    #[test]
+    fn a_sequence_number_that_cannot_grow_is_refused_with_nothing_written() {
+        let storage = new_file();
+        for (sequence_number, works) in [(u64::MAX - 2, true), (u64::MAX - 1, false), (u64::MAX, false)] {
+            storage.calls.lock().unwrap().clear();
+            let current = Header { sequence_number, ..open(&storage).header().clone() };
+            let mut headers = Headers::new(Arc::clone(&storage) as Arc<dyn Storage>, current, 1);
+            let result = headers.update(|_| ());
+            assert_eq!(result.is_ok(), works);
+            let rule = result.err().and_then(|error| error.violation().map(|violation| violation.rule));
+            assert_eq!(rule, (!works).then_some(Rule::HeaderSequence));
+            assert_eq!(storage.calls.lock().unwrap().is_empty(), !works);
+        }
+    }
+}

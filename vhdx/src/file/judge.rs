@@ -1,0 +1,120 @@
+//! Every rule about the block allocation table: of each entry alone, and of all of them together.
+
+use std::ops::Range;
+
+use super::occupancy::Occupancy;
+use crate::error::Result;
+use super::Vhdx;
+use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
+use crate::geometry::BatEntryKind;
+use crate::rules::Rule;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, MIB};
+use crate::violation::{Structure, Violation, Violations};
+
+/// How many entries are read at once.
+const WINDOW: u64 = 32 << 10;
+
+/// Judges every BAT entry of a file, in memory that depends on the length of the file alone: one bit for each MiB.
+///
+/// # Errors
+/// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.
+pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
+    let mut occupancy = Occupancy::new(vhdx.replayed_len());
+    let mut chunk_is_partial = false;
+    for_each_entry(vhdx, |index, entry| {
+        match vhdx.geometry().entry_kind(index) {
+            BatEntryKind::Payload(block) => {
+                chunk_is_partial |= judge_block(vhdx, block, entry, violations);
+            }
+            BatEntryKind::SectorBitmap(chunk) => {
+                judge_bitmap(vhdx, chunk, entry, chunk_is_partial, violations);
+                chunk_is_partial = false;
+            }
+        }
+        if let Some(place) = occupied(vhdx, index, entry) {
+            occupancy.mark(place);
+        }
+    })?;
+    if occupancy.is_exceeded() {
+        violations.report(Violation::new(
+            Structure::Bat,
+            vhdx.bat_entry_place(BatIndex::new(0)),
+            Rule::OverlapUnchecked,
+        ));
+    }
+    let Some(mut owners) = occupancy.into_contested() else { return Ok(()) };
+    for_each_entry(vhdx, |index, entry| {
+        let Some(place) = occupied(vhdx, index, entry) else { return };
+        for owner in owners.claim(index, place) {
+            let at = vhdx.bat_entry_place(index);
+            let violation = Violation::new(Structure::BatEntry(index), at, Rule::BlockOverlapsBlock);
+            violations.report(violation.other(Structure::BatEntry(owner)));
+        }
+    })
+}
+
+/// Whether the block needs a sector bitmap block. Entries past the last block are not blocks.
+fn judge_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut Violations) -> bool {
+    if block.get() >= vhdx.geometry().block_count() {
+        return false;
+    }
+    let state = vhdx.judge_payload(block, entry, violations);
+    if is_reserved_place(entry) {
+        vhdx.judge_reserved_place(block, entry, violations);
+    }
+    state == Some(PayloadBlockState::PartiallyPresent)
+}
+
+fn judge_bitmap(
+    vhdx: &Vhdx,
+    chunk: ChunkIndex,
+    entry: BatEntry,
+    is_needed: bool,
+    violations: &mut Violations,
+) {
+    let is_absent = vhdx.judge_bitmap(chunk, entry, violations) == Some(None);
+    if is_needed && is_absent {
+        let index = vhdx.geometry().bitmap_bat_index(chunk);
+        let at = vhdx.bat_entry_place(index);
+        violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatBitmapMissing));
+    }
+}
+
+/// Whether the block has no data, but keeps a place in the file for them.
+fn is_reserved_place(entry: BatEntry) -> bool {
+    let state = entry.payload_state();
+    let keeps_place = matches!(state, Some(PayloadBlockState::Undefined | PayloadBlockState::Unmapped));
+    keeps_place && entry.file_offset().get() != 0
+}
+
+/// The MiBs of the file that an entry takes for its block.
+pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<Range<u64>> {
+    let geometry = vhdx.geometry();
+    let len = match geometry.entry_kind(index) {
+        BatEntryKind::Payload(block) => {
+            let is_block = block.get() < geometry.block_count();
+            let has_data = entry.payload_state().is_some_and(PayloadBlockState::is_present);
+            (is_block && (has_data || is_reserved_place(entry))).then_some(geometry.block_size())
+        }
+        BatEntryKind::SectorBitmap(_) => {
+            let is_present = entry.bitmap_state() == Some(SectorBitmapBlockState::Present);
+            (is_present && geometry.has_parent()).then_some(MIB)
+        }
+    };
+    let first = entry.file_offset().get() / MIB;
+    len.map(|len| first..first.saturating_add(len / MIB))
+}
+
+pub(super) fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEntry)) -> Result<()> {
+    let count = vhdx.geometry().bat_entry_count();
+    let mut index = BatIndex::new(0);
+    while index.get() < count {
+        let len = WINDOW.min(count.saturating_sub(index.get()));
+        for entry in vhdx.bat_entries(index, usize::try_from(len).unwrap_or(usize::MAX))? {
+            visit(index, entry);
+            index = index.saturating_add(1);
+        }
+    }
+    Ok(())
+}
+

@@ -1,0 +1,70 @@
+//! Writing a dirty log home, for good ([MS-VHDX] 2.3.3).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Vhdx;
+use super::headers::Headers;
+use crate::error::{Error, Result};
+use crate::log::LogState;
+use crate::storage::{FileStorage, ReadAt, Storage};
+use crate::violation::Violations;
+
+/// What a dirty log holds that is not in the file yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogContent {
+    /// How many log entries are active.
+    pub entries: usize,
+    /// How many pages of 4 KiB they write.
+    pub pages: u64,
+    /// How many bytes they fill with zeros, beside those pages.
+    pub zeroed: u64,
+    /// The length in bytes that the file has after the replay.
+    pub file_size: u64,
+}
+
+impl LogContent {
+    /// How many bytes those pages are.
+    pub fn bytes(&self) -> u64 {
+        self.pages.saturating_mul(4096)
+    }
+}
+
+impl Vhdx {
+    /// What a replay has to write; `None` for a file whose log is clean.
+    pub fn log_content(&self) -> Option<LogContent> {
+        let LogState::Replayed { entries } = self.log else { return None };
+        let overlay = self.overlay.as_deref()?;
+        let file_size = self.replayed_len();
+        Some(LogContent { entries, pages: overlay.pages(), zeroed: overlay.zeroed(), file_size })
+    }
+}
+
+/// Replays the log of a file into the file, and tells what it held; nothing is written if it is clean. When this
+/// returns, the file is durable and needs no replay. It reads what it read before, at every instant: after a failure or
+/// a crash at any point the log is still there, and the replay can be done again ([MS-VHDX] 2.3.3).
+///
+/// # Errors
+/// Those of opening the file, with nothing written; [`Error::Io`].
+pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
+    let vhdx = Vhdx::load(Arc::clone(&storage) as Arc<dyn ReadAt>, &mut Violations::new())?;
+    let (Some(content), Some(overlay)) = (vhdx.log_content(), vhdx.overlay) else { return Ok(None) };
+    let mut headers = Headers::new(Arc::clone(&storage), vhdx.header, vhdx.header_number);
+    headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
+    overlay.write_home(&*storage)?;
+    // Without the log, nothing could repair a page that is not in its place.
+    storage.sync().map_err(|e| Error::io("sync", None, e))?;
+    headers.update(|header| header.log_guid = Uuid::nil())?;
+    Ok(Some(content))
+}
+
+/// As [`replay`], for the file at `path`, which nobody else may use in the meantime.
+///
+/// # Errors
+/// As [`replay`]; [`Error::Io`] when the file cannot be opened for writing, or is in use.
+pub fn replay_file(path: &Path) -> Result<Option<LogContent>> {
+    let storage = FileStorage::open_exclusive(path)?;
+    replay(Arc::new(storage)).map_err(|error| error.in_file(path))
+}

@@ -1,0 +1,153 @@
+//! BAT entries and sector bitmaps as they change: nothing here is in the file before the next commit.
+
+use std::ops::Range;
+
+use super::VhdxMut;
+use crate::error::{Error, Result};
+use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
+use crate::format::log_entry::SECTOR_SIZE;
+use crate::storage::read_into;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
+
+/// A payload block: what it says, and where it lies or keeps a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PayloadBlock {
+    pub(crate) state: PayloadBlockState,
+    pub(crate) place: FileOffset,
+}
+
+/// The bits of one block's sectors, the first one being the block's first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SectorBits(Vec<u8>);
+
+impl SectorBits {
+    /// 64 sectors are 8 bytes; bit 0 of byte 0 is the first one ([MS-VHDX] 2.5.1.2).
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn set(&mut self, sectors: Range<u64>) {
+        for sector in sectors {
+            if let Some(byte) = usize::try_from(sector / 8).ok().and_then(|at| self.0.get_mut(at)) {
+                *byte |= 1 << (sector % 8);
+            }
+        }
+    }
+
+    pub(crate) fn are_set(&self, mut sectors: Range<u64>) -> bool {
+        sectors.all(|sector| {
+            let byte = usize::try_from(sector / 8).ok().and_then(|at| self.0.get(at));
+            byte.is_some_and(|byte| byte & (1 << (sector % 8)) != 0)
+        })
+    }
+}
+
+impl VhdxMut {
+    /// A payload block, by the BAT entry that is in force after the next commit.
+    pub(crate) fn payload_block(&self, block: BlockIndex) -> Result<PayloadBlock> {
+        let entry = self.vhdx.payload_entry(block)?;
+        Ok(PayloadBlock { state: self.vhdx.use_payload(block, entry)?, place: entry.file_offset() })
+    }
+
+    /// Gives a payload block another state and place.
+    pub(crate) fn stage_payload(
+        &mut self,
+        block: BlockIndex,
+        state: PayloadBlockState,
+        place: FileOffset,
+    ) -> Result<()> {
+        self.stage_entry(self.vhdx.geometry.payload_bat_index(block), BatEntry::payload(state, place))
+    }
+
+    /// Gives a chunk a sector bitmap block, which must be all zeros in the file already.
+    pub(crate) fn stage_bitmap(&mut self, chunk: ChunkIndex, place: FileOffset) -> Result<()> {
+        let entry = BatEntry::new(SectorBitmapBlockState::Present.bits(), place);
+        self.stage_entry(self.vhdx.geometry.bitmap_bat_index(chunk), entry)
+    }
+
+    fn stage_entry(&mut self, index: BatIndex, entry: BatEntry) -> Result<()> {
+        self.staged.stage(&entry.to_le_bytes(), self.vhdx.bat_entry_place(index))
+    }
+
+    /// Whether a chunk has a sector bitmap block.
+    pub(crate) fn has_bitmap(&self, chunk: ChunkIndex) -> Result<bool> {
+        let entry = self.vhdx.bat_entry(self.vhdx.geometry.bitmap_bat_index(chunk))?;
+        Ok(entry.bitmap_state() == Some(SectorBitmapBlockState::Present))
+    }
+
+    /// The bits of a block whose chunk has a sector bitmap block.
+    pub(crate) fn sector_bits(&self, block: BlockIndex) -> Result<SectorBits> {
+        let mut bits = self.clear_bits();
+        read_into(&*self.staged, &mut bits.0, self.place_of_bits(block)?)?;
+        Ok(bits)
+    }
+
+    /// The bits of a block that says nothing about any sector.
+    pub(crate) fn clear_bits(&self) -> SectorBits {
+        let bytes = self.sectors_per_block() / 8;
+        SectorBits(vec![0; usize::try_from(bytes).unwrap_or(0)])
+    }
+
+    pub(crate) fn stage_bits(&mut self, block: BlockIndex, bits: &SectorBits) -> Result<()> {
+        self.staged.stage(&bits.0, self.place_of_bits(block)?)
+    }
+
+    fn place_of_bits(&self, block: BlockIndex) -> Result<FileOffset> {
+        let geometry = self.vhdx.geometry;
+        let start = geometry.block_start(block);
+        let bitmap = self.vhdx.use_bitmap(geometry.chunk_of(block))?;
+        Ok(bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
+    }
+
+    /// The sectors of a range that lies in one block, counted from the start of the block.
+    pub(crate) fn sectors(&self, range: &Range<DiskOffset>) -> Range<u64> {
+        let geometry = self.vhdx.geometry;
+        let first = geometry.offset_in_block(range.start) / geometry.sector_size();
+        first..first.saturating_add(range.end.since(range.start) / geometry.sector_size())
+    }
+
+    fn sectors_per_block(&self) -> u64 {
+        self.vhdx.geometry.block_size() / self.vhdx.geometry.sector_size()
+    }
+
+    /// How many pages a change of one block stages at most: its bits, its entry, and its bitmap's entry.
+    pub(crate) fn pages_of_block(&self) -> usize {
+        let bytes = usize::try_from(self.sectors_per_block() / 8).unwrap_or(0);
+        bytes.div_ceil(SECTOR_SIZE) + 3
+    }
+
+    /// A place that becomes free with the next commit.
+    pub(crate) fn free_with_commit(&mut self, place: FileOffset, len: u64) {
+        self.freed.push((place, len));
+    }
+
+    /// Gives the chunk of a block a sector bitmap block, if it has none.
+    pub(super) fn need_bitmap(&mut self, block: BlockIndex) -> Result<()> {
+        let chunk = self.vhdx.geometry.chunk_of(block);
+        if self.has_bitmap(chunk)? {
+            return Ok(());
+        }
+        let place = self.allocate_zeros(MIB)?;
+        self.stage_bitmap(chunk, place)
+    }
+
+    /// A place of `len` bytes that reads as zeros.
+    pub(super) fn allocate_zeros(&mut self, len: u64) -> Result<FileOffset> {
+        let place = self.space.allocate(len)?;
+        self.extend_to(place.offset.saturating_add(len).get())?;
+        if !place.is_fresh {
+            self.put_zeros(place.offset, len)?;
+        }
+        Ok(place.offset)
+    }
+
+    /// Writes zeros at once: to where nothing points yet, or over a guest's data.
+    pub(crate) fn put_zeros(&self, place: FileOffset, len: u64) -> Result<()> {
+        self.staged.storage().zero_range(place, len).map_err(|e| Error::io("write", place, e))
+    }
+
+    /// Writes bytes at once: to where nothing points yet, or over a guest's data.
+    pub(crate) fn put(&self, bytes: &[u8], place: FileOffset) -> Result<()> {
+        super::put(self.staged.storage(), bytes, place)
+    }
+}

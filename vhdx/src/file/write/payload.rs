@@ -1,0 +1,181 @@
+//! What a guest does to a disk: writing, zeroing and giving back ranges of sectors.
+
+use std::ops::Range;
+
+use super::VhdxMut;
+use super::blocks::{PayloadBlock, SectorBits};
+use crate::error::{InvalidArgument, Result};
+use crate::file::DiskType;
+use crate::format::bat_entry::PayloadBlockState;
+use crate::units::{BlockIndex, DiskOffset, FileOffset};
+
+impl VhdxMut {
+    /// Writes whole sectors. After a power failure before the next [`flush`](Self::flush), each of them is old or new.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::NotWholeSectors`], [`Error::Io`](crate::Error::Io), and
+    /// [`Error::Corrupt`](crate::Error::Corrupt) for a damaged BAT entry.
+    pub fn write_all_at(&mut self, buf: &[u8], offset: DiskOffset) -> Result<()> {
+        let range = self.judge_range(offset, buf.len() as u64)?;
+        self.change(|this| {
+            let mut rest = buf;
+            this.for_each_block(range, |this, block, part| {
+                let len = usize::try_from(part.end.since(part.start)).unwrap_or(usize::MAX);
+                let (bytes, later) = rest.split_at(len.min(rest.len()));
+                rest = later;
+                this.write_in_block(block, &part, Some(bytes))
+            })
+        })
+    }
+
+    /// Makes a range of whole sectors read as zeros. Blocks that lie in it are not stored any more, unless the disk is
+    /// fixed.
+    ///
+    /// # Errors
+    /// As [`write_all_at`](Self::write_all_at).
+    pub fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
+        let range = self.judge_range(range.start, range.end.since(range.start))?;
+        self.change(|this| this.for_each_block(range, Self::zero_in_block))
+    }
+
+    /// Gives back the blocks that lie in a range of whole sectors: they read as zeros then. The ends of the range that
+    /// are no whole blocks stay as they are, as the guest may do without, but not rely on it.
+    ///
+    /// # Errors
+    /// As [`write_all_at`](Self::write_all_at).
+    pub fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
+        let range = self.judge_range(range.start, range.end.since(range.start))?;
+        self.change(|this| {
+            this.for_each_block(range, |this, block, part| match this.is_whole(block, &part) {
+                true if this.vhdx.disk_type() == DiskType::Fixed => this.zero_in_block(block, part),
+                true => this.clear(block, PayloadBlockState::Unmapped),
+                false => Ok(()),
+            })
+        })
+    }
+
+    fn judge_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
+        let (virtual_size, sector_size) = (self.vhdx.virtual_size(), self.vhdx.geometry.sector_size());
+        let end = start.checked_add(len).filter(|end| end.get() <= virtual_size);
+        let refuse = |argument: InvalidArgument| self.vhdx.in_file(argument.into());
+        let end = end.ok_or_else(|| refuse(InvalidArgument::PastEndOfDisk { start, len, virtual_size }))?;
+        if !start.get().is_multiple_of(sector_size) || !len.is_multiple_of(sector_size) {
+            return Err(refuse(InvalidArgument::NotWholeSectors { start, len, sector_size }));
+        }
+        Ok(start..end)
+    }
+
+    /// Begins a session, and calls `change` with the part of the range in each block; all that one call stages is
+    /// committed together.
+    fn for_each_block(
+        &mut self,
+        range: Range<DiskOffset>,
+        mut change: impl FnMut(&mut Self, BlockIndex, Range<DiskOffset>) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            self.begin_content()?;
+            self.make_room(self.pages_of_block())?;
+            let block = self.vhdx.geometry.block_of(at);
+            let end = self.vhdx.geometry.block_end(block).min(range.end);
+            change(self, block, at..end)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self, block: BlockIndex, part: &Range<DiskOffset>) -> bool {
+        let geometry = self.vhdx.geometry;
+        part.start == geometry.block_start(block) && part.end == geometry.block_end(block)
+    }
+
+    fn zero_in_block(&mut self, block: BlockIndex, part: Range<DiskOffset>) -> Result<()> {
+        let is_fixed = self.vhdx.disk_type() == DiskType::Fixed;
+        let state = self.payload_block(block)?.state;
+        let asks_parent = self.vhdx.geometry.has_parent() && state == PayloadBlockState::NotPresent;
+        if !is_fixed && self.is_whole(block, &part) && (state.is_present() || asks_parent) {
+            self.clear(block, PayloadBlockState::Zero)
+        } else if state.is_present() || asks_parent {
+            self.write_in_block(block, &part, None)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives a block a state without data, and frees its place.
+    fn clear(&mut self, block: BlockIndex, state: PayloadBlockState) -> Result<()> {
+        let PayloadBlock { state: before, place } = self.payload_block(block)?;
+        let had_place = match before {
+            PayloadBlockState::NotPresent | PayloadBlockState::Zero => false,
+            PayloadBlockState::Undefined | PayloadBlockState::Unmapped => place.get() != 0,
+            PayloadBlockState::FullyPresent | PayloadBlockState::PartiallyPresent => true,
+        };
+        if had_place {
+            self.free_with_commit(place, self.vhdx.block_size());
+        }
+        self.stage_payload(block, state, FileOffset::default())
+    }
+
+    /// Writes a part of a block: these bytes, or zeros.
+    fn write_in_block(
+        &mut self,
+        block: BlockIndex,
+        part: &Range<DiskOffset>,
+        bytes: Option<&[u8]>,
+    ) -> Result<()> {
+        let PayloadBlock { state, place } = self.payload_block(block)?;
+        match state {
+            PayloadBlockState::FullyPresent => self.put_part(place, part, bytes),
+            PayloadBlockState::PartiallyPresent => {
+                self.put_part(place, part, bytes)?;
+                let mut bits = self.sector_bits(block)?;
+                if bits.are_set(self.sectors(part)) {
+                    return Ok(());
+                }
+                bits.set(self.sectors(part));
+                self.stage_present(block, place, &bits)
+            }
+            PayloadBlockState::NotPresent if self.vhdx.geometry.has_parent() => {
+                let mut bits = self.clear_bits();
+                bits.set(self.sectors(part));
+                self.need_bitmap(block)?;
+                let place = self.allocate_zeros(self.vhdx.block_size())?;
+                self.put_part(place, part, bytes)?;
+                self.stage_present(block, place, &bits)
+            }
+            PayloadBlockState::NotPresent | PayloadBlockState::Zero => {
+                let place = self.allocate_zeros(self.vhdx.block_size())?;
+                self.put_part(place, part, bytes)?;
+                self.stage_payload(block, PayloadBlockState::FullyPresent, place)
+            }
+            PayloadBlockState::Undefined | PayloadBlockState::Unmapped => {
+                if place.get() != 0 {
+                    self.free_with_commit(place, self.vhdx.block_size());
+                }
+                let place = self.allocate_zeros(self.vhdx.block_size())?;
+                self.put_part(place, part, bytes)?;
+                self.stage_payload(block, PayloadBlockState::FullyPresent, place)
+            }
+        }
+    }
+
+    /// Says which sectors of a block are present, all of them or some.
+    fn stage_present(&mut self, block: BlockIndex, place: FileOffset, bits: &SectorBits) -> Result<()> {
+        let geometry = self.vhdx.geometry;
+        let whole = self.sectors(&(geometry.block_start(block)..geometry.block_end(block)));
+        if bits.are_set(whole) {
+            return self.stage_payload(block, PayloadBlockState::FullyPresent, place);
+        }
+        // All bits of the block, since old ones mean nothing.
+        self.stage_bits(block, bits)?;
+        self.stage_payload(block, PayloadBlockState::PartiallyPresent, place)
+    }
+
+    fn put_part(&self, place: FileOffset, part: &Range<DiskOffset>, bytes: Option<&[u8]>) -> Result<()> {
+        let at = place.saturating_add(self.vhdx.geometry.offset_in_block(part.start));
+        match bytes {
+            Some(bytes) => self.put(bytes, at),
+            None => self.put_zeros(at, part.end.since(part.start)),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Which parts of a file are free, in units of 1 MiB: every region and every block consists of whole ones.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::file::Vhdx;
+use crate::file::judge::{for_each_entry, judge_bat, occupied};
+use crate::units::{FileOffset, MIB};
+use crate::violation::Violations;
+
+/// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
+const LONGEST: u64 = 128 << 20;
+
+/// The free space of a file. What lies past the end is free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// One bit for each MiB that is taken; what is past the last word is free.
+    taken: Vec<u64>,
+    /// No free run of `searched_for` MiB or more begins below this MiB.
+    searched_to: u64,
+    searched_for: u64,
+    /// The MiBs from here on were never part of the file.
+    fresh: u64,
+}
+
+/// A part of a file that was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// A multiple of 1 MiB.
+    pub(crate) offset: FileOffset,
+    /// Whether the file was always shorter than this, so that it reads as zeros once it is long enough.
+    pub(crate) is_fresh: bool,
+}
+
+impl Space {
+    /// The space of a file, whose block allocation table is held against every rule first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first rule that is not tolerated, [`Error::Io`].
+    pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
+        let judge = || {
+            let mut violations = Violations::new();
+            judge_bat(vhdx, &mut violations)?;
+            violations.stop_at_first()
+        };
+        judge().map_err(|error| vhdx.in_file(error))?;
+        let mut space = Self {
+            taken: Vec::new(),
+            searched_to: 0,
+            searched_for: u64::MAX,
+            fresh: vhdx.layout.file_len.max(vhdx.file_len).div_ceil(MIB),
+        };
+        space.mark(0..1);
+        let (log, log_len) = vhdx.layout.log;
+        space.take(log, log_len);
+        for region in &vhdx.layout.regions {
+            space.take(region.offset, region.length);
+        }
+        for_each_entry(vhdx, |index, entry| {
+            if let Some(place) = occupied(vhdx, index, entry) {
+                space.mark(place);
+            }
+        })?;
+        Ok(space)
+    }
+
+    /// The lowest free place of `len` bytes, which is taken then.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file would become longer than 128 TiB.
+    pub(crate) fn allocate(&mut self, len: u64) -> Result<Place> {
+        let mibs = len.div_ceil(MIB).max(1);
+        if mibs < self.searched_for {
+            (self.searched_to, self.searched_for) = (0, mibs);
+        }
+        let first = self.find(mibs);
+        if first.saturating_add(mibs) > LONGEST {
+            return Err(Error::io("extend", None, std::io::ErrorKind::FileTooLarge.into()));
+        }
+        if mibs == self.searched_for {
+            self.searched_to = first.saturating_add(mibs);
+        }
+        let is_fresh = first >= self.fresh;
+        self.mark(first..first.saturating_add(mibs));
+        Ok(Place { offset: FileOffset::new(first.saturating_mul(MIB)), is_fresh })
+    }
+
+    /// Makes a place free again.
+    pub(crate) fn release(&mut self, offset: FileOffset, len: u64) {
+        for mib in mibs(offset, len) {
+            if let Some(word) = self.taken.get_mut(index(mib)) {
+                *word &= !(1 << (mib % 64));
+            }
+        }
+        (self.searched_to, self.searched_for) = (0, u64::MAX);
+    }
+
+    /// Takes a place that was chosen elsewhere.
+    pub(crate) fn take(&mut self, offset: FileOffset, len: u64) {
+        self.mark(mibs(offset, len));
+    }
+
+    /// One past the last byte that is taken.
+    pub(crate) fn end(&self) -> FileOffset {
+        let last = self.taken.iter().rposition(|&word| word != 0);
+        let mibs = last.map_or(0, |at| at as u64 * 64 + u64::from(64 - self.taken[at].leading_zeros()));
+        FileOffset::new(mibs * MIB)
+    }
+
+    fn mark(&mut self, mibs: Range<u64>) {
+        let end = mibs.end.min(LONGEST);
+        if end > mibs.start && self.taken.len() <= index(end - 1) {
+            self.taken.resize(index(end - 1) + 1, 0);
+        }
+        for mib in mibs.start..end {
+            self.taken[index(mib)] |= 1 << (mib % 64);
+        }
+        self.fresh = self.fresh.max(end);
+    }
+
+    /// The first MiB of the lowest free run that is long enough.
+    fn find(&self, mibs: u64) -> u64 {
+        let mut first = self.searched_to;
+        let mut at = first;
+        while at - first < mibs {
+            let word = self.taken.get(index(at)).copied();
+            match word {
+                None => return first,
+                Some(u64::MAX) => {
+                    at = (at / 64 + 1) * 64;
+                    first = at;
+                }
+                Some(word) if word & (1 << (at % 64)) != 0 => {
+                    at += 1;
+                    first = at;
+                }
+                Some(_) => at += 1,
+            }
+        }
+        first
+    }
+}
+
+fn mibs(offset: FileOffset, len: u64) -> Range<u64> {
+    let start = offset.get() / MIB;
+    start..offset.saturating_add(len).get().div_ceil(MIB).min(LONGEST).max(start)
+}
+
+/// The word of a MiB, all of which are below [`LONGEST`] or not in the list.
+fn index(mib: u64) -> usize {
+    usize::try_from(mib / 64).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(taken: &[Range<u64>], file_mib: u64) -> Space {
+        let mut space = Space { taken: Vec::new(), searched_to: 0, searched_for: u64::MAX, fresh: file_mib };
+        taken.iter().for_each(|range| space.mark(range.clone()));
+        space
+    }
+
+    fn allocate(space: &mut Space, mibs: u64) -> (u64, bool) {
+        let place = space.allocate(mibs * MIB).unwrap();
+        (place.offset.get() / MIB, place.is_fresh)
+    }
+
+    #[test]
+    fn the_lowest_run_that_is_long_enough_is_taken() {
+        let mut space = space(&[0..4, 5..7, 9..130], 131);
+        assert_eq!(allocate(&mut space, 2), (7, false));
+        assert_eq!(allocate(&mut space, 1), (4, false));
+        assert_eq!(allocate(&mut space, 1), (130, false));
+        assert_eq!(allocate(&mut space, 32), (131, true));
+        assert_eq!(space.end().get(), 163 * MIB);
+        space.release(FileOffset::new(5 * MIB), 2 * MIB);
+        assert_eq!(allocate(&mut space, 3), (163, true));
+        assert_eq!(allocate(&mut space, 2), (5, false));
+    }
+
+    #[test]
+    fn space_that_was_used_once_is_not_fresh() {
+        let mut space = space(&[0..4], 4);
+        assert_eq!(allocate(&mut space, 2), (4, true));
+        space.release(FileOffset::new(4 * MIB), 2 * MIB);
+        assert_eq!(space.end().get(), 4 * MIB);
+        assert_eq!(allocate(&mut space, 1), (4, false));
+        assert_eq!(allocate(&mut space, 2), (5, false));
+    }
+
+    #[test]
+    fn every_allocation_is_free_and_disjoint() {
+        let mut space = space(&[0..3, 64..65, 100..200], 250);
+        let mut seen = vec![false; 1000];
+        for mibs in [1, 2, 3, 32, 1, 60, 2, 16, 1, 7] {
+            let (first, _) = allocate(&mut space, mibs);
+            for mib in first..first + mibs {
+                assert!(!(0..3).contains(&mib) && mib != 64 && !(100..200).contains(&mib));
+                assert!(!std::mem::replace(&mut seen[mib as usize], true), "{mib} was given twice");
+            }
+        }
+    }
+
+    #[test]
+    fn no_file_becomes_longer_than_can_be_checked() {
+        let mut space = space(&[], 0);
+        space.take(FileOffset::new(0), LONGEST * MIB);
+        assert!(space.allocate(MIB).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Writing the log: one entry for each transaction ([MS-VHDX] 2.3.1).
+//!
+//! Every entry names itself as the tail, so a replay applies the newest valid entry and nothing else. That is enough,
+//! because the writes of an entry are durable in their places before the next one is appended.
+
+use uuid::Uuid;
+
+use super::ring::SECTOR;
+use super::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::format::log_entry::{LogEntryHeader, LogWrite, descriptor_sectors, encode_entry};
+use crate::storage::Storage;
+use crate::units::{FileOffset, MIB};
+
+/// The longest entry, however long the log. No longer one fits into the logs that Windows makes, so nobody has had to
+/// read one; and the memory that a transaction takes stays small.
+const MAX_ENTRY: u64 = MIB;
+
+/// Appends entries to a log that belongs to one session, under a LogGuid of its own.
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    place: FileOffset,
+    len: u64,
+    guid: Uuid,
+    /// Where the next entry begins in the ring.
+    at: u64,
+    sequence_number: u64,
+}
+
+impl LogWriter {
+    /// Starts an empty log in the `len` bytes at `place`: one entry without writes, which is durable when this returns.
+    /// The headers must name [`guid`](Self::guid) before anything is appended. Whatever lay there is gone.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::LogLength`] for a log that is empty, not a whole number of MiB, or too long to be replayed;
+    /// [`Error::Io`].
+    pub(crate) fn start(storage: &dyn Storage, place: FileOffset, len: u64) -> Result<Self> {
+        if len == 0 || !len.is_multiple_of(MIB) || len > MAX_LOG_LENGTH {
+            return Err(InvalidArgument::LogLength(len).into());
+        }
+        let file_len = storage.len().map_err(|e| Error::io("measure", None, e))?;
+        let log_end = place.saturating_add(len);
+        if file_len < log_end.get() {
+            storage.set_len(log_end.get()).map_err(|e| Error::io("extend", log_end, e))?;
+        }
+        let mut log = Self { place, len, guid: Uuid::new_v4(), at: 0, sequence_number: 1 };
+        let durable = file_len.max(log_end.get()); // by the sync below
+        log.append(storage, &[], durable, durable)?;
+        storage.sync().map_err(|e| Error::io("sync", None, e))?;
+        Ok(log)
+    }
+
+    /// The LogGuid that all entries carry.
+    pub(crate) fn guid(&self) -> Uuid {
+        self.guid
+    }
+
+    /// How many pages of 4 KiB an entry can write.
+    ///
+    /// An entry takes at most half of the log. So it never touches the entry before it, which stays the head of the log
+    /// if this one is torn.
+    pub(crate) fn capacity(&self) -> usize {
+        let sectors = u32::try_from(self.longest_entry() / SECTOR).unwrap_or(u32::MAX);
+        let fits =
+            |pages: &u32| u64::from(*pages).saturating_add(descriptor_sectors(*pages)) <= u64::from(sectors);
+        (0..sectors).rev().find(fits).and_then(|pages| usize::try_from(pages).ok()).unwrap_or(0)
+    }
+
+    fn longest_entry(&self) -> u64 {
+        (self.len / 2).min(MAX_ENTRY)
+    }
+
+    /// Writes an entry, without syncing. When it is durable, a replay makes exactly its writes.
+    ///
+    /// The caller has made the writes of the entry before it durable in their places. `flushed_file_offset` is a length
+    /// in bytes that the file durably has, `last_file_offset` one that has room for everything allocated.
+    ///
+    /// After an error the entry may or may not be in the log. Appending again would write it anew, in the same place.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::LogEntry`] for an entry that is too long, or that no replay would apply; [`Error::Io`].
+    pub(crate) fn append(
+        &mut self,
+        storage: &dyn Storage,
+        writes: &[LogWrite],
+        flushed_file_offset: u64,
+        last_file_offset: u64,
+    ) -> Result<()> {
+        let last_file_offset = last_file_offset.checked_next_multiple_of(MIB).unwrap_or(u64::MAX);
+        let is_sound = writes.iter().all(|write| self.is_sound(write));
+        if entry_length(writes) > self.longest_entry() || last_file_offset > MAX_FILE_LENGTH || !is_sound {
+            return Err(InvalidArgument::LogEntry.into());
+        }
+        let header = LogEntryHeader {
+            entry_length: 0,
+            tail: u32::try_from(self.at).unwrap_or(u32::MAX),
+            sequence_number: self.sequence_number,
+            descriptor_count: 0,
+            log_guid: self.guid,
+            flushed_file_offset: flushed_file_offset.saturating_sub(flushed_file_offset % MIB),
+            last_file_offset,
+        };
+        let entry = encode_entry(&header, writes);
+        self.put(storage, &entry)?;
+        let end = self.at.saturating_add(entry_length(writes));
+        self.at = end.checked_sub(self.len).unwrap_or(end);
+        self.sequence_number = self.sequence_number.saturating_add(1);
+        Ok(())
+    }
+
+    /// Whether a replay makes this write.
+    fn is_sound(&self, write: &LogWrite) -> bool {
+        let (start, len) = match write {
+            LogWrite::Data { offset, .. } => (offset.get(), SECTOR),
+            LogWrite::Zero { offset, len } => (offset.get(), *len),
+        };
+        let end = start.saturating_add(len);
+        let log = self.place.get()..self.place.saturating_add(self.len).get();
+        start.is_multiple_of(SECTOR)
+            && len.is_multiple_of(SECTOR)
+            && start >= FIRST_TARGET
+            && end <= MAX_FILE_LENGTH
+            && (end <= log.start || start >= log.end)
+    }
+
+    /// Writes the bytes of an entry at the position of the next one, wrapped around the end of the ring.
+    fn put(&self, storage: &dyn Storage, entry: &[u8]) -> Result<()> {
+        let room = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let (first, wrapped) = entry.split_at(room.min(entry.len()));
+        for (bytes, at) in [(first, self.place.saturating_add(self.at)), (wrapped, self.place)] {
+            if !bytes.is_empty() {
+                storage.write_all_at(bytes, at).map_err(|e| Error::io("write the log", at, e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes an entry with these writes takes.
+fn entry_length(writes: &[LogWrite]) -> u64 {
+    let pages = writes.iter().filter(|write| matches!(write, LogWrite::Data { .. })).count();
+    let sectors = u64::try_from(pages).unwrap_or(u64::MAX);
+    let descriptors = u32::try_from(writes.len()).map_or(u64::MAX, descriptor_sectors);
+    sectors.saturating_add(descriptors).saturating_mul(SECTOR)
+}
+
+#[cfg(test)]
+mod tests;

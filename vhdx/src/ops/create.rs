@@ -1,0 +1,88 @@
+//! New disks, and new children of disks.
+
+use std::path::Path;
+
+use crate::chain::locator::NewLink;
+use crate::chain::{Chain, ChainError, MAX_CHAIN_LENGTH};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{DiskType, NewDisk, VhdxWriter, Written};
+use crate::progress::Progress;
+use crate::storage::Storage;
+
+/// What of a new child is not as the parent, or Windows, has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChildOptions {
+    /// The size of the child's disk in bytes, if it is not the parent's; larger or smaller. Past the parent's end the
+    /// child reads as zeros.
+    pub virtual_size: Option<u64>,
+    /// The size of the child's payload blocks in bytes, if it is not 2 MiB.
+    pub block_size: Option<u64>,
+}
+
+/// What a child of the chain's leaf is to be, once it is made at `destination`: it stores the way from there to the leaf.
+/// The leaf is only read, here and later; but it must not change any more from then on.
+///
+/// # Errors
+/// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
+/// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
+/// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be;
+/// [`Error::Io`].
+///
+/// # Examples
+/// ```no_run
+/// use std::path::Path;
+/// use vhdx::ops::{ChildOptions, create, new_child};
+/// use vhdx::{Chain, FolderResolver, NewFile, NoProgress};
+///
+/// # fn main() -> vhdx::Result<()> {
+/// let parent = Chain::open("base.vhdx", &FolderResolver::default())?;
+/// let destination = Path::new("checkpoint.avhdx");
+/// let child = new_child(&parent, destination, &ChildOptions::default())?;
+/// let file = NewFile::create(destination, false)?;
+/// create(&child, &file, &NoProgress)?;
+/// file.commit()?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> Result<NewDisk> {
+    let leaf = parent.leaf();
+    let path = leaf.path().ok_or(InvalidArgument::PathNeeded)?;
+    if leaf.data_write_guid().is_nil() {
+        return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(path));
+    }
+    if parent.layers().len() >= MAX_CHAIN_LENGTH {
+        return Err(ChainError::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
+    }
+    let locator = NewLink::new(destination, path, leaf.data_write_guid()).locator()?;
+    let mut disk = NewDisk::child_of(leaf, locator)?;
+    if let Some(size) = options.virtual_size {
+        disk.virtual_size = size;
+    }
+    if let Some(size) = options.block_size {
+        disk.block_size = u32::try_from(size).map_err(|_| InvalidArgument::BlockSize(size))?;
+    }
+    disk.file_size(0)?; // refuses what is not possible
+    Ok(disk)
+}
+
+/// Makes a disk without content in an empty storage. When this returns, it is complete and durable; before, it is no
+/// VHDX. The space of a fixed disk is reserved; the progress counts its bytes.
+///
+/// # Errors
+/// [`InvalidArgument::DestinationExists`] when the storage is not empty, and the one that tells what of `disk` is not
+/// possible; [`Error::Io`], [`Error::Cancelled`].
+pub fn create(disk: &NewDisk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Written> {
+    let mut writer = VhdxWriter::new(storage, disk)?;
+    if disk.disk_type == DiskType::Fixed {
+        progress.start(disk.virtual_size.next_multiple_of(disk.block_size.into()));
+    }
+    loop {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match writer.reserve_next()? {
+            0 => return writer.finish(),
+            bytes => progress.advance(bytes),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Carrying out a plan to flatten a chain.
+
+use super::plan::{FlattenPlan, FlattenedLayer};
+use crate::chain::Chain;
+use crate::error::{InvalidArgument, Result};
+use crate::ops::convert::{Converted, write_vhdx};
+use crate::ops::ranges::{data, whole};
+use crate::progress::Progress;
+use crate::storage::Storage;
+
+impl FlattenPlan {
+    /// Writes the new file into an empty storage. It reads exactly as the chain. When this returns, it is complete and
+    /// durable; before, it is no VHDX. The progress counts the bytes to copy.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::StalePlan`] when the chain is not the one that was planned for,
+    /// [`InvalidArgument::DestinationExists`] when the storage is not empty, [`Error::Io`](crate::Error::Io) and
+    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, [`Error::Io`](crate::Error::Io) from the storage,
+    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    pub fn execute(
+        &self,
+        chain: &Chain,
+        storage: &dyn Storage,
+        progress: &dyn Progress,
+    ) -> Result<Converted> {
+        if !chain.layers().iter().map(FlattenedLayer::of).eq(self.layers.iter().cloned()) {
+            return Err(InvalidArgument::StalePlan.into());
+        }
+        progress.start(self.bytes_to_copy);
+        write_vhdx(chain, data(chain, whole(chain)), &self.disk, storage, progress)
+    }
+}

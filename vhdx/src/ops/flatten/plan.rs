@@ -1,0 +1,103 @@
+//! What flattening a chain will do, read from metadata alone.
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::dropped::{Dropped, dropped};
+use crate::chain::Chain;
+use crate::error::Result;
+use crate::file::{DiskType, NewDisk, Vhdx, judge_bat};
+use crate::ops::ranges::{data, whole};
+use crate::units::{BlockIndex, DiskOffset};
+use crate::violation::Violations;
+
+/// What is asked of flattening a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlattenOptions {
+    /// [`DiskType::Dynamic`], the default, or [`DiskType::Fixed`].
+    pub disk_type: DiskType,
+}
+
+impl Default for FlattenOptions {
+    fn default() -> Self {
+        Self { disk_type: DiskType::Dynamic }
+    }
+}
+
+/// A plan for flattening a whole chain into one new file, which takes the place of the leaf's disk: it has the base's
+/// block size, and the leaf's size, identity and other metadata that are marked as IsVirtualDisk ([MS-VHDX] 2.6.1.2).
+///
+/// It says what it comes to; its size does not depend on the disk's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlattenPlan {
+    /// The files that are flattened, leaf first.
+    pub layers: Vec<FlattenedLayer>,
+    /// What the new file will be.
+    pub disk: NewDisk,
+    /// How many payload blocks the new file will have at most: blocks that turn out to be all zero are left out,
+    /// unless it is fixed.
+    pub blocks: u64,
+    /// How many bytes are read from the layers: each byte of the disk once, from the newest layer that has it.
+    pub bytes_to_copy: u64,
+    /// The length of the new file in bytes, at most.
+    pub file_size: u64,
+    /// What the new file will not have.
+    pub dropped: Vec<Dropped>,
+}
+
+/// A file that is flattened, and the state in which the plan saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlattenedLayer {
+    /// The path, if it was opened by one.
+    pub path: Option<PathBuf>,
+    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
+    pub file_write_guid: Uuid,
+    /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
+    pub data_write_guid: Uuid,
+}
+
+impl FlattenPlan {
+    /// Plans the flattening of a chain. Reads the block allocation tables and sector bitmaps of all its files, and holds
+    /// every rule about them against them first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule that is not tolerated, with the path;
+    /// [`Error::Io`](crate::Error::Io); [`InvalidArgument`](crate::InvalidArgument) for options that are not possible.
+    pub fn new(chain: &Chain, options: &FlattenOptions) -> Result<Self> {
+        let base_block_size = NewDisk::like(chain.base())?.block_size;
+        let leaf = NewDisk::like(chain.leaf())?;
+        let disk = NewDisk { block_size: base_block_size, disk_type: options.disk_type, ..leaf };
+        let geometry = disk.geometry()?;
+        for layer in chain.layers() {
+            let mut violations = Violations::new();
+            let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
+            judged.map_err(|error| layer.in_file(error))?;
+        }
+
+        let (mut bytes_to_copy, mut with_data, mut counted) = (0_u64, 0_u64, BlockIndex::new(0));
+        for range in data(chain, whole(chain)) {
+            let range = range?;
+            bytes_to_copy = bytes_to_copy.saturating_add(range.end.since(range.start));
+            let last = DiskOffset::new(range.end.get().saturating_sub(1));
+            let end = geometry.block_of(last).saturating_add(1);
+            // Ranges ascend, so only the first block of one can have been counted with the range before.
+            with_data = with_data.saturating_add(end.since(geometry.block_of(range.start).max(counted)));
+            counted = end;
+        }
+        let blocks = if disk.disk_type == DiskType::Fixed { geometry.block_count() } else { with_data };
+        let file_size = disk.file_size(blocks)?;
+        let layers = chain.layers().iter().map(FlattenedLayer::of).collect();
+        Ok(Self { layers, disk, blocks, bytes_to_copy, file_size, dropped: dropped(chain) })
+    }
+}
+
+impl FlattenedLayer {
+    pub(super) fn of(vhdx: &Vhdx) -> Self {
+        Self {
+            path: vhdx.path().map(ToOwned::to_owned),
+            file_write_guid: vhdx.file_write_guid(),
+            data_write_guid: vhdx.data_write_guid(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+use super::*;
+use crate::chain::{FolderResolver, find_relatives, inspect_chain};
+use crate::ops::merge::testing::{base, child, open, relatives};
+use crate::progress::NoProgress;
+use crate::units::MIB;
+use std::fs;
+use std::path::Path;
+use vhdx_testkit::{Image, windows_locator};
+
+/// A folder with a target, a lowest layer, a leaf and a child of it; `change` may change all but the target.
+fn family(change: impl FnOnce([&mut Image; 3])) -> tempfile::TempDir {
+    let target = base(MIB);
+    let mut lowest = child(&target);
+    let mut leaf = child(&lowest);
+    leaf.parent_locator = Some(windows_locator(lowest.data_write_guid, Uuid::nil(), "lowest.avhdx"));
+    let mut grandchild = child(&leaf);
+    // As a merge leaves them.
+    lowest.parent_locator = Some(windows_locator(Uuid::nil(), Uuid::nil(), "target.vhdx"));
+    grandchild.parent_locator =
+        Some(windows_locator(target.data_write_guid, leaf.data_write_guid, "target.vhdx"));
+    change([&mut leaf, &mut lowest, &mut grandchild]);
+    let folder = tempfile::tempdir().unwrap();
+    let files =
+        [("target.vhdx", target), ("lowest.avhdx", lowest), ("leaf.avhdx", leaf), ("top.avhdx", grandchild)];
+    for (name, image) in files {
+        fs::write(folder.path().join(name), image.build()).unwrap();
+    }
+    folder
+}
+
+fn judge(folder: &Path) -> Option<AlreadyMerged> {
+    let layers = inspect_chain(folder.join("leaf.avhdx"), &FolderResolver::default()).unwrap();
+    already_merged(&layers, &find_relatives(&[folder.to_owned()], &NoProgress).unwrap())
+}
+
+#[test]
+fn what_a_merge_leaves_behind_is_known_and_may_go() {
+    let folder = family(|_| ());
+    let found = judge(folder.path()).unwrap();
+    let paths: Vec<_> = found.layers.iter().map(|state| state.path.clone()).collect();
+    assert_eq!(paths, ["leaf.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)));
+    assert_eq!(found.relinked, [folder.path().join("top.avhdx")]);
+    assert!(found.in_use.is_empty() && found.may_delete());
+}
+
+#[test]
+fn without_a_relinked_child_nothing_proves_that_the_layers_may_go() {
+    let folder = family(|_| ());
+    fs::remove_file(folder.path().join("top.avhdx")).unwrap();
+    let found = judge(folder.path()).unwrap();
+    assert!(found.relinked.is_empty() && !found.may_delete());
+    let folder = family(|_| ());
+    fs::remove_file(folder.path().join("target.vhdx")).unwrap();
+    let found = judge(folder.path()).unwrap();
+    assert_eq!(found.in_use, [["top.avhdx", "leaf.avhdx"].map(|name| folder.path().join(name)).into()]);
+    assert!(!found.may_delete());
+}
+
+#[test]
+fn a_layer_that_is_a_parent_must_stay() {
+    let folder = family(|_| ());
+    let other = Image {
+        parent_locator: Some(windows_locator(
+            open_guid(&folder.path().join("lowest.avhdx")),
+            Uuid::nil(),
+            "lowest.avhdx",
+        )),
+        ..Image::dynamic(MIB, 1 << 20)
+    };
+    fs::write(folder.path().join("other.avhdx"), other.build()).unwrap();
+    let found = judge(folder.path()).unwrap();
+    assert_eq!(found.in_use, [["other.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)).into()]);
+    assert!(!found.relinked.is_empty() && !found.may_delete());
+}
+
+fn open_guid(path: &Path) -> Uuid {
+    crate::file::Vhdx::open(path).unwrap().data_write_guid()
+}
+
+#[test]
+fn other_broken_chains_were_not_merged() {
+    let one_is_set = Uuid::from_u128(5);
+    for linkages in [(one_is_set, Uuid::nil()), (Uuid::nil(), one_is_set)] {
+        let folder = family(|[_, lowest, _]| {
+            lowest.parent_locator = Some(windows_locator(linkages.0, linkages.1, "target.vhdx"));
+        });
+        assert_eq!(judge(folder.path()), None, "{linkages:?}");
+    }
+    // The chain breaks above the layer without a parent.
+    let folder = family(|[leaf, _, _]| {
+        leaf.parent_locator = Some(windows_locator(one_is_set, Uuid::nil(), "lowest.avhdx"));
+    });
+    assert_eq!(judge(folder.path()), None);
+}
+
+#[test]
+fn a_whole_chain_was_not_merged() {
+    let target = base(MIB);
+    let layers = vec![InspectedLayer { name: "base".into(), vhdx: open(&target), link: Link::Base }];
+    assert_eq!(already_merged(&layers, &relatives(Vec::new())), None);
+    assert_eq!(already_merged(&[], &relatives(Vec::new())), None);
+}

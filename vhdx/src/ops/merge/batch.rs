@@ -1,0 +1,225 @@
+//! From single blocks to batches: where new blocks lie, and what one transaction can hold.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::block::{BitChange, BlockAction, BlockPlan};
+use super::plan::MergeOptions;
+use super::target::Before;
+use crate::error::Result;
+use crate::file::{Place, Space};
+use crate::geometry::Geometry;
+use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
+
+/// The size of what the log protects in one piece ([MS-VHDX] 2.3.1).
+const PAGE: u64 = 4096;
+
+/// Blocks of the target whose content is written, and then one transaction that makes it count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The blocks, in ascending order.
+    pub blocks: Vec<BlockPlan>,
+    /// The sector bitmap blocks that the target gets with them.
+    pub bitmaps: Vec<NewBitmap>,
+    /// How long the target's file must be, in bytes, before the batch is written.
+    pub file_size: u64,
+    /// How many 4 KiB pages of metadata the transaction changes at most.
+    pub pages: usize,
+    /// How many bytes the merged layers answer for in the blocks that have content afterwards.
+    pub bytes: u64,
+}
+
+/// A sector bitmap block that the target gets: 1 MiB of zeros until bits in it are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewBitmap {
+    /// The chunk that it serves.
+    pub chunk: ChunkIndex,
+    /// Its place in the file.
+    pub place: FileOffset,
+    /// Whether the place reads as zeros already: see [`BlockPlan::is_fresh`].
+    pub is_fresh: bool,
+}
+
+/// A page of metadata that a transaction changes. Its place is none of the plan's business: a BAT may move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Page {
+    Bat(u64),
+    Bitmap(ChunkIndex, u64),
+}
+
+/// A block that is to be put into a batch.
+pub(super) struct Decided<'a> {
+    pub(super) block: BlockIndex,
+    pub(super) action: BlockAction,
+    pub(super) before: Before,
+    pub(super) copied: u64,
+    pub(super) zeroed: u64,
+    /// What the merged layers answer for.
+    pub(super) ranges: &'a [Range<DiskOffset>],
+    /// Whether its chunk has a sector bitmap block on disk, if the block needs one.
+    pub(super) has_bitmap: bool,
+}
+
+impl Decided<'_> {
+    /// How many bytes the merged layers make it write.
+    fn written(&self) -> u64 {
+        match self.action {
+            BlockAction::Zero => 0,
+            _ => self.copied.saturating_add(self.zeroed),
+        }
+    }
+}
+
+pub(super) struct Batcher<'a> {
+    geometry: Geometry,
+    space: &'a mut Space,
+    options: &'a MergeOptions,
+    file_size: u64,
+    /// The chunk that got its sector bitmap block last: blocks come in ascending order.
+    last_bitmap: Option<ChunkIndex>,
+    open: Open,
+    done: Vec<Batch>,
+    /// How many bytes are written to places that the file has already, and that may be holes.
+    overwritten: u64,
+}
+
+#[derive(Default)]
+struct Open {
+    batch: Batch,
+    pages: BTreeSet<Page>,
+    freed: Vec<FileOffset>,
+}
+
+/// What the batches come to.
+pub(super) struct Batches {
+    pub(super) batches: Vec<Batch>,
+    pub(super) file_size: u64,
+    pub(super) overwritten: u64,
+}
+
+impl<'a> Batcher<'a> {
+    /// `space` is that of the target once it has grown.
+    pub(super) fn new(
+        geometry: Geometry,
+        space: &'a mut Space,
+        file_size: u64,
+        options: &'a MergeOptions,
+    ) -> Self {
+        let file_size = file_size.max(space.end().get());
+        let (open, done) = (Open::default(), Vec::new());
+        Self { geometry, space, options, file_size, last_bitmap: None, open, done, overwritten: 0 }
+    }
+
+    pub(super) fn add(&mut self, decided: &Decided<'_>) -> Result<()> {
+        let is_partial = decided.action == BlockAction::FillPart;
+        let chunk = self.geometry.chunk_of(decided.block);
+        let needs_bitmap = is_partial && !decided.has_bitmap && self.last_bitmap != Some(chunk);
+        let pages = self.pages(decided, needs_bitmap);
+        let bytes = decided.written();
+        self.make_room(&pages, bytes);
+
+        if needs_bitmap {
+            let Place { offset: place, is_fresh } = self.allocate(MIB)?;
+            self.last_bitmap = Some(chunk);
+            self.open.batch.bitmaps.push(NewBitmap { chunk, place, is_fresh });
+        }
+        let Place { offset: place, is_fresh } = self.place(decided)?;
+        let Decided { block, action, copied, zeroed, .. } = *decided;
+        self.open.batch.blocks.push(BlockPlan { block, action, place, is_fresh, copied, zeroed });
+        self.open.batch.bytes = self.open.batch.bytes.saturating_add(bytes);
+        self.open.pages.extend(pages);
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Batches {
+        self.close();
+        Batches { batches: self.done, file_size: self.file_size, overwritten: self.overwritten }
+    }
+
+    /// Where the content of a block goes.
+    fn place(&mut self, decided: &Decided<'_>) -> Result<Place> {
+        let old = decided.before.place;
+        let offset = match (decided.action, old) {
+            (BlockAction::Zero, _) => {
+                self.open.freed.extend(old);
+                FileOffset::default()
+            }
+            (BlockAction::Fill | BlockAction::FillPart, None) => {
+                return self.allocate(self.geometry.block_size());
+            }
+            (BlockAction::Fill | BlockAction::FillPart, Some(reserved)) => {
+                self.overwritten = self.overwritten.saturating_add(self.geometry.block_size());
+                reserved
+            }
+            (BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote, old) => {
+                self.overwritten = self.overwritten.saturating_add(decided.written());
+                old.unwrap_or_default()
+            }
+        };
+        Ok(Place { offset, is_fresh: false })
+    }
+
+    fn allocate(&mut self, bytes: u64) -> Result<Place> {
+        let place = self.space.allocate(bytes)?;
+        if !place.is_fresh {
+            self.overwritten = self.overwritten.saturating_add(bytes);
+        }
+        self.file_size = self.file_size.max(place.offset.saturating_add(bytes).get());
+        Ok(place)
+    }
+
+    /// The pages of metadata that the block changes.
+    fn pages(&self, decided: &Decided<'_>, needs_bitmap: bool) -> BTreeSet<Page> {
+        let geometry = self.geometry;
+        let chunk = geometry.chunk_of(decided.block);
+        let Decided { block, action, copied, zeroed, .. } = *decided;
+        let plan = BlockPlan { block, action, place: FileOffset::new(0), is_fresh: false, copied, zeroed };
+        let mut pages = BTreeSet::new();
+        if plan.entry().is_some() {
+            pages.insert(Page::Bat(geometry.payload_bat_index(block).get() / (PAGE / 8)));
+        }
+        if needs_bitmap {
+            pages.insert(Page::Bat(geometry.bitmap_bat_index(chunk).get() / (PAGE / 8)));
+        }
+        let start = geometry.block_start(block);
+        let whole = [start..start.saturating_add(geometry.block_size())];
+        let changed = match plan.bits() {
+            BitChange::None => &[],
+            BitChange::Set => decided.ranges,
+            BitChange::Replace => &whole,
+        };
+        for range in changed {
+            let bits = geometry.bitmap_bits(range.clone());
+            let last = bits.end.saturating_sub(1).max(bits.start);
+            pages.extend((bits.start / (PAGE * 8)..=last / (PAGE * 8)).map(|page| Page::Bitmap(chunk, page)));
+        }
+        pages
+    }
+
+    /// Closes the open batch if it cannot hold that much more.
+    fn make_room(&mut self, pages: &BTreeSet<Page>, bytes: u64) {
+        let all = self.open.pages.union(pages).count();
+        let is_full = all > self.options.pages
+            || self.open.batch.bytes.saturating_add(bytes) > self.options.batch_bytes;
+        if is_full && !self.open.batch.blocks.is_empty() {
+            self.close();
+        }
+    }
+
+    /// What a batch has freed is free from the next one on: its transaction must be durable before new content goes
+    /// there.
+    fn close(&mut self) {
+        let Open { mut batch, pages, freed } = std::mem::take(&mut self.open);
+        for place in freed {
+            self.space.release(place, self.geometry.block_size());
+        }
+        if !batch.blocks.is_empty() {
+            batch.pages = pages.len();
+            batch.file_size = self.file_size;
+            self.done.push(batch);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+use super::*;
+use crate::file::Vhdx;
+use crate::format::bat_entry::PayloadBlockState;
+use crate::ops::merge::testing::{base, child, full, open};
+
+const LARGE: MergeOptions = MergeOptions { delete_merged: false, batch_bytes: u64::MAX, pages: usize::MAX };
+
+fn place(mib: u64) -> FileOffset {
+    FileOffset::new(mib * MIB)
+}
+
+/// A block of 1 MiB whose first `sectors` sectors are copied.
+struct Work {
+    block: u64,
+    action: BlockAction,
+    place: Option<u64>,
+    sectors: u64,
+}
+
+fn work(block: u64, action: BlockAction, place: Option<u64>) -> Work {
+    Work { block, action, place, sectors: 2048 }
+}
+
+/// The batches that this work on a file comes to, which has no sector bitmap block.
+fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Batches {
+    let geometry = vhdx.geometry();
+    let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
+    let mut space = Space::of(vhdx).unwrap();
+    let mut batcher = Batcher::new(geometry, &mut space, vhdx.file_len(), options);
+    for work in work {
+        let block = BlockIndex::new(work.block);
+        let start = geometry.block_start(block);
+        let ranges = [start..start.saturating_add(work.sectors * 512)];
+        // The batcher has no use for the state.
+        let before = Before { state: PayloadBlockState::NotPresent, place: work.place.map(place) };
+        let (action, copied) = (work.action, work.sectors * 512);
+        let decided =
+            Decided { block, action, before, copied, zeroed: 0, ranges: &ranges, has_bitmap: false };
+        batcher.add(&decided).unwrap();
+    }
+    batcher.finish()
+}
+
+/// The places in MiB of the blocks of each batch, and whether they are fresh.
+fn places(batches: &Batches) -> Vec<Vec<(u64, bool)>> {
+    let places =
+        |batch: &Batch| batch.blocks.iter().map(|block| (block.place.get() / MIB, block.is_fresh)).collect();
+    batches.batches.iter().map(places).collect()
+}
+
+fn sizes(batches: &Batches) -> Vec<usize> {
+    batches.batches.iter().map(|batch| batch.blocks.len()).collect()
+}
+
+#[test]
+fn what_a_batch_frees_is_used_from_the_next_one_on() {
+    let mut image = base(8 * MIB);
+    image.blocks = [(0, full(1)), (1, full(2))].into();
+    let vhdx = open(&image);
+    let len = vhdx.file_len() / MIB;
+    let work = [
+        work(0, BlockAction::Zero, Some(len - 2)),
+        work(2, BlockAction::Fill, None),
+        work(3, BlockAction::Fill, None),
+        work(4, BlockAction::Fill, None),
+    ];
+    let done = batches(&vhdx, 8 * MIB, &MergeOptions { batch_bytes: 2 * MIB, ..LARGE }, &work);
+    assert_eq!(places(&done), [vec![(0, false), (len, true), (len + 1, true)], vec![(len - 2, false)]]);
+    let sizes: Vec<_> = done.batches.iter().map(|batch| batch.file_size / MIB).collect();
+    assert_eq!(sizes, [len + 2, len + 2]);
+    assert_eq!((done.file_size, done.overwritten), ((len + 2) * MIB, MIB));
+}
+
+#[test]
+fn a_reserved_place_is_used_again() {
+    let vhdx = open(&base(8 * MIB));
+    let done = batches(&vhdx, 8 * MIB, &LARGE, &[work(0, BlockAction::Fill, Some(9))]);
+    assert_eq!(places(&done), [[(9, false)]]);
+    assert_eq!(done.overwritten, MIB);
+}
+
+#[test]
+fn a_batch_ends_where_it_has_enough_bytes() {
+    let vhdx = open(&base(8 * MIB));
+    let fills: Vec<_> = (0..5).map(|block| work(block, BlockAction::Fill, None)).collect();
+    let of_size =
+        |batch_bytes| sizes(&batches(&vhdx, 8 * MIB, &MergeOptions { batch_bytes, ..LARGE }, &fills));
+    assert_eq!(of_size(2 * MIB), [2, 2, 1]);
+    assert_eq!(of_size(2 * MIB - 1), [1; 5]);
+    assert_eq!(of_size(0), [1; 5]);
+    assert_eq!(of_size(u64::MAX), [5]);
+    // What becomes zero is not written.
+    let zeros: Vec<_> = (0..5).map(|block| work(block, BlockAction::Zero, None)).collect();
+    assert_eq!(sizes(&batches(&vhdx, 8 * MIB, &MergeOptions { batch_bytes: MIB, ..LARGE }, &zeros)), [5]);
+}
+
+#[test]
+fn a_batch_ends_where_its_transaction_is_full() {
+    const SIZE: u64 = 4 << 30;
+    let vhdx = open(&base(SIZE));
+    // 512 entries are a page.
+    let fills = [0, 511, 512, 1024].map(|block| work(block, BlockAction::Fill, None));
+    let of_pages = |pages| {
+        let done = batches(&vhdx, SIZE, &MergeOptions { pages, ..LARGE }, &fills);
+        done.batches.iter().map(|batch| (batch.blocks.len(), batch.pages)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_pages(1), [(2, 1), (1, 1), (1, 1)]);
+    assert_eq!(of_pages(2), [(3, 2), (1, 1)]);
+    assert_eq!(of_pages(3), [(4, 3)]);
+    let overwritten =
+        [work(0, BlockAction::Overwrite, Some(9)), work(1024, BlockAction::Overwrite, Some(10))];
+    let done = batches(&vhdx, SIZE, &MergeOptions { pages: 1, ..LARGE }, &overwritten);
+    assert_eq!((sizes(&done), done.batches[0].pages), (vec![2], 0));
+}
+
+#[test]
+fn bits_are_counted_with_the_entries() {
+    let parent = base(MIB);
+    let vhdx = open(&child(&parent));
+    const SIZE: u64 = 9 << 30;
+    let pages = |work: &[Work]| batches(&vhdx, SIZE, &LARGE, work).batches[0].pages;
+    // A page has the bits of 16 MiB.
+    let mark = |block| work(block, BlockAction::Mark, Some(9));
+    assert_eq!(pages(&[mark(0), mark(15)]), 1);
+    assert_eq!(pages(&[mark(15), mark(16)]), 2);
+    assert_eq!(pages(&[Work { sectors: 1, ..mark(15) }]), 1);
+    // The same place in another chunk is another page.
+    assert_eq!(pages(&[mark(0), mark(4096)]), 2);
+    // Its entry, that of the bitmap block and its bits; then only its bits.
+    let part = |block| work(block, BlockAction::FillPart, None);
+    assert_eq!(pages(&[part(0)]), 3);
+    assert_eq!(pages(&[part(0), part(16)]), 4);
+    assert_eq!(pages(&[work(0, BlockAction::Promote, Some(9))]), 1);
+}
+
+#[test]
+fn the_largest_block_needs_as_many_pages_as_is_said() {
+    let mut image = child(&base(MIB));
+    image.block_size = 256 << 20;
+    let part = [work(0, BlockAction::FillPart, None)];
+    let done = batches(&open(&image), 1 << 30, &MergeOptions { pages: 1, ..LARGE }, &part);
+    assert_eq!((sizes(&done), done.batches[0].pages), (vec![1], 17));
+}
+
+#[test]
+fn each_chunk_gets_one_sector_bitmap_block() {
+    let vhdx = open(&child(&base(MIB)));
+    let len = vhdx.file_len() / MIB;
+    let part = |block| work(block, BlockAction::FillPart, None);
+    let parts = [part(0), part(1), part(4096), part(4097)];
+    let done = batches(&vhdx, 9 << 30, &MergeOptions { batch_bytes: MIB, ..LARGE }, &parts);
+    assert_eq!(sizes(&done), [1; 4]);
+    let bitmap =
+        |chunk, mib| vec![NewBitmap { chunk: ChunkIndex::new(chunk), place: place(mib), is_fresh: true }];
+    let bitmaps: Vec<_> = done.batches.iter().map(|batch| batch.bitmaps.clone()).collect();
+    assert_eq!(bitmaps, [bitmap(0, len), vec![], bitmap(1, len + 3), vec![]]);
+}

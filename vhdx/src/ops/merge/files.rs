@@ -1,0 +1,61 @@
+//! Where a merge finds the files of its plan.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::storage::{FileIdentity, FileStorage, Storage, delete, free_space};
+
+/// A file that is open for writing.
+#[derive(Clone)]
+pub struct OpenFile {
+    /// Its bytes.
+    pub storage: Arc<dyn Storage>,
+    /// Which file it is, whatever it is called, if files have identities where it is.
+    pub identity: Option<FileIdentity>,
+}
+
+/// The files that a plan names.
+pub trait MergeFiles {
+    /// Opens a file for writing and keeps everybody else from it until it is dropped.
+    ///
+    /// # Errors
+    /// Those of the host: the file is not there, read-only, in use.
+    fn open(&self, path: &Path) -> Result<OpenFile>;
+
+    /// Deletes a file for good.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn delete(&self, path: &Path) -> Result<()>;
+
+    /// How many bytes a file may still take where this one is, if the host says so.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn free_space(&self, path: &Path) -> Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
+    }
+}
+
+/// The files of the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostFiles;
+
+impl MergeFiles for HostFiles {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let file = FileStorage::open_exclusive(path)?;
+        let identity = file.identity().map_err(|error| error.in_file(path))?;
+        Ok(OpenFile { storage: Arc::new(file), identity: Some(identity) })
+    }
+
+    fn delete(&self, path: &Path) -> Result<()> {
+        delete(path).map_err(|e| Error::io("delete", None, e).in_file(path))
+    }
+
+    fn free_space(&self, path: &Path) -> Result<Option<u64>> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        free_space(folder).map_err(|e| Error::io("look for free space", None, e).in_file(path))
+    }
+}

@@ -1,0 +1,95 @@
+//! What of the target's metadata gives way to that of the disk that is merged into it ([MS-VHDX] 2.6.1.2).
+
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::file::{Vhdx, travel};
+use crate::format::metadata_item::{
+    LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
+};
+use crate::format::metadata_table::MetadataEntry;
+
+/// The metadata items that describe the disk and not the file, and that are not the same in both: the target's give
+/// way to those of the merged disk ([MS-VHDX] 2.6.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemChanges {
+    /// What the target gets from the merged disk, in place of its own if it has one.
+    pub taken: Vec<MetadataItemId>,
+    /// What the target loses.
+    pub lost: Vec<MetadataItemId>,
+}
+
+/// Which metadata item this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MetadataItemId {
+    /// The item's GUID.
+    pub id: Uuid,
+    /// Whether it is user metadata.
+    pub is_user: bool,
+}
+
+impl ItemChanges {
+    /// Whether the target's metadata stays as it is.
+    pub const fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.lost.is_empty()
+    }
+
+    /// Whether the target loses an item, or gets another in its place.
+    pub(super) fn replaces(&self, entry: &MetadataEntry) -> bool {
+        self.takes(entry) || self.lost.contains(&MetadataItemId::of(entry))
+    }
+
+    /// Whether this item of the merged disk goes to the target.
+    pub(super) fn takes(&self, entry: &MetadataEntry) -> bool {
+        self.taken.contains(&MetadataItemId::of(entry))
+    }
+
+    /// The changes that make `target` describe the disk of `merged`.
+    pub(super) fn new(merged: &Vhdx, target: &Vhdx) -> Result<Self> {
+        let mut changes = Self::default();
+        for entry in of_disk(merged) {
+            let same = find(target, entry).filter(|own| is_alike(own, entry));
+            let is_same = match same {
+                Some(own) => target.read_metadata_item(own)? == merged.read_metadata_item(entry)?,
+                None => false,
+            };
+            if !is_same {
+                changes.taken.push(MetadataItemId::of(entry));
+            }
+        }
+        let is_lost = |entry: &&MetadataEntry| find(merged, entry).is_none_or(|other| !is_of_disk(other));
+        // A disk without an identity of its own, which is only tolerated, does not take the target's.
+        let lost = of_disk(target).filter(|entry| !travel::is_own(entry)).filter(is_lost);
+        changes.lost.extend(lost.map(MetadataItemId::of));
+        Ok(changes)
+    }
+}
+
+impl MetadataItemId {
+    fn of(entry: &MetadataEntry) -> Self {
+        Self { id: entry.id, is_user: entry.is_user }
+    }
+}
+
+fn of_disk(vhdx: &Vhdx) -> impl Iterator<Item = &MetadataEntry> {
+    vhdx.metadata_entries().iter().filter(|entry| is_of_disk(entry))
+}
+
+/// Flags of the items that every file has are only tolerated when they are wrong, and decide nothing.
+fn is_of_disk(entry: &MetadataEntry) -> bool {
+    let always = [VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE];
+    travel::travels(entry) || always.into_iter().any(|id| entry.is_system(id))
+}
+
+fn find<'a>(vhdx: &'a Vhdx, entry: &MetadataEntry) -> Option<&'a MetadataEntry> {
+    vhdx.metadata_entries().iter().find(|other| other.id == entry.id && other.is_user == entry.is_user)
+}
+
+fn is_alike(one: &MetadataEntry, other: &MetadataEntry) -> bool {
+    one.length == other.length
+        && (travel::is_own(one)
+            || (one.is_virtual_disk, one.is_required) == (other.is_virtual_disk, other.is_required))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+use super::*;
+use crate::ops::merge::testing::{base, child, open};
+use crate::units::MIB;
+use vhdx_testkit::ExtraItem;
+
+fn item(id: u128, is_virtual_disk: bool, content: &[u8]) -> ExtraItem {
+    let id = Uuid::from_u128(id);
+    ExtraItem { id, is_user: true, is_virtual_disk, is_required: false, bytes: content.to_vec() }
+}
+
+fn user(id: u128) -> MetadataItemId {
+    MetadataItemId { id: Uuid::from_u128(id), is_user: true }
+}
+
+fn system(id: Uuid) -> MetadataItemId {
+    MetadataItemId { id, is_user: false }
+}
+
+#[test]
+fn a_disk_with_the_same_metadata_changes_nothing() {
+    let mut base = base(MIB);
+    base.extra_items = vec![item(1, true, b"one"), item(2, false, b"two")];
+    let mut child = child(&base);
+    child.extra_items = vec![item(3, false, b"three"), item(1, true, b"one")];
+    let changes = ItemChanges::new(&open(&child), &open(&base)).unwrap();
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
+fn what_describes_the_disk_is_the_merged_disks() {
+    let mut base = base(MIB);
+    base.extra_items =
+        vec![item(1, true, b"one"), item(2, true, b"lost"), item(3, false, b"kept"), item(4, false, b"own")];
+    let mut child = child(&base);
+    child.virtual_size = 2 * MIB;
+    child.physical_sector_size = 512;
+    child.extra_items =
+        vec![item(1, true, b"two"), item(5, true, b"new"), item(6, false, b"stays"), item(4, true, b"own")];
+    let changes = ItemChanges::new(&open(&child), &open(&base)).unwrap();
+    let taken = [system(VIRTUAL_DISK_SIZE), system(PHYSICAL_SECTOR_SIZE), user(1), user(5), user(4)];
+    assert_eq!(changes.taken, taken);
+    assert_eq!(changes.lost, [user(2)]);
+}

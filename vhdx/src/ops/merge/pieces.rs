@@ -1,0 +1,66 @@
+//! From a block's plan to the single writes that it comes to.
+
+use super::block::{BlockAction, BlockPlan};
+use crate::error::Result;
+use crate::file::{Extent, Extents, Source, Vhdx};
+use crate::geometry::Geometry;
+use crate::units::{DiskOffset, FileOffset};
+
+/// A run of sectors of the target that the merged layers answer for, and how it gets its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The first byte on the disk.
+    pub start: DiskOffset,
+    /// The length in bytes.
+    pub len: u64,
+    /// Where it lies in the target's file.
+    pub to: FileOffset,
+    /// Its content.
+    pub content: Content,
+}
+
+/// The content of a [`Piece`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// That of a merged layer's file, from an offset on.
+    Copy {
+        /// The layer; 0 is the leaf.
+        layer: usize,
+        /// Its first byte in that layer's file.
+        offset: FileOffset,
+    },
+    /// Zeros, over whatever is there.
+    Zeros,
+    /// Zeros, which are there already: the place is new, and everything in it reads as zeros before it is written to.
+    Nothing,
+}
+
+/// The pieces of a block, in the order of the disk. Ends after an error.
+pub(super) fn pieces<'a>(
+    merged: &'a [Vhdx],
+    geometry: Geometry,
+    virtual_size: u64,
+    plan: &BlockPlan,
+) -> impl Iterator<Item = Result<Piece>> + use<'a> {
+    let plan = *plan;
+    let start = geometry.block_start(plan.block);
+    let end = match plan.action {
+        BlockAction::Zero => start,
+        _ => geometry.block_end(plan.block).min(DiskOffset::new(virtual_size)),
+    };
+    Extents::new(merged, start..end).filter_map(move |extent| match extent {
+        Ok(extent) => piece(&plan, start, &extent).map(Ok),
+        Err(error) => Some(Err(error)),
+    })
+}
+
+fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Option<Piece> {
+    let content = match extent.source {
+        Source::Unallocated => return None,
+        Source::Data { layer, offset } => Content::Copy { layer, offset },
+        Source::Zero { .. } if plan.is_new_place() => Content::Nothing,
+        Source::Zero { .. } => Content::Zeros,
+    };
+    let to = plan.place.saturating_add(extent.start.since(block_start));
+    Some(Piece { start: extent.start, len: extent.len, to, content })
+}

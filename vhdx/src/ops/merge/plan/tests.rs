@@ -1,0 +1,209 @@
+use super::*;
+use crate::chain::Relative;
+use crate::error::Error;
+use crate::file::DiskType;
+use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
+use crate::ops::merge::testing::{base, chain, child, content, full, open, partial, relatives, with_entries};
+use crate::rules::Rule;
+use std::path::Path;
+use uuid::Uuid;
+use vhdx_testkit::{Block, Image};
+
+mod applied;
+
+fn plan(images: [&Image; 2]) -> MergePlan {
+    MergePlan::new(&chain(images), 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap()
+}
+
+/// The blocks of all batches, with what happens to them.
+fn actions(plan: &MergePlan) -> Vec<(u64, BlockAction)> {
+    let blocks = plan.batches.iter().flat_map(|batch| &batch.blocks);
+    blocks.map(|block| (block.block.get(), block.action)).collect()
+}
+
+#[test]
+fn only_what_changes_is_in_the_plan() {
+    let mut base = base(8 * MIB);
+    base.blocks = [(0, full(1)), (1, full(2))].into();
+    let mut child = child(&base);
+    child.blocks = [(1, partial(3, 8)), (6, full(4))].into();
+    let plan = plan([&child, &base]);
+    assert_eq!(actions(&plan), [(1, BlockAction::Overwrite), (6, BlockAction::Fill)]);
+    assert_eq!(plan.block_counts(), [(BlockAction::Overwrite, 1), (BlockAction::Fill, 1)].into());
+    assert_eq!(plan.bytes_to_copy, MIB + 8 * 512);
+    let len = base.layout().len;
+    assert_eq!((plan.file_size, plan.growth_bytes, plan.overwritten_bytes), (len + MIB, MIB, 8 * 512));
+    assert_eq!(plan.bytes_needed(), MIB + 8 * 512);
+    assert!(!plan.copied && !plan.detach && !plan.shrinks && plan.growth.is_none() && plan.items.is_empty());
+    assert!(plan.delete.is_empty());
+    let states: Vec<_> =
+        plan.layers.iter().map(|state| (state.path.as_path(), state.data_write_guid)).collect();
+    let expected = [("layer 0", &child), ("layer 1", &base)];
+    assert_eq!(states, expected.map(|(name, image)| (Path::new(name), image.data_write_guid)));
+}
+
+#[test]
+fn a_target_that_is_no_layer_below_the_leaf_is_refused() {
+    let base = base(MIB);
+    let chain = chain([&child(&base), &base]);
+    for target in [0, 2, usize::MAX] {
+        let result = MergePlan::new(&chain, target, &relatives(Vec::new()), &MergeOptions::default());
+        let expected = InvalidArgument::MergeTarget { target, layers: 2 };
+        assert!(matches!(result, Err(Error::InvalidArgument(found)) if found == expected), "{target}");
+    }
+}
+
+#[test]
+fn a_damaged_table_of_any_file_is_refused() {
+    for damaged in [0, 1] {
+        let mut base = base(4 * MIB);
+        base.blocks = [(1, full(1))].into();
+        let mut child = child(&base);
+        child.blocks = [(2, full(1))].into();
+        let mut files = [child.build(), base.build()];
+        let image = [&child, &base][damaged];
+        files[damaged] =
+            with_entries(image, [(3, crate::format::bat_entry::PayloadBlockState::FullyPresent, 1)]);
+        let layers = files.map(|file| Vhdx::from_storage(file).unwrap()).into();
+        let chain = Chain::from_layers(layers).unwrap();
+        let result = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default());
+        assert_eq!(result.unwrap_err().violation().unwrap().rule, Rule::BlockOverlapsLog);
+    }
+}
+
+#[test]
+fn children_decide_what_is_left_to_do() {
+    let base = base(MIB);
+    let mut leaf = child(&base);
+    leaf.blocks = [(0, full(1))].into();
+    let other = |path: &str, linkage, linkage2| {
+        let mut disk = Relative::of(Path::new(path), &open(&child(&leaf)));
+        (disk.linkage, disk.linkage2) = (Some(linkage), linkage2);
+        disk
+    };
+    let plan = |disks| {
+        let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+        MergePlan::new(&chain([&leaf, &base]), 1, &relatives(disks), &options)
+    };
+    let alone = plan(Vec::new()).unwrap();
+    assert!(!alone.detach && !alone.copied && alone.delete == [0]);
+
+    let waiting = || other("a", leaf.data_write_guid, None);
+    let found = plan(vec![waiting()]).unwrap();
+    assert!(found.detach && !found.copied && found.bytes_to_copy == MIB);
+    assert_eq!(found.children.len(), 1);
+
+    let relinked = other("b", base.data_write_guid, Some(leaf.data_write_guid));
+    let found = plan(vec![waiting(), relinked]).unwrap();
+    assert!(found.detach && found.copied && found.batches.is_empty() && found.bytes_needed() == 0);
+    assert_eq!((found.children.len(), found.relinked.as_slice()), (1, ["b".into()].as_slice()));
+
+    let in_the_way = plan(vec![other("c", base.data_write_guid, Some(Uuid::nil()))]).unwrap_err();
+    assert!(in_the_way.to_string().contains("\"c\" is a child of \"layer 1\""), "{in_the_way}");
+}
+
+#[test]
+fn a_plan_knows_the_files_that_it_was_made_for() {
+    let base = base(MIB);
+    let child = child(&base);
+    let plan = plan([&child, &base]);
+    plan.judge_state(&[open(&child), open(&base)]).unwrap();
+    let mut changed = base.clone();
+    changed.file_write_guid = Uuid::from_u128(1);
+    for layers in [vec![open(&child), open(&changed)], vec![open(&child)], Vec::new()] {
+        let error = plan.judge_state(&layers).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument(InvalidArgument::StalePlan)), "{error}");
+    }
+}
+
+#[test]
+fn a_smaller_middle_layer_makes_the_target_zero() {
+    let mut base = base(4 * MIB);
+    base.blocks = (0..4).map(|block| (block, full(1))).collect();
+    let mut middle = child(&base);
+    middle.virtual_size = MIB + 512;
+    let mut leaf = child(&middle);
+    leaf.virtual_size = 4 * MIB;
+    let chain = chain([&leaf, &middle, &base]);
+    let plan = MergePlan::new(&chain, 2, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    assert_eq!(actions(&plan), [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]);
+    assert_eq!(plan.bytes_to_copy, 0);
+    let block = &plan.batches[0].blocks[0];
+    let pieces: Vec<Piece> = plan.pieces(&chain.layers()[..2], block).map(Result::unwrap).collect();
+    let (start, to) = (DiskOffset::new(MIB + 512), block.place.saturating_add(512));
+    let content = super::super::pieces::Content::Zeros;
+    assert_eq!(pieces, [Piece { start, len: MIB - 512, to, content }]);
+    assert_eq!(plan.pieces(&chain.layers()[..2], &plan.batches[0].blocks[1]).count(), 0);
+}
+
+#[test]
+fn a_leaf_of_another_size_changes_the_targets() {
+    let target = base(2 * MIB + 512);
+    let mut leaf = child(&target);
+    leaf.virtual_size = 5 * MIB;
+    leaf.blocks = [(2, full(1)), (4, full(2))].into();
+    let larger = plan([&leaf, &target]);
+    assert!(larger.growth.is_some() && !larger.shrinks && larger.virtual_size == 5 * MIB);
+    assert_eq!(actions(&larger), [(2, BlockAction::Fill), (4, BlockAction::Fill)]);
+    assert_eq!(larger.items.taken.len(), 1);
+
+    leaf.virtual_size = MIB + 512;
+    leaf.blocks = [(1, full(1))].into();
+    let smaller = plan([&leaf, &target]);
+    assert!(smaller.growth.is_none() && smaller.shrinks && smaller.virtual_size == MIB + 512);
+    assert_eq!((actions(&smaller), smaller.bytes_to_copy), (vec![(1, BlockAction::Fill)], 512));
+}
+
+#[test]
+fn a_block_that_is_new_in_a_differencing_target_leaves_the_rest_to_its_parent() {
+    let bottom = base(4 * MIB);
+    let mut target = child(&bottom);
+    target.blocks = [(2, partial(1, 4))].into();
+    let mut leaf = child(&target);
+    leaf.blocks = [(1, partial(2, 8)), (2, partial(3, 8)), (3, full(4))].into();
+    let chain = chain([&leaf, &target, &bottom]);
+    let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    let expected = [(1, BlockAction::FillPart), (2, BlockAction::Mark), (3, BlockAction::Fill)];
+    assert_eq!(actions(&plan), expected);
+    assert!(plan.batches[0].bitmaps.is_empty(), "the chunk has a sector bitmap block");
+    let whole = DiskOffset::new(MIB)..DiskOffset::new(2 * MIB);
+    let cleared: Vec<_> = plan.batches[0].blocks.iter().map(|block| plan.cleared_bits(block)).collect();
+    assert_eq!(cleared, [Some(whole), None, None]);
+}
+
+#[test]
+fn a_reserved_place_is_filled_and_one_of_what_becomes_zero_is_freed() {
+    let mut target = base(4 * MIB);
+    target.blocks = [(0, full(1))].into();
+    let taken = target.layout().len / MIB;
+    let mut file = with_entries(&target, [(1, Unmapped, taken), (2, Unmapped, taken + 1)]);
+    file.resize(file.len() + (2 << 20), 0xee);
+    let mut leaf = child(&target);
+    leaf.blocks = [(1, full(2)), (2, Block { placed: false, ..full(0) }), (3, full(3))].into();
+    let leaf = with_entries(&leaf, [(2, Zero, 0)]);
+    let layers = [leaf, file].map(|file| Vhdx::from_storage(file).unwrap()).into();
+    let options = MergeOptions { batch_bytes: MIB, ..MergeOptions::default() };
+    let plan =
+        MergePlan::new(&Chain::from_layers(layers).unwrap(), 1, &relatives(Vec::new()), &options).unwrap();
+    let blocks: Vec<_> = plan.batches.iter().flat_map(|batch| &batch.blocks).collect();
+    let found: Vec<_> = blocks.iter().map(|block| (block.action, block.place.get() / MIB)).collect();
+    let expected = [(BlockAction::Fill, taken), (BlockAction::Zero, 0), (BlockAction::Fill, taken + 1)];
+    assert_eq!(found, expected);
+    assert_eq!((plan.growth_bytes, plan.batches.len()), (0, 2));
+}
+
+#[test]
+fn the_type_of_the_target_is_kept() {
+    let mut fixed = base(2 * MIB);
+    fixed.leave_blocks_allocated = true;
+    fixed.blocks = [(0, full(1)), (1, full(2))].into();
+    let mut leaf = child(&fixed);
+    leaf.blocks = [(0, full(0))].into();
+    let leaf = with_entries(&leaf, [(0, Zero, 0)]);
+    let layers = vec![Vhdx::from_storage(leaf).unwrap(), open(&fixed)];
+    assert_eq!(layers[1].disk_type(), DiskType::Fixed);
+    let chain = Chain::from_layers(layers).unwrap();
+    let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    assert_eq!(actions(&plan), [(0, BlockAction::Overwrite)]);
+    assert_eq!(content(chain.layers())[..1 << 20], vec![0; 1 << 20]);
+}

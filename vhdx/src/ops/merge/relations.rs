@@ -1,0 +1,64 @@
+//! Who else has a file of the merge for its parent: children of the merged disk are relinked, any other is in the way.
+
+use std::path::PathBuf;
+
+use super::state::FileState;
+use crate::chain::{ChainError, Relative, Relatives};
+use crate::error::Result;
+use crate::file::Vhdx;
+
+/// The children of the merged disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Children {
+    /// Those that are to be relinked.
+    pub(super) to_relink: Vec<FileState>,
+    /// Those that an earlier run has relinked: they prove that the target holds all of the merged disk.
+    pub(super) relinked: Vec<PathBuf>,
+}
+
+/// The children of the first of `layers`, which is merged with those below it into the last one.
+///
+/// # Errors
+/// [`ChainError::OtherChildren`] when a disk outside the merge has one of the other layers for its parent.
+pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
+    let states: Vec<FileState> =
+        layers.iter().enumerate().map(|(i, vhdx)| FileState::of_layer(i, vhdx)).collect();
+    let (Some(merged), Some(target)) = (states.first(), states.last()) else {
+        return Ok(Children::default());
+    };
+    let lower = states.get(1..).unwrap_or_default();
+
+    let mut children = Children::default();
+    let mut in_the_way = Vec::new();
+    for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
+        if was_relinked(disk, merged, target) {
+            children.relinked.push(disk.path.clone());
+        } else if let Some(parent) = lower.iter().find(|state| disk.is_child_of(state.data_write_guid)) {
+            in_the_way.push((disk.path.clone(), parent.path.clone()));
+        } else if disk.is_child_of(merged.data_write_guid) {
+            children.to_relink.push(FileState::of_relative(disk));
+        }
+    }
+    if in_the_way.is_empty() {
+        return Ok(children);
+    }
+    let (child, target) = (merged.path.clone(), target.path.clone());
+    Err(ChainError::OtherChildren { child, target, in_the_way }.into())
+}
+
+/// Whether a disk is this file, whatever it is called. Where files have no identities, paths must do.
+pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
+    match (state.identity, disk.identity) {
+        (Some(mine), Some(theirs)) => mine == theirs,
+        _ => state.path == disk.path,
+    }
+}
+
+/// Whether the disk names the target, and with its second linkage the disk that was its parent before.
+fn was_relinked(disk: &Relative, merged: &FileState, target: &FileState) -> bool {
+    let linkages = [target.data_write_guid, merged.data_write_guid];
+    !linkages.iter().any(uuid::Uuid::is_nil) && [disk.linkage, disk.linkage2] == linkages.map(Some)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use crate::error::Error;
+use crate::ops::merge::testing::{base, child, open, relatives};
+use crate::units::MIB;
+use std::path::Path;
+use uuid::Uuid;
+
+/// A target, a middle layer and a leaf, leaf first.
+fn layers() -> [Vhdx; 3] {
+    let target = base(MIB);
+    let middle = child(&target);
+    let leaf = child(&middle);
+    [open(&leaf), open(&middle), open(&target)]
+}
+
+/// A disk that nobody knows, with these linkages.
+fn disk(path: &str, linkage: Uuid, linkage2: Uuid) -> Relative {
+    let mut disk = Relative::of(Path::new(path), &open(&child(&base(2 * MIB))));
+    (disk.linkage, disk.linkage2) = (Some(linkage), Some(linkage2));
+    disk
+}
+
+fn judge_all(layers: &[Vhdx], disks: Vec<Relative>) -> Result<Children> {
+    judge(layers, &relatives(disks))
+}
+
+/// The disks in the way, each with its parent's name.
+fn in_the_way(result: Result<Children>) -> Vec<(String, String)> {
+    let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
+    assert_eq!(error.path(), Path::new("layer 0"));
+    let ChainError::OtherChildren { in_the_way, .. } = *error else { panic!("{error}") };
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    in_the_way.into_iter().map(|(child, parent)| (text(child), text(parent))).collect()
+}
+
+fn in_order(child: &str, parent: &str) -> (String, String) {
+    (child.to_owned(), parent.to_owned())
+}
+
+const OTHER: Uuid = Uuid::from_u128(77);
+
+#[test]
+fn children_of_the_leaf_are_relinked_whatever_linkage_names_it() {
+    let layers = layers();
+    let leaf = layers[0].data_write_guid();
+    let disks = vec![disk("a", leaf, Uuid::nil()), disk("b", OTHER, leaf), disk("c", OTHER, Uuid::nil())];
+    let children = judge_all(&layers, disks).unwrap();
+    let paths: Vec<_> = children.to_relink.iter().map(|state| state.path.as_path()).collect();
+    assert_eq!(paths, [Path::new("a"), Path::new("b")]);
+    assert!(children.relinked.is_empty());
+}
+
+#[test]
+fn other_children_of_what_changes_are_in_the_way() {
+    let layers = layers();
+    let [leaf, middle, target] = [0, 1, 2].map(|layer: usize| layers[layer].data_write_guid());
+    for parent in [(middle, "layer 1"), (target, "layer 2")] {
+        for linkages in [(parent.0, Uuid::nil()), (OTHER, parent.0), (leaf, parent.0)] {
+            let disks = vec![disk("a", linkages.0, linkages.1), disk("b", leaf, Uuid::nil())];
+            assert_eq!(in_the_way(judge_all(&layers, disks)), [in_order("a", parent.1)]);
+        }
+    }
+    let disks = vec![disk("a", middle, Uuid::nil()), disk("b", target, Uuid::nil())];
+    let result = judge_all(&layers, disks);
+    let message = result.as_ref().unwrap_err().to_string();
+    assert!(
+        message.contains("\"a\" is a child of \"layer 1\", \"b\" is a child of \"layer 2\""),
+        "{message}"
+    );
+    assert_eq!(in_the_way(result), [in_order("a", "layer 1"), in_order("b", "layer 2")]);
+}
+
+#[test]
+fn a_child_that_was_relinked_is_none_of_the_others() {
+    let layers = layers();
+    let [leaf, middle, target] = [0, 1, 2].map(|layer: usize| layers[layer].data_write_guid());
+    let children = judge_all(&layers, vec![disk("a", target, leaf), disk("b", leaf, Uuid::nil())]).unwrap();
+    assert_eq!(children.relinked, [Path::new("a")]);
+    assert_eq!(children.to_relink.len(), 1);
+    // Only in this order, and only the leaf.
+    for linkages in [(leaf, target), (target, middle)] {
+        assert_eq!(in_the_way(judge_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
+    }
+}
+
+#[test]
+fn the_files_of_the_merge_are_not_in_its_way() {
+    let layers = layers();
+    let of_layer = |layer: usize, path: &str| Relative::of(Path::new(path), &layers[layer]);
+    // In memory a name is all that tells a file.
+    let own = vec![of_layer(0, "layer 0"), of_layer(1, "layer 1"), of_layer(2, "layer 2")];
+    assert_eq!(judge_all(&layers, own).unwrap(), Children::default());
+    let copy = vec![of_layer(0, "copy")];
+    assert_eq!(in_the_way(judge_all(&layers, copy)), [in_order("copy", "layer 1")]);
+}
+
+#[test]
+fn a_zero_linkage_names_nobody() {
+    let mut target = base(MIB);
+    target.data_write_guid = OTHER;
+    let layers = [open(&child(&target)), open(&target)];
+    let disks = vec![disk("a", Uuid::nil(), Uuid::nil())];
+    assert_eq!(judge_all(&layers, disks).unwrap(), Children::default());
+}

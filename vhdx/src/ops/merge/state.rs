@@ -1,0 +1,59 @@
+//! The state in which the plan saw a file.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::chain::Relative;
+use crate::file::Vhdx;
+use crate::storage::FileIdentity;
+
+/// A file, and the state in which it was planned for. All sizes are in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileState {
+    /// The path, or for a layer that was not opened by one its place: `layer 0` is the leaf.
+    pub path: PathBuf,
+    /// Which file it is, whatever it is called.
+    pub identity: Option<FileIdentity>,
+    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
+    pub file_write_guid: Uuid,
+    /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
+    pub data_write_guid: Uuid,
+    /// The size of the disk.
+    pub virtual_size: u64,
+    /// The length of the file, for a layer.
+    pub file_len: Option<u64>,
+}
+
+impl FileState {
+    pub(super) fn of_layer(layer: usize, vhdx: &Vhdx) -> Self {
+        Self {
+            path: vhdx.path().map_or_else(|| format!("layer {layer}").into(), Path::to_owned),
+            identity: vhdx.identity(),
+            file_write_guid: vhdx.file_write_guid(),
+            data_write_guid: vhdx.data_write_guid(),
+            virtual_size: vhdx.virtual_size(),
+            file_len: Some(vhdx.file_len()),
+        }
+    }
+
+    pub(super) fn of_relative(disk: &Relative) -> Self {
+        Self {
+            path: disk.path.clone(),
+            identity: disk.identity,
+            file_write_guid: disk.file_write_guid,
+            data_write_guid: disk.data_write_guid,
+            virtual_size: disk.virtual_size,
+            file_len: None,
+        }
+    }
+
+    /// Whether this is the file, in this state.
+    pub fn fits(&self, vhdx: &Vhdx) -> bool {
+        self.identity == vhdx.identity()
+            && self.file_write_guid == vhdx.file_write_guid()
+            && self.data_write_guid == vhdx.data_write_guid()
+            && self.virtual_size == vhdx.virtual_size()
+            && self.file_len.is_none_or(|len| len == vhdx.file_len())
+    }
+}

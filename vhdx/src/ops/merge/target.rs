@@ -1,0 +1,149 @@
+//! What the target holds before the batches begin: as it is on disk, and as it will be once it has grown.
+
+use std::ops::Range;
+
+use super::block::Bits;
+use crate::error::{Error, Result};
+use crate::file::{DiskType, ResizePlan, Source, Vhdx};
+use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
+use crate::geometry::Geometry;
+use crate::rules::Rule;
+use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
+use crate::violation::{Structure, Violation};
+
+/// How many BAT entries are read at once: 64 KiB.
+const WINDOW: u64 = 8192;
+
+/// The target, grown. Its BAT must have been judged.
+pub(super) struct Target<'a> {
+    vhdx: &'a Vhdx,
+    growth: Option<&'a ResizePlan>,
+    /// Of the grown disk.
+    geometry: Geometry,
+    window: Vec<BatEntry>,
+    window_first: BatIndex,
+}
+
+/// A block of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before {
+    pub(super) state: PayloadBlockState,
+    /// Its place in the file, if it has one: that of its content, or one that is kept reserved.
+    pub(super) place: Option<FileOffset>,
+}
+
+impl<'a> Target<'a> {
+    /// The target once it has at least `virtual_size` bytes; `growth` is what that takes.
+    pub(super) fn new(vhdx: &'a Vhdx, growth: Option<&'a ResizePlan>, virtual_size: u64) -> Result<Self> {
+        let size = virtual_size.max(vhdx.virtual_size());
+        let has_parent = vhdx.geometry().has_parent();
+        let geometry = Geometry::new(vhdx.block_size(), vhdx.logical_sector_size(), size, has_parent)?;
+        Ok(Self { vhdx, growth, geometry, window: Vec::new(), window_first: BatIndex::new(0) })
+    }
+
+    pub(super) const fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub(super) fn disk_type(&self) -> DiskType {
+        self.vhdx.disk_type()
+    }
+
+    pub(super) fn before(&mut self, block: BlockIndex) -> Result<Before> {
+        if let Some((state, place)) = self.growth.and_then(|growth| growth.place_of(block)) {
+            return Ok(Before { state, place: Some(place).filter(|_| state.is_present()) });
+        }
+        let index = self.geometry.payload_bat_index(block);
+        let entry = self.entry(index)?;
+        let state = entry.payload_state().ok_or_else(|| self.broken(index, Rule::BatStateReserved))?;
+        let may_have_place =
+            state.is_present() || matches!(state, PayloadBlockState::Undefined | PayloadBlockState::Unmapped);
+        let place = Some(entry.file_offset()).filter(|place| may_have_place && place.get() != 0);
+        Ok(Before { state, place })
+    }
+
+    /// Whether the chunk has a sector bitmap block.
+    pub(super) fn has_bitmap(&mut self, chunk: ChunkIndex) -> Result<bool> {
+        if self.growth.is_some_and(|growth| growth.bitmap_of(chunk).is_some()) {
+            return Ok(true);
+        }
+        if chunk.get() >= self.vhdx.geometry().chunk_count() {
+            return Ok(false);
+        }
+        let entry = self.entry(self.geometry.bitmap_bat_index(chunk))?;
+        Ok(entry.bitmap_state() == Some(SectorBitmapBlockState::Present))
+    }
+
+    /// What becomes of the bits of a PARTIALLY_PRESENT block when those of `ranges`, which ascend, are set.
+    pub(super) fn bits(
+        &self,
+        block: BlockIndex,
+        ranges: impl Iterator<Item = Range<DiskOffset>>,
+    ) -> Result<Bits> {
+        let (start, end) = (self.geometry.block_start(block), self.geometry.block_end(block));
+        let held = self.held(start..end)?;
+        let before = len_of_union(held.clone());
+        let mut all = held;
+        all.extend(ranges);
+        all.sort_unstable_by_key(|range| range.start);
+        let after = len_of_union(all);
+        Ok(if after == end.since(start) {
+            Bits::All
+        } else if after == before {
+            Bits::Same
+        } else {
+            Bits::More
+        })
+    }
+
+    /// The parts of a PARTIALLY_PRESENT block whose bits are set, in ascending order.
+    fn held(&self, block: Range<DiskOffset>) -> Result<Vec<Range<DiskOffset>>> {
+        let old_end = DiskOffset::new(self.vhdx.virtual_size());
+        let mut held = Vec::new();
+        for extent in self.vhdx.extents(block.start..block.end.min(old_end)) {
+            let extent = extent?;
+            if matches!(extent.source, Source::Data { .. }) {
+                held.push(extent.start..extent.end());
+            }
+        }
+        if block.end > old_end {
+            // Growing sets all bits past the old end of the disk.
+            held.push(old_end..block.end);
+        }
+        Ok(held)
+    }
+
+    fn entry(&mut self, index: BatIndex) -> Result<BatEntry> {
+        if let Some(entry) = self.in_window(index) {
+            return Ok(entry);
+        }
+        let left = self.vhdx.geometry().bat_entry_count().saturating_sub(index.get());
+        let count = usize::try_from(left.min(WINDOW)).unwrap_or(0);
+        self.window = self.vhdx.bat_entries(index, count)?;
+        self.window_first = index;
+        self.in_window(index).ok_or_else(|| self.broken(index, Rule::Truncated))
+    }
+
+    fn in_window(&self, index: BatIndex) -> Option<BatEntry> {
+        let place = index.get().checked_sub(self.window_first.get())?;
+        self.window.get(usize::try_from(place).ok()?).copied()
+    }
+
+    fn broken(&self, index: BatIndex, rule: Rule) -> Error {
+        let at = self.vhdx.bat_entry_place(index);
+        self.vhdx.in_file(Violation::new(Structure::BatEntry(index), at, rule).into())
+    }
+}
+
+/// How many bytes lie in at least one of the ranges, which are sorted by their starts.
+fn len_of_union(sorted: Vec<Range<DiskOffset>>) -> u64 {
+    let (mut len, mut end) = (0_u64, DiskOffset::new(0));
+    for range in sorted {
+        len = len.saturating_add(range.end.since(range.start.max(end)));
+        end = end.max(range.end);
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests;

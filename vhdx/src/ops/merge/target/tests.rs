@@ -1,0 +1,84 @@
+use super::*;
+use crate::file::Space;
+use crate::ops::merge::testing::{base, child, full, open, partial, with_entries};
+use crate::units::MIB;
+use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent, Unmapped, Zero};
+
+fn block(index: u64) -> BlockIndex {
+    BlockIndex::new(index)
+}
+
+#[test]
+fn a_block_has_a_place_if_it_takes_one() {
+    let mut image = base(5 * MIB);
+    image.blocks = [(0, full(1)), (1, full(2))].into();
+    let taken = image.layout().len / MIB;
+    // Only UNMAPPED and UNDEFINED blocks keep a place without content.
+    let entries = [(2, Unmapped, taken), (3, NotPresent, taken + 1), (4, Unmapped, 0)];
+    let vhdx = Vhdx::from_storage(with_entries(&image, entries)).unwrap();
+    let mut target = Target::new(&vhdx, None, MIB).unwrap();
+    let mut before = |index| {
+        let Before { state, place } = target.before(block(index)).unwrap();
+        (state, place.map(|place| place.get() / MIB))
+    };
+    assert_eq!(before(1), (FullyPresent, Some(taken - 1)));
+    assert_eq!(before(2), (Unmapped, Some(taken)));
+    assert_eq!(before(3), (NotPresent, None));
+    assert_eq!(before(4), (Unmapped, None));
+    assert_eq!(target.geometry().virtual_size(), 5 * MIB);
+}
+
+#[test]
+fn bits_of_a_partial_block() {
+    let base = base(2 * MIB);
+    let mut image = child(&base);
+    image.blocks = [(1, partial(1, 8))].into();
+    let vhdx = open(&image);
+    let target = Target::new(&vhdx, None, 0).unwrap();
+    let bits = |sectors: &[Range<u64>]| {
+        let at = |sector: u64| DiskOffset::new(MIB + sector * 512);
+        target.bits(block(1), sectors.iter().map(|range| at(range.start)..at(range.end))).unwrap()
+    };
+    assert_eq!(bits(&[0..8]), Bits::Same);
+    assert_eq!(bits(&[2..3, 7..8]), Bits::Same);
+    assert_eq!(bits(&[2..3, 8..9]), Bits::More);
+    assert_eq!(bits(&[9..2048]), Bits::More);
+    assert_eq!(bits(&[8..2048]), Bits::All);
+    assert_eq!(bits(&[0..100, 100..2048]), Bits::All);
+}
+
+#[test]
+fn a_grown_target_has_new_blocks_and_a_tail() {
+    let base = base(2 * MIB + 1024);
+    let image = child(&base);
+    let vhdx = open(&image);
+    let mut space = Space::of(&vhdx).unwrap();
+    let end = space.end().get();
+    let growth = ResizePlan::new(&vhdx, &mut space, 5 * MIB).unwrap();
+    let mut target = Target::new(&vhdx, Some(&growth), 5 * MIB).unwrap();
+    assert_eq!(target.before(block(1)).unwrap(), Before { state: NotPresent, place: None });
+    let tail = target.before(block(2)).unwrap();
+    assert_eq!((tail.state, tail.place.unwrap().get()), (PartiallyPresent, end));
+    assert_eq!(target.before(block(3)).unwrap(), Before { state: Zero, place: None });
+    assert!(target.has_bitmap(ChunkIndex::new(0)).unwrap());
+
+    let at = |sector: u64| DiskOffset::new(2 * MIB + sector * 512);
+    let bits =
+        |range: Range<u64>| target.bits(block(2), [at(range.start)..at(range.end)].into_iter()).unwrap();
+    assert_eq!(bits(0..2), Bits::All);
+    assert_eq!(bits(0..1), Bits::More);
+    assert_eq!(bits(2..5), Bits::Same);
+}
+
+#[test]
+fn the_last_block_of_a_disk_is_complete_without_what_lies_past_it() {
+    let base = base(MIB + 1024);
+    let mut image = child(&base);
+    image.blocks = [(1, partial(1, 1))].into();
+    let vhdx = open(&image);
+    let mut target = Target::new(&vhdx, None, 0).unwrap();
+    let range = DiskOffset::new(MIB + 512)..DiskOffset::new(MIB + 1024);
+    assert_eq!(target.bits(block(1), [range].into_iter()).unwrap(), Bits::All);
+    assert!(target.has_bitmap(ChunkIndex::new(0)).unwrap());
+    assert!(!target.has_bitmap(ChunkIndex::new(1)).unwrap());
+}

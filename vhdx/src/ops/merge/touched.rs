@@ -1,0 +1,90 @@
+//! The blocks of the target that the merged layers say something of.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::file::{Extent, Extents, Source, Vhdx};
+use crate::geometry::Geometry;
+use crate::units::{BlockIndex, DiskOffset};
+
+/// What the merged layers answer for in one block of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TouchedBlock {
+    pub(super) index: BlockIndex,
+    /// How many bytes they have data for.
+    pub(super) data: u64,
+    /// How many bytes they say are zero.
+    pub(super) zeros: u64,
+    /// Where these bytes are on the disk, in ascending order.
+    pub(super) ranges: Vec<Range<DiskOffset>>,
+}
+
+/// The blocks in ascending order. Those that the merged layers say nothing of are left out. Ends after an error.
+pub(super) struct Touched<'a> {
+    extents: Extents<'a>,
+    /// Of the target.
+    geometry: Geometry,
+    /// What is left of the last extent: it goes on in the next block.
+    rest: Option<Extent>,
+}
+
+impl<'a> Touched<'a> {
+    /// The target's `geometry` must hold the disk of the first merged layer.
+    pub(super) fn new(merged: &'a [Vhdx], geometry: Geometry) -> Self {
+        let end = merged.first().map_or(0, Vhdx::virtual_size);
+        let extents = Extents::new(merged, DiskOffset::new(0)..DiskOffset::new(end));
+        Self { extents, geometry, rest: None }
+    }
+
+    /// The next extent that the merged layers answer for.
+    fn next_held(&mut self) -> Option<Result<Extent>> {
+        let is_held =
+            |extent: &Result<Extent>| !matches!(extent, Ok(Extent { source: Source::Unallocated, .. }));
+        self.rest.take().map(Ok).or_else(|| self.extents.find(is_held))
+    }
+
+    /// The block that begins with `first`, and all that lies in it.
+    fn gather(&mut self, first: Extent) -> Result<TouchedBlock> {
+        let index = self.geometry.block_of(first.start);
+        let end = self.geometry.block_end(index);
+        let mut block = TouchedBlock { index, data: 0, zeros: 0, ranges: Vec::new() };
+        let mut next = Some(first);
+        while let Some(extent) = next {
+            if let Some(inside) = extent.clip(&(extent.start..end)) {
+                block.add(&inside);
+            }
+            self.rest = extent.clip(&(end..extent.end()));
+            next = match self.rest {
+                Some(_) => None,
+                None => self.next_held().transpose()?,
+            };
+        }
+        Ok(block)
+    }
+}
+
+impl TouchedBlock {
+    fn add(&mut self, extent: &Extent) {
+        let len = match extent.source {
+            Source::Data { .. } => &mut self.data,
+            Source::Zero { .. } | Source::Unallocated => &mut self.zeros,
+        };
+        *len = len.saturating_add(extent.len);
+        match self.ranges.last_mut() {
+            Some(last) if last.end == extent.start => last.end = extent.end(),
+            _ => self.ranges.push(extent.start..extent.end()),
+        }
+    }
+}
+
+impl Iterator for Touched<'_> {
+    type Item = Result<TouchedBlock>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = self.next_held()?;
+        Some(first.and_then(|first| self.gather(first)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

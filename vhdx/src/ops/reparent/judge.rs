@@ -1,0 +1,130 @@
+//! What speaks for and against a file being the parent of another ([MS-VHDX] 2.6.2.6.3).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::chain::{
+    ChainError, FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, Relative, find_relatives,
+    folders_around, inspect_chain,
+};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::Vhdx;
+use crate::format::parent_locator::ParentLocator;
+use crate::progress::Progress;
+use crate::storage::FileIdentity;
+
+/// A child, a file that may be its parent, and all that there is to know about the two of them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ParentJudgement {
+    /// The child.
+    pub child: Relative,
+    /// The file that may be its parent.
+    pub candidate: Relative,
+    /// The DataWriteGuids of which the parent must have one; none if the child's linkage is zero.
+    pub expected: Vec<Uuid>,
+    /// How far below the child the file stands in the chain that opens now: 1 if it is the child's parent already.
+    pub level: Option<usize>,
+    /// Other files that have a DataWriteGuid which the child expects: what its parent is, or a copy of it. Looked for only
+    /// if the candidate has none.
+    pub others: Vec<PathBuf>,
+    /// The folders that were looked into for them.
+    pub folders: Vec<PathBuf>,
+    /// What could not be judged there, and why.
+    pub unjudged: Vec<(PathBuf, Arc<Error>)>,
+    /// The locator that the child has.
+    pub locator: ParentLocator,
+}
+
+impl ParentJudgement {
+    /// Whether the child was made from the candidate as it is now.
+    pub fn fits(&self) -> bool {
+        self.expected.contains(&self.candidate.data_write_guid)
+    }
+}
+
+/// Looks at a child and at a file that may be its parent, whose chain must open. Parents, and files with the right
+/// DataWriteGuid, are looked for in the folders of both and in `folders`. Nothing is changed.
+///
+/// # Errors
+/// [`InvalidArgument::NotDifferencing`] for a child without a parent; [`ChainError::Cycle`] if the candidate is the child,
+/// or stands on it; what keeps the candidate's chain from opening; [`ChainError::TooDeep`] if it is as long as one may be;
+/// as [`Vhdx::open`] for both files; [`Error::Cancelled`].
+pub fn judge_parent(
+    child: &Path,
+    candidate: &Path,
+    folders: &[PathBuf],
+    progress: &dyn Progress,
+) -> Result<ParentJudgement> {
+    let vhdx = Vhdx::open(child)?;
+    let Some(locator) = vhdx.parent_locator().cloned() else {
+        return Err(Error::from(InvalidArgument::NotDifferencing).in_file(child));
+    };
+    let resolver = FolderResolver { folders: folders.to_vec(), named: Vec::new() };
+    let layers = inspect_chain(candidate, &resolver)?;
+    refuse_cycle(child, &vhdx, &layers)?;
+    if layers.len() >= MAX_CHAIN_LENGTH {
+        return Err(ChainError::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
+    }
+    let level = layers.first().and_then(|layer| layer.vhdx.identity());
+    let level = level.and_then(|identity| level_of(identity, child, &resolver));
+    let candidate = sound(layers, candidate)?;
+    let mut judgement = ParentJudgement {
+        child: Relative::of(child, &vhdx),
+        candidate,
+        expected: locator.linkages(),
+        level,
+        others: Vec::new(),
+        folders: Vec::new(),
+        unjudged: Vec::new(),
+        locator,
+    };
+    if !judgement.fits() {
+        judgement.look_for_others(folders, progress)?;
+    }
+    Ok(judgement)
+}
+
+/// Whatever the GUIDs say, a file cannot be its own ancestor.
+fn refuse_cycle(path: &Path, child: &Vhdx, layers: &[InspectedLayer]) -> Result<()> {
+    match layers.iter().find(|layer| layer.vhdx.identity() == child.identity()) {
+        Some(layer) => Err(ChainError::Cycle { child: path.to_owned(), parent: layer.name.clone() }.into()),
+        None => Ok(()),
+    }
+}
+
+/// The facts about the first file, if all the others are what it stands on.
+fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<Relative> {
+    let mut first = None;
+    for layer in layers {
+        first.get_or_insert_with(|| Relative::of(path, &layer.vhdx));
+        match layer.link {
+            Link::Base | Link::Ok => {}
+            Link::Mismatch(error) | Link::Missing(error) => return Err(error),
+        }
+    }
+    first.ok_or_else(|| InvalidArgument::NoLayers.into())
+}
+
+/// How far below the child a file stands, if sound links lead there.
+fn level_of(file: FileIdentity, child: &Path, resolver: &FolderResolver) -> Option<usize> {
+    let layers = inspect_chain(child, resolver).ok()?;
+    let links = layers.iter().take_while(|layer| matches!(layer.link, Link::Ok)).count();
+    let below = layers.iter().take(links.saturating_add(1)).skip(1);
+    (1..).zip(below).find(|(_, layer)| layer.vhdx.identity() == Some(file)).map(|(level, _)| level)
+}
+
+impl ParentJudgement {
+    fn look_for_others(&mut self, folders: &[PathBuf], progress: &dyn Progress) -> Result<()> {
+        let folders = folders_around([self.child.path.as_path(), &self.candidate.path], folders);
+        let found = find_relatives(&folders, progress)?;
+        let others = found.disks.into_iter().filter(|disk| self.expected.contains(&disk.data_write_guid));
+        self.others =
+            others.filter(|disk| disk.identity != self.child.identity).map(|disk| disk.path).collect();
+        self.folders = found.folders;
+        self.unjudged = found.unjudged;
+        Ok(())
+    }
+}

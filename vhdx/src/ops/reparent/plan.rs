@@ -1,0 +1,92 @@
+//! What relinking a child will do.
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::judge::ParentJudgement;
+use crate::chain::ChainError;
+use crate::chain::locator::NewLink;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::format::parent_locator::ParentLocator;
+use crate::storage::FileIdentity;
+
+/// What is asked of relinking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReparentOptions {
+    /// Take the candidate for the parent although its DataWriteGuid is not the one that the child expects. If it is not the
+    /// file that the child was made from, unchanged, then what the child does not hold itself reads as it never did.
+    pub ignore_id_mismatch: bool,
+}
+
+/// A plan for pointing a child at its parent: a new parent locator, paths and linkages at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReparentPlan {
+    /// The child.
+    pub child: RelinkedFile,
+    /// The parent.
+    pub parent: RelinkedFile,
+    /// The child's parent locator now.
+    pub old: ParentLocator,
+    /// What it will be. The same if the child points at its parent already: then nothing is written.
+    pub new: ParentLocator,
+    /// Whether the parent's DataWriteGuid is not one that the child expects.
+    pub ignores_id_mismatch: bool,
+}
+
+/// A file, and the state in which the plan saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelinkedFile {
+    /// The path that it was opened by.
+    pub path: PathBuf,
+    /// Which file that was.
+    pub identity: Option<FileIdentity>,
+    /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
+    pub data_write_guid: Uuid,
+}
+
+impl ReparentPlan {
+    /// Plans to make the candidate the parent: `parent_linkage` becomes its DataWriteGuid, `parent_linkage2` zero, the
+    /// relative path leads to it, and other paths stay only if they end in its name.
+    ///
+    /// # Errors
+    /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
+    /// [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
+    /// [`InvalidArgument::ParentLocator`] and [`Error::Io`] always.
+    pub fn new(judgement: &ParentJudgement, options: &ReparentOptions) -> Result<Self> {
+        let ParentJudgement { child, candidate, locator, .. } = judgement;
+        let (child_size, parent_size) = (child.logical_sector_size, candidate.logical_sector_size);
+        let paths = || (child.path.clone(), candidate.path.clone());
+        if child_size != parent_size {
+            let (child, parent) = paths();
+            return Err(ChainError::SectorSize { child, parent, child_size, parent_size }.into());
+        }
+        if candidate.data_write_guid.is_nil() {
+            return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(&candidate.path));
+        }
+        if !judgement.fits() && !options.ignore_id_mismatch {
+            let ((child, parent), found) = (paths(), candidate.data_write_guid);
+            let (expected, damaged) = (judgement.expected.clone(), Vec::new());
+            return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
+        }
+        let link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
+        let file = |file: &crate::chain::Relative| RelinkedFile {
+            path: file.path.clone(),
+            identity: file.identity,
+            data_write_guid: file.data_write_guid,
+        };
+        Ok(Self {
+            child: file(child),
+            parent: file(candidate),
+            old: locator.clone(),
+            new: NewLink { old: Some(locator), ..link }.locator()?,
+            ignores_id_mismatch: !judgement.fits(),
+        })
+    }
+
+    /// Whether there is anything to write.
+    pub fn changes_anything(&self) -> bool {
+        self.old != self.new
+    }
+}

@@ -1,0 +1,78 @@
+//! What only Linux offers to files.
+
+use std::fs::{File, TryLockError};
+use std::io;
+
+use nix::errno::Errno as LockError;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::io::Errno;
+
+/// Keeps others out until the file is closed: those that use `flock`, and with a lock over the whole file those that,
+/// like QEMU, lock single bytes of it. A file system without locks is no reason to refuse.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    // There both locks are one and the same, and the second would be refused because of the first.
+    if !is_windows_share(file)? {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) if !has_no_locks(&error) => return Err(error),
+            Err(TryLockError::Error(_)) | Ok(()) => {}
+        }
+    }
+    let whole_file = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+        Err(LockError::EAGAIN | LockError::EACCES) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) if !has_no_locks(&error.into()) => Err(error.into()),
+        Err(_) | Ok(_) => Ok(()),
+    }
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    let without = [Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS, Errno::NOLCK];
+    without.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// `false` when the file system has no such call, or would do more than it should.
+pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    Ok(!is_windows_share(file)? && allocate(file, FallocateFlags::ZERO_RANGE, offset, len)?)
+}
+
+/// `false` when the file system has no such call, or would do more than it should.
+pub(super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(!is_windows_share(file)? && allocate(file, flags, offset, len)?)
+}
+
+fn allocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+    loop {
+        match fallocate(file, flags, offset, len) {
+            Ok(()) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// On a share of Windows, Linux gives a file the sparse attribute when it punches a hole or extends the file by more
+/// than this, and Hyper-V refuses such files.
+const EXTENDED_WITHOUT_HOLE: u64 = 8192;
+
+/// Whether an extension must be written instead.
+pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
+    let growth = len.saturating_sub(file.metadata()?.len());
+    Ok(growth > EXTENDED_WITHOUT_HOLE && is_windows_share(file)?)
+}
+
+fn is_windows_share(file: &File) -> io::Result<bool> {
+    const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
+    let magic = fstatfs(file)?.f_type;
+    Ok(SMB.contains(&(magic as u32))) // its type and width depend on the processor
+}

@@ -1,0 +1,33 @@
+//! Files of hosts whose calls for ranges no safe crate offers: macOS, the BSDs.
+
+use std::fs::{File, TryLockError};
+use std::io;
+
+/// Keeps others out until the file is closed: those that use `flock`. A file system without locks is no reason to
+/// refuse.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    let has_no_locks = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+            || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) if !has_no_locks(&error) => Err(error),
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// Always `false`: the zeros are to be written.
+pub(super) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Always `false`: the zeros are to be written.
+pub(super) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Whether an extension must be written instead.
+pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
+    Ok(false)
+}

@@ -1,0 +1,371 @@
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::units::MIB;
+
+fn at(offset: u64) -> FileOffset {
+    FileOffset::new(offset)
+}
+
+/// A file in a folder of its own, which goes with the first of the two.
+fn file_of(bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vhdx");
+    fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+#[track_caller]
+fn refused_as(error: Error, what: &str) -> io::Error {
+    let path = error.path().map(Path::to_owned);
+    match error {
+        Error::InFile { error, .. } => match *error {
+            Error::Io { operation, source, .. } if operation == what => source,
+            error => panic!("{error}"),
+        },
+        error => panic!("{error}, {path:?}"),
+    }
+}
+
+#[track_caller]
+fn is_taken(path: &Path) {
+    let error = FileStorage::open_exclusive(path).unwrap_err();
+    let message = error.to_string();
+    let source = refused_as(error, "lock");
+    assert_eq!(source.kind(), ErrorKind::ResourceBusy);
+    let expected = format!("{}: cannot lock: another program has the file open", path.display());
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn two_exclusive_openings_exclude_each_other() {
+    let (_folder, path) = file_of(b"0123456789");
+    let first = FileStorage::open_exclusive(&path).unwrap();
+    is_taken(&path);
+    first.write_all_at(b"ab", at(4)).unwrap();
+    drop(first);
+    let second = FileStorage::open_exclusive(&path).unwrap();
+    let mut buf = [0; 10];
+    second.read_exact_at(&mut buf, at(0)).unwrap();
+    assert_eq!(&buf, b"0123ab6789");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_followed_to_the_file_that_is_locked() {
+    let (folder, path) = file_of(b"");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let _held = FileStorage::open_exclusive(&link).unwrap();
+    is_taken(&path);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_is_not_kept_out() {
+    let (_folder, path) = file_of(b"x");
+    let _held = FileStorage::open_exclusive(&path).unwrap();
+    assert_eq!(ReadAt::len(&FileStorage::open(&path).unwrap()).unwrap(), 1);
+}
+
+#[cfg(windows)]
+#[test]
+fn a_reader_is_told_why_it_must_wait() {
+    let (_folder, path) = file_of(b"x");
+    let held = FileStorage::open_exclusive(&path).unwrap();
+    let source = refused_as(FileStorage::open(&path).unwrap_err(), "open");
+    assert_eq!(
+        (source.kind(), source.to_string().as_str()),
+        (ErrorKind::ResourceBusy, "another program has the file open")
+    );
+    drop(held);
+    let _reader = FileStorage::open(&path).unwrap();
+    is_taken(&path);
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_that_use_flock_are_detected() {
+    let (_folder, path) = file_of(b"");
+    let other = fs::File::open(&path).unwrap();
+    other.lock_shared().unwrap();
+    is_taken(&path);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn programs_that_lock_single_bytes_are_detected_and_kept_out() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    let (_folder, path) = file_of(b"");
+    let other = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let byte =
+        |l_type: i32| libc::flock { l_type: l_type as i16, l_whence: 0, l_start: 201, l_len: 1, l_pid: 0 };
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_RDLCK))).unwrap();
+    is_taken(&path);
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK))).unwrap();
+    let _held = FileStorage::open_exclusive(&path).unwrap();
+    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_RDLCK))).unwrap_err();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn qemu_is_detected_and_kept_out() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+    let (_folder, path) = file_of(&[0; 4096]);
+    let qemu_io = || {
+        let mut command = Command::new("qemu-io");
+        command.args(["-f", "raw"]).arg(&path);
+        command
+    };
+    if vhdx_testkit::shared::program("qemu-io").is_none() {
+        return;
+    }
+    let mut holder = qemu_io().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut commands = holder.stdin.take().unwrap();
+    commands.write_all(b"length\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap(); // it has the file open now
+    is_taken(&path);
+    drop(commands);
+    holder.wait().unwrap();
+
+    let held = FileStorage::open_exclusive(&path).unwrap();
+    let read = || qemu_io().args(["-c", "read 0 512"]).output().unwrap();
+    let refused = read();
+    assert!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("lock"),
+        "{refused:?}"
+    );
+    drop(held);
+    assert!(read().status.success());
+}
+
+#[test]
+fn only_regular_files_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    for opened in [FileStorage::open(folder.path()), FileStorage::open_exclusive(folder.path())] {
+        assert_eq!(opened.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
+    }
+    let absent = FileStorage::open_exclusive(&folder.path().join("absent")).unwrap_err();
+    assert_eq!(refused_as(absent, "open for writing").kind(), ErrorKind::NotFound);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_without_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    for opened in [
+        FileStorage::open(&path),
+        FileStorage::open_exclusive(&path),
+        FileStorage::open_exclusive(Path::new("/dev/null")),
+    ] {
+        assert_eq!(opened.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
+    }
+}
+
+/// Runs `act` as a user to whom permissions apply; root may do anything.
+#[cfg(target_os = "linux")]
+fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
+    use nix::unistd::{Uid, setfsuid};
+    let before = setfsuid(Uid::from_raw(65534)); // of this thread alone
+    let result = act();
+    setfsuid(before);
+    result
+}
+
+#[cfg(windows)]
+fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
+    act() // the attribute applies to everybody
+}
+
+#[cfg(any(target_os = "linux", windows))]
+#[test]
+fn a_read_only_file_can_be_read_only() {
+    let (folder, path) = file_of(b"x");
+    #[cfg(unix)]
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let writable = path.metadata().unwrap().permissions();
+    let mut permissions = writable.clone();
+    permissions.set_readonly(true);
+    fs::set_permissions(&path, permissions).unwrap();
+
+    let (read, written) = as_nobody(|| (FileStorage::open(&path), FileStorage::open_exclusive(&path)));
+    fs::set_permissions(&path, writable).unwrap(); // or Windows does not remove it
+    read.unwrap();
+    assert_eq!(refused_as(written.unwrap_err(), "open for writing").kind(), ErrorKind::PermissionDenied);
+    drop(folder);
+}
+
+/// Each storage that does it in its own way, with these bytes.
+fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
+    let (folder, path) = file_of(bytes);
+    let file = FileStorage::open_exclusive(&path).unwrap();
+    let memory = Memory::new(bytes.to_vec());
+    let defaults = Defaults(Memory::new(bytes.to_vec()));
+    let new = NewFile::create(&folder.path().join("new"), false).unwrap();
+    new.write_all_at(bytes, at(0)).unwrap();
+    let pointer: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
+    (folder, vec![Box::new(file), Box::new(memory), Box::new(defaults), Box::new(new), Box::new(pointer)])
+}
+
+/// Nothing but what every storage must have.
+struct Defaults(Memory);
+
+impl ReadAt for Defaults {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for Defaults {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.0.write_all_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+fn content(storage: &dyn Storage) -> Vec<u8> {
+    let mut bytes = vec![0; storage.len().unwrap() as usize];
+    storage.read_exact_at(&mut bytes, at(0)).unwrap();
+    bytes
+}
+
+#[test]
+fn a_zeroed_range_reads_as_zeros_and_nothing_else_does() {
+    let bytes = vec![0xa5; 3 * MIB as usize];
+    for (start, len) in [(0, 0), (1, 1), (4095, 2), (100, 2 * MIB + 77), (MIB, 2 * MIB), (3 * MIB, 0)] {
+        let (_folder, storages) = storages(&bytes);
+        let mut expected = bytes.clone();
+        expected[start as usize..(start + len) as usize].fill(0);
+        for storage in storages {
+            storage.zero_range(at(start), len).unwrap();
+            assert!(content(&*storage) == expected, "{len} bytes zeroed at {start}");
+            storage.write_all_at(&bytes, at(0)).unwrap();
+            storage.punch_hole(at(start), len).unwrap();
+            assert!(content(&*storage) == expected, "a hole of {len} bytes at {start}");
+        }
+    }
+}
+
+#[test]
+fn zeroing_past_the_end_extends() {
+    let (_folder, storages) = storages(b"0123456789");
+    for storage in storages {
+        storage.zero_range(at(8), 2 * MIB).unwrap();
+        let bytes = content(&*storage);
+        assert_eq!(bytes.len() as u64, 8 + 2 * MIB);
+        assert!(bytes.starts_with(b"01234567\0") && bytes[8..].iter().all(|byte| *byte == 0));
+        storage.zero_range(at(3 * MIB), 5).unwrap();
+        assert_eq!(storage.len().unwrap(), 3 * MIB + 5);
+        storage.zero_range(at(9 * MIB), 0).unwrap();
+        storage.write_all_at(&[], at(9 * MIB)).unwrap();
+        assert_eq!(storage.len().unwrap(), 3 * MIB + 5, "nothing was asked for");
+    }
+}
+
+#[test]
+fn a_range_that_no_file_has_is_an_error() {
+    let (_folder, storages) = storages(b"0123456789");
+    for storage in storages {
+        storage.zero_range(at(u64::MAX - 5), 10).unwrap_err();
+        storage.punch_hole(at(u64::MAX - 5), 10).unwrap_err();
+        assert_eq!(content(&*storage), b"0123456789");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn zeroed_space_is_reserved() {
+    let (_folder, path) = file_of(b"");
+    let storage = FileStorage::open_exclusive(&path).unwrap();
+    storage.zero_range(at(MIB), 4 * MIB).unwrap();
+    storage.sync().unwrap();
+    assert!(allocated_bytes(&path).unwrap() >= 4 * MIB);
+    storage.set_len(64 * MIB).unwrap();
+    storage.zero_range(at(32 * MIB), 8 * MIB).unwrap();
+    storage.sync().unwrap();
+    assert!(allocated_bytes(&path).unwrap() >= 12 * MIB);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hole_gives_its_space_back() {
+    let (_folder, path) = file_of(&vec![0xa5; 8 * MIB as usize]);
+    let storage = FileStorage::open_exclusive(&path).unwrap();
+    storage.sync().unwrap();
+    let before = allocated_bytes(&path).unwrap();
+    storage.punch_hole(at(MIB), 4 * MIB).unwrap();
+    assert_eq!(ReadAt::len(&storage).unwrap(), 8 * MIB);
+    let after = allocated_bytes(&path).unwrap();
+    assert!(after <= before - 4 * MIB, "{before} bytes before, {after} after");
+}
+
+#[test]
+fn a_copy_is_the_same_bytes_elsewhere() {
+    let source: Vec<u8> = (0..3 * MIB as u32).map(|n| (n / 3 % 251) as u8).collect();
+    for (from, to, len) in
+        [(0, 0, 0), (1, 4095, 2), (4095, 7, 4098), (11, 12, 2 * MIB + 5), (MIB, 0, 2 * MIB)]
+    {
+        let (_folder, storages) = storages(b"0123456789");
+        for storage in storages {
+            storage.copy_from(&source, at(from), at(to), len).unwrap();
+            let copied = &source[from as usize..(from + len) as usize];
+            let mut expected = b"0123456789".to_vec();
+            if len > 0 {
+                expected.resize(expected.len().max((to + len) as usize), 0);
+                expected[to as usize..(to + len) as usize].copy_from_slice(copied);
+            }
+            assert!(content(&*storage) == expected, "{len} bytes from {from} to {to}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_within_one_storage_and_past_its_end() {
+    let (_folder, storages) = storages(b"0123456789");
+    for storage in storages {
+        let reader: &dyn ReadAt = &*storage;
+        storage.copy_from(reader, at(2), at(10), 5).unwrap();
+        assert_eq!(content(&*storage), b"012345678923456");
+        let past = storage.copy_from(reader, at(14), at(0), 2).unwrap_err();
+        assert_eq!(past.kind(), ErrorKind::UnexpectedEof);
+    }
+}
+
+#[test]
+fn the_length_goes_up_and_down() {
+    let (_folder, path) = file_of(b"ab");
+    let storage = FileStorage::new(OpenOptions::new().read(true).write(true).open(&path).unwrap());
+    for len in [5, 3 * MIB, 1, 0] {
+        storage.set_len(len).unwrap();
+        assert_eq!(ReadAt::len(&storage).unwrap(), len);
+    }
+}
+
+#[test]
+fn free_space_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = free_space(folder.path()).unwrap().unwrap();
+    assert!((1..u64::MAX / 2).contains(&free), "{free}");
+    assert!(free_space(Path::new(".")).unwrap().is_some());
+    free_space(&folder.path().join("absent")).unwrap_err();
+}

@@ -1,0 +1,7 @@
+//! Merging in place: every leaf reads the same bytes before, afterwards, and whenever it is interrupted.
+
+mod cases;
+#[path = "../common/mod.rs"]
+mod common;
+mod crash;
+mod random;
