@@ -1,4 +1,6 @@
-//! What every fuzz target does with a file: open it, check it, and read everything, within bounds.
+//! What the fuzz targets that read do with a file: open it, check it, and read everything, within bounds.
+
+pub mod operations;
 
 use std::sync::Arc;
 

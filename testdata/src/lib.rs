@@ -16,6 +16,7 @@ pub mod shared;
 mod sparse;
 mod storage;
 mod strategy;
+mod workload;
 
 pub use family::{ByRelativePath, Family, Leaf};
 pub use gzip::gunzip;
@@ -26,4 +27,5 @@ pub use packed::{pack, seal_structures, unpack};
 pub use random::{Random, content};
 pub use sparse::SparseImage;
 pub use storage::{Counting, Counts};
-pub use strategy::{chains, families};
+pub use strategy::{chains, families, workloads};
+pub use workload::{Step, Workload};

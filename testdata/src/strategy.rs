@@ -8,6 +8,7 @@ use vhdx::format::bat_entry::PayloadBlockState;
 use crate::image::{Headers, RegionTables};
 use crate::log::DirtyLog;
 use crate::model::{ChainModel, LayerModel, Operation};
+use crate::workload::{Step, Workload};
 
 /// The largest disk in MiB: a plain array of it is compared again and again.
 const MAX_MIB: u64 = 5;
@@ -30,6 +31,31 @@ pub fn families(max_depth: usize) -> impl Strategy<Value = (ChainModel, Vec<(usi
             (Just(model), vec(sibling, 0..=2))
         },
     )
+}
+
+/// Anything that is done to families of up to `max_depth` layers.
+pub fn workloads(max_depth: usize) -> impl Strategy<Value = Workload> {
+    let count = || prop_oneof![4 => 1..64u64, 2 => 1..5000u64, 1 => Just(u64::MAX)];
+    let start = || prop_oneof![3 => 0..12_000u64, 1 => (0..MAX_MIB).prop_map(|mib| mib * 2048)];
+    let leaf = || 0..3usize;
+    let merge = (leaf(), 0..4usize, 0..4usize, prop::bool::weighted(0.3), option::of(any::<u64>()));
+    let step = prop_oneof![
+        5 => (leaf(), start(), count(), 1..=255u8)
+            .prop_map(|(leaf, start, count, fill)| Step::Write { leaf, start, count, fill }),
+        2 => (leaf(), start(), count()).prop_map(|(leaf, start, count)| Step::Zero { leaf, start, count }),
+        2 => (leaf(), start(), count()).prop_map(|(leaf, start, count)| Step::Unmap { leaf, start, count }),
+        1 => Just(Step::Flush),
+        1 => Just(Step::Close),
+        3 => merge.prop_map(|(leaf, child, levels, delete, failure)| {
+            Step::Merge { leaf, child, levels, delete, failure }
+        }),
+        2 => any::<u64>().prop_map(Step::PowerFailure),
+    ];
+    (families(max_depth), vec(step, 1..16)).prop_map(|((model, siblings), steps)| Workload {
+        model,
+        siblings,
+        steps,
+    })
 }
 
 fn layer(sector_size: u32) -> impl Strategy<Value = LayerModel> {

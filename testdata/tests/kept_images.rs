@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use vhdx::{Chain, DiskOffset, DiskType, FolderResolver, Vhdx, ops};
-use vhdx_testkit::{gunzip, unpack};
+use vhdx_testkit::gunzip;
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -58,6 +58,8 @@ fn the_sample_chain_is_what_its_command_makes() {
     assert!(disks[0] != disks[1] && disks[1] != disks[2], "every layer matters");
 }
 
+/// On Windows the child also stores an absolute path.
+#[cfg(not(windows))]
 #[test]
 fn the_golden_child_is_what_its_command_makes() {
     let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -70,6 +72,6 @@ fn the_golden_child_is_what_its_command_makes() {
         a == b,
         "what is written for a child has changed: make the golden file anew, and look at what differs"
     );
-    let report = ops::check_storage(std::sync::Arc::new(unpack(&a)));
+    let report = ops::check_storage(std::sync::Arc::new(vhdx_testkit::unpack(&a)));
     assert!(report.is_valid(), "{report:?}");
 }

@@ -210,17 +210,27 @@ pub(crate) struct Create {
     pub(crate) writing: Writing,
 }
 
-/// Merge a checkpoint and its parents into one new standalone disk
+/// Merge a checkpoint into its parent, or into one new standalone disk
 ///
-/// The chain is left as it is. Merging into a parent in place is not offered yet, so --output is required.
+/// Without --output, the parent (or --into) takes the checkpoint's content, and the checkpoint's own children get it
+/// for their parent; whenever power fails, every disk reads as before, and the same command completes what was begun.
+/// Other disks that depend on what changes are looked for in the folders of all these files and in each --parent-dir,
+/// and are refused. With --output, the chain is left as it is.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Merge {
     /// The checkpoint whose content is wanted: usually the newest AVHDX
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) child: PathBuf,
-    /// The VHDX file to make, which must be called .vhdx or .avhdx
-    #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]
-    pub(crate) output: PathBuf,
+    /// Merge into this ancestor, and all layers in between with it [default: the parent]
+    #[arg(long, value_name = "ANCESTOR", value_hint = ValueHint::FilePath)]
+    pub(crate) into: Option<PathBuf>,
+    /// Delete the merged files in the end, the checkpoint first
+    #[arg(long)]
+    pub(crate) delete_merged: bool,
+    /// Make this VHDX file instead, which must be called .vhdx or .avhdx
+    #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["into", "delete_merged"])]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
     #[command(flatten)]

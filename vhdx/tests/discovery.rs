@@ -4,7 +4,7 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use common::Folder;
@@ -244,7 +244,7 @@ fn what_cannot_be_read_is_reported_and_never_fatal() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_file_that_cannot_be_read_may_be_a_disk() {
-    let memory = PathBuf::from("/proc/self/mem");
+    let memory = std::path::PathBuf::from("/proc/self/mem");
     let forest = discover(std::slice::from_ref(&memory), &NoProgress).unwrap();
     let [problem @ Problem::Unreadable { path, .. }] = forest.problems.as_slice() else {
         panic!("{forest:?}")

@@ -2,12 +2,8 @@
 
 mod common;
 
-use std::process::Command;
-
 use common::{MIB, assert_same, at, chain, folder};
-use vhdx::{
-    BlockIndex, Chain, ChainError, DiskOffset, Error, FolderResolver, MAX_VIRTUAL_SIZE, Source, Vhdx,
-};
+use vhdx::{BlockIndex, Chain, ChainError, DiskOffset, Error, FolderResolver, MAX_VIRTUAL_SIZE, Vhdx};
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
 use vhdx_testkit::{Headers, RegionTables};
 
@@ -58,19 +54,18 @@ fn opening_the_largest_disk_reads_little_and_no_bat() {
     assert!(counts.bytes() <= 1 << 20, "{counts:?}");
 }
 
-const CHILD: &str = "VHDX_TEST_LARGEST_DISK";
-
 /// Run again in a process of its own, whose peak of resident memory is then this test's alone.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_largest_disk_takes_less_than_64_mib() {
+    const CHILD: &str = "VHDX_TEST_LARGEST_DISK";
     if let Some(path) = std::env::var_os(CHILD) {
         let chain = Chain::open(path, &FolderResolver::default()).unwrap();
         for offset in [0, MAX_VIRTUAL_SIZE / 2] {
             read(&chain, offset);
         }
         let first = chain.extents(at(0)..at(chain.virtual_size())).next().unwrap().unwrap();
-        assert_eq!((first.len, first.source), (MAX_VIRTUAL_SIZE / 2, Source::Unallocated));
+        assert_eq!((first.len, first.source), (MAX_VIRTUAL_SIZE / 2, vhdx::Source::Unallocated));
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -81,7 +76,8 @@ fn the_largest_disk_takes_less_than_64_mib() {
     let path = folder.path().join("largest.vhdx");
     largest().sparse().write_to(&path).unwrap();
     let test = ["--exact", "the_largest_disk_takes_less_than_64_mib", "--nocapture"];
-    let child = Command::new(std::env::current_exe().unwrap()).args(test).env(CHILD, &path).output().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child.args(test).env(CHILD, &path).output().unwrap();
     let output = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
     assert!(output.contains("1 passed"), "{output}");

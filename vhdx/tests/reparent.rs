@@ -86,7 +86,8 @@ fn a_parent_that_was_moved_and_renamed() {
     assert_eq!(plan.new.get("relative_path"), Some(r".\else\where\gold.vhdx"));
     assert_eq!(plan.new.linkages(), [family.base.data_write_guid]);
     assert_eq!(plan.new.parent_linkage2(), Some(Guid::nil()));
-    assert_eq!((plan.new.get(ABSOLUTE_WIN32_PATH), plan.new.get(VOLUME_PATH)), (None, None));
+    assert_eq!(plan.new.get(ABSOLUTE_WIN32_PATH).is_some(), cfg!(windows));
+    assert_eq!(plan.new.get(VOLUME_PATH), None);
     let chain = open(&family.path("child.avhdx"));
     assert_same(&read_all(&chain), &before, "the child");
     let (data_after, file_after) = guids(chain.leaf());
@@ -112,6 +113,7 @@ fn the_second_linkage_counts_and_becomes_the_first() {
     let locator = family.locator();
     assert_eq!((locator.parent_linkage(), locator.parent_linkage2()), (Some(guid), Some(Guid::nil())));
     // Same name: these may be right still.
+    #[cfg(not(windows))]
     assert_eq!(locator.get(ABSOLUTE_WIN32_PATH), Some(r"C:\VMs\base.vhdx"));
     assert!(locator.get(VOLUME_PATH).is_some());
 }

@@ -56,6 +56,11 @@ pub(super) enum Fate {
     Without(u64),
     /// About half of the sectors.
     Scattered(u64),
+    /// All of it, but this sector, which holds anything.
+    Garbled {
+        sector: u64,
+        seed: u64,
+    },
 }
 
 impl Operation {
@@ -73,11 +78,14 @@ impl Operation {
         }
     }
 
-    /// Some way to arrive in part, if there is one.
-    pub(super) fn tear(&self, random: &mut Random) -> Option<Fate> {
+    /// Some way to arrive in part, if there is one; with a garbled sector only if it `garbles`.
+    pub(super) fn tear(&self, random: &mut Random, garbles: bool) -> Option<Fate> {
         let sectors = self.sectors();
         let below =
             |random: &mut Random, bound: u64| random.below(usize::try_from(bound).unwrap_or(1)) as u64;
+        if garbles && matches!(self, Operation::Write(_)) && sectors > 0 && random.below(3) == 0 {
+            return Some(Fate::Garbled { sector: below(random, sectors), seed: random.number() });
+        }
         if sectors < 2 {
             return (sectors > 0).then_some(Fate::GrowsOnly);
         }
@@ -114,6 +122,13 @@ impl Operation {
                 for sector in (0..sectors).filter(|_| random.below(2) == 0) {
                     self.apply_sectors(image, sector, 1);
                 }
+            }
+            Fate::Garbled { sector, seed } => {
+                self.apply_all(image);
+                let (start, end) = self.range();
+                let from = (start / SECTOR + sector) * SECTOR;
+                let (from, to) = (from.max(start), (from + SECTOR).min(end));
+                image.write(from, &Random::new(seed).bytes((to - from) as usize));
             }
         }
     }

@@ -59,6 +59,7 @@ impl std::ops::AddAssign for Swept {
 pub struct Recording {
     start: Images,
     events: Vec<Event>,
+    garbles: bool,
 }
 
 /// The files as they could be after a power failure. Prints what was lost.
@@ -108,7 +109,14 @@ impl fmt::Display for CrashImage {
 
 impl Recording {
     pub(super) fn new(start: Images, events: Vec<Event>) -> Self {
-        Self { start, events }
+        Self { start, events, garbles: false }
+    }
+
+    /// The same, on a medium where torn writes may also leave a sector that is neither old nor new. Disks promise not to;
+    /// whatever is written where nothing is read yet, or is protected by a log or a copy, must not depend on it.
+    #[must_use]
+    pub fn garbling(self) -> Self {
+        Self { garbles: true, ..self }
     }
 
     /// The operations and syncs, one line each, for a person to read.
@@ -147,6 +155,19 @@ impl Recording {
             }
         }
         forge.swept
+    }
+
+    /// One of the things that a power failure at the end could leave.
+    pub fn at_the_end(&self, seed: u64) -> Images {
+        let mut walk = Walk::new(self);
+        walk.by_ref().for_each(drop);
+        let mut images = Images::new();
+        let check = |image: &CrashImage| images = image.files().clone();
+        let mut forge =
+            Forge { seen: HashSet::new(), swept: Swept::default(), random: Random::new(seed), check };
+        let fates = forge.sample(&walk.now);
+        forge.put(&walk.now, &fates);
+        images
     }
 }
 
@@ -255,13 +276,13 @@ impl<F: FnMut(&CrashImage)> Forge<F> {
 
     /// What becomes of each operation: those up to some point, all but one, one alone, or any; some of them torn.
     fn sample(&mut self, point: &Point<'_>) -> Vec<Fate> {
-        let random = &mut self.random;
+        let (random, garbles) = (&mut self.random, point.recording.garbles);
         let count = point.pending.len();
         let one = random.below(count.max(1));
         let kind = random.below(5);
         let (kept_in_8, torn_in_4) = ([1, 4, 7][random.below(3)], [0, 1][random.below(2)]);
         let fate = |(number, (_, _, operation)): (usize, &(usize, usize, Arc<Operation>))| {
-            let torn = |random: &mut Random| operation.tear(random).unwrap_or(Fate::Dropped);
+            let torn = |random: &mut Random| operation.tear(random, garbles).unwrap_or(Fate::Dropped);
             match kind {
                 0 if number < one => Fate::Kept,
                 1 if number != one => Fate::Kept,

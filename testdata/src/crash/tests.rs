@@ -143,6 +143,24 @@ fn writes_are_torn_between_sectors_and_files_grow_without_their_bytes() {
 }
 
 #[test]
+fn a_medium_that_garbles_leaves_sectors_that_are_neither_old_nor_new() {
+    let world = CrashWorld::new(images(&["a"], 2048));
+    write(&*world.storage("a"), 512, 9, 1024);
+    let garbled = |recording: Recording| {
+        let mut garbled = BTreeSet::new();
+        recording.crash(&Sweep { samples: 100, ..WHOLE }, |image| {
+            let bytes = image.file("a").unwrap().to_vec();
+            let sectors = (0..).zip(bytes.chunks(512));
+            let is_garbage = |sector: &[u8]| !sector.iter().all(|byte| *byte == sector[0]);
+            garbled.extend(sectors.filter(|(_, sector)| is_garbage(sector)).map(|(number, _)| number));
+        });
+        garbled
+    };
+    assert_eq!(garbled(world.recording()), BTreeSet::new());
+    assert_eq!(garbled(world.recording().garbling()), BTreeSet::from([1, 2]));
+}
+
+#[test]
 fn many_operations_are_sampled_within_the_budget() {
     let world = CrashWorld::new(images(&["a"], 64 * 512));
     let file = world.storage("a");

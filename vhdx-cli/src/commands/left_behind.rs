@@ -39,13 +39,7 @@ impl<'a> LeftBehind<'a> {
 
     /// Of a source that is nothing but a disk.
     pub(super) fn beside(new: &Path) -> Self {
-        let side_file = |extension: &str| {
-            let mut name = OsString::from(new);
-            name.push(extension);
-            PathBuf::from(name)
-        };
-        let stale = [".rct", ".mrt"].into_iter().map(side_file).filter(|path| path.exists()).collect();
-        Self { parts: Vec::new(), stale }
+        Self { parts: Vec::new(), stale: side_files(new) }
     }
 
     pub(super) fn dropped_json(&self) -> Value {
@@ -71,4 +65,14 @@ impl<'a> LeftBehind<'a> {
         }
         Ok(())
     }
+}
+
+/// The files of Hyper-V's change tracking that lie beside a disk.
+pub(super) fn side_files(disk: &Path) -> Vec<PathBuf> {
+    let side_file = |extension: &str| {
+        let mut name = OsString::from(disk);
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    [".rct", ".mrt"].into_iter().map(side_file).filter(|path| path.exists()).collect()
 }

@@ -1,112 +1,17 @@
-//! `vhdx merge`: a checkpoint and its parents as one new standalone disk.
+//! `vhdx merge`: a checkpoint into its parent, or with all its parents into a new disk.
 
-use std::io::Write;
-use std::path::Path;
+mod in_place;
+mod output;
 
-use serde_json::{Value, json};
-use vhdx::ops::{Converted, FlattenOptions, FlattenPlan};
-use vhdx::{Chain, Disk, NewFile};
-
-use super::destination;
-use super::left_behind::LeftBehind;
-use crate::args::{Args, Format, Merge};
+use crate::args::{Args, Merge};
 use crate::exit::{Outcome, Usage};
-use crate::output::{self, shown};
-use crate::progress::Bar;
-use crate::sizes::both;
 
 pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
-    if Format::of_name(&merge.output) != Some(Format::Vhdx) {
-        return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
+    if let Some(new) = &merge.output {
+        return output::run(args, merge, new);
     }
-    let chain = Chain::open(&merge.child, &merge.parents.resolver())?;
-    destination::judge(&merge.output, &merge.writing, chain.identities())?;
-    let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
-    destination::judge_space(&merge.output, plan.bytes_to_copy)?;
-    let made = match merge.writing.dry_run {
-        true => {
-            Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
-        }
-        false => execute(args, merge, &chain, &plan)?,
-    };
-    let left = LeftBehind::of(&chain, &plan.dropped, &merge.output);
-    let report = Report { merge, plan: &plan, made, left };
-    output::answer(args, || report.json(), |out| report.text(out))?;
-    Ok(Outcome::Done)
-}
-
-fn execute(args: &Args, merge: &Merge, chain: &Chain, plan: &FlattenPlan) -> anyhow::Result<Converted> {
-    let progress = Bar::tidying_up(args.quiet)?;
-    let file = NewFile::create(&merge.output, merge.writing.force)?;
-    let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(&merge.output))?;
-    file.commit()?;
-    Ok(made)
-}
-
-struct Report<'a> {
-    merge: &'a Merge,
-    plan: &'a FlattenPlan,
-    /// In a dry run: the most that it can be.
-    made: Converted,
-    left: LeftBehind<'a>,
-}
-
-impl Report<'_> {
-    fn json(&self) -> Value {
-        json!({
-            "dry_run": self.merge.writing.dry_run,
-            "merged": self.merged().collect::<Vec<_>>(),
-            "into": output::path(&self.merge.output),
-            "type": self.plan.disk.disk_type.name(),
-            "virtual_size": self.plan.disk.virtual_size,
-            "block_size": self.plan.disk.block_size,
-            "bytes_copied": self.made.bytes_copied,
-            "blocks": self.made.blocks,
-            "file_size": self.made.file_size,
-            "dropped": self.left.dropped_json(),
-            "stale": self.left.stale_json(),
-            "relinked": [],
-            "deleted": [],
-        })
+    if merge.writing.force || merge.new.disk_type.is_some() {
+        return Err(Usage("--force and --type are for a new disk, which --output names".to_owned()).into());
     }
-
-    fn merged(&self) -> impl Iterator<Item = Value> {
-        (0..self.plan.layers.len()).map(|layer| output::path(self.path_of(layer)))
-    }
-
-    fn path_of(&self, layer: usize) -> &Path {
-        self.plan.layers.get(layer).and_then(|layer| layer.path.as_deref()).unwrap_or(&self.merge.child)
-    }
-
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let (disk, new) = (&self.plan.disk, shown(&self.merge.output));
-        let (made, most) = if self.merge.writing.dry_run { ("would make", "at most ") } else { ("made", "") };
-        writeln!(out, "{made} {new}: {} vhdx, a disk of {}", disk.disk_type, both(disk.virtual_size))?;
-        for (position, layer) in (1..).zip(0..self.plan.layers.len()) {
-            writeln!(out, "  from {position}. {}", shown(self.path_of(layer)))?;
-        }
-        let Converted { bytes_copied, blocks, file_size } = self.made;
-        writeln!(
-            out,
-            "bytes copied: {most}{}, blocks: {most}{blocks}, file size: {most}{}",
-            both(bytes_copied),
-            both(file_size)
-        )?;
-        self.left.text(out)?;
-        if !self.merge.writing.dry_run {
-            writeln!(
-                out,
-                "The merged files were not touched. Next: point the virtual machine's disk at {new}, and keep"
-            )?;
-            writeln!(
-                out,
-                "the old files until it has started from it. Their .rct and .mrt files, if any, belong to"
-            )?;
-            writeln!(
-                out,
-                "Hyper-V's change tracking of the disks of those names: give none of them the new name."
-            )?;
-        }
-        Ok(())
-    }
+    in_place::run(args, merge)
 }

@@ -1,5 +1,7 @@
 //! The exit code and the message of every class of error.
 
+use std::ffi::OsStr;
+
 use serde_json::json;
 use vhdx_testkit::ExtraRegion;
 
@@ -196,13 +198,10 @@ fn usage() {
     run!("--version").exits(0);
     let text = run!("frobnicate").exits(2);
     assert!(text.stderr.contains("frobnicate") && text.stderr.contains("Usage"), "{}", text.stderr);
-    for args in [vec!["info", "--json"], vec!["--json"], vec!["merge", "x", "--json"], vec!["tree", "--json"]]
-    {
+    for args in [vec!["info", "--json"], vec!["--json"], vec!["merge", "--json"], vec!["tree", "--json"]] {
         let ran = crate::run::vhdx(args.clone()).exits(2);
         assert_eq!(ran.error()["kind"], "usage", "{args:?}");
     }
-    let merge = run!("merge", family.leaf()).exits(2);
-    assert!(merge.stderr.contains("--output"), "{}", merge.stderr);
     let size = run!("convert", family.leaf(), family.path("n.vhdx"), "--block-size", "3Q").exits(2);
     assert!(size.stderr.contains("64K"), "{}", size.stderr);
 }
@@ -227,6 +226,14 @@ fn requests_that_make_no_sense() {
     run!("merge", leaf, "--output", family.path("new"), "--dry-run").exits(2);
     run!("merge", leaf, "--output", "-").exits(2);
     run!("merge", leaf, "--output", "-", "--force").exits(2);
+    for option in [["--force"].as_slice(), &["--type", "fixed"]] {
+        let args = ["merge".as_ref(), leaf.as_os_str()].into_iter().chain(option.iter().map(OsStr::new));
+        assert!(crate::run::vhdx(args).exits(2).stderr.contains("--output"));
+    }
+    for option in [vec!["--delete-merged"], vec!["--into", "x"]] {
+        crate::run::vhdx([vec!["merge", "x", "--output", "new.vhdx"], option].concat()).exits(2);
+    }
+    run!("merge", family.base()).exits(2);
     let stdin = run!("convert", "-", family.path("new.vhdx")).exits(2);
     assert!(stdin.stderr.contains("reading from stdin is not supported"), "{}", stdin.stderr);
     assert_eq!(family.files(), before);

@@ -9,7 +9,7 @@ use vhdx_testkit::{ExtraItem, ExtraRegion};
 use crate::images::{MIB, SIZE, family, names, write};
 use crate::run;
 
-fn reads_as(path: &Path) -> Vec<u8> {
+pub(crate) fn reads_as(path: &Path) -> Vec<u8> {
     let chain = Chain::open(path, &FolderResolver::default()).unwrap();
     let mut bytes = vec![0; usize::try_from(chain.virtual_size()).unwrap()];
     chain.read_exact_at(&mut bytes, vhdx::DiskOffset::new(0)).unwrap();

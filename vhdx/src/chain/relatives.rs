@@ -107,8 +107,9 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     Ok(Relatives { folders, disks, unjudged: unjudged.collect() })
 }
 
-/// The folders of some files, and those in which they really are if they are behind links, and `more`.
-pub(crate) fn folders_around<'a>(
+/// The folders of some files, and those in which they really are if they are behind links, and `more`: where to
+/// [look for relatives](find_relatives).
+pub fn folders_around<'a>(
     files: impl IntoIterator<Item = &'a Path>,
     more: &[PathBuf],
 ) -> Vec<PathBuf> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vhdx::format::parent_locator as keys;
-use vhdx::{Chain, ChainError, Error, ErrorKind, FolderResolver, Guid};
+use vhdx::{Chain, ChainError, Error, FolderResolver, Guid};
 use vhdx_testkit::{Image, windows_locator};
 
 use crate::common::folder;
@@ -75,6 +75,7 @@ fn a_folder_is_no_parent() {
 #[cfg(unix)]
 #[test]
 fn a_pipe_or_a_device_does_not_hang() {
+    use vhdx::ErrorKind;
     let folder = folder();
     let pipe = folder.path().join("base.vhdx");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -5,7 +5,7 @@ use std::fs;
 use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH, VOLUME_PATH};
 use vhdx::{Chain, ChainError, ErrorKind, Guid};
 
-use crate::{BASE, Folder, beside, chain_error, disk, leaf, named, parent_of};
+use crate::{BASE, Folder, beside, chain_error, disk, leaf};
 
 #[test]
 fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
@@ -52,6 +52,7 @@ fn nothing_outside_of_the_allowed_folders_is_opened() {
 #[test]
 #[cfg(unix)]
 fn only_regular_files_are_opened() {
+    use crate::named;
     let folder = Folder::new();
     let leaf = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, "base.vhdx")]));
     let base = folder.path("base.vhdx");
@@ -104,6 +105,7 @@ fn damage_tells_more_than_what_cannot_be_used() {
 #[test]
 #[cfg(unix)]
 fn the_parent_of_a_linked_child_lies_beside_either() {
+    use crate::parent_of;
     use std::os::unix::fs::symlink;
     let folder = Folder::new();
     let real = folder.put("store/vm/leaf.avhdx", &leaf(&[(RELATIVE_PATH, r"..\disks\base.vhdx")]));

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::execute::load;
+use super::files::MergeFiles;
 use super::relations::is_file;
 use super::state::FileState;
 use crate::chain::{InspectedLayer, Link, Relative, Relatives};
+use crate::error::{Error, InvalidArgument, Result};
 use crate::format::parent_locator::ParentLocator;
 
 /// A disk that was merged before: its lowest layer names no parent any more, as a merge leaves it once all children
@@ -26,6 +29,29 @@ impl AlreadyMerged {
     /// Whether the layers can be deleted: a relinked child proves that they were merged, and no disk needs them.
     pub fn may_delete(&self) -> bool {
         !self.relinked.is_empty() && self.in_use.is_empty()
+    }
+
+    /// Deletes the layers, the leaf first, and gives their paths; nothing if they [may not be](Self::may_delete).
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for a file that is in use, and [`InvalidArgument::StalePlan`] for one that has changed, both
+    /// before anything is deleted.
+    pub fn delete(&self, files: &dyn MergeFiles) -> Result<Vec<PathBuf>> {
+        if !self.may_delete() {
+            return Ok(Vec::new());
+        }
+        let mut locked = Vec::new();
+        for state in &self.layers {
+            let file = files.open(&state.path)?;
+            if !state.fits(&load(&file, &state.path)?) {
+                return Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path));
+            }
+            locked.push(file);
+        }
+        drop(locked);
+        let paths: Vec<PathBuf> = self.layers.iter().map(|state| state.path.clone()).collect();
+        paths.iter().try_for_each(|path| files.delete(path))?;
+        Ok(paths)
     }
 }
 

@@ -95,7 +95,12 @@ impl MergePlan {
         growth.chain(bitmaps).chain(blocks.map(move |block| (block.place, block_size)))
     }
 
-    fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
+    /// Refuses a merge for which the host says that there is too little space, as [`execute`](Self::execute) does
+    /// before it writes anything.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
         let target = &self.target().path;
         let needed = self.bytes_needed();
         match files.free_space(target)? {
@@ -207,7 +212,7 @@ impl Locked {
     }
 }
 
-fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
+pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
     let storage = Arc::clone(&file.storage) as Arc<dyn ReadAt>;
     let vhdx = Vhdx::load(storage, &mut Violations::new()).map_err(|e| e.in_file(path))?;
     Ok(vhdx.named(path).identified(file.identity))
@@ -249,7 +254,7 @@ fn fill(
             copy_batch(target, merged, plan, batch, &mut buffer, progress)
         })?;
         done.blocks = done.blocks.saturating_add(batch.blocks.len() as u64);
-        done.bytes_copied = batch.blocks.iter().map(|block| block.copied).sum::<u64>() + done.bytes_copied;
+        done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
     }
     if plan.items.is_empty() {
         return Ok(());

@@ -1,0 +1,270 @@
+//! Anything that is done to a family of disks, in any order, held against plain arrays.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use vhdx::ops::{MergeOptions, check_storage};
+use vhdx::{DiskOffset, ErrorKind, NoProgress, VhdxMut};
+
+use crate::crash::{CrashImage, CrashWorld, Images, Sweep};
+use crate::family::Family;
+use crate::model::{ChainModel, LayerModel};
+
+/// What a medium writes whole, in bytes, whatever the disk's own sectors are.
+const MEDIUM_SECTOR: usize = 512;
+
+/// What is done, from the files of a family on.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The chain.
+    pub model: ChainModel,
+    /// Its further children.
+    pub siblings: Vec<(usize, LayerModel)>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step. Disks, layers and sectors are taken modulo what there is.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Writes sectors of a disk without children.
+    Write {
+        /// Which disk.
+        leaf: usize,
+        /// The first sector.
+        start: u64,
+        /// How many: cut off at the end of the disk.
+        count: u64,
+        /// The byte to write.
+        fill: u8,
+    },
+    /// Zeroes sectors of a disk without children.
+    Zero {
+        /// Which disk.
+        leaf: usize,
+        /// The first sector.
+        start: u64,
+        /// How many: cut off at the end of the disk.
+        count: u64,
+    },
+    /// Gives back blocks of a disk without children.
+    Unmap {
+        /// Which disk.
+        leaf: usize,
+        /// The first sector.
+        start: u64,
+        /// How many: cut off at the end of the disk.
+        count: u64,
+    },
+    /// Flushes the disk that was written to last.
+    Flush,
+    /// Closes the disk that was written to last.
+    Close,
+    /// Merges a layer of a disk's chain into one below it.
+    Merge {
+        /// Which disk.
+        leaf: usize,
+        /// Which layer of its chain; the disk itself is the first.
+        child: usize,
+        /// How many levels further down its target is, beyond the first.
+        levels: usize,
+        /// Whether the merged files are deleted.
+        delete: bool,
+        /// Whether power fails on the way, and in which way.
+        failure: Option<u64>,
+    },
+    /// Power fails, whatever is open.
+    PowerFailure(u64),
+}
+
+impl Workload {
+    /// Does everything.
+    ///
+    /// # Panics
+    /// When a disk does not read what it must, or a file is not sound.
+    pub fn run(&self) {
+        let family = Family::new(&self.model, &self.siblings);
+        let leaves = family.leaves.into_iter().map(|leaf| (leaf.path, leaf.expected)).collect();
+        let mut run = Run { world: CrashWorld::new(family.images), leaves, open: None };
+        for step in &self.steps {
+            run.step(*step);
+        }
+        run.close();
+        run.assert_leaves("at the end");
+    }
+}
+
+struct Run {
+    world: CrashWorld,
+    /// The disks without children, and what they read as.
+    leaves: BTreeMap<PathBuf, Vec<u8>>,
+    open: Option<Open>,
+}
+
+/// A disk that is being written to.
+struct Open {
+    path: PathBuf,
+    disk: VhdxMut,
+    /// What it read as when it was last durable, and after each change since.
+    versions: Vec<Vec<u8>>,
+}
+
+impl Run {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Write { leaf, start, count, fill } => {
+                self.change(leaf, start, count, |disk, range, bytes| {
+                    let places = range.start as usize..range.end as usize;
+                    bytes[places.clone()].fill(fill);
+                    disk.write_all_at(&bytes[places], at(range.start)).unwrap();
+                })
+            }
+            Step::Zero { leaf, start, count } => self.change(leaf, start, count, |disk, range, bytes| {
+                bytes[range.start as usize..range.end as usize].fill(0);
+                disk.write_zeros(at(range.start)..at(range.end)).unwrap();
+            }),
+            Step::Unmap { leaf, start, count } => self.change(leaf, start, count, |disk, range, bytes| {
+                for start in (0..bytes.len() as u64).step_by(disk.block_size() as usize) {
+                    let end = (start + disk.block_size()).min(bytes.len() as u64);
+                    if range.start <= start && end <= range.end {
+                        bytes[start as usize..end as usize].fill(0);
+                    }
+                }
+                disk.unmap(at(range.start)..at(range.end)).unwrap();
+            }),
+            Step::Flush => {
+                if let Some(open) = &mut self.open {
+                    open.disk.flush().unwrap();
+                    open.versions.drain(..open.versions.len() - 1);
+                }
+            }
+            Step::Close => self.close(),
+            Step::Merge { leaf, child, levels, delete, failure } => {
+                self.merge(leaf, child, levels, delete, failure);
+            }
+            Step::PowerFailure(seed) => self.fail(seed),
+        }
+    }
+
+    fn leaf(&self, number: usize) -> PathBuf {
+        self.leaves.keys().nth(number % self.leaves.len()).expect("there always is a disk").clone()
+    }
+
+    fn change(
+        &mut self,
+        leaf: usize,
+        start: u64,
+        count: u64,
+        change: impl FnOnce(&mut VhdxMut, Range<u64>, &mut [u8]),
+    ) {
+        let path = self.leaf(leaf);
+        if self.open.as_ref().is_none_or(|open| open.path != path) {
+            self.close();
+            let disk = VhdxMut::from_storage(self.world.storage(&path)).unwrap();
+            let versions = vec![self.leaves[&path].clone()];
+            self.open = Some(Open { path, disk, versions });
+        }
+        let open = self.open.as_mut().expect("it was just opened");
+        let sector = u64::from(open.disk.logical_sector_size());
+        let sectors = open.disk.virtual_size() / sector;
+        let start = start % sectors;
+        let range = start * sector..(start + count.min(sectors - start)) * sector;
+        let mut bytes = open.versions.last().expect("there always is a version").clone();
+        change(&mut open.disk, range, &mut bytes);
+        open.versions.push(bytes);
+    }
+
+    fn close(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        open.disk.close().unwrap();
+        self.leaves.insert(open.path, open.versions.pop().expect("there always is a version"));
+        self.assert_leaves("after closing");
+    }
+
+    fn merge(&mut self, leaf: usize, child: usize, levels: usize, delete: bool, failure: Option<u64>) {
+        self.close();
+        let leaf = self.leaf(leaf);
+        let layers: Vec<PathBuf> = {
+            let chain = self.world.chain(&leaf).unwrap();
+            chain.layers().iter().filter_map(|layer| layer.path().map(Into::into)).collect()
+        };
+        if layers.len() < 2 {
+            return;
+        }
+        let child = child % (layers.len() - 1);
+        let target = child + 1 + levels % (layers.len() - child - 1);
+        let options = MergeOptions { delete_merged: delete, ..MergeOptions::default() };
+        let merge = |world: &CrashWorld| world.merge(&layers[child], &layers[target], &options, &NoProgress);
+
+        // A world of its own, so that only this merge can be interrupted.
+        self.world = CrashWorld::new(self.world.images());
+        match merge(&self.world) {
+            Err(error) if error.kind() == ErrorKind::Chain => return self.assert_leaves("after a refusal"),
+            result => drop(result.unwrap()),
+        }
+        if let Some(seed) = failure {
+            let sweep = Sweep { exhaustive: 0, samples: 6, seed };
+            let images = self.images(&sweep, |image, leaves| {
+                let gone = leaves.keys().filter(|path| !image.world().contains(path)).count();
+                assert!(gone <= usize::from(delete && child == 0), "{gone} files are gone");
+            });
+            let mut world = CrashWorld::new(images);
+            for (path, expected) in self.leaves.iter().filter(|(path, _)| world.contains(path)) {
+                assert!(world.read_disk(path).unwrap() == *expected, "{} has changed", path.display());
+            }
+            if world.contains(&layers[child]) {
+                merge(&world).unwrap();
+                world = CrashWorld::new(world.images());
+            }
+            self.world = world;
+        }
+        if delete && child == 0 {
+            let expected = self.leaves.remove(&leaf).expect("it was one of them");
+            self.leaves.insert(layers[target].clone(), expected);
+        }
+        self.assert_leaves("after a merge");
+    }
+
+    /// Checks what power failures could leave, and gives one of the results.
+    fn images(&self, sweep: &Sweep, check: impl Fn(&CrashImage, &BTreeMap<PathBuf, Vec<u8>>)) -> Images {
+        let mut images = Vec::new();
+        self.world.recording().crash(sweep, |image| {
+            check(image, &self.leaves);
+            images.push(image.files().clone());
+        });
+        let chosen = sweep.seed as usize % images.len().max(1);
+        images.into_iter().nth(chosen).unwrap_or_else(|| self.world.images())
+    }
+
+    fn fail(&mut self, seed: u64) {
+        let open = self.open.take().map(|Open { path, versions, .. }| (path, versions));
+        self.world = CrashWorld::new(self.world.recording().at_the_end(seed));
+        if let Some((path, versions)) = open {
+            let read = self.world.read_disk(&path).unwrap();
+            for (number, bytes) in read.chunks(MEDIUM_SECTOR).enumerate() {
+                let place = number * MEDIUM_SECTOR..(number + 1) * MEDIUM_SECTOR;
+                let is_one_of_them = versions.iter().any(|version| version[place.clone()] == *bytes);
+                assert!(is_one_of_them, "sector {number} of {} was never so", path.display());
+            }
+            self.leaves.insert(path, read);
+        }
+        self.assert_leaves("after a power failure");
+    }
+
+    fn assert_leaves(&self, when: &str) {
+        for (path, expected) in &self.leaves {
+            let read =
+                self.world.read_disk(path).unwrap_or_else(|e| panic!("{when}: {}: {e}", path.display()));
+            assert!(read == *expected, "{when}: {} reads otherwise", path.display());
+        }
+        for (path, image) in self.world.images() {
+            let report = check_storage(std::sync::Arc::new(image));
+            assert!(report.is_valid(), "{when}: {}: {:?}", path.display(), report.files[0].violations);
+        }
+    }
+}
+
+fn at(offset: u64) -> DiskOffset {
+    DiskOffset::new(offset)
+}

@@ -1,0 +1,269 @@
+//! `vhdx merge` without a new disk: a checkpoint into its parent, or into one further down.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use vhdx::ops::{AlreadyMerged, HostFiles, MergeOptions, MergePlan, Merged, already_merged};
+use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, find_relatives, folders_around, inspect_chain};
+
+use crate::args::{Args, Merge};
+use crate::commands::left_behind::side_files;
+use crate::exit::{Outcome, Usage};
+use crate::output::{self, shown};
+use crate::progress::Bar;
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
+    let chain = match Chain::open(&merge.child, &merge.parents.resolver()) {
+        Ok(chain) => chain,
+        Err(error) => return nothing_left(args, merge, error),
+    };
+    let target = target(merge, &chain)?;
+    let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
+    let options = MergeOptions { delete_merged: merge.delete_merged, ..MergeOptions::default() };
+    let plan = MergePlan::new(&chain, target, &relatives, &options)?;
+    // On Windows an open file cannot be opened exclusively.
+    drop(chain);
+    plan.refuse_too_little_space(&HostFiles)?;
+    let done = match merge.writing.dry_run {
+        true => would_be_done(&plan),
+        false => execute(args, merge, &plan)?,
+    };
+    let report = Report { merge, plan: &plan, done };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    Ok(Outcome::Done)
+}
+
+/// The layer to merge into: the one that was asked for, whatever it is called, or the parent.
+fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
+    let Some(into) = &merge.into else {
+        if chain.layers().len() < 2 {
+            return Err(
+                Usage(format!("{} has no parent that it could be merged into", shown(&merge.child))).into()
+            );
+        }
+        return Ok(1);
+    };
+    let identity = FileStorage::open(into)?.identity().map_err(|error| error.in_file(into))?;
+    let is_it = |layer: &vhdx::Vhdx| layer.identity() == Some(identity);
+    let found = chain.layers().iter().position(is_it).filter(|&layer| layer > 0);
+    let no_ancestor = || {
+        let (child, target) = (merge.child.clone(), into.clone());
+        Error::from(ChainError::NotAnAncestor { child, target })
+    };
+    Ok(found.ok_or_else(no_ancestor)?)
+}
+
+/// The disks in the folders of these files, and in those that were named.
+fn relatives<'a>(
+    args: &Args,
+    merge: &Merge,
+    files: impl IntoIterator<Item = &'a Path>,
+) -> vhdx::Result<Relatives> {
+    find_relatives(&folders_around(files, &merge.parents.parent_dir), &Bar::new(args.quiet))
+}
+
+fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merged> {
+    let progress = Bar::tidying_up(args.quiet)?;
+    let result = plan.execute(&HostFiles, &progress);
+    drop(progress);
+    if let Err(Error::Cancelled) = result {
+        let what = "is not merged completely. Every disk reads as before; the same command goes on from here";
+        output::note(args, &merge.child, what);
+    }
+    Ok(result?)
+}
+
+fn would_be_done(plan: &MergePlan) -> Merged {
+    let children = plan.children.iter().map(|child| child.path.clone());
+    let deleted = plan.delete.iter().filter_map(|&layer| Some(plan.layers.get(layer)?.path.clone()));
+    Merged {
+        bytes_copied: plan.bytes_to_copy,
+        blocks: plan.block_counts().into_values().sum(),
+        relinked: plan.relinked.iter().cloned().chain(children).collect(),
+        deleted: deleted.collect(),
+    }
+}
+
+struct Report<'a> {
+    merge: &'a Merge,
+    plan: &'a MergePlan,
+    /// In a dry run: what would be.
+    done: Merged,
+}
+
+impl Report<'_> {
+    fn merged(&self) -> impl Iterator<Item = &Path> {
+        let count = self.plan.layers.len().saturating_sub(1);
+        self.plan.layers.iter().take(count).map(|layer| layer.path.as_path())
+    }
+
+    fn into(&self) -> &Path {
+        self.plan.layers.last().map_or(&self.merge.child, |target| &target.path)
+    }
+
+    /// The change tracking files of every disk that is written to.
+    fn stale(&self) -> Vec<PathBuf> {
+        let layers = self.plan.layers.iter().map(|layer| &layer.path);
+        layers.chain(&self.done.relinked).flat_map(|path| side_files(path)).collect()
+    }
+
+    fn json(&self) -> Value {
+        let plan = self.plan;
+        let actions = plan.block_counts();
+        json!({
+            "dry_run": self.merge.writing.dry_run,
+            "already_merged": false,
+            "merged": self.merged().map(output::path).collect::<Value>(),
+            "into": output::path(self.into()),
+            "virtual_size": plan.virtual_size,
+            "bytes_copied": self.done.bytes_copied,
+            "blocks": self.done.blocks,
+            "block_actions": actions.iter().map(|(action, n)| (action.name().to_owned(), json!(n))).collect::<Value>(),
+            "batches": plan.batches.len(),
+            "file_size": plan.file_size,
+            "bytes_needed": plan.bytes_needed(),
+            "relinked": paths(&self.done.relinked),
+            "deleted": paths(&self.done.deleted),
+            "stale": paths(&self.stale()),
+            "folders": paths(&plan.folders),
+            "unjudged": plan.unjudged.iter()
+                .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
+                .collect::<Value>(),
+        })
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let (plan, done) = (self.plan, &self.done);
+        let is_dry = self.merge.writing.dry_run;
+        let would = |what: &str| if is_dry { format!("would be {what}") } else { what.to_owned() };
+        writeln!(
+            out,
+            "{} into {}, a disk of {}",
+            would("merged"),
+            shown(self.into()),
+            both(plan.virtual_size)
+        )?;
+        for (position, path) in (1..).zip(self.merged()) {
+            writeln!(out, "  from {position}. {}", shown(path))?;
+        }
+        if plan.copied {
+            writeln!(out, "an earlier run has copied everything")?;
+        }
+        let counts: Vec<String> =
+            plan.block_counts().iter().map(|(action, count)| format!("{count} {}", action.name())).collect();
+        let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
+        writeln!(out, "bytes copied: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
+        if is_dry {
+            let (most, needed) = (both(plan.file_size), both(plan.bytes_needed()));
+            writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
+        }
+        for path in &done.relinked {
+            writeln!(out, "{}: {}", would("relinked"), shown(path))?;
+        }
+        for path in &done.deleted {
+            writeln!(out, "{}: {}", would("deleted"), shown(path))?;
+        }
+        for folder in &plan.folders {
+            writeln!(out, "looked for other children in {}", shown(folder))?;
+        }
+        for (path, message) in &plan.unjudged {
+            writeln!(out, "could not be judged: {}: {}", shown(path), output::harmless(message))?;
+        }
+        if is_dry { Ok(()) } else { self.what_next(out) }
+    }
+
+    fn what_next(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let into = shown(self.into());
+        for path in self.stale() {
+            writeln!(
+                out,
+                "stale: {} belongs to Hyper-V's change tracking, which knows nothing of this merge",
+                shown(&path)
+            )?;
+        }
+        if self.done.relinked.is_empty() {
+            writeln!(out, "Next: point the virtual machine's disk at {into}.")?;
+        } else {
+            writeln!(
+                out,
+                "Next: nothing, if the virtual machine's disk is one that was relinked or stands on one;"
+            )?;
+            writeln!(out, "what uses a merged file must be pointed at {into}.")?;
+        }
+        if self.done.deleted.is_empty() {
+            writeln!(
+                out,
+                "The merged files are no longer needed then. They are wrong once {into} is written to."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A chain that does not open, because it was merged before, needs no merge.
+fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
+    let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
+    let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
+    let Some(found) = already_merged(&layers, &relatives) else { return Err(error.into()) };
+    drop(layers);
+    let deleted = match (merge.delete_merged, merge.writing.dry_run) {
+        (false, _) => Vec::new(),
+        (true, false) => found.delete(&HostFiles)?,
+        (true, true) if found.may_delete() => found.layers.iter().map(|layer| layer.path.clone()).collect(),
+        (true, true) => Vec::new(),
+    };
+    let report = Nothing { merge, found: &found, deleted, folders: &relatives.folders };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    Ok(Outcome::Done)
+}
+
+struct Nothing<'a> {
+    merge: &'a Merge,
+    found: &'a AlreadyMerged,
+    deleted: Vec<PathBuf>,
+    folders: &'a [PathBuf],
+}
+
+impl Nothing<'_> {
+    fn json(&self) -> Value {
+        let in_use = self.found.in_use.iter();
+        json!({
+            "dry_run": self.merge.writing.dry_run,
+            "already_merged": true,
+            "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
+            "into": null,
+            "bytes_copied": 0,
+            "blocks": 0,
+            "relinked": paths(&self.found.relinked),
+            "deleted": paths(&self.deleted),
+            "in_use": in_use
+                .map(|(child, parent)| json!({ "path": output::path(child), "parent": output::path(parent) }))
+                .collect::<Value>(),
+            "folders": paths(self.folders),
+        })
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        writeln!(out, "{} was merged already; there is nothing to copy", shown(&self.merge.child))?;
+        for path in &self.found.relinked {
+            writeln!(out, "relinked before: {}", shown(path))?;
+        }
+        for (child, parent) in &self.found.in_use {
+            writeln!(out, "kept: {} is the parent of {}", shown(parent), shown(child))?;
+        }
+        let deleted = if self.merge.writing.dry_run { "would be deleted" } else { "deleted" };
+        for path in &self.deleted {
+            writeln!(out, "{deleted}: {}", shown(path))?;
+        }
+        if self.merge.delete_merged && self.found.relinked.is_empty() && self.found.in_use.is_empty() {
+            writeln!(out, "kept: no relinked child was found that would prove that the merge was completed")?;
+        }
+        Ok(())
+    }
+}
+
+fn paths(paths: &[PathBuf]) -> Value {
+    paths.iter().map(|path| output::path(path)).collect()
+}

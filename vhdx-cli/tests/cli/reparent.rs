@@ -1,0 +1,117 @@
+//! `reparent`: a child that points at its parent again, or why it does not.
+
+use serde_json::json;
+use vhdx::Guid;
+
+use crate::images::{family, write};
+use crate::run;
+
+#[test]
+fn a_parent_that_was_renamed() {
+    let family = family();
+    let gold = family.path("gold.vhdx");
+    std::fs::rename(family.base(), &gold).unwrap();
+    run!("map", family.leaf()).exits(5);
+    let before = family.files();
+    let dry = run!("reparent", family.mid(), "--parent", gold, "--dry-run", "--json").exits(0).json();
+    assert_eq!(family.files(), before);
+    let text = run!("reparent", family.mid(), "--parent", gold, "--dry-run").exits(0).text();
+    assert!(text.contains("would point at") && text.contains(r".\gold.vhdx"), "{text}");
+    let mut done = run!("reparent", family.mid(), "--parent", gold, "--json").exits(0).json();
+    assert_eq!((&done["child"], &done["parent"]), (&json!(family.mid()), &json!(gold)));
+    assert_eq!((&done["changed"], &done["dry_run"]), (&json!(true), &json!(false)));
+    assert_eq!(done["link"], run!("info", family.mid(), "--json").exits(0).json()["parent"]);
+    assert_eq!(done["link"]["relative_path"], json!(r".\gold.vhdx"));
+    assert_eq!(done["link"]["linkage"], json!(family.images.base.data_write_guid.to_string()));
+    assert_eq!(done["old_link"]["relative_path"], json!(r".\base.vhdx"));
+    assert_eq!((&done["ignored_id_mismatch"], &done["evidence"]), (&json!(false), &json!(null)));
+    done["dry_run"] = json!(true);
+    assert_eq!(done, dry);
+    assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
+    run!("check", family.leaf(), "--chain").exits(0);
+    let again = run!("reparent", family.mid(), "--parent", gold).exits(0).text();
+    assert!(again.contains("points already at"), "{again}");
+}
+
+#[test]
+fn a_mismatch_is_refused_with_what_is_known() {
+    let family = family();
+    let kept = family.path("kept.vhdx");
+    std::fs::copy(family.base(), &kept).unwrap();
+    let mut base = family.images.base.clone();
+    base.data_write_guid = Guid::from_u128(0x77);
+    write(&base, &family.base());
+    let before = family.files();
+
+    let text = run!("reparent", family.mid(), "--parent", family.base()).exits(5).stderr;
+    let expected = family.images.base.data_write_guid.to_string();
+    for word in [
+        &expected,
+        &base.data_write_guid.to_string(),
+        "kept.vhdx",
+        "virtual disk id: the same",
+        "last change",
+        "--ignore-id-mismatch",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    let error = run!("reparent", family.mid(), "--parent", family.base(), "--json").exits(5).error();
+    assert_eq!((&error["kind"], &error["path"]), (&json!("chain"), &json!(family.mid())));
+    let evidence = &error["evidence"];
+    assert_eq!(evidence["expected"], json!([expected]));
+    assert_eq!(evidence["candidate"]["data_write_guid"], json!(base.data_write_guid.to_string()));
+    assert_eq!(evidence["candidate"]["virtual_disk_id"], evidence["child"]["virtual_disk_id"]);
+    assert!(evidence["candidate"]["modified"].is_u64() && evidence["child"]["modified"].is_u64());
+    assert_eq!((&evidence["others"], &evidence["ancestor_level"]), (&json!([kept]), &json!(null)));
+    assert_eq!(evidence["unjudged"], json!([]));
+    assert_eq!(family.files(), before);
+
+    let done = run!("reparent", family.mid(), "--parent", family.base(), "--ignore-id-mismatch", "--json")
+        .exits(0)
+        .json();
+    assert_eq!((&done["ignored_id_mismatch"], &done["evidence"]["others"]), (&json!(true), &json!([kept])));
+    run!("map", family.leaf()).exits(0);
+    let text = run!("reparent", family.mid(), "--parent", kept, "--ignore-id-mismatch").exits(0).text();
+    assert!(text.contains("now points at") && text.contains("is not known"), "{text}");
+}
+
+#[test]
+fn what_never_becomes_a_parent() {
+    let family = family();
+    let before = family.files();
+    for parent in [family.mid(), family.leaf()] {
+        let cycle = run!("reparent", family.mid(), "--parent", parent, "--ignore-id-mismatch").exits(5);
+        assert!(cycle.stderr.contains("stands above it"), "{}", cycle.stderr);
+    }
+    let ancestor = run!("reparent", family.leaf(), "--parent", family.base(), "--json").exits(5).error();
+    assert_eq!(ancestor["evidence"]["ancestor_level"], json!(2));
+    run!("reparent", family.base(), "--parent", family.mid()).exits(2);
+    run!("reparent", family.mid()).exits(2);
+    run!("reparent", family.mid(), "--parent", family.path("none.vhdx")).exits(6);
+    run!("reparent", family.mid(), "--parent", family.base(), "--parent-dir", family.path("none")).exits(6);
+    assert_eq!(family.files(), before);
+    let mut base = family.images.base.clone();
+    (base.logical_sector_size, base.data_write_guid) = (4096, family.images.base.data_write_guid);
+    write(&base, &family.path("sectors.vhdx"));
+    let sectors =
+        run!("reparent", family.mid(), "--parent", family.path("sectors.vhdx"), "--ignore-id-mismatch")
+            .exits(5);
+    assert!(sectors.stderr.contains("4096") && !sectors.stderr.contains("hint"), "{}", sectors.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_that_cannot_be_written_to() {
+    use std::os::unix::fs::PermissionsExt;
+    let family = family();
+    let gold = family.path("gold.vhdx");
+    std::fs::rename(family.base(), &gold).unwrap();
+    std::fs::set_permissions(family.mid(), PermissionsExt::from_mode(0o400)).unwrap();
+    let before = family.files();
+    if std::fs::OpenOptions::new().write(true).open(family.mid()).is_ok() {
+        eprintln!("SKIPPED: this user may write to every file");
+        return;
+    }
+    run!("reparent", family.mid(), "--parent", gold).exits(6);
+    assert_eq!(family.files(), before);
+}
