@@ -176,6 +176,9 @@ fn hint(error: &Error) -> Option<&'static str> {
             "`--parent-dir DIR` adds a folder to look in; `--parent FILE`, once for each level, nearest first, names \
              the parents; of renamed files `vhdx tree DIR` finds which belongs to which by the GUIDs inside them",
         ),
+        Error::Chain(error) if matches!(**error, ChainError::OtherChildren { .. }) => Some(
+            "merge them first, or move what is no longer needed (an old copy is a child too) out of these folders",
+        ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
     }

@@ -6,7 +6,9 @@ use serde_json::json;
 use vhdx::{Chain, DiskType, FolderResolver, Vhdx};
 use vhdx_testkit::{ExtraItem, ExtraRegion};
 
-use crate::images::{MIB, SIZE, family, names, write};
+#[cfg(unix)]
+use crate::images::names;
+use crate::images::{MIB, SIZE, family, write};
 use crate::run;
 
 pub(crate) fn reads_as(path: &Path) -> Vec<u8> {

@@ -109,10 +109,7 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
 
 /// The folders of some files, and those in which they really are if they are behind links, and `more`: where to
 /// [look for relatives](find_relatives).
-pub fn folders_around<'a>(
-    files: impl IntoIterator<Item = &'a Path>,
-    more: &[PathBuf],
-) -> Vec<PathBuf> {
+pub fn folders_around<'a>(files: impl IntoIterator<Item = &'a Path>, more: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = files.into_iter().flat_map(lookup::folders_of).collect();
     folders.extend_from_slice(more);
     folders

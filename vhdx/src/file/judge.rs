@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::Vhdx;
 use super::occupancy::Occupancy;
 use crate::error::Result;
-use super::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
 use crate::rules::Rule;
@@ -117,4 +117,3 @@ pub(super) fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEnt
     }
     Ok(())
 }
-

@@ -11,7 +11,6 @@ use crate::violation::Violations;
 const GUID: Uuid = Uuid::from_u128(0x0E38_2594_BDB1_4949_B894_DA2D_8231_2C32);
 const BRACED: &str = "{0e382594-bdb1-4949-b894-da2d82312c32}";
 const ZERO: &str = "{00000000-0000-0000-0000-000000000000}";
-const VOLUME: &str = r"\\?\Volume{5e0bd954-71b2-4bff-a928-082af7ab0f8f}\VMs\base.vhdx";
 
 fn folder_with(files: &[&str]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -57,6 +56,20 @@ fn a_new_child_stores_what_is_known_here_in_the_order_of_windows() {
     assert_eq!(made, expected);
     assert_eq!(complaints(&made), []);
     assert_eq!(made.linkages(), [GUID]);
+}
+
+#[test]
+#[cfg(windows)]
+fn a_new_child_on_windows_stores_the_absolute_path_too() {
+    let folder = folder_with(&["base.vhdx"]);
+    let base = folder.path().join("base.vhdx");
+    let made = link(&folder.path().join("new.avhdx"), &base);
+    let absolute = base.canonicalize().unwrap().to_str().unwrap().replace(r"\\?\", "");
+    assert_eq!(absolute.get(1..3), Some(r":\"), "{absolute}");
+    let paths = [(ABSOLUTE_WIN32_PATH, absolute.as_str()), (RELATIVE_PATH, r".\base.vhdx")];
+    let expected = [&[(PARENT_LINKAGE, BRACED)], &paths[..], &[(PARENT_LINKAGE2, ZERO)]].concat();
+    assert_eq!(made, locator(&expected));
+    assert_eq!(complaints(&made), []);
 }
 
 #[test]
@@ -116,6 +129,7 @@ fn a_parent_that_is_not_there() {
 #[test]
 #[cfg(not(windows))]
 fn stored_paths_stay_only_where_they_end_in_the_parents_name() {
+    const VOLUME: &str = r"\\?\Volume{5e0bd954-71b2-4bff-a928-082af7ab0f8f}\VMs\base.vhdx";
     let folder = folder_with(&["base.vhdx"]);
     let (child, parent) = (folder.path().join("child.avhdx"), folder.path().join("base.vhdx"));
     let old = locator(&[

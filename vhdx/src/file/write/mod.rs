@@ -36,8 +36,8 @@ use crate::storage::{FileStorage, Storage};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
-pub(crate) use resize::ResizePlan;
 pub(crate) use blocks::SectorBits;
+pub(crate) use resize::ResizePlan;
 pub(crate) use space::{Place, Space};
 use staged::Staged;
 
@@ -204,7 +204,7 @@ impl VhdxMut {
         if self.log.is_none() {
             self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
             let (place, len) = self.place_of_log()?;
-            self.extend_to(self.space.end().get().max(self.len))?;
+            self.extend_to(self.len.max(place.saturating_add(len).get()))?;
             let log = LogWriter::start(self.staged.storage(), place, len)?;
             let guid = log.guid();
             self.headers.update(|header| {

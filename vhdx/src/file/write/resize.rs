@@ -188,8 +188,10 @@ impl VhdxMut {
         if is_fixed || !place.is_fresh { self.put_zeros(place.offset, len) } else { Ok(()) }
     }
 
-    fn zero_tail(&self, plan: &ResizePlan) -> Result<()> {
+    /// The unused tail of the last block may have been missing from the file.
+    fn zero_tail(&mut self, plan: &ResizePlan) -> Result<()> {
         let (Some(Tail::Present(place)) | Some(Tail::Partial(place))) = plan.tail else { return Ok(()) };
+        self.extend_to(place.saturating_add(plan.old.block_size()).get())?;
         let within = plan.old.offset_in_block(DiskOffset::new(plan.old.virtual_size()));
         self.put_zeros(place.saturating_add(within), plan.old.block_size() - within)
     }

@@ -155,8 +155,10 @@ fn index(mib: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn space(taken: &[Range<u64>], file_mib: u64) -> Space {
+    /// A file of which the first `head` MiBs are taken, and these.
+    fn space(head: u64, taken: &[Range<u64>], file_mib: u64) -> Space {
         let mut space = Space { taken: Vec::new(), searched_to: 0, searched_for: u64::MAX, fresh: file_mib };
+        space.mark(0..head);
         taken.iter().for_each(|range| space.mark(range.clone()));
         space
     }
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_lowest_run_that_is_long_enough_is_taken() {
-        let mut space = space(&[0..4, 5..7, 9..130], 131);
+        let mut space = space(4, &[5..7, 9..130], 131);
         assert_eq!(allocate(&mut space, 2), (7, false));
         assert_eq!(allocate(&mut space, 1), (4, false));
         assert_eq!(allocate(&mut space, 1), (130, false));
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn space_that_was_used_once_is_not_fresh() {
-        let mut space = space(&[0..4], 4);
+        let mut space = space(4, &[], 4);
         assert_eq!(allocate(&mut space, 2), (4, true));
         space.release(FileOffset::new(4 * MIB), 2 * MIB);
         assert_eq!(space.end().get(), 4 * MIB);
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_allocation_is_free_and_disjoint() {
-        let mut space = space(&[0..3, 64..65, 100..200], 250);
+        let mut space = space(3, &[64..65, 100..200], 250);
         let mut seen = vec![false; 1000];
         for mibs in [1, 2, 3, 32, 1, 60, 2, 16, 1, 7] {
             let (first, _) = allocate(&mut space, mibs);
@@ -204,7 +206,7 @@ mod tests {
 
     #[test]
     fn no_file_becomes_longer_than_can_be_checked() {
-        let mut space = space(&[], 0);
+        let mut space = space(0, &[], 0);
         space.take(FileOffset::new(0), LONGEST * MIB);
         assert!(space.allocate(MIB).is_err());
     }

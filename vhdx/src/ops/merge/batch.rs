@@ -98,14 +98,13 @@ pub(super) struct Batches {
 }
 
 impl<'a> Batcher<'a> {
-    /// `space` is that of the target once it has grown.
+    /// `space` is that of the target once it has grown, and `file_size` how long its file is then.
     pub(super) fn new(
         geometry: Geometry,
         space: &'a mut Space,
         file_size: u64,
         options: &'a MergeOptions,
     ) -> Self {
-        let file_size = file_size.max(space.end().get());
         let (open, done) = (Open::default(), Vec::new());
         Self { geometry, space, options, file_size, last_bitmap: None, open, done, overwritten: 0 }
     }
@@ -147,6 +146,11 @@ impl<'a> Batcher<'a> {
             (BlockAction::Fill | BlockAction::FillPart, None) => {
                 return self.allocate(self.geometry.block_size());
             }
+            // A place that is only kept reserved may lie anywhere: one past the end of the file is not made real.
+            (BlockAction::Fill | BlockAction::FillPart, Some(reserved)) if !self.is_inside(reserved) => {
+                self.open.freed.push(reserved);
+                return self.allocate(self.geometry.block_size());
+            }
             (BlockAction::Fill | BlockAction::FillPart, Some(reserved)) => {
                 self.overwritten = self.overwritten.saturating_add(self.geometry.block_size());
                 reserved
@@ -157,6 +161,10 @@ impl<'a> Batcher<'a> {
             }
         };
         Ok(Place { offset, is_fresh: false })
+    }
+
+    fn is_inside(&self, block: FileOffset) -> bool {
+        block.saturating_add(self.geometry.block_size()).get() <= self.file_size
     }
 
     fn allocate(&mut self, bytes: u64) -> Result<Place> {

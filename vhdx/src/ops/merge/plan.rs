@@ -10,13 +10,13 @@ use super::items::ItemChanges;
 use super::pieces::{Piece, pieces};
 use super::relations::{self, Children};
 use super::state::FileState;
-use super::target::Target;
+use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
 use crate::chain::{Chain, Relatives};
 use crate::error::{InvalidArgument, Result};
 use crate::file::{ResizePlan, Space, Vhdx, judge_bat};
 use crate::geometry::Geometry;
-use crate::units::{DiskOffset, MIB};
+use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
 use crate::violation::Violations;
 
 /// What is asked of a merge in place.
@@ -149,7 +149,7 @@ impl MergePlan {
     fn add_copying(&mut self, merged: &[Vhdx], base: &Vhdx, options: &MergeOptions) -> Result<()> {
         let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
         let mut space = Space::of(base)?;
-        reserve_log(base, &mut space)?;
+        let log_end = reserve_log(base, &mut space)?;
         if self.virtual_size > base.virtual_size() {
             self.growth = Some(ResizePlan::new(base, &mut space, self.virtual_size)?);
         }
@@ -158,7 +158,8 @@ impl MergePlan {
 
         let mut target = Target::new(base, self.growth.as_ref(), self.virtual_size)?;
         self.geometry = target.geometry();
-        let mut batcher = Batcher::new(self.geometry, &mut space, self.file_size, options);
+        let begun = self.file_size.max(log_end).max(self.grown_size(base, &mut target)?);
+        let mut batcher = Batcher::new(self.geometry, &mut space, begun, options);
         let mut bytes_to_copy = 0_u64;
         for block in Touched::new(merged, self.geometry) {
             let block = block?;
@@ -187,6 +188,17 @@ impl MergePlan {
         self.batches = done.batches;
         self.bytes_to_copy = bytes_to_copy;
         Ok(())
+    }
+
+    /// How long the target's file is once its disk has grown; 0 if it does not grow.
+    fn grown_size(&self, base: &Vhdx, target: &mut Target<'_>) -> Result<u64> {
+        let Some(growth) = &self.growth else { return Ok(0) };
+        let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
+        // The unused tail of the last block may have been missing from the file.
+        let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
+        let Before { state, place } = target.before(last)?;
+        let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
+        Ok(ends.chain(last).max().map_or(0, FileOffset::get))
     }
 
     fn says(&self, block: &TouchedBlock) -> Says {
@@ -244,14 +256,14 @@ impl MergePlan {
     }
 }
 
-/// A session that finds no log to use takes a place for a new one before anything else.
-fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<()> {
+/// A session that finds no log to use takes a place for a new one before anything else. The end of that place, or 0.
+fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<u64> {
     let header = target.header();
     let end = header.log_offset.saturating_add(header.log_length.into());
-    if header.log_length == 0 || end.get() > target.replayed_len() {
-        space.allocate(MIB)?;
+    if header.log_length != 0 && end.get() <= target.replayed_len() {
+        return Ok(0);
     }
-    Ok(())
+    Ok(space.allocate(MIB)?.offset.saturating_add(MIB).get())
 }
 
 #[cfg(test)]

@@ -72,11 +72,17 @@ fn what_a_batch_frees_is_used_from_the_next_one_on() {
 }
 
 #[test]
-fn a_reserved_place_is_used_again() {
-    let vhdx = open(&base(8 * MIB));
-    let done = batches(&vhdx, 8 * MIB, &LARGE, &[work(0, BlockAction::Fill, Some(9))]);
-    assert_eq!(places(&done), [[(9, false)]]);
-    assert_eq!(done.overwritten, MIB);
+fn a_reserved_place_is_used_again_if_the_file_has_it() {
+    let mut image = base(8 * MIB);
+    image.blocks = [(1, full(1))].into();
+    let vhdx = open(&image);
+    let len = vhdx.file_len() / MIB;
+    let fill = |mib| batches(&vhdx, 8 * MIB, &LARGE, &[work(0, BlockAction::Fill, Some(mib))]);
+    let inside = fill(len - 1);
+    assert_eq!((places(&inside), inside.overwritten), (vec![vec![(len - 1, false)]], MIB));
+    let outside = fill(len + 100);
+    assert_eq!((places(&outside), outside.overwritten), (vec![vec![(len, true)]], 0));
+    assert_eq!(outside.file_size, (len + 1) * MIB);
 }
 
 #[test]

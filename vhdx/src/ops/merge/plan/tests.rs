@@ -145,7 +145,15 @@ fn a_leaf_of_another_size_changes_the_targets() {
     let larger = plan([&leaf, &target]);
     assert!(larger.growth.is_some() && !larger.shrinks && larger.virtual_size == 5 * MIB);
     assert_eq!(actions(&larger), [(2, BlockAction::Fill), (4, BlockAction::Fill)]);
-    assert_eq!(larger.items.taken.len(), 1);
+    assert_eq!((larger.items.taken.len(), larger.growth_bytes), (1, 2 * MIB));
+
+    let mut fixed = base(2 * MIB);
+    fixed.leave_blocks_allocated = true;
+    fixed.blocks = [(0, full(1)), (1, full(2))].into();
+    let mut empty = child(&fixed);
+    empty.virtual_size = 5 * MIB;
+    let growing = plan([&empty, &fixed]);
+    assert_eq!((growing.batches.len(), growing.growth_bytes), (0, 3 * MIB));
 
     leaf.virtual_size = MIB + 512;
     leaf.blocks = [(1, full(1))].into();

@@ -35,16 +35,16 @@ fn bits_of_a_partial_block() {
     image.blocks = [(1, partial(1, 8))].into();
     let vhdx = open(&image);
     let target = Target::new(&vhdx, None, 0).unwrap();
-    let bits = |sectors: &[Range<u64>]| {
+    let bits = |sectors: &[(u64, u64)]| {
         let at = |sector: u64| DiskOffset::new(MIB + sector * 512);
-        target.bits(block(1), sectors.iter().map(|range| at(range.start)..at(range.end))).unwrap()
+        target.bits(block(1), sectors.iter().map(|&(start, end)| at(start)..at(end))).unwrap()
     };
-    assert_eq!(bits(&[0..8]), Bits::Same);
-    assert_eq!(bits(&[2..3, 7..8]), Bits::Same);
-    assert_eq!(bits(&[2..3, 8..9]), Bits::More);
-    assert_eq!(bits(&[9..2048]), Bits::More);
-    assert_eq!(bits(&[8..2048]), Bits::All);
-    assert_eq!(bits(&[0..100, 100..2048]), Bits::All);
+    assert_eq!(bits(&[(0, 8)]), Bits::Same);
+    assert_eq!(bits(&[(2, 3), (7, 8)]), Bits::Same);
+    assert_eq!(bits(&[(2, 3), (8, 9)]), Bits::More);
+    assert_eq!(bits(&[(9, 2048)]), Bits::More);
+    assert_eq!(bits(&[(8, 2048)]), Bits::All);
+    assert_eq!(bits(&[(0, 100), (100, 2048)]), Bits::All);
 }
 
 #[test]

@@ -2,8 +2,10 @@ use super::*;
 use crate::ops::merge::testing::{base, child, full, open, partial};
 use crate::units::MIB;
 
-/// The blocks, as numbers: block, data, zeros, and the ranges in sectors.
-fn touched(merged: &[Vhdx], target_block_mib: u64, size: u64) -> Vec<(u64, u64, u64, Vec<(u64, u64)>)> {
+/// A block as numbers: its index, data, zeros, and the ranges in sectors.
+type Numbers = (u64, u64, u64, Vec<(u64, u64)>);
+
+fn touched(merged: &[Vhdx], target_block_mib: u64, size: u64) -> Vec<Numbers> {
     let geometry = Geometry::new(target_block_mib * MIB, 512, size, false).unwrap();
     let blocks = Touched::new(merged, geometry).map(|block| {
         let block = block.unwrap();
@@ -27,10 +29,10 @@ fn extents_are_cut_at_the_blocks_of_the_target() {
             (5, 2048, 0, vec![(10240, 10244)])
         ]
     );
-    let (whole, sectors) = ((0, 2 * MIB, 0, vec![(2048, 6144)]), (0, 2 * MIB + 2048, 0));
-    assert_eq!(touched(&merged, 4, 8 * MIB), [whole, (1, 2048, 0, vec![(10240, 10244)])]);
-    let ranges = vec![(2048, 6144), (10240, 10244)];
-    assert_eq!(touched(&merged, 8, 8 * MIB), [(sectors.0, sectors.1, sectors.2, ranges)]);
+    let two = [(0, 2 * MIB, 0, vec![(2048, 6144)]), (1, 2048, 0, vec![(10240, 10244)])];
+    assert_eq!(touched(&merged, 4, 8 * MIB), two);
+    let one = [(0, 2 * MIB + 2048, 0, vec![(2048, 6144), (10240, 10244)])];
+    assert_eq!(touched(&merged, 8, 8 * MIB), one);
 }
 
 #[test]
