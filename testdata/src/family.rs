@@ -41,7 +41,18 @@ pub struct Leaf {
 impl Family {
     /// The files of a chain, and a further child for each of `siblings`, which hangs on that layer of the chain.
     pub fn new(model: &ChainModel, siblings: &[(usize, LayerModel)]) -> Self {
-        let (images, disks) = (model.images(), model.disks());
+        Self::with(model, siblings, |_, _| ())
+    }
+
+    /// The same, where something is changed about the files of the chain, by their layers, that does not change how they
+    /// read.
+    pub fn with(
+        model: &ChainModel,
+        siblings: &[(usize, LayerModel)],
+        change: impl Fn(usize, &mut Image),
+    ) -> Self {
+        let (mut images, disks) = (model.images(), model.disks());
+        (0..).zip(&mut images).for_each(|(layer, image)| change(layer, image));
         let chain: Vec<PathBuf> = (0..images.len()).map(|layer| path(&name(layer))).collect();
         let top = Leaf {
             path: chain[images.len() - 1].clone(),
@@ -124,6 +135,26 @@ impl CrashWorld {
         let mut bytes = vec![0xaa; usize::try_from(chain.virtual_size()).expect("a small disk")];
         chain.read_exact_at(&mut bytes, DiskOffset::new(0))?;
         Ok(bytes)
+    }
+
+    /// The first byte of a disk that is not as in `expected`, if there is one: read through all its parents, from `start`
+    /// on.
+    ///
+    /// # Errors
+    /// As [`Chain::open`] and [`Chain::read_exact_at`].
+    pub fn find_difference(&self, leaf: &Path, start: u64, expected: &[u8]) -> Result<Option<u64>> {
+        const PART: usize = 1 << 18;
+        let chain = self.chain(leaf)?;
+        let mut buffer = vec![0; PART.min(expected.len())];
+        for (at, part) in (start..).step_by(PART).zip(expected.chunks(PART)) {
+            let found = &mut buffer[..part.len()];
+            chain.read_exact_at(found, DiskOffset::new(at))?;
+            if found != part {
+                let place = found.iter().zip(part).position(|(found, expected)| found != expected);
+                return Ok(place.map(|place| at + place as u64));
+            }
+        }
+        Ok(None)
     }
 
     /// All files, as a search in their folder finds them.

@@ -17,7 +17,8 @@ pub fn program(name: &str) -> Option<()> {
     }
 }
 
-fn skip<T>(why: &str) -> Option<T> {
+/// Says loudly that a test is skipped; as [`folder`].
+pub fn skip<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("VHDX_REQUIRE_SHARED").is_none_or(|value| value != "1"), "{why}");
     eprintln!("SKIPPED: {why}");
     None

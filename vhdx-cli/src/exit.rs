@@ -49,6 +49,18 @@ impl fmt::Display for Foreign {
 
 impl std::error::Error for Foreign {}
 
+/// Work on existing files that was stopped on request, in a state that is told.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) String);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
 /// A file that was to become a parent is none, and what is known about it and the child.
 #[derive(Debug)]
 pub(crate) struct NotTheParent {
@@ -117,6 +129,9 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
     if error.is::<Foreign>() {
         return ("unsupported", UNSUPPORTED);
     }
+    if error.is::<Interrupted>() {
+        return ("cancelled", INTERRUPTED);
+    }
     match library(error).map(Error::kind) {
         Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
         Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
@@ -169,13 +184,18 @@ fn innermost(error: &Error) -> &Error {
 
 /// What a person can do about it.
 fn hint(error: &Error) -> Option<&'static str> {
-    let parent_wanted =
-        |error: &ChainError| matches!(error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. });
     match innermost(error) {
-        Error::Chain(error) if parent_wanted(error) => Some(
+        Error::Chain(error) if matches!(**error, ChainError::MissingParent { .. }) => Some(
             "`--parent-dir DIR` adds a folder to look in; `--parent FILE`, once for each level, nearest first, names \
              the parents; of renamed files `vhdx tree DIR` finds which belongs to which by the GUIDs inside them",
         ),
+        Error::Chain(error) if matches!(**error, ChainError::Mismatch { .. }) => Some(
+            "`--parent-dir DIR` and `--parent FILE` look elsewhere, `vhdx tree DIR` finds which file belongs to which; \
+             `vhdx reparent CHILD --parent FILE --dry-run` tells all that is known about a parent that was changed",
+        ),
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+            Some("turn off the virtual machine, or end the program that uses the file, and try again")
+        }
         Error::Chain(error) if matches!(**error, ChainError::OtherChildren { .. }) => Some(
             "merge them first, or move what is no longer needed (an old copy is a child too) out of these folders",
         ),

@@ -1,15 +1,20 @@
-//! Read, check and merge VHDX and AVHDX virtual disks and their checkpoint chains, on any operating system.
+//! Read, check, write and merge VHDX and AVHDX virtual disks and their checkpoint chains, on any operating system.
 //!
 //! A Hyper-V checkpoint freezes a virtual disk: later writes go to a differencing file, which reads through to its
-//! parent. This crate opens such files, finds and checks their parents, says where every byte of a disk is, reads it,
-//! and writes what it reads into a new disk. It never changes a file that it reads, not even to replay a dirty log.
+//! parent. This crate opens such files, finds and checks their parents, says where every byte of a disk is, and reads
+//! it. What is only read never changes, not even to replay a dirty log. What is written is safe at every instant: a
+//! power failure leaves the state before a change or the one after it.
 //!
 //! - [`Vhdx`] is one file: its facts, and what it holds itself.
 //! - [`Chain`] is a file with all its parents: the disk as its guest sees it. Parents are found by a
 //!   [`ParentResolver`]; nothing that a file names is opened unless the resolver opens it.
 //! - [`Extents`] is the one query behind everything: which bytes of the disk are where.
-//! - [`discover`] finds every chain below some folders, whatever the files are called.
-//! - [`ops`] holds what one does with disks: check, compare, convert, merge.
+//! - [`VhdxMut`] is one file that is open for writing, by nobody else.
+//! - [`discover`] finds every chain below some folders, whatever the files are called; [`find_relatives`] finds the
+//!   children that nothing in a parent tells of.
+//! - [`ops`] holds what one does with disks: check, compare, convert, create, replay, reparent, merge in place
+//!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]).
+//! - [`ReadAt`] and [`Storage`] are the bytes below: files, memory, or whatever implements them.
 //!
 //! The format is Microsoft's [MS-VHDX]; [`Rule`] lists all of its rules that are checked.
 //!
@@ -27,6 +32,23 @@
 //!         println!("{} + {}: {file:?} at {offset}", extent.start, extent.len);
 //!     }
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A checkpoint goes into its parent, in place:
+//! ```no_run
+//! use vhdx::ops::{HostFiles, MergeOptions, MergePlan};
+//! use vhdx::{Chain, FolderResolver, NoProgress, find_relatives, folders_around};
+//!
+//! # fn main() -> vhdx::Result<()> {
+//! let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
+//! let files = chain.layers().iter().filter_map(|layer| layer.path());
+//! let relatives = find_relatives(&folders_around(files, &[]), &NoProgress)?;
+//! let plan = MergePlan::new(&chain, 1, &relatives, &MergeOptions::default())?;
+//! drop(chain); // on Windows an open file cannot be locked
+//! let done = plan.execute(&HostFiles, &NoProgress)?;
+//! println!("{} bytes copied", done.bytes_copied);
 //! # Ok(())
 //! # }
 //! ```

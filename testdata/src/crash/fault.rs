@@ -25,14 +25,15 @@ pub struct Fault {
     pub number: usize,
     /// Whether all that follow fail too, or this one only.
     pub forever: bool,
-    /// Whether a write that fails first writes half of its bytes. Calls after it write nothing.
+    /// Whether a write that fails first writes half of its bytes, up to the end of a sector. Calls after it write
+    /// nothing.
     pub partial: bool,
     /// The reason that is given.
     pub reason: io::ErrorKind,
 }
 
 impl Fault {
-    /// From this changing call on, the disk is full: half of the bytes of the first write still fit.
+    /// From this changing call on, the disk is full: half of the sectors of the first write still fit.
     pub fn full(number: usize) -> Self {
         Self {
             calls: Calls::Writes,

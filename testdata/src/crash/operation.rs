@@ -6,7 +6,7 @@ use crate::random::Random;
 use crate::sparse::{Patch, SparseImage};
 
 /// What arrives at the medium on its own.
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 /// Scattered sectors are only taken out of writes up to this many; longer ones are cut.
 const SCATTERED: u64 = 4096;
 

@@ -224,16 +224,17 @@ fn calls_fail_as_told() {
     file.sync().unwrap();
     assert_eq!((world.calls(Calls::Reads), world.calls(Calls::Writes), world.calls(Calls::Any)), (1, 3, 4));
 
-    let world = CrashWorld::new(images(&["a"], 512));
+    let world = CrashWorld::new(images(&["a"], 2048));
     let file = world.storage("a");
     world.fail(Fault::full(1));
-    write(&*file, 0, 1, 512);
-    let error = file.write_all_at(&[2; 512], at(0)).unwrap_err();
+    write(&*file, 0, 1, 2048);
+    let error = file.write_all_at(&[2; 1900], at(100)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    let error = file.write_all_at(&[3; 512], at(0)).unwrap_err();
+    let error = file.write_all_at(&[3; 2048], at(0)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    assert_eq!(world.images()[std::path::Path::new("a")].to_vec(), [[2; 256], [1; 256]].concat());
-    assert!(file.set_len(7).is_err() && file.len().unwrap() == 512);
+    let expected = [vec![1; 100], vec![2; 924], vec![1; 1024]].concat();
+    assert_eq!(world.images()[std::path::Path::new("a")].to_vec(), expected);
+    assert!(file.set_len(7).is_err() && file.len().unwrap() == 2048);
     world.mend();
     file.set_len(7).unwrap();
 

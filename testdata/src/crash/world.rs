@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vhdx::{FileOffset, ReadAt, Storage};
 
 use super::fault::{Calls, Fault};
-use super::operation::Operation;
+use super::operation::{Operation, SECTOR};
 use super::sweep::Recording;
 use crate::sparse::{Patch, SparseImage};
 
@@ -190,6 +190,12 @@ impl CrashFile {
     }
 }
 
+/// `len`, or a little less, so that what begins at `offset` ends with a sector.
+fn whole_sectors(offset: u64, len: usize) -> usize {
+    let end = (offset + len as u64) / SECTOR * SECTOR;
+    end.saturating_sub(offset) as usize
+}
+
 impl ReadAt for CrashFile {
     fn len(&self) -> io::Result<u64> {
         let mut state = self.world.state();
@@ -212,7 +218,7 @@ impl Storage for CrashFile {
         let is_partial = !had_failed && state.fault.is_some_and(|fault| fault.partial);
         let written = match counted {
             Ok(()) => buf,
-            Err(_) if is_partial => &buf[..buf.len() / 2],
+            Err(_) if is_partial => &buf[..whole_sectors(offset.get(), buf.len() / 2)],
             Err(_) => &[],
         };
         if !written.is_empty() {

@@ -43,7 +43,8 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     };
     output::answer(args, json, |out| {
         facts.text(&create.file, &made, out)?;
-        left.text(out)
+        left.text(out)?;
+        what_next(create, out)
     })?;
     Ok(Outcome::Done)
 }
@@ -77,6 +78,18 @@ fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {
     let file = NewFile::create(&create.file, create.writing.force)?;
     ops::create(disk, &file, &progress).map_err(|error| error.in_file(&create.file))?;
     file.commit()?;
+    Ok(())
+}
+
+fn what_next(create: &Create, out: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(parent) = &create.parent {
+        let (child, parent) = (shown(&create.file), shown(parent));
+        writeln!(
+            out,
+            "Next: use {child} in the place of {parent}. The child is lost if {parent} changes any more,"
+        )?;
+        writeln!(out, "and starting the virtual machine from it once changes it.")?;
+    }
     Ok(())
 }
 

@@ -127,7 +127,7 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         both_have("virtual disk id", |disk| disk.virtual_disk_id.map(|id| id.to_string()), child, candidate),
         both_have("virtual size", |disk| Some(both(disk.virtual_size)), child, candidate),
         both_have("logical sector size", |disk| Some(disk.logical_sector_size.to_string()), child, candidate),
-        both_have("last change", |disk| disk.modified.map(date::utc), child, candidate),
+        both_have("last change", |disk| disk.modified.map(date::utc_to_the_second), child, candidate),
     ];
     match judgement.level {
         Some(1) => lines.push("the candidate is the child's parent already".to_owned()),

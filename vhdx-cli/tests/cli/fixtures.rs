@@ -20,8 +20,7 @@ const MAX_DISK: u64 = 2 << 30;
 fn real_images_and_their_copies_read_as_expected() {
     let Some(folder) = shared::folder("fixtures") else { return };
     let (Some(()), Some(())) = (shared::program("xz"), shared::program("qemu-img")) else { return };
-    let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
-    let Value::Array(images) = serde_json::from_str(&manifest).unwrap() else { panic!("a list of images") };
+    let images = manifest(&folder);
     let scratch = tempfile::tempdir().unwrap();
     for image in &images {
         unpack(&folder, image, scratch.path());
@@ -53,11 +52,18 @@ fn real_images_and_their_copies_read_as_expected() {
     }
 }
 
-fn name(image: &Value) -> PathBuf {
+/// What is known of each image.
+pub(crate) fn manifest(folder: &Path) -> Vec<Value> {
+    let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let Value::Array(images) = serde_json::from_str(&manifest).unwrap() else { panic!("a list of images") };
+    images
+}
+
+pub(crate) fn name(image: &Value) -> PathBuf {
     Path::new(image["file"].as_str().unwrap()).with_extension("") // .xz
 }
 
-fn unpack(folder: &Path, image: &Value, scratch: &Path) {
+pub(crate) fn unpack(folder: &Path, image: &Value, scratch: &Path) {
     let path = scratch.join(name(image));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let packed = folder.join(image["file"].as_str().unwrap());
@@ -83,7 +89,7 @@ fn unpack(folder: &Path, image: &Value, scratch: &Path) {
 }
 
 /// The digest of what `convert IMAGE -` writes.
-fn disk_digest(image: &Path) -> String {
+pub(crate) fn disk_digest(image: &Path) -> String {
     let mut vhdx = command().arg("convert").arg(image).arg("-").stdout(Stdio::piped()).spawn().unwrap();
     let mut digest = Sha256::new();
     feed(&mut vhdx.stdout.take().unwrap(), &mut digest);
@@ -91,7 +97,7 @@ fn disk_digest(image: &Path) -> String {
     hex(digest)
 }
 
-fn feed(from: &mut impl Read, digest: &mut Sha256) {
+pub(crate) fn feed(from: &mut impl Read, digest: &mut Sha256) {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match from.read(&mut buffer).unwrap() {
@@ -101,6 +107,6 @@ fn feed(from: &mut impl Read, digest: &mut Sha256) {
     }
 }
 
-fn hex(digest: Sha256) -> String {
+pub(crate) fn hex(digest: Sha256) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,9 +5,17 @@ mod create;
 mod errors;
 mod fixtures;
 mod images;
+mod in_place;
+#[cfg(unix)]
+mod killed;
 mod merge;
 mod new_files;
 mod peers;
+#[cfg(target_os = "linux")]
+mod private;
+#[cfg(target_os = "linux")]
+mod refusals;
+mod relinked;
 mod reparent;
 mod replay;
 mod run;

@@ -36,11 +36,10 @@ pub enum ChainError {
     },
     /// A file stands in the parent's place, but is not the one that the child was made from, or was changed since.
     #[error(
-        "{}: {} is not its parent, or was changed after the child was made: its DataWriteGuid is {found}, but must \
-         be {}{}",
+        "{}: {} is not its parent, or was changed after the child was made: its DataWriteGuid is {found}, but {}{}",
         Quoted(child),
         Quoted(parent),
-        Either(expected),
+        Must(expected),
         AlsoDamaged(damaged)
     )]
     Mismatch {
@@ -185,6 +184,18 @@ impl fmt::Display for Either<'_> {
     }
 }
 
+/// What the DataWriteGuid must be; it is not said whose.
+struct Must<'a>(&'a [Uuid]);
+
+impl fmt::Display for Must<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("the child's linkage is zero, which no file matches"),
+            guids => write!(f, "must be {}", Either(guids)),
+        }
+    }
+}
+
 struct Wanted<'a> {
     expected: &'a [Uuid],
     names: &'a [StoredPath],
@@ -269,5 +280,23 @@ mod tests {
              \"/vm\", \"/backup\"; \"/vm/x\" is there, but cannot be used: this is not a regular file"
         );
         assert_eq!(error.path(), Path::new("differencing.avhdx"));
+    }
+
+    #[test]
+    fn a_mismatch_says_what_the_child_expects() {
+        let (found, wanted) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let mismatch = |expected| ChainError::Mismatch {
+            child: "child.avhdx".into(),
+            parent: "base.vhdx".into(),
+            expected,
+            found,
+            damaged: Vec::new(),
+        };
+        let ends = |expected, end: &str| {
+            let said = mismatch(expected).to_string();
+            assert!(said.ends_with(end), "{said}");
+        };
+        ends(vec![wanted, found], &format!("is {found}, but must be {wanted} or {found}"));
+        ends(Vec::new(), &format!("is {found}, but the child's linkage is zero, which no file matches"));
     }
 }

@@ -156,6 +156,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn every_spelling_is_found_the_exact_one_first() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("VMS")).unwrap();

@@ -197,7 +197,8 @@ fn a_read_only_file_can_be_read_only() {
     permissions.set_readonly(true);
     fs::set_permissions(&path, permissions).unwrap();
 
-    let (read, written) = as_nobody(|| (FileStorage::open(&path), FileStorage::open_exclusive(&path)));
+    let (read, written) =
+        as_nobody(|| (FileStorage::open(&path).map(drop), FileStorage::open_exclusive(&path)));
     fs::set_permissions(&path, writable).unwrap(); // or Windows does not remove it
     read.unwrap();
     assert_eq!(refused_as(written.unwrap_err(), "open for writing").kind(), ErrorKind::PermissionDenied);

@@ -4,9 +4,11 @@
 pub(crate) mod digest;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::test_runner::Config;
 use vhdx::{Chain, DiskOffset, Vhdx};
+use vhdx_testkit::crash::Swept;
 use vhdx_testkit::{ChainModel, Image};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -15,6 +17,13 @@ pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) fn cases(cases: u32) -> Config {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
     Config { cases, max_shrink_iters: 2_000, ..Config::default() }
+}
+
+/// Says what a sweep has checked, and how many crash images the process has checked so far.
+pub(crate) fn report(what: &str, swept: &Swept) {
+    static IMAGES: AtomicUsize = AtomicUsize::new(0);
+    let images = IMAGES.fetch_add(swept.images, Ordering::Relaxed) + swept.images;
+    eprintln!("{what}: {swept:?}; {images} crash images so far");
 }
 
 /// The chain of a model, in memory.

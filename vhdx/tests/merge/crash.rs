@@ -3,92 +3,20 @@
 //! In each image that this could leave, every leaf opens with every link proven and reads what it always read; and the
 //! merge, run again, completes. `VHDX_CRASH_IMAGES` says how many images are sampled beside the exhaustive ones.
 
-use vhdx::ops::MergeOptions;
-use vhdx::{LogState, NoProgress, Vhdx};
-use vhdx_testkit::Family;
-use vhdx_testkit::crash::{CrashImage, CrashWorld, Sweep, Swept};
+use std::cell::Cell;
 
-use crate::cases::{self, Case};
-use crate::common::assert_same;
-use crate::random::{assert_leaves, assert_sound};
+use vhdx::{ErrorKind, NoProgress, Vhdx};
+use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Fault, Sweep};
 
-/// Merges, with power failing everywhere; once more in the runs that go on after some of the failures.
-fn sweep(case: &Case) -> Swept {
-    let family = Family::new(&case.model, &case.siblings);
-    let world = CrashWorld::new(family.images.clone());
-    merge(&world, &family, case);
-    let (mut total, mut number) = (Swept::default(), 0_usize);
-    let swept = world.recording().crash(&Sweep::default(), |image| {
-        judge(image, &family, case);
-        let again = image.world();
-        complete(&again, &family, case);
-        number += 1;
-        if number.is_multiple_of(97) {
-            let few = Sweep { exhaustive: 3, samples: 20, seed: number as u64 };
-            total += again.recording().crash(&few, |image| {
-                judge(image, &family, case);
-                complete(&image.world(), &family, case);
-            });
-        }
-    });
-    total += swept;
-    println!("{}: {total:?}", case.name);
-    total
-}
-
-fn merge(world: &CrashWorld, family: &Family, case: &Case) {
-    let (child, target) = (&family.chain[case.child], &family.chain[case.target]);
-    let options = MergeOptions { delete_merged: case.delete, ..case.options };
-    world.merge(child, target, &options, &NoProgress).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-}
-
-/// What holds in every image.
-fn judge(image: &CrashImage, family: &Family, case: &Case) {
-    let world = image.world();
-    for leaf in &family.leaves {
-        let is_gone = case.delete && !world.contains(&leaf.path);
-        let is_merged = leaf.path == family.chain[case.child];
-        if is_gone && is_merged {
-            let read = world.read_disk(&family.chain[case.target]).unwrap();
-            assert_same(&read, &family.disks[case.child], "the target, after its merged child is gone");
-            continue;
-        }
-        let read = world.read_disk(&leaf.path).unwrap_or_else(|e| panic!("{}: {e}", leaf.path.display()));
-        assert_same(&read, &leaf.expected, &leaf.path.display().to_string());
-    }
-}
-
-/// What holds after the merge was run again.
-fn complete(world: &CrashWorld, family: &Family, case: &Case) {
-    if world.contains(&family.chain[case.child]) {
-        merge(world, family, case);
-    }
-    let target = &family.chain[case.target];
-    assert_same(
-        &world.read_disk(target).unwrap(),
-        &family.disks[case.child],
-        "the target, after the next run",
-    );
-    for leaf in family.leaves.iter().filter(|leaf| world.contains(&leaf.path)) {
-        let chain = world.chain(&leaf.path).unwrap();
-        assert_same(&world.read_disk(&leaf.path).unwrap(), &leaf.expected, "after the next run");
-        let merged = &family.chain[case.target + 1..=case.child];
-        let is_above = leaf.path != family.chain[case.child];
-        let names_merged = chain
-            .layers()
-            .iter()
-            .any(|layer| layer.path().is_some_and(|path| merged.iter().any(|m| m == path)));
-        assert!(!(is_above && names_merged), "{} still reads through a merged layer", leaf.path.display());
-    }
-    let written = Vhdx::from_storage(world.images()[target].clone()).unwrap();
-    assert_eq!(written.log(), LogState::Clean);
-}
+use crate::cases;
+use crate::common::report;
+use crate::scene::Scene;
 
 macro_rules! sweeps {
     ($($name:ident, at least $images:literal;)*) => {$(
         #[test]
         fn $name() {
-            let swept = sweep(&cases::$name());
+            let swept = cases::$name().scene().sweep(&Sweep::default(), |_| ());
             assert!(swept.images >= $images, "only {} images were checked", swept.images);
         }
     )*};
@@ -102,19 +30,133 @@ sweeps! {
     into_a_smaller_differencing_disk, at least 50;
     into_a_larger_disk, at least 50;
     through_a_smaller_middle_layer, at least 50;
-    with_two_children, at least 50;
     with_deletion, at least 50;
     of_a_child_that_is_linked_by_its_second_linkage, at least 50;
     in_small_batches, at least 50;
     where_freed_space_is_used_again, at least 50;
+    with_dirty_logs_everywhere, at least 50;
+    with_large_sectors, at least 50;
+    where_metadata_has_no_room, at least 50;
+    with_metadata_and_a_region_that_nobody_knows, at least 50;
+    of_scattered_sectors_into_a_dynamic_disk, at least 250;
+    of_scattered_sectors_into_a_fixed_disk, at least 250;
+    of_scattered_sectors_into_a_differencing_disk, at least 250;
+}
+
+/// How many of the leaves have the target for their parent.
+fn relinked(world: &CrashWorld, scene: &Scene) -> usize {
+    let parent = |leaf| world.chain(leaf).unwrap().layers()[1].path() == Some(scene.target().as_path());
+    scene.leaves.iter().filter(|(leaf, _)| parent(leaf)).count()
+}
+
+#[test]
+fn with_two_children() {
+    let scene = cases::with_two_children().scene();
+    let counts = [const { Cell::new(0_usize) }; 4];
+    let swept = scene.sweep(&Sweep::default(), |image| {
+        let count = &counts[relinked(&image.world(), &scene)];
+        count.set(count.get() + 1);
+    });
+    eprintln!("images by how many of three children are relinked: {counts:?}");
+    assert!(counts.iter().all(|count| count.get() > 0), "{counts:?}");
+    assert!(swept.images >= 50, "{swept:?}");
 }
 
 #[test]
 fn what_is_whole_after_the_merge_is_sound() {
-    let case = cases::into_a_differencing_disk();
-    let family = Family::new(&case.model, &case.siblings);
-    let world = CrashWorld::new(family.images.clone());
-    merge(&world, &family, &case);
-    assert_leaves(&world, &family, case.name);
-    assert_sound(&world, case.name);
+    for case in cases::ALL {
+        let scene = case().scene();
+        let world = scene.world();
+        scene.complete(&world, "after the merge");
+        scene.assert_valid(&world, &scene.name);
+        scene.assert_clean(&world, &scene.name);
+    }
+}
+
+/// The program ends just before each of its writes; the next run ends there too, a step further; and so on.
+#[test]
+fn a_rerun_after_every_step() {
+    for case in cases::ALL {
+        let scene = case().scene();
+        let first = scene.world();
+        scene.merge(&first, &NoProgress).unwrap();
+        for step in 0..first.calls(Calls::Writes) {
+            let cut = scene.world();
+            cut.fail(Fault::forever(Calls::Writes, step));
+            scene.merge(&cut, &NoProgress).unwrap_err();
+            let left = CrashWorld::new(cut.images());
+            scene.judge(&left, "when it ended early");
+            if step.is_multiple_of(3) {
+                left.fail(Fault::forever(Calls::Writes, step / 2));
+                drop(scene.merge(&left, &NoProgress));
+                scene.judge(&CrashWorld::new(left.images()), "when the next run ended early");
+            }
+            scene.complete(&CrashWorld::new(left.images()), "after the next run");
+        }
+    }
+}
+
+/// The merged child is whole, not deleted, and may still name the target when its former child is merged there too.
+#[test]
+fn a_second_merge_into_a_target_that_a_merged_child_still_names() {
+    let scene = cases::into_a_dynamic_base().scene();
+    let (top, content) = scene.leaves[0].clone();
+    let second = Scene {
+        name: "a second merge into the same target".into(),
+        images: scene.images.clone(),
+        layers: vec![scene.target().clone(), top],
+        options: scene.options,
+        leaves: scene.leaves.clone(),
+        content,
+        then: |_, _| (),
+    };
+    let world = scene.world();
+    scene.merge(&world, &NoProgress).unwrap();
+    second.complete(&world, "without a failure");
+
+    let (done, refused) = (Cell::new(0_usize), Cell::new(0_usize));
+    let judge_and_go_on = |image: &CrashImage| {
+        scene.judge(&image.world(), "after a power failure");
+        let again = image.world();
+        if relinked(&again, &scene) == 1 {
+            match second.merge(&again, &NoProgress) {
+                Ok(_) => done.set(done.get() + 1),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Chain, "{error}");
+                    assert!(error.to_string().contains("layer-1.avhdx"), "{error}");
+                    assert_eq!(again.calls(Calls::Writes), 0, "a refused merge has written");
+                    refused.set(refused.get() + 1);
+                }
+            }
+        }
+        if relinked(&again, &scene) == 0 {
+            scene.complete(&again, "after another run");
+        } else {
+            scene.merge(&again, &NoProgress).unwrap();
+        }
+        second.complete(&again, "after both");
+    };
+    let swept = world.recording().garbling().crash(&Sweep::default(), judge_and_go_on);
+    report(&second.name, &swept);
+    assert!(done.get() > 50 && refused.get() > 0, "{} done, {} refused", done.get(), refused.get());
+}
+
+/// What a leaf that was merged without a child, and not deleted, leaves behind is in the way of its siblings.
+#[test]
+fn a_merged_leaf_that_is_kept_goes_on_as_a_child() {
+    let scene = cases::into_a_dynamic_base().scene();
+    let world = scene.world();
+    let leaf = scene.leaves[0].0.clone();
+    let last = Scene { layers: vec![scene.target().clone(), scene.child().clone(), leaf], ..scene };
+    let last = Scene { content: last.leaves[0].1.clone(), ..last };
+    last.complete(&world, "the first time");
+    let guid = |world: &CrashWorld| {
+        Vhdx::from_storage(world.images()[last.target()].clone()).unwrap().data_write_guid()
+    };
+    let first = guid(&world);
+    let again = CrashWorld::new(world.images());
+    last.complete(&again, "the second time");
+    assert_ne!(guid(&again), first);
+    last.assert_valid(&again, "the second time");
+    last.assert_clean(&again, "the second time");
 }

@@ -4,4 +4,10 @@ mod cases;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;
+mod deletion;
+mod faults;
+mod large;
 mod random;
+mod random_crash;
+mod refusals;
+mod scene;

@@ -4,13 +4,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{AlreadyMerged, HostFiles, MergeOptions, MergePlan, Merged, already_merged};
-use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, find_relatives, folders_around, inspect_chain};
+use vhdx::ops::{AlreadyMerged, FileState, HostFiles, MergeOptions, MergePlan, Merged, already_merged};
+use vhdx::{
+    Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around, inspect_chain,
+};
 
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
-use crate::exit::{Outcome, Usage};
-use crate::output::{self, shown};
+use crate::exit::{Interrupted, Outcome, Usage};
+use crate::output::{self, shown, without_detours};
 use crate::progress::Bar;
 use crate::sizes::both;
 
@@ -30,7 +32,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         true => would_be_done(&plan),
         false => execute(args, merge, &plan)?,
     };
-    let report = Report { merge, plan: &plan, done };
+    let report = Report::new(merge, &plan, &done);
     output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
@@ -65,14 +67,41 @@ fn relatives<'a>(
 }
 
 fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merged> {
+    for (path, message) in &plan.unjudged {
+        let what = format!("could not be judged, and may be another child: {}", output::harmless(message));
+        output::note(args, path, &what);
+    }
     let progress = Bar::tidying_up(args.quiet)?;
     let result = plan.execute(&HostFiles, &progress);
     drop(progress);
-    if let Err(Error::Cancelled) = result {
-        let what = "is not merged completely. Every disk reads as before; the same command goes on from here";
-        output::note(args, &merge.child, what);
+    match result {
+        Err(Error::Cancelled) => {
+            Err(Interrupted(format!("{} {}", shown(&merge.child), half_done(plan))).into())
+        }
+        Err(error) => {
+            if is_begun(plan) {
+                output::note(args, &merge.child, &half_done(plan));
+            }
+            Err(error.into())
+        }
+        Ok(done) => Ok(done),
     }
-    Ok(result?)
+}
+
+/// Whether the target is no longer what it was planned to be.
+fn is_begun(plan: &MergePlan) -> bool {
+    let is_other = |target: &FileState| {
+        Vhdx::open(&target.path).is_ok_and(|found| found.data_write_guid() != target.data_write_guid)
+    };
+    plan.layers.last().is_some_and(is_other)
+}
+
+fn half_done(plan: &MergePlan) -> String {
+    let target = plan.layers.last().map(|target| shown(&without_detours(&target.path))).unwrap_or_default();
+    format!(
+        "is not merged completely. It and the disks that stand on it read as before; the same command goes on from \
+         here. Until then do not use {target} by itself: it may hold a part of both"
+    )
 }
 
 fn would_be_done(plan: &MergePlan) -> Merged {
@@ -90,23 +119,26 @@ struct Report<'a> {
     merge: &'a Merge,
     plan: &'a MergePlan,
     /// In a dry run: what would be.
-    done: Merged,
+    done: &'a Merged,
+    merged: Vec<PathBuf>,
+    into: PathBuf,
+    relinked: Vec<PathBuf>,
+    deleted: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+    /// The change tracking files of every disk that is written to.
+    stale: Vec<PathBuf>,
 }
 
-impl Report<'_> {
-    fn merged(&self) -> impl Iterator<Item = &Path> {
-        let count = self.plan.layers.len().saturating_sub(1);
-        self.plan.layers.iter().take(count).map(|layer| layer.path.as_path())
-    }
-
-    fn into(&self) -> &Path {
-        self.plan.layers.last().map_or(&self.merge.child, |target| &target.path)
-    }
-
-    /// The change tracking files of every disk that is written to.
-    fn stale(&self) -> Vec<PathBuf> {
-        let layers = self.plan.layers.iter().map(|layer| &layer.path);
-        layers.chain(&self.done.relinked).flat_map(|path| side_files(path)).collect()
+impl<'a> Report<'a> {
+    fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a Merged) -> Self {
+        let mut merged: Vec<PathBuf> = plan.layers.iter().map(|layer| without_detours(&layer.path)).collect();
+        let into = merged.pop().unwrap_or_default();
+        let plain = |paths: &[PathBuf]| paths.iter().map(|path| without_detours(path)).collect::<Vec<_>>();
+        let (relinked, deleted, folders) =
+            (plain(&done.relinked), plain(&done.deleted), plain(&plan.folders));
+        let written = merged.iter().chain([&into]).chain(&relinked);
+        let stale = written.flat_map(|path| side_files(path)).collect();
+        Self { merge, plan, done, merged, into, relinked, deleted, folders, stale }
     }
 
     fn json(&self) -> Value {
@@ -115,8 +147,8 @@ impl Report<'_> {
         json!({
             "dry_run": self.merge.writing.dry_run,
             "already_merged": false,
-            "merged": self.merged().map(output::path).collect::<Value>(),
-            "into": output::path(self.into()),
+            "merged": paths(&self.merged),
+            "into": output::path(&self.into),
             "virtual_size": plan.virtual_size,
             "bytes_copied": self.done.bytes_copied,
             "blocks": self.done.blocks,
@@ -124,10 +156,10 @@ impl Report<'_> {
             "batches": plan.batches.len(),
             "file_size": plan.file_size,
             "bytes_needed": plan.bytes_needed(),
-            "relinked": paths(&self.done.relinked),
-            "deleted": paths(&self.done.deleted),
-            "stale": paths(&self.stale()),
-            "folders": paths(&plan.folders),
+            "relinked": paths(&self.relinked),
+            "deleted": paths(&self.deleted),
+            "stale": paths(&self.stale),
+            "folders": paths(&self.folders),
             "unjudged": plan.unjudged.iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
                 .collect::<Value>(),
@@ -135,17 +167,17 @@ impl Report<'_> {
     }
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let (plan, done) = (self.plan, &self.done);
+        let (plan, done) = (self.plan, self.done);
         let is_dry = self.merge.writing.dry_run;
         let would = |what: &str| if is_dry { format!("would be {what}") } else { what.to_owned() };
         writeln!(
             out,
             "{} into {}, a disk of {}",
             would("merged"),
-            shown(self.into()),
+            shown(&self.into),
             both(plan.virtual_size)
         )?;
-        for (position, path) in (1..).zip(self.merged()) {
+        for (position, path) in (1..).zip(&self.merged) {
             writeln!(out, "  from {position}. {}", shown(path))?;
         }
         if plan.copied {
@@ -154,18 +186,19 @@ impl Report<'_> {
         let counts: Vec<String> =
             plan.block_counts().iter().map(|(action, count)| format!("{count} {}", action.name())).collect();
         let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
-        writeln!(out, "bytes copied: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
+        let copied = if is_dry { "bytes to copy" } else { "bytes copied" };
+        writeln!(out, "{copied}: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
         if is_dry {
             let (most, needed) = (both(plan.file_size), both(plan.bytes_needed()));
             writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
         }
-        for path in &done.relinked {
+        for path in &self.relinked {
             writeln!(out, "{}: {}", would("relinked"), shown(path))?;
         }
-        for path in &done.deleted {
+        for path in &self.deleted {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
-        for folder in &plan.folders {
+        for folder in &self.folders {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
         for (path, message) in &plan.unjudged {
@@ -175,15 +208,18 @@ impl Report<'_> {
     }
 
     fn what_next(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let into = shown(self.into());
-        for path in self.stale() {
+        let into = shown(&self.into);
+        for path in &self.stale {
+            writeln!(out, "stale: {}", shown(path))?;
+        }
+        if !self.stale.is_empty() {
             writeln!(
                 out,
-                "stale: {} belongs to Hyper-V's change tracking, which knows nothing of this merge",
-                shown(&path)
+                "These files belong to Hyper-V's change tracking, which knows nothing of this merge: delete them,"
             )?;
+            writeln!(out, "and make the next backup a full one.")?;
         }
-        if self.done.relinked.is_empty() {
+        if self.relinked.is_empty() {
             writeln!(out, "Next: point the virtual machine's disk at {into}.")?;
         } else {
             writeln!(
@@ -192,7 +228,7 @@ impl Report<'_> {
             )?;
             writeln!(out, "what uses a merged file must be pointed at {into}.")?;
         }
-        if self.done.deleted.is_empty() {
+        if self.deleted.is_empty() {
             writeln!(
                 out,
                 "The merged files are no longer needed then. They are wrong once {into} is written to."
@@ -206,7 +242,9 @@ impl Report<'_> {
 fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
     let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
     let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
-    let Some(found) = already_merged(&layers, &relatives) else { return Err(error.into()) };
+    // Without a child that was relinked, nothing proves that a merge is why no parent is named.
+    let found = already_merged(&layers, &relatives).filter(|found| !found.relinked.is_empty());
+    let Some(found) = found else { return Err(error.into()) };
     drop(layers);
     let deleted = match (merge.delete_merged, merge.writing.dry_run) {
         (false, _) => Vec::new(),
@@ -214,14 +252,23 @@ fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outc
         (true, true) if found.may_delete() => found.layers.iter().map(|layer| layer.path.clone()).collect(),
         (true, true) => Vec::new(),
     };
-    let report = Nothing { merge, found: &found, deleted, folders: &relatives.folders };
+    let into = merged_into(&found, &relatives);
+    let report = Nothing { merge, found: &found, into, deleted, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
+}
+
+/// What the relinked children have for their parent today.
+fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
+    let child = relatives.disks.iter().find(|disk| found.relinked.contains(&disk.path))?;
+    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
+    Some(without_detours(&parent.path))
 }
 
 struct Nothing<'a> {
     merge: &'a Merge,
     found: &'a AlreadyMerged,
+    into: Option<PathBuf>,
     deleted: Vec<PathBuf>,
     folders: &'a [PathBuf],
 }
@@ -233,7 +280,7 @@ impl Nothing<'_> {
             "dry_run": self.merge.writing.dry_run,
             "already_merged": true,
             "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
-            "into": null,
+            "into": self.into.as_deref().map(output::path),
             "bytes_copied": 0,
             "blocks": 0,
             "relinked": paths(&self.found.relinked),
@@ -246,7 +293,13 @@ impl Nothing<'_> {
     }
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        writeln!(out, "{} was merged already; there is nothing to copy", shown(&self.merge.child))?;
+        let child = shown(&self.merge.child);
+        match &self.into {
+            Some(into) => {
+                writeln!(out, "{child} was merged already, into {}: there is nothing to copy", shown(into))?
+            }
+            None => writeln!(out, "{child} was merged already: there is nothing to copy")?,
+        }
         for path in &self.found.relinked {
             writeln!(out, "relinked before: {}", shown(path))?;
         }
@@ -257,8 +310,9 @@ impl Nothing<'_> {
         for path in &self.deleted {
             writeln!(out, "{deleted}: {}", shown(path))?;
         }
-        if self.merge.delete_merged && self.found.relinked.is_empty() && self.found.in_use.is_empty() {
-            writeln!(out, "kept: no relinked child was found that would prove that the merge was completed")?;
+        if !self.merge.delete_merged && self.found.may_delete() {
+            let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
+            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", left.join(", "))?;
         }
         Ok(())
     }

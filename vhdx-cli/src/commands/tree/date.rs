@@ -10,6 +10,12 @@ pub(in crate::commands) fn utc(time: SystemTime) -> String {
     }
 }
 
+/// The same to the second, for times that are compared.
+pub(in crate::commands) fn utc_to_the_second(time: SystemTime) -> String {
+    let second = time.duration_since(UNIX_EPOCH).map(|since| format!(":{:02}", since.as_secs() % 60));
+    utc(time) + &second.unwrap_or_default()
+}
+
 fn minute(since_1970: u64) -> String {
     let (days, minute) = (since_1970 / (24 * 60), since_1970 % (24 * 60));
     let (year, month, day) = civil(days);
@@ -53,6 +59,8 @@ mod tests {
         for (seconds, text) in cases {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+        assert_eq!(utc_to_the_second(UNIX_EPOCH + Duration::from_secs(951_782_399)), "2000-02-28 23:59:59");
+        assert_eq!(utc_to_the_second(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
         assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
     }
 }

@@ -180,6 +180,10 @@ impl Problem {
             Problem::StalePath { parent, .. } => {
                 format!("name {} as the parent, or put it where the child looks for it", Quoted(parent))
             }
+            Problem::LostParent { expected, .. } if expected.is_empty() => {
+                "merge it, or what stands on it, again: that tells whether it was merged, and can delete it"
+                    .to_owned()
+            }
             Problem::LostParent { likely, .. } => match likely.first() {
                 Some(first) => format!(
                     "find an unchanged copy of the parent; if there is none, compare with {}, the likeliest file",
@@ -263,7 +267,13 @@ fn lost(
     likely: &[LikelyParent],
 ) -> fmt::Result {
     match expected {
-        [] => f.write_str("has a zero linkage, which no parent matches")?,
+        [] => {
+            let stored = Stored(stored);
+            return write!(
+                f,
+                "names no parent any more, as a merge leaves what it has merged; it was {stored}"
+            );
+        }
         [guid] => write!(f, "has no parent here: no file has the DataWriteGuid {guid}")?,
         [first, second, ..] => {
             write!(f, "has no parent here: no file has the DataWriteGuid {first} or {second}")?;

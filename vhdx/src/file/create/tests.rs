@@ -198,6 +198,7 @@ fn the_largest_disk_costs_what_is_touched() {
     assert_eq!(written, Written { blocks: 3, file_size: (3 + 513 + 3) * MIB });
     file.commit().unwrap();
     let path = folder.path().join("huge.vhdx");
+    #[cfg(unix)] // elsewhere a file without holes costs its length
     assert!(crate::storage::allocated_bytes(&path).unwrap() < 4 * MIB);
     let vhdx = Vhdx::open(&path).unwrap();
     assert_eq!(vhdx.bat_entries(BatIndex::new(0), 2).unwrap()[1].raw(), 0);

@@ -65,7 +65,7 @@ impl VhdxMut {
         self.stage_entry(self.vhdx.geometry.bitmap_bat_index(chunk), entry)
     }
 
-    fn stage_entry(&mut self, index: BatIndex, entry: BatEntry) -> Result<()> {
+    pub(super) fn stage_entry(&mut self, index: BatIndex, entry: BatEntry) -> Result<()> {
         self.staged.stage(&entry.to_le_bytes(), self.vhdx.bat_entry_place(index))
     }
 

@@ -90,15 +90,19 @@ impl VhdxMut {
     }
 
     fn zero_in_block(&mut self, block: BlockIndex, part: Range<DiskOffset>) -> Result<()> {
+        // UNDEFINED and UNMAPPED are read as zeros here, but another reader may find what lay there before.
+        let is_zero = match self.payload_block(block)?.state {
+            PayloadBlockState::Zero => true,
+            PayloadBlockState::NotPresent => !self.vhdx.geometry.has_parent(),
+            _ => false,
+        };
         let is_fixed = self.vhdx.disk_type() == DiskType::Fixed;
-        let state = self.payload_block(block)?.state;
-        let asks_parent = self.vhdx.geometry.has_parent() && state == PayloadBlockState::NotPresent;
-        if !is_fixed && self.is_whole(block, &part) && (state.is_present() || asks_parent) {
-            self.clear(block, PayloadBlockState::Zero)
-        } else if state.is_present() || asks_parent {
-            self.write_in_block(block, &part, None)
-        } else {
+        if is_zero {
             Ok(())
+        } else if !is_fixed && self.is_whole(block, &part) {
+            self.clear(block, PayloadBlockState::Zero)
+        } else {
+            self.write_in_block(block, &part, None)
         }
     }
 

@@ -6,6 +6,7 @@
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
 use crate::error::{InvalidArgument, Result};
+use crate::file::judge::occupied;
 use crate::file::{DiskType, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::metadata_item::VIRTUAL_DISK_SIZE;
@@ -204,7 +205,8 @@ impl VhdxMut {
             Some((place, _)) => (place.offset, 0),
             None => (
                 self.vhdx.regions.bat.offset,
-                plan.old.payload_bat_index(BlockIndex::new(plan.old.block_count())).get(),
+                // A file without a parent does not count the sector bitmap entry of a last chunk that is full.
+                old_count.min(plan.old.payload_bat_index(BlockIndex::new(plan.old.block_count())).get()),
             ),
         };
         let end = plan.new.bat_entry_count();
@@ -278,6 +280,52 @@ impl VhdxMut {
         self.put(bits.as_bytes(), bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
     }
 
+    /// Makes the file forget the blocks past `virtual_size`, which the disk is about to end at. Until then they read as
+    /// if nobody had written to them; afterwards nothing could be said of their entries any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub(crate) fn clear_past(&mut self, virtual_size: u64) -> Result<()> {
+        self.change(|this| {
+            this.begin_content()?;
+            let geometry = this.vhdx.geometry;
+            let first = BlockIndex::new(virtual_size.div_ceil(geometry.block_size()));
+            let is_past = |index| match geometry.entry_kind(index) {
+                BatEntryKind::Payload(block) => block >= first,
+                BatEntryKind::SectorBitmap(_) => false,
+            };
+            this.clear_entries(geometry.payload_bat_index(first), is_past)?;
+            // A sector bitmap block goes only after every block that needs it.
+            this.commit()?;
+            let chunks = first.get().div_ceil(geometry.chunk_ratio());
+            let is_past = |index| match geometry.entry_kind(index) {
+                BatEntryKind::Payload(_) => false,
+                BatEntryKind::SectorBitmap(chunk) => chunk.get() >= chunks,
+            };
+            this.clear_entries(geometry.payload_bat_index(first), is_past)?;
+            this.commit()
+        })
+    }
+
+    fn clear_entries(&mut self, mut first: BatIndex, is_meant: impl Fn(BatIndex) -> bool) -> Result<()> {
+        let (count, mut entries) = (self.vhdx.geometry.bat_entry_count(), Vec::new());
+        while first.get() < count {
+            self.vhdx.read_bat(first, WINDOW.min(count - first.get()), &mut entries)?;
+            for entry in &entries {
+                if entry.raw() != 0 && is_meant(first) {
+                    self.make_room(1)?;
+                    if let Some(place) = occupied(&self.vhdx, first, *entry) {
+                        let len = place.end.saturating_sub(place.start).saturating_mul(MIB);
+                        self.free_with_commit(FileOffset::new(place.start.saturating_mul(MIB)), len);
+                    }
+                    self.stage_entry(first, BatEntry::default())?;
+                }
+                first = first.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
     fn stage_size(&mut self, virtual_size: u64) -> Result<()> {
         let region = self.vhdx.regions.metadata.offset;
         for entry in self.vhdx.metadata.entries.iter().filter(|entry| entry.is_system(VIRTUAL_DISK_SIZE)) {
@@ -286,3 +334,6 @@ impl VhdxMut {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

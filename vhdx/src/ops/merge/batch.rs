@@ -13,6 +13,8 @@ use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
 /// The size of what the log protects in one piece ([MS-VHDX] 2.3.1).
 const PAGE: u64 = 4096;
+/// What one entry of the shortest log can take.
+const MOST_PAGES: usize = 126;
 
 /// Blocks of the target whose content is written, and then one transaction that makes it count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -207,7 +209,7 @@ impl<'a> Batcher<'a> {
     /// Closes the open batch if it cannot hold that much more.
     fn make_room(&mut self, pages: &BTreeSet<Page>, bytes: u64) {
         let all = self.open.pages.union(pages).count();
-        let is_full = all > self.options.pages
+        let is_full = all > self.options.pages.min(MOST_PAGES)
             || self.open.batch.bytes.saturating_add(bytes) > self.options.batch_bytes;
         if is_full && !self.open.batch.blocks.is_empty() {
             self.close();

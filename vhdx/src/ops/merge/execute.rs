@@ -20,7 +20,7 @@ use super::pieces::{Content, Piece};
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::chain::locator::{NewLink, with_linkages};
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
+use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
 use crate::storage::{ReadAt, read_into};
@@ -68,12 +68,23 @@ impl MergePlan {
             locked.detach(self)?;
         }
         drop(locked);
+        self.delete_merged(files, &mut done)?;
+        Ok(done)
+    }
+
+    /// Step 6. Once L is gone, nobody reads through the other layers; and if K, merged again, were to say what it holds,
+    /// it would undo what L said later.
+    fn delete_merged(&self, files: &dyn MergeFiles, done: &mut Merged) -> Result<()> {
         for &layer in &self.delete {
             let path = &self.layers[layer].path;
             files.delete(path)?;
             done.deleted.push(path.clone());
+            if layer == 0 && self.lowest() > 0 && !self.detach {
+                let lowest = &self.layers[self.lowest()].path;
+                set_locator(&files.open(lowest)?, lowest, without_parent)?;
+            }
         }
-        Ok(done)
+        Ok(())
     }
 
     fn target(&self) -> &FileState {
@@ -145,7 +156,7 @@ impl Locked {
     }
 
     fn detach(&self, plan: &MergePlan) -> Result<()> {
-        self.set_locator(plan, plan.lowest(), |old| with_linkages(old, Uuid::nil(), Uuid::nil()))
+        self.set_locator(plan, plan.lowest(), without_parent)
     }
 
     fn set_locator(
@@ -183,13 +194,7 @@ impl Locked {
     }
 
     /// Step 5. Before it a child reads through L, after it through T.
-    fn relink(
-        &self,
-        plan: &MergePlan,
-        guid: Uuid,
-        progress: &dyn Progress,
-        done: &mut Merged,
-    ) -> Result<()> {
+    fn relink(&self, plan: &MergePlan, guid: Uuid, progress: &dyn Progress, done: &mut Merged) -> Result<()> {
         let known = load(&self.layers[plan.lowest()], &plan.layers[plan.lowest()].path)?;
         for (file, state) in self.children.iter().zip(&plan.children) {
             if progress.is_cancelled() {
@@ -234,6 +239,10 @@ fn set_locator(
     child.close()
 }
 
+fn without_parent(old: &ParentLocator) -> Result<ParentLocator> {
+    with_linkages(old, Uuid::nil(), Uuid::nil())
+}
+
 /// Step 4. Between two batches the target is whole: a cancel leaves what a later run goes on from.
 fn fill(
     target: &mut VhdxMut,
@@ -255,6 +264,9 @@ fn fill(
         })?;
         done.blocks = done.blocks.saturating_add(batch.blocks.len() as u64);
         done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
+    }
+    if plan.shrinks {
+        target.clear_past(plan.virtual_size)?;
     }
     if plan.items.is_empty() {
         return Ok(());
@@ -278,7 +290,8 @@ fn copy_batch(
         target.stage_bitmap(bitmap.chunk, bitmap.place)?;
     }
     for block in &batch.blocks {
-        if block.is_new_place() && !block.is_fresh {
+        // A fixed disk's space is reserved.
+        if block.is_new_place() && (!block.is_fresh || target.disk_type() == DiskType::Fixed) {
             target.put_zeros(block.place, plan.geometry.block_size())?;
         }
         let mut bits = match block.bits() {
@@ -299,11 +312,7 @@ fn copy_batch(
     Ok(())
 }
 
-fn stage_block(
-    target: &mut VhdxMut,
-    block: &BlockPlan,
-    bits: Option<&SectorBits>,
-) -> Result<()> {
+fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits>) -> Result<()> {
     if let Some(bits) = bits {
         target.stage_bits(block.block, bits)?;
     }

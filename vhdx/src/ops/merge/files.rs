@@ -51,7 +51,14 @@ impl MergeFiles for HostFiles {
     }
 
     fn delete(&self, path: &Path) -> Result<()> {
-        delete(path).map_err(|e| Error::io("delete", None, e).in_file(path))
+        // A link to the file would leave the file, and be left itself.
+        let attempt = || {
+            let real = path.canonicalize()?;
+            let is_link = path.symlink_metadata()?.is_symlink();
+            delete(&real)?;
+            if is_link { delete(path) } else { Ok(()) }
+        };
+        attempt().map_err(|e| Error::io("delete", None, e).in_file(path))
     }
 
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {

@@ -1,0 +1,180 @@
+//! Merges that are refused, with nothing written, and plans for files that are not as they were.
+
+use std::path::{Path, PathBuf};
+
+use vhdx::format::bat_entry::{BatEntry, PayloadBlockState};
+use vhdx::format::region_table::BAT_REGION;
+use vhdx::ops::MergePlan;
+use vhdx::{
+    BlockIndex, ChainError, DiskOffset, Error, ErrorKind, InvalidArgument, LogState, NoProgress, Relatives,
+    Rule, Vhdx, VhdxMut,
+};
+use vhdx_testkit::SparseImage;
+use vhdx_testkit::crash::{Calls, CrashWorld};
+
+use crate::cases;
+use crate::scene::Scene;
+
+fn plan(scene: &Scene, world: &CrashWorld) -> MergePlan {
+    world.plan_merge(scene.child(), scene.target(), &scene.options).unwrap()
+}
+
+fn argument(error: &Error) -> Option<&InvalidArgument> {
+    match error {
+        Error::InFile { error, .. } => argument(error),
+        Error::InvalidArgument(argument) => Some(argument),
+        _ => None,
+    }
+}
+
+/// The plan is refused for this file, and nothing is written.
+#[track_caller]
+fn assert_stale(plan: &MergePlan, world: &CrashWorld, path: &Path) {
+    let world = CrashWorld::new(world.images());
+    let error = plan.execute(&world, &NoProgress).unwrap_err();
+    assert_eq!(argument(&error), Some(&InvalidArgument::StalePlan), "{error}");
+    assert_eq!(error.path(), Some(path), "{error}");
+    assert_eq!(world.calls(Calls::Writes), 0, "a stale plan has written");
+}
+
+fn replaced(world: &CrashWorld, path: &Path, image: SparseImage) -> CrashWorld {
+    let mut images = world.images();
+    images.insert(path.to_owned(), image);
+    CrashWorld::new(images)
+}
+
+fn files(scene: &Scene) -> Vec<PathBuf> {
+    let mut files = scene.layers.clone();
+    files.extend(scene.leaves.iter().map(|(leaf, _)| leaf.clone()));
+    files.dedup();
+    files
+}
+
+#[test]
+fn a_plan_for_a_file_that_was_written_to_since() {
+    let scene = cases::with_two_children().scene();
+    let world = scene.world();
+    let plan = plan(&scene, &world);
+    assert_eq!(world.calls(Calls::Writes), 0, "a plan has written");
+    for path in files(&scene) {
+        let other = CrashWorld::new(world.images());
+        let mut disk = VhdxMut::from_storage(other.storage(&path)).unwrap();
+        disk.write_all_at(&[1; 512], DiskOffset::new(0)).unwrap();
+        disk.close().unwrap();
+        assert_stale(&plan, &other, &path);
+    }
+    plan.execute(&world, &NoProgress).unwrap();
+    scene.assert_done(&world, "as planned");
+    assert_stale(&plan, &world, scene.child());
+}
+
+/// A replayed log leaves the disk as it is, but not the file.
+#[test]
+fn a_plan_for_a_file_whose_log_was_replayed_since() {
+    let scene = cases::with_dirty_logs_everywhere().scene();
+    let world = scene.world();
+    let plan = plan(&scene, &world);
+    for path in files(&scene) {
+        let other = CrashWorld::new(world.images());
+        vhdx::ops::replay(other.storage(&path)).unwrap().unwrap();
+        assert_stale(&plan, &other, &path);
+    }
+    plan.execute(&world, &NoProgress).unwrap();
+    scene.assert_done(&world, "as planned");
+}
+
+#[test]
+fn a_plan_for_a_file_that_grew_or_shrank_or_is_gone() {
+    let scene = cases::into_a_differencing_disk().scene();
+    let world = scene.world();
+    let plan = plan(&scene, &world);
+    for path in &scene.layers {
+        let mut longer = world.images()[path].clone();
+        longer.set_len(longer.size() + (1 << 20));
+        assert_stale(&plan, &replaced(&world, path, longer.clone()), path);
+        // Planned anew, it is merged.
+        let again = replaced(&world, path, longer);
+        scene.complete(&again, "with a longer file");
+
+        let mut shorter = world.images()[path].clone();
+        shorter.set_len(shorter.size() - (1 << 20));
+        let again = replaced(&world, path, shorter);
+        let error = plan.execute(&again, &NoProgress).unwrap_err();
+        assert_eq!(error.path(), Some(path.as_path()), "{error}");
+        let error = scene.merge(&again, &NoProgress).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
+        assert_eq!(again.calls(Calls::Writes), 0, "a refused merge has written");
+
+        let mut images = world.images();
+        images.remove(path);
+        let error = plan.execute(&CrashWorld::new(images), &NoProgress).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(path.as_path())), "{error}");
+    }
+}
+
+#[test]
+fn targets_that_are_no_layer_below() {
+    let scene = cases::into_a_differencing_disk().scene();
+    let world = scene.world();
+    let chain = world.chain(scene.child()).unwrap();
+    for target in [0, chain.layers().len(), usize::MAX] {
+        let error = MergePlan::new(&chain, target, &Relatives::default(), &scene.options).unwrap_err();
+        let expected = InvalidArgument::MergeTarget { target, layers: 3 };
+        assert_eq!(argument(&error), Some(&expected), "{error}");
+    }
+    // A child, and the disk itself, are no ancestors either.
+    for target in [&scene.leaves[0].0, scene.child()] {
+        let error = world.merge(scene.child(), target, &scene.options, &NoProgress).unwrap_err();
+        assert!(matches!(argument(&error), Some(InvalidArgument::MergeTarget { .. })), "{error}");
+    }
+    let base = world.chain(&scene.leaves[0].0).unwrap().layers()[3].path().unwrap().to_owned();
+    let error = world.merge(&base, scene.target(), &scene.options, &NoProgress).unwrap_err();
+    assert!(matches!(argument(&error), Some(InvalidArgument::MergeTarget { .. })), "{error}");
+    assert_eq!(world.calls(Calls::Writes), 0);
+}
+
+#[test]
+fn a_child_that_is_merged_already() {
+    let scene = cases::into_a_dynamic_base().scene();
+    let world = scene.world();
+    scene.complete(&world, "the first time");
+    let error = world.plan_merge(scene.child(), scene.target(), &scene.options).unwrap_err();
+    let Error::Chain(error) = &error else { panic!("{error}") };
+    assert!(matches!(**error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. }), "{error}");
+    let again = CrashWorld::new(world.images());
+    assert_eq!(scene.merge(&again, &NoProgress).unwrap(), None);
+    assert_eq!(again.calls(Calls::Writes), 0);
+}
+
+/// Every file of the merge is held against the rules about block allocation tables before anything is written.
+#[test]
+fn a_layer_with_a_damaged_bat() {
+    let scene = cases::into_a_differencing_disk().scene();
+    for path in &scene.layers {
+        let world = scene.world();
+        let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
+        let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+        let entry = BatEntry::payload(PayloadBlockState::FullyPresent, bat.offset);
+        let last = BlockIndex::new(vhdx.geometry().block_count() - 1);
+        let at = bat.offset.saturating_add(vhdx.geometry().payload_bat_index(last).get() * 8);
+        world.storage(path).write_all_at(&entry.to_le_bytes(), at).unwrap();
+        let world = CrashWorld::new(world.images());
+        let error = scene.merge(&world, &NoProgress).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
+        assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsRegion, "{error}");
+        assert_eq!(world.calls(Calls::Writes), 0, "a refused merge has written");
+    }
+}
+
+/// The middle of the chain is read through its log, which stays as it is.
+#[test]
+fn a_dirty_log_in_the_middle() {
+    let scene = cases::with_dirty_logs_everywhere().scene();
+    let world = scene.world();
+    let middle = scene.child();
+    let before = world.images()[middle].fingerprint();
+    scene.complete(&world, "the merge");
+    let images = world.images();
+    assert_eq!(images[middle].fingerprint(), before, "only files that must be written are");
+    assert!(matches!(Vhdx::from_storage(images[middle].clone()).unwrap().log(), LogState::Replayed { .. }));
+}

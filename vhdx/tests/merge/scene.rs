@@ -1,0 +1,159 @@
+//! A merge that is about to begin, and what must hold at every instant of it, and when it is done.
+
+use std::path::PathBuf;
+
+use vhdx::ops::{MergeOptions, Merged, check_storage};
+use vhdx::{LogState, NoProgress, Progress, Result, Vhdx};
+use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
+use vhdx_testkit::{Family, SparseImage};
+
+use crate::common::report;
+
+/// Files, and which of them is merged into which.
+pub(crate) struct Scene {
+    pub(crate) name: String,
+    pub(crate) images: Images,
+    /// The layers of the merge, from the target up to the merged child.
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) options: MergeOptions,
+    pub(crate) leaves: Vec<(PathBuf, Content)>,
+    /// What the merged child reads as, and the target when the merge is done.
+    pub(crate) content: Content,
+    /// What else must be true of the target when the merge is done.
+    pub(crate) then: fn(&Vhdx, &SparseImage),
+}
+
+/// What a disk reads as: all of it, or those parts that say enough of a disk that is too large.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) size: u64,
+    pub(crate) parts: Vec<(u64, Vec<u8>)>,
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { size: bytes.len() as u64, parts: vec![(0, bytes)] }
+    }
+}
+
+impl Content {
+    fn assert(&self, world: &CrashWorld, disk: &PathBuf, when: &str) {
+        let name = disk.display();
+        let chain = world.chain(disk).unwrap_or_else(|e| panic!("{when}: {name}: {e}"));
+        assert_eq!(chain.virtual_size(), self.size, "{when}: the size of {name}");
+        for (start, bytes) in &self.parts {
+            let found = world.find_difference(disk, *start, bytes);
+            let found = found.unwrap_or_else(|e| panic!("{when}: {name}: {e}"));
+            assert_eq!(found, None, "{when}: {name} reads otherwise there");
+        }
+    }
+}
+
+impl Scene {
+    /// The merge of layer `child` of a family's chain into layer `target`.
+    pub(crate) fn of(family: Family, child: usize, target: usize, options: MergeOptions) -> Self {
+        let leaves = family.leaves.into_iter().map(|leaf| (leaf.path, leaf.expected.into()));
+        Self {
+            name: "a random merge".into(),
+            images: family.images,
+            layers: family.chain[target..=child].to_vec(),
+            options,
+            leaves: leaves.collect(),
+            content: family.disks[child].clone().into(),
+            then: |_, _| (),
+        }
+    }
+
+    pub(crate) fn child(&self) -> &PathBuf {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    pub(crate) fn target(&self) -> &PathBuf {
+        &self.layers[0]
+    }
+
+    pub(crate) fn world(&self) -> CrashWorld {
+        CrashWorld::new(self.images.clone())
+    }
+
+    /// Runs the merge.
+    pub(crate) fn merge(&self, world: &CrashWorld, progress: &dyn Progress) -> Result<Option<Merged>> {
+        world.merge(self.child(), self.target(), &self.options, progress)
+    }
+
+    /// What holds at every instant: every disk without children opens and reads the same.
+    pub(crate) fn judge(&self, world: &CrashWorld, when: &str) {
+        for (leaf, content) in &self.leaves {
+            if leaf == self.child() && self.options.delete_merged && !world.contains(leaf) {
+                content.assert(world, self.target(), when); // its child is gone, so it must be complete
+            } else {
+                content.assert(world, leaf, when);
+            }
+        }
+    }
+
+    /// Runs the merge to its end, from whatever an earlier run has left, and judges what it comes to.
+    pub(crate) fn complete(&self, world: &CrashWorld, when: &str) {
+        if world.contains(self.child()) {
+            self.merge(world, &NoProgress).unwrap_or_else(|e| panic!("{when}: {}: {e}", self.name));
+        }
+        self.assert_done(world, when);
+    }
+
+    /// What holds when the merge is done.
+    pub(crate) fn assert_done(&self, world: &CrashWorld, when: &str) {
+        self.judge(world, when);
+        self.content.assert(world, self.target(), when);
+        let merged = &self.layers[1..];
+        for (leaf, _) in self.leaves.iter().filter(|(leaf, _)| leaf != self.child()) {
+            let chain = world.chain(leaf).unwrap();
+            let mut paths = chain.layers().iter().filter_map(Vhdx::path);
+            assert!(!paths.any(|path| merged.iter().any(|layer| layer == path)), "{when}: {}", leaf.display());
+        }
+        let file = &world.images()[self.target()];
+        let target = Vhdx::from_storage(file.clone()).unwrap();
+        assert_eq!(target.log(), LogState::Clean, "{when}");
+        (self.then)(&target, file);
+    }
+
+    /// No rule is broken in any file.
+    pub(crate) fn assert_valid(&self, world: &CrashWorld, when: &str) {
+        for (path, image) in world.images() {
+            let report = check_storage(std::sync::Arc::new(image));
+            assert!(report.is_valid(), "{when}: {}: {:?}", path.display(), report.files[0]);
+        }
+    }
+
+    /// No log is dirty but those that were before and that nobody had to touch.
+    pub(crate) fn assert_clean(&self, world: &CrashWorld, when: &str) {
+        let is_dirty = |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap().log() != LogState::Clean;
+        for (path, image) in world.images() {
+            assert!(!is_dirty(&image) || is_dirty(&self.images[&path]), "{when}: {}", path.display());
+        }
+    }
+
+    /// Merges, with power failing everywhere; and again in the runs that go on after some of the failures.
+    pub(crate) fn sweep(&self, sweep: &Sweep, mut see: impl FnMut(&CrashImage)) -> Swept {
+        let world = self.world();
+        self.complete(&world, "without a failure");
+        let (mut total, mut number) = (Swept::default(), 0_usize);
+        let few = Sweep { exhaustive: 3, samples: (sweep.samples / 20).max(2), seed: 0 };
+        let swept = world.recording().garbling().crash(sweep, |image| {
+            self.judge(&image.world(), "after a power failure");
+            see(image);
+            let again = image.world();
+            self.complete(&again, "after a power failure and another run");
+            number += 1;
+            if number.is_multiple_of(97) {
+                let few = Sweep { seed: number as u64, ..few };
+                total += again.recording().garbling().crash(&few, |image| {
+                    self.judge(&image.world(), "after a second power failure");
+                    self.complete(&image.world(), "after a second power failure and a third run");
+                });
+            }
+        });
+        total += swept;
+        report(&self.name, &total);
+        total
+    }
+}

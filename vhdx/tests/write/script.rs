@@ -1,0 +1,241 @@
+//! Changes to a disk, one after the other, and which bytes it may have when it is interrupted.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use vhdx::format::bat_entry::PayloadBlockState;
+use vhdx::ops::check_storage;
+use vhdx::{DiskType, LogState, Result, Vhdx, VhdxMut};
+use vhdx_testkit::crash::{Calls, CrashWorld, Images};
+use vhdx_testkit::{ChainModel, DirtyLog, Family, Headers, LayerModel, Operation, RegionTables};
+
+use crate::common::{assert_same, at};
+
+/// What a medium writes whole, in bytes, whatever the disk's own sectors are.
+const MEDIUM_SECTOR: usize = 512;
+
+/// Something that is done to an open disk. Places are in sectors, taken modulo the size of the disk.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Write { start: u64, count: u64, fill: u8 },
+    Zero { start: u64, count: u64 },
+    Unmap { start: u64, count: u64 },
+    Flush,
+    Reopen,
+}
+
+pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let count = || prop_oneof![4 => 1..64u64, 2 => 1..5000u64, 1 => Just(u64::MAX)];
+    let start = || prop_oneof![3 => 0..12_000u64, 1 => (0..6u64).prop_map(|mib| mib * 2048)];
+    let change = prop_oneof![
+        6 => (start(), count(), 1..=255u8).prop_map(|(start, count, fill)| Change::Write { start, count, fill }),
+        3 => (start(), count()).prop_map(|(start, count)| Change::Zero { start, count }),
+        2 => (start(), count()).prop_map(|(start, count)| Change::Unmap { start, count }),
+        1 => Just(Change::Flush),
+        1 => Just(Change::Reopen),
+    ];
+    prop::collection::vec(change, 1..20)
+}
+
+impl Change {
+    /// Does it, to the disk and to the plain array, which gets it also if the disk does not.
+    pub(crate) fn apply(&self, disk: &mut VhdxMut, bytes: &mut [u8]) -> Result<()> {
+        let sector = disk.geometry().sector_size();
+        let sectors = disk.virtual_size() / sector;
+        let range = |start: u64, count: u64| {
+            let start = start % sectors;
+            start * sector..(start + count.min(sectors - start)) * sector
+        };
+        let places = |range: &Range<u64>| range.start as usize..range.end as usize;
+        match *self {
+            Change::Write { start, count, fill } => {
+                let range = range(start, count);
+                bytes[places(&range)].fill(fill);
+                disk.write_all_at(&bytes[places(&range)], at(range.start))
+            }
+            Change::Zero { start, count } => {
+                let range = range(start, count);
+                bytes[places(&range)].fill(0);
+                disk.write_zeros(at(range.start)..at(range.end))
+            }
+            Change::Unmap { start, count } => {
+                let range = range(start, count);
+                for start in (0..disk.virtual_size()).step_by(disk.block_size() as usize) {
+                    let end = (start + disk.block_size()).min(disk.virtual_size());
+                    if range.start <= start && end <= range.end {
+                        bytes[start as usize..end as usize].fill(0);
+                    }
+                }
+                disk.unmap(at(range.start)..at(range.end))
+            }
+            Change::Flush => disk.flush(),
+            Change::Reopen => Ok(()),
+        }
+    }
+}
+
+/// A disk, and what is done to it.
+pub(crate) struct Script {
+    pub(crate) name: String,
+    pub(crate) images: Images,
+    /// The disk that is written to; the other files are its parents.
+    pub(crate) path: PathBuf,
+    pub(crate) before: Vec<u8>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Script {
+    pub(crate) fn new(name: &str, model: &ChainModel, changes: Vec<Change>) -> Self {
+        let family = Family::new(model, &[]);
+        let leaf = family.leaves[0].clone();
+        let (images, path) = (family.images, leaf.path);
+        Self { name: name.into(), images, path, before: leaf.expected, changes }
+    }
+
+    pub(crate) fn world(&self) -> CrashWorld {
+        CrashWorld::new(self.images.clone())
+    }
+
+    /// Does everything, up to the first error. What is not flushed at the end is not: the disk is left open.
+    pub(crate) fn run(&self, world: &CrashWorld) -> (History, Option<VhdxMut>, Result<()>) {
+        let mut history = History { versions: vec![(0, self.before.clone())], durable: vec![(0, 0)] };
+        let mut disk = None;
+        let result = self.run_on(world, &mut history, &mut disk);
+        (history, disk, result)
+    }
+
+    fn run_on(&self, world: &CrashWorld, history: &mut History, disk: &mut Option<VhdxMut>) -> Result<()> {
+        for change in &self.changes {
+            if let (Change::Reopen, Some(open)) = (change, disk.take_if(|_| matches!(change, Change::Reopen))) {
+                open.close()?;
+                history.mark_durable(world);
+                continue;
+            }
+            if disk.is_none() {
+                *disk = Some(VhdxMut::from_storage(world.storage(&self.path))?);
+            }
+            let open = disk.as_mut().unwrap();
+            let began = world.calls(Calls::Writes);
+            let mut bytes = history.versions.last().unwrap().1.clone();
+            let result = change.apply(open, &mut bytes);
+            history.versions.push((began, bytes));
+            result?;
+            if matches!(change, Change::Flush) {
+                history.mark_durable(world);
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk opens, each sector is as in one of the versions that it can have, and the disk can be written to again.
+    /// If `garbles`, the medium does not keep its promise about sectors that are written in their places.
+    pub(crate) fn judge(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
+        let mut read = world.read_disk(&self.path).unwrap();
+        assert_each_sector_is_one_of(&read, versions, garbles);
+        let file = || Vhdx::from_storage(world.images()[&self.path].clone()).unwrap();
+        let original = Vhdx::from_storage(self.images[&self.path].clone()).unwrap();
+        if read != self.before {
+            assert_ne!(file().data_write_guid(), original.data_write_guid(), "its children would not know");
+            assert_ne!(file().file_write_guid(), original.file_write_guid());
+        }
+
+        let mut disk = VhdxMut::from_storage(world.storage(&self.path)).unwrap();
+        let start = read.len() as u64 / 3 / 4096;
+        let change = Change::Write { start, count: 3, fill: 0xee };
+        change.apply(&mut disk, &mut read).unwrap();
+        disk.close().unwrap();
+        assert_same(&world.read_disk(&self.path).unwrap(), &read, "after another write");
+        assert_eq!(file().log(), LogState::Clean);
+        let report = check_storage(std::sync::Arc::new(world.images()[&self.path].clone()));
+        assert!(report.is_valid(), "{:?}", report.files[0].violations);
+    }
+}
+
+/// The bytes that a disk had.
+pub(crate) struct History {
+    /// After each change, with the number of events before the change began.
+    versions: Vec<(usize, Vec<u8>)>,
+    /// From this event on, this version is durable.
+    durable: Vec<(usize, usize)>,
+}
+
+impl History {
+    fn mark_durable(&mut self, world: &CrashWorld) {
+        self.durable.push((world.calls(Calls::Writes), self.versions.len() - 1));
+    }
+
+    /// What the disk may be when power fails after so many events: from the last flush on.
+    pub(crate) fn versions_at(&self, event: usize) -> Vec<&[u8]> {
+        let (_, first) = self.durable.iter().rfind(|(from, _)| *from <= event).unwrap();
+        let begun = |(began, _): &&(usize, Vec<u8>)| *began <= event;
+        self.versions.iter().take_while(begun).skip(*first).map(|(_, bytes)| bytes.as_slice()).collect()
+    }
+}
+
+fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbles: bool) {
+    const CHUNK: usize = 64 << 10;
+    assert!(!versions.is_empty() && versions.iter().all(|version| version.len() == read.len()));
+    for start in (0..read.len()).step_by(CHUNK) {
+        let chunk = start..(start + CHUNK).min(read.len());
+        if versions.iter().any(|version| version[chunk.clone()] == read[chunk.clone()]) {
+            continue;
+        }
+        for sector in chunk.clone().step_by(MEDIUM_SECTOR) {
+            let sector = sector..sector + MEDIUM_SECTOR;
+            let mut those = versions.iter().map(|version| &version[sector.clone()]);
+            let first = those.clone().next().unwrap();
+            let may_be_anything = garbles && those.clone().any(|version| version != first);
+            assert!(
+                may_be_anything || those.any(|version| *version == read[sector.clone()]),
+                "byte {:#x} was never so",
+                sector.start
+            );
+        }
+    }
+}
+
+fn layer(sectors: u64, operations: Vec<Operation>) -> LayerModel {
+    LayerModel {
+        block_mib: 1,
+        sectors,
+        operations,
+        second_linkage: false,
+        shuffled: true,
+        headers: Headers::FirstIsCurrent,
+        region_tables: RegionTables::Both,
+        log: None,
+        is_fixed: false,
+    }
+}
+
+fn fill(block: u64) -> Operation {
+    Operation::Fill { block }
+}
+
+/// A disk with two full blocks, a cleared one that keeps its place, and a last one that is cut off.
+pub(crate) fn disk(disk_type: DiskType, log: bool) -> ChainModel {
+    let unmapped = Operation::Clear { block: 2, state: PayloadBlockState::Unmapped, placed: true };
+    let own = layer(4 * 2048 + 90, vec![fill(0), fill(1), unmapped]);
+    let log = log.then_some(DirtyLog { seed: 4, entries: 3, stale: 1, runs: 10, closed: false });
+    let base = layer(4 * 2048, vec![fill(0), fill(1), fill(2), fill(3)]);
+    let few = Operation::Write { start: 2048 + 9, count: 5, zeros: false };
+    let layers = match disk_type {
+        DiskType::Fixed => vec![LayerModel { is_fixed: true, log, ..own }],
+        DiskType::Dynamic => vec![LayerModel { log, ..own }],
+        DiskType::Differencing => {
+            vec![base, LayerModel { log, ..layer(own.sectors, vec![fill(0), few, unmapped]) }]
+        }
+    };
+    ChainModel { seed: 5, sector_size: 512, layers }
+}
+
+/// A child of two full blocks without any sector bitmap.
+pub(crate) fn empty_child() -> ChainModel {
+    let base = layer(3 * 2048, vec![fill(0), fill(1), fill(2)]);
+    ChainModel { seed: 6, sector_size: 512, layers: vec![base, layer(4 * 2048, vec![])] }
+}
+
+pub(crate) fn empty_disk() -> ChainModel {
+    ChainModel { seed: 7, sector_size: 512, layers: vec![layer(4 * 2048, vec![])] }
+}
