@@ -16,14 +16,14 @@ mod reparent;
 mod testing;
 mod zeros;
 
+pub use crate::file::{LogContent, replay, replay_file};
 pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage};
 pub use compare::{Comparison, compare};
 pub use convert::{Converted, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLayer, dropped};
 pub use merge::{
-    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, FileState, HostFiles, ItemChanges, MergeFiles,
-    MergeOptions, MergePlan, Merged, MetadataItemId, NewBitmap, OpenFile, Piece, already_merged,
+    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, FileState, HostFiles, ItemChanges,
+    MergeFiles, MergeOptions, MergePlan, Merged, MetadataItemId, NewBitmap, OpenFile, Piece, already_merged,
 };
-pub use crate::file::{LogContent, replay, replay_file};
 pub use reparent::{ParentJudgement, RelinkedFile, ReparentOptions, ReparentPlan, judge_parent};

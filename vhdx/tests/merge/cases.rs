@@ -230,7 +230,8 @@ pub(crate) fn with_large_sectors() -> Case {
     let base = sized(5 * 256, 1, vec![fill(0), fill(4)]);
     let target = sized(3 * 256 + 5, 2, vec![write(7, 3), write(2 * 256 + 90, 4)]);
     let child = sized(4 * 256, 1, vec![write(6, 2), clear(2, Unmapped), write(3 * 256 + 2, 9)]);
-    let case = Case::new("with large sectors", vec![base, target, child, sized(4 * 256, 1, vec![write(0, 1)])]);
+    let case =
+        Case::new("with large sectors", vec![base, target, child, sized(4 * 256, 1, vec![write(0, 1)])]);
     Case { target: 1, model: ChainModel { sector_size: 4096, ..case.model }, ..case }
 }
 
@@ -311,7 +312,8 @@ pub(crate) fn with_metadata_and_a_region_that_nobody_knows() -> Case {
         image.virtual_disk_id = Guid::from_u128(100 + layer as u128);
     }
     fn then(target: &Vhdx, file: &SparseImage) {
-        let found: Vec<Option<u8>> = (1..=6).map(|id| content_of(target, id).map(|bytes| bytes[39])).collect();
+        let found: Vec<Option<u8>> =
+            (1..=6).map(|id| content_of(target, id).map(|bytes| bytes[39])).collect();
         assert_eq!(found, [Some(1), None, Some(13), Some(4), Some(15), None]);
         assert_eq!(target.virtual_disk_id(), Some(Guid::from_u128(101)));
         let region = target.regions().iter().find(|region| region.id == REGION).unwrap();

@@ -1,6 +1,6 @@
 //! A merge that is about to begin, and what must hold at every instant of it, and when it is done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vhdx::ops::{MergeOptions, Merged, check_storage};
 use vhdx::{LogState, NoProgress, Progress, Result, Vhdx};
@@ -37,7 +37,7 @@ impl From<Vec<u8>> for Content {
 }
 
 impl Content {
-    fn assert(&self, world: &CrashWorld, disk: &PathBuf, when: &str) {
+    fn assert(&self, world: &CrashWorld, disk: &Path, when: &str) {
         let name = disk.display();
         let chain = world.chain(disk).unwrap_or_else(|e| panic!("{when}: {name}: {e}"));
         assert_eq!(chain.virtual_size(), self.size, "{when}: the size of {name}");
@@ -108,7 +108,11 @@ impl Scene {
         for (leaf, _) in self.leaves.iter().filter(|(leaf, _)| leaf != self.child()) {
             let chain = world.chain(leaf).unwrap();
             let mut paths = chain.layers().iter().filter_map(Vhdx::path);
-            assert!(!paths.any(|path| merged.iter().any(|layer| layer == path)), "{when}: {}", leaf.display());
+            assert!(
+                !paths.any(|path| merged.iter().any(|layer| layer == path)),
+                "{when}: {}",
+                leaf.display()
+            );
         }
         let file = &world.images()[self.target()];
         let target = Vhdx::from_storage(file.clone()).unwrap();
@@ -126,7 +130,8 @@ impl Scene {
 
     /// No log is dirty but those that were before and that nobody had to touch.
     pub(crate) fn assert_clean(&self, world: &CrashWorld, when: &str) {
-        let is_dirty = |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap().log() != LogState::Clean;
+        let is_dirty =
+            |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap().log() != LogState::Clean;
         for (path, image) in world.images() {
             assert!(!is_dirty(&image) || is_dirty(&self.images[&path]), "{when}: {}", path.display());
         }

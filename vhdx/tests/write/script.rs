@@ -107,7 +107,8 @@ impl Script {
 
     fn run_on(&self, world: &CrashWorld, history: &mut History, disk: &mut Option<VhdxMut>) -> Result<()> {
         for change in &self.changes {
-            if let (Change::Reopen, Some(open)) = (change, disk.take_if(|_| matches!(change, Change::Reopen))) {
+            if let (Change::Reopen, Some(open)) = (change, disk.take_if(|_| matches!(change, Change::Reopen)))
+            {
                 open.close()?;
                 history.mark_durable(world);
                 continue;
