@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vhdx::ops::{MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
 use vhdx::{
     Candidate, Candidates, Chain, DiskOffset, Error, ParentRequest, ParentResolver, Progress, ReadAt,
-    Relative, Relatives, Result, Vhdx,
+    Relative, Relatives, Result, Source, Vhdx,
 };
 
 use crate::crash::{CrashWorld, Images};
@@ -117,6 +117,38 @@ fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
     Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
 }
 
+/// The first byte of a disk that is not as in `expected`, if there is one; `expected` begins with byte `start` of the
+/// disk. What nobody has stored is not read, as a crash test looks at a great many disks.
+///
+/// # Errors
+/// As [`Chain::read_exact_at`].
+pub fn find_difference(chain: &Chain, start: u64, expected: &[u8]) -> Result<Option<u64>> {
+    const PART: usize = 1 << 16;
+    static ZEROS: [u8; PART] = [0; PART];
+    let mut buffer = vec![0; PART];
+    let end = start + expected.len() as u64;
+    for extent in chain.extents(DiskOffset::new(start)..DiskOffset::new(end)) {
+        let extent = extent?;
+        let is_stored = matches!(extent.source, Source::Data { .. });
+        let first = extent.start.get() - start;
+        let expected = &expected[first as usize..(first + extent.len) as usize];
+        for (at, part) in (extent.start.get()..).step_by(PART).zip(expected.chunks(PART)) {
+            let found = if is_stored {
+                let found = &mut buffer[..part.len()];
+                chain.read_exact_at(found, DiskOffset::new(at))?;
+                found
+            } else {
+                &ZEROS[..part.len()]
+            };
+            if found != part {
+                let place = found.iter().zip(part).position(|(found, expected)| found != expected);
+                return Ok(place.map(|place| at + place as u64));
+            }
+        }
+    }
+    Ok(None)
+}
+
 impl CrashWorld {
     /// A disk with its parents, each of which must be where its child says.
     ///
@@ -135,26 +167,6 @@ impl CrashWorld {
         let mut bytes = vec![0xaa; usize::try_from(chain.virtual_size()).expect("a small disk")];
         chain.read_exact_at(&mut bytes, DiskOffset::new(0))?;
         Ok(bytes)
-    }
-
-    /// The first byte of a disk that is not as in `expected`, if there is one: read through all its parents, from `start`
-    /// on.
-    ///
-    /// # Errors
-    /// As [`Chain::open`] and [`Chain::read_exact_at`].
-    pub fn find_difference(&self, leaf: &Path, start: u64, expected: &[u8]) -> Result<Option<u64>> {
-        const PART: usize = 1 << 18;
-        let chain = self.chain(leaf)?;
-        let mut buffer = vec![0; PART.min(expected.len())];
-        for (at, part) in (start..).step_by(PART).zip(expected.chunks(PART)) {
-            let found = &mut buffer[..part.len()];
-            chain.read_exact_at(found, DiskOffset::new(at))?;
-            if found != part {
-                let place = found.iter().zip(part).position(|(found, expected)| found != expected);
-                return Ok(place.map(|place| at + place as u64));
-            }
-        }
-        Ok(None)
     }
 
     /// All files, as a search in their folder finds them.

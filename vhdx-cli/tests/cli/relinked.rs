@@ -1,7 +1,7 @@
 //! Children that lie elsewhere than what they are merged into.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use vhdx::Vhdx;
@@ -138,7 +138,7 @@ fn several_names_of_one_file_are_one_file() {
     let merged = run!("merge", leaf, "--into", base, "--parent-dir", guests, "--json").exits(0).json();
     let relinked = merged["relinked"].as_array().unwrap();
     assert_eq!(relinked.len(), 1, "{merged}");
-    assert!(reads_as(Path::new(relinked[0].as_str().unwrap())) == scattered.content);
+    assert!(reads_as(std::path::Path::new(relinked[0].as_str().unwrap())) == scattered.content);
     let links = Vhdx::open(&first).unwrap().parent_locator().unwrap().parent_linkage();
     assert_eq!(links, Some(Vhdx::open(&base).unwrap().data_write_guid()));
 }

@@ -51,6 +51,8 @@ impl Vhdx {
 pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
     let vhdx = Vhdx::load(Arc::clone(&storage) as Arc<dyn ReadAt>, &mut Violations::new())?;
     let (Some(content), Some(overlay)) = (vhdx.log_content(), vhdx.overlay) else { return Ok(None) };
+    // What another process wrote before it was killed can be read, but need not be durable yet.
+    storage.sync().map_err(|e| Error::io("sync", None, e))?;
     let mut headers = Headers::new(Arc::clone(&storage), vhdx.header, vhdx.header_number);
     headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
     overlay.write_home(&*storage)?;

@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod deletion;
 mod faults;
+mod killed;
 mod large;
 mod random;
 mod random_crash;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use vhdx::ops::{MergeOptions, Merged, check_storage};
 use vhdx::{LogState, NoProgress, Progress, Result, Vhdx};
 use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
-use vhdx_testkit::{Family, SparseImage};
+use vhdx_testkit::{Family, SparseImage, find_difference};
 
 use crate::common::report;
 
@@ -42,7 +42,7 @@ impl Content {
         let chain = world.chain(disk).unwrap_or_else(|e| panic!("{when}: {name}: {e}"));
         assert_eq!(chain.virtual_size(), self.size, "{when}: the size of {name}");
         for (start, bytes) in &self.parts {
-            let found = world.find_difference(disk, *start, bytes);
+            let found = find_difference(&chain, *start, bytes);
             let found = found.unwrap_or_else(|e| panic!("{when}: {name}: {e}"));
             assert_eq!(found, None, "{when}: {name} reads otherwise there");
         }

@@ -202,6 +202,8 @@ impl VhdxMut {
 
     fn begin_with(&mut self, content: Option<Uuid>) -> Result<()> {
         if self.log.is_none() {
+            // What another process wrote before it was killed can be read, but need not be durable yet.
+            self.sync()?;
             self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
             let (place, len) = self.place_of_log()?;
             self.extend_to(self.len.max(place.saturating_add(len).get()))?;

@@ -142,10 +142,16 @@ impl Locked {
                 if !state.fits(&load(&file, &state.path)?) {
                     return Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path));
                 }
+                settle(&file, &state.path)?;
                 open.push(file);
             }
             Ok(open)
         };
+        for path in &plan.relinked {
+            let file = files.open(path)?;
+            settle(&file, path)?;
+            self::open(&file, path)?.close()?; // without a dirty log
+        }
         Ok(Self { layers: open(&plan.layers)?, children: open(&plan.children)? })
     }
 
@@ -215,6 +221,11 @@ impl Locked {
         }
         Ok(())
     }
+}
+
+/// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
+fn settle(file: &OpenFile, path: &Path) -> Result<()> {
+    file.storage.sync().map_err(|e| Error::io("sync", None, e).in_file(path))
 }
 
 pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
