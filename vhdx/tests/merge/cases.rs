@@ -288,7 +288,8 @@ pub(crate) fn where_metadata_has_no_room() -> Case {
     }
     fn then(target: &Vhdx, _: &SparseImage) {
         assert_eq!(content_of(target, 7).unwrap(), [7; 300]);
-        assert!(content_of(target, 8).unwrap().iter().all(|&byte| byte == 8));
+        let filler = content_of(target, 8).unwrap();
+        assert!(filler[0] == 8 && filler[1..] == filler[..filler.len() - 1]);
         assert!(target.regions().iter().any(|region| region.length > 1 << 20));
     }
     let case = Case::new("where metadata has no room", vec![busy_base(), busy_child(), top()]);

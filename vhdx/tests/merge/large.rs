@@ -1,5 +1,5 @@
-//! Disks so large that the target's block allocation table has to move before it can grow. Only some ranges of them are
-//! read: where data are, and around everything that ends somewhere.
+//! Disks so large that the target's block allocation table has to move before it can grow, or that the target loses
+//! sector bitmap blocks. Only some ranges of them are read: where data are, and around everything that ends somewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,12 @@ fn content(world: &CrashWorld, disk: &Path, places: &[u64]) -> Content {
     Content { size, parts: places.iter().map(read).collect() }
 }
 
-/// The merge of `merged` into `target`, whose table fills its region; `top` is the child, `below` the target's parent.
+fn has_a_longer_table(target: &Vhdx, _: &SparseImage) {
+    let bat = target.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+    assert_eq!(bat.length, 2 << 20, "the table has moved");
+}
+
+/// The merge of `merged` into `target`; `top` is the child, `below` the target's parent.
 fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Image) -> Scene {
     let names = ["base.vhdx", "target.avhdx", "merged.avhdx", "top.avhdx"].map(path);
     let present = [below, Some(target.clone()), Some(merged), Some(top)];
@@ -66,10 +71,6 @@ fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Im
         places.extend(image.blocks.keys().map(|block| block * MIB));
     }
     places.extend([(target.virtual_size / MIB + 1) * MIB, 64 << 30]);
-    fn then(target: &Vhdx, _: &SparseImage) {
-        let bat = target.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
-        assert_eq!(bat.length, 2 << 20, "the table has moved");
-    }
     Scene {
         name: name.into(),
         images,
@@ -77,7 +78,7 @@ fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Im
         options: MergeOptions::default(),
         leaves: vec![(names[3].clone(), content(&world, &names[3], &places))],
         content: content(&world, &names[2], &places),
-        then,
+        then: |_, _| (),
     }
 }
 
@@ -104,7 +105,8 @@ fn a_bat_that_moves_late() {
     merged.blocks.extend(blocks);
     let mut top = disk(3, merged.virtual_size, Some((2, "merged.avhdx")));
     top.blocks.insert(BLOCKS, few(8));
-    sweep(&scene("a BAT that moves late", None, target, merged, top));
+    let scene = scene("a BAT that moves late", None, target, merged, top);
+    sweep(&Scene { then: has_a_longer_table, ..scene });
 }
 
 /// Its last block, which its parent answers for, becomes partially present because of what lies past its end.
@@ -120,5 +122,32 @@ fn the_bat_of_a_differencing_disk_that_moves_late() {
     merged.blocks.extend([(0, few(6)), (5, Block::empty(Zero, false)), (BLOCKS + 1, few(7))]);
     let mut top = disk(4, merged.virtual_size - MIB, Some((3, "merged.avhdx")));
     top.blocks.insert(1, few(8));
-    sweep(&scene("the BAT of a differencing disk that moves late", Some(below), target, merged, top));
+    let scene = scene("the BAT of a differencing disk that moves late", Some(below), target, merged, top);
+    sweep(&Scene { then: has_a_longer_table, ..scene });
+}
+
+/// Blocks and a sector bitmap block past the new end are forgotten, for they would come back if the disk grew again.
+#[test]
+fn a_differencing_disk_that_loses_a_chunk() {
+    const CHUNK: u64 = 4096;
+    let mut below = disk(1, (2 * CHUNK + 7) * MIB, None);
+    below.blocks.extend([(0, data(1)), (CHUNK, data(2)), (2 * CHUNK, data(3))]);
+    let mut target = disk(2, 2 * CHUNK * MIB + 512, Some((1, "base.vhdx")));
+    target.blocks.extend([
+        (0, few(4)),
+        (1, data(5)),
+        (11, few(6)),
+        (CHUNK + 3, few(7)),
+        (2 * CHUNK, data(8)),
+    ]);
+    let mut merged = disk(3, 10 * MIB + 512 * 3, Some((2, "target.avhdx")));
+    merged.blocks.extend([(0, few(9)), (1, Block::empty(Zero, false)), (7, data(10))]);
+    let mut top = disk(4, 11 * MIB, Some((3, "merged.avhdx")));
+    top.blocks.insert(10, few(11));
+    let len = target.layout().len;
+    let scene = scene("a differencing disk that loses a chunk", Some(below), target, merged, top);
+    let world = scene.world();
+    scene.complete(&world, "without a failure");
+    assert!(world.images()[scene.target()].size() < len, "the end is given back");
+    sweep(&scene);
 }

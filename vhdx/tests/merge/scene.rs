@@ -149,6 +149,9 @@ impl Scene {
             let again = image.world();
             self.complete(&again, "after a power failure and another run");
             number += 1;
+            if number.is_multiple_of(5) {
+                self.assert_valid(&again, "after a power failure and another run");
+            }
             if number.is_multiple_of(97) {
                 let few = Sweep { seed: number as u64, ..few };
                 total += again.recording().garbling().crash(&few, |image| {
