@@ -117,23 +117,68 @@ fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
     Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
 }
 
-/// The first byte of a disk that is not as in `expected`, if there is one; `expected` begins with byte `start` of the
-/// disk. What nobody has stored is not read, as a crash test looks at a great many disks.
+/// What a range of a disk must read as.
+#[derive(Clone, Debug)]
+pub enum Expected {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// So many zeros.
+    Zeros(u64),
+}
+
+impl Expected {
+    /// `bytes`, cut where pages of zeros begin and end, with the place of each part.
+    pub fn parts(bytes: &[u8]) -> Vec<(u64, Self)> {
+        let is_zero = |page: &[u8]| page.iter().all(|&byte| byte == 0);
+        let mut parts = Vec::new();
+        for (at, page) in (0u64..).step_by(PART).zip(bytes.chunks(PART)) {
+            match (parts.last_mut(), is_zero(page)) {
+                (Some((_, Self::Zeros(len))), true) => *len += page.len() as u64,
+                (Some((_, Self::Bytes(bytes))), false) => bytes.extend_from_slice(page),
+                (_, true) => parts.push((at, Self::Zeros(page.len() as u64))),
+                (_, false) => parts.push((at, Self::Bytes(page.to_vec()))),
+            }
+        }
+        parts
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Zeros(len) => *len,
+        }
+    }
+
+    /// At most [`PART`] bytes from one on.
+    fn part(&self, first: u64, len: u64) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => &bytes[first as usize..(first + len) as usize],
+            Self::Zeros(_) => &ZEROS[..len as usize],
+        }
+    }
+}
+
+const PART: usize = 1 << 16;
+static ZEROS: [u8; PART] = [0; PART];
+
+/// The first byte of a disk that is not as `expected` from byte `start` on, if there is one. What nobody has stored is
+/// not read, as a crash test looks at a great many disks.
 ///
 /// # Errors
 /// As [`Chain::read_exact_at`].
-pub fn find_difference(chain: &Chain, start: u64, expected: &[u8]) -> Result<Option<u64>> {
-    const PART: usize = 1 << 16;
-    static ZEROS: [u8; PART] = [0; PART];
-    let mut buffer = vec![0; PART];
-    let end = start + expected.len() as u64;
-    for extent in chain.extents(DiskOffset::new(start)..DiskOffset::new(end)) {
+pub fn find_difference(chain: &Chain, start: u64, expected: &Expected) -> Result<Option<u64>> {
+    let mut buffer = Vec::new();
+    for extent in chain.extents(DiskOffset::new(start)..DiskOffset::new(start + expected.len())) {
         let extent = extent?;
         let is_stored = matches!(extent.source, Source::Data { .. });
-        let first = extent.start.get() - start;
-        let expected = &expected[first as usize..(first + extent.len) as usize];
-        for (at, part) in (extent.start.get()..).step_by(PART).zip(expected.chunks(PART)) {
+        if !is_stored && matches!(expected, Expected::Zeros(_)) {
+            continue;
+        }
+        let end = extent.end().get();
+        for at in (extent.start.get()..end).step_by(PART) {
+            let part = expected.part(at - start, (end - at).min(PART as u64));
             let found = if is_stored {
+                buffer.resize(PART, 0);
                 let found = &mut buffer[..part.len()];
                 chain.read_exact_at(found, DiskOffset::new(at))?;
                 found

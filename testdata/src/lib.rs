@@ -18,7 +18,7 @@ mod storage;
 mod strategy;
 mod workload;
 
-pub use family::{ByRelativePath, Family, Leaf, find_difference};
+pub use family::{ByRelativePath, Expected, Family, Leaf, find_difference};
 pub use gzip::gunzip;
 pub use image::{Block, ExtraItem, ExtraRegion, Headers, Image, Layout, Part, RegionTables, windows_locator};
 pub use log::DirtyLog;

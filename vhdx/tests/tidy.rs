@@ -205,6 +205,48 @@ fn unsafe_code_is_where_it_may_be() {
     }
 }
 
+/// The tests, and whole files of them, that Windows does not run: what follows an attribute that says so.
+fn tests_that_windows_does_not_run(text: &str) -> Vec<&str> {
+    let (mut attributes, mut found) = (String::new(), Vec::new());
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            attributes += line;
+            continue;
+        }
+        let elsewhere = ["unix", "target_os = \"linux\"", "not(windows)"];
+        let is_elsewhere = elsewhere.iter().any(|host| attributes.contains(&format!("#[cfg({host})]")));
+        let name = match line.strip_prefix("fn ") {
+            Some(rest) if attributes.contains("#[test]") => rest.split('(').next(),
+            _ => line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')),
+        };
+        found.extend(name.filter(|_| is_elsewhere));
+        attributes.clear();
+    }
+    found
+}
+
+#[test]
+fn what_windows_does_not_test_is_listed() {
+    let project = common::project();
+    let list = fs::read_to_string(project.join("docs/windows.md")).unwrap();
+    let (mut missing, mut count) = (Vec::new(), 0);
+    for folder in ["vhdx/src", "vhdx/tests", "vhdx-cli/tests", "testdata/tests"] {
+        for (path, text) in sources(&project.join(folder)) {
+            let names = tests_that_windows_does_not_run(&text);
+            // The library has files of its own for each host.
+            let names = names.into_iter().filter(|name| !["linux", "other"].contains(name));
+            for name in names {
+                count += 1;
+                if !list.contains(&format!("`{name}`")) {
+                    missing.push(format!("{folder}/{}: {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(count > 20, "only {count} tests");
+    assert!(missing.is_empty(), "not in docs/windows.md: {missing:#?}");
+}
+
 #[test]
 fn the_tests_of_this_test() {
     let used = |code| used_names(code, 2);
@@ -220,6 +262,9 @@ fn the_tests_of_this_test() {
     assert_eq!(["units.rs", "file/mod.rs", "file/bat.rs"].map(|path| depth(Path::new(path))), [1, 1, 2]);
     let code = "a\n#[cfg(test)]\nmod tests {\n use crate::ops;\n}\n";
     assert_eq!(without_tests(Path::new("a.rs"), code), "a");
+    let code =
+        "#[test]\n#[cfg(unix)]\nfn a() {\n#[cfg(unix)]\nlet b;\n}\n#[test]\nfn c() {}\n#[cfg(unix)]\nmod d;";
+    assert_eq!(tests_that_windows_does_not_run(code), ["a", "d"]);
     let code = "#[cfg(test)]\nuse x;\nb";
     assert_eq!(without_tests(Path::new("a.rs"), code), code);
 }

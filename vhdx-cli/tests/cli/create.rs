@@ -66,6 +66,7 @@ fn a_child_of_a_checkpoint() {
     run!("create", other, "--parent", new, "--size", "12M", "--block-size", "1M").exits(0);
     let vhdx = Vhdx::open(&other).unwrap();
     assert_eq!((vhdx.virtual_size(), vhdx.block_size()), (12 << 20, MIB as u64));
+    drop(vhdx); // Windows keeps the name of an open file
     run!("compare", other, family.leaf()).exits(0);
     std::fs::remove_file(new).unwrap();
     std::fs::remove_file(other).unwrap();

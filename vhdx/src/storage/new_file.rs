@@ -262,6 +262,22 @@ mod tests {
         assert_eq!(mode(&ours), mode(&other));
     }
 
+    #[cfg(windows)]
+    #[test]
+    fn the_file_is_neither_sparse_nor_temporary() {
+        use std::os::windows::fs::MetadataExt;
+        use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_SPARSE_FILE, FILE_ATTRIBUTE_TEMPORARY};
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("disk.vhdx");
+        let file = NewFile::create(&destination, false).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.zero_range(FileOffset::new(0), 1 << 19).unwrap();
+        file.punch_hole(FileOffset::new(1 << 18), 1 << 17).unwrap();
+        file.commit().unwrap();
+        let attributes = destination.metadata().unwrap().file_attributes();
+        assert_eq!(attributes & (FILE_ATTRIBUTE_SPARSE_FILE | FILE_ATTRIBUTE_TEMPORARY), 0);
+    }
+
     #[test]
     fn an_existing_file_is_only_replaced_when_asked_for() {
         let folder = tempfile::tempdir().unwrap();

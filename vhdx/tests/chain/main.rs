@@ -170,6 +170,7 @@ fn a_changed_parent_is_a_mismatch_and_the_inspection_goes_on() {
     let names: Vec<_> = layers.iter().map(|layer| (layer.name.as_path(), layer.link.name())).collect();
     assert_eq!(names, [(leaf.as_path(), "mismatch"), (&mid, "ok"), (&base, "base")]);
 
+    drop(layers); // Windows keeps the name of an open file
     fs::remove_file(base).unwrap();
     let layers = inspect_chain(&leaf, &beside()).unwrap();
     let links: Vec<_> = layers.iter().map(|layer| layer.link.name()).collect();

@@ -8,7 +8,7 @@ use vhdx::format::region_table::BAT_REGION;
 use vhdx::ops::MergeOptions;
 use vhdx::{DiskOffset, Guid, Vhdx};
 use vhdx_testkit::crash::{CrashWorld, Images, Sweep};
-use vhdx_testkit::{Block, Image, Random, SparseImage, windows_locator};
+use vhdx_testkit::{Block, Expected, Image, Random, SparseImage, windows_locator};
 
 use crate::scene::{Content, Scene};
 
@@ -47,7 +47,7 @@ fn content(world: &CrashWorld, disk: &Path, places: &[u64]) -> Content {
         let start = place.saturating_sub(READ / 2).min(size - READ) / 512 * 512;
         let mut bytes = vec![0; READ as usize];
         chain.read_exact_at(&mut bytes, DiskOffset::new(start)).unwrap();
-        (start, bytes)
+        (start, Expected::Bytes(bytes))
     };
     Content { size, parts: places.iter().map(read).collect() }
 }

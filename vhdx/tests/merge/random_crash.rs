@@ -29,7 +29,7 @@ fn options() -> impl Strategy<Value = MergeOptions> {
 }
 
 proptest! {
-    #![proptest_config(cases(60))]
+    #![proptest_config(cases(80))]
 
     #[test]
     fn power_fails_in_random_merges(
