@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vhdx::ops::{MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
+use vhdx::ops::{FileState, MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
 use vhdx::{
     Candidate, Candidates, Chain, DiskOffset, Error, ParentRequest, ParentResolver, Progress, ReadAt,
     Relative, Relatives, Result, Source, Vhdx,
@@ -275,8 +275,13 @@ impl MergeFiles for CrashWorld {
         Ok(OpenFile { storage: opened.map_err(io)?, identity: None })
     }
 
-    fn delete(&self, path: &Path) -> Result<()> {
+    fn delete(&self, file: &FileState) -> Result<()> {
+        let path = &file.path;
         let io = |source| Error::Io { operation: "delete", offset: None, source }.in_file(path);
         self.remove(path).and_then(|()| self.sync_names()).map_err(io)
+    }
+
+    fn relatives(&self, _: &[PathBuf]) -> Result<Relatives> {
+        CrashWorld::relatives(self)
     }
 }

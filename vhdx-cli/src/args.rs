@@ -215,7 +215,7 @@ pub(crate) struct Create {
 /// Without --output, the parent (or --into) takes the checkpoint's content, and the checkpoint's own children get it
 /// for their parent; whenever power fails, every disk reads as before, and the same command completes what was begun.
 /// Other disks that depend on what changes are looked for in the folders of all these files and in each --parent-dir,
-/// and are refused. With --output, the chain is left as it is.
+/// and are refused; so is what may be such a disk but cannot be read. With --output, the chain is left as it is.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Merge {
     /// The checkpoint whose content is wanted: usually the newest AVHDX
@@ -227,9 +227,12 @@ pub(crate) struct Merge {
     /// Delete the merged files in the end, the checkpoint first
     #[arg(long)]
     pub(crate) delete_merged: bool,
+    /// Merge although a file or a folder that cannot be judged may be, or hold, a disk that depends on what changes
+    #[arg(long)]
+    pub(crate) ignore_unjudged: bool,
     /// Make this VHDX file instead, which must be called .vhdx or .avhdx
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["into", "delete_merged"])]
+        conflicts_with_all = ["into", "delete_merged", "ignore_unjudged"])]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,

@@ -199,6 +199,10 @@ fn hint(error: &Error) -> Option<&'static str> {
         Error::Chain(error) if matches!(**error, ChainError::OtherChildren { .. }) => Some(
             "merge them first, or move what is no longer needed (an old copy is a child too) out of these folders",
         ),
+        Error::Chain(error) if matches!(**error, ChainError::UnjudgedFiles { .. }) => Some(
+            "make them readable, or move them out of these folders if they are no disks of this family; \
+             `--ignore-unjudged` goes on all the same, and what depends on the target is lost then",
+        ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
     }

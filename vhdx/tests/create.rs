@@ -8,9 +8,9 @@ use std::process::Command;
 use common::{Folder, MIB, assert_same, read_all};
 use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
-    Chain, ChainError, DiskOffset, DiskType, Error, FolderResolver, Guid, InvalidArgument, MAX_CHAIN_LENGTH,
-    MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress, Progress, Rule, Severity, Vhdx,
-    VhdxWriter, Written,
+    Chain, ChainError, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid, InvalidArgument,
+    MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress, Progress, Rule,
+    Severity, Vhdx, VhdxMut, VhdxWriter, Written,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, ExtraItem, Image, SparseImage, shared};
@@ -27,7 +27,7 @@ fn make(disk: &NewDisk, path: &Path) -> Written {
 }
 
 fn make_child(parent: &Path, child: &Path, options: &ChildOptions) {
-    make(&new_child(&open(parent), child, options).unwrap(), child);
+    make(&new_child(&open(parent), child, options).unwrap().disk, child);
 }
 
 /// Nothing at all is wrong with the file, not even what is tolerated; but it may do what Windows does.
@@ -191,7 +191,7 @@ fn children_that_cannot_be() {
     let error = new_child(&open(&zero), &child, &ChildOptions::default()).unwrap_err();
     assert_eq!(reason(&error), &InvalidArgument::ParentWithoutGuid);
 
-    let mut disk = new_child(&chain, &child, &ChildOptions::default()).unwrap();
+    let mut disk = new_child(&chain, &child, &ChildOptions::default()).unwrap().disk;
     let file = Memory::default();
     let error = VhdxWriter::new(&file, &disk).unwrap().write(DiskOffset::new(0), &[1]).unwrap_err();
     assert_eq!(reason(&error), &InvalidArgument::ContentOfChild);
@@ -203,6 +203,43 @@ fn children_that_cannot_be() {
     assert_eq!(reason(&made(&disk)), &InvalidArgument::ParentLocator);
     disk.parent_locator = None;
     assert_eq!(reason(&made(&disk)), &InvalidArgument::ParentNeeded);
+}
+
+#[test]
+fn nobody_writes_to_the_parent_while_a_child_is_made() {
+    let folder = Folder::new();
+    let (parent, path) = (folder.put("base.vhdx", &base()), folder.path("child.avhdx"));
+    let chain = open(&parent);
+    let is_busy = |error: Error| {
+        assert_eq!(error.path(), Some(parent.as_path()));
+        assert!(error.to_string().contains("another program has the file open"), "{error}");
+    };
+    let writer = FileStorage::open_exclusive(&parent);
+    // Windows keeps writers out as long as the chain is open.
+    if let Ok(writer) = writer {
+        is_busy(new_child(&chain, &path, &ChildOptions::default()).unwrap_err());
+        drop(writer);
+    }
+    let child = new_child(&chain, &path, &ChildOptions::default()).unwrap();
+    drop(chain);
+    is_busy(FileStorage::open_exclusive(&parent).unwrap_err());
+    let other = new_child(&open(&parent), &path, &ChildOptions::default()).unwrap();
+    make(&child.disk, &path);
+    drop((child, other));
+    FileStorage::open_exclusive(&parent).unwrap();
+}
+
+#[test]
+fn a_parent_that_was_changed_since_it_was_opened() {
+    let folder = Folder::new();
+    let (parent, path) = (folder.put("base.vhdx", &base()), folder.path("child.avhdx"));
+    let chain = open(&parent);
+    // Windows keeps writers out as long as the chain is open.
+    let Ok(mut written) = VhdxMut::open(&parent) else { return };
+    written.write_all_at(&[7; 512], DiskOffset::new(0)).unwrap();
+    written.close().unwrap();
+    let error = new_child(&chain, &path, &ChildOptions::default()).unwrap_err();
+    assert_eq!((reason(&error), error.path()), (&InvalidArgument::StalePlan, Some(parent.as_path())));
 }
 
 #[test]
@@ -261,7 +298,8 @@ fn making_a_fixed_disk_can_be_cancelled() {
 fn disks() -> Vec<NewDisk> {
     let folder = Folder::new();
     let parent = folder.put("base.vhdx", &base());
-    let child = new_child(&open(&parent), &folder.path("child.avhdx"), &ChildOptions::default()).unwrap();
+    let child =
+        new_child(&open(&parent), &folder.path("child.avhdx"), &ChildOptions::default()).unwrap().disk;
     let item = NewItem {
         id: Guid::from_u128(7),
         is_user: true,

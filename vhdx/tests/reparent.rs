@@ -8,7 +8,8 @@ use common::{Folder, MIB, assert_same, read_all};
 use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, ParentLocator, VOLUME_PATH};
 use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, check_chain, judge_parent};
 use vhdx::{
-    Chain, ChainError, Error, ErrorKind, FolderResolver, Guid, InvalidArgument, NoProgress, Result, Vhdx,
+    Chain, ChainError, Error, ErrorKind, FileStorage, FolderResolver, Guid, InvalidArgument, LogState,
+    NoProgress, Result, Vhdx,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, DirtyLog, ExtraItem, Image, SparseImage, windows_locator};
@@ -116,6 +117,69 @@ fn the_second_linkage_counts_and_becomes_the_first() {
     #[cfg(not(windows))]
     assert_eq!(locator.get(ABSOLUTE_WIN32_PATH), Some(r"C:\VMs\base.vhdx"));
     assert!(locator.get(VOLUME_PATH).is_some());
+}
+
+/// The second linkage may prove that an interrupted merge is complete.
+#[test]
+fn the_second_linkage_stays_if_only_the_paths_change() {
+    let mut family = Family::new();
+    let (guid, merged) = (family.base.data_write_guid, Guid::from_u128(9));
+    family.child.parent_locator = Some(windows_locator(guid, merged, "base.vhdx"));
+    family.folder.put("child.avhdx", &family.child);
+    family.rename("base.vhdx", "gold.vhdx");
+    family.plan("gold.vhdx", &STRICT).unwrap().execute().unwrap();
+    assert_eq!(family.locator().linkages(), [guid, merged]);
+    assert_eq!(family.locator().get("relative_path"), Some(r".\gold.vhdx"));
+
+    // Of another parent it would prove nothing.
+    let other = Image { data_write_guid: Guid::from_u128(5), ..family.base.clone() };
+    family.folder.put("other.vhdx", &other);
+    family.plan("other.vhdx", &FORCED).unwrap().execute().unwrap();
+    assert_eq!(family.locator().parent_linkage2(), Some(Guid::nil()));
+}
+
+#[test]
+fn a_parent_that_somebody_writes_to() {
+    let family = Family::new();
+    family.rename("base.vhdx", "gold.vhdx");
+    let plan = family.plan("gold.vhdx", &STRICT).unwrap();
+    let before = std::fs::read(family.path("child.avhdx")).unwrap();
+    let is_refused = |held: &str| {
+        for result in [plan.refuse_in_use(), plan.execute()] {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(&*family.path(held))), "{error}");
+        }
+    };
+    let held = FileStorage::open_exclusive(&family.path("gold.vhdx")).unwrap();
+    is_refused("gold.vhdx");
+    drop(held);
+    let held = FileStorage::open_exclusive(&family.path("child.avhdx")).unwrap();
+    is_refused("child.avhdx");
+    drop(held);
+    assert!(std::fs::read(family.path("child.avhdx")).unwrap() == before);
+    let _reader = FileStorage::open_shared(&family.path("gold.vhdx")).unwrap();
+    plan.refuse_in_use().unwrap();
+    assert!(std::fs::read(family.path("child.avhdx")).unwrap() == before);
+    plan.execute().unwrap();
+}
+
+/// Not even its log is replayed.
+#[test]
+fn a_child_that_changed_since_is_left_as_it_is() {
+    let mut family = Family::new();
+    family.rename("base.vhdx", "gold.vhdx");
+    let plan = family.plan("gold.vhdx", &STRICT).unwrap();
+    family.child.log = Some(DirtyLog { seed: 5, entries: 3, stale: 1, runs: 4, closed: false });
+    family.child.parent_locator.as_mut().unwrap().push(("vendor".into(), "x".into()));
+    family.child.sparse().write_to(&family.path("child.avhdx")).unwrap();
+    let before = std::fs::read(family.path("child.avhdx")).unwrap();
+    assert_ne!(Vhdx::open(family.path("child.avhdx")).unwrap().log(), LogState::Clean);
+    for result in [plan.refuse_in_use(), plan.execute()] {
+        assert!(result.unwrap_err().to_string().contains("the plan was made for"));
+    }
+    let storage = FileStorage::open_exclusive(&family.path("child.avhdx")).unwrap();
+    plan.execute_on(std::sync::Arc::new(storage)).unwrap_err();
+    assert!(std::fs::read(family.path("child.avhdx")).unwrap() == before);
 }
 
 #[test]

@@ -39,9 +39,9 @@ fn image() -> Image {
 
 fn make(base: &Path, child: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let chain = Chain::open(base, &FolderResolver::default())?;
-    let disk = ops::new_child(&chain, child, &ChildOptions::default())?;
+    let new = ops::new_child(&chain, child, &ChildOptions::default())?;
     let file = NewFile::create(child, true)?;
-    ops::create(&disk, &file, &NoProgress)?;
+    ops::create(&new.disk, &file, &NoProgress)?;
     file.commit()?;
     let mut disk = VhdxMut::open(child)?;
     for (at, byte) in [(0x2000, 0x0b), (0x10_2000, 0x0d), (0x30_2000, 0x11)] {

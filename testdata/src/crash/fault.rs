@@ -28,6 +28,9 @@ pub struct Fault {
     /// Whether a write that fails first writes half of its bytes, up to the end of a sector. Calls after it write
     /// nothing.
     pub partial: bool,
+    /// Whether a sync that fails loses the writes that it was to make durable, although they can still be read: hosts
+    /// forget that they could not write them.
+    pub loses: bool,
     /// The reason that is given.
     pub reason: io::ErrorKind,
 }
@@ -40,18 +43,25 @@ impl Fault {
             number,
             forever: true,
             partial: true,
+            loses: false,
             reason: io::ErrorKind::StorageFull,
         }
     }
 
     /// This call fails, and no other.
     pub fn once(calls: Calls, number: usize) -> Self {
-        Self { calls, number, forever: false, partial: false, reason: io::ErrorKind::Other }
+        Self { calls, number, forever: false, partial: false, loses: false, reason: io::ErrorKind::Other }
     }
 
     /// From this call on, the device is gone.
     pub fn forever(calls: Calls, number: usize) -> Self {
         Self { forever: true, ..Self::once(calls, number) }
+    }
+
+    /// From this changing call on, the device is gone; if that is a sync, what it was to make durable is lost, and can
+    /// still be read.
+    pub fn losing(number: usize) -> Self {
+        Self { loses: true, ..Self::forever(Calls::Writes, number) }
     }
 
     /// Whether call `number` of its kind fails.

@@ -125,6 +125,7 @@ impl Recording {
         let line = |event: &Event| match event {
             Event::Operation(file, operation) => format!("{} {operation}", names[*file]),
             Event::Sync(file) => format!("{} sync", names[*file]),
+            Event::Lost(file) => format!("{} sync that failed", names[*file]),
             Event::SyncNames => "sync names".to_owned(),
         };
         self.events.iter().map(line).collect()
@@ -231,6 +232,10 @@ impl<'a> Iterator for Walk<'a> {
                 Event::Sync(synced) => {
                     self.settle(|file, operation| file == *synced && !is_removal(operation));
                 }
+                // Of the length and the holes of a file a file system keeps a journal.
+                Event::Lost(lost) => self.now.pending.retain(|(_, file, operation)| {
+                    file != lost || !matches!(**operation, Operation::Write(_))
+                }),
                 Event::SyncNames => self.settle(|_, operation| is_removal(operation)),
             }
             self.now.event += 1;

@@ -21,6 +21,8 @@ pub(super) enum Event {
     /// An operation on the file with this number.
     Operation(usize, Arc<Operation>),
     Sync(usize),
+    /// A sync failed, and what it was to make durable never will be.
+    Lost(usize),
     SyncNames,
 }
 
@@ -233,9 +235,16 @@ impl Storage for CrashFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.world.state();
-        state.count(Calls::Writes)?;
-        state.events.push(Event::Sync(self.number));
-        Ok(())
+        let had_failed = state.has_failed;
+        let counted = state.count(Calls::Writes);
+        match counted {
+            Ok(()) => state.events.push(Event::Sync(self.number)),
+            Err(_) if !had_failed && state.fault.is_some_and(|fault| fault.loses) => {
+                state.events.push(Event::Lost(self.number));
+            }
+            Err(_) => (),
+        }
+        counted
     }
 
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {

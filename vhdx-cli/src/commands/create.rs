@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use vhdx::format::parent_locator::ParentLocator;
-use vhdx::ops::{self, ChildOptions};
+use vhdx::ops::{self, ChildOptions, NewChild};
 use vhdx::{Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, Vhdx};
 
 use super::destination;
@@ -20,19 +20,21 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     if Format::of_name(&create.file) != Some(Format::Vhdx) {
         return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
     }
-    let (disk, sources) = plan(create)?;
+    let Plan { new, sources } = plan(create)?;
     destination::judge(&create.file, &create.writing, sources)?;
+    let disk = new.disk();
     let least = disk.file_size(0)?;
     if disk.disk_type == DiskType::Fixed {
         destination::judge_space(&create.file, least)?;
     }
     let left = LeftBehind::beside(&create.file);
     if create.writing.dry_run {
-        let report = DryRun { create, disk: &disk, file_size: least, left };
+        let report = DryRun { create, disk, file_size: least, left };
         output::answer(args, || report.json(), |out| report.text(out))?;
         return Ok(Outcome::Done);
     }
-    make(args, create, &disk)?;
+    make(args, create, disk)?;
+    drop(new);
     let made = Vhdx::open(&create.file)?;
     let facts = Facts::of(&create.file, &made, false)?;
     let json = || {
@@ -49,13 +51,34 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What will be made, and the files that are read for it.
-fn plan(create: &Create) -> anyhow::Result<(NewDisk, Vec<FileIdentity>)> {
+struct Plan {
+    new: New,
+    /// The files that are read for it.
+    sources: Vec<FileIdentity>,
+}
+
+/// What will be made. As long as there is a child, nobody writes to its parent.
+enum New {
+    Disk(NewDisk),
+    Child(NewChild),
+}
+
+impl New {
+    fn disk(&self) -> &NewDisk {
+        match self {
+            New::Disk(disk) => disk,
+            New::Child(child) => &child.disk,
+        }
+    }
+}
+
+fn plan(create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
         let chain = Chain::open(parent, &resolver)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
-        return Ok((ops::new_child(&chain, &create.file, &options)?, chain.identities()));
+        let child = ops::new_child(&chain, &create.file, &options)?;
+        return Ok(Plan { new: New::Child(child), sources: chain.identities() });
     }
     let small =
         |size: u64, refusal: fn(u64) -> InvalidArgument| u32::try_from(size).map_err(|_| refusal(size));
@@ -70,7 +93,7 @@ fn plan(create: &Create) -> anyhow::Result<(NewDisk, Vec<FileIdentity>)> {
     if let Some(size) = create.physical_sector_size {
         disk.physical_sector_size = small(size, InvalidArgument::SectorSize).map_err(vhdx::Error::from)?;
     }
-    Ok((disk, Vec::new()))
+    Ok(Plan { new: New::Disk(disk), sources: Vec::new() })
 }
 
 fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {

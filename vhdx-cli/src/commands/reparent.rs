@@ -20,8 +20,9 @@ pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet))?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
     let plan = ReparentPlan::new(&judgement, &options).map_err(|error| with_evidence(error, &judgement))?;
-    if !reparent.dry_run {
-        plan.execute()?;
+    match reparent.dry_run {
+        true => plan.refuse_in_use()?,
+        false => plan.execute()?,
     }
     let report = Report { reparent, plan: &plan, judgement: &judgement };
     output::answer(args, || report.json(), |out| report.text(out))?;
@@ -87,7 +88,7 @@ fn evidence_json(judgement: &ParentJudgement) -> Value {
     let guids = |guids: &[vhdx::Guid]| guids.iter().map(|guid| json!(guid.to_string())).collect::<Value>();
     let unjudged = judgement.unjudged.iter();
     let unjudged =
-        unjudged.map(|(path, error)| json!({ "path": output::path(path), "message": error.to_string() }));
+        unjudged.map(|file| json!({ "path": output::path(&file.path), "message": file.error.to_string() }));
     json!({
         "expected": guids(&judgement.expected),
         "child": disk_json(&judgement.child),
@@ -148,8 +149,8 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         }
         (true, true) => {}
     }
-    lines.extend(unjudged.iter().map(|(path, error)| {
-        format!("could not be judged: {}: {}", shown(path), output::harmless(&error.to_string()))
+    lines.extend(unjudged.iter().map(|file| {
+        format!("could not be judged: {}: {}", shown(&file.path), output::harmless(&file.error.to_string()))
     }));
     lines.into_iter().map(|line| format!("  {line}\n")).collect()
 }

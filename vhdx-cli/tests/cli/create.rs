@@ -163,3 +163,32 @@ fn a_parent_with_a_name_that_windows_does_not_have() {
     let error = run!("create", family.path("new.avhdx"), "--parent", odd, "--json").exits(2).error();
     assert!(error["message"].as_str().unwrap().contains("Windows"), "{error}");
 }
+
+/// Another program may have written what a child is about to name, and may have been killed before it was durable.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_parent_is_durable_before_the_child_names_it() {
+    use std::path::Path;
+    use std::process::Command;
+    let family = family();
+    let Some(()) = vhdx_testkit::shared::program("strace") else { return };
+    let calls = |args: &[&Path]| -> Vec<String> {
+        let log = family.path("calls");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-qq", "-e", "trace=fsync,pwrite64,rename,renameat,renameat2,linkat", "-o"]);
+        let ran = strace.arg(&log).arg(env!("CARGO_BIN_EXE_vhdx")).args(args).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect()
+    };
+    let is_sync = |call: &&String| call.contains("fsync") && call.contains("/base.vhdx>");
+    let (new, gold) = (family.path("new.avhdx"), family.path("base.vhdx"));
+    let made = calls(&["create".as_ref(), &new, "--parent".as_ref(), &gold]);
+    assert!(made.first().as_ref().is_some_and(is_sync), "{made:?}");
+    assert!(made.iter().any(|call| call.contains("pwrite64")), "{made:?}");
+
+    std::fs::create_dir(family.path("moved")).unwrap();
+    std::fs::rename(&gold, family.path("moved/base.vhdx")).unwrap();
+    let linked = calls(&["reparent".as_ref(), &new, "--parent".as_ref(), &family.path("moved/base.vhdx")]);
+    assert!(linked.first().as_ref().is_some_and(is_sync), "{linked:?}");
+    assert!(linked.iter().any(|call| call.contains("pwrite64")), "{linked:?}");
+}

@@ -21,3 +21,4 @@ mod replay;
 mod run;
 mod stdout;
 mod tree;
+mod unjudged;

@@ -62,6 +62,8 @@ fn a_file_that_another_vhdx_has_open() {
         names_the_file(busy(), &file, &["lock", "another program"]);
         let text = run!("merge", family.leaf(), "--into", family.base()).exits(6).stderr;
         assert!(text.contains("hint: "), "{text}");
+        let planned = run!("merge", family.leaf(), "--into", family.base(), "--dry-run", "--json");
+        names_the_file(planned, &file, &["lock", "another program"]);
         drop(held);
         assert_eq!(family.files(), before, "{}", file.display());
     }
@@ -87,6 +89,57 @@ fn a_file_that_qemu_has_open() {
         drop(held);
         assert_eq!(family.files(), before, "{options:?}");
     }
+}
+
+/// A child is made of nothing, and linked to nothing, that is being written to.
+#[test]
+fn a_parent_that_somebody_writes_to() {
+    let family = family();
+    let gold = family.path("gold.vhdx");
+    fs::rename(family.base(), &gold).unwrap();
+    let before = family.files();
+    let new = family.path("new.avhdx");
+    let create = |options: &[&str]| {
+        let args = ["create".into(), new.clone(), "--parent".into(), gold.clone(), "--json".into()];
+        run::vhdx(args.into_iter().chain(options.iter().map(PathBuf::from)))
+    };
+    let reparent = |options: &[&str]| {
+        let args = ["reparent".into(), family.mid(), "--parent".into(), gold.clone(), "--json".into()];
+        run::vhdx(args.into_iter().chain(options.iter().map(PathBuf::from)))
+    };
+    let are_refused = || {
+        for option in ["--quiet", "--dry-run"] {
+            names_the_file(create(&[option]), &gold, &["lock", "another program"]);
+            names_the_file(reparent(&[option]), &gold, &["lock", "another program"]);
+        }
+        assert_eq!(family.files(), before);
+    };
+    let held = FileStorage::open_exclusive(&gold).unwrap();
+    are_refused();
+    drop(held);
+    if let Some(held) = Holder::qemu(&[], &gold) {
+        are_refused();
+        drop(held);
+    }
+    let child = FileStorage::open_exclusive(&family.mid()).unwrap();
+    for option in ["--quiet", "--dry-run"] {
+        names_the_file(reparent(&[option]), &family.mid(), &["lock", "another program"]);
+    }
+    drop(child);
+    let reader = Holder::qemu(&["-r"], &gold);
+    create(&[]).exits(0);
+    reparent(&[]).exits(0);
+    drop(reader);
+    assert_eq!(family.files()["gold.vhdx"], before["gold.vhdx"]);
+}
+
+#[test]
+fn a_parent_that_cannot_be_written_to() {
+    let family = family();
+    let Some(private) = Private::read_only("leaf.avhdx", family.folder.path()) else { return };
+    let new = family.path("new.avhdx");
+    private.vhdx(["create".into(), new.clone(), "--parent".into(), family.leaf()]).exits(0);
+    private.vhdx(["reparent".into(), new, "--parent".into(), family.leaf()]).exits(0);
 }
 
 /// A chain whose merge makes the base grow by 16 MiB.

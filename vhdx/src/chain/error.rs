@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::relatives::Unjudged;
 use super::windows_path::StoredPath;
 use crate::error::Error;
 
@@ -121,6 +122,36 @@ pub enum ChainError {
         /// The other disks, each with the file of the merge that is its parent.
         in_the_way: Vec<(PathBuf, PathBuf)>,
     },
+    /// A disk was merged that stood on this one, or was this one before it was written to: what is here may be older
+    /// than what the target holds.
+    #[error(
+        "{} cannot be merged into {}, which already holds a disk that stood on it, or what it was before it was \
+         written to: older content could come back. Merge it into a new file instead; if it is the newer one, reparent \
+         {} first",
+        Quoted(child),
+        Quoted(target),
+        Quoted(lowest)
+    )]
+    MergedBefore {
+        /// The file that was to be merged.
+        child: PathBuf,
+        /// The one into which it was to be merged.
+        target: PathBuf,
+        /// The child of the target, which bears the note about it.
+        lowest: PathBuf,
+    },
+    /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
+    #[error(
+        "{} is not merged, because what cannot be judged may be a disk that needs what the merge changes: {}",
+        Quoted(child),
+        Joined(unjudged, ", ")
+    )]
+    UnjudgedFiles {
+        /// The file that was to be merged.
+        child: PathBuf,
+        /// What cannot be judged: files, and folders that may hold some.
+        unjudged: Vec<Unjudged>,
+    },
 }
 
 impl ChainError {
@@ -134,7 +165,9 @@ impl ChainError {
             | ChainError::SectorSize { child: path, .. }
             | ChainError::TooManyParents { path, .. }
             | ChainError::NotAnAncestor { child: path, .. }
-            | ChainError::OtherChildren { child: path, .. } => path,
+            | ChainError::OtherChildren { child: path, .. }
+            | ChainError::MergedBefore { child: path, .. }
+            | ChainError::UnjudgedFiles { child: path, .. } => path,
         }
     }
 }

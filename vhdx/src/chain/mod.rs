@@ -26,7 +26,7 @@ pub use disk::{Disk, RawDisk};
 pub use error::ChainError;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
-pub use relatives::{Relative, Relatives, find_relatives, folders_around};
+pub use relatives::{Relative, Relatives, Unjudged, find_relatives, folders_around};
 pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 pub use windows_path::StoredPath;
 

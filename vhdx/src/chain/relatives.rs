@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use uuid::Uuid;
 
 use super::discovery::scan;
-use super::{Problem, lookup};
+use super::error::{Bare, Quoted};
+use super::{ChainError, Problem, lookup};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
 use crate::format::parent_locator::ParentLocator;
@@ -41,6 +42,8 @@ pub struct Relative {
     pub linkage2: Option<Uuid>,
     /// When the file was last changed, if the host says so.
     pub modified: Option<SystemTime>,
+    /// How many bytes of space it takes at most to give it another parent locator.
+    pub(crate) bytes_of_locator: u64,
 }
 
 impl Relative {
@@ -59,6 +62,7 @@ impl Relative {
             linkage: locator.and_then(ParentLocator::parent_linkage),
             linkage2: locator.and_then(ParentLocator::parent_linkage2),
             modified: path.metadata().and_then(|metadata| metadata.modified()).ok(),
+            bytes_of_locator: vhdx.bytes_of_locator(),
         }
     }
 
@@ -77,11 +81,62 @@ pub struct Relatives {
     pub folders: Vec<PathBuf>,
     /// The disks, sorted by path.
     pub disks: Vec<Relative>,
-    /// What could not be judged, and why: folders that cannot be listed, files that cannot be read or are damaged.
-    pub unjudged: Vec<(PathBuf, Arc<Error>)>,
+    /// What could not be judged: folders that cannot be listed, files that cannot be read or are damaged, links that
+    /// are called like a disk and lead nowhere.
+    pub unjudged: Vec<Unjudged>,
+}
+
+/// What could not be judged. Its [`Display`](std::fmt::Display) is the path and the reason.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {}", Quoted(path), Bare(error))]
+#[non_exhaustive]
+pub struct Unjudged {
+    /// The file or the folder.
+    pub path: PathBuf,
+    /// Why.
+    pub error: Arc<Error>,
+    /// Whether it may be a disk, or hold some: it is called like one, begins like one, or is a folder.
+    pub may_be_disk: bool,
+}
+
+impl Unjudged {
+    fn of(problem: Problem) -> Option<Self> {
+        let (path, error) = match problem {
+            // Whatever is called or begins otherwise is not looked into.
+            Problem::Damaged { path, error } => return Some(Self { path, error, may_be_disk: true }),
+            Problem::Unreadable { path, error } => (path, error),
+            // Its disk may come back with the medium on which it lies.
+            Problem::NotARegularFile { path } => match path.metadata() {
+                Err(error) => (path.clone(), Arc::new(Error::io("open", None, error).in_file(&path))),
+                Ok(_) => return None,
+            },
+            _ => return None,
+        };
+        let is_other = path.metadata().is_ok_and(|metadata| metadata.is_file()) && !has_disk_name(&path);
+        Some(Self { may_be_disk: !is_other, path, error })
+    }
+}
+
+/// The extensions of disks, and of the sets of disks that several hosts share.
+fn has_disk_name(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["vhdx", "avhdx", "vhds"].iter().any(|one| extension.eq_ignore_ascii_case(one))
 }
 
 impl Relatives {
+    /// Refuses to change or to delete what `child` is made of while something may be a disk that needs it, and cannot
+    /// be judged.
+    ///
+    /// # Errors
+    /// [`ChainError::UnjudgedFiles`].
+    pub fn refuse_unjudged(&self, child: &Path) -> Result<()> {
+        let unjudged: Vec<Unjudged> = self.unjudged.iter().filter(|file| file.may_be_disk).cloned().collect();
+        match unjudged.is_empty() {
+            true => Ok(()),
+            false => Err(ChainError::UnjudgedFiles { child: child.to_owned(), unjudged }.into()),
+        }
+    }
+
     /// The disks that would take a file with this DataWriteGuid for their parent.
     pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &Relative> {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
@@ -100,10 +155,7 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     let mut disks = Vec::new();
     let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(Relative::of(path, vhdx)))?;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
-    let unjudged = met.problems.into_iter().filter_map(|problem| match problem {
-        Problem::Unreadable { path, error } | Problem::Damaged { path, error } => Some((path, error)),
-        _ => None,
-    });
+    let unjudged = met.problems.into_iter().filter_map(Unjudged::of);
     Ok(Relatives { folders, disks, unjudged: unjudged.collect() })
 }
 

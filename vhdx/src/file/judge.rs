@@ -14,7 +14,7 @@ use crate::violation::{Structure, Violation, Violations};
 /// How many entries are read at once.
 const WINDOW: u64 = 32 << 10;
 
-/// Judges every BAT entry of a file, in memory that depends on the length of the file alone: one bit for each MiB.
+/// Judges every BAT entry of a file, in at most 16 MiB of memory: one bit for each MiB in which a block may lie.
 ///
 /// # Errors
 /// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.

@@ -5,42 +5,54 @@ use std::ops::Range;
 
 use crate::units::{BatIndex, MIB};
 
-/// The part of a file that is looked at, in MiB: 128 TiB, twice the largest disk, which takes 16 MiB of memory.
+/// The part of a file that is looked at, in MiB: 128 TiB, twice the largest disk.
 const COVERED: u64 = 128 << 20;
 /// How many contested MiBs are looked at.
 const CONTESTED: usize = 10_000;
+/// A page has the bits of 32 GiB, so all pages together take 16 MiB of memory.
+const WORDS: usize = 512;
+const PAGE: u64 = WORDS as u64 * 64;
 
-/// One bit for each MiB of a file. All places are numbers of MiBs.
+/// One bit for each MiB, in pages that are there once something lies in them. All places are numbers of MiBs.
 pub(super) struct Occupancy {
-    taken: Vec<u64>,
-    covered: u64,
+    pages: Vec<Option<Box<[u64; WORDS]>>>,
+    file_end: u64,
     contested: BTreeSet<u64>,
     exceeded: bool,
 }
 
 impl Occupancy {
-    /// Nothing is taken. What lies past the end of the file needs no bits: it is wrong in any case.
+    /// Nothing is taken.
     pub(super) fn new(file_len: u64) -> Self {
-        let covered = file_len.div_ceil(MIB).min(COVERED);
-        let words = usize::try_from(covered.div_ceil(64)).unwrap_or(0);
-        Self { taken: vec![0; words], covered, contested: BTreeSet::new(), exceeded: false }
+        let file_end = file_len.div_ceil(MIB);
+        Self { pages: Vec::new(), file_end, contested: BTreeSet::new(), exceeded: false }
     }
 
     pub(super) fn mark(&mut self, place: Range<u64>) {
-        self.exceeded |= place.end > COVERED && self.covered == COVERED;
-        for mib in place.start..place.end.min(self.covered) {
-            let Some(word) = usize::try_from(mib / 64).ok().and_then(|at| self.taken.get_mut(at)) else {
-                return;
-            };
-            let bit = 1 << (mib % 64);
-            if *word & bit != 0 && self.contested.len() < CONTESTED {
+        self.exceeded |= place.end > COVERED && place.start < self.file_end;
+        for mib in place.start..place.end.min(COVERED) {
+            if !self.take(mib) && self.contested.len() < CONTESTED {
                 self.contested.insert(mib);
             }
-            *word |= bit;
         }
     }
 
-    /// Whether something lies where nothing was looked at.
+    /// Whether the MiB was free.
+    fn take(&mut self, mib: u64) -> bool {
+        let number = usize::try_from(mib / PAGE).unwrap_or(usize::MAX);
+        if self.pages.len() <= number {
+            self.pages.resize_with(number.saturating_add(1), || None);
+        }
+        let page = self.pages[number].get_or_insert_with(|| Box::new([0; WORDS]));
+        let word = &mut page[usize::try_from(mib % PAGE / 64).unwrap_or(0)];
+        let bit = 1 << (mib % 64);
+        let was_free = *word & bit == 0;
+        *word |= bit;
+        was_free
+    }
+
+    /// Whether something lies in the file where nothing was looked at. What is kept reserved past the end of the file,
+    /// and so far out, is in nobody's way.
     pub(super) fn is_exceeded(&self) -> bool {
         self.exceeded
     }
@@ -93,9 +105,17 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_past_the_end_needs_no_memory() {
-        assert_eq!(claims(10, &[u64::MAX - 5..u64::MAX, u64::MAX - 5..u64::MAX, 9..300, 9..10]), [(3, 2)]);
-        assert!(Occupancy::new(u64::MAX).taken.len() as u64 * 64 <= COVERED);
+    fn what_lies_past_the_end_takes_little_memory() {
+        assert_eq!(claims(10, &[9..300, 9..10, 400..402, 401..403, 402..404]), [(1, 0), (3, 2), (4, 3)]);
+        let pages = |places: &[Range<u64>]| {
+            let mut occupancy = Occupancy::new(10 * MIB);
+            places.iter().for_each(|place| occupancy.mark(place.clone()));
+            assert!(occupancy.contested.is_empty() && !occupancy.is_exceeded());
+            (occupancy.pages.len(), occupancy.pages.iter().flatten().count())
+        };
+        assert_eq!(pages(&[4..5, COVERED - 1..COVERED]), (4096, 2));
+        assert_eq!(pages(&[COVERED..COVERED + 9, COVERED..COVERED + 1, u64::MAX - 5..u64::MAX]), (0, 0));
+        assert_eq!(pages(&[0..9, 9..COVERED]), (4096, 4096));
     }
 
     #[test]

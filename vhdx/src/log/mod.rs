@@ -33,7 +33,7 @@ use ring::Ring;
 pub(crate) use writer::LogWriter;
 
 /// The longest log that is replayed, in bytes. Windows makes logs of 1 MiB.
-const MAX_LOG_LENGTH: u64 = 1 << 30;
+pub(crate) const MAX_LOG_LENGTH: u64 = 1 << 30;
 /// Nothing that a log may write to lies below: the file type identifier and the headers do ([MS-VHDX] 2.1).
 const FIRST_TARGET: u64 = 192 * KIB;
 /// How many separate ranges a log may patch: twice the pages that fit into the longest log, and 40 MiB of memory.

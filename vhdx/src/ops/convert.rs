@@ -155,7 +155,7 @@ mod tests {
         let converted = to_raw(&disk, &file, &to_file).unwrap();
         assert_eq!(converted.file_size, disk.virtual_size());
         to_stream(&disk, &mut stream, &to_pipe).unwrap();
-        assert_eq!(to_file.total(), disk.data.iter().map(|(start, end)| (end - start) as u64).sum());
+        assert_eq!(to_file.total(), disk.data.iter().map(|(start, end)| (end - start) as u64).sum::<u64>());
         assert_eq!(to_pipe.total(), disk.virtual_size());
         assert!(file.into_inner() == disk.bytes);
         assert!(stream == disk.bytes);

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::held_parent::HeldParent;
 use crate::chain::locator::NewLink;
 use crate::chain::{Chain, ChainError, MAX_CHAIN_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{DiskType, NewDisk, VhdxWriter, Written};
+use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, Written};
 use crate::progress::Progress;
 use crate::storage::Storage;
 
@@ -19,14 +20,26 @@ pub struct ChildOptions {
     pub block_size: Option<u64>,
 }
 
+/// A child that is about to be made. Until this is dropped, nobody who heeds locks writes to its parent: keep it until
+/// the child is there by its name.
+#[derive(Debug)]
+#[must_use]
+pub struct NewChild {
+    /// What the child is to be.
+    pub disk: NewDisk,
+    _parent: Option<HeldParent>,
+}
+
 /// What a child of the chain's leaf is to be, once it is made at `destination`: it stores the way from there to the leaf.
-/// The leaf is only read, here and later; but it must not change any more from then on.
+/// The leaf is only read, here and later; but it must not change any more from then on. What it holds is made durable,
+/// and it is locked as by [`FileStorage::open_shared`](crate::FileStorage::open_shared), if it is a file.
 ///
 /// # Errors
+/// [`Error::Io`], also when the leaf is being written to, a merge into it included; [`InvalidArgument::StalePlan`] if it
+/// has changed since it was opened.
 /// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
 /// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
-/// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be;
-/// [`Error::Io`].
+/// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be.
 ///
 /// # Examples
 /// ```no_run
@@ -39,12 +52,13 @@ pub struct ChildOptions {
 /// let destination = Path::new("checkpoint.avhdx");
 /// let child = new_child(&parent, destination, &ChildOptions::default())?;
 /// let file = NewFile::create(destination, false)?;
-/// create(&child, &file, &NoProgress)?;
+/// create(&child.disk, &file, &NoProgress)?;
 /// file.commit()?;
+/// drop(child); // the parent may be written to again, once the child is no longer needed
 /// # Ok(())
 /// # }
 /// ```
-pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> Result<NewDisk> {
+pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> Result<NewChild> {
     let leaf = parent.leaf();
     let path = leaf.path().ok_or(InvalidArgument::PathNeeded)?;
     if leaf.data_write_guid().is_nil() {
@@ -62,7 +76,10 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
         disk.block_size = u32::try_from(size).map_err(|_| InvalidArgument::BlockSize(size))?;
     }
     disk.file_size(0)?; // refuses what is not possible
-    Ok(disk)
+    let is_leaf =
+        |held: &Vhdx| held.identity() == leaf.identity() && held.data_write_guid() == leaf.data_write_guid();
+    let parent = leaf.identity().map(|_| HeldParent::open(path, is_leaf)).transpose()?;
+    Ok(NewChild { disk, _parent: parent })
 }
 
 /// Makes a disk without content in an empty storage. When this returns, it is complete and durable; before, it is no

@@ -9,6 +9,7 @@ mod convert;
 mod copy;
 mod create;
 mod flatten;
+mod held_parent;
 mod merge;
 mod ranges;
 mod reparent;
@@ -20,7 +21,7 @@ pub use crate::file::{LogContent, replay, replay_file};
 pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage};
 pub use compare::{Comparison, compare};
 pub use convert::{Converted, to_raw, to_stream, to_vhdx};
-pub use create::{ChildOptions, create, new_child};
+pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLayer, dropped};
 pub use merge::{
     AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, FileState, HostFiles, ItemChanges,

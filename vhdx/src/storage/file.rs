@@ -55,6 +55,35 @@ impl FileStorage {
         }
     }
 
+    /// Opens a regular file for reading while nobody writes to it, for as long as this storage lives, and makes durable
+    /// what was written before: a program that was killed may have left what can be read, but not survive a power
+    /// failure. Any number of storages may share a file so. Links are followed.
+    ///
+    /// Who is kept out, and can be detected, is as for [`open_exclusive`](Self::open_exclusive); QEMU only if it writes.
+    /// A file system that cannot write is durable as it is. On Windows, so is a file that this user may not write to: no
+    /// other can be made durable there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] when another program may write to the
+    /// file, with another operation when it cannot be opened or made durable; [`InvalidArgument::NotARegularFile`] as for
+    /// [`open`](Self::open).
+    pub fn open_shared(path: &Path) -> Result<Self> {
+        let open = || match open_unchanging(path) {
+            Ok(file) => Ok(file),
+            Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
+            Err(error) => Err(Error::io("open", None, error)),
+        };
+        let storage = Self::open_regular(path, open)?;
+        let lock = || {
+            host::lock_shared(&storage.0).map_err(|e| Error::io("lock", None, plain_if_busy(e)))?;
+            settle(&storage.0).map_err(|e| Error::io("sync", None, e))
+        };
+        match lock() {
+            Ok(()) => Ok(storage),
+            Err(error) => Err(error.in_file(path)),
+        }
+    }
+
     /// Judged by name first, because opening some devices has consequences, and again once the name cannot change.
     fn open_regular(path: &Path, open: impl Fn() -> Result<File>) -> Result<Self> {
         let attempt = || {
@@ -188,6 +217,38 @@ fn open_writable(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
     const SHARE_NOTHING: u32 = 0;
     OpenOptions::new().read(true).write(true).share_mode(SHARE_NOTHING).open(path)
+}
+
+#[cfg(unix)]
+fn open_unchanging(path: &Path) -> io::Result<File> {
+    open_readable(path)
+}
+
+/// Others may only read the file. It is flushed before, because only what may write can, and nobody else could then.
+#[cfg(windows)]
+fn open_unchanging(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const SHARE_READ: u32 = 1;
+    if let Ok(file) = OpenOptions::new().write(true).share_mode(SHARE_READ).open(path) {
+        file.sync_all()?;
+    }
+    OpenOptions::new().read(true).share_mode(SHARE_READ).open(path)
+}
+
+/// Makes durable what anybody has written to the file. Where that is no call, nothing can have been written.
+#[cfg(unix)]
+fn settle(file: &File) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
+    match file.sync_all() {
+        Err(error) if matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported) => Ok(()),
+        result => result,
+    }
+}
+
+/// It was flushed when it was opened.
+#[cfg(windows)]
+fn settle(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// How many bytes the host's file system really spends on a file.

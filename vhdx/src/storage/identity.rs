@@ -11,6 +11,11 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
+    /// Files of different file systems differ in this.
+    pub(crate) const fn volume(self) -> u64 {
+        self.volume
+    }
+
     /// The identity of an open file.
     ///
     /// # Errors

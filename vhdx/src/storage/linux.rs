@@ -12,22 +12,53 @@ use rustix::io::Errno;
 /// Keeps others out until the file is closed: those that use `flock`, and with a lock over the whole file those that,
 /// like QEMU, lock single bytes of it. A file system without locks is no reason to refuse.
 pub(super) fn lock(file: &File) -> io::Result<()> {
-    // There both locks are one and the same, and the second would be refused because of the first.
-    if !is_windows_share(file)? {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) if !has_no_locks(&error) => return Err(error),
-            Err(TryLockError::Error(_)) | Ok(()) => {}
+    flock(file, File::try_lock)?;
+    set(file, &range(libc::F_WRLCK, 0, 0))
+}
+
+/// Keeps those out that write, until the file is closed, and finds those that do. QEMU marks what it does to a file, and
+/// what nobody else may do, by locks on single bytes, which are not in the way of its readers here.
+pub(super) fn lock_shared(file: &File) -> io::Result<()> {
+    // For each of the two: write, write what is there already, resize.
+    const DOES: libc::off_t = 101;
+    const NOBODY_ELSE_MAY: libc::off_t = 201;
+    set(file, &range(libc::F_RDLCK, NOBODY_ELSE_MAY, 3))?;
+    let mut found = range(libc::F_WRLCK, DOES, 3);
+    match fcntl(file, FcntlArg::F_OFD_GETLK(&mut found)) {
+        Ok(_) if libc::c_int::from(found.l_type) != libc::F_UNLCK => {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        Err(error) if !has_no_locks(&error.into()) => return Err(error.into()),
+        Err(_) | Ok(_) => {}
     }
-    let whole_file = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
+    flock(file, File::try_lock_shared)
+}
+
+/// On a share of Windows both kinds of locks are one and the same, and the second would be refused because of the first.
+fn flock(file: &File, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> io::Result<()> {
+    if is_windows_share(file)? {
+        return Ok(());
+    }
+    match try_lock(file) {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) if !has_no_locks(&error) => Err(error),
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// A length of 0 is the whole rest of the file.
+fn range(kind: libc::c_int, start: libc::off_t, len: libc::off_t) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
+        l_start: start,
+        l_len: len,
         l_pid: 0,
-    };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+    }
+}
+
+fn set(file: &File, range: &libc::flock) -> io::Result<()> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(range)) {
         Err(LockError::EAGAIN | LockError::EACCES) => Err(io::ErrorKind::WouldBlock.into()),
         Err(error) if !has_no_locks(&error.into()) => Err(error.into()),
         Err(_) | Ok(_) => Ok(()),

@@ -6,11 +6,20 @@ use std::io;
 /// Keeps others out until the file is closed: those that use `flock`. A file system without locks is no reason to
 /// refuse.
 pub(super) fn lock(file: &File) -> io::Result<()> {
+    flock(file.try_lock())
+}
+
+/// Keeps those out that write, until the file is closed, if they use `flock`.
+pub(super) fn lock_shared(file: &File) -> io::Result<()> {
+    flock(file.try_lock_shared())
+}
+
+fn flock(locked: Result<(), TryLockError>) -> io::Result<()> {
     let has_no_locks = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
             || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error())
     };
-    match file.try_lock() {
+    match locked {
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(TryLockError::Error(error)) if !has_no_locks(&error) => Err(error),
         Err(TryLockError::Error(_)) | Ok(()) => Ok(()),

@@ -53,6 +53,42 @@ fn two_exclusive_openings_exclude_each_other() {
     assert_eq!(&buf, b"0123ab6789");
 }
 
+#[track_caller]
+fn is_written_to(path: &Path) {
+    let source = refused_as(FileStorage::open_shared(path).unwrap_err(), "lock");
+    assert_eq!(source.kind(), ErrorKind::ResourceBusy);
+}
+
+#[test]
+fn those_who_share_a_file_keep_writers_out() {
+    let (_folder, path) = file_of(b"0123456789");
+    let shared = [FileStorage::open_shared(&path).unwrap(), FileStorage::open_shared(&path).unwrap()];
+    let mut buf = [0; 10];
+    shared[0].read_exact_at(&mut buf, at(0)).unwrap();
+    FileStorage::open(&path).unwrap().read_exact_at(&mut buf, at(0)).unwrap();
+    let [first, second] = shared;
+    is_taken(&path);
+    drop(first);
+    is_taken(&path);
+    drop(second);
+    let writer = FileStorage::open_exclusive(&path).unwrap();
+    is_written_to(&path);
+    drop(writer);
+    FileStorage::open_shared(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn writers_that_use_flock_are_detected_and_readers_are_welcome() {
+    let (_folder, path) = file_of(b"");
+    let other = fs::File::open(&path).unwrap();
+    other.lock_shared().unwrap();
+    FileStorage::open_shared(&path).unwrap();
+    other.unlock().unwrap();
+    other.lock().unwrap();
+    is_written_to(&path);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_followed_to_the_file_that_is_locked() {
@@ -109,6 +145,35 @@ fn programs_that_lock_single_bytes_are_detected_and_kept_out() {
     fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK))).unwrap();
     let _held = FileStorage::open_exclusive(&path).unwrap();
     fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_RDLCK))).unwrap_err();
+}
+
+/// QEMU's own protocol: 100 to 105 are what somebody does, 200 to 205 what nobody else may do.
+#[cfg(target_os = "linux")]
+#[test]
+fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    let (_folder, path) = file_of(b"");
+    let other = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let byte = |l_type: i32, l_start: i64| libc::flock {
+        l_type: l_type as i16,
+        l_whence: 0,
+        l_start,
+        l_len: 1,
+        l_pid: 0,
+    };
+    let set = |l_type, start| fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(l_type, start)));
+    for (place, is_writer) in [(100, false), (101, true), (102, true), (103, true), (201, false)] {
+        set(libc::F_RDLCK, place).unwrap();
+        match is_writer {
+            true => is_written_to(&path),
+            false => drop(FileStorage::open_shared(&path).unwrap()),
+        }
+        set(libc::F_UNLCK, place).unwrap();
+    }
+    let _held = FileStorage::open_shared(&path).unwrap();
+    set(libc::F_WRLCK, 200).unwrap();
+    set(libc::F_WRLCK, 201).unwrap_err();
 }
 
 #[cfg(target_os = "linux")]

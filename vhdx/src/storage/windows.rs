@@ -20,6 +20,11 @@ pub(super) fn lock(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// The way the file was opened keeps those out that write.
+pub(super) fn lock_shared(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
 pub(super) fn is_sharing_violation(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(i32::cast_unsigned);
     matches!(code, Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))

@@ -1,10 +1,12 @@
 //! Entries of the block allocation table: one matters when it is used, all of them in `check`.
 
+use std::sync::Arc;
+
 use vhdx::format::bat_entry::PayloadBlockState;
-use vhdx::{BatIndex, Chain, DiskOffset, Error, Rule, Structure, Vhdx};
+use vhdx::{BatIndex, Chain, DiskOffset, Error, Memory, Rule, Storage, Structure, Vhdx, VhdxMut, ops};
 use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random};
 
-use crate::common::{MIB, assert_same, at};
+use crate::common::{MIB, assert_same, at, read_all};
 use crate::{Expected, assert_listed, block_content, child, patch, sample, violation};
 
 /// Block 2's entry, and what it is made to say.
@@ -111,6 +113,45 @@ fn two_blocks_at_one_place_are_found_by_check() {
     let reserved_place = kept.layout().offset(Part::Payload(1));
     let file = with_entry(&kept, INDEX, reserved_place | 6);
     assert_listed(file, entry(Rule::BlockOverlapsBlock, &kept, INDEX));
+}
+
+/// Reading asks for no such place, but a file that is written to could come to use both.
+#[test]
+fn two_places_past_the_end_that_are_kept_for_two_blocks() {
+    let image = Image { block_size: 2 << 20, virtual_size: 10 * MIB, blocks: [].into(), ..sample() };
+    let len = image.layout().len;
+    let keeping = |places: [u64; 3]| {
+        let mut file = image.build();
+        for (index, place) in places.into_iter().enumerate() {
+            let state = if index == 0 { 1 } else { 3 };
+            patch(&mut file, image.layout().bat_entry(index as u64 * 2), &(place | state).to_le_bytes());
+        }
+        file
+    };
+    let far = 127 << 40;
+    for places in [[len + MIB, len + 9 * MIB, len + 2 * MIB], [far, far + 2 * MIB, far + MIB]] {
+        let file = keeping(places);
+        assert!(read_all(&base(file.clone())).iter().all(|&byte| byte == 0));
+        let expected = entry(Rule::BlockOverlapsBlock, &image, 4);
+        let report = ops::check_storage(Arc::new(file.clone()));
+        assert!(!report.is_valid());
+        assert_listed(file.clone(), expected);
+        let storage = Arc::new(Memory::new(file));
+        let error = VhdxMut::from_storage(Arc::clone(&storage) as Arc<dyn Storage>).unwrap_err();
+        assert_eq!(violation(&error).0, Rule::BlockOverlapsBlock, "{error}");
+    }
+    // Far out is no file, and whoever is clear of the others may lie anywhere.
+    let beyond = 129 << 40;
+    for places in
+        [[len, len + 2 * MIB, len + 4 * MIB], [far, len, far + 2 * MIB], [beyond, len, beyond + MIB]]
+    {
+        let file = keeping(places);
+        assert!(ops::check_storage(Arc::new(file.clone())).is_valid(), "{places:x?}");
+        let mut disk = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap();
+        disk.write_all_at(&[1; 4096], at(0)).unwrap();
+        disk.write_all_at(&[1; 4096], at(8 * MIB)).unwrap();
+        disk.close().unwrap();
+    }
 }
 
 #[test]

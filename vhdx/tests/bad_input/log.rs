@@ -1,12 +1,15 @@
 //! Logs that were made to be slow, to overflow, or to write where no log may.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
-use vhdx::{FileOffset, Guid, LogState, Rule, Structure, Vhdx};
+use vhdx::{Chain, FileOffset, Guid, LogState, Rule, Structure, Vhdx, VhdxMut, ops};
+use vhdx_testkit::crash::CrashWorld;
 use vhdx_testkit::{Image, Part, SparseImage};
 
-use crate::common::MIB;
+use crate::common::{MIB, at};
 use crate::{assert_refused, sample};
 
 /// Generous: linear work on these logs takes a small part of a second.
@@ -171,4 +174,37 @@ fn a_file_shorter_than_its_log_knows_was_truncated() {
     Vhdx::from_storage(file).unwrap();
     let (file, place) = entry_with(sound, 1 << 60);
     assert_refused(file, (Rule::LogLastFileOffset, Structure::LogEntry, place));
+}
+
+/// A log that holds nothing may be longer than one that is replayed. What is written to goes on with its first part.
+#[test]
+fn a_file_with_a_clean_log_that_is_too_long_to_be_replayed() {
+    const REPLAYED: u64 = 1 << 30;
+    let image = Image { log_length: (REPLAYED + 3 * MIB) as u32, ..sample() };
+    let path = Path::new("/disk.vhdx");
+    let world = CrashWorld::new([(path.to_owned(), image.sparse())].into());
+    let read = |file: SparseImage, block: u64| {
+        let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+        let mut bytes = vec![0; 512];
+        chain.read_exact_at(&mut bytes, at(block * MIB)).unwrap();
+        bytes
+    };
+    let old = read(image.sparse(), 2);
+    for (round, block) in [1, 3].into_iter().enumerate() {
+        let mut disk = VhdxMut::from_storage(world.storage(path)).unwrap();
+        disk.write_all_at(&[7; 512], at(block * MIB)).unwrap();
+        disk.flush().unwrap();
+        let dirty = world.images()[path].clone();
+        let found = Vhdx::from_storage(dirty.clone()).unwrap();
+        assert_eq!(found.log(), LogState::Replayed { entries: 1 });
+        assert_eq!(u64::from(found.header().log_length), REPLAYED);
+        assert_eq!((read(dirty.clone(), block), read(dirty, 2)), (vec![7; 512], old.clone()));
+        if round == 1 {
+            disk.close().unwrap(); // else as after a power failure
+        }
+    }
+    let file = world.images()[path].clone();
+    assert_eq!((read(file.clone(), 1), read(file.clone(), 2)), (vec![7; 512], old));
+    let report = ops::check_storage(Arc::new(file));
+    assert!(report.is_valid() && report.files[0].log == Some(LogState::Clean), "{report:?}");
 }

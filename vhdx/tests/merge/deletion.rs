@@ -1,12 +1,13 @@
 //! The merged files are deleted in the end, and one of them cannot be.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vhdx::ops::{MergeFiles, MergeOptions, OpenFile};
-use vhdx::{Error, NoProgress, Result, Vhdx};
-use vhdx_testkit::Family;
-use vhdx_testkit::crash::CrashWorld;
+use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile};
+use vhdx::{ChainError, Error, NoProgress, Relative, Relatives, Result, Vhdx};
+use vhdx_testkit::crash::{Calls, CrashWorld};
+use vhdx_testkit::{Family, Image, Random};
 
 use crate::cases;
 use crate::common::assert_same;
@@ -18,19 +19,23 @@ impl MergeFiles for Undeletable<'_> {
         MergeFiles::open(self.0, path)
     }
 
-    fn delete(&self, path: &Path) -> Result<()> {
-        if path == self.1 {
+    fn delete(&self, file: &FileState) -> Result<()> {
+        if file.path == self.1 {
             let source = io::ErrorKind::PermissionDenied.into();
             return Err(Error::Io { operation: "delete", offset: None, source });
         }
-        MergeFiles::delete(self.0, path)
+        MergeFiles::delete(self.0, file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        MergeFiles::relatives(self.0, folders)
     }
 }
 
-/// The layer below the merged disk holds older versions of what that disk has written. If it went on naming the target,
-/// it would look like the target's newest child, and merging it would bring the old versions back.
+/// The layer below the merged disk holds older versions of what that disk has written, and merging it would bring them
+/// back.
 #[test]
-fn a_layer_that_is_left_behind_is_no_child_of_the_target() {
+fn a_layer_that_is_left_behind_is_not_merged_again() {
     let model = cases::three_versions_of_a_sector();
     let family = Family::new(&model, &[]);
     let [base, middle, top]: [PathBuf; 3] = family.chain.clone().try_into().unwrap();
@@ -39,9 +44,78 @@ fn a_layer_that_is_left_behind_is_no_child_of_the_target() {
     let plan = world.plan_merge(&top, &base, &options).unwrap();
     plan.execute(&Undeletable(&world, &middle), &NoProgress).unwrap_err();
     assert!(!world.contains(&top));
-    let left = Vhdx::from_storage(world.images()[&middle].clone()).unwrap();
-    assert!(left.parent_locator().unwrap().linkages().is_empty());
-
-    assert_eq!(world.merge(&middle, &base, &options, &NoProgress).unwrap(), None);
+    assert_merged_before(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+}
+
+fn assert_merged_before(world: &CrashWorld, layer: &Path, base: &Path) {
+    let refused = world.merge(layer, base, &MergeOptions::default(), &NoProgress).unwrap_err();
+    let Error::Chain(error) = refused else { panic!("{refused}") };
+    assert!(matches!(*error, ChainError::MergedBefore { .. }), "{error}");
+}
+
+/// The same if somebody deletes the merged disk by hand.
+#[test]
+fn what_stood_below_a_merged_disk_is_not_merged_again() {
+    let family = Family::new(&cases::three_versions_of_a_sector(), &[]);
+    let [base, middle, top]: [PathBuf; 3] = family.chain.clone().try_into().unwrap();
+    let world = CrashWorld::new(family.images.clone());
+    world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+    assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
+    // Again: there is nothing left to copy.
+    let again = world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap().unwrap();
+    assert_eq!((again.bytes_copied, again.blocks), (0, 0));
+    world.remove(&top).unwrap();
+    assert_merged_before(&world, &middle, &base);
+    assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+}
+
+/// Another program makes a child of one of the files, when the files have been looked at `after` times.
+struct Newcomer<'a> {
+    world: &'a CrashWorld,
+    after: Cell<usize>,
+    image: &'a Image,
+}
+
+impl MergeFiles for Newcomer<'_> {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        MergeFiles::open(self.world, path)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        MergeFiles::delete(self.world, file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        let mut relatives = MergeFiles::relatives(self.world, folders)?;
+        if self.after.get() == 0 {
+            let vhdx = Vhdx::from_storage(self.image.sparse())?;
+            relatives.disks.push(Relative::of(Path::new("/vm/new.avhdx"), &vhdx));
+        }
+        self.after.set(self.after.get().saturating_sub(1));
+        Ok(relatives)
+    }
+}
+
+#[test]
+fn a_child_that_is_made_after_the_plan_stops_the_merge() {
+    let model = cases::three_versions_of_a_sector();
+    let family = Family::new(&model, &[]);
+    let images = model.images();
+    let [base, _, top]: [PathBuf; 3] = family.chain.clone().try_into().unwrap();
+    for (parent, after) in [(0, 0), (1, 0), (2, 0), (2, 1), (1, 1)] {
+        let mut image = Image::child_of(&images[parent], "parent.vhdx", 1 << 20);
+        image.file_write_guid = Random::new(parent as u64).guid();
+        let world = CrashWorld::new(family.images.clone());
+        let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+        let plan = world.plan_merge(&top, &base, &options).unwrap();
+        let files = Newcomer { world: &world, after: Cell::new(after), image: &image };
+        let refused = plan.execute(&files, &NoProgress).unwrap_err();
+        assert_eq!(refused.path(), Some(Path::new("/vm/new.avhdx")), "{refused}");
+        assert!(world.contains(&top), "a child of layer {parent}");
+        if after == 0 {
+            assert_eq!(world.calls(Calls::Writes), 0);
+        }
+        assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
+    }
 }

@@ -7,21 +7,30 @@ use vhdx_testkit::crash::{Calls, Fault, Sweep};
 use crate::cases::{self, Case};
 
 fn killed_everywhere(case: &Case) {
+    interrupted_everywhere(case, "killed", |number| Fault::forever(Calls::Writes, number));
+}
+
+/// The host could not write what a sync was to make durable, says so once, and forgets it: it can still be read.
+fn losing_everywhere(case: &Case) {
+    interrupted_everywhere(case, "a sync failed", Fault::losing);
+}
+
+fn interrupted_everywhere(case: &Case, how: &str, fault: impl Fn(usize) -> Fault) {
     let scene = case.scene();
     let undisturbed = scene.world();
     scene.merge(&undisturbed, &NoProgress).unwrap();
     let mut images = 0;
     for number in 0..undisturbed.calls(Calls::Writes) {
         let world = scene.world();
-        world.fail(Fault::forever(Calls::Writes, number));
+        world.fail(fault(number));
         scene.merge(&world, &NoProgress).unwrap_err();
         world.mend();
         scene.merge(&world, &NoProgress).unwrap();
         let sweep = Sweep { exhaustive: 3, samples: 12, seed: number as u64 };
-        let what = format!("killed at write {number}, run again, and power failed");
+        let what = format!("{how} at write {number}, run again, and power failed");
         images += world.recording().crash(&sweep, |image| scene.judge(&image.world(), &what)).images;
     }
-    eprintln!("{}, killed: {images} images", scene.name);
+    eprintln!("{}, {how}: {images} images", scene.name);
     assert!(images > 100, "only {images} images");
 }
 
@@ -33,4 +42,14 @@ fn into_a_dynamic_base() {
 #[test]
 fn with_two_children() {
     killed_everywhere(&cases::with_two_children());
+}
+
+#[test]
+fn a_sync_fails_into_a_dynamic_base() {
+    losing_everywhere(&cases::into_a_dynamic_base());
+}
+
+#[test]
+fn a_sync_fails_with_two_children() {
+    losing_everywhere(&cases::with_two_children());
 }

@@ -11,6 +11,7 @@ use vhdx_testkit::crash::{CrashWorld, Images, Sweep};
 use vhdx_testkit::{Block, Expected, Image, Random, SparseImage, windows_locator};
 
 use crate::scene::{Content, Scene};
+use crate::space::assert_enough;
 
 const MIB: u64 = 1 << 20;
 const READ: u64 = 8192;
@@ -83,6 +84,7 @@ fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Im
 }
 
 fn sweep(scene: &Scene) {
+    assert_enough(scene);
     let swept = scene.sweep(&Sweep { exhaustive: 7, samples: Sweep::default().samples / 4, seed: 3 }, |_| ());
     assert!(swept.images >= 50, "{swept:?}");
 }

@@ -12,3 +12,4 @@ mod random;
 mod random_crash;
 mod refusals;
 mod scene;
+mod space;

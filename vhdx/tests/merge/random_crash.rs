@@ -25,7 +25,12 @@ fn scene(
 
 fn options() -> impl Strategy<Value = MergeOptions> {
     (any::<bool>(), prop_oneof![Just(1), Just(3 << 20), Just(64 << 20)], prop_oneof![Just(20), Just(126)])
-        .prop_map(|(delete_merged, batch_bytes, pages)| MergeOptions { delete_merged, batch_bytes, pages })
+        .prop_map(|(delete_merged, batch_bytes, pages)| MergeOptions {
+            delete_merged,
+            batch_bytes,
+            pages,
+            ..MergeOptions::default()
+        })
 }
 
 proptest! {

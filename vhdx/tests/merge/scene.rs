@@ -96,8 +96,19 @@ impl Scene {
     pub(crate) fn complete(&self, world: &CrashWorld, when: &str) {
         if world.contains(self.child()) {
             self.merge(world, &NoProgress).unwrap_or_else(|e| panic!("{when}: {}: {e}", self.name));
+        } else {
+            self.merge_what_is_left(world);
         }
         self.assert_done(world, when);
+    }
+
+    /// The merged disk is deleted already; nobody may bring back what the layers below it say.
+    fn merge_what_is_left(&self, world: &CrashWorld) {
+        for layer in self.layers[1..].iter().rev().filter(|layer| world.contains(layer)) {
+            if let Ok(Some(merged)) = world.merge(layer, self.target(), &self.options, &NoProgress) {
+                assert_eq!(merged.bytes_copied, 0, "{}", layer.display());
+            }
+        }
     }
 
     /// What holds when the merge is done.

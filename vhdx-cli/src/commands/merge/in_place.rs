@@ -23,13 +23,20 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     };
     let target = target(merge, &chain)?;
     let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
-    let options = MergeOptions { delete_merged: merge.delete_merged, ..MergeOptions::default() };
+    let options = MergeOptions {
+        ignore_unjudged: merge.ignore_unjudged,
+        delete_merged: merge.delete_merged,
+        ..MergeOptions::default()
+    };
     let plan = MergePlan::new(&chain, target, &relatives, &options)?;
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
     plan.refuse_too_little_space(&HostFiles)?;
     let done = match merge.writing.dry_run {
-        true => would_be_done(&plan),
+        true => {
+            plan.refuse_in_use(&HostFiles)?;
+            would_be_done(&plan)
+        }
         false => execute(args, merge, &plan)?,
     };
     let report = Report::new(merge, &plan, &done);
@@ -110,7 +117,7 @@ fn would_be_done(plan: &MergePlan) -> Merged {
     Merged {
         bytes_copied: plan.bytes_to_copy,
         blocks: plan.block_counts().into_values().sum(),
-        relinked: plan.relinked.iter().cloned().chain(children).collect(),
+        relinked: plan.relinked.iter().map(|child| child.path.clone()).chain(children).collect(),
         deleted: deleted.collect(),
     }
 }
@@ -246,21 +253,36 @@ fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outc
     let found = already_merged(&layers, &relatives).filter(|found| !found.relinked.is_empty());
     let Some(found) = found else { return Err(error.into()) };
     drop(layers);
-    let deleted = match (merge.delete_merged, merge.writing.dry_run) {
-        (false, _) => Vec::new(),
-        (true, false) => found.delete(&HostFiles)?,
-        (true, true) if found.may_delete() => found.layers.iter().map(|layer| layer.path.clone()).collect(),
-        (true, true) => Vec::new(),
-    };
+    let deleted = if merge.delete_merged { delete_left_over(merge, &found, &relatives)? } else { Vec::new() };
     let into = merged_into(&found, &relatives);
     let report = Nothing { merge, found: &found, into, deleted, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 
+/// Deletes the layers of a merge that was completed before, or says what it would delete.
+fn delete_left_over(
+    merge: &Merge,
+    found: &AlreadyMerged,
+    relatives: &Relatives,
+) -> vhdx::Result<Vec<PathBuf>> {
+    if !merge.ignore_unjudged {
+        relatives.refuse_unjudged(&merge.child)?;
+    }
+    match merge.writing.dry_run {
+        false => found.delete(&HostFiles),
+        true if found.may_delete() => {
+            found.refuse_in_use(&HostFiles)?;
+            Ok(found.layers.iter().map(|layer| layer.path.clone()).collect())
+        }
+        true => Ok(Vec::new()),
+    }
+}
+
 /// What the relinked children have for their parent today.
 fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
-    let child = relatives.disks.iter().find(|disk| found.relinked.contains(&disk.path))?;
+    let child =
+        relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
     let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
     Some(without_detours(&parent.path))
 }
@@ -283,7 +305,7 @@ impl Nothing<'_> {
             "into": self.into.as_deref().map(output::path),
             "bytes_copied": 0,
             "blocks": 0,
-            "relinked": paths(&self.found.relinked),
+            "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
             "deleted": paths(&self.deleted),
             "in_use": in_use
                 .map(|(child, parent)| json!({ "path": output::path(child), "parent": output::path(parent) }))
@@ -300,8 +322,8 @@ impl Nothing<'_> {
             }
             None => writeln!(out, "{child} was merged already: there is nothing to copy")?,
         }
-        for path in &self.found.relinked {
-            writeln!(out, "relinked before: {}", shown(path))?;
+        for child in &self.found.relinked {
+            writeln!(out, "relinked before: {}", shown(&child.path))?;
         }
         for (child, parent) in &self.found.in_use {
             writeln!(out, "kept: {} is the parent of {}", shown(parent), shown(child))?;

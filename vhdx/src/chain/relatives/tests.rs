@@ -92,7 +92,51 @@ fn what_cannot_be_judged_is_named() {
     let family = Family::new();
     fs::write(family.path("broken.vhdx"), "vhdxfile").unwrap();
     let found = family.find(&["", "nowhere"]);
-    let paths: Vec<PathBuf> = found.unjudged.iter().map(|(path, _)| path.clone()).collect();
+    let paths: Vec<PathBuf> = found.unjudged.iter().map(|file| file.path.clone()).collect();
     assert_eq!(paths, [family.path("broken.vhdx"), family.path("nowhere")]);
     assert_eq!(found.disks.len(), 2);
+}
+
+#[test]
+fn what_may_be_a_disk_and_what_may_not() {
+    let family = Family::new();
+    let unreadable = |name: &str| {
+        let path = family.path(name);
+        fs::write(&path, "").unwrap();
+        let error = Arc::new(Error::Cancelled);
+        Unjudged::of(Problem::Unreadable { path, error }).unwrap().may_be_disk
+    };
+    let named = ["x.vhdx", "x.AVHDX", "x.vhds"].map(unreadable);
+    let others = ["x", "x.txt", "vhdx"].map(unreadable);
+    assert_eq!((named, others), ([true; 3], [false; 3]));
+    fs::write(family.path("signed"), "vhdxfile").unwrap();
+    let found = family.find(&["", "nowhere"]);
+    assert_eq!(
+        found.unjudged.iter().map(|file| (file.path.clone(), file.may_be_disk)).collect::<Vec<_>>(),
+        ["nowhere", "signed", "x.AVHDX", "x.vhdx"].map(|name| (family.path(name), true))
+    );
+    let Err(Error::Chain(error)) = found.refuse_unjudged(Path::new("child")) else { panic!() };
+    let text = error.to_string();
+    for name in ["nowhere", "signed", "x.AVHDX", "x.vhdx"] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+    assert_eq!(error.path(), Path::new("child"));
+    let mut found = found;
+    found.unjudged.iter_mut().for_each(|file| file.may_be_disk = false);
+    found.refuse_unjudged(Path::new("child")).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_disk_that_is_not_there_may_be_a_disk() {
+    let family = Family::new();
+    for name in ["gone.avhdx", "gone.txt"] {
+        std::os::unix::fs::symlink("nowhere", family.path(name)).unwrap();
+    }
+    std::os::unix::net::UnixListener::bind(family.path("socket.vhdx")).unwrap();
+    let found = family.find(&[""]);
+    let paths: Vec<PathBuf> = found.unjudged.iter().map(|file| file.path.clone()).collect();
+    assert_eq!(paths, [family.path("gone.avhdx")]);
+    assert!(found.unjudged[0].may_be_disk);
+    found.refuse_unjudged(Path::new("child")).unwrap_err();
 }

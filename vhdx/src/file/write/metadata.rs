@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::VhdxMut;
 use crate::error::{InvalidArgument, Result};
-use crate::file::NewItem;
 use crate::file::create_layout::{MAX_METADATA_REGION, MAX_SYSTEM_ITEMS, MAX_USER_ITEMS};
+use crate::file::{NewItem, Vhdx};
 use crate::format::metadata_item;
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
@@ -27,10 +27,7 @@ impl VhdxMut {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io), [`InvalidArgument::TooMuchMetadata`].
     pub(crate) fn set_parent_locator(&mut self, locator: &ParentLocator) -> Result<()> {
-        let id = metadata_item::PARENT_LOCATOR;
-        let content = locator.encode();
-        let item = NewItem { id, is_user: false, is_virtual_disk: false, is_required: true, content };
-        self.replace_items(|entry| entry.is_system(id), vec![item])
+        self.replace_items(is_locator, vec![locator_item(locator)])
     }
 
     /// Puts items in the place of those that `is_replaced` names, in one transaction. When this returns, it is durable.
@@ -43,14 +40,15 @@ impl VhdxMut {
         items: Vec<NewItem>,
     ) -> Result<()> {
         self.change(|this| {
+            let new: Vec<MetadataEntry> = items.iter().map(entry_of).collect();
+            let places = this.vhdx.place_items(is_replaced, &new)?;
             this.begin()?;
             this.commit()?;
-            let (replaced, kept) = this.vhdx.metadata.entries.iter().partition(|entry| is_replaced(entry));
-            let kept: Vec<MetadataEntry> = kept;
-            judge_counts(&kept, &items)?;
-            match place_in_gaps(&replaced, &kept, &items, this.vhdx.regions.metadata.length) {
-                Some(table) => this.write_into_gaps(table, &items)?,
-                None => this.move_metadata(&kept, &items)?,
+            match places {
+                ItemPlaces::Gaps(table) => this.write_into_gaps(table, &items)?,
+                ItemPlaces::NewRegion { kept, table, len } => {
+                    this.move_metadata(&kept, table, len, &items)?;
+                }
             }
             this.commit()?;
             this.sync_and_reload()
@@ -66,26 +64,24 @@ impl VhdxMut {
     }
 
     /// Writes all items into a new metadata region, which the region tables point to with the next commit.
-    fn move_metadata(&mut self, kept: &[MetadataEntry], items: &[NewItem]) -> Result<()> {
-        let mut all = Vec::new();
-        for entry in kept {
-            let content = self.vhdx.read_metadata_item(entry)?;
-            let MetadataEntry { id, is_user, is_virtual_disk, is_required, .. } = *entry;
-            all.push(NewItem { id, is_user, is_virtual_disk, is_required, content });
+    fn move_metadata(
+        &mut self,
+        kept: &[MetadataEntry],
+        table: Vec<MetadataEntry>,
+        len: u64,
+        items: &[NewItem],
+    ) -> Result<()> {
+        let region = self.allocate_zeros(len)?;
+        let place = |entry: &MetadataEntry| region.saturating_add(entry.offset.into());
+        let (of_kept, of_items) = table.split_at(kept.len());
+        for (before, entry) in kept.iter().zip(of_kept) {
+            self.put(&self.vhdx.read_metadata_item(before)?, place(entry))?;
         }
-        all.extend(items.iter().cloned());
-        let needed = |item: &NewItem| (item.content.len() as u64).next_multiple_of(ALIGNMENT);
-        let len = all.iter().map(needed).sum::<u64>().saturating_add(TABLE);
-        // A change of the locator next time finds a gap again.
-        let len = len.saturating_add(TABLE).next_multiple_of(MIB);
-        let table = place_in_gaps(&[], &[], &all, len).filter(|_| len <= MAX_METADATA_REGION);
-        let table = table.ok_or(InvalidArgument::TooMuchMetadata)?;
-        let place = self.allocate_zeros(len)?;
-        for (entry, item) in table.iter().zip(&all) {
-            self.put(&item.content, place.saturating_add(entry.offset.into()))?;
+        for (entry, item) in of_items.iter().zip(items) {
+            self.put(&item.content, place(entry))?;
         }
-        self.put(&MetadataTable { entries: table }.encode(), place)?;
-        self.stage_region(METADATA_REGION, place, len)
+        self.put(&MetadataTable { entries: table }.encode(), region)?;
+        self.stage_region(METADATA_REGION, region, len)
     }
 
     /// Moves a region to where it has been written. The old one stays as it is until no log entry can be replayed
@@ -110,23 +106,87 @@ impl VhdxMut {
     }
 }
 
-fn judge_counts(kept: &[MetadataEntry], items: &[NewItem]) -> Result<(), InvalidArgument> {
-    let user_items =
-        kept.iter().map(|entry| entry.is_user).chain(items.iter().map(|item| item.is_user)).filter(|&is| is);
-    let (user_items, all) = (user_items.count(), kept.len().saturating_add(items.len()));
+/// Where the metadata items of a file lie once some of them have changed, by a table with those that are kept and then
+/// the new ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ItemPlaces {
+    /// Where they are, and the new ones between them.
+    Gaps(Vec<MetadataEntry>),
+    /// In a region of `len` bytes that takes the place of this one; `kept` is where they are now.
+    NewRegion { kept: Vec<MetadataEntry>, table: Vec<MetadataEntry>, len: u64 },
+}
+
+impl Vhdx {
+    /// Where items go that take the place of those that `is_replaced` names; the offsets of `new` mean nothing.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::TooMuchMetadata`].
+    pub(crate) fn place_items(
+        &self,
+        is_replaced: impl Fn(&MetadataEntry) -> bool,
+        new: &[MetadataEntry],
+    ) -> Result<ItemPlaces, InvalidArgument> {
+        let (replaced, kept): (Vec<_>, Vec<_>) =
+            self.metadata.entries.iter().partition(|entry| is_replaced(entry));
+        judge_counts(&kept, new)?;
+        if let Some(table) = place_in_gaps(&replaced, &kept, new, self.regions.metadata.length) {
+            return Ok(ItemPlaces::Gaps(table));
+        }
+        let all: Vec<MetadataEntry> = kept.iter().chain(new).copied().collect();
+        let len = new_region(all.iter().map(|entry| entry.length.into()));
+        let table = place_in_gaps(&[], &[], &all, len).filter(|_| len <= MAX_METADATA_REGION);
+        let table = table.ok_or(InvalidArgument::TooMuchMetadata)?;
+        Ok(ItemPlaces::NewRegion { kept, table, len })
+    }
+
+    /// Whether the file can get this parent locator.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::TooMuchMetadata`].
+    pub(crate) fn judge_locator(&self, locator: &ParentLocator) -> Result<()> {
+        let placed = self.place_items(is_locator, &[entry_of(&locator_item(locator))]);
+        placed.map(drop).map_err(|error| self.in_file(error.into()))
+    }
+}
+
+/// How long a new region is for items of these lengths: a change of the locator next time finds a gap again.
+pub(super) fn new_region(items: impl Iterator<Item = u64>) -> u64 {
+    let items = items.fold(0_u64, |sum, len| sum.saturating_add(len.next_multiple_of(ALIGNMENT)));
+    items.saturating_add(2 * TABLE).checked_next_multiple_of(MIB).unwrap_or(u64::MAX)
+}
+
+fn is_locator(entry: &MetadataEntry) -> bool {
+    entry.is_system(metadata_item::PARENT_LOCATOR)
+}
+
+fn locator_item(locator: &ParentLocator) -> NewItem {
+    let (id, content) = (metadata_item::PARENT_LOCATOR, locator.encode());
+    NewItem { id, is_user: false, is_virtual_disk: false, is_required: true, content }
+}
+
+/// The table entry of an item that has no place yet.
+fn entry_of(item: &NewItem) -> MetadataEntry {
+    let NewItem { id, is_user, is_virtual_disk, is_required, ref content } = *item;
+    let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+    MetadataEntry { id, offset: 0, length, is_user, is_virtual_disk, is_required }
+}
+
+fn judge_counts(kept: &[MetadataEntry], new: &[MetadataEntry]) -> Result<(), InvalidArgument> {
+    let user_items = kept.iter().chain(new).filter(|entry| entry.is_user).count();
+    let all = kept.len().saturating_add(new.len());
     let is_too_many = user_items > MAX_USER_ITEMS || all - user_items > MAX_SYSTEM_ITEMS;
-    if is_too_many || items.iter().any(|item| item.content.len() as u64 > MIB) {
+    if is_too_many || new.iter().any(|entry| u64::from(entry.length) > MIB) {
         return Err(InvalidArgument::TooMuchMetadata);
     }
     Ok(())
 }
 
-/// The table with the kept entries and then one for each item, whose content lies clear of everything that the table in
-/// force points to; `None` if a region of `len` bytes has no room for them.
+/// The table with the kept entries and then the new ones, whose items lie clear of everything that the table in force
+/// points to; `None` if a region of `len` bytes has no room for them.
 fn place_in_gaps(
     replaced: &[MetadataEntry],
     kept: &[MetadataEntry],
-    items: &[NewItem],
+    new: &[MetadataEntry],
     len: u64,
 ) -> Option<Vec<MetadataEntry>> {
     let span = |entry: &MetadataEntry| {
@@ -136,16 +196,14 @@ fn place_in_gaps(
     let mut taken: Vec<Range<u64>> = replaced.iter().chain(kept).map(span).collect();
     taken.push(0..TABLE);
     let mut table = kept.to_vec();
-    for item in items {
-        let NewItem { id, is_user, is_virtual_disk, is_required, ref content } = *item;
-        let length = content.len() as u64;
+    for entry in new {
+        let length = u64::from(entry.length);
         let offset = if length == 0 { 0 } else { gap(&mut taken, length) };
         if offset.saturating_add(length) > len {
             return None;
         }
         taken.push(offset..offset.saturating_add(length));
-        let (offset, length) = (u32::try_from(offset).ok()?, u32::try_from(length).ok()?);
-        table.push(MetadataEntry { id, offset, length, is_user, is_virtual_disk, is_required });
+        table.push(MetadataEntry { offset: u32::try_from(offset).ok()?, ..*entry });
     }
     Some(table)
 }

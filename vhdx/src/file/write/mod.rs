@@ -16,6 +16,7 @@ mod blocks;
 mod metadata;
 mod payload;
 mod resize;
+mod room;
 mod space;
 mod staged;
 
@@ -31,7 +32,7 @@ use super::headers::Headers;
 use super::replay::replay;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::log_entry::LogWrite;
-use crate::log::LogWriter;
+use crate::log::{LogWriter, MAX_LOG_LENGTH};
 use crate::storage::{FileStorage, Storage};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
@@ -202,10 +203,10 @@ impl VhdxMut {
 
     fn begin_with(&mut self, content: Option<Uuid>) -> Result<()> {
         if self.log.is_none() {
+            let (place, len) = self.place_of_log()?;
             // What another process wrote before it was killed can be read, but need not be durable yet.
             self.sync()?;
             self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
-            let (place, len) = self.place_of_log()?;
             self.extend_to(self.len.max(place.saturating_add(len).get()))?;
             let log = LogWriter::start(self.staged.storage(), place, len)?;
             let guid = log.guid();
@@ -225,12 +226,13 @@ impl VhdxMut {
         Ok(())
     }
 
-    /// Where the log is, or is going to be if the file has none that lies inside it.
+    /// Where the log is, or is going to be if the file has none that lies inside it. Of a log that is too long to be
+    /// replayed, only the first part goes on being the log.
     fn place_of_log(&mut self) -> Result<(FileOffset, u64)> {
         let (place, len) = self.vhdx.layout.log;
         let is_inside = place.saturating_add(len).get() <= self.len;
         if len != 0 && is_inside {
-            return Ok((place, len));
+            return Ok((place, len.min(MAX_LOG_LENGTH)));
         }
         Ok((self.space.allocate(NEW_LOG)?.offset, NEW_LOG))
     }

@@ -5,9 +5,8 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::file::judge::{for_each_entry, judge_bat, occupied};
-use crate::rules::Rule;
 use crate::units::{FileOffset, MIB};
-use crate::violation::{Structure, Violation, Violations};
+use crate::violation::Violations;
 
 /// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
 const LONGEST: u64 = 128 << 20;
@@ -57,19 +56,11 @@ impl Space {
         for region in &vhdx.layout.regions {
             space.take(region.offset, region.length);
         }
-        // Places that are only kept reserved may lie past the end of the file, where nobody has looked for overlap yet.
-        let mut contested = None;
         for_each_entry(vhdx, |index, entry| {
             if let Some(place) = occupied(vhdx, index, entry) {
-                contested = contested.or(space.is_taken(place.clone()).then_some(index));
                 space.mark(place);
             }
         })?;
-        if let Some(index) = contested {
-            let (structure, at) = (Structure::BatEntry(index), vhdx.bat_entry_place(index));
-            let violation = Violation::new(structure, at, Rule::BlockOverlapsBlock);
-            return Err(vhdx.in_file(violation.into()));
-        }
         Ok(space)
     }
 
@@ -114,12 +105,6 @@ impl Space {
         let last = self.taken.iter().rposition(|&word| word != 0);
         let mibs = last.map_or(0, |at| at as u64 * 64 + u64::from(64 - self.taken[at].leading_zeros()));
         FileOffset::new(mibs * MIB)
-    }
-
-    /// Whether any of these MiBs is taken.
-    fn is_taken(&self, mut mibs: Range<u64>) -> bool {
-        mibs.end = mibs.end.min(LONGEST);
-        mibs.any(|mib| self.taken.get(index(mib)).is_some_and(|word| word & (1 << (mib % 64)) != 0))
     }
 
     fn mark(&mut self, mibs: Range<u64>) {

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::execute::load;
 use super::files::MergeFiles;
-use super::relations::is_file;
+use super::locked::open_as_planned;
+use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
 use crate::chain::{InspectedLayer, Link, Relative, Relatives};
 use crate::error::{Error, InvalidArgument, Result};
@@ -20,9 +20,11 @@ pub struct AlreadyMerged {
     /// The layers that were merged, leaf first.
     pub layers: Vec<FileState>,
     /// The children of the leaf that were relinked: each names its parent of today, which was found, and the leaf.
-    pub relinked: Vec<PathBuf>,
+    pub relinked: Vec<FileState>,
     /// The disks that still have one of the layers for their parent, each with that layer.
     pub in_use: Vec<(PathBuf, PathBuf)>,
+    /// The folders where children were looked for.
+    pub folders: Vec<PathBuf>,
 }
 
 impl AlreadyMerged {
@@ -40,18 +42,16 @@ impl AlreadyMerged {
         if !self.may_delete() {
             return Ok(Vec::new());
         }
-        let mut locked = Vec::new();
-        for state in &self.layers {
-            let file = files.open(&state.path)?;
-            if !state.fits(&load(&file, &state.path)?) {
-                return Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path));
-            }
-            locked.push(file);
+        let known = [self.layers.as_slice(), &self.relinked].concat();
+        let locked: Vec<_> =
+            known.iter().map(|state| open_as_planned(files, state)).collect::<Result<_>>()?;
+        let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
+        if let Some(disk) = find_newcomer(&files.relatives(&self.folders)?, &parents, &known) {
+            return Err(Error::from(InvalidArgument::StalePlan).in_file(&disk.path));
         }
         drop(locked);
-        let paths: Vec<PathBuf> = self.layers.iter().map(|state| state.path.clone()).collect();
-        paths.iter().try_for_each(|path| files.delete(path))?;
-        Ok(paths)
+        self.layers.iter().try_for_each(|state| files.delete(state))?;
+        Ok(self.layers.iter().map(|state| state.path.clone()).collect())
     }
 }
 
@@ -79,12 +79,13 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         };
         let leaf = states.first().map(|leaf| leaf.data_write_guid);
         if disk.linkage2 == leaf && disk.linkage.is_some_and(is_there) {
-            relinked.push(disk.path.clone());
+            relinked.push(FileState::of_relative(disk));
         } else {
             in_use.push((disk.path.clone(), parent.path.clone()));
         }
     }
-    Some(AlreadyMerged { layers: states, relinked, in_use })
+    let folders = relatives.folders.clone();
+    Some(AlreadyMerged { layers: states, relinked, in_use, folders })
 }
 
 /// Whether both linkages are zero; the second one may be missing. One that cannot be read is no such thing.

@@ -70,6 +70,12 @@ impl Decided<'_> {
             _ => self.copied.saturating_add(self.zeroed),
         }
     }
+
+    /// How many bytes the host needs at most for what is written over holes: file systems give space in pages.
+    fn touched(&self) -> u64 {
+        let pages = |range: &Range<DiskOffset>| range.end.get().div_ceil(PAGE) - range.start.get() / PAGE;
+        self.ranges.iter().map(pages).fold(0, u64::saturating_add).saturating_mul(PAGE)
+    }
 }
 
 pub(super) struct Batcher<'a> {
@@ -158,7 +164,8 @@ impl<'a> Batcher<'a> {
                 reserved
             }
             (BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote, old) => {
-                self.overwritten = self.overwritten.saturating_add(decided.written());
+                let touched = decided.touched().min(self.geometry.block_size());
+                self.overwritten = self.overwritten.saturating_add(touched);
                 old.unwrap_or_default()
             }
         };

@@ -6,26 +6,27 @@
 //! 2. K names T by T's present DataWriteGuid, and by the one that T is about to get
 //! 3. T gets that DataWriteGuid
 //! 4. T gets the content, batch by batch; L still answers for all of it
-//! 5. the children of L become T's, one by one
-//! 6. K no longer names T; L to K are deleted, if that was asked for
+//! 5. K is marked, if it is not L: it names T, and says that T holds L
+//! 6. the children of L become T's, one by one
+//! 7. if L had any, K no longer names T; L to K are deleted, if that was asked for
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::files::{MergeFiles, OpenFile};
+use super::files::MergeFiles;
+use super::locked::{Locked, change_locator, load, open};
 use super::pieces::{Content, Piece};
-use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
-use crate::chain::locator::{NewLink, with_linkages};
+use super::relations::find_newcomer;
+use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan, mark};
+use crate::chain::locator::with_linkages;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
+use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
-use crate::storage::{ReadAt, read_into};
+use crate::storage::read_into;
 use crate::units::{FileOffset, MIB};
-use crate::violation::Violations;
 
 /// How much is copied in one go, in bytes.
 const BUFFER: usize = MIB as usize;
@@ -55,39 +56,50 @@ impl MergePlan {
     /// [`Error::Cancelled`] after a batch.
     pub fn execute(&self, files: &dyn MergeFiles, progress: &dyn Progress) -> Result<Merged> {
         let locked = Locked::open(self, files)?;
-        self.refuse_too_little_space(files)?;
-        progress.start(self.bytes_to_copy);
-        let mut done = Merged { relinked: self.relinked.clone(), ..Merged::default() };
         let guid = if self.copied { self.target().data_write_guid } else { Uuid::new_v4() };
+        self.refuse_newcomers(files, guid)?;
+        self.refuse_too_little_space(files)?;
+        let locators = locked.locators(self, guid)?;
+        progress.start(self.bytes_to_copy);
+        locked.settle(self)?;
+        let relinked = self.relinked.iter().map(|state| state.path.clone()).collect();
+        let mut done = Merged { relinked, ..Merged::default() };
         if !self.copied {
-            locked.announce(self, guid)?;
             locked.fill_target(self, guid, progress, &mut done)?;
+            if self.lowest() > 0 {
+                let leaf = self.layers[0].data_write_guid;
+                locked.relink_lowest(self, |old| mark::marked(old, leaf, guid))?;
+            }
         }
-        locked.relink(self, guid, progress, &mut done)?;
+        locked.relink(self, locators, progress, &mut done)?;
+        if self.detach || !self.delete.is_empty() {
+            self.refuse_newcomers(files, guid)?;
+        }
         if self.detach {
-            locked.detach(self)?;
+            locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
         drop(locked);
-        self.delete_merged(files, &mut done)?;
+        for &layer in &self.delete {
+            files.delete(&self.layers[layer])?;
+            done.deleted.push(self.layers[layer].path.clone());
+        }
         Ok(done)
     }
 
-    /// Step 6. Once L is gone, nobody reads through the other layers; and if K, merged again, were to say what it holds,
-    /// it would undo what L said later.
-    fn delete_merged(&self, files: &dyn MergeFiles, done: &mut Merged) -> Result<()> {
-        for &layer in &self.delete {
-            let path = &self.layers[layer].path;
-            files.delete(path)?;
-            done.deleted.push(path.clone());
-            if layer == 0 && self.lowest() > 0 && !self.detach {
-                let lowest = &self.layers[self.lowest()].path;
-                set_locator(&files.open(lowest)?, lowest, without_parent)?;
-            }
+    /// Refuses to go on when there is a disk now that depends on what changes; only programs that take no locks can have
+    /// made one while the files were locked.
+    fn refuse_newcomers(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
+        let known = [self.layers.as_slice(), &self.children, &self.relinked].concat();
+        let mut parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
+        parents.push(guid);
+        let relatives = files.relatives(&self.folders)?;
+        match find_newcomer(&relatives, &parents, &known) {
+            Some(disk) => Err(Error::from(InvalidArgument::StalePlan).in_file(&disk.path)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn target(&self) -> &FileState {
+    pub(super) fn target(&self) -> &FileState {
         &self.layers[self.layers.len() - 1]
     }
 
@@ -105,77 +117,10 @@ impl MergePlan {
         let blocks = blocks.filter(|block| block.action != BlockAction::Zero);
         growth.chain(bitmaps).chain(blocks.map(move |block| (block.place, block_size)))
     }
-
-    /// Refuses a merge for which the host says that there is too little space, as [`execute`](Self::execute) does
-    /// before it writes anything.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
-        let target = &self.target().path;
-        let needed = self.bytes_needed();
-        match files.free_space(target)? {
-            Some(free) if !self.copied && free < needed => {
-                let reason = format!("up to {needed} bytes of space are needed, {free} are free");
-                let source = io::Error::new(io::ErrorKind::StorageFull, reason);
-                Err(Error::io("merge", None, source).in_file(target))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The files of a plan, which nobody else can open.
-struct Locked {
-    /// As in the plan: the merged layers from the top, then the target.
-    layers: Vec<OpenFile>,
-    children: Vec<OpenFile>,
 }
 
 impl Locked {
-    /// Opens all files, each of which must be in the state that was planned for.
-    fn open(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
-        let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
-            let mut open = Vec::new();
-            for state in states {
-                let file = files.open(&state.path)?;
-                if !state.fits(&load(&file, &state.path)?) {
-                    return Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path));
-                }
-                settle(&file, &state.path)?;
-                open.push(file);
-            }
-            Ok(open)
-        };
-        for path in &plan.relinked {
-            let file = files.open(path)?;
-            settle(&file, path)?;
-            self::open(&file, path)?.close()?; // without a dirty log
-        }
-        Ok(Self { layers: open(&plan.layers)?, children: open(&plan.children)? })
-    }
-
-    /// Step 2. Afterwards K opens by its first linkage, and will by its second.
-    fn announce(&self, plan: &MergePlan, guid: Uuid) -> Result<()> {
-        let now = plan.target().data_write_guid;
-        self.set_locator(plan, plan.lowest(), |old| with_linkages(old, now, guid))
-    }
-
-    fn detach(&self, plan: &MergePlan) -> Result<()> {
-        self.set_locator(plan, plan.lowest(), without_parent)
-    }
-
-    fn set_locator(
-        &self,
-        plan: &MergePlan,
-        layer: usize,
-        change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
-    ) -> Result<()> {
-        let path = &plan.layers[layer].path;
-        set_locator(&self.layers[layer], path, change)
-    }
-
-    /// Steps 3 and 4.
+    /// Steps 2, 3 and 4.
     fn fill_target(
         &self,
         plan: &MergePlan,
@@ -183,13 +128,17 @@ impl Locked {
         progress: &dyn Progress,
         done: &mut Merged,
     ) -> Result<()> {
-        let path = &plan.target().path;
         let mut merged = Vec::new();
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
         }
-        let mut target = open(&self.layers[plan.layers.len() - 1], path)?;
+        let now = plan.target().data_write_guid;
+        let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
+        // The GUID that can be read is durable then. An earlier run may have failed to make it so; and K is about to
+        // name T by this one, and no longer by the one before.
+        target.begin_as(now)?;
+        self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
         target.begin_as(guid)?;
         let filled = fill(&mut target, &merged, plan, progress, done);
         if filled.as_ref().is_err_and(|error| !matches!(error, Error::Cancelled)) {
@@ -199,59 +148,32 @@ impl Locked {
         filled
     }
 
-    /// Step 5. Before it a child reads through L, after it through T.
-    fn relink(&self, plan: &MergePlan, guid: Uuid, progress: &dyn Progress, done: &mut Merged) -> Result<()> {
-        let known = load(&self.layers[plan.lowest()], &plan.layers[plan.lowest()].path)?;
-        for (file, state) in self.children.iter().zip(&plan.children) {
+    fn relink_lowest(
+        &self,
+        plan: &MergePlan,
+        change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
+    ) -> Result<()> {
+        let lowest = plan.lowest();
+        change_locator(&self.layers[lowest], &plan.layers[lowest].path, change)
+    }
+
+    /// Step 6. Before it a child reads through L, after it through T.
+    fn relink(
+        &self,
+        plan: &MergePlan,
+        locators: Vec<ParentLocator>,
+        progress: &dyn Progress,
+        done: &mut Merged,
+    ) -> Result<()> {
+        for ((file, state), locator) in self.children.iter().zip(&plan.children).zip(locators) {
             if progress.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            set_locator(file, &state.path, |old| {
-                let link = NewLink {
-                    child: &state.path,
-                    parent: &plan.target().path,
-                    linkage: guid,
-                    linkage2: plan.layers[0].data_write_guid,
-                    old: Some(old),
-                    known: known.parent_locator(),
-                };
-                link.locator()
-            })?;
+            change_locator(file, &state.path, |_| Ok(locator))?;
             done.relinked.push(state.path.clone());
         }
         Ok(())
     }
-}
-
-/// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
-fn settle(file: &OpenFile, path: &Path) -> Result<()> {
-    file.storage.sync().map_err(|e| Error::io("sync", None, e).in_file(path))
-}
-
-pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
-    let storage = Arc::clone(&file.storage) as Arc<dyn ReadAt>;
-    let vhdx = Vhdx::load(storage, &mut Violations::new()).map_err(|e| e.in_file(path))?;
-    Ok(vhdx.named(path).identified(file.identity))
-}
-
-fn open(file: &OpenFile, path: &Path) -> Result<VhdxMut> {
-    Ok(VhdxMut::from_storage(Arc::clone(&file.storage)).map_err(|e| e.in_file(path))?.named(path))
-}
-
-fn set_locator(
-    file: &OpenFile,
-    path: &Path,
-    change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
-) -> Result<()> {
-    let mut child = open(file, path)?;
-    let old = child.parent_locator().cloned().unwrap_or_default();
-    let new = change(&old).map_err(|e| e.in_file(path))?;
-    child.set_parent_locator(&new)?;
-    child.close()
-}
-
-fn without_parent(old: &ParentLocator) -> Result<ParentLocator> {
-    with_linkages(old, Uuid::nil(), Uuid::nil())
 }
 
 /// Step 4. Between two batches the target is whole: a cancel leaves what a later run goes on from.
@@ -363,12 +285,10 @@ fn copy(
 
 /// The items of the merged disk that the target gets.
 fn new_items(leaf: &Vhdx, plan: &MergePlan) -> Result<Vec<NewItem>> {
-    let taken = leaf.metadata_entries().iter().filter(|entry| plan.items.takes(entry));
-    taken
-        .map(|entry| {
-            let content = leaf.read_metadata_item(entry)?;
-            let (is_user, is_required) = (entry.is_user, entry.is_required);
-            Ok(NewItem { id: entry.id, is_user, is_virtual_disk: true, is_required, content })
-        })
-        .collect()
+    let item = |entry: MetadataEntry| {
+        let content = leaf.read_metadata_item(&entry)?;
+        let MetadataEntry { id, is_user, is_virtual_disk, is_required, .. } = entry;
+        Ok(NewItem { id, is_user, is_virtual_disk, is_required, content })
+    };
+    plan.items.taken_from(leaf).map(item).collect()
 }

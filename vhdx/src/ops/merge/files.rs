@@ -1,9 +1,12 @@
 //! Where a merge finds the files of its plan.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use super::FileState;
+use crate::chain::{Relatives, find_relatives};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::progress::NoProgress;
 use crate::storage::{FileIdentity, FileStorage, Storage, delete, free_space};
 
 /// A file that is open for writing.
@@ -23,11 +26,17 @@ pub trait MergeFiles {
     /// Those of the host: the file is not there, read-only, in use.
     fn open(&self, path: &Path) -> Result<OpenFile>;
 
-    /// Deletes a file for good.
+    /// Deletes a file for good, if it still is the one that is meant.
+    ///
+    /// # Errors
+    /// Those of the host; [`InvalidArgument::StalePlan`] when another file has taken its name.
+    fn delete(&self, file: &FileState) -> Result<()>;
+
+    /// The disks that lie in some folders now.
     ///
     /// # Errors
     /// Those of the host.
-    fn delete(&self, path: &Path) -> Result<()>;
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives>;
 
     /// How many bytes a file may still take where this one is, if the host says so.
     ///
@@ -50,7 +59,12 @@ impl MergeFiles for HostFiles {
         Ok(OpenFile { storage: Arc::new(file), identity: Some(identity) })
     }
 
-    fn delete(&self, path: &Path) -> Result<()> {
+    fn delete(&self, file: &FileState) -> Result<()> {
+        let path = &file.path;
+        let found = FileStorage::open(path)?.identity().map_err(|error| error.in_file(path))?;
+        if file.identity.is_some_and(|identity| identity != found) {
+            return Err(Error::from(InvalidArgument::StalePlan).in_file(path));
+        }
         // A link to the file would leave the file, and be left itself.
         let attempt = || {
             let real = path.canonicalize()?;
@@ -61,8 +75,14 @@ impl MergeFiles for HostFiles {
         attempt().map_err(|e| Error::io("delete", None, e).in_file(path))
     }
 
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        find_relatives(folders, &NoProgress)
+    }
+
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // What a link leads to may lie on another file system.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         free_space(folder).map_err(|e| Error::io("look for free space", None, e).in_file(path))
     }
 }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::chain::locator::with_linkages;
 use crate::error::Result;
 use crate::file::{Vhdx, travel};
 use crate::format::metadata_item::{
@@ -39,12 +40,21 @@ impl ItemChanges {
         self.takes(entry) || self.lost.contains(&MetadataItemId::of(entry))
     }
 
-    /// Whether this item of the merged disk goes to the target.
-    pub(super) fn takes(&self, entry: &MetadataEntry) -> bool {
+    fn takes(&self, entry: &MetadataEntry) -> bool {
         self.taken.contains(&MetadataItemId::of(entry))
     }
 
+    /// The items of the merged disk that go to the target, as they will be there. Their offsets are those in `merged`.
+    pub(super) fn taken_from(&self, merged: &Vhdx) -> impl Iterator<Item = MetadataEntry> {
+        let taken = merged.metadata_entries().iter().filter(|entry| self.takes(entry));
+        taken.map(|entry| MetadataEntry { is_virtual_disk: true, ..*entry })
+    }
+
     /// The changes that make `target` describe the disk of `merged`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata) for changes that the target cannot
+    /// hold; those of reading the items.
     pub(super) fn new(merged: &Vhdx, target: &Vhdx) -> Result<Self> {
         let mut changes = Self::default();
         for entry in of_disk(merged) {
@@ -61,8 +71,24 @@ impl ItemChanges {
         // A disk without an identity of its own, which is only tolerated, does not take the target's.
         let lost = of_disk(target).filter(|entry| !travel::is_own(entry)).filter(is_lost);
         changes.lost.extend(lost.map(MetadataItemId::of));
+        if !changes.is_empty() {
+            let new: Vec<MetadataEntry> = changes.taken_from(merged).collect();
+            let placed = target.place_items(|entry| changes.replaces(entry), &new);
+            placed.map_err(|error| target.in_file(error.into()))?;
+        }
         Ok(changes)
     }
+}
+
+/// Refuses a lowest merged layer whose locator has no room for two linkages.
+///
+/// # Errors
+/// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
+/// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata).
+pub(super) fn judge_lowest(lowest: &Vhdx) -> Result<()> {
+    let old = lowest.parent_locator().cloned().unwrap_or_default();
+    let new = with_linkages(&old, Uuid::nil(), Uuid::nil()).map_err(|error| lowest.in_file(error))?;
+    lowest.judge_locator(&new)
 }
 
 impl MetadataItemId {

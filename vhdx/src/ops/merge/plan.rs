@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::batch::{Batch, Batcher, Decided};
 use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
-use super::items::ItemChanges;
+use super::items::{self, ItemChanges};
+use super::mark;
+use super::needs::{self, Needs};
 use super::pieces::{Piece, pieces};
 use super::relations::{self, Children};
 use super::state::FileState;
@@ -22,6 +24,9 @@ use crate::violation::Violations;
 /// What is asked of a merge in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeOptions {
+    /// Whether to merge although something among the relatives may be a disk, and cannot be judged: if it is one that
+    /// needs what changes, its content is lost.
+    pub ignore_unjudged: bool,
     /// Whether the merged files are deleted in the end.
     pub delete_merged: bool,
     /// How many bytes of blocks a batch has at most, unless a single block has more. A merge that is cancelled ends
@@ -34,7 +39,7 @@ pub struct MergeOptions {
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self { delete_merged: false, batch_bytes: 64 * MIB, pages: 126 }
+        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 64 * MIB, pages: 126 }
     }
 }
 
@@ -51,8 +56,9 @@ pub struct MergePlan {
     /// The children of the leaf that are to be relinked to the target, one after the other.
     pub children: Vec<FileState>,
     /// The children of the leaf that an earlier run has relinked.
-    pub relinked: Vec<PathBuf>,
-    /// Whether an earlier run has copied everything: a child that it has relinked proves it.
+    pub relinked: Vec<FileState>,
+    /// Whether an earlier run has copied everything: a child that it has relinked, or its mark in the lowest merged layer,
+    /// proves it.
     pub copied: bool,
     /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later
     /// merges. As long as the leaf has no children, whoever needs it may still need the layer.
@@ -77,6 +83,7 @@ pub struct MergePlan {
     pub growth_bytes: u64,
     /// How many bytes are written where the target's file is already; they need space where it has holes.
     pub overwritten_bytes: u64,
+    pub(super) needs: Needs,
     /// What could not be judged in the folders where children were looked for, and why.
     pub unjudged: Vec<(PathBuf, String)>,
     /// The folders where children were looked for.
@@ -92,39 +99,52 @@ impl MergePlan {
     ///
     /// # Errors
     /// [`InvalidArgument::MergeTarget`] when `target` is not a layer below the leaf;
-    /// [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the merge depends on the
-    /// target or on a layer below the leaf; [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about
-    /// a block allocation table that is not tolerated, with the path; [`Error::Io`](crate::Error::Io).
+    /// [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] when a file has no room for the
+    /// metadata that it is to get; [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the
+    /// merge depends on the target or on a layer below the leaf,
+    /// [`ChainError::UnjudgedFiles`](crate::ChainError::UnjudgedFiles) when one that cannot be judged may;
+    /// [`ChainError::MergedBefore`](crate::ChainError::MergedBefore) when older content could come back;
+    /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about a block allocation table that is not
+    /// tolerated, with the path; [`Error::Io`](crate::Error::Io).
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
         let no_target = || InvalidArgument::MergeTarget { target, layers: chain.layers().len() };
         let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
         let (base, merged) = layers.split_last().ok_or_else(no_target)?;
         let children = relations::judge(layers, relatives)?;
+        if !options.ignore_unjudged {
+            relatives.refuse_unjudged(&FileState::of_layer(0, chain.leaf()).path)?;
+        }
+        merged.last().map_or(Ok(()), items::judge_lowest)?;
         for layer in layers {
             let mut violations = Violations::new();
             let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
             judged.map_err(|error| layer.in_file(error))?;
         }
-        let mut plan = Self::without_copying(layers, children, relatives)?;
+        let mut plan = Self::without_copying(layers, mark::judge(layers)?, children, relatives)?;
         if options.delete_merged {
             plan.delete = (0..target).collect();
         }
         if !plan.copied {
             plan.add_copying(merged, base, options)?;
         }
+        plan.needs = Needs::of(&plan, layers, relatives);
         Ok(plan)
     }
 
-    fn without_copying(layers: &[Vhdx], children: Children, relatives: &Relatives) -> Result<Self> {
+    fn without_copying(
+        layers: &[Vhdx],
+        is_marked: bool,
+        children: Children,
+        relatives: &Relatives,
+    ) -> Result<Self> {
         let states: Vec<FileState> =
             layers.iter().enumerate().map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect();
         let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
-        let copied = !children.relinked.is_empty();
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
             layers: states,
-            copied,
-            detach: copied || !children.to_relink.is_empty(),
+            copied: is_marked || !children.relinked.is_empty(),
+            detach: !children.relinked.is_empty() || !children.to_relink.is_empty(),
             children: children.to_relink,
             relinked: children.relinked,
             delete: Vec::new(),
@@ -136,10 +156,11 @@ impl MergePlan {
             file_size: base.replayed_len(),
             growth_bytes: 0,
             overwritten_bytes: 0,
+            needs: Needs::default(),
             unjudged: relatives
                 .unjudged
                 .iter()
-                .map(|(path, error)| (path.clone(), error.to_string()))
+                .map(|file| (file.path.clone(), file.error.to_string()))
                 .collect(),
             folders: relatives.folders.clone(),
             geometry: base.geometry(),
@@ -184,7 +205,8 @@ impl MergePlan {
         let done = batcher.finish();
         self.growth_bytes = done.file_size.saturating_sub(self.file_size);
         self.file_size = done.file_size;
-        self.overwritten_bytes = done.overwritten;
+        let by_growth = |growth| needs::overwritten_by_growth(growth, base, self.geometry);
+        self.overwritten_bytes = done.overwritten.saturating_add(self.growth.as_ref().map_or(0, by_growth));
         self.batches = done.batches;
         self.bytes_to_copy = bytes_to_copy;
         Ok(())
@@ -239,11 +261,6 @@ impl MergePlan {
         let fits = layers.len() == self.layers.len()
             && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
         if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }
-    }
-
-    /// How many bytes the file system must have free, at most.
-    pub fn bytes_needed(&self) -> u64 {
-        self.growth_bytes.saturating_add(self.overwritten_bytes)
     }
 
     /// How many blocks of the target there are for each action.

@@ -1,6 +1,6 @@
 //! Who else has a file of the merge for its parent: children of the merged disk are relinked, any other is in the way.
 
-use std::path::PathBuf;
+use uuid::Uuid;
 
 use super::state::FileState;
 use crate::chain::{ChainError, Relative, Relatives};
@@ -13,7 +13,7 @@ pub(super) struct Children {
     /// Those that are to be relinked.
     pub(super) to_relink: Vec<FileState>,
     /// Those that an earlier run has relinked: they prove that the target holds all of the merged disk.
-    pub(super) relinked: Vec<PathBuf>,
+    pub(super) relinked: Vec<FileState>,
 }
 
 /// The children of the first of `layers`, which is merged with those below it into the last one.
@@ -32,7 +32,7 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     let mut in_the_way = Vec::new();
     for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
         if was_relinked(disk, merged, target) {
-            children.relinked.push(disk.path.clone());
+            children.relinked.push(FileState::of_relative(disk));
         } else if let Some(parent) = lower.iter().find(|state| disk.is_child_of(state.data_write_guid)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
         } else if disk.is_child_of(merged.data_write_guid) {
@@ -46,6 +46,17 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     Err(ChainError::OtherChildren { child, target, in_the_way }.into())
 }
 
+/// The first disk that has one of these for its parent, and is none of the files that are `known`.
+pub(super) fn find_newcomer<'a>(
+    relatives: &'a Relatives,
+    parents: &[Uuid],
+    known: &[FileState],
+) -> Option<&'a Relative> {
+    let is_known = |disk: &Relative| known.iter().any(|state| is_file(state, disk));
+    let is_child = |disk: &Relative| parents.iter().any(|&guid| disk.is_child_of(guid));
+    relatives.disks.iter().find(|disk| is_child(disk) && !is_known(disk))
+}
+
 /// Whether a disk is this file, whatever it is called. Where files have no identities, paths must do.
 pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
     match (state.identity, disk.identity) {
@@ -57,7 +68,7 @@ pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
 /// Whether the disk names the target, and with its second linkage the disk that was its parent before.
 fn was_relinked(disk: &Relative, merged: &FileState, target: &FileState) -> bool {
     let linkages = [target.data_write_guid, merged.data_write_guid];
-    !linkages.iter().any(uuid::Uuid::is_nil) && [disk.linkage, disk.linkage2] == linkages.map(Some)
+    !linkages.iter().any(Uuid::is_nil) && [disk.linkage, disk.linkage2] == linkages.map(Some)
 }
 
 #[cfg(test)]

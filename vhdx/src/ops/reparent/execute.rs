@@ -5,27 +5,34 @@ use std::sync::Arc;
 use super::plan::{RelinkedFile, ReparentPlan};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Vhdx, VhdxMut};
-use crate::storage::Storage;
+use crate::ops::held_parent::HeldParent;
+use crate::storage::{FileIdentity, FileStorage, ReadAt, Storage};
+use crate::violation::Violations;
 
 impl ReparentPlan {
     /// Writes the new parent locator, in one transaction: after a power failure it is the old one or the new one. A dirty
-    /// log of the child is written home first. The parent is only read.
+    /// log of the child is written home first. The parent is only read, after what it holds has been made durable;
+    /// nobody who heeds locks writes to it meanwhile.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] if one of the files is not in the state that was planned for; as
-    /// [`VhdxMut::open`]; [`Error::Io`].
+    /// [`InvalidArgument::StalePlan`] if one of the files is not in the state that was planned for, with nothing written;
+    /// as [`FileStorage::open_shared`] for the parent and [`VhdxMut::open`] for the child; [`Error::Io`].
     pub fn execute(&self) -> Result<()> {
-        let parent = Vhdx::open(&self.parent.path)?;
-        if !self.parent.is(&parent) {
-            return Err(Error::from(InvalidArgument::StalePlan).in_file(&self.parent.path));
-        }
-        if !self.changes_anything() {
-            return Ok(());
-        }
-        let child = VhdxMut::open(&self.child.path)?;
-        match self.child.is(&child) {
-            true => self.relink(child),
-            false => Err(Error::from(InvalidArgument::StalePlan).in_file(&self.child.path)),
+        let _parent = self.hold_parent()?;
+        let Some((child, identity)) = self.lock_child()? else { return Ok(()) };
+        self.relink(Arc::new(child), Some(identity))
+    }
+
+    /// Refuses a plan for which [`execute`](Self::execute) would find now that a file is locked, cannot be written to,
+    /// or is not in the state that was planned for. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn refuse_in_use(&self) -> Result<()> {
+        let _parent = self.hold_parent()?;
+        match self.lock_child()? {
+            Some((child, identity)) => self.judge_child(Arc::new(child), Some(identity)),
+            None => Ok(()),
         }
     }
 
@@ -35,17 +42,42 @@ impl ReparentPlan {
     /// As [`execute`](Self::execute), apart from those of the file system.
     pub fn execute_on(&self, child: Arc<dyn Storage>) -> Result<()> {
         match self.changes_anything() {
-            true => self.relink(VhdxMut::from_storage(child)?),
+            true => self.relink(child, self.child.identity),
             false => Ok(()),
         }
     }
 
-    fn relink(&self, mut child: VhdxMut) -> Result<()> {
-        let is_as_planned = child.data_write_guid() == self.child.data_write_guid
-            && child.parent_locator() == Some(&self.old);
-        if !is_as_planned {
-            return Err(Error::from(InvalidArgument::StalePlan).in_file(&self.child.path));
+    fn hold_parent(&self) -> Result<HeldParent> {
+        HeldParent::open(&self.parent.path, |vhdx| self.parent.is(vhdx))
+    }
+
+    /// The child, if anything is to be written to it.
+    fn lock_child(&self) -> Result<Option<(FileStorage, FileIdentity)>> {
+        if !self.changes_anything() {
+            return Ok(None);
         }
+        let path = &self.child.path;
+        let file = FileStorage::open_exclusive(path)?;
+        let identity = file.identity().map_err(|error| error.in_file(path))?;
+        Ok(Some((file, identity)))
+    }
+
+    /// Judged with the log replayed in memory: replaying it into the file would be a change.
+    fn judge_child(&self, child: Arc<dyn ReadAt>, identity: Option<FileIdentity>) -> Result<()> {
+        let judge = || {
+            let child = Vhdx::load(child, &mut Violations::new())?.identified(identity);
+            match self.child.is(&child) && child.parent_locator() == Some(&self.old) {
+                true => Ok(()),
+                false => Err(Error::from(InvalidArgument::StalePlan)),
+            }
+        };
+        judge().map_err(|error| error.in_file(&self.child.path))
+    }
+
+    fn relink(&self, storage: Arc<dyn Storage>, identity: Option<FileIdentity>) -> Result<()> {
+        self.judge_child(Arc::clone(&storage) as Arc<dyn ReadAt>, identity)?;
+        let path = &self.child.path;
+        let mut child = VhdxMut::from_storage(storage).map_err(|error| error.in_file(path))?.named(path);
         child.set_parent_locator(&self.new)?;
         child.close()
     }

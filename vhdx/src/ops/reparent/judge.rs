@@ -1,12 +1,11 @@
 //! What speaks for and against a file being the parent of another ([MS-VHDX] 2.6.2.6.3).
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::chain::{
-    ChainError, FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, Relative, find_relatives,
+    ChainError, FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, Relative, Unjudged, find_relatives,
     folders_around, inspect_chain,
 };
 use crate::error::{Error, InvalidArgument, Result};
@@ -32,8 +31,8 @@ pub struct ParentJudgement {
     pub others: Vec<PathBuf>,
     /// The folders that were looked into for them.
     pub folders: Vec<PathBuf>,
-    /// What could not be judged there, and why.
-    pub unjudged: Vec<(PathBuf, Arc<Error>)>,
+    /// What could not be judged there.
+    pub unjudged: Vec<Unjudged>,
     /// The locator that the child has.
     pub locator: ParentLocator,
 }

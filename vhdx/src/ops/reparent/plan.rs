@@ -47,8 +47,12 @@ pub struct RelinkedFile {
 }
 
 impl ReparentPlan {
-    /// Plans to make the candidate the parent: `parent_linkage` becomes its DataWriteGuid, `parent_linkage2` zero, the
-    /// relative path leads to it, and other paths stay only if they end in its name.
+    /// Plans to make the candidate the parent: `parent_linkage` becomes its DataWriteGuid, the relative path leads to it,
+    /// and other paths stay only if they end in its name.
+    ///
+    /// `parent_linkage2` stays if `parent_linkage` does: it may prove that a merge, which was interrupted since, is
+    /// complete. It becomes zero otherwise, also if the candidate was the parent by it: a merge that is proven to be
+    /// complete would leave the child to a file that it is done with.
     ///
     /// # Errors
     /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
@@ -70,7 +74,10 @@ impl ReparentPlan {
             let (expected, damaged) = (judgement.expected.clone(), Vec::new());
             return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
         }
-        let link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
+        let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
+        if child.linkage == Some(candidate.data_write_guid) {
+            link.linkage2 = child.linkage2.unwrap_or_default();
+        }
         let file = |file: &crate::chain::Relative| RelinkedFile {
             path: file.path.clone(),
             identity: file.identity,

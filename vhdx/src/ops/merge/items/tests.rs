@@ -1,7 +1,9 @@
 use super::*;
-use crate::ops::merge::testing::{base, child, open};
+use crate::error::{Error, InvalidArgument};
+use crate::ops::merge::testing::{base, chain, child, open, relatives};
+use crate::ops::merge::{MergeOptions, MergePlan};
 use crate::units::MIB;
-use vhdx_testkit::ExtraItem;
+use vhdx_testkit::{ExtraItem, Image};
 
 fn item(id: u128, is_virtual_disk: bool, content: &[u8]) -> ExtraItem {
     let id = Uuid::from_u128(id);
@@ -40,4 +42,28 @@ fn what_describes_the_disk_is_the_merged_disks() {
     let taken = [system(VIRTUAL_DISK_SIZE), system(PHYSICAL_SECTOR_SIZE), user(1), user(5), user(4)];
     assert_eq!(changes.taken, taken);
     assert_eq!(changes.lost, [user(2)]);
+}
+
+fn items(first: u128, count: u128, is_virtual_disk: bool) -> Vec<ExtraItem> {
+    (first..first + count).map(|id| item(id, is_virtual_disk, b"x")).collect()
+}
+
+fn plan(merged: &Image, target: &Image) -> Result<MergePlan> {
+    MergePlan::new(&chain([merged, target]), 1, &relatives(Vec::new()), &MergeOptions::default())
+}
+
+/// Each file is within the limits; what comes of them must be known before anything is copied.
+#[test]
+fn more_items_than_a_file_can_have_are_refused_by_the_plan() {
+    let mut base = base(MIB);
+    base.extra_items = items(1, 600, false);
+    let mut child = child(&base);
+    child.extra_items = items(1000, 424, true);
+    assert_eq!(plan(&child, &base).unwrap().items.taken.len(), 424);
+    child.extra_items = items(1000, 425, true);
+    let error = plan(&child, &base).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TooMuchMetadata)), "{error}");
+    // What gives way needs no room.
+    base.extra_items[599].is_virtual_disk = true;
+    assert_eq!(plan(&child, &base).unwrap().items.lost.len(), 1);
 }

@@ -1,0 +1,108 @@
+//! The files of a plan, which nobody else can open, each in the state that was planned for.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::files::{MergeFiles, OpenFile};
+use super::{FileState, MergePlan};
+use crate::chain::locator::NewLink;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{Vhdx, VhdxMut};
+use crate::format::parent_locator::ParentLocator;
+use crate::storage::ReadAt;
+use crate::violation::Violations;
+
+/// The files of a plan.
+pub(super) struct Locked {
+    /// As in the plan: the merged layers from the top, then the target.
+    pub(super) layers: Vec<OpenFile>,
+    /// The children to relink.
+    pub(super) children: Vec<OpenFile>,
+    /// The children that an earlier run has relinked.
+    pub(super) relinked: Vec<OpenFile>,
+}
+
+impl Locked {
+    /// Opens all files. Nothing is written.
+    pub(super) fn open(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
+        let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
+            states.iter().map(|state| open_as_planned(files, state)).collect()
+        };
+        Ok(Self {
+            layers: open(&plan.layers)?,
+            children: open(&plan.children)?,
+            relinked: open(&plan.relinked)?,
+        })
+    }
+
+    /// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
+    /// The children that it has relinked are left without a dirty log.
+    pub(super) fn settle(&self, plan: &MergePlan) -> Result<()> {
+        let layers = self.layers.iter().zip(&plan.layers).chain(self.children.iter().zip(&plan.children));
+        for (file, state) in layers.chain(self.relinked.iter().zip(&plan.relinked)) {
+            file.storage.sync().map_err(|e| Error::io("sync", None, e).in_file(&state.path))?;
+        }
+        for (file, state) in self.relinked.iter().zip(&plan.relinked) {
+            open(file, &state.path)?.close()?;
+        }
+        Ok(())
+    }
+
+    /// The locators that the children are about to get; `guid` is the target's then.
+    pub(super) fn locators(&self, plan: &MergePlan, guid: Uuid) -> Result<Vec<ParentLocator>> {
+        let lowest = plan.layers.len().saturating_sub(2);
+        let known = load(&self.layers[lowest], &plan.layers[lowest].path)?;
+        let locator = |(file, state): (&OpenFile, &FileState)| {
+            let child = load(file, &state.path)?;
+            let link = NewLink {
+                child: &state.path,
+                parent: &plan.target().path,
+                linkage: guid,
+                linkage2: plan.layers[0].data_write_guid,
+                old: child.parent_locator(),
+                known: known.parent_locator(),
+            };
+            let locator = link.locator().map_err(|error| error.in_file(&state.path))?;
+            child.judge_locator(&locator)?;
+            Ok(locator)
+        };
+        self.children.iter().zip(&plan.children).map(locator).collect()
+    }
+}
+
+/// Opens a file, which must be in this state.
+///
+/// # Errors
+/// [`InvalidArgument::StalePlan`], and those of the host.
+pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
+    let file = files.open(&state.path)?;
+    match state.fits(&load(&file, &state.path)?) {
+        true => Ok(file),
+        false => Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path)),
+    }
+}
+
+pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
+    let storage = Arc::clone(&file.storage) as Arc<dyn ReadAt>;
+    let vhdx = Vhdx::load(storage, &mut Violations::new()).map_err(|e| e.in_file(path))?;
+    Ok(vhdx.named(path).identified(file.identity))
+}
+
+pub(super) fn open(file: &OpenFile, path: &Path) -> Result<VhdxMut> {
+    Ok(VhdxMut::from_storage(Arc::clone(&file.storage)).map_err(|e| e.in_file(path))?.named(path))
+}
+
+/// Changes the parent locator, in one transaction.
+pub(super) fn change_locator(
+    file: &OpenFile,
+    path: &Path,
+    change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
+) -> Result<()> {
+    let mut child = open(file, path)?;
+    let old = child.parent_locator().cloned().unwrap_or_default();
+    let new = change(&old).map_err(|e| e.in_file(path))?;
+    child.set_parent_locator(&new)?;
+    child.close()
+}

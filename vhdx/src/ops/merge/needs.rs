@@ -1,0 +1,123 @@
+//! How much space the host must have for a merge: upper bounds, as nothing is known of holes in the files.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::files::MergeFiles;
+use super::{FileState, MergePlan};
+use crate::chain::Relatives;
+use crate::error::{Error, Result};
+use crate::file::{ResizePlan, Vhdx};
+use crate::geometry::Geometry;
+
+/// Pages of metadata are logged, and written where they are.
+const PAGE: u64 = 4096;
+/// What the target's session commits beside its batches: the growth, the items, and what is cleared past the new end,
+/// each in parts.
+const OTHER_TRANSACTIONS: u64 = 8;
+
+/// What one file system must have free.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Need {
+    /// A file that lies there.
+    path: PathBuf,
+    volume: Option<u64>,
+    bytes: u64,
+}
+
+/// What the file systems of a merge must have free; the first one is the target's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs(Vec<Need>);
+
+impl Needs {
+    /// What `plan` takes, all else of which is decided.
+    pub(super) fn of(plan: &MergePlan, layers: &[Vhdx], relatives: &Relatives) -> Self {
+        let mut needs = Self::default();
+        if let [leaf, .., target] = layers {
+            needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
+        }
+        if let [.., lowest, _] = layers {
+            // It is announced that the target changes, and that it has changed; and the layer is detached.
+            let is_not_leaf = layers.len() > 2;
+            let changes = if plan.copied { 0 } else { 1 + u64::from(is_not_leaf) } + u64::from(plan.detach);
+            let bytes = lowest.bytes_of_locator().saturating_mul(changes);
+            needs.add(&plan.layers[layers.len() - 2], bytes);
+        }
+        for child in &plan.children {
+            let found = relatives.disks.iter().find(|disk| disk.path == child.path);
+            needs.add(child, found.map_or(0, |disk| disk.bytes_of_locator));
+        }
+        needs
+    }
+
+    /// Files of which nobody knows where they lie are counted where the target is.
+    fn add(&mut self, file: &FileState, bytes: u64) {
+        let volume = file.identity.map(|identity| identity.volume());
+        let place = match volume {
+            Some(_) => self.0.iter().position(|need| need.volume == volume),
+            None => (!self.0.is_empty()).then_some(0),
+        };
+        match place.and_then(|place| self.0.get_mut(place)) {
+            Some(need) => need.bytes = need.bytes.saturating_add(bytes),
+            None => self.0.push(Need { path: file.path.clone(), volume, bytes }),
+        }
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
+    }
+}
+
+fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
+    if plan.copied {
+        return 0;
+    }
+    let pages = plan.batches.iter().map(|batch| (batch.pages as u64).saturating_mul(PAGE));
+    let pages = pages.fold(0, u64::saturating_add);
+    let past_the_end = if plan.shrinks { target.geometry().bat_entry_count() / (PAGE / 8) } else { 0 };
+    let transactions = (plan.batches.len() as u64).saturating_add(OTHER_TRANSACTIONS);
+    let session = target.bytes_of_session(transactions.saturating_add(past_the_end));
+    let items = match plan.items.is_empty() {
+        true => 0,
+        false => {
+            target.bytes_of_items(plan.items.taken_from(leaf).map(|entry| u64::from(entry.length)).sum())
+        }
+    };
+    let all = [plan.growth_bytes, plan.overwritten_bytes, pages, session, items];
+    all.into_iter().fold(0, u64::saturating_add)
+}
+
+/// How many bytes are written where the file is already when its disk grows; `grown` is the larger disk.
+pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: Geometry) -> u64 {
+    let old_places = growth.places().filter(|(place, _)| !place.is_fresh).map(|(_, len)| len);
+    let entries = grown.bat_entry_count().saturating_sub(target.geometry().bat_entry_count());
+    let entries = entries.saturating_mul(8).saturating_add(2 * PAGE);
+    // The tail of the block that was the last one becomes zero.
+    old_places.chain([entries, target.block_size()]).fold(0, u64::saturating_add)
+}
+
+impl MergePlan {
+    /// How many bytes of space the merge takes at most, in all of its files together.
+    pub fn bytes_needed(&self) -> u64 {
+        self.needs.total()
+    }
+
+    /// Refuses a merge for which the host says that there is too little space, as [`execute`](Self::execute) does
+    /// before it writes anything.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
+        for Need { path, bytes, .. } in &self.needs.0 {
+            if let Some(free) = files.free_space(path)?.filter(|free| free < bytes) {
+                let reason = format!("up to {bytes} bytes of space are needed, {free} are free");
+                let source = io::Error::new(io::ErrorKind::StorageFull, reason);
+                return Err(Error::io("merge", None, source).in_file(path));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use std::path::Path;
+
+use super::*;
+use crate::ops::merge::testing::{base, chain, child, full, partial, relatives};
+use crate::ops::merge::{HostFiles, MergeOptions, OpenFile};
+use crate::units::MIB;
+
+/// So many bytes are free wherever a file is.
+struct Free(u64);
+
+impl MergeFiles for Free {
+    fn open(&self, _: &Path) -> Result<OpenFile> {
+        unreachable!("nothing is opened before there is space")
+    }
+
+    fn delete(&self, _: &FileState) -> Result<()> {
+        unreachable!("nothing is deleted")
+    }
+
+    fn relatives(&self, _: &[PathBuf]) -> Result<Relatives> {
+        unreachable!("nobody looks for children")
+    }
+
+    fn free_space(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.0))
+    }
+}
+
+#[test]
+fn exactly_what_is_needed_must_be_free() {
+    let mut base = base(4 * MIB);
+    base.blocks = [(0, full(1))].into();
+    let mut child = child(&base);
+    child.blocks = [(0, partial(2, 1)), (1, full(3))].into();
+    let chain = chain([&child, &base]);
+    let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    // A sector in a hole takes a page.
+    assert_eq!((plan.growth_bytes, plan.overwritten_bytes), (MIB, 4096));
+    plan.refuse_too_little_space(&Free(plan.bytes_needed())).unwrap();
+    let error = plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
+    assert!(matches!(error, Error::InFile { .. }) && error.path() == Some("layer 1".as_ref()), "{error}");
+    assert!(plan.bytes_needed() < 12 * MIB, "{}", plan.bytes_needed());
+}
+
+/// Lies on another file system than every file of the tests.
+#[cfg(target_os = "linux")]
+const ELSEWHERE: &str = "/proc/version";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_file_system_must_have_space_for_its_own_files() {
+    use crate::storage::FileIdentity;
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("here");
+    std::fs::write(&here, []).unwrap();
+    let identity = |path: &Path| FileIdentity::of(&std::fs::File::open(path).unwrap()).unwrap();
+    let mut file = FileState {
+        path: here.clone(),
+        identity: Some(identity(&here)),
+        file_write_guid: uuid::Uuid::nil(),
+        data_write_guid: uuid::Uuid::nil(),
+        virtual_size: MIB,
+        file_len: None,
+    };
+    let mut needs = Needs::default();
+    needs.add(&file, 1);
+    file.path = ELSEWHERE.into();
+    file.identity = Some(identity(ELSEWHERE.as_ref()));
+    needs.add(&file, 20);
+    needs.add(&file, 300);
+    file.identity = Some(identity(folder.path()));
+    needs.add(&file, 4000);
+    file.identity = None;
+    needs.add(&file, 50_000);
+    let found: Vec<_> = needs.0.iter().map(|need| (need.path.as_path(), need.bytes)).collect();
+    assert_eq!(found, [(here.as_path(), 54_001), (ELSEWHERE.as_ref(), 320)]);
+    assert_eq!(needs.total(), 54_321);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_file_behind_a_link_is_what_takes_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(ELSEWHERE, &link).unwrap();
+    assert!(HostFiles.free_space(&folder.path().join("absent")).unwrap().is_some());
+    assert_eq!(HostFiles.free_space(&link).unwrap(), None, "the kernel's files have no space to tell of");
+}
