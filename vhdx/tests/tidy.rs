@@ -247,6 +247,33 @@ fn what_windows_does_not_test_is_listed() {
     assert!(missing.is_empty(), "not in docs/windows.md: {missing:#?}");
 }
 
+/// What `.ci/windows` tells the tests to leave out: each that has one of these in its name.
+fn tests_that_take_too_long_for_windows(script: &str) -> Vec<&str> {
+    let list = script.split("LONGEST=(").nth(1).and_then(|rest| rest.split(')').next());
+    list.expect("a list of tests").split_whitespace().collect()
+}
+
+fn names(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
+#[test]
+fn what_takes_too_long_for_windows_is_listed() {
+    let project = common::project();
+    let list = fs::read_to_string(project.join("docs/windows.md")).unwrap();
+    let script = fs::read_to_string(project.join(".ci/windows")).unwrap();
+    let skipped = tests_that_take_too_long_for_windows(&script);
+    assert!(!skipped.is_empty());
+    let code: String = sources(&project.join("vhdx/tests")).into_values().collect();
+    for test in &skipped {
+        assert!(list.contains(&format!("`{test}`")), "not in docs/windows.md: {test}");
+        let name = test.rsplit("::").next().unwrap();
+        assert!(names(&code).any(|found| found == name), "there is no test {test}");
+        let mut others = names(&code).filter(|found| found.contains(test) && !skipped.contains(found));
+        assert_eq!(others.next(), None, "left out with {test}");
+    }
+}
+
 #[test]
 fn the_tests_of_this_test() {
     let used = |code| used_names(code, 2);
@@ -265,6 +292,7 @@ fn the_tests_of_this_test() {
     let code =
         "#[test]\n#[cfg(unix)]\nfn a() {\n#[cfg(unix)]\nlet b;\n}\n#[test]\nfn c() {}\n#[cfg(unix)]\nmod d;";
     assert_eq!(tests_that_windows_does_not_run(code), ["a", "d"]);
+    assert_eq!(tests_that_take_too_long_for_windows("A=(x)\nLONGEST=(\n a\n b::c)\nd"), ["a", "b::c"]);
     let code = "#[cfg(test)]\nuse x;\nb";
     assert_eq!(without_tests(Path::new("a.rs"), code), code);
 }

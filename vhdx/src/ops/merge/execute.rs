@@ -128,10 +128,6 @@ impl Locked {
         progress: &dyn Progress,
         done: &mut Merged,
     ) -> Result<()> {
-        let mut merged = Vec::new();
-        for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
-            merged.push(load(file, &state.path)?);
-        }
         let now = plan.target().data_write_guid;
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
@@ -140,6 +136,10 @@ impl Locked {
         target.begin_as(now)?;
         self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
         target.begin_as(guid)?;
+        let mut merged = Vec::new(); // not before K has been written to
+        for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
+            merged.push(load(file, &state.path)?);
+        }
         let filled = fill(&mut target, &merged, plan, progress, done);
         if filled.as_ref().is_err_and(|error| !matches!(error, Error::Cancelled)) {
             return filled; // as after a power failure: the log says what counts

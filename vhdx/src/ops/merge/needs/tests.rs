@@ -1,8 +1,10 @@
 use std::path::Path;
 
 use super::*;
+#[cfg(target_os = "linux")]
+use crate::ops::merge::HostFiles;
 use crate::ops::merge::testing::{base, chain, child, full, partial, relatives};
-use crate::ops::merge::{HostFiles, MergeOptions, OpenFile};
+use crate::ops::merge::{MergeOptions, OpenFile};
 use crate::units::MIB;
 
 /// So many bytes are free wherever a file is.
