@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::ValueHint;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use vhdx::{DiskType, FolderResolver};
 
 use crate::{exit, sizes};
@@ -181,12 +181,13 @@ pub(crate) struct Convert {
 /// A child holds only what will differ from its parent, which must not change any more from then on. The parent's
 /// file is not touched.
 #[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("kind").args(["size", "parent"]).required(true).multiple(true)))]
 pub(crate) struct Create {
     /// The VHDX file to make, which must be called .vhdx or .avhdx
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// The disk's size [default for a child: its parent's]
-    #[arg(long, value_name = "SIZE", value_parser = sizes::parse, required_unless_present = "parent")]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) size: Option<u64>,
     /// Make a child of this disk, whose own parents must be found too
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,

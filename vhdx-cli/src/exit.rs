@@ -78,6 +78,36 @@ impl fmt::Display for NotTheParent {
 
 impl std::error::Error for NotTheParent {}
 
+/// What can be done about an error, from a command that knows it better than the error alone tells.
+#[derive(Debug)]
+pub(crate) struct Hint(pub(crate) &'static str);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The failure to open a parent, for a command whose `--parent` does not name the levels of a chain.
+pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
+    let is_wrong_link = match innermost(&error) {
+        Error::Chain(error) => match &**error {
+            ChainError::MissingParent { expected, .. } => !expected.is_empty(),
+            ChainError::Mismatch { .. } => true,
+            _ => false,
+        },
+        _ => false,
+    };
+    let error = anyhow::Error::from(error);
+    match is_wrong_link {
+        true => error.context(Hint(
+            "this is about the chain of the file that is to be the parent: `--parent-dir DIR` adds a folder to look in; or \
+             point each of its files at its own parent first, from the base upwards: `vhdx reparent CHILD --parent FILE`",
+        )),
+        false => error,
+    }
+}
+
 const FOUND: u8 = 1;
 const USAGE: u8 = 2;
 const CORRUPT: u8 = 3;
@@ -109,7 +139,7 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ");
-        print_json("usage", message, None, None, None);
+        print_json("usage", message, None, None, Vec::new());
     } else {
         let _ = error.print();
     }
@@ -149,8 +179,7 @@ fn report(error: &anyhow::Error, json: bool) {
     let path = vhdx.and_then(Error::path).or(foreign);
     if json {
         let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
-        let evidence = refused.map(|refused| &refused.evidence);
-        print_json(classify(error).0, &message(error), path, offset, evidence);
+        print_json(classify(error).0, &message(error), path, offset, details(error));
         return;
     }
     let _ = match path.filter(|_| classify(error).0 != "chain") {
@@ -160,8 +189,9 @@ fn report(error: &anyhow::Error, json: bool) {
     if let Some(NotTheParent { text, .. }) = refused {
         let _ = stderr().write_all(text.as_bytes());
     }
-    let hint = if refused.is_some() { vhdx.and_then(hint_to_relink) } else { vhdx.and_then(hint) };
-    if let Some(hint) = hint {
+    let known = error.downcast_ref::<Hint>().map(|hint| hint.0);
+    let general = || if refused.is_some() { vhdx.and_then(hint_to_relink) } else { vhdx.and_then(hint) };
+    if let Some(hint) = known.or_else(general) {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
 }
@@ -185,25 +215,43 @@ fn innermost(error: &Error) -> &Error {
 /// What a person can do about it.
 fn hint(error: &Error) -> Option<&'static str> {
     match innermost(error) {
-        Error::Chain(error) if matches!(**error, ChainError::MissingParent { .. }) => Some(
-            "`--parent-dir DIR` adds a folder to look in; `--parent FILE`, once for each level, nearest first, names \
-             the parents; of renamed files `vhdx tree DIR` finds which belongs to which by the GUIDs inside them",
-        ),
-        Error::Chain(error) if matches!(**error, ChainError::Mismatch { .. }) => Some(
-            "`--parent-dir DIR` and `--parent FILE` look elsewhere, `vhdx tree DIR` finds which file belongs to which; \
-             `vhdx reparent CHILD --parent FILE --dry-run` tells all that is known about a parent that was changed",
-        ),
+        Error::Chain(error) => chain_hint(error),
         Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
             Some("turn off the virtual machine, or end the program that uses the file, and try again")
         }
-        Error::Chain(error) if matches!(**error, ChainError::OtherChildren { .. }) => Some(
-            "merge them first, or move what is no longer needed (an old copy is a child too) out of these folders",
+        Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
+        _ => None,
+    }
+}
+
+fn chain_hint(error: &ChainError) -> Option<&'static str> {
+    match error {
+        ChainError::MissingParent { expected, .. } if expected.is_empty() => Some(
+            "a merge in place leaves this of what it has merged. If the disk that was merged is still there, `vhdx merge` \
+             of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted",
         ),
-        Error::Chain(error) if matches!(**error, ChainError::UnjudgedFiles { .. }) => Some(
+        ChainError::MissingParent { .. } => Some(
+            "if the parent was moved or renamed, `vhdx tree DIR` finds it by the GUIDs inside the files, and \
+             `vhdx reparent CHILD --parent FILE` makes the child find it again; to change nothing, `--parent-dir DIR` adds a \
+             folder to look in, and `--parent FILE`, once for each level, nearest first, names the parents",
+        ),
+        ChainError::Mismatch { .. } => Some(
+            "`--parent-dir DIR` and `--parent FILE` look elsewhere, `vhdx tree DIR` finds which file belongs to which; \
+             `vhdx reparent CHILD --parent FILE --dry-run` tells all that is known about a parent that was changed",
+        ),
+        ChainError::OtherChildren { .. } => Some(
+            "move what is no longer needed (an old copy is a child too) out of these folders; a parent that several disks \
+             share can be merged into its own parent, which relinks them all; `--output NEW.vhdx` makes a new disk and \
+             changes none",
+        ),
+        ChainError::Superseded { .. } => Some(
+            "if that merge was interrupted, run it again; once it is complete, and what was merged is no longer used, delete \
+             what was merged",
+        ),
+        ChainError::UnjudgedFiles { .. } => Some(
             "make them readable, or move them out of these folders if they are no disks of this family; \
              `--ignore-unjudged` goes on all the same, and what depends on the target is lost then",
         ),
-        Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
     }
 }
@@ -218,11 +266,32 @@ fn hint_to_relink(error: &Error) -> Option<&'static str> {
     }
 }
 
-fn print_json(kind: &str, message: &str, path: Option<&Path>, offset: Option<u64>, evidence: Option<&Value>) {
+/// What some errors have beside their message.
+fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
+    if let Some(refused) = error.downcast_ref::<NotTheParent>() {
+        return vec![("evidence", refused.evidence.clone())];
+    }
+    let Some(Error::Chain(error)) = library(error).map(innermost) else { return Vec::new() };
+    match &**error {
+        ChainError::OtherChildren { in_the_way, .. } => {
+            vec![("in_the_way", output::children(in_the_way))]
+        }
+        ChainError::UnjudgedFiles { unjudged, .. } => vec![("unjudged", output::unjudged(unjudged))],
+        _ => Vec::new(),
+    }
+}
+
+fn print_json(
+    kind: &str,
+    message: &str,
+    path: Option<&Path>,
+    offset: Option<u64>,
+    details: Vec<(&'static str, Value)>,
+) {
     let path = path.map(output::path);
     let mut error = json!({ "error": { "kind": kind, "message": message, "path": path, "offset": offset } });
-    if let Some(evidence) = evidence {
-        error["error"]["evidence"] = evidence.clone();
+    for (key, value) in details {
+        error["error"][key] = value;
     }
     let _ = writeln!(stderr(), "{error}");
 }

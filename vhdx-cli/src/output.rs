@@ -1,10 +1,10 @@
 //! stdout carries the answer, as text or as one JSON document; stderr carries warnings.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use vhdx::{Severity, Violation};
+use serde_json::{Value, json};
+use vhdx::{Severity, Unjudged, Violation};
 
 use crate::args::Args;
 
@@ -74,25 +74,19 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.
-pub(crate) fn without_detours(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        let is_name = matches!(plain.components().next_back(), Some(Component::Normal(_)));
-        if part == Component::ParentDir && is_name {
-            plain.pop();
-        } else {
-            plain.push(part);
-        }
-    }
-    let is_same =
-        || plain.canonicalize().is_ok_and(|real| path.canonicalize().is_ok_and(|path| path == real));
-    if plain != path && is_same() { plain } else { path.to_owned() }
-}
-
 /// A path as JSON holds it.
 pub(crate) fn path(path: &Path) -> Value {
     Value::from(path.to_string_lossy())
+}
+
+/// Children, each with its parent, as JSON holds them.
+pub(crate) fn children(children: &[(PathBuf, PathBuf)]) -> Value {
+    children.iter().map(|(child, parent)| json!({ "path": path(child), "parent": path(parent) })).collect()
+}
+
+/// What could not be judged, as JSON holds it.
+pub(crate) fn unjudged(files: &[Unjudged]) -> Value {
+    files.iter().map(|file| json!({ "path": path(&file.path), "message": file.reason() })).collect()
 }
 
 /// The words in columns, the last one ragged; `right` says which columns are numbers.
@@ -109,29 +103,4 @@ pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn detours_are_left_out_where_they_lead_nowhere_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::create_dir_all(path("a/deep")).unwrap();
-        std::fs::create_dir(path("b")).unwrap();
-        std::fs::write(path("b/disk"), b"").unwrap();
-        assert_eq!(without_detours(&path("a/../b/disk")), path("b/disk"));
-        assert_eq!(without_detours(&path("a/deep/../../b/disk")), path("b/disk"));
-        assert_eq!(without_detours(&path("a/../b/none")), path("a/../b/none"));
-        assert_eq!(without_detours(Path::new("../x")), Path::new("../x"));
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink(path("a/deep"), path("link")).unwrap();
-            std::fs::write(path("a/disk"), b"").unwrap();
-            std::fs::write(path("disk"), b"").unwrap();
-            assert_eq!(without_detours(&path("link/../disk")), path("link/../disk"), "a/disk");
-        }
-    }
 }

@@ -72,7 +72,7 @@ pub enum InvalidArgument {
     #[error("a logical sector size of {0} bytes is neither 512 nor 4096")]
     SectorSize(u64),
     /// A virtual size that is zero, above 64 TiB or not a multiple of the logical sector size ([MS-VHDX] 2.6.2.2).
-    #[error("a disk of {0} bytes is empty, above 64 TiB, or not a whole number of logical sectors")]
+    #[error("a disk of {0} bytes {why}", why = wrong_size(*.0))]
     VirtualSize(u64),
     /// The destination exists, and overwriting it was not asked for.
     #[error("the destination exists")]
@@ -230,6 +230,15 @@ impl Error {
             Error::InFile { error, .. } => error.violation(),
             _ => None,
         }
+    }
+}
+
+/// Why no disk can have this size.
+fn wrong_size(bytes: u64) -> &'static str {
+    match bytes {
+        0 => "is empty",
+        bytes if bytes > 64 << 40 => "is above 64 TiB",
+        _ => "is not a whole number of logical sectors",
     }
 }
 

@@ -15,7 +15,8 @@ pub trait Progress: Sync {
     }
 
     /// Whether the operation should stop. Asked often; it then ends with [`Error::Cancelled`](crate::Error::Cancelled)
-    /// and leaves nothing half-made.
+    /// and leaves nothing that is broken: a new file is gone, files that are changed are sound, and the same operation goes
+    /// on from there.
     fn is_cancelled(&self) -> bool {
         false
     }

@@ -11,7 +11,7 @@ use super::destination;
 use super::info::{self, Facts};
 use super::left_behind::LeftBehind;
 use crate::args::{Args, Create, Format};
-use crate::exit::{Outcome, Usage};
+use crate::exit::{self, Outcome, Usage};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -75,7 +75,7 @@ impl New {
 fn plan(create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
-        let chain = Chain::open(parent, &resolver)?;
+        let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });

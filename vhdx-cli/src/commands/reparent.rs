@@ -10,14 +10,15 @@ use vhdx::{Error, ErrorKind, Relative};
 use super::info::{parent_json, parent_rows};
 use super::tree::date;
 use crate::args::{Args, Reparent};
-use crate::exit::{NotTheParent, Outcome};
+use crate::exit::{self, NotTheParent, Outcome};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
 pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     let Reparent { child, parent, parent_dir, .. } = reparent;
-    let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet))?;
+    let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet));
+    let judgement = judgement.map_err(exit::parent_does_not_open)?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
     let plan = ReparentPlan::new(&judgement, &options).map_err(|error| with_evidence(error, &judgement))?;
     match reparent.dry_run {
@@ -86,17 +87,15 @@ impl Report<'_> {
 
 fn evidence_json(judgement: &ParentJudgement) -> Value {
     let guids = |guids: &[vhdx::Guid]| guids.iter().map(|guid| json!(guid.to_string())).collect::<Value>();
-    let unjudged = judgement.unjudged.iter();
-    let unjudged =
-        unjudged.map(|file| json!({ "path": output::path(&file.path), "message": file.error.to_string() }));
     json!({
         "expected": guids(&judgement.expected),
         "child": disk_json(&judgement.child),
         "candidate": disk_json(&judgement.candidate),
         "ancestor_level": judgement.level,
+        "chain_opens": judgement.chain_opens,
         "others": judgement.others.iter().map(|path| output::path(path)).collect::<Value>(),
         "folders": judgement.folders.iter().map(|path| output::path(path)).collect::<Value>(),
-        "unjudged": unjudged.collect::<Value>(),
+        "unjudged": output::unjudged(&judgement.unjudged),
     })
 }
 
@@ -135,7 +134,11 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         Some(level) => {
             lines.push(format!("the candidate is an ancestor of the child, {level} levels below it"))
         }
-        None => lines.push("the candidate is no ancestor of the child, as far as its chain opens".to_owned()),
+        None if judgement.chain_opens => lines.push("the candidate is no ancestor of the child".to_owned()),
+        None => lines.push(
+            "whether the candidate is an ancestor of the child is not known: the child's chain does not open"
+                .to_owned(),
+        ),
     }
     let listed =
         |paths: &[std::path::PathBuf]| paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
@@ -150,7 +153,7 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         (true, true) => {}
     }
     lines.extend(unjudged.iter().map(|file| {
-        format!("could not be judged: {}: {}", shown(&file.path), output::harmless(&file.error.to_string()))
+        format!("could not be judged: {}: {}", shown(&file.path), output::harmless(&file.reason()))
     }));
     lines.into_iter().map(|line| format!("  {line}\n")).collect()
 }

@@ -54,8 +54,11 @@ impl Report<'_> {
         let Some(content) = &self.content else {
             return Ok(writeln!(out, "{path}: the log is clean; there is nothing to replay")?);
         };
-        let done = if self.replay.dry_run { "would be replayed" } else { "replayed; the log is clean now" };
-        writeln!(out, "{path}: log entries {done}: {}", content.entries)?;
+        let entries = content.entries;
+        match self.replay.dry_run {
+            true => writeln!(out, "{path}: log entries that would be replayed: {entries}")?,
+            false => writeln!(out, "{path}: log entries replayed: {entries}; the log is clean now")?,
+        }
         writeln!(
             out,
             "bytes written: {}, filled with zeros: {}, file size: {}",

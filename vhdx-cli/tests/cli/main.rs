@@ -8,6 +8,7 @@ mod images;
 mod in_place;
 #[cfg(unix)]
 mod killed;
+mod left_over;
 mod merge;
 mod new_files;
 mod peers;

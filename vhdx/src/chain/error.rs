@@ -122,23 +122,20 @@ pub enum ChainError {
         /// The other disks, each with the file of the merge that is its parent.
         in_the_way: Vec<(PathBuf, PathBuf)>,
     },
-    /// A disk was merged that stood on this one, or was this one before it was written to: what is here may be older
-    /// than what the target holds.
+    /// A merge of a disk that stands, or stood, on the child has changed the parent: without that disk the child reads as
+    /// no disk ever did, and with it only until the parent is changed again.
     #[error(
-        "{} cannot be merged into {}, which already holds a disk that stood on it, or what it was before it was \
-         written to: older content could come back. Merge it into a new file instead; if it is the newer one, reparent \
-         {} first",
+        "{}: a merge into {} leaves this behind. It is only read below the disk that was merged, and no longer once {} is \
+         used by itself",
         Quoted(child),
-        Quoted(target),
-        Quoted(lowest)
+        Quoted(parent),
+        Quoted(parent)
     )]
-    MergedBefore {
-        /// The file that was to be merged.
+    Superseded {
+        /// The lowest layer that was merged.
         child: PathBuf,
-        /// The one into which it was to be merged.
-        target: PathBuf,
-        /// The child of the target, which bears the note about it.
-        lowest: PathBuf,
+        /// The one into which it was merged.
+        parent: PathBuf,
     },
     /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
     #[error(
@@ -166,7 +163,7 @@ impl ChainError {
             | ChainError::TooManyParents { path, .. }
             | ChainError::NotAnAncestor { child: path, .. }
             | ChainError::OtherChildren { child: path, .. }
-            | ChainError::MergedBefore { child: path, .. }
+            | ChainError::Superseded { child: path, .. }
             | ChainError::UnjudgedFiles { child: path, .. } => path,
         }
     }

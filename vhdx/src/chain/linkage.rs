@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::error::ChainError;
+use super::mark;
 use super::resolver::{Candidates, ParentRequest};
 use crate::error::{Error, ErrorKind};
 use crate::file::Vhdx;
@@ -21,11 +24,14 @@ pub(super) struct Layer {
 pub(super) struct Seen {
     name: PathBuf,
     identity: Option<FileIdentity>,
+    /// The mark that it bears.
+    mark: Option<Uuid>,
 }
 
 impl Layer {
     pub(super) fn seen(&self) -> Seen {
-        Seen { name: self.name.clone(), identity: self.vhdx.identity() }
+        let mark = mark::borne(&self.vhdx);
+        Seen { name: self.name.clone(), identity: self.vhdx.identity(), mark }
     }
 
     /// Whether this is one of those files. Where they have no identities, names must do.
@@ -37,12 +43,19 @@ impl Layer {
     }
 }
 
-/// Why `parent` is not the parent of `child`, if it is not ([MS-VHDX] 2.6.2.6.3).
-pub(super) fn judge(name: &Path, child: &Vhdx, parent: &Layer) -> Option<ChainError> {
+/// Why `parent` is not the parent of `child`, if it is not ([MS-VHDX] 2.6.2.6.3), or not to be read below it. `above` are
+/// the files of the chain as far as the child.
+pub(super) fn judge(name: &Path, child: &Vhdx, parent: &Layer, above: &[Seen]) -> Option<ChainError> {
     let expected = child.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
     let found = parent.vhdx.data_write_guid();
     let (child_size, parent_size) = (child.logical_sector_size(), parent.vhdx.logical_sector_size());
+    let asked_for = mark::asked_for(child);
     let (child, parent) = (name.to_owned(), parent.name.clone());
+    let is_asked_for_in_vain =
+        asked_for.is_some_and(|mark| !above.iter().any(|seen| seen.mark == Some(mark)));
+    if is_asked_for_in_vain || asked_for.is_some() && !expected.contains(&found) {
+        return Some(ChainError::Superseded { child, parent });
+    }
     if !expected.contains(&found) {
         return Some(ChainError::Mismatch { child, parent, expected, found, damaged: Vec::new() });
     }
@@ -85,7 +98,7 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
             }
         };
         let fits = expected.contains(&layer.vhdx.data_write_guid());
-        let error = judge(request.name, request.child, &layer);
+        let error = judge(request.name, request.child, &layer, seen);
         if layer.is_among(seen) {
             let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
             if fits {

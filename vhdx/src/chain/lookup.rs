@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use super::windows_path::{self, StoredPath, fold_case};
@@ -75,10 +75,29 @@ fn folder_of(file: &Path) -> PathBuf {
 /// What exists along the routes: first every exact path, then the ones that differ in case only. Folders are listed,
 /// once each, only when the iterator gets to the second kind.
 pub(super) fn find(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
+    let mut seen = HashSet::new();
+    all(routes, listings).map(|path| without_detours(&path)).filter(move |path| seen.insert(path.clone()))
+}
+
+fn all(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
     let exact: Vec<PathBuf> = routes.iter().map(Route::path).filter(|path| exists(path)).collect();
-    let mut seen: HashSet<PathBuf> = exact.iter().cloned().collect();
     let others = routes.into_iter().flat_map(move |route| listings.borrow_mut().spellings(&route));
-    exact.into_iter().chain(others.filter(move |path| seen.insert(path.clone())))
+    exact.into_iter().chain(others)
+}
+
+/// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match (plain.components().next_back(), part) {
+            (Some(Component::Normal(_)), Component::ParentDir) => drop(plain.pop()),
+            (Some(Component::CurDir), Component::ParentDir) => plain = PathBuf::from(".."),
+            _ => plain.push(part),
+        }
+    }
+    let is_same =
+        || plain.canonicalize().is_ok_and(|real| path.canonicalize().is_ok_and(|path| path == real));
+    if plain != path && is_same() { plain } else { path.to_owned() }
 }
 
 /// A file that may not be looked at exists: opening it will say why it is of no use.
@@ -186,6 +205,29 @@ mod tests {
         let names = vec!["lOOP".to_owned(); 100];
         let route = Route { folder: folder.path().to_owned(), names };
         assert!(find(vec![route], Rc::default()).count() <= MAX_SPELLINGS);
+    }
+
+    #[test]
+    fn detours_are_left_out_where_they_lead_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("a/deep")).unwrap();
+        std::fs::create_dir(path("b")).unwrap();
+        std::fs::write(path("b/disk"), b"").unwrap();
+        let plain = |name: &str| without_detours(&path(name)).into_os_string();
+        assert_eq!(plain("a/../b/disk"), path("b/disk"));
+        assert_eq!(plain("a/deep/../../b/disk"), path("b/disk"));
+        assert_eq!(plain("a/../b/none"), path("a/../b/none"));
+        assert_eq!(without_detours(Path::new("../x")), Path::new("../x"));
+        assert_eq!(without_detours(Path::new("./src/../src/lib.rs")), Path::new("./src/lib.rs"));
+        assert_eq!(without_detours(Path::new("./../vhdx/src/lib.rs")), Path::new("../vhdx/src/lib.rs"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(path("a/deep"), path("link")).unwrap();
+            std::fs::write(path("a/disk"), b"").unwrap();
+            std::fs::write(path("disk"), b"").unwrap();
+            assert_eq!(plain("link/../disk"), path("link/../disk"), "a/disk");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod error;
 mod linkage;
 pub(crate) mod locator;
 mod lookup;
+pub(crate) mod mark;
 mod open;
 mod reader;
 mod relatives;

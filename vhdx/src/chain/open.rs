@@ -150,7 +150,7 @@ fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<()> {
         let (child, parent) = (child.name.clone(), parent.name.clone());
         return Err(ChainError::Cycle { child, parent }.into());
     }
-    linkage::judge(&child.name, &child.vhdx, parent).map_or(Ok(()), |error| Err(error.into()))
+    linkage::judge(&child.name, &child.vhdx, parent, seen).map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn too_deep(path: &Path) -> ChainError {

@@ -1,6 +1,7 @@
 //! Which disks lie in some folders, and which parents they name: children that nothing in their parent tells of.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -82,7 +83,7 @@ pub struct Relatives {
     /// The disks, sorted by path.
     pub disks: Vec<Relative>,
     /// What could not be judged: folders that cannot be listed, files that cannot be read or are damaged, links that
-    /// are called like a disk and lead nowhere.
+    /// are called like a disk and lead nowhere. Empty files and those of macOS (`._`) are no disks.
     pub unjudged: Vec<Unjudged>,
 }
 
@@ -95,16 +96,23 @@ pub struct Unjudged {
     pub path: PathBuf,
     /// Why.
     pub error: Arc<Error>,
-    /// Whether it may be a disk, or hold some: it is called like one, begins like one, or is a folder.
+    /// Whether it may be a disk that needs what a merge changes, or hold some: it is called like one, begins like one,
+    /// or is a folder. A file that another program keeps for itself is none: Hyper-V keeps the parents of a running
+    /// disk, too, and a merge finds out when it opens its files.
     pub may_be_disk: bool,
 }
 
 impl Unjudged {
+    /// Why, without the path.
+    pub fn reason(&self) -> String {
+        Bare(&self.error).to_string()
+    }
+
     fn of(problem: Problem) -> Option<Self> {
+        // Whatever is called or begins otherwise is not looked into.
+        let is_damaged = matches!(problem, Problem::Damaged { .. });
         let (path, error) = match problem {
-            // Whatever is called or begins otherwise is not looked into.
-            Problem::Damaged { path, error } => return Some(Self { path, error, may_be_disk: true }),
-            Problem::Unreadable { path, error } => (path, error),
+            Problem::Damaged { path, error } | Problem::Unreadable { path, error } => (path, error),
             // Its disk may come back with the medium on which it lies.
             Problem::NotARegularFile { path } => match path.metadata() {
                 Err(error) => (path.clone(), Arc::new(Error::io("open", None, error).in_file(&path))),
@@ -112,9 +120,42 @@ impl Unjudged {
             },
             _ => return None,
         };
-        let is_other = path.metadata().is_ok_and(|metadata| metadata.is_file()) && !has_disk_name(&path);
-        Some(Self { may_be_disk: !is_other, path, error })
+        if is_apple_double(&path) || is_empty(&path) || has_vanished(&path, &error) {
+            return None;
+        }
+        let is_file = || path.metadata().is_ok_and(|metadata| metadata.is_file());
+        let is_other = !is_damaged && is_file() && !has_disk_name(&path);
+        // The folder of a Windows host holds the disks of all its machines, and those of the running ones are opened for
+        // them alone. Hyper-V keeps the parents of a running disk open, too: a merge, which has all its files for itself
+        // alone before it writes, changes none that a running one needs.
+        let is_in_use = reason_not_open(&error) == Some(io::ErrorKind::ResourceBusy);
+        Some(Self { may_be_disk: !is_other && !is_in_use, path, error })
     }
+}
+
+/// Why a file could not be opened, if that is what failed.
+fn reason_not_open(error: &Error) -> Option<io::ErrorKind> {
+    match error {
+        Error::InFile { error, .. } => reason_not_open(error),
+        Error::Io { operation: "open", source, .. } => Some(source.kind()),
+        _ => None,
+    }
+}
+
+/// What macOS keeps of a file beside it, where the file system has no place for it.
+fn is_apple_double(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"._"))
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
+/// Deleted since its folder was listed. A link that leads nowhere is still there, and so may its disk be.
+fn has_vanished(path: &Path, error: &Error) -> bool {
+    let is_not_found = |kind| kind == io::ErrorKind::NotFound;
+    let is_gone = || path.symlink_metadata().is_err_and(|error| is_not_found(error.kind()));
+    reason_not_open(error).is_some_and(is_not_found) && is_gone()
 }
 
 /// The extensions of disks, and of the sets of disks that several hosts share.

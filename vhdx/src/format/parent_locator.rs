@@ -64,11 +64,11 @@ impl ParentLocator {
     }
 
     /// The DataWriteGuids of which the parent must have one: `parent_linkage`, then `parent_linkage2`, each only once
-    /// and only if it is not zero.
+    /// and only if it is neither zero nor a [mark](is_mark).
     pub fn linkages(&self) -> Vec<Uuid> {
         let mut linkages = Vec::new();
         for guid in [self.parent_linkage(), self.parent_linkage2()].into_iter().flatten() {
-            if !guid.is_nil() && !linkages.contains(&guid) {
+            if !guid.is_nil() && !is_mark(guid) && !linkages.contains(&guid) {
                 linkages.push(guid);
             }
         }
@@ -178,6 +178,14 @@ impl ParentLocator {
             judge.require(path.starts_with(VOLUME_PREFIX), broken(Rule::ParentVolumePath).text(path));
         }
     }
+}
+
+/// With these bytes begins a linkage that is a mark.
+pub(crate) const MARK: u128 = u128::from_be_bytes(*b"merg\0\0\0\0\0\0\0\0\0\0\0\0");
+
+/// Whether a linkage names no file, but is the mark of a merge of several levels.
+pub fn is_mark(linkage: Uuid) -> bool {
+    linkage.as_u128() >> 96 == MARK >> 96
 }
 
 /// A linkage is a GUID with hyphens, with or without braces, in any case.

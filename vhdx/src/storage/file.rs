@@ -60,8 +60,8 @@ impl FileStorage {
     /// failure. Any number of storages may share a file so. Links are followed.
     ///
     /// Who is kept out, and can be detected, is as for [`open_exclusive`](Self::open_exclusive); QEMU only if it writes.
-    /// A file system that cannot write is durable as it is. On Windows, so is a file that this user may not write to: no
-    /// other can be made durable there.
+    /// A file system that cannot write is durable as it is. Where only who may write to a file can make it durable, it
+    /// is taken as it is: on Windows a file that this user may not write to, on Linux a file on a share of Windows.
     ///
     /// # Errors
     /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] when another program may write to the
@@ -235,12 +235,20 @@ fn open_unchanging(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).share_mode(SHARE_READ).open(path)
 }
 
-/// Makes durable what anybody has written to the file. Where that is no call, nothing can have been written.
+/// Makes durable what anybody has written to the file.
 #[cfg(unix)]
 fn settle(file: &File) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
-    match file.sync_all() {
-        Err(error) if matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported) => Ok(()),
+    settled(file.sync_all())
+}
+
+/// Where that is no call, nothing can have been written; where it takes a writer (a share of Windows on Linux before
+/// 5.15), a reader can do no more.
+#[cfg(unix)]
+pub(super) fn settled(synced: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    let excused = [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported];
+    match synced {
+        Err(error) if excused.contains(&error.kind()) => Ok(()),
         result => result,
     }
 }

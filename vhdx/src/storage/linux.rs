@@ -31,6 +31,10 @@ pub(super) fn lock_shared(file: &File) -> io::Result<()> {
         Err(error) if !has_no_locks(&error.into()) => return Err(error.into()),
         Err(_) | Ok(_) => {}
     }
+    // NFS makes it a lock over all bytes: the next one who shares the file would take this one for a writer.
+    if file_system(file)? == NFS {
+        return Ok(());
+    }
     flock(file, File::try_lock_shared)
 }
 
@@ -102,8 +106,14 @@ pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
     Ok(growth > EXTENDED_WITHOUT_HOLE && is_windows_share(file)?)
 }
 
+const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
+const NFS: u32 = 0x6969; // NFS_SUPER_MAGIC
+
 fn is_windows_share(file: &File) -> io::Result<bool> {
-    const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
-    let magic = fstatfs(file)?.f_type;
-    Ok(SMB.contains(&(magic as u32))) // its type and width depend on the processor
+    Ok(SMB.contains(&file_system(file)?))
+}
+
+/// The magic number of the file system.
+fn file_system(file: &File) -> io::Result<u32> {
+    Ok(fstatfs(file)?.f_type as u32) // its type and width depend on the processor
 }

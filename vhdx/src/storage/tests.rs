@@ -79,6 +79,17 @@ fn those_who_share_a_file_keep_writers_out() {
 
 #[cfg(unix)]
 #[test]
+fn what_a_reader_cannot_make_durable_is_taken_as_it_is() {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, StorageFull, Unsupported};
+    for excused in [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported] {
+        file::settled(Err(excused.into())).unwrap();
+    }
+    file::settled(Err(StorageFull.into())).unwrap_err();
+    file::settled(Err(rustix::io::Errno::IO.into())).unwrap_err();
+}
+
+#[cfg(unix)]
+#[test]
 fn writers_that_use_flock_are_detected_and_readers_are_welcome() {
     let (_folder, path) = file_of(b"");
     let other = fs::File::open(&path).unwrap();

@@ -114,6 +114,12 @@ pub(crate) fn three_versions_of_a_sector() -> ChainModel {
     ChainModel { seed: 1, sector_size: 512, layers }
 }
 
+pub(crate) fn four_versions_of_a_sector() -> ChainModel {
+    let mut model = three_versions_of_a_sector();
+    model.layers.push(layer(2, vec![write(0, 3)]));
+    model
+}
+
 /// Overwrites, new blocks and cleared ones, over blocks in every state.
 fn busy_base() -> LayerModel {
     layer(5, vec![fill(0), write(SECTORS_PER_MIB + 3, 9), clear(3, Unmapped)])

@@ -44,14 +44,16 @@ fn a_layer_that_is_left_behind_is_not_merged_again() {
     let plan = world.plan_merge(&top, &base, &options).unwrap();
     plan.execute(&Undeletable(&world, &middle), &NoProgress).unwrap_err();
     assert!(!world.contains(&top));
-    assert_merged_before(&world, &middle, &base);
+    assert_superseded(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
 }
 
-fn assert_merged_before(world: &CrashWorld, layer: &Path, base: &Path) {
+/// The layer is neither merged nor read.
+fn assert_superseded(world: &CrashWorld, layer: &Path, base: &Path) {
+    world.read_disk(layer).unwrap_err();
     let refused = world.merge(layer, base, &MergeOptions::default(), &NoProgress).unwrap_err();
     let Error::Chain(error) = refused else { panic!("{refused}") };
-    assert!(matches!(*error, ChainError::MergedBefore { .. }), "{error}");
+    assert!(matches!(*error, ChainError::Superseded { .. }), "{error}");
 }
 
 /// The same if somebody deletes the merged disk by hand.
@@ -62,12 +64,51 @@ fn what_stood_below_a_merged_disk_is_not_merged_again() {
     let world = CrashWorld::new(family.images.clone());
     world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
     assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
-    // Again: there is nothing left to copy.
-    let again = world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap().unwrap();
-    assert_eq!((again.bytes_copied, again.blocks), (0, 0));
     world.remove(&top).unwrap();
-    assert_merged_before(&world, &middle, &base);
+    assert_superseded(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+}
+
+/// The target is merged further down, and then what was left behind.
+#[test]
+fn a_mark_survives_the_merge_of_the_target() {
+    let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
+    let [base, target, lowest, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
+    for is_deleted in [false, true] {
+        let world = CrashWorld::new(family.images.clone());
+        world.merge(&top, &target, &MergeOptions::default(), &NoProgress).unwrap();
+        if is_deleted {
+            world.remove(&top).unwrap();
+        }
+        let error = world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap_err();
+        assert!(error.to_string().contains("is a child of"), "{error}");
+        if is_deleted {
+            assert_superseded(&world, &lowest, &base);
+            world.remove(&lowest).unwrap();
+            world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap();
+        } else {
+            world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+            assert_superseded(&world, &target, &base);
+            assert_same(&world.read_disk(&top).unwrap(), &family.disks[3], "the merged disk");
+        }
+        assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");
+    }
+}
+
+/// A disk that was merged over several levels, and kept, must stay in the chain of the layer that it was merged into.
+#[test]
+fn a_marked_disk_is_not_taken_out_of_its_chain() {
+    let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
+    let [base, lowest, middle, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
+    let world = CrashWorld::new(family.images.clone());
+    world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+    for target in [&middle, &lowest] {
+        let error = world.merge(&top, target, &MergeOptions::default(), &NoProgress).unwrap_err();
+        assert_eq!(error.path(), Some(lowest.as_path()), "{error}");
+        assert_same(&world.read_disk(&top).unwrap(), &family.disks[3], "the merged disk");
+    }
+    world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+    assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the target");
 }
 
 /// Another program makes a child of one of the files, when the files have been looked at `after` times.

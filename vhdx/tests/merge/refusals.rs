@@ -176,9 +176,14 @@ fn a_layer_with_a_damaged_bat() {
 /// The middle of the chain is read through its log, which stays as it is.
 #[test]
 fn a_dirty_log_in_the_middle() {
-    let scene = cases::with_dirty_logs_everywhere().scene();
+    let mut scene = cases::with_dirty_logs_everywhere().scene();
+    let (sibling, _) = scene.leaves.pop().unwrap(); // it would be in the way
+    scene.images.remove(&sibling);
+    let middle = &scene.child().clone();
+    let (leaf, content) = scene.leaves[0].clone();
+    let layers = [scene.layers.as_slice(), &[leaf]].concat();
+    let scene = Scene { layers, content, ..scene };
     let world = scene.world();
-    let middle = scene.child();
     let before = world.images()[middle].fingerprint();
     scene.complete(&world, "the merge");
     let images = world.images();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::{MergeOptions, Merged, check_storage};
-use vhdx::{LogState, NoProgress, Progress, Result, Vhdx};
+use vhdx::{ErrorKind, LogState, NoProgress, Progress, Result, Vhdx};
 use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
 use vhdx_testkit::{Expected, Family, SparseImage, find_difference};
 
@@ -17,6 +17,8 @@ pub(crate) struct Scene {
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) options: MergeOptions,
     pub(crate) leaves: Vec<(PathBuf, Content)>,
+    /// What the layers between the merged child and the target read as, before the merge.
+    pub(crate) between: Vec<(PathBuf, Content)>,
     /// What the merged child reads as, and the target when the merge is done.
     pub(crate) content: Content,
     /// What else must be true of the target when the merge is done.
@@ -59,6 +61,9 @@ impl Scene {
             layers: family.chain[target..=child].to_vec(),
             options,
             leaves: leaves.collect(),
+            between: (target + 1..child)
+                .map(|layer| (family.chain[layer].clone(), family.disks[layer].clone().into()))
+                .collect(),
             content: family.disks[child].clone().into(),
             then: |_, _| (),
         }
@@ -88,6 +93,16 @@ impl Scene {
                 content.assert(world, self.target(), when); // its child is gone, so it must be complete
             } else {
                 content.assert(world, leaf, when);
+            }
+        }
+    }
+
+    /// The layers between the merged child and the target are read as they were, or not at all.
+    pub(crate) fn judge_between(&self, world: &CrashWorld, when: &str) {
+        for (layer, content) in self.between.iter().filter(|(layer, _)| world.contains(layer)) {
+            match world.chain(layer) {
+                Ok(_) => content.assert(world, layer, when),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Chain, "{when}: {error}"),
             }
         }
     }
@@ -156,6 +171,7 @@ impl Scene {
         let few = Sweep { exhaustive: 3, samples: (sweep.samples / 20).max(2), seed: 0 };
         let swept = world.recording().garbling().crash(sweep, |image| {
             self.judge(&image.world(), "after a power failure");
+            self.judge_between(&image.world(), "after a power failure");
             see(image);
             let again = image.world();
             self.complete(&again, "after a power failure and another run");

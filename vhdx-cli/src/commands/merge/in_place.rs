@@ -11,8 +11,8 @@ use vhdx::{
 
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
-use crate::exit::{Interrupted, Outcome, Usage};
-use crate::output::{self, shown, without_detours};
+use crate::exit::{Hint, Interrupted, Outcome, Usage};
+use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
@@ -104,7 +104,7 @@ fn is_begun(plan: &MergePlan) -> bool {
 }
 
 fn half_done(plan: &MergePlan) -> String {
-    let target = plan.layers.last().map(|target| shown(&without_detours(&target.path))).unwrap_or_default();
+    let target = plan.layers.last().map(|target| shown(&target.path)).unwrap_or_default();
     format!(
         "is not merged completely. It and the disks that stand on it read as before; the same command goes on from \
          here. Until then do not use {target} by itself: it may hold a part of both"
@@ -129,23 +129,17 @@ struct Report<'a> {
     done: &'a Merged,
     merged: Vec<PathBuf>,
     into: PathBuf,
-    relinked: Vec<PathBuf>,
-    deleted: Vec<PathBuf>,
-    folders: Vec<PathBuf>,
     /// The change tracking files of every disk that is written to.
     stale: Vec<PathBuf>,
 }
 
 impl<'a> Report<'a> {
     fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a Merged) -> Self {
-        let mut merged: Vec<PathBuf> = plan.layers.iter().map(|layer| without_detours(&layer.path)).collect();
+        let mut merged: Vec<PathBuf> = plan.layers.iter().map(|layer| layer.path.clone()).collect();
         let into = merged.pop().unwrap_or_default();
-        let plain = |paths: &[PathBuf]| paths.iter().map(|path| without_detours(path)).collect::<Vec<_>>();
-        let (relinked, deleted, folders) =
-            (plain(&done.relinked), plain(&done.deleted), plain(&plan.folders));
-        let written = merged.iter().chain([&into]).chain(&relinked);
+        let written = merged.iter().chain([&into]).chain(&done.relinked);
         let stale = written.flat_map(|path| side_files(path)).collect();
-        Self { merge, plan, done, merged, into, relinked, deleted, folders, stale }
+        Self { merge, plan, done, merged, into, stale }
     }
 
     fn json(&self) -> Value {
@@ -163,10 +157,10 @@ impl<'a> Report<'a> {
             "batches": plan.batches.len(),
             "file_size": plan.file_size,
             "bytes_needed": plan.bytes_needed(),
-            "relinked": paths(&self.relinked),
-            "deleted": paths(&self.deleted),
+            "relinked": paths(&self.done.relinked),
+            "deleted": paths(&self.done.deleted),
             "stale": paths(&self.stale),
-            "folders": paths(&self.folders),
+            "folders": paths(&self.plan.folders),
             "unjudged": plan.unjudged.iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
                 .collect::<Value>(),
@@ -199,13 +193,13 @@ impl<'a> Report<'a> {
             let (most, needed) = (both(plan.file_size), both(plan.bytes_needed()));
             writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
         }
-        for path in &self.relinked {
+        for path in &self.done.relinked {
             writeln!(out, "{}: {}", would("relinked"), shown(path))?;
         }
-        for path in &self.deleted {
+        for path in &self.done.deleted {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
-        for folder in &self.folders {
+        for folder in &self.plan.folders {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
         for (path, message) in &plan.unjudged {
@@ -226,7 +220,7 @@ impl<'a> Report<'a> {
             )?;
             writeln!(out, "and make the next backup a full one.")?;
         }
-        if self.relinked.is_empty() {
+        if self.done.relinked.is_empty() {
             writeln!(out, "Next: point the virtual machine's disk at {into}.")?;
         } else {
             writeln!(
@@ -235,11 +229,18 @@ impl<'a> Report<'a> {
             )?;
             writeln!(out, "what uses a merged file must be pointed at {into}.")?;
         }
-        if self.deleted.is_empty() {
+        if self.done.deleted.is_empty() {
             writeln!(
                 out,
-                "The merged files are no longer needed then. They are wrong once {into} is written to."
+                "The merged files are no longer needed then. What they read as is wrong once {into} is used by itself."
             )?;
+            if self.merged.len() > 1 && self.done.relinked.is_empty() {
+                writeln!(
+                    out,
+                    "Only {} can still be read: those below it are parts of it now.",
+                    shown(&self.merge.child)
+                )?;
+            }
         }
         Ok(())
     }
@@ -247,6 +248,10 @@ impl<'a> Report<'a> {
 
 /// A chain that does not open, because it was merged before, needs no merge.
 fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
+    if matches!(merge.child.try_exists(), Ok(false)) {
+        let hint = "if it was merged before with `--delete-merged`, there is nothing left to do";
+        return Err(anyhow::Error::from(error).context(Hint(hint)));
+    }
     let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
     let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
     // Without a child that was relinked, nothing proves that a merge is why no parent is named.
@@ -284,7 +289,7 @@ fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> 
     let child =
         relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
     let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
-    Some(without_detours(&parent.path))
+    Some(parent.path.clone())
 }
 
 struct Nothing<'a> {
@@ -297,7 +302,6 @@ struct Nothing<'a> {
 
 impl Nothing<'_> {
     fn json(&self) -> Value {
-        let in_use = self.found.in_use.iter();
         json!({
             "dry_run": self.merge.writing.dry_run,
             "already_merged": true,
@@ -307,9 +311,7 @@ impl Nothing<'_> {
             "blocks": 0,
             "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
             "deleted": paths(&self.deleted),
-            "in_use": in_use
-                .map(|(child, parent)| json!({ "path": output::path(child), "parent": output::path(parent) }))
-                .collect::<Value>(),
+            "in_use": output::children(&self.found.in_use),
             "folders": paths(self.folders),
         })
     }

@@ -35,6 +35,12 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
         writeln!(out, "\nchains that open only when their files are named:")?;
     }
     merges.iter().try_for_each(|merge| writeln!(out, "  {merge}"))?;
+    let parents_first = branches(forest).filter_map(|branch| forest.disks.get(branch.disk));
+    let reparents: Vec<String> = hint::reparents(forest, parents_first).collect();
+    if !reparents.is_empty() {
+        writeln!(out, "\nor, to make each child find its parent again, which changes the children:")?;
+    }
+    reparents.iter().try_for_each(|reparent| writeln!(out, "  {reparent}"))?;
     Ok(())
 }
 

@@ -16,6 +16,22 @@ pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {
     })
 }
 
+/// For each of these disks whose stored paths do not lead to its parent, and whose chain is whole: the command that
+/// changes them.
+pub(super) fn reparents<'a>(
+    forest: &'a Forest,
+    disks: impl Iterator<Item = &'a DiscoveredDisk>,
+) -> impl Iterator<Item = String> {
+    disks.filter(|disk| chain(forest, disk).is_some()).flat_map(|disk| {
+        disk.problems.iter().filter_map(|problem| match problem {
+            Problem::StalePath { path, parent, .. } => {
+                Some(format!("vhdx reparent {} --parent {}", word(path), word(parent)))
+            }
+            _ => None,
+        })
+    })
+}
+
 /// A leaf and all its parents, if all are there.
 fn chain<'a>(forest: &'a Forest, leaf: &'a DiscoveredDisk) -> Option<Vec<&'a DiscoveredDisk>> {
     let parent = |disk: &&DiscoveredDisk| disk.parent.and_then(|index| forest.disks.get(index));

@@ -72,7 +72,11 @@ pub(super) fn explain_lost(
     paths: &Paths,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let lost: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].link == DiskLink::Missing).collect();
+    // What a merge leaves behind needs no parent once that has been used.
+    let is_left =
+        |disk: &DiscoveredDisk| disk.problems.iter().any(|p| matches!(p, Problem::Superseded { .. }));
+    let is_lost = |disk: &DiscoveredDisk| disk.link == DiskLink::Missing && !is_left(disk);
+    let lost: Vec<usize> = (0..disks.len()).filter(|&i| is_lost(&disks[i])).collect();
     if lost.is_empty() {
         return Ok(());
     }

@@ -97,6 +97,11 @@ pub enum Problem {
         /// Files that may have been the parent before they were changed, the likeliest first.
         likely: Vec<LikelyParent>,
     },
+    /// A merge of a disk that stands, or stood, on this one was begun, and may be complete.
+    Superseded {
+        /// The lowest layer that was merged.
+        path: PathBuf,
+    },
     /// The parent lies outside of the folders that were searched.
     ParentElsewhere {
         /// The child.
@@ -145,6 +150,7 @@ impl Problem {
             | Problem::AmbiguousParent { path, .. }
             | Problem::StalePath { path, .. }
             | Problem::LostParent { path, .. }
+            | Problem::Superseded { path }
             | Problem::ParentElsewhere { path, .. }
             | Problem::SectorSize { path, .. }
             | Problem::Cycle { path, .. }
@@ -176,12 +182,18 @@ impl Problem {
             Problem::DuplicateGuid { .. } => {
                 "compare the files; keep copies out of the folders in which parents are looked for".to_owned()
             }
-            Problem::AmbiguousParent { .. } => "name the parent when opening the chain".to_owned(),
+            Problem::AmbiguousParent { .. } => {
+                "reparent it to the right one, or name that when opening the chain".to_owned()
+            }
             Problem::StalePath { parent, .. } => {
-                format!("name {} as the parent, or put it where the child looks for it", Quoted(parent))
+                format!(
+                    "reparent it to {}, name that when opening the chain, or put it where the child looks for it",
+                    Quoted(parent)
+                )
             }
             Problem::LostParent { expected, .. } if expected.is_empty() => {
-                "merge it, or what stands on it, again: that tells whether it was merged, and can delete it"
+                "if the disk that was merged is still there, merge it again with --delete-merged, which cleans up; if it \
+                 is gone, and the disks in use open, delete what is left"
                     .to_owned()
             }
             Problem::LostParent { likely, .. } => match likely.first() {
@@ -189,8 +201,13 @@ impl Problem {
                     "find an unchanged copy of the parent; if there is none, compare with {}, the likeliest file",
                     Quoted(&first.path)
                 ),
-                None => "find the parent, or restore it from a backup".to_owned(),
+                None => "search more folders for the parent, or restore it from a backup; where the child does not find it \
+                         then, reparent it"
+                    .to_owned(),
             },
+            Problem::Superseded { .. } => "if that merge was interrupted, run it again; once it is complete, and what was merged no longer used, \
+                 delete what was merged"
+                .to_owned(),
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
             Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
             Problem::Cycle { .. } => {
@@ -242,6 +259,9 @@ impl fmt::Display for Problem {
                 write!(f, "does not find its parent {} by {}", Quoted(parent), Stored(stored))
             }
             Problem::LostParent { expected, stored, likely, .. } => lost(f, expected, stored, likely),
+            Problem::Superseded { .. } => f.write_str(
+                "is what a merge leaves behind, whether it is complete or not: it is only read below the disk that was merged",
+            ),
             Problem::ParentElsewhere { parent, .. } => {
                 write!(f, "has its parent {} outside of what was searched", Quoted(parent))
             }

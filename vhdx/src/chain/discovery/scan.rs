@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{DiscoveredDisk, DiskLink, Forest, Problem};
+use crate::chain::mark;
 use crate::chain::windows_path::{self, StoredPath};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
@@ -17,7 +18,7 @@ use crate::progress::Progress;
 use crate::rules::Severity;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, allocated_bytes};
 use crate::units::FileOffset;
-use crate::violation::{Violation, Violations};
+use crate::violation::Violations;
 
 const SIGNATURE: [u8; 8] = *b"vhdxfile";
 
@@ -194,19 +195,22 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
         parent: None,
         link: if has_parent { DiskLink::Missing } else { DiskLink::Base },
         children: Vec::new(),
-        problems: problems(path, vhdx.tolerated()),
+        problems: problems(path, vhdx),
         identity: vhdx.identity(),
         created: metadata.and_then(|metadata| metadata.created().ok()),
     }
 }
 
 /// What can be said of a file without looking at others.
-fn problems(path: &Path, tolerated: &[Violation]) -> Vec<Problem> {
+fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if mark::asked_for(vhdx).is_some() {
+        problems.push(Problem::Superseded { path: path.to_owned() });
+    }
     if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
         problems.push(Problem::OddName { path: path.to_owned() });
     }
-    let mut telling = tolerated.iter().filter(|violation| violation.severity() > Severity::Note);
+    let mut telling = vhdx.tolerated().iter().filter(|violation| violation.severity() > Severity::Note);
     if let Some(first) = telling.next() {
         let (path, first) = (path.to_owned(), first.clone());
         problems.push(Problem::Imperfect { path, first, more: telling.count() });

@@ -102,7 +102,7 @@ fn what_may_be_a_disk_and_what_may_not() {
     let family = Family::new();
     let unreadable = |name: &str| {
         let path = family.path(name);
-        fs::write(&path, "").unwrap();
+        fs::write(&path, "x").unwrap();
         let error = Arc::new(Error::Cancelled);
         Unjudged::of(Problem::Unreadable { path, error }).unwrap().may_be_disk
     };
@@ -124,6 +124,57 @@ fn what_may_be_a_disk_and_what_may_not() {
     let mut found = found;
     found.unjudged.iter_mut().for_each(|file| file.may_be_disk = false);
     found.refuse_unjudged(Path::new("child")).unwrap();
+}
+
+fn not_open(path: &Path, operation: &'static str, kind: io::ErrorKind) -> Option<Unjudged> {
+    let error = Error::io(operation, None, kind.into()).in_file(path).into();
+    Unjudged::of(Problem::Unreadable { path: path.to_owned(), error })
+}
+
+#[test]
+fn a_disk_in_use_is_noted_and_stops_nothing() {
+    let family = Family::new();
+    let judged = |operation, kind| not_open(&family.path("b.avhdx"), operation, kind).unwrap().may_be_disk;
+    assert!(!judged("open", io::ErrorKind::ResourceBusy));
+    assert!(judged("open", io::ErrorKind::PermissionDenied));
+    assert!(judged("list", io::ErrorKind::ResourceBusy));
+}
+
+#[cfg(windows)]
+#[test]
+fn a_disk_that_is_held_is_in_use() {
+    let family = Family::new();
+    let _held = crate::storage::FileStorage::open_exclusive(&family.path("b.avhdx")).unwrap();
+    let found = family.find(&[""]);
+    let met: Vec<_> = found.unjudged.iter().map(|file| (file.path.clone(), file.may_be_disk)).collect();
+    assert_eq!(met, [(family.path("b.avhdx"), false)]);
+    found.refuse_unjudged(Path::new("child")).unwrap();
+}
+
+#[test]
+fn what_has_vanished_is_no_disk() {
+    let family = Family::new();
+    let gone = family.path("gone.avhdx");
+    assert!(not_open(&gone, "open", io::ErrorKind::NotFound).is_none());
+    assert!(not_open(&gone, "open", io::ErrorKind::PermissionDenied).unwrap().may_be_disk);
+    assert!(not_open(&gone, "list", io::ErrorKind::NotFound).unwrap().may_be_disk);
+    assert!(not_open(&family.path("b.avhdx"), "open", io::ErrorKind::NotFound).unwrap().may_be_disk);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", &gone).unwrap();
+        assert!(not_open(&gone, "open", io::ErrorKind::NotFound).unwrap().may_be_disk);
+    }
+}
+
+#[test]
+fn empty_files_and_those_of_macos_are_no_disks() {
+    let family = Family::new();
+    fs::write(family.path("empty.vhdx"), "").unwrap();
+    fs::write(family.path("._b.avhdx"), [0, 5, 0x16, 7]).unwrap();
+    fs::create_dir(family.path("folder.vhdx")).unwrap();
+    assert!(family.find(&[""]).unjudged.is_empty());
+    family.put("._disk.vhdx", &family.child);
+    assert_eq!(names(&family.find(&[""]).disks), ["._disk.vhdx", "b.avhdx", "base.vhdx"]);
 }
 
 #[cfg(unix)]

@@ -3,12 +3,11 @@
 //! The steps, in the only order in which every leaf reads the same bytes at every instant; T is the target, K the lowest
 //! merged layer, L the top one:
 //! 1. lock every file, and hold it against the plan
-//! 2. K names T by T's present DataWriteGuid, and by the one that T is about to get
-//! 3. T gets that DataWriteGuid
+//! 2. K names T by T's present DataWriteGuid, and by the one that T is about to get; L is marked, if it is not K
+//! 3. T gets that DataWriteGuid; K is marked, and opens below L only
 //! 4. T gets the content, batch by batch; L still answers for all of it
-//! 5. K is marked, if it is not L: it names T, and says that T holds L
-//! 6. the children of L become T's, one by one
-//! 7. if L had any, K no longer names T; L to K are deleted, if that was asked for
+//! 5. the children of L become T's, one by one
+//! 6. if L had any, K no longer names T; L to K are deleted, if that was asked for
 
 use std::path::PathBuf;
 
@@ -18,8 +17,9 @@ use super::files::MergeFiles;
 use super::locked::{Locked, change_locator, load, open};
 use super::pieces::{Content, Piece};
 use super::relations::find_newcomer;
-use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan, mark};
+use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::chain::locator::with_linkages;
+use crate::chain::mark;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
 use crate::format::metadata_table::MetadataEntry;
@@ -66,10 +66,6 @@ impl MergePlan {
         let mut done = Merged { relinked, ..Merged::default() };
         if !self.copied {
             locked.fill_target(self, guid, progress, &mut done)?;
-            if self.lowest() > 0 {
-                let leaf = self.layers[0].data_write_guid;
-                locked.relink_lowest(self, |old| mark::marked(old, leaf, guid))?;
-            }
         }
         locked.relink(self, locators, progress, &mut done)?;
         if self.detach || !self.delete.is_empty() {
@@ -86,15 +82,21 @@ impl MergePlan {
         Ok(done)
     }
 
-    /// Refuses to go on when there is a disk now that depends on what changes; only programs that take no locks can have
-    /// made one while the files were locked.
+    /// Refuses to go on when there is a disk now, or what may be one, that depends on what changes; only programs that take
+    /// no locks can have made one while the files were locked.
     fn refuse_newcomers(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
         let known = [self.layers.as_slice(), &self.children, &self.relinked].concat();
         let mut parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
         parents.push(guid);
         let relatives = files.relatives(&self.folders)?;
-        match find_newcomer(&relatives, &parents, &known) {
-            Some(disk) => Err(Error::from(InvalidArgument::StalePlan).in_file(&disk.path)),
+        let newcomer = find_newcomer(&relatives, &parents, &known).map(|disk| &disk.path);
+        let is_known = |path: &PathBuf| {
+            known.iter().any(|state| state.path == *path)
+                || self.unjudged.iter().any(|(known, _)| known == path)
+        };
+        let mut unjudged = relatives.unjudged.iter().filter(|file| file.may_be_disk).map(|file| &file.path);
+        match newcomer.or_else(|| unjudged.find(|path| !is_known(path))) {
+            Some(path) => Err(Error::from(InvalidArgument::StalePlan).in_file(path)),
             None => Ok(()),
         }
     }
@@ -135,7 +137,11 @@ impl Locked {
         // name T by this one, and no longer by the one before.
         target.begin_as(now)?;
         self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
+        let mark = if plan.lowest() > 0 { Some(self.mark(plan)?) } else { None };
         target.begin_as(guid)?;
+        if let Some(mark) = mark {
+            self.relink_lowest(plan, |old| with_linkages(old, mark, guid))?;
+        }
         let mut merged = Vec::new(); // not before K has been written to
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
@@ -148,6 +154,17 @@ impl Locked {
         filled
     }
 
+    /// The mark that L bears from now on. One that it bears already may be asked for by more layers than K.
+    fn mark(&self, plan: &MergePlan) -> Result<Uuid> {
+        let (file, path) = (&self.layers[0], &plan.layers[0].path);
+        if let Some(mark) = mark::borne(&load(file, path)?) {
+            return Ok(mark);
+        }
+        let (mark, parent) = (mark::new(), plan.layers[1].data_write_guid);
+        change_locator(file, path, |old| with_linkages(old, parent, mark))?;
+        Ok(mark)
+    }
+
     fn relink_lowest(
         &self,
         plan: &MergePlan,
@@ -157,7 +174,7 @@ impl Locked {
         change_locator(&self.layers[lowest], &plan.layers[lowest].path, change)
     }
 
-    /// Step 6. Before it a child reads through L, after it through T.
+    /// Step 5. Before it a child reads through L, after it through T.
     fn relink(
         &self,
         plan: &MergePlan,

@@ -80,15 +80,15 @@ impl ItemChanges {
     }
 }
 
-/// Refuses a lowest merged layer whose locator has no room for two linkages.
+/// Refuses a layer whose locator has no room for two linkages.
 ///
 /// # Errors
 /// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
 /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata).
-pub(super) fn judge_lowest(lowest: &Vhdx) -> Result<()> {
-    let old = lowest.parent_locator().cloned().unwrap_or_default();
-    let new = with_linkages(&old, Uuid::nil(), Uuid::nil()).map_err(|error| lowest.in_file(error))?;
-    lowest.judge_locator(&new)
+pub(super) fn judge_linkages(layer: &Vhdx) -> Result<()> {
+    let old = layer.parent_locator().cloned().unwrap_or_default();
+    let new = with_linkages(&old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.in_file(error))?;
+    layer.judge_locator(&new)
 }
 
 impl MetadataItemId {

@@ -8,7 +8,6 @@ mod files;
 mod in_use;
 mod items;
 mod locked;
-mod mark;
 mod needs;
 mod pieces;
 mod plan;

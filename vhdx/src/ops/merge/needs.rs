@@ -1,14 +1,15 @@
-//! How much space the host must have for a merge: upper bounds, as nothing is known of holes in the files.
+//! How much space the host must have for a merge: upper bounds, less what is known of holes in the target.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::files::MergeFiles;
-use super::{FileState, MergePlan};
+use super::{BlockPlan, FileState, MergePlan};
 use crate::chain::Relatives;
 use crate::error::{Error, Result};
-use crate::file::{ResizePlan, Vhdx};
+use crate::file::{DiskType, ResizePlan, Vhdx};
 use crate::geometry::Geometry;
+use crate::units::MIB;
 
 /// Pages of metadata are logged, and written where they are.
 const PAGE: u64 = 4096;
@@ -23,6 +24,10 @@ struct Need {
     path: PathBuf,
     volume: Option<u64>,
     bytes: u64,
+    /// How many of these bytes are written where a file is already: they take space in holes only.
+    over: u64,
+    /// How many of these bytes stay holes where a file can have some.
+    spared: u64,
 }
 
 /// What the file systems of a merge must have free; the first one is the target's.
@@ -35,13 +40,20 @@ impl Needs {
         let mut needs = Self::default();
         if let [leaf, .., target] = layers {
             needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
+            if let Some(need) = needs.0.first_mut().filter(|_| !plan.copied) {
+                need.over = plan.overwritten_bytes;
+                need.spared = spared(plan, target);
+            }
         }
         if let [.., lowest, _] = layers {
-            // It is announced that the target changes, and that it has changed; and the layer is detached.
-            let is_not_leaf = layers.len() > 2;
-            let changes = if plan.copied { 0 } else { 1 + u64::from(is_not_leaf) } + u64::from(plan.detach);
+            // It is announced that the target changes, and marked; and it is detached.
+            let has_marks = !plan.copied && layers.len() > 2;
+            let changes = u64::from(!plan.copied) + u64::from(has_marks) + u64::from(plan.detach);
             let bytes = lowest.bytes_of_locator().saturating_mul(changes);
             needs.add(&plan.layers[layers.len() - 2], bytes);
+            if has_marks {
+                needs.add(&plan.layers[0], layers[0].bytes_of_locator());
+            }
         }
         for child in &plan.children {
             let found = relatives.disks.iter().find(|disk| disk.path == child.path);
@@ -59,7 +71,7 @@ impl Needs {
         };
         match place.and_then(|place| self.0.get_mut(place)) {
             Some(need) => need.bytes = need.bytes.saturating_add(bytes),
-            None => self.0.push(Need { path: file.path.clone(), volume, bytes }),
+            None => self.0.push(Need { path: file.path.clone(), volume, bytes, over: 0, spared: 0 }),
         }
     }
 
@@ -87,6 +99,22 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     all.into_iter().fold(0, u64::saturating_add)
 }
 
+/// How much of what the target's file grows by is not written to.
+fn spared(plan: &MergePlan, target: &Vhdx) -> u64 {
+    if target.disk_type() == DiskType::Fixed {
+        return 0;
+    }
+    let block_size = plan.geometry.block_size();
+    // Where single sectors are written, each takes a page.
+    let pages = |block: &BlockPlan| block.copied.saturating_mul(PAGE / 512).min(block_size);
+    let blocks =
+        plan.batches.iter().flat_map(|batch| &batch.blocks).filter(|block| block.is_fresh).map(pages);
+    let bitmaps = plan.batches.iter().flat_map(|batch| &batch.bitmaps).map(|_| MIB);
+    let growth = plan.growth.iter().flat_map(ResizePlan::places).map(|(_, len)| len);
+    let written = blocks.chain(bitmaps).chain(growth).fold(0, u64::saturating_add);
+    plan.growth_bytes.saturating_sub(written)
+}
+
 /// How many bytes are written where the file is already when its disk grows; `grown` is the larger disk.
 pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: Geometry) -> u64 {
     let old_places = growth.places().filter(|(place, _)| !place.is_fresh).map(|(_, len)| len);
@@ -108,8 +136,13 @@ impl MergePlan {
     /// # Errors
     /// [`Error::Io`].
     pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
-        for Need { path, bytes, .. } in &self.needs.0 {
-            if let Some(free) = files.free_space(path)?.filter(|free| free < bytes) {
+        for Need { path, bytes, over, spared, .. } in &self.needs.0 {
+            let in_vain = match files.holes(path)? {
+                Some(holes) => over.saturating_sub(holes).saturating_add(*spared),
+                None => 0,
+            };
+            let bytes = bytes.saturating_sub(in_vain);
+            if let Some(free) = files.free_space(path)?.filter(|&free| free < bytes) {
                 let reason = format!("up to {bytes} bytes of space are needed, {free} are free");
                 let source = io::Error::new(io::ErrorKind::StorageFull, reason);
                 return Err(Error::io("merge", None, source).in_file(path));

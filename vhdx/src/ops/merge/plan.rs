@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::batch::{Batch, Batcher, Decided};
 use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
 use super::items::{self, ItemChanges};
-use super::mark;
 use super::needs::{self, Needs};
 use super::pieces::{Piece, pieces};
 use super::relations::{self, Children};
@@ -57,8 +56,7 @@ pub struct MergePlan {
     pub children: Vec<FileState>,
     /// The children of the leaf that an earlier run has relinked.
     pub relinked: Vec<FileState>,
-    /// Whether an earlier run has copied everything: a child that it has relinked, or its mark in the lowest merged layer,
-    /// proves it.
+    /// Whether an earlier run has copied everything: a child that it has relinked proves it.
     pub copied: bool,
     /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later
     /// merges. As long as the leaf has no children, whoever needs it may still need the layer.
@@ -103,7 +101,7 @@ impl MergePlan {
     /// metadata that it is to get; [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the
     /// merge depends on the target or on a layer below the leaf,
     /// [`ChainError::UnjudgedFiles`](crate::ChainError::UnjudgedFiles) when one that cannot be judged may;
-    /// [`ChainError::MergedBefore`](crate::ChainError::MergedBefore) when older content could come back;
+    /// [`ChainError::Superseded`](crate::ChainError::Superseded) when an earlier merge, further down, needs one of the layers;
     /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about a block allocation table that is not
     /// tolerated, with the path; [`Error::Io`](crate::Error::Io).
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
@@ -114,13 +112,14 @@ impl MergePlan {
         if !options.ignore_unjudged {
             relatives.refuse_unjudged(&FileState::of_layer(0, chain.leaf()).path)?;
         }
-        merged.last().map_or(Ok(()), items::judge_lowest)?;
+        relations::refuse_to_part(chain.layers(), target)?;
+        merged.first().into_iter().chain(merged.last()).try_for_each(items::judge_linkages)?;
         for layer in layers {
             let mut violations = Violations::new();
             let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
             judged.map_err(|error| layer.in_file(error))?;
         }
-        let mut plan = Self::without_copying(layers, mark::judge(layers)?, children, relatives)?;
+        let mut plan = Self::without_copying(layers, children, relatives)?;
         if options.delete_merged {
             plan.delete = (0..target).collect();
         }
@@ -131,19 +130,14 @@ impl MergePlan {
         Ok(plan)
     }
 
-    fn without_copying(
-        layers: &[Vhdx],
-        is_marked: bool,
-        children: Children,
-        relatives: &Relatives,
-    ) -> Result<Self> {
+    fn without_copying(layers: &[Vhdx], children: Children, relatives: &Relatives) -> Result<Self> {
         let states: Vec<FileState> =
             layers.iter().enumerate().map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect();
         let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
             layers: states,
-            copied: is_marked || !children.relinked.is_empty(),
+            copied: !children.relinked.is_empty(),
             detach: !children.relinked.is_empty() || !children.to_relink.is_empty(),
             children: children.to_relink,
             relinked: children.relinked,
@@ -157,11 +151,7 @@ impl MergePlan {
             growth_bytes: 0,
             overwritten_bytes: 0,
             needs: Needs::default(),
-            unjudged: relatives
-                .unjudged
-                .iter()
-                .map(|file| (file.path.clone(), file.error.to_string()))
-                .collect(),
+            unjudged: relatives.unjudged.iter().map(|file| (file.path.clone(), file.reason())).collect(),
             folders: relatives.folders.clone(),
             geometry: base.geometry(),
         })

@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::state::FileState;
-use crate::chain::{ChainError, Relative, Relatives};
+use crate::chain::{ChainError, Relative, Relatives, mark};
 use crate::error::Result;
 use crate::file::Vhdx;
+use crate::format::parent_locator::is_mark;
 
 /// The children of the merged disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
             children.relinked.push(FileState::of_relative(disk));
         } else if let Some(parent) = lower.iter().find(|state| disk.is_child_of(state.data_write_guid)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
+        } else if disk.is_child_of(merged.data_write_guid) && bears_or_asks_for_mark(disk) {
+            in_the_way.push((disk.path.clone(), merged.path.clone()));
         } else if disk.is_child_of(merged.data_write_guid) {
             children.to_relink.push(FileState::of_relative(disk));
         }
@@ -44,6 +47,28 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     }
     let (child, target) = (merged.path.clone(), target.path.clone());
     Err(ChainError::OtherChildren { child, target, in_the_way }.into())
+}
+
+/// Whether another merge, which may not be complete, has left its mark in the disk: to relink it would take that away.
+fn bears_or_asks_for_mark(disk: &Relative) -> bool {
+    [disk.linkage, disk.linkage2].into_iter().flatten().any(is_mark)
+}
+
+/// Refuses to take those layers out of a chain, leaf first, that lie above `target`, if one of them bears a mark that a
+/// layer asks for that stays.
+///
+/// # Errors
+/// [`ChainError::Superseded`].
+pub(super) fn refuse_to_part(chain: &[Vhdx], target: usize) -> Result<()> {
+    let (merged, staying) = chain.split_at(target.min(chain.len()));
+    for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {
+        let asked_for = mark::asked_for(layer);
+        if asked_for.is_some() && merged.iter().any(|vhdx| mark::borne(vhdx) == asked_for) {
+            let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
+            return Err(ChainError::Superseded { child: path(layer), parent: path(parent) }.into());
+        }
+    }
+    Ok(())
 }
 
 /// The first disk that has one of these for its parent, and is none of the files that are `known`.

@@ -26,6 +26,8 @@ pub struct ParentJudgement {
     pub expected: Vec<Uuid>,
     /// How far below the child the file stands in the chain that opens now: 1 if it is the child's parent already.
     pub level: Option<usize>,
+    /// Whether that chain opens down to its base. Otherwise the file may be an ancestor although it has no `level`.
+    pub chain_opens: bool,
     /// Other files that have a DataWriteGuid which the child expects: what its parent is, or a copy of it. Looked for only
     /// if the candidate has none.
     pub others: Vec<PathBuf>,
@@ -63,18 +65,19 @@ pub fn judge_parent(
     };
     let resolver = FolderResolver { folders: folders.to_vec(), named: Vec::new() };
     let layers = inspect_chain(candidate, &resolver)?;
-    refuse_cycle(child, &vhdx, &layers)?;
+    refuse_cycle(child, &vhdx, candidate, &layers)?;
     if layers.len() >= MAX_CHAIN_LENGTH {
         return Err(ChainError::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
     }
     let level = layers.first().and_then(|layer| layer.vhdx.identity());
-    let level = level.and_then(|identity| level_of(identity, child, &resolver));
+    let (level, chain_opens) = place_of(level, child, &resolver);
     let candidate = sound(layers, candidate)?;
     let mut judgement = ParentJudgement {
         child: Relative::of(child, &vhdx),
         candidate,
         expected: locator.linkages(),
         level,
+        chain_opens,
         others: Vec::new(),
         folders: Vec::new(),
         unjudged: Vec::new(),
@@ -87,10 +90,10 @@ pub fn judge_parent(
 }
 
 /// Whatever the GUIDs say, a file cannot be its own ancestor.
-fn refuse_cycle(path: &Path, child: &Vhdx, layers: &[InspectedLayer]) -> Result<()> {
-    match layers.iter().find(|layer| layer.vhdx.identity() == child.identity()) {
-        Some(layer) => Err(ChainError::Cycle { child: path.to_owned(), parent: layer.name.clone() }.into()),
-        None => Ok(()),
+fn refuse_cycle(path: &Path, child: &Vhdx, candidate: &Path, layers: &[InspectedLayer]) -> Result<()> {
+    match layers.iter().any(|layer| layer.vhdx.identity() == child.identity()) {
+        true => Err(ChainError::Cycle { child: path.to_owned(), parent: candidate.to_owned() }.into()),
+        false => Ok(()),
     }
 }
 
@@ -107,12 +110,14 @@ fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<Relative> {
     first.ok_or_else(|| InvalidArgument::NoLayers.into())
 }
 
-/// How far below the child a file stands, if sound links lead there.
-fn level_of(file: FileIdentity, child: &Path, resolver: &FolderResolver) -> Option<usize> {
-    let layers = inspect_chain(child, resolver).ok()?;
+/// How far below the child a file stands, if sound links lead there; and whether the child's chain opens to its base.
+fn place_of(file: Option<FileIdentity>, child: &Path, resolver: &FolderResolver) -> (Option<usize>, bool) {
+    let Ok(layers) = inspect_chain(child, resolver) else { return (None, false) };
     let links = layers.iter().take_while(|layer| matches!(layer.link, Link::Ok)).count();
     let below = layers.iter().take(links.saturating_add(1)).skip(1);
-    (1..).zip(below).find(|(_, layer)| layer.vhdx.identity() == Some(file)).map(|(level, _)| level)
+    let is_it = |layer: &InspectedLayer| file.is_some() && layer.vhdx.identity() == file;
+    let level = (1..).zip(below).find(|(_, layer)| is_it(layer)).map(|(level, _)| level);
+    (level, layers.last().is_some_and(|layer| matches!(layer.link, Link::Base)))
 }
 
 impl ParentJudgement {

@@ -8,7 +8,7 @@ use super::judge::ParentJudgement;
 use crate::chain::ChainError;
 use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::format::parent_locator::ParentLocator;
+use crate::format::parent_locator::{ParentLocator, is_mark};
 use crate::storage::FileIdentity;
 
 /// What is asked of relinking.
@@ -52,10 +52,12 @@ impl ReparentPlan {
     ///
     /// `parent_linkage2` stays if `parent_linkage` does: it may prove that a merge, which was interrupted since, is
     /// complete. It becomes zero otherwise, also if the candidate was the parent by it: a merge that is proven to be
-    /// complete would leave the child to a file that it is done with.
+    /// complete would leave the child to a file that it is done with. But if `parent_linkage` is the mark of a merge, both
+    /// stay, unless a mismatch is to be ignored: without the mark the child would open, and read as no disk ever did.
     ///
     /// # Errors
     /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
+    /// [`ChainError::Superseded`] instead if the child is what a merge has left behind;
     /// [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
     /// [`InvalidArgument::ParentLocator`] and [`Error::Io`] always.
     pub fn new(judgement: &ParentJudgement, options: &ReparentOptions) -> Result<Self> {
@@ -69,13 +71,20 @@ impl ReparentPlan {
         if candidate.data_write_guid.is_nil() {
             return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(&candidate.path));
         }
+        let mark = child.linkage.filter(|&linkage| is_mark(linkage) && !options.ignore_id_mismatch);
+        if !judgement.fits() && mark.is_some() {
+            let (child, parent) = paths();
+            return Err(ChainError::Superseded { child, parent }.into());
+        }
         if !judgement.fits() && !options.ignore_id_mismatch {
             let ((child, parent), found) = (paths(), candidate.data_write_guid);
             let (expected, damaged) = (judgement.expected.clone(), Vec::new());
             return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
         }
         let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
-        if child.linkage == Some(candidate.data_write_guid) {
+        if let Some(mark) = mark {
+            (link.linkage, link.linkage2) = (mark, candidate.data_write_guid);
+        } else if child.linkage == Some(candidate.data_write_guid) {
             link.linkage2 = child.linkage2.unwrap_or_default();
         }
         let file = |file: &crate::chain::Relative| RelinkedFile {

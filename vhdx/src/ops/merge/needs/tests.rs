@@ -10,6 +10,31 @@ use crate::units::MIB;
 /// So many bytes are free wherever a file is.
 struct Free(u64);
 
+/// The same, where files can have holes, and those that there are have so many bytes of them.
+struct Sparse(u64, u64);
+
+impl MergeFiles for Sparse {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        Free(self.0).open(path)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        Free(self.0).delete(file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        Free(self.0).relatives(folders)
+    }
+
+    fn holes(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.1))
+    }
+
+    fn free_space(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.0))
+    }
+}
+
 impl MergeFiles for Free {
     fn open(&self, _: &Path) -> Result<OpenFile> {
         unreachable!("nothing is opened before there is space")
@@ -42,6 +67,23 @@ fn exactly_what_is_needed_must_be_free() {
     let error = plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
     assert!(matches!(error, Error::InFile { .. }) && error.path() == Some("layer 1".as_ref()), "{error}");
     assert!(plan.bytes_needed() < 12 * MIB, "{}", plan.bytes_needed());
+}
+
+#[test]
+fn what_takes_no_space_need_not_be_free() {
+    let mut base = base(64 * MIB);
+    base.blocks = (0..8).map(|block| (block, full(1))).collect();
+    let mut child = child(&base);
+    child.blocks = (0..8).map(|block| (block, full(2))).chain([(9, partial(3, 1))]).collect();
+    let chain = chain([&child, &base]);
+    let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    assert_eq!((plan.growth_bytes, plan.overwritten_bytes), (MIB, 8 * MIB));
+    for (holes, spared) in [(0, 9 * MIB - 4096), (3 * MIB, 6 * MIB - 4096), (90 * MIB, MIB - 4096)] {
+        let needed = plan.bytes_needed() - spared;
+        plan.refuse_too_little_space(&Sparse(needed, holes)).unwrap();
+        plan.refuse_too_little_space(&Sparse(needed - 1, holes)).unwrap_err();
+    }
+    plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
 }
 
 /// Lies on another file system than every file of the tests.
