@@ -143,6 +143,10 @@ fn what_cannot_be_made() {
         crate::run::vhdx(args).exits(2);
     }
     run!("create", family.path("new.raw"), "--size", "1G").exits(2);
+    let neither = run!("create", family.path("new.vhdx")).exits(2).stderr;
+    assert!(neither.contains("--size <SIZE>|--parent <FILE>"), "{neither}");
+    let odd = run!("create", family.path("new.vhdx"), "--size", "1000").exits(2).stderr;
+    assert!(odd.contains("is not a whole number of logical sectors") && !odd.contains("64 TiB"), "{odd}");
     let is_source = run!("create", family.mid(), "--parent", family.leaf(), "--force").exits(2);
     assert!(is_source.stderr.contains("one of the sources"), "{}", is_source.stderr);
     run!("create", new, "--parent", family.path("none.vhdx")).exits(6);

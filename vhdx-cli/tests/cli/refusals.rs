@@ -239,7 +239,9 @@ fn a_chain_that_does_not_fit() {
     fs::rename(family.base(), &kept).unwrap();
     let before = family.files();
     let missing = run!("merge", family.leaf()).exits(5).stderr;
-    for word in ["mid.avhdx", "parent is missing", r".\base.vhdx", "hint: "] {
+    for word in
+        ["mid.avhdx", "parent is missing", r".\base.vhdx", "hint: ", "vhdx reparent CHILD --parent FILE"]
+    {
         assert!(missing.contains(word), "{word}: {missing}");
     }
     assert_eq!(family.files(), before);
@@ -307,7 +309,8 @@ fn only_merged_files_are_deleted() {
     assert_eq!(links, [json!("ok"), json!("base")]);
     let checked = run!("check", top, "--chain", "--json").exits(0).json();
     assert_eq!((&checked["valid"], &checked["dirty_logs"]), (&json!(true), &json!([])));
-    run!("merge", family.leaf()).exits(6);
+    let gone = run!("merge", family.leaf()).exits(6).stderr;
+    assert!(gone.contains("hint: if it was merged before"), "{gone}");
 }
 
 #[test]
@@ -328,11 +331,15 @@ fn a_disk_that_was_merged_before() {
     assert_eq!((&answer["already_merged"], &answer["into"]), (&json!(true), &json!(family.base())));
     assert_eq!(family.files(), before);
 
+    // A layer in between says what it is.
+    let layer = run!("merge", family.mid()).exits(5).stderr;
+    assert!(layer.contains("a merge in place leaves this") && !layer.contains("--parent-dir"), "{layer}");
+
     // What is left over says what it is, and is no trouble for what is used.
     let found = run!("tree", family.folder.path(), "--json").exits(0).json();
     for problem in found["problems"].as_array().unwrap() {
         let (message, fix) = (problem["message"].as_str().unwrap(), problem["fix"].as_str().unwrap());
-        assert!(message.contains("merged") && fix.contains("merge it"), "{problem}");
+        assert!(message.contains("merged") && fix.contains("--delete-merged"), "{problem}");
     }
     run!("check", top, "--chain").exits(0);
     run!("merge", top, "--into", family.base()).exits(0);

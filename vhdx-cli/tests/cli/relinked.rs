@@ -156,9 +156,30 @@ fn a_child_in_the_way_is_named_once() {
     let refused = run!("merge", leaf, "--into", base, "--parent-dir", guests).exits(5).stderr;
     assert_eq!(refused.matches("is a child of").count(), 1, "{refused}");
     assert!(refused.contains("other") && refused.contains("base.vhdx"), "{refused}");
+    assert!(
+        refused.contains("hint: move what is no longer needed") && refused.contains("--output"),
+        "{refused}"
+    );
+    let error = run!("merge", leaf, "--into", base, "--parent-dir", guests, "--json").exits(5).error();
+    let [child] = &error["in_the_way"].as_array().unwrap()[..] else { panic!("{error}") };
+    assert_eq!(child["parent"], json!(base), "{error}");
+    assert!(child["path"].as_str().unwrap().contains("other"), "{error}");
     // Without the folder nobody knows of it; the answer says where was looked.
     let answer = run!("merge", leaf, "--into", base, "--dry-run").exits(0).text();
     assert!(answer.contains("looked for other children in") && answer.contains("disks"), "{answer}");
+}
+
+#[test]
+fn paths_come_out_without_detours() {
+    let scattered = Scattered::new();
+    let (base, mid, leaf) = ("disks/base.vhdx", "snapshots/mid.avhdx", "snapshots/leaf.avhdx");
+    let chain = run!("chain", scattered.path(leaf), "--json").exits(0).json();
+    let paths: Vec<&Value> = chain["layers"].as_array().unwrap().iter().map(|layer| &layer["path"]).collect();
+    assert_eq!(paths, [leaf, mid, base].map(|name| json!(scattered.path(name))).each_ref());
+    fs::remove_file(scattered.path(base)).unwrap();
+    let first = scattered.path("guests/first.avhdx");
+    let error = run!("chain", first, "--json").exits(5).error();
+    assert_eq!(error["path"], json!(scattered.path(mid)), "{error}");
 }
 
 #[test]

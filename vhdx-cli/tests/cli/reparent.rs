@@ -76,15 +76,40 @@ fn a_mismatch_is_refused_with_what_is_known() {
 }
 
 #[test]
+fn links_that_are_broken_on_several_levels() {
+    let family = family();
+    let [base, mid] = ["b.vhdx", "m.avhdx"].map(|name| family.path(name));
+    std::fs::rename(family.base(), &base).unwrap();
+    std::fs::rename(family.mid(), &mid).unwrap();
+    let new = family.path("new.avhdx");
+    for refused in [
+        run!("reparent", family.leaf(), "--parent", mid).exits(5).stderr,
+        run!("create", new, "--parent", mid).exits(5).stderr,
+    ] {
+        assert!(refused.contains("from the base upwards") && !refused.contains("each level"), "{refused}");
+    }
+    // An ancestor all the same, but nothing leads to it.
+    let text = run!("reparent", family.leaf(), "--parent", base).exits(5).stderr;
+    assert!(text.contains("is not known: the child's chain does not open"), "{text}");
+    let error = run!("reparent", family.leaf(), "--parent", base, "--json").exits(5).error();
+    assert_eq!(error["evidence"]["chain_opens"], json!(false));
+    run!("reparent", mid, "--parent", base).exits(0);
+    run!("reparent", family.leaf(), "--parent", mid).exits(0);
+    assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
+}
+
+#[test]
 fn what_never_becomes_a_parent() {
     let family = family();
     let before = family.files();
     for parent in [family.mid(), family.leaf()] {
         let cycle = run!("reparent", family.mid(), "--parent", parent, "--ignore-id-mismatch").exits(5);
-        assert!(cycle.stderr.contains("stands above it"), "{}", cycle.stderr);
+        let says = format!("its parent would be \"{}\", which stands above it", parent.display());
+        assert!(cycle.stderr.contains(&says), "{}", cycle.stderr);
     }
     let ancestor = run!("reparent", family.leaf(), "--parent", family.base(), "--json").exits(5).error();
     assert_eq!(ancestor["evidence"]["ancestor_level"], json!(2));
+    assert_eq!(ancestor["evidence"]["chain_opens"], json!(true));
     run!("reparent", family.base(), "--parent", family.mid()).exits(2);
     run!("reparent", family.mid()).exits(2);
     run!("reparent", family.mid(), "--parent", family.path("none.vhdx")).exits(6);

@@ -30,6 +30,10 @@ fn a_dirty_log_is_written_home() {
     assert!(text.contains("would be replayed: 3"), "{text}");
     assert_eq!(family.files(), before, "a dry run touches nothing");
 
+    let bytes = fs::read(&leaf).unwrap();
+    let text = run!("replay", leaf).exits(0).text();
+    assert!(text.contains("log entries replayed: 3; the log is clean now"), "{text}");
+    fs::write(&leaf, bytes).unwrap();
     let mut done = run!("replay", leaf, "--json").exits(0).json();
     assert_eq!(done["dry_run"], false);
     done["dry_run"] = json!(true);

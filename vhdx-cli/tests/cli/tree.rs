@@ -62,6 +62,21 @@ fn renamed_files_come_with_the_command_that_merges_them() {
     let script = format!("{}{command}", env!("CARGO_BIN_EXE_vhdx"));
     assert!(std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{script}");
     run!("compare", leaf, new, "--parent", mid, "--parent", base).exits(0);
+    std::fs::remove_file(&new).unwrap();
+
+    let reparents: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("vhdx reparent")).collect();
+    assert_eq!(reparents.len(), 2, "{text}");
+    for reparent in reparents {
+        let script = format!("{} reparent{reparent}", env!("CARGO_BIN_EXE_vhdx"));
+        assert!(
+            std::process::Command::new("sh").args(["-c", &script]).status().unwrap().success(),
+            "{script}"
+        );
+    }
+    run!("check", leaf, "--chain").exits(0);
+    let mended = run!("tree", family.folder.path()).exits(0).text();
+    assert!(!mended.contains("vhdx reparent") && !mended.contains("fix: "), "{mended}");
 }
 
 #[test]

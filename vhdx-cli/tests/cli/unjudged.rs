@@ -28,6 +28,13 @@ fn what_may_be_a_disk_and_cannot_be_judged() {
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("broken.avhdx") && message.contains("signed"), "{message}");
         assert!(!message.contains("notes.txt"), "{message}");
+        let [broken, signed] = &error["unjudged"].as_array().unwrap()[..] else { panic!("{error}") };
+        assert_eq!(
+            (&broken["path"], &signed["path"]),
+            (&json!(family.path("broken.avhdx")), &json!(family.path("signed")))
+        );
+        let reason = broken["message"].as_str().unwrap();
+        assert!(!reason.is_empty() && !reason.contains("broken.avhdx"), "{reason}");
         let text = merge(&[option]).exits(5).stderr;
         assert!(text.contains("hint: ") && text.contains("--ignore-unjudged"), "{text}");
     }
@@ -36,6 +43,9 @@ fn what_may_be_a_disk_and_cannot_be_judged() {
     let unjudged = planned["unjudged"].as_array().unwrap();
     let paths: Vec<_> = unjudged.iter().map(|file| file["path"].clone()).collect();
     assert_eq!(paths, [json!(family.path("broken.avhdx")), json!(family.path("signed"))]);
+    let lines = merge(&["--ignore-unjudged", "--dry-run"]).exits(0).text();
+    let line = lines.lines().find(|line| line.contains("broken.avhdx")).unwrap();
+    assert_eq!(line.matches("broken.avhdx").count(), 1, "{line}");
     assert_eq!(family.files(), before);
     run!("merge", family.leaf(), "--output", family.path("new.vhdx"), "--ignore-unjudged").exits(2);
     let done = merge(&["--ignore-unjudged"]).exits(0);

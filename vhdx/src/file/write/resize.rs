@@ -46,14 +46,14 @@ impl ResizePlan {
     /// Plans the growth of a file's disk to `virtual_size` bytes, in places from `space`.
     ///
     /// # Errors
-    /// [`InvalidArgument::VirtualSize`] for a size that no disk can have or that is below the present one, and as
-    /// [`Vhdx::extents`].
+    /// [`InvalidArgument::VirtualSize`] for a size that no disk can have,
+    /// [`InvalidArgument::VirtualSizeTooSmall`] for one that is below the present one, and as [`Vhdx::extents`].
     pub(crate) fn new(vhdx: &Vhdx, space: &mut Space, virtual_size: u64) -> Result<Self> {
         let old = vhdx.geometry;
         let sector_size = vhdx.logical_sector_size();
         let new = Geometry::new(old.block_size(), sector_size, virtual_size, old.has_parent())?;
         if virtual_size < old.virtual_size() {
-            return Err(InvalidArgument::VirtualSize(virtual_size).into());
+            return Err(InvalidArgument::VirtualSizeTooSmall(virtual_size).into());
         }
         let needed = new.bat_entry_count().saturating_mul(ENTRY).next_multiple_of(MIB);
         let mut bat = None;

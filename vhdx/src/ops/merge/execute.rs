@@ -131,11 +131,10 @@ impl Locked {
         done: &mut Merged,
     ) -> Result<()> {
         let now = plan.target().data_write_guid;
+        // Before K is told: an earlier run may have failed to make durable the GUID by which K names T from then on. The
+        // header that has it names a log, so that opening T writes it again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
-        // The GUID that can be read is durable then. An earlier run may have failed to make it so; and K is about to
-        // name T by this one, and no longer by the one before.
-        target.begin_as(now)?;
         self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
         let mark = if plan.lowest() > 0 { Some(self.mark(plan)?) } else { None };
         target.begin_as(guid)?;
