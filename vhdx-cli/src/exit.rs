@@ -1,12 +1,13 @@
 //! How the process ends: the code for each kind of error, and the error as people or scripts read it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use vhdx::{ChainError, Error, ErrorKind, InvalidArgument};
+use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
 
 use crate::output;
 
@@ -61,6 +62,22 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Files that were to be deleted in the end and could not be, after all else was done.
+#[derive(Debug)]
+pub(crate) struct NotDeleted {
+    /// The first of them.
+    pub(crate) path: PathBuf,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for NotDeleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for NotDeleted {}
+
 /// A file that was to become a parent is none, and what is known about it and the child.
 #[derive(Debug)]
 pub(crate) struct NotTheParent {
@@ -80,11 +97,11 @@ impl std::error::Error for NotTheParent {}
 
 /// What can be done about an error, from a command that knows it better than the error alone tells.
 #[derive(Debug)]
-pub(crate) struct Hint(pub(crate) &'static str);
+pub(crate) struct Hint(pub(crate) Cow<'static, str>);
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -102,7 +119,8 @@ pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
     match is_wrong_link {
         true => error.context(Hint(
             "this is about the chain of the file that is to be the parent: `--parent-dir DIR` adds a folder to look in; or \
-             point each of its files at its own parent first, from the base upwards: `vhdx reparent CHILD --parent FILE`",
+             point each of its files at its own parent first, from the base upwards: `vhdx reparent CHILD --parent FILE`"
+                .into(),
         )),
         false => error,
     }
@@ -176,7 +194,8 @@ fn report(error: &anyhow::Error, json: bool) {
     let vhdx = library(error);
     let refused = error.downcast_ref::<NotTheParent>();
     let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
-    let path = vhdx.and_then(Error::path).or(foreign);
+    let undeleted = error.downcast_ref::<NotDeleted>().map(|undeleted| undeleted.path.as_path());
+    let path = vhdx.and_then(Error::path).or(foreign).or(undeleted);
     if json {
         let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
         print_json(classify(error).0, &message(error), path, offset, details(error));
@@ -189,8 +208,11 @@ fn report(error: &anyhow::Error, json: bool) {
     if let Some(NotTheParent { text, .. }) = refused {
         let _ = stderr().write_all(text.as_bytes());
     }
-    let known = error.downcast_ref::<Hint>().map(|hint| hint.0);
-    let general = || if refused.is_some() { vhdx.and_then(hint_to_relink) } else { vhdx.and_then(hint) };
+    let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone());
+    let general = || match refused {
+        Some(_) => vhdx.and_then(hint_to_relink).map(Cow::from),
+        None => vhdx.and_then(hint),
+    };
     if let Some(hint) = known.or_else(general) {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
@@ -205,7 +227,8 @@ fn message(error: &anyhow::Error) -> String {
     }
 }
 
-fn innermost(error: &Error) -> &Error {
+/// The error without the files' names.
+pub(crate) fn innermost(error: &Error) -> &Error {
     match error {
         Error::InFile { error, .. } => innermost(error),
         error => error,
@@ -213,22 +236,52 @@ fn innermost(error: &Error) -> &Error {
 }
 
 /// What a person can do about it.
-fn hint(error: &Error) -> Option<&'static str> {
-    match innermost(error) {
-        Error::Chain(error) => chain_hint(error),
+fn hint(error: &Error) -> Option<Cow<'static, str>> {
+    let text = match innermost(error) {
+        Error::Chain(error) => match &**error {
+            ChainError::OtherChildren { unfinished, .. } if !unfinished.is_empty() => {
+                return Some(hint_to_complete(unfinished).into());
+            }
+            error => chain_hint(error),
+        },
         Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
             Some("turn off the virtual machine, or end the program that uses the file, and try again")
         }
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
+    };
+    text.map(Cow::from)
+}
+
+/// What can be done about what another merge has left. To move it away would take from disks what they stand on.
+fn hint_to_complete(unfinished: &[UnfinishedMerge]) -> String {
+    let mut commands: Vec<String> = unfinished.iter().filter_map(command_to_complete).collect();
+    commands.dedup();
+    let how = match commands.is_empty() {
+        true => {
+            "find the disk that was merged (`--parent-dir DIR` adds a folder), and run it again".to_owned()
+        }
+        false => format!("run it again, with the options that it had: {}", commands.join(", ")),
+    };
+    format!(
+        "an earlier merge comes first. Unless it is known to be complete, {how}. What it has merged can be deleted once it is \
+         complete, and `--delete-merged` does so; until then nothing of it may be moved or deleted"
+    )
+}
+
+fn command_to_complete(unfinished: &UnfinishedMerge) -> Option<String> {
+    let mut command = format!("vhdx merge {}", output::word(unfinished.merged.as_deref()?));
+    if let Some(target) = &unfinished.target {
+        command += &format!(" --into {}", output::word(target));
     }
+    Some(format!("`{command}`"))
 }
 
 fn chain_hint(error: &ChainError) -> Option<&'static str> {
     match error {
         ChainError::MissingParent { expected, .. } if expected.is_empty() => Some(
             "a merge in place leaves this of what it has merged. If the disk that was merged is still there, `vhdx merge` \
-             of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted",
+             of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted by hand",
         ),
         ChainError::MissingParent { .. } => Some(
             "if the parent was moved or renamed, `vhdx tree DIR` finds it by the GUIDs inside the files, and \
@@ -273,8 +326,8 @@ fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
     }
     let Some(Error::Chain(error)) = library(error).map(innermost) else { return Vec::new() };
     match &**error {
-        ChainError::OtherChildren { in_the_way, .. } => {
-            vec![("in_the_way", output::children(in_the_way))]
+        ChainError::OtherChildren { in_the_way, unfinished, .. } => {
+            vec![("in_the_way", output::children(in_the_way)), ("unfinished", output::unfinished(unfinished))]
         }
         ChainError::UnjudgedFiles { unjudged, .. } => vec![("unjudged", output::unjudged(unjudged))],
         _ => Vec::new(),

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::{Severity, Unjudged, Violation};
+use vhdx::{Severity, UnfinishedMerge, Unjudged, Violation};
 
 use crate::args::Args;
 
@@ -74,6 +74,20 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
+/// A path as one word of a shell.
+pub(crate) fn word(path: &Path) -> String {
+    let path = shown(path);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c) || (cfg!(windows) && c == '\\');
+    if path.chars().all(is_plain) && !path.starts_with('-') {
+        path
+    } else if cfg!(windows) {
+        format!("\"{path}\"")
+    } else {
+        let path = if path.starts_with('-') { format!("./{path}") } else { path };
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 /// A path as JSON holds it.
 pub(crate) fn path(path: &Path) -> Value {
     Value::from(path.to_string_lossy())
@@ -82,6 +96,19 @@ pub(crate) fn path(path: &Path) -> Value {
 /// Children, each with its parent, as JSON holds them.
 pub(crate) fn children(children: &[(PathBuf, PathBuf)]) -> Value {
     children.iter().map(|(child, parent)| json!({ "path": path(child), "parent": path(parent) })).collect()
+}
+
+/// Merges that may be unfinished, as JSON holds them.
+pub(crate) fn unfinished(merges: &[UnfinishedMerge]) -> Value {
+    let or_null = |found: &Option<PathBuf>| found.as_deref().map(path);
+    let json = |merge: &UnfinishedMerge| {
+        json!({
+            "path": path(&merge.layer),
+            "merged": or_null(&merge.merged),
+            "into": or_null(&merge.target),
+        })
+    };
+    merges.iter().map(json).collect()
 }
 
 /// What could not be judged, as JSON holds it.
@@ -103,4 +130,19 @@ pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for path in ["/vm/a.vhdx", "a b", "it's", "$HOME", "a;b", "\"", "`x`", "ä", "*"] {
+            let script = format!("printf %s {}", word(Path::new(path)));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
+        }
+        assert_eq!(word(Path::new("--x")), "'./--x'");
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use common::Folder;
-use vhdx::format::parent_locator::{PARENT_LINKAGE, RELATIVE_PATH};
+use vhdx::format::parent_locator::{PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH};
 use vhdx::{
     DiscoveredDisk, DiskLink, DiskType, Error, Evidence, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress,
     Problem, Progress, discover,
@@ -169,6 +169,31 @@ fn of_two_with_one_guid_the_stored_path_decides_or_none_is_the_parent() {
         problem => panic!("{problem:?}"),
     }
     assert!(disk_at(&forest, &base).problems.is_empty(), "one report is enough");
+}
+
+/// The second linkage of a child that a merge has relinked names what was merged.
+#[test]
+fn the_first_linkage_decides_unless_the_parent_is_in_its_place() {
+    let folder = Folder::new();
+    let base = folder.put("disks/base.vhdx", &disk(1));
+    let merged = folder.put("vm/merged.avhdx", &child(2, 9, r".\none.vhdx"));
+    folder.put("backup/base.vhdx", &disk(3));
+    let children = [
+        (10, [1, 2], r".\moved.vhdx", &base),
+        (11, [1, 2], r"..\gone\merged.avhdx", &base),
+        (12, [99, 2], r".\moved.vhdx", &merged),
+        (13, [3, 1], r"..\disks\base.vhdx", &base),
+    ];
+    let paths = children.map(|(own, [first, second], path, _)| {
+        let mut image = child(own, first, path);
+        let second = (PARENT_LINKAGE2.to_owned(), guid(second).braced().to_string());
+        image.parent_locator.as_mut().unwrap().push(second);
+        folder.put(&format!("vm/{own}.avhdx"), &image)
+    });
+    let parents = paths.each_ref().map(|path| parent_of(&folder.forest(), path).map(Path::to_owned));
+    assert_eq!(parents, children.map(|(.., parent)| Some(parent.clone())));
+    folder.put("z/copy.vhdx", &Image { file_write_guid: guid(50), ..disk(1) });
+    assert!(matches!(problem_of(&folder.forest(), &paths[0]), Problem::AmbiguousParent { count: 2, .. }));
 }
 
 #[test]

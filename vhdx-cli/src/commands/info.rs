@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use vhdx::format::parent_locator::{
-    ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH,
+    ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH, is_mark,
 };
 use vhdx::{Guid, LogState, Vhdx};
 
@@ -124,11 +124,19 @@ pub(super) fn parent_json(locator: &ParentLocator) -> Value {
 
 pub(super) fn parent_rows(locator: &ParentLocator) -> Vec<(&'static str, String)> {
     let zero = Guid::nil().to_string(); // matches no parent
+    let mut is_first_guid = true;
     PARENT
         .iter()
         .filter_map(|(_, field, name)| {
             let value = stored(locator, name).filter(|value| *value != zero)?;
-            Some((*field, output::harmless(&value)))
+            let field = match *name {
+                PARENT_LINKAGE | PARENT_LINKAGE2 if Guid::parse_str(&value).is_ok_and(is_mark) => {
+                    "mark of a merge"
+                }
+                PARENT_LINKAGE | PARENT_LINKAGE2 if std::mem::take(&mut is_first_guid) => "parent's GUID",
+                _ => field,
+            };
+            Some((field, output::harmless(&value)))
         })
         .collect()
 }

@@ -1,6 +1,7 @@
 //! `vhdx merge`: a checkpoint into its parent, or with all its parents into a new disk.
 
 mod in_place;
+mod left_over;
 mod output;
 
 use crate::args::{Args, Merge};

@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use vhdx::{Chain, FolderResolver};
+use std::path::PathBuf;
 
-use crate::images::{Family, family};
+use serde_json::json;
+use vhdx::{Chain, FolderResolver, Guid};
+use vhdx_testkit::{Image, windows_locator};
+
+use crate::images::{Family, MIB, family, write};
 use crate::new_files::reads_as;
 use crate::run;
 
@@ -83,4 +87,163 @@ fn the_merged_disk_is_used_further_and_merged_again() {
     run!("merge", child, "--into", family.base(), "--delete-merged").exits(0);
     assert!(reads_as(&family.base()) == family.content);
     assert!(!family.mid().exists() && !family.leaf().exists());
+}
+
+/// A merge of the leaf into the base was begun, and not ended; and the base has another child.
+fn unfinished() -> (Family, PathBuf) {
+    let mut family = family();
+    let mark = Guid::from_bytes(*b"merg0123456789ab");
+    let images = &mut family.images;
+    let (base, mid) = (images.base.data_write_guid, images.mid.data_write_guid);
+    images.mid.parent_locator = Some(windows_locator(mark, base, "base.vhdx"));
+    images.leaf.parent_locator = Some(windows_locator(mid, mark, "mid.avhdx"));
+    let mut other = Image::child_of(&images.base, "base.vhdx", MIB as u32);
+    other.data_write_guid = Guid::from_u128(9);
+    write(&family.images.mid, &family.mid());
+    write(&family.images.leaf, &family.leaf());
+    let path = family.path("other.avhdx");
+    write(&other, &path);
+    (family, path)
+}
+
+#[test]
+fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
+    let (family, other) = unfinished();
+    let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
+    let refused = run!("merge", other, "--into", base).exits(5).stderr;
+    for word in ["may be unfinished", "must not be moved or deleted", "hint: an earlier merge comes first"] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    let (_, command) = refused.split_once("`vhdx merge ").unwrap();
+    let (merged, target) = command.split_once('`').unwrap().0.split_once(" --into ").unwrap();
+    assert!(merged.contains(leaf.to_str().unwrap()) && target.contains(base.to_str().unwrap()), "{refused}");
+    assert!(!refused.contains("no longer needed"), "{refused}");
+    let error = run!("merge", other, "--json").exits(5).error();
+    assert_eq!(error["unfinished"], json!([{ "path": mid, "merged": leaf, "into": base }]));
+    assert_eq!(error["in_the_way"], json!([{ "path": mid, "parent": base }]));
+    assert!(error["message"].as_str().unwrap().contains("must not be moved or deleted"), "{error}");
+
+    // The disk that was merged lies elsewhere.
+    let elsewhere = family.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::rename(&leaf, elsewhere.join("leaf.avhdx")).unwrap();
+    let refused = run!("merge", other).exits(5).stderr;
+    for word in ["must not be moved or deleted", "in none of the folders", "find the disk", "--parent-dir"] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    let found = run!("merge", other, "--parent-dir", elsewhere).exits(5).stderr;
+    assert!(found.contains(elsewhere.join("leaf.avhdx").to_str().unwrap()), "{found}");
+    fs::rename(elsewhere.join("leaf.avhdx"), &leaf).unwrap();
+
+    // A copy of a layer of the merge itself is in the way as any other child.
+    fs::remove_file(&other).unwrap();
+    let copy = family.path("copy.avhdx");
+    fs::copy(&mid, &copy).unwrap();
+    let refused = run!("merge", leaf, "--into", base).exits(5).stderr;
+    assert!(refused.contains("hint: move what is no longer needed"), "{refused}");
+    assert!(!refused.contains("unfinished"), "{refused}");
+    fs::remove_file(&copy).unwrap();
+    run!("merge", leaf, "--into", base, "--delete-merged").exits(0);
+    assert!(reads_as(&base) == family.content);
+}
+
+/// The leaf stands on a disk that stands on `mid`, and was merged past both.
+fn merged_past_two() -> (Family, PathBuf) {
+    let family = family();
+    let images = &family.images;
+    let below = Image {
+        data_write_guid: Guid::from_u128(8),
+        ..Image::child_of(&images.mid, "mid.avhdx", MIB as u32)
+    };
+    let mut leaf = images.leaf.clone();
+    leaf.parent_locator = Some(windows_locator(below.data_write_guid, Guid::nil(), "below.avhdx"));
+    let path = family.path("below.avhdx");
+    write(&below, &path);
+    write(&leaf, &family.leaf());
+    run!("merge", family.leaf(), "--into", family.base()).exits(0);
+    (family, path)
+}
+
+#[cfg(unix)]
+#[test]
+fn layers_that_were_moved_are_found_again() {
+    let (family, below) = merged_past_two();
+    let moved = family.path("moved");
+    let deep = moved.join("deep");
+    fs::create_dir_all(&deep).unwrap();
+    fs::rename(&below, moved.join("below.avhdx")).unwrap();
+    fs::rename(family.mid(), deep.join("mid.avhdx")).unwrap();
+    fs::rename(family.base(), deep.join("base.vhdx")).unwrap();
+    run!("check", family.leaf(), "--chain").exits(5);
+    // Nothing tells that this one stands below the disk with the mark.
+    run!("reparent", moved.join("below.avhdx"), "--parent", deep.join("mid.avhdx")).exits(5);
+
+    let root = family.folder.path();
+    let text = run!("tree", root).exits(0).text();
+    let commands: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("vhdx reparent ")).collect();
+    assert_eq!(commands.len(), 2, "{text}");
+    for command in commands {
+        run::vhdx(["reparent"].into_iter().chain(command.split_whitespace())).exits(0);
+    }
+    assert!(reads_as(&family.leaf()) == family.content);
+    run!("check", family.leaf(), "--chain").exits(0);
+    fs::remove_file(family.leaf()).unwrap();
+    run!("merge", moved.join("below.avhdx")).exits(5);
+}
+
+#[test]
+fn a_disk_with_the_mark_is_pointed_at_what_it_was_merged_past() {
+    let (family, below) = merged_past_two();
+    let moved = family.path("moved");
+    fs::create_dir(&moved).unwrap();
+    for file in [&below, &family.mid(), &family.base()] {
+        fs::rename(file, moved.join(file.file_name().unwrap())).unwrap();
+    }
+    let below = moved.join("below.avhdx");
+    run!("reparent", family.leaf(), "--parent", below, "--dry-run").exits(0);
+    run!("reparent", family.leaf(), "--parent", below).exits(0);
+    assert!(reads_as(&family.leaf()) == family.content);
+    // Whoever takes the mark away would not open.
+    let other = family.path("moved/other.avhdx");
+    let guid = Guid::from_u128(7);
+    let mut image = family.images.leaf.clone();
+    image.data_write_guid = guid;
+    write(&image, &other);
+    let refused = run!("reparent", other, "--parent", below, "--ignore-id-mismatch").exits(5).stderr;
+    assert!(refused.contains("a merge into"), "{refused}");
+}
+
+#[test]
+fn a_mark_is_called_so() {
+    let family = merged();
+    let guid = vhdx::Vhdx::open(family.base()).unwrap().data_write_guid().to_string();
+    let info = run!("info", family.mid()).exits(0).text();
+    let moved = family.path("moved.vhdx");
+    fs::rename(family.base(), &moved).unwrap();
+    let reparented = run!("reparent", family.mid(), "--parent", moved).exits(0).text();
+    for text in [info, reparented] {
+        let value = |field: &str| {
+            let line = text.lines().find_map(|line| line.trim().strip_prefix(field));
+            line.unwrap_or_else(|| panic!("{field}: {text}")).trim().to_owned()
+        };
+        assert!(value("mark of a merge:").starts_with("6d657267-"), "{text}");
+        assert_eq!(value("parent's GUID:"), guid);
+        assert!(!text.contains("or its GUID"), "{text}");
+    }
+}
+
+#[test]
+fn a_merge_that_nothing_proves_any_more() {
+    let family = family();
+    let top = family.path("top.avhdx");
+    run!("create", top, "--parent", family.leaf()).exits(0);
+    run!("merge", family.leaf()).exits(0);
+    run!("merge", top, "--into", family.base()).exits(0);
+    let refused = run!("merge", family.leaf(), "--delete-merged").exits(5).stderr;
+    for word in ["leaf.avhdx", "no disk here proves", "delete by hand", "--parent-dir"] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    assert!(!refused.contains("cleans up"), "{refused}");
+    assert!(family.leaf().exists() && reads_as(&top) == family.content);
 }

@@ -22,4 +22,6 @@ mod replay;
 mod run;
 mod stdout;
 mod tree;
+#[cfg(target_os = "linux")]
+mod undeleted;
 mod unjudged;

@@ -109,10 +109,11 @@ pub enum ChainError {
     },
     /// A merge would change the content of other disks, which have one of its files for their parent.
     #[error(
-        "{} cannot be merged into {}, because other disks need what a merge changes: {}",
+        "{} cannot be merged into {}, because other disks need what a merge changes: {}{}",
         Quoted(child),
         Quoted(target),
-        InTheWay(in_the_way)
+        InTheWay(in_the_way),
+        Unfinished(unfinished)
     )]
     OtherChildren {
         /// The file that was to be merged.
@@ -121,6 +122,8 @@ pub enum ChainError {
         target: PathBuf,
         /// The other disks, each with the file of the merge that is its parent.
         in_the_way: Vec<(PathBuf, PathBuf)>,
+        /// Those of them that another merge has left, which may not be complete.
+        unfinished: Vec<UnfinishedMerge>,
     },
     /// A merge of a disk that stands, or stood, on the child has changed the parent: without that disk the child reads as
     /// no disk ever did, and with it only until the parent is changed again.
@@ -167,6 +170,18 @@ impl ChainError {
             | ChainError::UnjudgedFiles { child: path, .. } => path,
         }
     }
+}
+
+/// A disk that a merge has left, which may be needed as long as that merge is not known to be complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnfinishedMerge {
+    /// The disk.
+    pub layer: PathBuf,
+    /// The disk that was merged, if it was found: merging it again completes what was begun.
+    pub merged: Option<PathBuf>,
+    /// What it was merged into, if that is known.
+    pub target: Option<PathBuf>,
 }
 
 /// A path or a name in quotation marks. What could play tricks on a terminal is escaped; a `\` is not.
@@ -269,6 +284,25 @@ impl fmt::Display for InTheWay<'_> {
         };
         let children: Vec<String> = self.0.iter().map(child).collect();
         Joined(&children, ", ").fmt(f)
+    }
+}
+
+struct Unfinished<'a>(&'a [UnfinishedMerge]);
+
+impl fmt::Display for Unfinished<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, .. }| {
+            write!(
+                f,
+                "; {} is left of a merge that may be unfinished, and must not be moved or deleted until that is complete: \
+                 merge ",
+                Quoted(layer)
+            )?;
+            match merged {
+                Some(merged) => write!(f, "{} again", Quoted(merged)),
+                None => f.write_str("the disk again that was merged, which is in none of the folders searched"),
+            }
+        })
     }
 }
 

@@ -28,6 +28,13 @@ pub(super) struct Seen {
     mark: Option<Uuid>,
 }
 
+impl Seen {
+    /// No file, but a mark that one bears which stands on the others.
+    pub(super) fn of_mark(mark: Uuid) -> Self {
+        Self { name: PathBuf::new(), identity: None, mark: Some(mark) }
+    }
+}
+
 impl Layer {
     pub(super) fn seen(&self) -> Seen {
         let mark = mark::borne(&self.vhdx);
@@ -83,13 +90,17 @@ struct Rejected {
     unopened: Vec<(PathBuf, Error)>,
 }
 
-/// The first candidate that fits. `seen` are the files of the chain so far, the child among them.
+/// The first candidate that has the first linkage, or, where the child says that it is, the second one; or else the first
+/// that has the second one: after a merge that names what was merged. `seen` are the files of the chain so far, the child
+/// among them.
 pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
     let Candidates { candidates, named, looked_for, folders } = found;
     let expected = request.linkages();
     let mut rejected = Rejected::default();
+    let mut by_second = None;
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
+        let is_in_place = candidate.is_in_place();
         let layer = match candidate.open() {
             (name, Ok(vhdx)) => Layer { name, vhdx },
             (name, Err(error)) => {
@@ -97,21 +108,33 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
                 continue;
             }
         };
-        let fits = expected.contains(&layer.vhdx.data_write_guid());
+        let found = layer.vhdx.data_write_guid();
+        let fits = expected.contains(&found);
         let error = judge(request.name, request.child, &layer, seen);
-        if layer.is_among(seen) {
+        let outcome = if layer.is_among(seen) {
             let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
-            if fits {
-                return Outcome::Nothing(cycle.into());
+            if !fits {
+                rejected.cycle.get_or_insert(cycle);
+                continue;
             }
-            rejected.cycle.get_or_insert(cycle);
+            Outcome::Nothing(cycle.into())
         } else {
             match error {
-                None => return Outcome::Parent(layer),
-                Some(error) if fits => return Outcome::Wrong(layer, error),
-                Some(error) => drop(rejected.wrong.get_or_insert((layer, error))),
+                None => Outcome::Parent(layer),
+                Some(error) if fits => Outcome::Wrong(layer, error),
+                Some(error) => {
+                    rejected.wrong.get_or_insert((layer, error));
+                    continue;
+                }
             }
+        };
+        if is_in_place || expected.first() == Some(&found) {
+            return outcome;
         }
+        by_second.get_or_insert(outcome);
+    }
+    if let Some(outcome) = by_second {
+        return outcome;
     }
     rejected.outcome(named).unwrap_or_else(|unusable| {
         let (child, names) = (request.name.to_owned(), request.stored_paths());

@@ -56,6 +56,11 @@ pub(super) fn routes(stored: &[StoredPath], own: &[PathBuf], folders: &[PathBuf]
     routes
 }
 
+/// The paths that a relative stored path leads to as it is.
+pub(super) fn in_place(stored: &[StoredPath], own: &[PathBuf]) -> Vec<PathBuf> {
+    routes(stored, own, &[]).iter().map(|route| without_detours(&route.path())).collect()
+}
+
 /// The folder of a file; and, if the file is behind a link, the folder in which it really is.
 pub(super) fn folders_of(file: &Path) -> Vec<PathBuf> {
     let folder = folder_of(file);

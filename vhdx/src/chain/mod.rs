@@ -24,7 +24,8 @@ pub use discovery::{
     DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, Problem, discover,
 };
 pub use disk::{Disk, RawDisk};
-pub use error::ChainError;
+pub use error::{ChainError, UnfinishedMerge};
+pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
 pub use relatives::{Relative, Relatives, Unjudged, find_relatives, folders_around};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::Chain;
 use super::error::ChainError;
 use super::linkage::{self, Layer, Outcome, Seen};
@@ -71,11 +73,25 @@ impl Link {
 /// As [`Vhdx::open`] for the file itself, and [`ChainError::TooManyParents`]. Whatever is wrong with its parents is in
 /// the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
-    let layers: Vec<InspectedLayer> = Walk::from(Vhdx::open(path)?, resolver).collect();
+    let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
     if let Some(InspectedLayer { link: Link::Base, name, .. }) = layers.last() {
         refuse_unused(resolver, layers.len(), name)?;
     }
     Ok(layers)
+}
+
+/// As [`inspect_chain`], for a file that is to be read below disks which bear these marks.
+///
+/// # Errors
+/// As [`Vhdx::open`].
+pub(crate) fn inspect_chain_below(
+    path: &Path,
+    resolver: &dyn ParentResolver,
+    marks: &[Uuid],
+) -> Result<Vec<InspectedLayer>> {
+    let walk = Walk::from(Vhdx::open(path)?, resolver);
+    let above = marks.iter().copied().map(Seen::of_mark).collect::<Vec<_>>();
+    Ok(Walk { marks: above.len(), seen: above, ..walk }.collect())
 }
 
 impl Chain {
@@ -179,6 +195,8 @@ fn refuse_unused(resolver: &dyn ParentResolver, layers: usize, base: &Path) -> R
 /// The way from a leaf down, file by file. A file is opened when the one above it is yielded.
 struct Walk<'a> {
     resolver: &'a dyn ParentResolver,
+    /// How many of those that were seen are no files, but marks.
+    marks: usize,
     seen: Vec<Seen>,
     next: Option<Layer>,
 }
@@ -186,17 +204,18 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn from(leaf: Vhdx, resolver: &'a dyn ParentResolver) -> Self {
         let name = leaf.path().unwrap_or(Path::new("leaf")).to_owned();
-        Self { resolver, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf }) }
+        Self { resolver, marks: 0, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf }) }
     }
 
     fn link(&self, child: &Layer) -> (Link, Option<Layer>) {
         if !has_parent(&child.vhdx) {
             return (Link::Base, None);
         }
-        if self.seen.len() >= MAX_CHAIN_LENGTH {
+        let depth = self.seen.len().saturating_sub(self.marks);
+        if depth >= MAX_CHAIN_LENGTH {
             return (Link::Missing(too_deep(&child.name).into()), None);
         }
-        let level = self.seen.len().saturating_sub(1);
+        let level = depth.saturating_sub(1);
         let request = ParentRequest { child: &child.vhdx, name: &child.name, level };
         let found = match self.resolver.candidates(&request) {
             Ok(found) => found,

@@ -13,7 +13,7 @@ use super::error::{Bare, Quoted};
 use super::{ChainError, Problem, lookup};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
-use crate::format::parent_locator::ParentLocator;
+use crate::format::parent_locator::{ParentLocator, is_mark};
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
@@ -65,6 +65,16 @@ impl Relative {
             modified: path.metadata().and_then(|metadata| metadata.modified()).ok(),
             bytes_of_locator: vhdx.bytes_of_locator(),
         }
+    }
+
+    /// The mark that it asks for: a merge of several levels has left it, and it is only read below the disk that bears it.
+    pub fn mark_asked_for(&self) -> Option<Uuid> {
+        self.linkage.filter(|&linkage| is_mark(linkage))
+    }
+
+    /// The mark that it bears, for the lowest layer of a merge of several levels to be read below it.
+    pub fn mark_borne(&self) -> Option<Uuid> {
+        self.linkage2.filter(|&linkage| is_mark(linkage))
     }
 
     /// Whether it would take a file with this DataWriteGuid for its parent: by either linkage. A zero linkage matches
@@ -181,6 +191,22 @@ impl Relatives {
     /// The disks that would take a file with this DataWriteGuid for their parent.
     pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &Relative> {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
+    }
+
+    /// The disks that stand on a file with this DataWriteGuid, directly or on others that do; its children first.
+    pub fn standing_on(&self, data_write_guid: Uuid) -> Vec<&Relative> {
+        let mut guids = HashSet::from([data_write_guid]);
+        let mut found: Vec<&Relative> = self.children_of(data_write_guid).collect();
+        let mut next = 0;
+        while let Some(guid) = found.get(next).map(|disk| disk.data_write_guid) {
+            if guids.insert(guid) {
+                found.extend(self.children_of(guid));
+            }
+            next += 1;
+        }
+        let mut seen = HashSet::new();
+        found.retain(|disk| seen.insert(std::ptr::from_ref(*disk)));
+        found
     }
 }
 

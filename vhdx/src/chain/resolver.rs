@@ -53,7 +53,8 @@ use crate::format::parent_locator::ParentLocator;
 /// }
 /// ```
 pub trait ParentResolver {
-    /// What may be the parent, the likeliest first. They are opened one by one until one fits.
+    /// What may be the parent, the likeliest first. They are opened one by one until one has the GUID in the child's
+    /// `parent_linkage`; one that has that in `parent_linkage2` is taken if no other does.
     ///
     /// # Errors
     /// Whatever keeps the resolver from looking. That there is no candidate is not an error.
@@ -93,13 +94,15 @@ impl ParentRequest<'_> {
 /// Something that may be the parent. It is opened only when its turn comes.
 pub struct Candidate {
     name: PathBuf,
+    /// Whether it is exactly where the child says, so that the second linkage is as good as the first one.
+    is_in_place: bool,
     open: Box<dyn FnOnce() -> Result<Vhdx>>,
 }
 
 impl Candidate {
     /// Whatever `open` opens; `name` is for messages.
     pub fn new(name: impl Into<PathBuf>, open: impl FnOnce() -> Result<Vhdx> + 'static) -> Self {
-        Self { name: name.into(), open: Box::new(open) }
+        Self { name: name.into(), is_in_place: false, open: Box::new(open) }
     }
 
     /// A file.
@@ -111,6 +114,10 @@ impl Candidate {
     /// What it is called in messages.
     pub fn name(&self) -> &Path {
         &self.name
+    }
+
+    pub(super) fn is_in_place(&self) -> bool {
+        self.is_in_place
     }
 
     /// Its name, and the file.
@@ -162,7 +169,8 @@ impl From<Vec<Candidate>> for Candidates {
 /// There a stored relative path is tried as it is. Then every stored path is tried below each folder, without its
 /// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
 /// exactly, or what fits is not the parent, names that differ in case only are tried too. Nothing else is opened, and
-/// only regular files are.
+/// only regular files are. Of several that fit, the one that lies where the relative path leads is the parent, or else
+/// the first that has the GUID in `parent_linkage`.
 ///
 /// # Examples
 /// ```
@@ -196,10 +204,14 @@ impl ParentResolver for FolderResolver {
         }
         let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
         let folders = self.with_own(&own);
-        let routes = lookup::routes(&request.stored_paths(), &own, &folders);
+        let stored = request.stored_paths();
+        let routes = lookup::routes(&stored, &own, &folders);
         let looked_for = routes.iter().map(lookup::Route::path).collect();
+        let in_place = lookup::in_place(&stored, &own);
         let found = lookup::find(routes, Rc::new(RefCell::new(Listings::default())));
-        Ok(Candidates { candidates: Box::new(found.map(Candidate::file)), named: false, looked_for, folders })
+        let candidate =
+            move |path: PathBuf| Candidate { is_in_place: in_place.contains(&path), ..Candidate::file(path) };
+        Ok(Candidates { candidates: Box::new(found.map(candidate)), named: false, looked_for, folders })
     }
 
     fn unused(&self, layers: usize) -> Option<PathBuf> {

@@ -36,11 +36,7 @@ impl Headers {
     /// # Errors
     /// [`Error::Io`]; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
-        if self.current.sequence_number.checked_add(2).is_none() {
-            let (structure, at) = (Structure::Header(self.number), place(self.number));
-            let violation = Violation::new(structure, at, Rule::HeaderSequence);
-            return Err(violation.number(self.current.sequence_number).into());
-        }
+        judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
         self.write_other(new.clone())?;
@@ -56,6 +52,25 @@ impl Headers {
         (self.current, self.number) = (new, number);
         Ok(())
     }
+}
+
+/// More than a replay and the session after it need.
+const HEADROOM: u64 = 64;
+
+/// Refuses headers whose sequence number would not last for a session; `number` says which of the two is current.
+///
+/// # Errors
+/// [`Error::Unsupported`].
+pub(super) fn judge_headroom(current: &Header, number: u8) -> Result<()> {
+    judge_sequence(current, number, HEADROOM)
+}
+
+fn judge_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
+    if current.sequence_number.checked_add(updates).is_some() {
+        return Ok(());
+    }
+    let violation = Violation::new(Structure::Header(number), place(number), Rule::HeaderSequence);
+    Err(violation.number(current.sequence_number).into())
 }
 
 fn place(number: u8) -> FileOffset {

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::Vhdx;
 use super::occupancy::Occupancy;
+use super::{Vhdx, headers};
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
@@ -13,6 +13,22 @@ use crate::violation::{Structure, Violation, Violations};
 
 /// How many entries are read at once.
 const WINDOW: u64 = 32 << 10;
+
+/// Refuses a file that cannot be written to: with a broken rule about its BAT, or with headers that have been changed too
+/// often.
+///
+/// # Errors
+/// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first rule
+/// that is not tolerated, [`Error::Io`](crate::Error::Io); all with the path.
+pub(crate) fn judge_writable(vhdx: &Vhdx) -> Result<()> {
+    let judge = || {
+        let mut violations = Violations::new();
+        judge_bat(vhdx, &mut violations)?;
+        violations.stop_at_first()?;
+        headers::judge_headroom(vhdx.header(), vhdx.header_number)
+    };
+    judge().map_err(|error| vhdx.in_file(error))
+}
 
 /// Judges every BAT entry of a file, in at most 16 MiB of memory: one bit for each MiB in which a block may lie.
 ///

@@ -24,7 +24,8 @@ pub use convert::{Converted, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLayer, dropped};
 pub use merge::{
-    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, FileState, HostFiles, ItemChanges,
-    MergeFiles, MergeOptions, MergePlan, Merged, MetadataItemId, NewBitmap, OpenFile, Piece, already_merged,
+    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, Deletion, FileState, HostFiles,
+    ItemChanges, MergeFiles, MergeOptions, MergePlan, Merged, MetadataItemId, NewBitmap, OpenFile, Piece,
+    Undeleted, already_merged,
 };
 pub use reparent::{ParentJudgement, RelinkedFile, ReparentOptions, ReparentPlan, judge_parent};

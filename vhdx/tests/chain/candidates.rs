@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH, VOLUME_PATH};
-use vhdx::{Chain, ChainError, ErrorKind, Guid};
+use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH};
+use vhdx::{Chain, ChainError, ErrorKind, FolderResolver, Guid};
 
-use crate::{BASE, Folder, beside, chain_error, disk, leaf};
+use crate::{BASE, Folder, beside, chain_error, disk, leaf, parent_of};
 
 #[test]
 fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
@@ -24,6 +24,28 @@ fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
     }
     folder.put("b/base.vhdx", &disk(BASE));
     Chain::open(&leaf, &beside()).unwrap();
+}
+
+/// After a merge the second linkage of a child names what was merged, which may be called as its parent is.
+#[test]
+fn the_second_linkage_counts_if_nothing_has_the_first() {
+    let merged = Guid::from_u128(7);
+    let second = merged.braced().to_string();
+    let folder = Folder::new();
+    let stored = [(PARENT_LINKAGE2, second.as_str()), (RELATIVE_PATH, r"..\gone\base.vhdx")];
+    let leaf = folder.put("vm/leaf.avhdx", &leaf(&stored));
+    let dead = folder.put("merged/base.vhdx", &disk(merged)).canonicalize().unwrap();
+    fs::create_dir(folder.path("disks")).unwrap();
+    let folders = FolderResolver {
+        folders: ["merged", "disks"].map(|name| folder.path(name)).into(),
+        ..FolderResolver::default()
+    };
+    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), dead);
+    let base = folder.put("disks/base.vhdx", &disk(BASE)).canonicalize().unwrap();
+    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), base);
+    // What changes while it is merged into is known by the second one, and an old copy of it by the first.
+    let in_place = folder.put("gone/base.vhdx", &disk(merged)).canonicalize().unwrap();
+    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), in_place);
 }
 
 #[test]
@@ -105,7 +127,6 @@ fn damage_tells_more_than_what_cannot_be_used() {
 #[test]
 #[cfg(unix)]
 fn the_parent_of_a_linked_child_lies_beside_either() {
-    use crate::parent_of;
     use std::os::unix::fs::symlink;
     let folder = Folder::new();
     let real = folder.put("store/vm/leaf.avhdx", &leaf(&[(RELATIVE_PATH, r"..\disks\base.vhdx")]));

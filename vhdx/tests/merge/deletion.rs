@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile};
+use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile, Undeleted};
 use vhdx::{ChainError, Error, NoProgress, Relative, Relatives, Result, Vhdx};
 use vhdx_testkit::crash::{Calls, CrashWorld};
 use vhdx_testkit::{Family, Image, Random};
@@ -42,10 +42,46 @@ fn a_layer_that_is_left_behind_is_not_merged_again() {
     let world = CrashWorld::new(family.images.clone());
     let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
     let plan = world.plan_merge(&top, &base, &options).unwrap();
-    plan.execute(&Undeletable(&world, &middle), &NoProgress).unwrap_err();
+    let merged = plan.execute(&Undeletable(&world, &middle), &NoProgress).unwrap();
+    assert_eq!((merged.deleted, kept(&merged.undeleted)), (vec![top.clone()], vec![&middle]));
     assert!(!world.contains(&top));
     assert_superseded(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+}
+
+fn kept(undeleted: &[Undeleted]) -> Vec<&PathBuf> {
+    undeleted.iter().map(|file| &file.path).collect()
+}
+
+/// The merge is complete whatever cannot be deleted. What the merged disk is read through stays as long as that opens.
+#[test]
+fn a_merged_disk_that_cannot_be_deleted() {
+    let model = cases::three_versions_of_a_sector();
+    let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+    for has_child in [false, true] {
+        let mut family = Family::new(&model, &[]);
+        let [base, middle, top]: [PathBuf; 3] = family.chain.clone().try_into().unwrap();
+        if has_child {
+            let child =
+                Image::child_of(&model.images()[2], top.file_name().unwrap().to_str().unwrap(), 1 << 20);
+            family.images.insert("/vm/child.avhdx".into(), child.sparse());
+        }
+        let world = CrashWorld::new(family.images.clone());
+        let plan = world.plan_merge(&top, &base, &options).unwrap();
+        let merged = plan.execute(&Undeletable(&world, &top), &NoProgress).unwrap();
+        assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+        if has_child {
+            assert_eq!((merged.deleted, kept(&merged.undeleted)), (vec![middle], vec![&top]));
+            assert_same(
+                &world.read_disk(Path::new("/vm/child.avhdx")).unwrap(),
+                &family.disks[2],
+                "the child",
+            );
+        } else {
+            assert_eq!((merged.deleted, kept(&merged.undeleted)), (Vec::new(), vec![&top, &middle]));
+            assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
+        }
+    }
 }
 
 /// The layer is neither merged nor read.

@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vhdx::{Error, ErrorKind, Progress};
+use vhdx::ops::Merged;
+use vhdx::{Error, ErrorKind, Progress, Result};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, for_each_failure};
 
 use crate::cases;
@@ -14,7 +15,8 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
     let mut calls = 0;
     for fault in faults {
         calls += for_each_failure(&scene.images, fault, |world| {
-            let result = scene.merge(world, &vhdx::NoProgress);
+            let result =
+                scene.merge(world, &vhdx::NoProgress).and_then(|merged| refuse_undeleted(merged.as_ref()));
             let left = CrashWorld::new(world.images());
             scene.judge(&left, "after a failed call");
             match result {
@@ -32,6 +34,13 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
         });
     }
     calls
+}
+
+/// A file that could not be deleted makes no merge incomplete, and is a failure of a call all the same.
+fn refuse_undeleted(merged: Option<&Merged>) -> Result<()> {
+    let Some(first) = merged.and_then(|merged| merged.undeleted.first()) else { return Ok(()) };
+    let source = std::io::Error::other(first.error.to_string());
+    Err(Error::Io { operation: "delete", offset: None, source }.in_file(&first.path))
 }
 
 /// Power may fail right after the program has given up.

@@ -53,3 +53,8 @@ fn a_sync_fails_into_a_dynamic_base() {
 fn a_sync_fails_with_two_children() {
     losing_everywhere(&cases::with_two_children());
 }
+
+#[test]
+fn a_sync_fails_through_a_smaller_middle_layer() {
+    losing_everywhere(&cases::through_a_smaller_middle_layer());
+}

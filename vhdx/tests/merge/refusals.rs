@@ -149,8 +149,19 @@ fn a_child_that_is_merged_already() {
     let Error::Chain(error) = &error else { panic!("{error}") };
     assert!(matches!(**error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. }), "{error}");
     let again = CrashWorld::new(world.images());
-    assert_eq!(scene.merge(&again, &NoProgress).unwrap(), None);
+    assert!(scene.merge(&again, &NoProgress).unwrap().is_none());
     assert_unchanged(&again);
+}
+
+/// Says that the last block lies where the BAT does: nobody can write to this file.
+fn damage_bat(world: &CrashWorld, path: &Path) -> CrashWorld {
+    let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
+    let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+    let entry = BatEntry::payload(PayloadBlockState::FullyPresent, bat.offset);
+    let last = BlockIndex::new(vhdx.geometry().block_count() - 1);
+    let at = bat.offset.saturating_add(vhdx.geometry().payload_bat_index(last).get() * 8);
+    world.storage(path).write_all_at(&entry.to_le_bytes(), at).unwrap();
+    CrashWorld::new(world.images())
 }
 
 /// Every file of the merge is held against the rules about block allocation tables before anything is written.
@@ -158,17 +169,25 @@ fn a_child_that_is_merged_already() {
 fn a_layer_with_a_damaged_bat() {
     let scene = cases::into_a_differencing_disk().scene();
     for path in &scene.layers {
-        let world = scene.world();
-        let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
-        let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
-        let entry = BatEntry::payload(PayloadBlockState::FullyPresent, bat.offset);
-        let last = BlockIndex::new(vhdx.geometry().block_count() - 1);
-        let at = bat.offset.saturating_add(vhdx.geometry().payload_bat_index(last).get() * 8);
-        world.storage(path).write_all_at(&entry.to_le_bytes(), at).unwrap();
-        let world = CrashWorld::new(world.images());
+        let world = damage_bat(&scene.world(), path);
         let error = scene.merge(&world, &NoProgress).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
         assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsRegion, "{error}");
+        assert_unchanged(&world);
+    }
+}
+
+/// A child that could not be relinked would keep the merge from ever being complete.
+#[test]
+fn a_child_with_a_damaged_bat() {
+    let scene = cases::with_two_children().scene();
+    for (path, _) in &scene.leaves {
+        let world = damage_bat(&scene.world(), path);
+        let plan = plan(&scene, &world);
+        let results = [plan.refuse_in_use(&world), scene.merge(&world, &NoProgress).map(drop)];
+        for error in results.map(Result::unwrap_err) {
+            assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
+        }
         assert_unchanged(&world);
     }
 }

@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{AlreadyMerged, FileState, HostFiles, MergeOptions, MergePlan, Merged, already_merged};
-use vhdx::{
-    Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around, inspect_chain,
-};
+use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted};
+use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
+use super::left_over;
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
-use crate::exit::{Hint, Interrupted, Outcome, Usage};
+use crate::exit::{Interrupted, NotDeleted, Outcome, Usage, innermost};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -19,7 +18,7 @@ use crate::sizes::both;
 pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let chain = match Chain::open(&merge.child, &merge.parents.resolver()) {
         Ok(chain) => chain,
-        Err(error) => return nothing_left(args, merge, error),
+        Err(error) => return left_over::run(args, merge, error),
     };
     let target = target(merge, &chain)?;
     let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
@@ -41,7 +40,32 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     };
     let report = Report::new(merge, &plan, &done);
     output::answer(args, || report.json(), |out| report.text(out))?;
-    Ok(Outcome::Done)
+    refuse_undeleted(&done.undeleted)
+}
+
+/// A merge that is complete, but for files that could not be deleted, is a failure of its own.
+pub(super) fn refuse_undeleted(undeleted: &[Undeleted]) -> anyhow::Result<Outcome> {
+    let Some(first) = undeleted.first() else { return Ok(Outcome::Done) };
+    let paths: Vec<String> = undeleted.iter().map(|file| shown(&file.path)).collect();
+    let message = format!(
+        "{}; the merge is complete all the same. Delete by hand, once nothing uses it: {}",
+        innermost(&first.error),
+        paths.join(", ")
+    );
+    Err(NotDeleted { path: first.path.clone(), message }.into())
+}
+
+pub(super) fn undeleted_json(undeleted: &[Undeleted]) -> Value {
+    let json = |file: &Undeleted| json!({ "path": output::path(&file.path), "message": innermost(&file.error).to_string() });
+    undeleted.iter().map(json).collect()
+}
+
+pub(super) fn undeleted_text(undeleted: &[Undeleted], out: &mut dyn Write) -> anyhow::Result<()> {
+    for file in undeleted {
+        let reason = innermost(&file.error).to_string();
+        writeln!(out, "not deleted: {}: {}", shown(&file.path), output::harmless(&reason))?;
+    }
+    Ok(())
 }
 
 /// The layer to merge into: the one that was asked for, whatever it is called, or the parent.
@@ -65,7 +89,7 @@ fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
 }
 
 /// The disks in the folders of these files, and in those that were named.
-fn relatives<'a>(
+pub(super) fn relatives<'a>(
     args: &Args,
     merge: &Merge,
     files: impl IntoIterator<Item = &'a Path>,
@@ -119,6 +143,7 @@ fn would_be_done(plan: &MergePlan) -> Merged {
         blocks: plan.block_counts().into_values().sum(),
         relinked: plan.relinked.iter().map(|child| child.path.clone()).chain(children).collect(),
         deleted: deleted.collect(),
+        undeleted: Vec::new(),
     }
 }
 
@@ -159,6 +184,7 @@ impl<'a> Report<'a> {
             "bytes_needed": plan.bytes_needed(),
             "relinked": paths(&self.done.relinked),
             "deleted": paths(&self.done.deleted),
+            "not_deleted": undeleted_json(&self.done.undeleted),
             "stale": paths(&self.stale),
             "folders": paths(&self.plan.folders),
             "unjudged": plan.unjudged.iter()
@@ -199,6 +225,7 @@ impl<'a> Report<'a> {
         for path in &self.done.deleted {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
+        undeleted_text(&self.done.undeleted, out)?;
         for folder in &self.plan.folders {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
@@ -246,102 +273,6 @@ impl<'a> Report<'a> {
     }
 }
 
-/// A chain that does not open, because it was merged before, needs no merge.
-fn nothing_left(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
-    if matches!(merge.child.try_exists(), Ok(false)) {
-        let hint = "if it was merged before with `--delete-merged`, there is nothing left to do";
-        return Err(anyhow::Error::from(error).context(Hint(hint)));
-    }
-    let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
-    let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
-    // Without a child that was relinked, nothing proves that a merge is why no parent is named.
-    let found = already_merged(&layers, &relatives).filter(|found| !found.relinked.is_empty());
-    let Some(found) = found else { return Err(error.into()) };
-    drop(layers);
-    let deleted = if merge.delete_merged { delete_left_over(merge, &found, &relatives)? } else { Vec::new() };
-    let into = merged_into(&found, &relatives);
-    let report = Nothing { merge, found: &found, into, deleted, folders: &relatives.folders };
-    output::answer(args, || report.json(), |out| report.text(out))?;
-    Ok(Outcome::Done)
-}
-
-/// Deletes the layers of a merge that was completed before, or says what it would delete.
-fn delete_left_over(
-    merge: &Merge,
-    found: &AlreadyMerged,
-    relatives: &Relatives,
-) -> vhdx::Result<Vec<PathBuf>> {
-    if !merge.ignore_unjudged {
-        relatives.refuse_unjudged(&merge.child)?;
-    }
-    match merge.writing.dry_run {
-        false => found.delete(&HostFiles),
-        true if found.may_delete() => {
-            found.refuse_in_use(&HostFiles)?;
-            Ok(found.layers.iter().map(|layer| layer.path.clone()).collect())
-        }
-        true => Ok(Vec::new()),
-    }
-}
-
-/// What the relinked children have for their parent today.
-fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
-    let child =
-        relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
-    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
-    Some(parent.path.clone())
-}
-
-struct Nothing<'a> {
-    merge: &'a Merge,
-    found: &'a AlreadyMerged,
-    into: Option<PathBuf>,
-    deleted: Vec<PathBuf>,
-    folders: &'a [PathBuf],
-}
-
-impl Nothing<'_> {
-    fn json(&self) -> Value {
-        json!({
-            "dry_run": self.merge.writing.dry_run,
-            "already_merged": true,
-            "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
-            "into": self.into.as_deref().map(output::path),
-            "bytes_copied": 0,
-            "blocks": 0,
-            "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
-            "deleted": paths(&self.deleted),
-            "in_use": output::children(&self.found.in_use),
-            "folders": paths(self.folders),
-        })
-    }
-
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let child = shown(&self.merge.child);
-        match &self.into {
-            Some(into) => {
-                writeln!(out, "{child} was merged already, into {}: there is nothing to copy", shown(into))?
-            }
-            None => writeln!(out, "{child} was merged already: there is nothing to copy")?,
-        }
-        for child in &self.found.relinked {
-            writeln!(out, "relinked before: {}", shown(&child.path))?;
-        }
-        for (child, parent) in &self.found.in_use {
-            writeln!(out, "kept: {} is the parent of {}", shown(parent), shown(child))?;
-        }
-        let deleted = if self.merge.writing.dry_run { "would be deleted" } else { "deleted" };
-        for path in &self.deleted {
-            writeln!(out, "{deleted}: {}", shown(path))?;
-        }
-        if !self.merge.delete_merged && self.found.may_delete() {
-            let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
-            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", left.join(", "))?;
-        }
-        Ok(())
-    }
-}
-
-fn paths(paths: &[PathBuf]) -> Value {
+pub(super) fn paths(paths: &[PathBuf]) -> Value {
     paths.iter().map(|path| output::path(path)).collect()
 }

@@ -1,10 +1,11 @@
 //! How to open chains whose files do not find each other.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use vhdx::{DiscoveredDisk, DiskLink, Forest, MAX_CHAIN_LENGTH, Problem};
 
-use crate::output::shown;
+use crate::output::word;
 
 /// For each leaf of a whole chain whose stored paths do not lead to all parents: the command that merges it.
 pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {
@@ -25,11 +26,32 @@ pub(super) fn reparents<'a>(
     disks.filter(|disk| chain(forest, disk).is_some()).flat_map(|disk| {
         disk.problems.iter().filter_map(|problem| match problem {
             Problem::StalePath { path, parent, .. } => {
-                Some(format!("vhdx reparent {} --parent {}", word(path), word(parent)))
+                let command = format!("vhdx reparent {} --parent {}", word(path), word(parent));
+                Some(command + &folders_above(forest, disk))
             }
             _ => None,
         })
     })
+}
+
+/// Below a disk that a merge of several levels has left, what stands on it must be found, too: it has the mark.
+fn folders_above(forest: &Forest, disk: &DiscoveredDisk) -> String {
+    let is_left = |disk: &&DiscoveredDisk| {
+        disk.problems.iter().any(|problem| matches!(problem, Problem::Superseded { .. }))
+    };
+    if !chain(forest, disk).is_some_and(|chain| chain.iter().skip(1).any(is_left)) {
+        return String::new();
+    }
+    let mut above: Vec<&DiscoveredDisk> = vec![disk];
+    let mut next = 0;
+    while let Some(disk) = above.get(next).copied() {
+        above.extend(disk.children.iter().filter_map(|&child| forest.disks.get(child)));
+        next += 1;
+    }
+    let folder = |disk: &&DiscoveredDisk| disk.path.parent().map(Path::to_owned);
+    let folders: BTreeSet<PathBuf> = above.iter().filter_map(folder).collect();
+    let options = folders.into_iter().filter(|folder| Some(folder.as_path()) != disk.path.parent());
+    options.map(|folder| format!(" --parent-dir {}", word(&folder))).collect()
 }
 
 /// A leaf and all its parents, if all are there.
@@ -47,33 +69,4 @@ fn merge(chain: &[&DiscoveredDisk]) -> String {
         command += &word(&disk.path);
     }
     command + " --output NEW.vhdx"
-}
-
-/// A path as one word of a shell.
-fn word(path: &Path) -> String {
-    let path = shown(path);
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c) || (cfg!(windows) && c == '\\');
-    if path.chars().all(is_plain) && !path.starts_with('-') {
-        path
-    } else if cfg!(windows) {
-        format!("\"{path}\"")
-    } else {
-        let path = if path.starts_with('-') { format!("./{path}") } else { path };
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_survive_a_shell() {
-        for path in ["/vm/a.vhdx", "a b", "it's", "$HOME", "a;b", "\"", "`x`", "ä", "*"] {
-            let script = format!("printf %s {}", word(Path::new(path)));
-            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
-        }
-        assert_eq!(word(Path::new("--x")), "'./--x'");
-    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::copies::Copies;
-use super::paths::Paths;
+use super::paths::{self, Paths};
 use super::{DiscoveredDisk, DiskLink, Problem};
 use crate::chain::open::MAX_CHAIN_LENGTH;
 use crate::error::Result;
@@ -57,24 +57,34 @@ fn choose_parent(
     copies: &mut Copies<'_>,
 ) -> Result<()> {
     let disk = &disks[child];
-    let fitting = || disk.linkages.iter().filter_map(|guid| holders.get(guid)).flatten().copied();
-    let others = || fitting().filter(|&holder| holder != child);
-    let parent = match others().take(2).count() {
+    let holding = |guid: &Uuid| holders.get(guid).into_iter().flatten().copied();
+    let others = |guid: &Uuid| holding(guid).filter(|&holder| holder != child);
+    let answered: Vec<Uuid> =
+        disk.linkages.iter().filter(|guid| others(guid).next().is_some()).copied().collect();
+    let stands_for = |identity, guids: &[Uuid]| {
+        by_identity(identity).filter(|&i| i != child && guids.contains(&disks[i].data_write_guid))
+    };
+    let in_place = match answered[..] {
+        [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
+        _ => None,
+    };
+    // The second linkage of a child that a merge has relinked names what was merged.
+    let guid = in_place.map(|i| disks[i].data_write_guid).or(answered.first().copied());
+    let parent = match guid {
         // What only the child itself has is a cycle of one.
-        0 => fitting().next(),
-        1 => others().next(),
-        _ => {
-            let fits = |&i: &usize| i != child && disk.linkages.contains(&disks[i].data_write_guid);
-            let stored = paths.files(disk).find_map(|(_, identity)| by_identity(identity).filter(fits));
-            match stored {
+        None => disk.linkages.iter().flat_map(holding).next(),
+        Some(guid) if others(&guid).nth(1).is_none() => others(&guid).next(),
+        Some(guid) => {
+            let stored = paths.files(disk).find_map(|(_, identity)| stands_for(identity, &[guid]));
+            match in_place.or(stored) {
                 Some(parent) => Some(parent),
-                None => any_copy(disks, child, others(), copies)?,
+                None => any_copy(disks, child, others(&guid), copies)?,
             }
         }
     };
-    if parent.is_none() && others().next().is_some() {
-        let parents = shown(disks, others());
-        let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count: others().count() };
+    if let (None, Some(guid)) = (parent, guid) {
+        let (parents, count) = (shown(disks, others(&guid)), others(&guid).count());
+        let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count };
         disks[child].link = DiskLink::Ambiguous;
         disks[child].problems.push(problem);
         return Ok(());

@@ -2,7 +2,7 @@
 //! folder.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::DiscoveredDisk;
@@ -21,10 +21,17 @@ impl Paths {
     ) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
         let routes = lookup::routes(&disk.stored_paths, &own, &own);
-        let identified = |path: PathBuf| {
-            let identity = FileStorage::open(&path).and_then(|file| file.identity()).ok()?;
-            Some((path, identity))
-        };
+        let identified = |path: PathBuf| identity(&path).map(|identity| (path, identity));
         lookup::find(routes, Rc::clone(&self.0)).filter_map(identified)
     }
+}
+
+/// The regular files that are exactly where a disk's relative path leads.
+pub(super) fn in_place(disk: &DiscoveredDisk) -> impl Iterator<Item = FileIdentity> + use<> {
+    let own = lookup::folders_of(&disk.path);
+    lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))
+}
+
+fn identity(path: &Path) -> Option<FileIdentity> {
+    FileStorage::open(path).and_then(|file| file.identity()).ok()
 }

@@ -193,7 +193,8 @@ impl Problem {
             }
             Problem::LostParent { expected, .. } if expected.is_empty() => {
                 "if the disk that was merged is still there, merge it again with --delete-merged, which cleans up; if it \
-                 is gone, and the disks in use open, delete what is left"
+                 is gone, or that is refused because nothing proves the merge any more, and the disks in use open, delete \
+                 what is left"
                     .to_owned()
             }
             Problem::LostParent { likely, .. } => match likely.first() {

@@ -193,7 +193,15 @@ impl VhdxMut {
         self.begin_with(Some(Uuid::new_v4()))
     }
 
-    /// Begins a session whose content has this DataWriteGuid.
+    /// Begins a session, if none has begun: what takes space, or fails for another reason, does so now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn begin_session(&mut self) -> Result<()> {
+        self.change(Self::begin)
+    }
+
+    /// Begins a session whose content has this DataWriteGuid. In one that has begun, only the headers are written.
     ///
     /// # Errors
     /// [`Error::Io`].

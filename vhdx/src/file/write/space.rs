@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
-use crate::file::judge::{for_each_entry, judge_bat, occupied};
+use crate::file::judge::{for_each_entry, judge_writable, occupied};
 use crate::units::{FileOffset, MIB};
-use crate::violation::Violations;
 
 /// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
 const LONGEST: u64 = 128 << 20;
@@ -38,12 +37,7 @@ impl Space {
     /// # Errors
     /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first rule that is not tolerated, [`Error::Io`].
     pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
-        let judge = || {
-            let mut violations = Violations::new();
-            judge_bat(vhdx, &mut violations)?;
-            violations.stop_at_first()
-        };
-        judge().map_err(|error| vhdx.in_file(error))?;
+        judge_writable(vhdx)?;
         let mut space = Self {
             taken: Vec::new(),
             searched_to: 0,

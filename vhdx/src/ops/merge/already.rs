@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::deletion::Deletion;
 use super::files::MergeFiles;
-use super::locked::open_as_planned;
+use super::locked::{locked_while_deleting, open_as_planned};
 use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
 use crate::chain::{InspectedLayer, Link, Relative, Relatives};
@@ -33,14 +34,14 @@ impl AlreadyMerged {
         !self.relinked.is_empty() && self.in_use.is_empty()
     }
 
-    /// Deletes the layers, the leaf first, and gives their paths; nothing if they [may not be](Self::may_delete).
+    /// Deletes the layers, the leaf first; nothing if they [may not be](Self::may_delete).
     ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use, and [`InvalidArgument::StalePlan`] for one that has changed, both
     /// before anything is deleted.
-    pub fn delete(&self, files: &dyn MergeFiles) -> Result<Vec<PathBuf>> {
+    pub fn delete(&self, files: &dyn MergeFiles) -> Result<Deletion> {
         if !self.may_delete() {
-            return Ok(Vec::new());
+            return Ok(Deletion::default());
         }
         let known = [self.layers.as_slice(), &self.relinked].concat();
         let locked: Vec<_> =
@@ -49,9 +50,8 @@ impl AlreadyMerged {
         if let Some(disk) = find_newcomer(&files.relatives(&self.folders)?, &parents, &known) {
             return Err(Error::from(InvalidArgument::StalePlan).in_file(&disk.path));
         }
-        drop(locked);
-        self.layers.iter().try_for_each(|state| files.delete(state))?;
-        Ok(self.layers.iter().map(|state| state.path.clone()).collect())
+        let _locked = locked_while_deleting(locked);
+        Ok(Deletion::of(&self.layers, false, files))
     }
 }
 

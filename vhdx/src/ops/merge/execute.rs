@@ -9,12 +9,13 @@
 //! 5. the children of L become T's, one by one
 //! 6. if L had any, K no longer names T; L to K are deleted, if that was asked for
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
-use super::locked::{Locked, change_locator, load, open};
+use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
 use super::pieces::{Content, Piece};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
@@ -32,7 +33,7 @@ use crate::units::{FileOffset, MIB};
 const BUFFER: usize = MIB as usize;
 
 /// What a merge has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Merged {
     /// How many bytes were copied from the merged layers.
     pub bytes_copied: u64,
@@ -42,6 +43,8 @@ pub struct Merged {
     pub relinked: Vec<PathBuf>,
     /// The files that were deleted.
     pub deleted: Vec<PathBuf>,
+    /// The files that were to be deleted and could not be. The merge is complete all the same.
+    pub undeleted: Vec<Undeleted>,
 }
 
 impl MergePlan {
@@ -74,12 +77,11 @@ impl MergePlan {
         if self.detach {
             locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
-        drop(locked);
-        for &layer in &self.delete {
-            files.delete(&self.layers[layer])?;
-            done.deleted.push(self.layers[layer].path.clone());
-        }
-        Ok(done)
+        let _locked = locked_while_deleting(locked);
+        // Detached, the merged disk does not open any more.
+        let layers = self.delete.iter().map(|&layer| &self.layers[layer]);
+        let Deletion { deleted, undeleted } = Deletion::of(layers, !self.detach, files);
+        Ok(Merged { deleted, undeleted, ..done })
     }
 
     /// Refuses to go on when there is a disk now, or what may be one, that depends on what changes; only programs that take
@@ -91,8 +93,8 @@ impl MergePlan {
         let relatives = files.relatives(&self.folders)?;
         let newcomer = find_newcomer(&relatives, &parents, &known).map(|disk| &disk.path);
         let is_known = |path: &PathBuf| {
-            known.iter().any(|state| state.path == *path)
-                || self.unjudged.iter().any(|(known, _)| known == path)
+            known.iter().any(|state| is_path_of(&state.path, path))
+                || self.unjudged.iter().any(|(known, _)| is_path_of(known, path))
         };
         let mut unjudged = relatives.unjudged.iter().filter(|file| file.may_be_disk).map(|file| &file.path);
         match newcomer.or_else(|| unjudged.find(|path| !is_known(path))) {
@@ -121,6 +123,13 @@ impl MergePlan {
     }
 }
 
+/// Whether both lead to one file, on the host or wherever else the files are. Where locks keep even their owner from
+/// reading, a file of the merge cannot be recognised by anything else.
+fn is_path_of(known: &Path, found: &Path) -> bool {
+    known == found
+        || known.canonicalize().is_ok_and(|known| found.canonicalize().is_ok_and(|found| known == found))
+}
+
 impl Locked {
     /// Steps 2, 3 and 4.
     fn fill_target(
@@ -135,6 +144,8 @@ impl Locked {
         // header that has it names a log, so that opening T writes it again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
+        // K loses the mark of an earlier run until it gets this one's: nothing in between may need space.
+        target.begin_session()?;
         self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
         let mark = if plan.lowest() > 0 { Some(self.mark(plan)?) } else { None };
         target.begin_as(guid)?;
@@ -156,9 +167,12 @@ impl Locked {
     /// The mark that L bears from now on. One that it bears already may be asked for by more layers than K.
     fn mark(&self, plan: &MergePlan) -> Result<Uuid> {
         let (file, path) = (&self.layers[0], &plan.layers[0].path);
-        if let Some(mark) = mark::borne(&load(file, path)?) {
+        // Opened for writing: a log with the mark in it may not be durable if an earlier run could not sync it.
+        let merged = open(file, path)?;
+        if let Some(mark) = mark::borne(&merged) {
             return Ok(mark);
         }
+        drop(merged);
         let (mark, parent) = (mark::new(), plan.layers[1].data_write_guid);
         change_locator(file, path, |old| with_linkages(old, parent, mark))?;
         Ok(mark)

@@ -9,7 +9,7 @@ use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{Vhdx, VhdxMut};
+use crate::file::{Vhdx, VhdxMut, judge_writable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
@@ -30,11 +30,22 @@ impl Locked {
         let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
             states.iter().map(|state| open_as_planned(files, state)).collect()
         };
-        Ok(Self {
+        let locked = Self {
             layers: open(&plan.layers)?,
             children: open(&plan.children)?,
             relinked: open(&plan.relinked)?,
-        })
+        };
+        locked.judge_children(plan)?;
+        Ok(locked)
+    }
+
+    /// Refuses children that could be read, but not written to when their turn comes: the plan has only judged layers.
+    fn judge_children(&self, plan: &MergePlan) -> Result<()> {
+        let children = self.children.iter().zip(&plan.children);
+        for (file, state) in children.chain(self.relinked.iter().zip(&plan.relinked)) {
+            judge_writable(&load(file, &state.path)?)?;
+        }
+        Ok(())
     }
 
     /// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
@@ -70,6 +81,11 @@ impl Locked {
         };
         self.children.iter().zip(&plan.children).map(locator).collect()
     }
+}
+
+/// Nobody else can use a file until it is deleted; but Windows does not delete what is open.
+pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
+    (!cfg!(windows)).then_some(locked)
 }
 
 /// Opens a file, which must be in this state.

@@ -3,6 +3,7 @@
 mod already;
 mod batch;
 mod block;
+mod deletion;
 mod execute;
 mod files;
 mod in_use;
@@ -15,10 +16,12 @@ mod relations;
 mod state;
 mod target;
 mod touched;
+mod unfinished;
 
 pub use already::{AlreadyMerged, already_merged};
 pub use batch::{Batch, NewBitmap};
 pub use block::{BitChange, BlockAction, BlockPlan};
+pub use deletion::{Deletion, Undeleted};
 pub use execute::Merged;
 pub use files::{HostFiles, MergeFiles, OpenFile};
 pub use items::{ItemChanges, MetadataItemId};

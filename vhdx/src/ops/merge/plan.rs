@@ -15,10 +15,9 @@ use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
 use crate::chain::{Chain, Relatives};
 use crate::error::{InvalidArgument, Result};
-use crate::file::{ResizePlan, Space, Vhdx, judge_bat};
+use crate::file::{ResizePlan, Space, Vhdx, judge_writable};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
-use crate::violation::Violations;
 
 /// What is asked of a merge in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,11 +113,7 @@ impl MergePlan {
         }
         relations::refuse_to_part(chain.layers(), target)?;
         merged.first().into_iter().chain(merged.last()).try_for_each(items::judge_linkages)?;
-        for layer in layers {
-            let mut violations = Violations::new();
-            let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
-            judged.map_err(|error| layer.in_file(error))?;
-        }
+        layers.iter().try_for_each(judge_writable)?;
         let mut plan = Self::without_copying(layers, children, relatives)?;
         if options.delete_merged {
             plan.delete = (0..target).collect();

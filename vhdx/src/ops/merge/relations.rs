@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::state::FileState;
+use super::unfinished;
 use crate::chain::{ChainError, Relative, Relatives, mark};
 use crate::error::Result;
 use crate::file::Vhdx;
@@ -30,14 +31,15 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     let lower = states.get(1..).unwrap_or_default();
 
     let mut children = Children::default();
-    let mut in_the_way = Vec::new();
+    let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());
     for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
+        let is_marked_child = disk.is_child_of(merged.data_write_guid) && bears_or_asks_for_mark(disk);
+        let needs = || lower.iter().find(|state| disk.is_child_of(state.data_write_guid));
         if was_relinked(disk, merged, target) {
             children.relinked.push(FileState::of_relative(disk));
-        } else if let Some(parent) = lower.iter().find(|state| disk.is_child_of(state.data_write_guid)) {
+        } else if let Some(parent) = needs().or(is_marked_child.then_some(merged)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
-        } else if disk.is_child_of(merged.data_write_guid) && bears_or_asks_for_mark(disk) {
-            in_the_way.push((disk.path.clone(), merged.path.clone()));
+            unfinished.extend(unfinished::find(disk, parent, &states, relatives));
         } else if disk.is_child_of(merged.data_write_guid) {
             children.to_relink.push(FileState::of_relative(disk));
         }
@@ -46,11 +48,11 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
         return Ok(children);
     }
     let (child, target) = (merged.path.clone(), target.path.clone());
-    Err(ChainError::OtherChildren { child, target, in_the_way }.into())
+    Err(ChainError::OtherChildren { child, target, in_the_way, unfinished }.into())
 }
 
 /// Whether another merge, which may not be complete, has left its mark in the disk: to relink it would take that away.
-fn bears_or_asks_for_mark(disk: &Relative) -> bool {
+pub(super) fn bears_or_asks_for_mark(disk: &Relative) -> bool {
     [disk.linkage, disk.linkage2].into_iter().flatten().any(is_mark)
 }
 

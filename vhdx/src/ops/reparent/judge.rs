@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::chain::{
     ChainError, FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, Relative, Unjudged, find_relatives,
-    folders_around, inspect_chain,
+    folders_around, inspect_chain, inspect_chain_below, mark,
 };
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::Vhdx;
@@ -46,7 +46,7 @@ impl ParentJudgement {
     }
 }
 
-/// Looks at a child and at a file that may be its parent, whose chain must open. Parents, and files with the right
+/// Looks at a child and at a file that may be its parent, whose chain must open below it. Parents, and files with the right
 /// DataWriteGuid, are looked for in the folders of both and in `folders`. Nothing is changed.
 ///
 /// # Errors
@@ -64,7 +64,7 @@ pub fn judge_parent(
         return Err(Error::from(InvalidArgument::NotDifferencing).in_file(child));
     };
     let resolver = FolderResolver { folders: folders.to_vec(), named: Vec::new() };
-    let layers = inspect_chain(candidate, &resolver)?;
+    let layers = layers_below(child, &vhdx, candidate, &resolver, progress)?;
     refuse_cycle(child, &vhdx, candidate, &layers)?;
     if layers.len() >= MAX_CHAIN_LENGTH {
         return Err(ChainError::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
@@ -87,6 +87,31 @@ pub fn judge_parent(
         judgement.look_for_others(folders, progress)?;
     }
     Ok(judgement)
+}
+
+/// The candidate's chain as it is read below the child. What a merge of several levels leaves is read below the disk that
+/// bears its mark: the child, or one that stands on it. A child that is to get another linkage loses its mark.
+fn layers_below(
+    path: &Path,
+    child: &Vhdx,
+    candidate: &Path,
+    resolver: &FolderResolver,
+    progress: &dyn Progress,
+) -> Result<Vec<InspectedLayer>> {
+    let layers = inspect_chain(candidate, resolver)?;
+    let linkage = child.parent_locator().and_then(ParentLocator::parent_linkage);
+    let keeps_linkage = layers.first().is_some_and(|first| linkage == Some(first.vhdx.data_write_guid()));
+    if !keeps_linkage || !layers.iter().any(|layer| is_superseded(&layer.link)) {
+        return Ok(layers);
+    }
+    let relatives = find_relatives(&folders_around([path, candidate], &resolver.folders), progress)?;
+    let above = relatives.standing_on(child.data_write_guid());
+    let marks = above.into_iter().filter_map(Relative::mark_borne).chain(mark::borne(child));
+    inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
+}
+
+fn is_superseded(link: &Link) -> bool {
+    matches!(link.error(), Some(Error::Chain(error)) if matches!(**error, ChainError::Superseded { .. }))
 }
 
 /// Whatever the GUIDs say, a file cannot be its own ancestor.

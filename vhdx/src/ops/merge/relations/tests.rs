@@ -103,3 +103,46 @@ fn a_zero_linkage_names_nobody() {
     let disks = vec![disk("a", Uuid::nil(), Uuid::nil())];
     assert_eq!(judge_all(&layers, disks).unwrap(), Children::default());
 }
+
+/// What is said of the disks in the way: which of them is left of a merge of what into what.
+fn unfinished(result: Result<Children>) -> Vec<[Option<String>; 3]> {
+    let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
+    let ChainError::OtherChildren { unfinished, .. } = *error else { panic!("{error}") };
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    let all = unfinished.into_iter();
+    all.map(|left| [Some(left.layer), left.merged, left.target].map(|path| path.map(text))).collect()
+}
+
+fn known(names: [&str; 3]) -> [Option<String>; 3] {
+    names.map(|name| (!name.is_empty()).then(|| name.to_owned()))
+}
+
+#[test]
+fn what_an_unfinished_merge_has_left_is_told_from_other_children() {
+    const MARK: Uuid = Uuid::from_u128(crate::format::parent_locator::MARK | 1);
+    const OLD: Uuid = Uuid::from_u128(78);
+    let layers = layers();
+    let [middle, target] = [1, 2].map(|layer: usize| layers[layer].data_write_guid());
+    let of = |disks: Vec<Relative>| unfinished(judge_all(&layers, disks));
+    let marked = || disk("k", MARK, target);
+    let other = || disk("x", target, Uuid::nil());
+    assert_eq!(of(vec![other(), marked()]), [known(["k", "", "layer 2"])]);
+    let bearer = || disk("l", OTHER, MARK);
+    assert_eq!(of(vec![bearer(), marked(), other()]), [known(["k", "l", "layer 2"])]);
+    assert_eq!(of(vec![disk("l", middle, MARK)]), [known(["l", "l", ""])]);
+    // Before it is marked, and where there is only one level.
+    let lowest = || disk("k", OLD, target);
+    assert_eq!(of(vec![lowest()]), [known(["k", "k", "layer 2"])]);
+    let above = disk("l", lowest().data_write_guid, MARK);
+    assert_eq!(of(vec![lowest(), above]), [known(["k", "l", "layer 2"])]);
+    // A child that was relinked from a layer to what that stands on.
+    let below = Relative { path: "layer 2".into(), ..Relative::of(Path::new(""), &layers[2]) };
+    let parent = Relative { path: "layer 1".into(), ..Relative::of(Path::new(""), &layers[1]) };
+    let relinked = vec![below, parent, disk("g", target, middle)];
+    assert_eq!(of(relinked), [known(["g", "layer 1", "layer 2"])]);
+    // Copies of the merge's own layers, and ordinary children.
+    let copy = Relative { data_write_guid: middle, ..marked() };
+    for ordinary in [other(), disk("x", Uuid::nil(), target), disk("x", target, target), copy] {
+        assert!(of(vec![ordinary.clone(), bearer()]).is_empty(), "{ordinary:?}");
+    }
+}

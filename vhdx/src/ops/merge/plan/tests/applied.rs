@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use vhdx_testkit::{ChainModel, chains};
 
 use super::*;
-use crate::file::{VhdxMut, replay};
+use crate::file::{VhdxMut, judge_bat, replay};
 use crate::format::bat_entry::{BatEntry, SectorBitmapBlockState};
 use crate::ops::merge::batch::NewBitmap;
 use crate::ops::merge::pieces::Content;
 use crate::storage::{Memory, ReadAt, Storage};
 use crate::units::{BatIndex, ChunkIndex, FileOffset};
+use crate::violation::Violations;
 
 /// A target on its way.
 struct Applied {

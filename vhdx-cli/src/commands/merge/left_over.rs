@@ -1,0 +1,147 @@
+//! `vhdx merge` of what was merged before: there is nothing to copy, and what is left may be deleted.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
+use vhdx::{Error, Guid, Relative, Relatives, inspect_chain};
+
+use super::in_place::{paths, refuse_undeleted, relatives, undeleted_json, undeleted_text};
+use crate::args::{Args, Merge};
+use crate::exit::{Hint, Outcome};
+use crate::output::{self, shown};
+
+/// A chain that does not open, because it was merged before, needs no merge.
+pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
+    if matches!(merge.child.try_exists(), Ok(false)) {
+        return Err(anyhow::Error::from(error).context(Hint(is_gone(args, merge)?.into())));
+    }
+    let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
+    let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
+    let found = match already_merged(&layers, &relatives) {
+        Some(found) if !found.relinked.is_empty() => found,
+        Some(found) if found.in_use.is_empty() => {
+            return Err(anyhow::Error::from(error).context(Hint(UNPROVEN.into())));
+        }
+        _ => return Err(error.into()),
+    };
+    drop(layers);
+    let deletion = match merge.delete_merged {
+        true => delete(merge, &found, &relatives)?,
+        false => Deletion::default(),
+    };
+    let into = merged_into(&found, &relatives);
+    let report = Nothing { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    refuse_undeleted(&deletion.undeleted)
+}
+
+/// What there is to say when the disk to merge does not exist.
+fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
+    let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
+    let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
+    let left: Vec<String> = left_over(&relatives).map(|disk| shown(&disk.path)).collect();
+    Ok(match left.is_empty() {
+        true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
+        false => format!(
+            "if it was merged before with `--delete-merged`, what a merge has left is still here: {}. Once all disks in use \
+             open (`vhdx check DISK --chain`), delete it by hand, with the layers that stood between it and the merged disk",
+            left.join(", ")
+        ),
+    })
+}
+
+/// The lowest layers of merges: those that name no parent, and those of which the merged disk is gone.
+fn left_over(relatives: &Relatives) -> impl Iterator<Item = &Relative> {
+    let is_nil = |linkage: Option<Guid>| linkage.is_some_and(|linkage| linkage.is_nil());
+    let names_no_parent =
+        move |disk: &Relative| is_nil(disk.linkage) && (disk.linkage2.is_none() || is_nil(disk.linkage2));
+    let is_borne = |mark| relatives.disks.iter().any(|disk| disk.mark_borne() == Some(mark));
+    let is_asked_for_in_vain =
+        move |disk: &Relative| disk.mark_asked_for().is_some_and(|mark| !is_borne(mark));
+    relatives.disks.iter().filter(move |disk| names_no_parent(disk) || is_asked_for_in_vain(disk))
+}
+
+/// The lowest layer names no parent, which only the end of a merge brings about.
+const UNPROVEN: &str = "a merge in place leaves this of what it has merged, and no disk here proves any more what that was: \
+    the one that was relinked lies elsewhere, which `--parent-dir DIR` helps with, or a later merge has changed it, and \
+    then `--delete-merged` does not help. Once all disks in use open (`vhdx check DISK --chain`), delete by hand what was \
+    merged, from the top down to this file";
+
+/// Deletes the layers of a merge that was completed before, or says what it would delete.
+fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::Result<Deletion> {
+    if !merge.ignore_unjudged {
+        relatives.refuse_unjudged(&merge.child)?;
+    }
+    match merge.writing.dry_run {
+        false => found.delete(&HostFiles),
+        true if found.may_delete() => {
+            found.refuse_in_use(&HostFiles)?;
+            let mut would_be = Deletion::default();
+            would_be.deleted = found.layers.iter().map(|layer| layer.path.clone()).collect();
+            Ok(would_be)
+        }
+        true => Ok(Deletion::default()),
+    }
+}
+
+/// What the relinked children have for their parent today.
+fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
+    let child =
+        relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
+    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
+    Some(parent.path.clone())
+}
+
+struct Nothing<'a> {
+    merge: &'a Merge,
+    found: &'a AlreadyMerged,
+    into: Option<PathBuf>,
+    deletion: &'a Deletion,
+    folders: &'a [PathBuf],
+}
+
+impl Nothing<'_> {
+    fn json(&self) -> Value {
+        json!({
+            "dry_run": self.merge.writing.dry_run,
+            "already_merged": true,
+            "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
+            "into": self.into.as_deref().map(output::path),
+            "bytes_copied": 0,
+            "blocks": 0,
+            "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
+            "deleted": paths(&self.deletion.deleted),
+            "not_deleted": undeleted_json(&self.deletion.undeleted),
+            "in_use": output::children(&self.found.in_use),
+            "folders": paths(self.folders),
+        })
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let child = shown(&self.merge.child);
+        match &self.into {
+            Some(into) => {
+                writeln!(out, "{child} was merged already, into {}: there is nothing to copy", shown(into))?
+            }
+            None => writeln!(out, "{child} was merged already: there is nothing to copy")?,
+        }
+        for child in &self.found.relinked {
+            writeln!(out, "relinked before: {}", shown(&child.path))?;
+        }
+        for (child, parent) in &self.found.in_use {
+            writeln!(out, "kept: {} is the parent of {}", shown(parent), shown(child))?;
+        }
+        let deleted = if self.merge.writing.dry_run { "would be deleted" } else { "deleted" };
+        for path in &self.deletion.deleted {
+            writeln!(out, "{deleted}: {}", shown(path))?;
+        }
+        undeleted_text(&self.deletion.undeleted, out)?;
+        if !self.merge.delete_merged && self.found.may_delete() {
+            let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
+            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", left.join(", "))?;
+        }
+        Ok(())
+    }
+}
