@@ -87,8 +87,9 @@ mod tests {
 
     use super::*;
     use crate::file::create::NewDisk;
-    use crate::file::{Vhdx, VhdxWriter};
+    use crate::file::{Vhdx, VhdxMut, VhdxWriter};
     use crate::storage::{Memory, ReadAt};
+    use crate::units::DiskOffset;
 
     /// Notes what is asked of it; from call number `fails_from` on, nothing works.
     #[derive(Default)]
@@ -199,6 +200,28 @@ mod tests {
             let rule = result.err().and_then(|error| error.violation().map(|violation| violation.rule));
             assert_eq!(rule, (!works).then_some(Rule::HeaderSequence));
             assert_eq!(storage.calls.lock().unwrap().is_empty(), !works);
+        }
+    }
+
+    /// A file that is opened for writing can be closed again.
+    #[test]
+    fn a_session_that_the_sequence_number_would_not_outlast_does_not_begin() {
+        for (sequence_number, works) in [(u64::MAX - HEADROOM, true), (u64::MAX - HEADROOM + 1, false)] {
+            let new = new_file();
+            let mut bytes = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
+            new.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
+            let header = Header { sequence_number, ..open(&new).header().clone() };
+            let storage = Arc::new(Memory::new(bytes));
+            put(&*storage, &header.encode(), place(1)).unwrap();
+            let opened = VhdxMut::from_storage(storage);
+            let Ok(mut disk) = opened else {
+                assert!(!works);
+                assert_eq!(opened.unwrap_err().violation().unwrap().rule, Rule::HeaderSequence);
+                continue;
+            };
+            assert!(works);
+            disk.write_all_at(&[1; 512], DiskOffset::new(0)).unwrap();
+            disk.close().unwrap();
         }
     }
 }

@@ -2,7 +2,7 @@
 //! need not have been durable.
 
 use vhdx::NoProgress;
-use vhdx_testkit::crash::{Calls, Fault, Sweep};
+use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Sweep};
 
 use crate::cases::{self, Case};
 
@@ -57,4 +57,38 @@ fn a_sync_fails_with_two_children() {
 #[test]
 fn a_sync_fails_through_a_smaller_middle_layer() {
     losing_everywhere(&cases::through_a_smaller_middle_layer());
+}
+
+/// A run that goes on takes the mark off the lowest layer for as long as two headers take, which need no space.
+#[test]
+fn between_the_marks_only_headers_are_written() {
+    let scene = cases::through_a_smaller_middle_layer().scene();
+    let lowest = scene.layers[1].display().to_string();
+    let target = scene.target().display().to_string();
+    let first = scene.world();
+    scene.merge(&first, &NoProgress).unwrap();
+    let cut = scene.world();
+    cut.fail(Fault::forever(Calls::Writes, first.calls(Calls::Writes) / 2));
+    scene.merge(&cut, &NoProgress).unwrap_err();
+    let world = CrashWorld::new(cut.images());
+    scene.merge(&world, &NoProgress).unwrap();
+
+    let lines = world.recording().lines();
+    let mut sessions: Vec<Vec<&str>> = Vec::new();
+    for line in lines.iter().filter(|line| line.contains(" write ")) {
+        let (file, write) = line.split_once(' ').unwrap();
+        if file != lowest && file != target {
+            continue;
+        }
+        match sessions.last_mut() {
+            Some(session) if session[0] == file => session.push(write),
+            _ => sessions.push(vec![file, write]),
+        }
+    }
+    let told = sessions.iter().position(|session| session[0] == lowest).unwrap();
+    assert_eq!(sessions[told + 1][1..].iter().filter(|write| write.ends_with("+0x1000")).count(), 2);
+    for write in &sessions[told + 1][1..] {
+        assert!(["write 0x10000+0x1000", "write 0x20000+0x1000"].contains(write), "{:?}", sessions[told + 1]);
+    }
+    assert_eq!((sessions[told + 1][0], sessions[told + 2][0]), (target.as_str(), lowest.as_str()));
 }

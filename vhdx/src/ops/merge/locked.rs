@@ -30,22 +30,16 @@ impl Locked {
         let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
             states.iter().map(|state| open_as_planned(files, state)).collect()
         };
-        let locked = Self {
-            layers: open(&plan.layers)?,
-            children: open(&plan.children)?,
-            relinked: open(&plan.relinked)?,
+        // The plan has judged no child. One that can be read, but not written to, would end the merge in its last step.
+        let open_child = |state: &FileState| {
+            let (file, child) = load_as_planned(files, state)?;
+            judge_writable(&child).map(|()| file)
         };
-        locked.judge_children(plan)?;
-        Ok(locked)
-    }
-
-    /// Refuses children that could be read, but not written to when their turn comes: the plan has only judged layers.
-    fn judge_children(&self, plan: &MergePlan) -> Result<()> {
-        let children = self.children.iter().zip(&plan.children);
-        for (file, state) in children.chain(self.relinked.iter().zip(&plan.relinked)) {
-            judge_writable(&load(file, &state.path)?)?;
-        }
-        Ok(())
+        Ok(Self {
+            layers: open(&plan.layers)?,
+            children: plan.children.iter().map(open_child).collect::<Result<_>>()?,
+            relinked: plan.relinked.iter().map(open_child).collect::<Result<_>>()?,
+        })
     }
 
     /// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
@@ -93,9 +87,14 @@ pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
 /// # Errors
 /// [`InvalidArgument::StalePlan`], and those of the host.
 pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
+    load_as_planned(files, state).map(|(file, _)| file)
+}
+
+fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFile, Vhdx)> {
     let file = files.open(&state.path)?;
-    match state.fits(&load(&file, &state.path)?) {
-        true => Ok(file),
+    let vhdx = load(&file, &state.path)?;
+    match state.fits(&vhdx) {
+        true => Ok((file, vhdx)),
         false => Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path)),
     }
 }

@@ -7,7 +7,6 @@ use super::unfinished;
 use crate::chain::{ChainError, Relative, Relatives, mark};
 use crate::error::Result;
 use crate::file::Vhdx;
-use crate::format::parent_locator::is_mark;
 
 /// The children of the merged disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
 
 /// Whether another merge, which may not be complete, has left its mark in the disk: to relink it would take that away.
 pub(super) fn bears_or_asks_for_mark(disk: &Relative) -> bool {
-    [disk.linkage, disk.linkage2].into_iter().flatten().any(is_mark)
+    disk.mark_asked_for().or(disk.mark_borne()).is_some()
 }
 
 /// Refuses to take those layers out of a chain, leaf first, that lie above `target`, if one of them bears a mark that a
