@@ -16,7 +16,20 @@ use crate::units::FileOffset;
 
 /// An open regular file.
 #[derive(Debug)]
-pub struct FileStorage(File);
+pub struct FileStorage {
+    file: File,
+    is_locked: bool,
+}
+
+/// Closing is not enough: a program that another thread starts has the file open too, for as long as it has not yet
+/// become that program, and the locks with it.
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        if self.is_locked {
+            host::unlock(&self.file);
+        }
+    }
+}
 
 impl FileStorage {
     /// Opens a regular file for reading. Where the system allows it, not even the time of the last access changes.
@@ -48,8 +61,9 @@ impl FileStorage {
             Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
             Err(error) => Err(Error::io("open for writing", None, error)),
         };
-        let storage = Self::open_regular(path, open)?;
-        match host::lock(&storage.0) {
+        let mut storage = Self::open_regular(path, open)?;
+        storage.is_locked = true;
+        match host::lock(&storage.file) {
             Ok(()) => Ok(storage),
             Err(error) => Err(Error::io("lock", None, plain_if_busy(error)).in_file(path)),
         }
@@ -73,10 +87,11 @@ impl FileStorage {
             Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
             Err(error) => Err(Error::io("open", None, error)),
         };
-        let storage = Self::open_regular(path, open)?;
+        let mut storage = Self::open_regular(path, open)?;
+        storage.is_locked = true;
         let lock = || {
-            host::lock_shared(&storage.0).map_err(|e| Error::io("lock", None, plain_if_busy(e)))?;
-            settle(&storage.0).map_err(|e| Error::io("sync", None, e))
+            host::lock_shared(&storage.file).map_err(|e| Error::io("lock", None, plain_if_busy(e)))?;
+            settle(&storage.file).map_err(|e| Error::io("sync", None, e))
         };
         match lock() {
             Ok(()) => Ok(storage),
@@ -94,19 +109,19 @@ impl FileStorage {
             if !is_regular(&file).map_err(|e| Error::io("measure", None, e))? {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
-            Ok(Self(file))
+            Ok(Self::new(file))
         };
         attempt().map_err(|error: Error| error.in_file(path))
     }
 
     /// Wraps an open file.
     pub fn new(file: File) -> Self {
-        Self(file)
+        Self { file, is_locked: false }
     }
 
     /// The file below.
     pub fn file(&self) -> &File {
-        &self.0
+        &self.file
     }
 
     /// The first byte at or past `offset` that is not in a hole; `None` when there is none. Where the host cannot tell,
@@ -114,7 +129,7 @@ impl FileStorage {
     pub(crate) fn next_data(&self, offset: FileOffset) -> io::Result<Option<FileOffset>> {
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         {
-            match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(offset.get())) {
+            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset.get())) {
                 Ok(data) => return Ok(Some(FileOffset::new(data))),
                 Err(rustix::io::Errno::NXIO) => return Ok(None),
                 Err(rustix::io::Errno::INVAL) => {}
@@ -128,7 +143,7 @@ impl FileStorage {
     pub(crate) fn next_hole(&self, offset: FileOffset) -> io::Result<FileOffset> {
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         {
-            match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Hole(offset.get())) {
+            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(offset.get())) {
                 Ok(hole) => return Ok(FileOffset::new(hole)),
                 Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),
@@ -142,7 +157,7 @@ impl FileStorage {
     /// # Errors
     /// [`Error::Io`] when the operating system does not say.
     pub fn identity(&self) -> Result<FileIdentity> {
-        FileIdentity::of(&self.0).map_err(|e| Error::io("identify", None, e))
+        FileIdentity::of(&self.file).map_err(|e| Error::io("identify", None, e))
     }
 }
 
@@ -301,12 +316,12 @@ pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
 
 impl ReadAt for FileStorage {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     #[cfg(unix)]
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, buf, offset.get())
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset.get())
     }
 
     #[cfg(windows)]
@@ -314,7 +329,7 @@ impl ReadAt for FileStorage {
         use std::os::windows::fs::FileExt;
         let mut at = offset.get();
         while !buf.is_empty() {
-            match self.0.seek_read(buf, at) {
+            match self.file.seek_read(buf, at) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(n) => {
                     buf = &mut buf[n..];
@@ -331,7 +346,7 @@ impl ReadAt for FileStorage {
 impl Storage for FileStorage {
     #[cfg(unix)]
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.0, buf, offset.get())
+        std::os::unix::fs::FileExt::write_all_at(&self.file, buf, offset.get())
     }
 
     #[cfg(windows)]
@@ -339,7 +354,7 @@ impl Storage for FileStorage {
         use std::os::windows::fs::FileExt;
         let mut at = offset.get();
         while !buf.is_empty() {
-            match self.0.seek_write(buf, at) {
+            match self.file.seek_write(buf, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     buf = &buf[n..];
@@ -353,19 +368,19 @@ impl Storage for FileStorage {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        if host::set_len_makes_sparse(&self.0, len)? {
+        if host::set_len_makes_sparse(&self.file, len)? {
             return self.write_all_at(&[0], FileOffset::new(len - 1));
         }
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.file.sync_all()
     }
 
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         advance(offset, len)?;
-        if len == 0 || host::zero_range(&self.0, offset.get(), len)? {
+        if len == 0 || host::zero_range(&self.file, offset.get(), len)? {
             return Ok(());
         }
         write_zeros(self, offset, len)
@@ -373,7 +388,7 @@ impl Storage for FileStorage {
 
     fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         advance(offset, len)?;
-        if len == 0 || host::punch_hole(&self.0, offset.get(), len)? {
+        if len == 0 || host::punch_hole(&self.file, offset.get(), len)? {
             return Ok(());
         }
         self.zero_range(offset, len)

@@ -9,14 +9,14 @@ use nix::libc;
 use rustix::fs::{FallocateFlags, fallocate, fstatfs};
 use rustix::io::Errno;
 
-/// Keeps others out until the file is closed: those that use `flock`, and with a lock over the whole file those that,
+/// Keeps others out until `unlock`: those that use `flock`, and with a lock over the whole file those that,
 /// like QEMU, lock single bytes of it. A file system without locks is no reason to refuse.
 pub(super) fn lock(file: &File) -> io::Result<()> {
     flock(file, File::try_lock)?;
     set(file, &range(libc::F_WRLCK, 0, 0))
 }
 
-/// Keeps those out that write, until the file is closed, and finds those that do. QEMU marks what it does to a file, and
+/// Keeps those out that write, until `unlock`, and finds those that do. QEMU marks what it does to a file, and
 /// what nobody else may do, by locks on single bytes, which are not in the way of its readers here.
 pub(super) fn lock_shared(file: &File) -> io::Result<()> {
     // For each of the two: write, write what is there already, resize.
@@ -36,6 +36,12 @@ pub(super) fn lock_shared(file: &File) -> io::Result<()> {
         return Ok(());
     }
     flock(file, File::try_lock_shared)
+}
+
+/// Gives up what the two above have taken; the file is about to be closed.
+pub(super) fn unlock(file: &File) {
+    let _ = set(file, &range(libc::F_UNLCK, 0, 0));
+    let _ = file.unlock();
 }
 
 /// On a share of Windows both kinds of locks are one and the same, and the second would be refused because of the first.

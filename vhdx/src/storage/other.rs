@@ -3,15 +3,20 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
-/// Keeps others out until the file is closed: those that use `flock`. A file system without locks is no reason to
+/// Keeps others out until `unlock`: those that use `flock`. A file system without locks is no reason to
 /// refuse.
 pub(super) fn lock(file: &File) -> io::Result<()> {
     flock(file.try_lock())
 }
 
-/// Keeps those out that write, until the file is closed, if they use `flock`.
+/// Keeps those out that write, until `unlock`, if they use `flock`.
 pub(super) fn lock_shared(file: &File) -> io::Result<()> {
     flock(file.try_lock_shared())
+}
+
+/// Gives up what the two above have taken; the file is about to be closed.
+pub(super) fn unlock(file: &File) {
+    let _ = file.unlock();
 }
 
 fn flock(locked: Result<(), TryLockError>) -> io::Result<()> {

@@ -100,6 +100,20 @@ fn writers_that_use_flock_are_detected_and_readers_are_welcome() {
     is_written_to(&path);
 }
 
+/// As a program has it that is being started meanwhile.
+#[cfg(unix)]
+#[test]
+fn a_lock_ends_with_its_storage_even_if_the_file_is_still_open() {
+    let (_folder, path) = file_of(b"");
+    for open in [FileStorage::open_exclusive, FileStorage::open_shared] {
+        let storage = open(&path).unwrap();
+        let _inherited = storage.file().try_clone().unwrap();
+        is_taken(&path);
+        drop(storage);
+        FileStorage::open_exclusive(&path).unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_followed_to_the_file_that_is_locked() {

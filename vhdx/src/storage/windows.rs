@@ -25,6 +25,9 @@ pub(super) fn lock_shared(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// What is not inherited ends with the file.
+pub(super) fn unlock(_: &File) {}
+
 pub(super) fn is_sharing_violation(error: &io::Error) -> bool {
     let code = error.raw_os_error().map(i32::cast_unsigned);
     matches!(code, Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))
