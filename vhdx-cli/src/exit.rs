@@ -312,9 +312,16 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
 /// What can be done about a file that is not taken for the parent.
 fn hint_to_relink(error: &Error) -> Option<&'static str> {
     match innermost(error) {
-        Error::Chain(error) if matches!(**error, ChainError::Mismatch { .. }) => {
-            Some("`--ignore-id-mismatch` takes it all the same; make a copy of the child first")
-        }
+        Error::Chain(error) => match &**error {
+            ChainError::Mismatch { expected, .. } if expected.is_empty() => Some(
+                "a merge in place leaves this of what it has merged: if your disks open, delete it by hand. \
+                 `--ignore-id-mismatch` would bring old content back",
+            ),
+            ChainError::Mismatch { .. } => {
+                Some("`--ignore-id-mismatch` takes it all the same; make a copy of the child first")
+            }
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -171,18 +171,18 @@ fn of_two_with_one_guid_the_stored_path_decides_or_none_is_the_parent() {
     assert!(disk_at(&forest, &base).problems.is_empty(), "one report is enough");
 }
 
-/// The second linkage of a child that a merge has relinked names what was merged.
 #[test]
-fn the_first_linkage_decides_unless_the_parent_is_in_its_place() {
+fn of_two_linkages_the_one_counts_that_names_no_left_over() {
     let folder = Folder::new();
     let base = folder.put("disks/base.vhdx", &disk(1));
-    let merged = folder.put("vm/merged.avhdx", &child(2, 9, r".\none.vhdx"));
+    let merged = folder.put("vm/merged.avhdx", &child(2, 1, r".\none.vhdx"));
     folder.put("backup/base.vhdx", &disk(3));
     let children = [
         (10, [1, 2], r".\moved.vhdx", &base),
         (11, [1, 2], r"..\gone\merged.avhdx", &base),
         (12, [99, 2], r".\moved.vhdx", &merged),
         (13, [3, 1], r"..\disks\base.vhdx", &base),
+        (14, [3, 1], r".\moved.vhdx", &base),
     ];
     let paths = children.map(|(own, [first, second], path, _)| {
         let mut image = child(own, first, path);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{MIB, assert_same, cases, digest, read_all};
 use proptest::prelude::*;
 use serde_json::Value;
-use vhdx::format::header::OFFSETS;
+use vhdx::format::header::{Header, OFFSETS};
 use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 use vhdx::ops::{self, LogContent};
 use vhdx::{Chain, ErrorKind, FileOffset, FolderResolver, Guid, LogState, Rule, Vhdx};
@@ -197,7 +197,7 @@ fn power_may_fail_at_any_point() {
     let sweep = Sweep::default();
     for seed in 0..6 {
         let swept = Case::of(&dirty_image(seed, 8)).sweep(&sweep);
-        assert_eq!(swept.points, 6, "before anything, four headers, and the pages");
+        assert_eq!(swept.points, 7, "before anything, four headers, the log, and the pages");
         all += swept;
         all += Case::of(&dirty_image(seed + 100, 32)).sweep(&Sweep { seed, ..sweep });
     }
@@ -341,19 +341,21 @@ fn real_dirty_logs_are_replayed() {
         // In memory the same, with a power failure at every point.
         let world = CrashWorld::new(Images::from([(NAME.into(), dirty)]));
         ops::replay(world.storage(NAME)).unwrap();
-        let expected = without_headers(&SparseImage::read_from(&path).unwrap());
-        assert_eq!(without_headers(&world.images()[&PathBuf::from(NAME)]), expected);
+        let rest = |file: &SparseImage| without_headers_and_log(file, before.header());
+        let expected = rest(&SparseImage::read_from(&path).unwrap());
+        assert_eq!(rest(&world.images()[&PathBuf::from(NAME)]), expected);
         let swept = world.recording().crash(&Sweep { samples: 50, ..Sweep::default() }, |image| {
             let file = image.file(NAME).unwrap();
-            assert_eq!(without_headers(&replayed(file)), expected);
+            assert_eq!(rest(&replayed(file)), expected);
         });
         assert!(swept.images > 5, "{swept:?}");
     }
 }
 
-/// The fingerprint of a file without its headers, which have random GUIDs.
-fn without_headers(file: &SparseImage) -> u64 {
+/// The fingerprint of a file without its headers, which have random GUIDs, and its log.
+fn without_headers_and_log(file: &SparseImage, header: &Header) -> u64 {
     let mut rest = file.clone();
     OFFSETS.iter().for_each(|at| rest.zero(at.get(), PAGE));
+    rest.zero(header.log_offset.get(), header.log_length.into());
     rest.fingerprint()
 }

@@ -90,14 +90,13 @@ struct Rejected {
     unopened: Vec<(PathBuf, Error)>,
 }
 
-/// The first candidate that has the first linkage, or, where the child says that it is, the second one; or else the first
-/// that has the second one: after a merge that names what was merged. `seen` are the files of the chain so far, the child
-/// among them.
+/// The first candidate that has one of the linkages. What a merge has left over is only taken if nothing else has, or if it
+/// is where the child says. `seen` are the files of the chain so far, the child among them.
 pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
     let Candidates { candidates, named, looked_for, folders } = found;
     let expected = request.linkages();
     let mut rejected = Rejected::default();
-    let mut by_second = None;
+    let mut left_over = None;
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
         let is_in_place = candidate.is_in_place();
@@ -110,6 +109,7 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         };
         let found = layer.vhdx.data_write_guid();
         let fits = expected.contains(&found);
+        let is_left_over = is_left_over(&layer.vhdx, expected.first());
         let error = judge(request.name, request.child, &layer, seen);
         let outcome = if layer.is_among(seen) {
             let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
@@ -128,12 +128,12 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
                 }
             }
         };
-        if is_in_place || expected.first() == Some(&found) {
+        if is_in_place || expected.first() == Some(&found) || !is_left_over {
             return outcome;
         }
-        by_second.get_or_insert(outcome);
+        left_over.get_or_insert(outcome);
     }
-    if let Some(outcome) = by_second {
+    if let Some(outcome) = left_over {
         return outcome;
     }
     rejected.outcome(named).unwrap_or_else(|unusable| {
@@ -141,6 +141,15 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         let missing = ChainError::MissingParent { child, expected, names, looked_for, folders, unusable };
         Outcome::Nothing(missing.into())
     })
+}
+
+/// Whether a candidate with the second linkage is what was merged into the one with the first, and left there. Otherwise it
+/// may be what is just being merged into, and the other one an old copy of it.
+fn is_left_over(candidate: &Vhdx, first: Option<&Uuid>) -> bool {
+    let linkages = candidate.parent_locator().map(ParentLocator::linkages);
+    let names_first =
+        linkages.is_some_and(|own| own.is_empty() || first.is_some_and(|first| own.contains(first)));
+    names_first || mark::borne(candidate).is_some()
 }
 
 /// Whether this is no file that could be judged, rather than a damaged one.

@@ -54,18 +54,16 @@ impl Headers {
     }
 }
 
-/// More than a replay and the session after it need.
-const HEADROOM: u64 = 64;
+/// How far the sequence number goes up at most in a replay and the session after it.
+pub(super) const SESSION: u64 = 64;
+/// More than the sessions of a merge come to, however often it is run again.
+pub(super) const MERGE: u64 = SESSION << 16;
 
-/// Refuses headers whose sequence number would not last for a session; `number` says which of the two is current.
+/// Refuses headers whose sequence number cannot go up by `updates`; `number` says which of the two is current.
 ///
 /// # Errors
 /// [`Error::Unsupported`].
-pub(super) fn judge_headroom(current: &Header, number: u8) -> Result<()> {
-    judge_sequence(current, number, HEADROOM)
-}
-
-fn judge_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
+pub(super) fn judge_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
     if current.sequence_number.checked_add(updates).is_some() {
         return Ok(());
     }
@@ -206,7 +204,7 @@ mod tests {
     /// A file that is opened for writing can be closed again.
     #[test]
     fn a_session_that_the_sequence_number_would_not_outlast_does_not_begin() {
-        for (sequence_number, works) in [(u64::MAX - HEADROOM, true), (u64::MAX - HEADROOM + 1, false)] {
+        for (sequence_number, works) in [(u64::MAX - SESSION, true), (u64::MAX - SESSION + 1, false)] {
             let new = new_file();
             let mut bytes = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
             new.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();

@@ -21,11 +21,23 @@ const WINDOW: u64 = 32 << 10;
 /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first rule
 /// that is not tolerated, [`Error::Io`](crate::Error::Io); all with the path.
 pub(crate) fn judge_writable(vhdx: &Vhdx) -> Result<()> {
+    judge_for(vhdx, headers::SESSION)
+}
+
+/// As [`judge_writable`], of a file that is to be written to in several sessions, the last one too.
+///
+/// # Errors
+/// As [`judge_writable`].
+pub(crate) fn judge_mergeable(vhdx: &Vhdx) -> Result<()> {
+    judge_for(vhdx, headers::MERGE)
+}
+
+fn judge_for(vhdx: &Vhdx, updates: u64) -> Result<()> {
     let judge = || {
         let mut violations = Violations::new();
         judge_bat(vhdx, &mut violations)?;
         violations.stop_at_first()?;
-        headers::judge_headroom(vhdx.header(), vhdx.header_number)
+        headers::judge_sequence(vhdx.header(), vhdx.header_number, updates)
     };
     judge().map_err(|error| vhdx.in_file(error))
 }

@@ -34,7 +34,7 @@ use crate::violation::{Violation, Violations};
 
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
-pub(crate) use judge::{judge_bat, judge_writable};
+pub(crate) use judge::{judge_bat, judge_mergeable};
 use metadata::Metadata;
 use placement::Layout;
 pub use replay::{LogContent, replay, replay_file};

@@ -55,6 +55,8 @@ pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
     storage.sync().map_err(|e| Error::io("sync", None, e))?;
     let mut headers = Headers::new(Arc::clone(&storage), vhdx.header, vhdx.header_number);
     headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
+    // From the first page in its place on, only the log can make the file whole.
+    overlay.append_again(&*storage)?;
     overlay.write_home(&*storage)?;
     // Without the log, nothing could repair a page that is not in its place.
     storage.sync().map_err(|e| Error::io("sync", None, e))?;

@@ -97,6 +97,11 @@ pub(crate) fn replay(
     for entry in &active {
         apply(entry, &ring, &mut overlay, violations)?;
     }
+    if let Some(next) = LogWriter::behind(&active, header) {
+        let bytes =
+            active.iter().map(|entry| u64::from(entry.header.entry_length)).fold(0, u64::saturating_add);
+        overlay.comes_from(next, bytes);
+    }
     violations.stop_at_first()?;
     let overlay = Arc::new(overlay);
     let storage: Arc<dyn ReadAt> = overlay.clone();

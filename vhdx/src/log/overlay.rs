@@ -6,10 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ring::SECTOR;
+use super::writer::{LogWriter, entry_length};
 use crate::error::{Error, Result};
-use crate::format::log_entry::{DataSector, Descriptor};
+use crate::format::log_entry::{DataSector, Descriptor, LogWrite};
 use crate::storage::{ReadAt, Storage};
-use crate::units::FileOffset;
+use crate::units::{FileOffset, MIB};
 
 /// A storage with a replayed log over it. Reading writes nothing to the storage below, and the pages that the log holds
 /// stay there until they are read.
@@ -19,6 +20,8 @@ pub(crate) struct Overlay {
     len: u64,
     /// What is patched, by first byte: disjoint ranges, whole multiples of 4 KiB.
     patches: BTreeMap<u64, Patch>,
+    /// The log that the patches come from, and how many bytes of it its active sequence takes.
+    log: Option<(LogWriter, u64)>,
 }
 
 /// What lies over a range of the file.
@@ -40,7 +43,12 @@ struct Page {
 impl Overlay {
     /// `base`, which is `base_len` bytes long, as a file of `len` bytes with nothing over it yet.
     pub(super) fn new(base: Arc<dyn ReadAt>, base_len: u64, len: u64) -> Self {
-        Self { base, base_len, len, patches: BTreeMap::new() }
+        Self { base, base_len, len, patches: BTreeMap::new(), log: None }
+    }
+
+    /// Says which log the patches come from: `next` appends to it, behind an active sequence of `active` bytes.
+    pub(super) fn comes_from(&mut self, next: LogWriter, active: u64) {
+        self.log = Some((next, active));
     }
 
     /// How many separate ranges are patched.
@@ -106,6 +114,44 @@ impl Overlay {
     fn clipped(&self) -> impl Iterator<Item = (u64, Patch)> {
         let inside = self.patches.range(..self.len);
         inside.map(|(&start, patch)| (start, Patch { end: patch.end.min(self.len), ..*patch }))
+    }
+
+    /// Appends to the log in `home`, which is the storage below, one entry that holds everything, and makes it durable. The
+    /// entries that it comes from can be read; but if a sync failed when they were written, the host may have forgotten
+    /// that the medium does not have them. They stay as they are, and so does as much of the log before them: an entry that
+    /// they were made from in this way.
+    ///
+    /// Nothing is written where a log has no room for that. Those that [`LogWriter`] has written have.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn append_again(&self, home: &dyn Storage) -> Result<()> {
+        let Some((log, active)) = &self.log else { return Ok(()) };
+        let room = log.len().saturating_sub(active.saturating_mul(2));
+        if self.pages().saturating_mul(SECTOR) > room {
+            return Ok(());
+        }
+        let mut log = log.clone();
+        let writes = self.writes()?;
+        if log.takes(&writes, self.len) && entry_length(&writes) <= room && self.len.is_multiple_of(MIB) {
+            let home_len = home.len().map_err(|e| Error::io("measure", None, e))?;
+            log.append(home, &writes, home_len, self.len)?;
+            home.sync().map_err(|e| Error::io("sync", None, e))?;
+        }
+        Ok(())
+    }
+
+    fn writes(&self) -> Result<Vec<LogWrite>> {
+        let write = |(&start, patch): (&u64, &Patch)| {
+            let offset = FileOffset::new(start);
+            let Some(page) = patch.page else {
+                return Ok(LogWrite::Zero { offset, len: patch.end.saturating_sub(start) });
+            };
+            let mut bytes = Box::new([0; 4096]);
+            self.read_page(&mut *bytes, &page, 0).map_err(|e| Error::io("read", page.sector, e))?;
+            Ok(LogWrite::Data { offset, page: bytes })
+        };
+        self.patches.iter().map(write).collect()
     }
 
     /// Writes everything to its place in `home`, which is the storage below, without syncing. The log itself is not

@@ -2,12 +2,17 @@
 //!
 //! Every entry names itself as the tail, so a replay applies the newest valid entry and nothing else. That is enough,
 //! because the writes of an entry are durable in their places before the next one is appended.
+//!
+//! An entry takes at most a third of the log. So it never touches the entry before it, which stays the head of the log if
+//! this one is torn; and a replay has room to write it once more, beside both.
 
 use uuid::Uuid;
 
+use super::entry::Entry;
 use super::ring::SECTOR;
 use super::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
+use crate::format::header::Header;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, descriptor_sectors, encode_entry};
 use crate::storage::Storage;
 use crate::units::{FileOffset, MIB};
@@ -17,7 +22,7 @@ use crate::units::{FileOffset, MIB};
 const MAX_ENTRY: u64 = MIB;
 
 /// Appends entries to a log that belongs to one session, under a LogGuid of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LogWriter {
     place: FileOffset,
     len: u64,
@@ -50,15 +55,30 @@ impl LogWriter {
         Ok(log)
     }
 
+    /// What goes on with the log of `header` behind its active sequence; `None` if no entry could be numbered.
+    pub(super) fn behind(active: &[Entry], header: &Header) -> Option<Self> {
+        let (head, len) = (active.last()?, u64::from(header.log_length));
+        let end = head.at.saturating_add(head.header.entry_length.into());
+        Some(Self {
+            place: header.log_offset,
+            len,
+            guid: header.log_guid,
+            at: end.checked_sub(len).unwrap_or(end),
+            sequence_number: head.header.sequence_number.checked_add(1)?,
+        })
+    }
+
+    /// The length of the log in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// The LogGuid that all entries carry.
     pub(crate) fn guid(&self) -> Uuid {
         self.guid
     }
 
     /// How many pages of 4 KiB an entry can write.
-    ///
-    /// An entry takes at most half of the log. So it never touches the entry before it, which stays the head of the log
-    /// if this one is torn.
     pub(crate) fn capacity(&self) -> usize {
         let sectors = u32::try_from(self.longest_entry() / SECTOR).unwrap_or(u32::MAX);
         let fits =
@@ -67,7 +87,7 @@ impl LogWriter {
     }
 
     fn longest_entry(&self) -> u64 {
-        (self.len / 2).min(MAX_ENTRY)
+        (self.len / 3).min(MAX_ENTRY)
     }
 
     /// Writes an entry, without syncing. When it is durable, a replay makes exactly its writes.
@@ -87,8 +107,7 @@ impl LogWriter {
         last_file_offset: u64,
     ) -> Result<()> {
         let last_file_offset = last_file_offset.checked_next_multiple_of(MIB).unwrap_or(u64::MAX);
-        let is_sound = writes.iter().all(|write| self.is_sound(write));
-        if entry_length(writes) > self.longest_entry() || last_file_offset > MAX_FILE_LENGTH || !is_sound {
+        if !self.takes(writes, last_file_offset) {
             return Err(InvalidArgument::LogEntry.into());
         }
         let header = LogEntryHeader {
@@ -106,6 +125,13 @@ impl LogWriter {
         self.at = end.checked_sub(self.len).unwrap_or(end);
         self.sequence_number = self.sequence_number.saturating_add(1);
         Ok(())
+    }
+
+    /// Whether a replay makes all these writes, and they fit into an entry.
+    pub(super) fn takes(&self, writes: &[LogWrite], last_file_offset: u64) -> bool {
+        entry_length(writes) <= self.longest_entry()
+            && last_file_offset <= MAX_FILE_LENGTH
+            && writes.iter().all(|write| self.is_sound(write))
     }
 
     /// Whether a replay makes this write.
@@ -137,7 +163,7 @@ impl LogWriter {
 }
 
 /// How many bytes an entry with these writes takes.
-fn entry_length(writes: &[LogWrite]) -> u64 {
+pub(super) fn entry_length(writes: &[LogWrite]) -> u64 {
     let pages = writes.iter().filter(|write| matches!(write, LogWrite::Data { .. })).count();
     let sectors = u64::try_from(pages).unwrap_or(u64::MAX);
     let descriptors = u32::try_from(writes.len()).map_or(u64::MAX, descriptor_sectors);

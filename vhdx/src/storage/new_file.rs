@@ -27,7 +27,8 @@ impl NewFile {
     ///
     /// # Errors
     /// [`InvalidArgument::DestinationExists`], [`InvalidArgument::NotARegularFile`] for a destination that is a folder
-    /// or a device, [`Error::Io`] when the file cannot be made.
+    /// or a device, [`Error::Io`] when the file cannot be made, or when another program has the one open that is to be
+    /// given up (as far as [`FileStorage::open_exclusive`] can tell).
     pub fn create(destination: &Path, overwrite: bool) -> Result<Self> {
         Self::create_beside(destination, overwrite).map_err(|error| error.in_file(destination))
     }
@@ -84,6 +85,7 @@ impl NewFile {
             storage.sync().map_err(io_error("sync"))?;
             drop(storage);
             if overwrite {
+                refuse_in_use(&destination)?;
                 temporary.persist(&destination).map_err(|failed| io_error("rename")(failed.error))?;
             } else {
                 rename_to_new(temporary, &destination)?;
@@ -114,7 +116,22 @@ fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
         Err(error) => Err(io_error("look at it")(error)),
         Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
         Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
-        Ok(_) => destination.canonicalize().map_err(io_error("look at it")),
+        Ok(_) => {
+            refuse_in_use(destination)?;
+            destination.canonicalize().map_err(io_error("look at it"))
+        }
+    }
+}
+
+/// Whoever has a file open would go on with one that has no name. A file that only cannot be written to may be replaced.
+fn refuse_in_use(destination: &Path) -> Result<()> {
+    let is_busy = |error: &Error| match error {
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,
+        _ => false,
+    };
+    match FileStorage::open_exclusive(destination) {
+        Err(Error::InFile { error, .. }) if is_busy(&error) => Err(*error),
+        Err(_) | Ok(_) => Ok(()),
     }
 }
 
@@ -300,6 +317,23 @@ mod tests {
         assert_eq!(reason(&file.commit().unwrap_err()), InvalidArgument::DestinationExists);
         assert_eq!(names(folder.path()), ["disk.vhdx"]);
         assert_eq!(fs::read(&destination).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_file_that_is_in_use_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("disk.vhdx");
+        fs::write(&destination, b"precious").unwrap();
+        let file = NewFile::create(&destination, true).unwrap();
+        let user = FileStorage::open_exclusive(&destination).unwrap();
+        for refused in [NewFile::create(&destination, true).map(drop), file.commit()] {
+            let error = refused.unwrap_err();
+            assert!(error.to_string().contains("cannot lock"), "{error}");
+        }
+        drop(user);
+        assert_eq!(names(folder.path()), ["disk.vhdx"]);
+        assert_eq!(fs::read(&destination).unwrap(), b"precious");
+        NewFile::create(&destination, true).unwrap().commit().unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH};
 use vhdx::{Chain, ChainError, ErrorKind, FolderResolver, Guid};
 
-use crate::{BASE, Folder, beside, chain_error, disk, leaf, parent_of};
+use crate::{BASE, Folder, beside, chain_error, child, disk, leaf, parent_of};
 
 #[test]
 fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
@@ -28,24 +28,41 @@ fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
 
 /// After a merge the second linkage of a child names what was merged, which may be called as its parent is.
 #[test]
-fn the_second_linkage_counts_if_nothing_has_the_first() {
+fn what_a_merge_has_left_over_counts_if_nothing_else_does() {
     let merged = Guid::from_u128(7);
     let second = merged.braced().to_string();
     let folder = Folder::new();
     let stored = [(PARENT_LINKAGE2, second.as_str()), (RELATIVE_PATH, r"..\gone\base.vhdx")];
     let leaf = folder.put("vm/leaf.avhdx", &leaf(&stored));
-    let dead = folder.put("merged/base.vhdx", &disk(merged)).canonicalize().unwrap();
+    let dead = child(merged, BASE, &[(RELATIVE_PATH, r".\below.vhdx")]);
+    folder.put("merged/below.vhdx", &disk(BASE));
+    let dead_path = folder.put("merged/base.vhdx", &dead).canonicalize().unwrap();
     fs::create_dir(folder.path("disks")).unwrap();
     let folders = FolderResolver {
         folders: ["merged", "disks"].map(|name| folder.path(name)).into(),
         ..FolderResolver::default()
     };
-    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), dead);
+    let parent = || Chain::open(&leaf, &folders).unwrap().layers()[1].path().unwrap().canonicalize().unwrap();
+    assert_eq!(parent(), dead_path);
     let base = folder.put("disks/base.vhdx", &disk(BASE)).canonicalize().unwrap();
-    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), base);
-    // What changes while it is merged into is known by the second one, and an old copy of it by the first.
-    let in_place = folder.put("gone/base.vhdx", &disk(merged)).canonicalize().unwrap();
-    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), in_place);
+    assert_eq!(parent(), base);
+    let in_place = folder.put("gone/base.vhdx", &dead).canonicalize().unwrap();
+    folder.put("gone/below.vhdx", &disk(BASE));
+    assert_eq!(parent(), in_place);
+}
+
+/// While a merge goes on, the second linkage of what is merged names what changes, and the first one an old copy of it.
+#[test]
+fn what_is_being_merged_into_counts_before_an_old_copy() {
+    let changing = Guid::from_u128(7);
+    let second = changing.braced().to_string();
+    let folder = Folder::new();
+    let stored = [(PARENT_LINKAGE2, second.as_str()), (RELATIVE_PATH, r"..\moved\base.vhdx")];
+    let leaf = folder.put("vm/leaf.avhdx", &leaf(&stored));
+    let changing = folder.put("vm/base.vhdx", &disk(changing)).canonicalize().unwrap();
+    folder.put("backup/base.vhdx", &disk(BASE));
+    let folders = FolderResolver { folders: [folder.path("backup")].into(), ..FolderResolver::default() };
+    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), changing);
 }
 
 #[test]

@@ -187,6 +187,14 @@ pub(crate) fn through_a_smaller_middle_layer() -> Case {
     Case::new("through a smaller middle layer", vec![base, middle, child, top()])
 }
 
+/// All headers have been changed so often that a session or two are still possible, and a merge is not.
+pub(crate) fn of_files_with_worn_headers() -> Case {
+    fn change(_: usize, image: &mut Image) {
+        image.sequence_number = u64::MAX - 76;
+    }
+    Case { change, ..through_a_smaller_middle_layer() }
+}
+
 pub(crate) fn with_two_children() -> Case {
     let sibling = layer(3, vec![write(SECTORS_PER_MIB + 1, 2)]);
     let other = layer(5, vec![clear(0, Zero)]);

@@ -59,6 +59,17 @@ fn a_sync_fails_through_a_smaller_middle_layer() {
     losing_everywhere(&cases::through_a_smaller_middle_layer());
 }
 
+/// T has a log entry then that changes its BAT and its sector bitmaps, which can be read, and is not durable.
+#[test]
+fn a_sync_fails_into_a_differencing_disk() {
+    losing_everywhere(&cases::of_scattered_sectors_into_a_differencing_disk());
+}
+
+#[test]
+fn a_sync_fails_into_a_smaller_differencing_disk() {
+    losing_everywhere(&cases::into_a_smaller_differencing_disk());
+}
+
 /// A run that goes on takes the mark off the lowest layer for as long as two headers take, which need no space.
 #[test]
 fn between_the_marks_only_headers_are_written() {

@@ -24,7 +24,7 @@ fn scene(
 }
 
 fn options() -> impl Strategy<Value = MergeOptions> {
-    (any::<bool>(), prop_oneof![Just(1), Just(3 << 20), Just(64 << 20)], prop_oneof![Just(20), Just(126)])
+    (any::<bool>(), prop_oneof![Just(1), Just(3 << 20), Just(64 << 20)], prop_oneof![Just(20), Just(84)])
         .prop_map(|(delete_merged, batch_bytes, pages)| MergeOptions {
             delete_merged,
             batch_bytes,

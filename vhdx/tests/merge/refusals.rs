@@ -58,6 +58,16 @@ fn files(scene: &Scene) -> Vec<PathBuf> {
 }
 
 #[test]
+fn headers_that_would_not_outlast_the_merge() {
+    let scene = cases::of_files_with_worn_headers().scene();
+    let world = scene.world();
+    let error = scene.merge(&world, &NoProgress).unwrap_err();
+    assert_eq!(error.violation().map(|violation| violation.rule), Some(Rule::HeaderSequence), "{error}");
+    assert_unchanged(&world);
+    VhdxMut::from_storage(world.storage(scene.target())).unwrap();
+}
+
+#[test]
 fn a_plan_for_a_file_that_was_written_to_since() {
     let scene = cases::with_two_children().scene();
     let world = scene.world();

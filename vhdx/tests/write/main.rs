@@ -5,6 +5,7 @@
 mod common;
 mod crash;
 mod faults;
+mod lost;
 mod model;
 mod script;
 

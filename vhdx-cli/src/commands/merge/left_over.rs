@@ -41,26 +41,38 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
 fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
     let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
-    let left: Vec<String> = left_over(&relatives).map(|disk| shown(&disk.path)).collect();
+    let listed = |is: fn(&Relative, &Relatives) -> bool| {
+        let disks = relatives.disks.iter().filter(|disk| is(disk, &relatives));
+        disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
+    };
+    let needed = listed(is_asked_for_in_vain);
+    if !needed.is_empty() {
+        return Ok(format!(
+            "{needed} stands below a disk that is in none of the folders looked in, which `--parent-dir DIR` helps with. As \
+             long as there is such a disk, its merge may not be complete, and nothing of this must be moved or deleted; once \
+             it was merged and is deleted, delete this by hand"
+        ));
+    }
+    let left = listed(|disk, _| names_no_parent(disk));
     Ok(match left.is_empty() {
         true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
         false => format!(
-            "if it was merged before with `--delete-merged`, what a merge has left is still here: {}. Once all disks in use \
-             open (`vhdx check DISK --chain`), delete it by hand, with the layers that stood between it and the merged disk",
-            left.join(", ")
+            "if it was merged before with `--delete-merged`, what a merge has left is still here: {left}. Once all disks in use \
+             open (`vhdx check DISK --chain`), delete it by hand, with the layers that stood between it and the merged disk"
         ),
     })
 }
 
-/// The lowest layers of merges: those that name no parent, and those of which the merged disk is gone.
-fn left_over(relatives: &Relatives) -> impl Iterator<Item = &Relative> {
+/// The end of a merge leaves the lowest layer so.
+fn names_no_parent(disk: &Relative) -> bool {
     let is_nil = |linkage: Option<Guid>| linkage.is_some_and(|linkage| linkage.is_nil());
-    let names_no_parent =
-        move |disk: &Relative| is_nil(disk.linkage) && (disk.linkage2.is_none() || is_nil(disk.linkage2));
-    let is_borne = |mark| relatives.disks.iter().any(|disk| disk.mark_borne() == Some(mark));
-    let is_asked_for_in_vain =
-        move |disk: &Relative| disk.mark_asked_for().is_some_and(|mark| !is_borne(mark));
-    relatives.disks.iter().filter(move |disk| names_no_parent(disk) || is_asked_for_in_vain(disk))
+    is_nil(disk.linkage) && (disk.linkage2.is_none() || is_nil(disk.linkage2))
+}
+
+/// The merged disk may be gone, or only elsewhere.
+fn is_asked_for_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
+    let is_borne = |mark| relatives.disks.iter().any(|other| other.mark_borne() == Some(mark));
+    disk.mark_asked_for().is_some_and(|mark| !is_borne(mark))
 }
 
 /// The lowest layer names no parent, which only the end of a merge brings about.

@@ -68,8 +68,12 @@ fn choose_parent(
         [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
         _ => None,
     };
-    // The second linkage of a child that a merge has relinked names what was merged.
-    let guid = in_place.map(|i| disks[i].data_write_guid).or(answered.first().copied());
+    // What a merge has left over is not meant, and neither is an old copy of what is just being merged into.
+    let meant = match answered[..] {
+        [first, second] if !others(&second).any(|i| disks[i].is_left_over(first)) => Some(second),
+        _ => answered.first().copied(),
+    };
+    let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
     let parent = match guid {
         // What only the child itself has is a cycle of one.
         None => disk.linkages.iter().flat_map(holding).next(),
@@ -92,6 +96,14 @@ fn choose_parent(
     disks[child].parent = parent;
     disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
     Ok(())
+}
+
+impl DiscoveredDisk {
+    /// Whether it was merged into the disk with this GUID, and left there.
+    fn is_left_over(&self, merged_into: Uuid) -> bool {
+        let names_it = self.linkages.is_empty() || self.linkages.contains(&merged_into);
+        self.bears_mark || self.link != DiskLink::Base && names_it
+    }
 }
 
 /// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.

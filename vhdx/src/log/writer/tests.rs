@@ -98,7 +98,7 @@ fn the_newest_entry_alone_is_replayed_all_around_the_ring() {
 fn a_torn_entry_leaves_the_one_before_it() {
     let mut file = File::new(MIB);
     // The position where each of the two new entries begins: one wraps around, one does not.
-    for (first, second) in [(100, 126), (126, 126), (60, 5)] {
+    for (first, second) in [(70, 84), (84, 84), (60, 5)] {
         file.append(&pages(first, 1));
         let (before, at) = (file.bytes(), file.writer.at);
         file.append(&pages(second, 2));
@@ -125,17 +125,17 @@ fn a_torn_entry_leaves_the_one_before_it() {
 }
 
 #[test]
-fn capacity_leaves_half_of_the_log_and_is_bounded() {
-    for (len, capacity) in [(MIB, 126), (2 * MIB, 254), (64 * MIB, 254), (MAX_LOG_LENGTH, 254)] {
+fn capacity_leaves_room_for_two_more_and_is_bounded() {
+    for (len, capacity) in [(MIB, 84), (2 * MIB, 168), (64 * MIB, 254), (MAX_LOG_LENGTH, 254)] {
         let writer =
             LogWriter { place: FileOffset::new(LOG), len, guid: Uuid::nil(), at: 0, sequence_number: 1 };
         assert_eq!(writer.capacity(), capacity);
-        assert!(entry_length(&pages(capacity, 0)) <= (len / 2).min(MIB));
-        assert!(entry_length(&pages(capacity + 1, 0)) > (len / 2).min(MIB));
+        assert!(entry_length(&pages(capacity, 0)) <= (len / 3).min(MIB));
+        assert!(entry_length(&pages(capacity + 1, 0)) > (len / 3).min(MIB));
     }
     let mut file = File::new(MIB);
     let before = file.bytes();
-    let error = file.writer.append(&file.storage, &pages(127, 1), 0, 0).unwrap_err();
+    let error = file.writer.append(&file.storage, &pages(85, 1), 0, 0).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument(InvalidArgument::LogEntry)), "{error}");
     assert_eq!(file.bytes(), before);
 }

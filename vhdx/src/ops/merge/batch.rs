@@ -14,7 +14,7 @@ use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 /// The size of what the log protects in one piece ([MS-VHDX] 2.3.1).
 const PAGE: u64 = 4096;
 /// What one entry of the shortest log can take.
-const MOST_PAGES: usize = 126;
+const MOST_PAGES: usize = 84;
 
 /// Blocks of the target whose content is written, and then one transaction that makes it count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{Vhdx, VhdxMut, judge_writable};
+use crate::file::{Vhdx, VhdxMut, judge_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
@@ -33,7 +33,7 @@ impl Locked {
         // The plan has judged no child. One that can be read, but not written to, would end the merge in its last step.
         let open_child = |state: &FileState| {
             let (file, child) = load_as_planned(files, state)?;
-            judge_writable(&child).map(|()| file)
+            judge_mergeable(&child).map(|()| file)
         };
         Ok(Self {
             layers: open(&plan.layers)?,

@@ -15,7 +15,7 @@ use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
 use crate::chain::{Chain, Relatives};
 use crate::error::{InvalidArgument, Result};
-use crate::file::{ResizePlan, Space, Vhdx, judge_writable};
+use crate::file::{ResizePlan, Space, Vhdx, judge_mergeable};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
 
@@ -31,13 +31,13 @@ pub struct MergeOptions {
     /// with a batch.
     pub batch_bytes: u64,
     /// How many 4 KiB pages of metadata a batch changes at most, unless a single block, which needs 18 of them at
-    /// most, changes more. A log of 1 MiB can take 126.
+    /// most, changes more. A log of 1 MiB can take 84.
     pub pages: usize,
 }
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 64 * MIB, pages: 126 }
+        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 64 * MIB, pages: 84 }
     }
 }
 
@@ -113,7 +113,7 @@ impl MergePlan {
         }
         relations::refuse_to_part(chain.layers(), target)?;
         merged.first().into_iter().chain(merged.last()).try_for_each(items::judge_linkages)?;
-        layers.iter().try_for_each(judge_writable)?;
+        layers.iter().try_for_each(judge_mergeable)?;
         let mut plan = Self::without_copying(layers, children, relatives)?;
         if options.delete_merged {
             plan.delete = (0..target).collect();
