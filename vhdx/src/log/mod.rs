@@ -85,7 +85,7 @@ pub(crate) fn replay(
         sequence::active(&ring, header.log_guid, violations)?
     };
     violations.stop_at_first()?;
-    let Some(active) = found else {
+    let Some(sequence::Active { entries: active, highest }) = found else {
         return Err(Violation::new(Structure::Log, header.log_offset, Rule::LogNoActiveSequence).into());
     };
     let file_len = storage.len().map_err(|e| Error::io("measure", None, e))?;
@@ -97,7 +97,7 @@ pub(crate) fn replay(
     for entry in &active {
         apply(entry, &ring, &mut overlay, violations)?;
     }
-    if let Some(next) = LogWriter::behind(&active, header) {
+    if let Some(next) = LogWriter::behind(&active, highest, header) {
         let bytes =
             active.iter().map(|entry| u64::from(entry.header.entry_length)).fold(0, u64::saturating_add);
         overlay.comes_from(next, bytes);

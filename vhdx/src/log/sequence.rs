@@ -17,12 +17,16 @@ use crate::violation::{Structure, Violation, Violations};
 /// How many entries that carry the log's GUID but are not valid are reported when the log has no valid sequence.
 const REPORTED: usize = 16;
 
-/// The entries of the active sequence, tail first, or `None` when there is none; the reasons are then reported.
-pub(super) fn active(
-    ring: &Ring<'_>,
-    log_guid: Uuid,
-    violations: &mut Violations,
-) -> Result<Option<Vec<Entry>>> {
+/// The active sequence of a log.
+pub(super) struct Active {
+    /// Its entries, tail first; never empty.
+    pub(super) entries: Vec<Entry>,
+    /// The highest sequence number of any valid entry in the log: what a sequence lacks may have torn it off.
+    pub(super) highest: u64,
+}
+
+/// The active sequence, or `None` when there is none; the reasons are then reported.
+pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violations) -> Result<Option<Active>> {
     let mut entries = BTreeMap::new();
     let mut rejected = Vec::new();
     let mut at = 0;
@@ -38,7 +42,8 @@ pub(super) fn active(
         }
         at = at.saturating_add(SECTOR);
     }
-    let active = choose(ring, &entries);
+    let highest = entries.values().map(|entry| entry.header.sequence_number).max().unwrap_or(0);
+    let active = choose(ring, &entries).map(|entries| Active { entries, highest });
     if active.is_none() {
         let none = Violation::new(Structure::Log, ring.file_offset(0), Rule::LogNoActiveSequence);
         violations.report(none);

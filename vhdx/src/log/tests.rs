@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::format::header::Header;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 use crate::rules::Rule;
-use crate::storage::ReadAt;
+use crate::storage::{Memory, ReadAt};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
@@ -84,6 +84,15 @@ impl Log {
         let mut byte = [0];
         storage.read_exact_at(&mut byte, FileOffset::new(TARGET)).unwrap();
         (byte[0], entries)
+    }
+
+    /// As a replay leaves it before it writes anything home.
+    fn appended_again(self) -> Self {
+        let (header, memory) = (self.header(), Arc::new(Memory::new(self.file)));
+        let replayed = replay(Arc::clone(&memory) as _, &header, &mut Violations::new()).unwrap();
+        replayed.overlay.unwrap().append_again(&*memory).unwrap();
+        drop(replayed.storage);
+        Self { file: Arc::into_inner(memory).unwrap().into_inner(), ..self }
     }
 
     fn rule(self) -> Rule {
@@ -195,4 +204,46 @@ fn reserved_bytes_and_odd_sizes_are_noted_in_every_active_entry() {
     replay(Arc::new(log.file.clone()), &log.header(), &mut violations).unwrap();
     let found: Vec<_> = violations.as_slice().iter().map(|v| (v.rule, v.offset.get())).collect();
     assert_eq!(found, [(Rule::LogEntryOffsets, LOG), (Rule::LogReserved, LOG)]);
+}
+
+/// A sequence of two entries, one that is torn, and one behind it: as written by somebody who does not wait.
+fn torn() -> Log {
+    Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(10, 4, 10, 4)
+}
+
+#[test]
+fn everything_is_appended_again_as_one_entry() {
+    let log = torn();
+    let before = log.file.clone();
+    let after = log.appended_again();
+    let place = (LOG + 8 * SECTOR) as usize..(LOG + 10 * SECTOR) as usize;
+    assert!(
+        before[..place.start] == after.file[..place.start] && before[place.end..] == after.file[place.end..]
+    );
+    // Not as the one that was torn: the one behind it must not count all of a sudden.
+    assert_eq!(after.outcome(), (2, 1));
+    let zeros = LogWrite::Zero { offset: FileOffset::new(TARGET), len: MIB };
+    let log = || Log::new().entry(250, 250, 7, &[data(TARGET, 9), zeros.clone(), data(TARGET, 5)]);
+    assert_eq!(log().outcome(), (5, 1));
+    let twice = log().appended_again().appended_again();
+    let entry = (LOG + 250 * SECTOR) as usize..(LOG + 253 * SECTOR) as usize;
+    assert!(twice.file[entry.clone()] == log().file[entry], "the entry that it was made from");
+    assert_eq!(twice.outcome(), (5, 1));
+}
+
+#[test]
+fn a_log_without_room_for_it_stays_as_it_is() {
+    let many = |count: u64| (0..count).map(|n| data(2 * MIB + n * SECTOR, 3)).collect::<Vec<_>>();
+    for (count, has_room) in [(84, true), (85, false), (120, false)] {
+        let log = Log::new().entry(20, 20, 7, &many(count));
+        let before = log.file.clone();
+        let after = log.appended_again();
+        assert_eq!(before != after.file, has_room, "{count} pages");
+        assert!(after.replay().is_ok());
+    }
+    for last in [u64::MAX - 1, u64::MAX] {
+        let log = Log::new().fill(0, 0, last, 1);
+        let before = log.file.clone();
+        assert_eq!(log.appended_again().file != before, last != u64::MAX, "{last}");
+    }
 }

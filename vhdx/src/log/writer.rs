@@ -55,8 +55,9 @@ impl LogWriter {
         Ok(log)
     }
 
-    /// What goes on with the log of `header` behind its active sequence; `None` if no entry could be numbered.
-    pub(super) fn behind(active: &[Entry], header: &Header) -> Option<Self> {
+    /// What goes on with the log of `header` behind its active sequence; `None` if no entry could be numbered. A number
+    /// above the `highest` in the log, because an entry in the place of a torn one would join those after it to the sequence.
+    pub(super) fn behind(active: &[Entry], highest: u64, header: &Header) -> Option<Self> {
         let (head, len) = (active.last()?, u64::from(header.log_length));
         let end = head.at.saturating_add(head.header.entry_length.into());
         Some(Self {
@@ -64,7 +65,7 @@ impl LogWriter {
             len,
             guid: header.log_guid,
             at: end.checked_sub(len).unwrap_or(end),
-            sequence_number: head.header.sequence_number.checked_add(1)?,
+            sequence_number: highest.checked_add(1)?,
         })
     }
 
