@@ -211,6 +211,27 @@ fn power_may_fail_at_any_point() {
     assert!(all.images > 1000, "{all:?}");
 }
 
+/// The file is corrupt, and what it holds stays as it is.
+#[test]
+fn a_block_that_lies_in_the_log_is_not_written_over() {
+    let case = Case::of(&dirty_image(1, 1));
+    let mut file = case.dirty.clone();
+    let entry = dirty_image(1, 1).layout().bat_entry(1);
+    file.write(entry, &(case.log.start | 6).to_le_bytes());
+    let world = CrashWorld::new(Images::from([(NAME.into(), file.clone())]));
+    let unlogged = Vhdx::from_storage(file.clone()).unwrap();
+    assert_ne!(unlogged.log(), LogState::Clean);
+    let found = ops::check_storage(Arc::new(file.clone()));
+    assert!(
+        found.files[0].violations.as_slice().iter().any(|v| v.rule == Rule::BlockOverlapsLog),
+        "{found:?}"
+    );
+    ops::replay(world.storage(NAME)).unwrap();
+    let after = &world.images()[&PathBuf::from(NAME)];
+    let len = (case.log.end - case.log.start) as usize;
+    assert!(after.read(case.log.start, len) == file.read(case.log.start, len));
+}
+
 #[test]
 fn any_call_may_fail() {
     let cases = [Case::of(&dirty_image(1, 8)), Case::of(&dirty_image(2, 24)), growing(MIB / 2)];

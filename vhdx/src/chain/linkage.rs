@@ -90,13 +90,13 @@ struct Rejected {
     unopened: Vec<(PathBuf, Error)>,
 }
 
-/// The first candidate that has one of the linkages. What a merge has left over is only taken if nothing else has, or if it
-/// is where the child says. `seen` are the files of the chain so far, the child among them.
+/// The candidate that is where the child says, or else the first that has the first linkage; one that has the second only
+/// if there is no other, or if that is an old copy of it. `seen` are the files of the chain so far, the child among them.
 pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
     let Candidates { candidates, named, looked_for, folders } = found;
     let expected = request.linkages();
     let mut rejected = Rejected::default();
-    let mut left_over = None;
+    let (mut by_first, mut by_second) = (None, None);
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
         let is_in_place = candidate.is_in_place();
@@ -109,7 +109,7 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         };
         let found = layer.vhdx.data_write_guid();
         let fits = expected.contains(&found);
-        let is_left_over = is_left_over(&layer.vhdx, expected.first());
+        let own = layer.vhdx.parent_locator().map(ParentLocator::linkages);
         let error = judge(request.name, request.child, &layer, seen);
         let outcome = if layer.is_among(seen) {
             let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
@@ -128,28 +128,23 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
                 }
             }
         };
-        if is_in_place || expected.first() == Some(&found) || !is_left_over {
+        if is_in_place || expected.len() == 1 {
             return outcome;
         }
-        left_over.get_or_insert(outcome);
+        let by = if expected.first() == Some(&found) { &mut by_first } else { &mut by_second };
+        by.get_or_insert((outcome, own));
     }
-    if let Some(outcome) = left_over {
-        return outcome;
+    match (by_first, by_second) {
+        // A merge changes a parent and leaves what that stands on: the second one is what is being merged into.
+        (Some((_, first)), Some((outcome, second))) if first == second => return outcome,
+        (Some((outcome, _)), _) | (None, Some((outcome, _))) => return outcome,
+        (None, None) => {}
     }
     rejected.outcome(named).unwrap_or_else(|unusable| {
         let (child, names) = (request.name.to_owned(), request.stored_paths());
         let missing = ChainError::MissingParent { child, expected, names, looked_for, folders, unusable };
         Outcome::Nothing(missing.into())
     })
-}
-
-/// Whether a candidate with the second linkage is what was merged into the one with the first, and left there. Otherwise it
-/// may be what is just being merged into, and the other one an old copy of it.
-fn is_left_over(candidate: &Vhdx, first: Option<&Uuid>) -> bool {
-    let linkages = candidate.parent_locator().map(ParentLocator::linkages);
-    let names_first =
-        linkages.is_some_and(|own| own.is_empty() || first.is_some_and(|first| own.contains(first)));
-    names_first || mark::borne(candidate).is_some()
 }
 
 /// Whether this is no file that could be judged, rather than a damaged one.

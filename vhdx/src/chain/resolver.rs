@@ -170,7 +170,8 @@ impl From<Vec<Candidate>> for Candidates {
 /// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
 /// exactly, or what fits is not the parent, names that differ in case only are tried too. Nothing else is opened, and
 /// only regular files are. Of several that fit, the one that lies where the relative path leads is the parent, or else
-/// the first that has the GUID in `parent_linkage`.
+/// the first that has the GUID in `parent_linkage`, unless that is an old copy of one that has the GUID in
+/// `parent_linkage2`.
 ///
 /// # Examples
 /// ```

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Vhdx;
 use super::headers::Headers;
+use super::{Vhdx, judge_bat};
 use crate::error::{Error, Result};
 use crate::log::LogState;
 use crate::storage::{FileStorage, ReadAt, Storage};
@@ -50,18 +50,28 @@ impl Vhdx {
 /// Those of opening the file, with nothing written; [`Error::Io`].
 pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
     let vhdx = Vhdx::load(Arc::clone(&storage) as Arc<dyn ReadAt>, &mut Violations::new())?;
-    let (Some(content), Some(overlay)) = (vhdx.log_content(), vhdx.overlay) else { return Ok(None) };
+    let Some(content) = vhdx.log_content() else { return Ok(None) };
+    let owns_its_log = owns_its_log(&vhdx);
+    let Some(overlay) = vhdx.overlay else { return Ok(None) };
     // What another process wrote before it was killed can be read, but need not be durable yet.
     storage.sync().map_err(|e| Error::io("sync", None, e))?;
     let mut headers = Headers::new(Arc::clone(&storage), vhdx.header, vhdx.header_number);
     headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
     // From the first page in its place on, only the log can make the file whole.
-    overlay.append_again(&*storage)?;
+    if owns_its_log {
+        overlay.append_again(&*storage)?;
+    }
     overlay.write_home(&*storage)?;
     // Without the log, nothing could repair a page that is not in its place.
     storage.sync().map_err(|e| Error::io("sync", None, e))?;
     headers.update(|header| header.log_guid = Uuid::nil())?;
     Ok(Some(content))
+}
+
+/// Whether nothing of the disk lies in the log: a file of which that is not known is not written to any further.
+fn owns_its_log(vhdx: &Vhdx) -> bool {
+    let mut violations = Violations::new();
+    judge_bat(vhdx, &mut violations).is_ok() && violations.stop_at_first().is_ok()
 }
 
 /// As [`replay`], for the file at `path`, which nobody else may use in the meantime.

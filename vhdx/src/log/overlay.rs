@@ -127,13 +127,13 @@ impl Overlay {
     /// [`Error::Io`].
     pub(crate) fn append_again(&self, home: &dyn Storage) -> Result<()> {
         let Some((log, active)) = &self.log else { return Ok(()) };
-        let room = log.len().saturating_sub(active.saturating_mul(2));
-        if self.pages().saturating_mul(SECTOR) > room {
+        let room = log.len().saturating_sub(active.saturating_mul(2)).min(log.longest_entry());
+        if self.pages().saturating_mul(SECTOR) > room || !self.len.is_multiple_of(MIB) {
             return Ok(());
         }
         let mut log = log.clone();
         let writes = self.writes()?;
-        if log.takes(&writes, self.len) && entry_length(&writes) <= room && self.len.is_multiple_of(MIB) {
+        if entry_length(&writes) <= room && log.takes(&writes, self.len) {
             let home_len = home.len().map_err(|e| Error::io("measure", None, e))?;
             log.append(home, &writes, home_len, self.len)?;
             home.sync().map_err(|e| Error::io("sync", None, e))?;
@@ -142,7 +142,7 @@ impl Overlay {
     }
 
     fn writes(&self) -> Result<Vec<LogWrite>> {
-        let write = |(&start, patch): (&u64, &Patch)| {
+        let write = |(start, patch): (u64, Patch)| {
             let offset = FileOffset::new(start);
             let Some(page) = patch.page else {
                 return Ok(LogWrite::Zero { offset, len: patch.end.saturating_sub(start) });
@@ -151,7 +151,7 @@ impl Overlay {
             self.read_page(&mut *bytes, &page, 0).map_err(|e| Error::io("read", page.sector, e))?;
             Ok(LogWrite::Data { offset, page: bytes })
         };
-        self.patches.iter().map(write).collect()
+        self.clipped().map(write).collect()
     }
 
     /// Writes everything to its place in `home`, which is the storage below, without syncing. The log itself is not

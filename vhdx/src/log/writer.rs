@@ -87,7 +87,7 @@ impl LogWriter {
         (0..sectors).rev().find(fits).and_then(|pages| usize::try_from(pages).ok()).unwrap_or(0)
     }
 
-    fn longest_entry(&self) -> u64 {
+    pub(super) fn longest_entry(&self) -> u64 {
         (self.len / 3).min(MAX_ENTRY)
     }
 

@@ -46,6 +46,9 @@ fn what_a_merge_has_left_over_counts_if_nothing_else_does() {
     assert_eq!(parent(), dead_path);
     let base = folder.put("disks/base.vhdx", &disk(BASE)).canonicalize().unwrap();
     assert_eq!(parent(), base);
+    // A copy from before the merge names the parent that was.
+    folder.put("merged/base.vhdx", &child(merged, Guid::from_u128(99), &[]));
+    assert_eq!(parent(), base);
     let in_place = folder.put("gone/base.vhdx", &dead).canonicalize().unwrap();
     folder.put("gone/below.vhdx", &disk(BASE));
     assert_eq!(parent(), in_place);
@@ -59,10 +62,13 @@ fn what_is_being_merged_into_counts_before_an_old_copy() {
     let folder = Folder::new();
     let stored = [(PARENT_LINKAGE2, second.as_str()), (RELATIVE_PATH, r"..\moved\base.vhdx")];
     let leaf = folder.put("vm/leaf.avhdx", &leaf(&stored));
-    let changing = folder.put("vm/base.vhdx", &disk(changing)).canonicalize().unwrap();
-    folder.put("backup/base.vhdx", &disk(BASE));
-    let folders = FolderResolver { folders: [folder.path("backup")].into(), ..FolderResolver::default() };
-    assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), changing);
+    let changing = folder.put("b/base.vhdx", &disk(changing)).canonicalize().unwrap();
+    for old in ["a", "c"] {
+        folder.put(&format!("{old}/base.vhdx"), &disk(BASE));
+        let folders = [old.min("b"), old.max("b")].map(|name| folder.path(name)).into();
+        let folders = FolderResolver { folders, ..FolderResolver::default() };
+        assert_eq!(parent_of(&Chain::open(&leaf, &folders).unwrap()), changing, "{old}");
+    }
 }
 
 #[test]

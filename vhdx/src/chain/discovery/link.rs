@@ -68,9 +68,10 @@ fn choose_parent(
         [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
         _ => None,
     };
-    // What a merge has left over is not meant, and neither is an old copy of what is just being merged into.
+    // A merge changes a parent and leaves what that stands on: the first one is an old copy of what is being merged into.
+    let own = |i: usize| (disks[i].link == DiskLink::Base, &disks[i].linkages);
     let meant = match answered[..] {
-        [first, second] if !others(&second).any(|i| disks[i].is_left_over(first)) => Some(second),
+        [first, second] if others(&second).any(|i| others(&first).any(|j| own(i) == own(j))) => Some(second),
         _ => answered.first().copied(),
     };
     let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
@@ -96,14 +97,6 @@ fn choose_parent(
     disks[child].parent = parent;
     disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
     Ok(())
-}
-
-impl DiscoveredDisk {
-    /// Whether it was merged into the disk with this GUID, and left there.
-    fn is_left_over(&self, merged_into: Uuid) -> bool {
-        let names_it = self.linkages.is_empty() || self.linkages.contains(&merged_into);
-        self.bears_mark || self.link != DiskLink::Base && names_it
-    }
 }
 
 /// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.

@@ -95,8 +95,6 @@ pub struct DiscoveredDisk {
     pub problems: Vec<Problem>,
     identity: Option<FileIdentity>,
     created: Option<SystemTime>,
-    /// Whether it was merged over several levels.
-    bears_mark: bool,
 }
 
 /// How a disk of a [`Forest`] is linked.

@@ -197,7 +197,6 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
         children: Vec::new(),
         problems: problems(path, vhdx),
         identity: vhdx.identity(),
-        bears_mark: mark::borne(vhdx).is_some(),
         created: metadata.and_then(|metadata| metadata.created().ok()),
     }
 }
