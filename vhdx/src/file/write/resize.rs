@@ -17,6 +17,8 @@ use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB
 /// How many BAT entries are written at once.
 const WINDOW: u64 = 8192;
 const ENTRY: u64 = 8;
+/// How many entries share a page, which a log entry writes as a whole.
+const PER_PAGE: u64 = 4096 / ENTRY;
 
 /// What growing a disk takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,8 +199,8 @@ impl VhdxMut {
         self.put_zeros(place.saturating_add(within), plan.old.block_size() - within)
     }
 
-    /// Writes every entry that the old size did not count, or a whole new table. Entries that count already are written
-    /// as they are, so that it does not matter which of these writes a power failure keeps.
+    /// Writes every entry that the old size did not count, or a whole new table. Pages with entries that count already are
+    /// staged, so that no power failure can spoil those.
     fn write_bat(&self, plan: &ResizePlan) -> Result<()> {
         let old_count = self.vhdx.geometry.bat_entry_count();
         let (place, first) = match plan.bat {
@@ -225,8 +227,33 @@ impl VhdxMut {
                 let counts = plan.bat.is_none() && self.counts(plan, index);
                 (if counts { entry } else { plan.entry(index, entry) }).to_le_bytes()
             });
-            self.put(&entries.collect::<Vec<u8>>(), place.saturating_add(first * ENTRY))?;
+            self.put_entries(plan, first, &entries.collect::<Vec<u8>>(), place)?;
             first += count;
+        }
+        Ok(())
+    }
+
+    fn put_entries(&self, plan: &ResizePlan, first: u64, entries: &[u8], table: FileOffset) -> Result<()> {
+        let end = first + entries.len() as u64 / ENTRY;
+        let page_end = |index: u64| (index / PER_PAGE + 1).saturating_mul(PER_PAGE).min(end);
+        let is_shared = |index: u64| {
+            let counts = |index| self.counts(plan, BatIndex::new(index));
+            plan.bat.is_none() && (!index.is_multiple_of(PER_PAGE) || (index..page_end(index)).any(counts))
+        };
+        let mut from = first;
+        while from < end {
+            let (stages, mut to) = (is_shared(from), page_end(from));
+            while !stages && to < end && !is_shared(to) {
+                to = page_end(to);
+            }
+            let bytes = |index: u64| usize::try_from((index - first) * ENTRY).unwrap_or(usize::MAX);
+            let (bytes, at) = (&entries[bytes(from)..bytes(to)], table.saturating_add(from * ENTRY));
+            if stages {
+                self.staged.stage(bytes, at)?
+            } else {
+                self.put(bytes, at)?
+            }
+            from = to;
         }
         Ok(())
     }

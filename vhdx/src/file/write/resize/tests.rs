@@ -1,8 +1,12 @@
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use uuid::Uuid;
 
 use super::*;
 use crate::file::{NewDisk, VhdxWriter};
-use crate::storage::{Memory, Storage};
+use crate::format::parent_locator::{PARENT_LINKAGE, ParentLocator};
+use crate::storage::{Memory, ReadAt, Storage};
 
 const GIB: u64 = 1 << 30;
 
@@ -28,4 +32,64 @@ fn no_entry_that_was_not_counted_is_trusted() {
     let entries = large.bat_entries(BatIndex::new(0), count).unwrap();
     assert_eq!(entries, vec![BatEntry::default(); count]);
     Space::of(&large).unwrap();
+}
+
+/// Notes what is written where.
+#[derive(Default)]
+struct Watched {
+    file: Memory,
+    writes: Mutex<Vec<(u64, u64)>>,
+}
+
+impl ReadAt for Watched {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&self.file)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for Watched {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.writes.lock().unwrap().push((offset.get(), buf.len() as u64));
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
+/// A medium may garble the sector that it writes to: entries that count are only written from the log.
+#[test]
+fn pages_with_entries_that_count_are_logged() {
+    const PAGE: u64 = 4096;
+    let file = Arc::new(Watched::default());
+    let entries = vec![(PARENT_LINKAGE.to_owned(), Uuid::from_u128(7).braced().to_string())];
+    let locator = ParentLocator { entries };
+    let (disk_type, parent_locator) = (DiskType::Differencing, Some(locator));
+    let disk = NewDisk { block_size: 8 << 20, disk_type, parent_locator, ..NewDisk::new(512) };
+    VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
+    let mut disk = VhdxMut::from_storage(Arc::clone(&file) as Arc<dyn Storage>).unwrap();
+    let geometry = disk.geometry;
+    let counting =
+        [geometry.payload_bat_index(BlockIndex::new(0)), geometry.bitmap_bat_index(ChunkIndex::new(0))];
+    let pages = counting.map(|index| disk.bat_entry_place(index).get() / PAGE * PAGE);
+    assert_ne!(pages[0], pages[1]);
+    let plan = ResizePlan::new(&disk, &mut Space::of(&disk).unwrap(), 64 * GIB).unwrap();
+    file.writes.lock().unwrap().clear();
+    disk.grow(&plan).unwrap();
+    disk.close().unwrap();
+    let writes = file.writes.lock().unwrap().clone();
+    for page in pages {
+        let over: Vec<_> = writes.iter().filter(|(at, len)| *at < page + PAGE && page < at + len).collect();
+        assert!(over.iter().all(|&&write| write == (page, PAGE)), "{page:#x}: {over:x?}");
+    }
+    assert!(writes.iter().any(|&(at, len)| at > pages[1] && at % PAGE == 0 && len > 8 * PAGE), "{writes:x?}");
 }
