@@ -4,13 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use super::early_sync::EarlySync;
 #[cfg(target_os = "linux")]
 use super::linux as host;
 #[cfg(not(any(target_os = "linux", windows)))]
 use super::other as host;
 #[cfg(windows)]
 use super::windows as host;
-use super::{FileIdentity, ReadAt, Storage, advance, write_zeros};
+use super::{FileIdentity, ReadAt, Storage, advance, copy, write_zeros};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
@@ -19,12 +20,14 @@ use crate::units::FileOffset;
 pub struct FileStorage {
     file: File,
     is_locked: bool,
+    early_sync: EarlySync,
 }
 
 /// Closing is not enough: a program that another thread starts has the file open too, for as long as it has not yet
 /// become that program, and the locks with it.
 impl Drop for FileStorage {
     fn drop(&mut self) {
+        let _ = self.early_sync.end(); // who needs it to be durable has synced
         if self.is_locked {
             host::unlock(&self.file);
         }
@@ -116,7 +119,7 @@ impl FileStorage {
 
     /// Wraps an open file.
     pub fn new(file: File) -> Self {
-        Self { file, is_locked: false }
+        Self { file, is_locked: false, early_sync: EarlySync::default() }
     }
 
     /// The file below.
@@ -319,6 +322,10 @@ impl ReadAt for FileStorage {
         Ok(self.file.metadata()?.len())
     }
 
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+
     #[cfg(unix)]
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset.get())
@@ -374,8 +381,14 @@ impl Storage for FileStorage {
         self.file.set_len(len)
     }
 
+    /// Everything but times: what it takes to read the bytes again, the length included, is durable with them.
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.early_sync.end()?;
+        self.file.sync_data()
+    }
+
+    fn begin_sync(&self) -> io::Result<()> {
+        self.early_sync.begin(&self.file)
     }
 
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
@@ -392,5 +405,14 @@ impl Storage for FileStorage {
             return Ok(());
         }
         self.zero_range(offset, len)
+    }
+
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+        let Some(file) = source.as_file() else { return copy(source, from, self, to, len) };
+        let before = from.get().next_multiple_of(host::SHARED_UNIT).saturating_sub(from.get()).min(len);
+        copy(source, from, self, to, before)?;
+        let (from, to, len) = (advance(from, before)?, advance(to, before)?, len - before);
+        let shared = host::share(file, from.get(), &self.file, to.get(), len)?;
+        copy(source, advance(from, shared)?, self, advance(to, shared)?, len - shared)
     }
 }

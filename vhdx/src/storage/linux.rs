@@ -6,7 +6,7 @@ use std::io;
 use nix::errno::Errno as LockError;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, copy_file_range, fallocate, fstatfs};
 use rustix::io::Errno;
 
 /// Keeps others out until `unlock`: those that use `flock`, and with a lock over the whole file those that,
@@ -102,6 +102,33 @@ fn allocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Re
     }
 }
 
+/// File systems share whole blocks of this many bytes, or a part of it.
+pub(super) const SHARED_UNIT: u64 = 4096;
+/// What is shorter is copied faster than shared: each piece that is shared is a change of the file system's metadata.
+const LEAST_SHARED: u64 = 1 << 20;
+
+/// Lets two files share bytes instead of copying them, where their file system can. How many, from the beginning: the
+/// rest is left to be copied.
+pub(super) fn share(source: &File, from: u64, target: &File, to: u64, len: u64) -> io::Result<u64> {
+    let is_aligned = from.is_multiple_of(SHARED_UNIT) && to.is_multiple_of(SHARED_UNIT);
+    if !is_aligned || len < LEAST_SHARED || !SHARING.contains(&file_system(target)?) {
+        return Ok(0);
+    }
+    let (whole, mut shared) = (len - len % SHARED_UNIT, 0);
+    while shared < whole {
+        let (mut from, mut to) = (from.saturating_add(shared), to.saturating_add(shared));
+        let left = usize::try_from(whole - shared).unwrap_or(usize::MAX);
+        match copy_file_range(source, Some(&mut from), target, Some(&mut to), left) {
+            Ok(0) => return Ok(shared), // the source has ended, which reading it says better
+            Ok(count) => shared = shared.saturating_add(count as u64),
+            Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return Ok(shared),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(shared)
+}
+
 /// On a share of Windows, Linux gives a file the sparse attribute when it punches a hole or extends the file by more
 /// than this, and Hyper-V refuses such files.
 const EXTENDED_WITHOUT_HOLE: u64 = 8192;
@@ -113,6 +140,7 @@ pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
 }
 
 const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
+const SHARING: [u32; 2] = [0x5846_5342, 0x9123_683e]; // XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC
 const NFS: u32 = 0x6969; // NFS_SUPER_MAGIC
 
 fn is_windows_share(file: &File) -> io::Result<bool> {

@@ -1,5 +1,6 @@
 //! The bytes below: what a VHDX file is read from and written to.
 
+mod early_sync;
 mod file;
 mod identity;
 #[cfg(target_os = "linux")]
@@ -17,6 +18,7 @@ mod tests;
 #[allow(unsafe_code)]
 mod windows;
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -54,6 +56,12 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when the bytes end before the buffer does, else the operating system's reason.
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()>;
+
+    /// The file that has the same bytes at the same offsets, if there is one: the host may be able to copy from it
+    /// without reading.
+    fn as_file(&self) -> Option<&File> {
+        None
+    }
 }
 
 /// Bytes that can also be written. A separate trait, so that what cannot write has no write method to refuse.
@@ -75,6 +83,15 @@ pub trait Storage: ReadAt {
     /// # Errors
     /// Whatever the operating system says; nothing may be taken as durable then.
     fn sync(&self) -> io::Result<()>;
+
+    /// Says that a [`sync`](Self::sync) is going to follow: the storage may begin with it beside what is done meanwhile.
+    /// Nothing may be taken as durable because of it.
+    ///
+    /// # Errors
+    /// Whatever the operating system says of what was written so far.
+    fn begin_sync(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Makes `len` bytes from `offset` on read as zeros, and reserves their space. The storage grows if they reach past
     /// its end.
@@ -101,13 +118,7 @@ pub trait Storage: ReadAt {
     /// [`io::ErrorKind::UnexpectedEof`] when the source ends before, else the operating system's reason; part of the
     /// bytes may have been written then.
     fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
-        let mut buf = vec![0; buffer_len(len)];
-        for piece in pieces(len) {
-            let buf = &mut buf[..piece.len];
-            source.read_exact_at(buf, advance(from, piece.start)?)?;
-            self.write_all_at(buf, advance(to, piece.start)?)?;
-        }
-        Ok(())
+        copy(source, from, self, to, len)
     }
 }
 
@@ -134,6 +145,19 @@ fn advance(offset: FileOffset, by: u64) -> io::Result<FileOffset> {
     offset.checked_add(by).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
+fn copy<S>(source: &dyn ReadAt, from: FileOffset, storage: &S, to: FileOffset, len: u64) -> io::Result<()>
+where
+    S: Storage + ?Sized,
+{
+    let mut buf = vec![0; buffer_len(len)];
+    for piece in pieces(len) {
+        let buf = &mut buf[..piece.len];
+        source.read_exact_at(buf, advance(from, piece.start)?)?;
+        storage.write_all_at(buf, advance(to, piece.start)?)?;
+    }
+    Ok(())
+}
+
 fn write_zeros<S: Storage + ?Sized>(storage: &S, offset: FileOffset, len: u64) -> io::Result<()> {
     advance(offset, len)?;
     let zeros = vec![0; buffer_len(len)];
@@ -153,6 +177,10 @@ macro_rules! forward {
             fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
                 (**self).read_exact_at(buf, offset)
             }
+
+            fn as_file(&self) -> Option<&File> {
+                (**self).as_file()
+            }
         }
 
         impl<T: Storage + ?Sized> Storage for $pointer {
@@ -166,6 +194,10 @@ macro_rules! forward {
 
             fn sync(&self) -> io::Result<()> {
                 (**self).sync()
+            }
+
+            fn begin_sync(&self) -> io::Result<()> {
+                (**self).begin_sync()
             }
 
             fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {

@@ -41,6 +41,14 @@ pub(super) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
+/// Whatever it is, nothing is shared.
+pub(super) const SHARED_UNIT: u64 = 1;
+
+/// Always 0: the bytes are to be copied.
+pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
+    Ok(0)
+}
+
 /// Whether an extension must be written instead.
 pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)

@@ -52,6 +52,14 @@ pub(super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool>
     Ok(is_sparse && set_zero_data(file, offset, offset.saturating_add(len)))
 }
 
+/// Whatever it is, nothing is shared.
+pub(super) const SHARED_UNIT: u64 = 1;
+
+/// Always 0: the bytes are to be copied.
+pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
+    Ok(0)
+}
+
 /// Whether an extension must be written instead.
 pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)

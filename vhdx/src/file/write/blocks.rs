@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::VhdxMut;
 use crate::error::{Error, Result};
+use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::log_entry::SECTOR_SIZE;
 use crate::storage::read_into;
@@ -149,5 +150,22 @@ impl VhdxMut {
     /// Writes bytes at once: to where nothing points yet, or over a guest's data.
     pub(crate) fn put(&self, bytes: &[u8], place: FileOffset) -> Result<()> {
         super::put(self.staged.storage(), bytes, place)
+    }
+
+    /// As [`put`](Self::put), out of another file.
+    pub(crate) fn put_from(
+        &self,
+        source: &Vhdx,
+        from: FileOffset,
+        place: FileOffset,
+        len: u64,
+    ) -> Result<()> {
+        let copied = self.staged.storage().copy_from(source.storage(), from, place, len);
+        copied.map_err(|e| Error::io("copy", place, e))
+    }
+
+    /// Says that a commit is going to follow: the medium may begin with what was written so far.
+    pub(crate) fn begin_sync(&self) -> Result<()> {
+        self.staged.storage().begin_sync().map_err(|e| Error::io("sync", None, e))
     }
 }

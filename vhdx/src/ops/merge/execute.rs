@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::copier::Copier;
 use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
 use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
-use super::pieces::{Content, Piece};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::chain::locator::with_linkages;
@@ -26,11 +26,7 @@ use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
-use crate::storage::read_into;
 use crate::units::{FileOffset, MIB};
-
-/// How much is copied in one go, in bytes.
-const BUFFER: usize = MIB as usize;
 
 /// What a merge has done.
 #[derive(Clone, Debug, Default)]
@@ -217,14 +213,13 @@ fn fill(
     if let Some(growth) = &plan.growth {
         target.grow(growth)?;
     }
-    let mut buffer = vec![0; BUFFER];
+    let mut copier = Copier::new(merged);
     for batch in &plan.batches {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        target.write_batch(batch.file_size, |target| {
-            copy_batch(target, merged, plan, batch, &mut buffer, progress)
-        })?;
+        target
+            .write_batch(batch.file_size, |target| copy_batch(target, &mut copier, plan, batch, progress))?;
         done.blocks = done.blocks.saturating_add(batch.blocks.len() as u64);
         done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
     }
@@ -240,10 +235,9 @@ fn fill(
 
 fn copy_batch(
     target: &mut VhdxMut,
-    merged: &[Vhdx],
+    copier: &mut Copier<'_>,
     plan: &MergePlan,
     batch: &Batch,
-    buffer: &mut [u8],
     progress: &dyn Progress,
 ) -> Result<()> {
     for bitmap in &batch.bitmaps {
@@ -262,9 +256,9 @@ fn copy_batch(
             BitChange::Set => Some(target.sector_bits(block.block)?),
             BitChange::Replace => Some(target.clear_bits()),
         };
-        for piece in plan.pieces(merged, block) {
+        for piece in plan.pieces(copier.merged(), block) {
             let piece = piece?;
-            write_piece(target, merged, &piece, buffer)?;
+            copier.write(target, &piece)?;
             if let Some(bits) = &mut bits {
                 bits.set(target.sectors(&(piece.start..piece.start.saturating_add(piece.len))));
             }
@@ -283,34 +277,6 @@ fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits
         Some((state, place)) => target.stage_payload(block.block, state, place),
         None => Ok(()),
     }
-}
-
-fn write_piece(target: &VhdxMut, merged: &[Vhdx], piece: &Piece, buffer: &mut [u8]) -> Result<()> {
-    match piece.content {
-        Content::Nothing => Ok(()),
-        Content::Zeros => target.put_zeros(piece.to, piece.len),
-        Content::Copy { layer, offset } => copy(target, &merged[layer], piece.len, offset, piece.to, buffer),
-    }
-}
-
-fn copy(
-    target: &VhdxMut,
-    layer: &Vhdx,
-    len: u64,
-    mut from: FileOffset,
-    mut to: FileOffset,
-    buffer: &mut [u8],
-) -> Result<()> {
-    let mut left = len;
-    while left > 0 {
-        let now = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let part = &mut buffer[..now];
-        read_into(layer.storage(), part, from).map_err(|e| layer.in_file(e))?;
-        target.put(part, to)?;
-        let now = now as u64;
-        (left, from, to) = (left - now, from.saturating_add(now), to.saturating_add(now));
-    }
-    Ok(())
 }
 
 /// The items of the merged disk that the target gets.

@@ -3,6 +3,7 @@
 mod already;
 mod batch;
 mod block;
+mod copier;
 mod deletion;
 mod execute;
 mod files;

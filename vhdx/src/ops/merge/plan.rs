@@ -37,7 +37,7 @@ pub struct MergeOptions {
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 64 * MIB, pages: 84 }
+        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 256 * MIB, pages: 84 }
     }
 }
 
