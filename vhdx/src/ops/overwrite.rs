@@ -55,9 +55,10 @@ pub fn into_raw(
         (copy_nonzero(disk, data(disk, whole(disk)), progress, write)?, 0)
     } else {
         progress.start(virtual_size);
-        let mut filled = Filled { target, progress, at: DiskOffset::new(0), zeroed: 0 };
+        let gaps = virtual_size.saturating_sub(data_len);
+        let mut filled = Filled { target, progress, at: DiskOffset::new(0), zeroed: 0, gaps };
         let put = |at, bytes: &[u8]| filled.put(at, bytes);
-        let copied = copy_nonzero(disk, data(disk, whole(disk)), &OnlyCancels(progress), put)?;
+        let copied = copy_nonzero(disk, data(disk, whole(disk)), progress, put)?;
         filled.zeros_up_to(whole(disk).end)?;
         (copied, filled.zeroed)
     };
@@ -76,6 +77,8 @@ struct Filled<'a> {
     progress: &'a dyn Progress,
     at: DiskOffset,
     zeroed: u64,
+    /// How much of what is not data the progress has not counted yet; the loop that copies counts data, zeros too.
+    gaps: u64,
 }
 
 impl Filled<'_> {
@@ -83,7 +86,7 @@ impl Filled<'_> {
     fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
         self.zeros_up_to(at)?;
         write(self.target, at, bytes)?;
-        self.advance(bytes.len() as u64);
+        self.at = at.saturating_add(bytes.len() as u64);
         Ok(())
     }
 
@@ -102,24 +105,13 @@ impl Filled<'_> {
                 // Shorter than ZEROED_BY_CALL.
                 write(self.target, self.at, &vec![0; usize::try_from(len).unwrap_or(WINDOW)])?;
             }
+            self.at = self.at.saturating_add(len);
             self.zeroed = self.zeroed.saturating_add(len);
-            self.advance(len);
+            let counted = len.min(self.gaps);
+            self.gaps = self.gaps.saturating_sub(counted);
+            self.progress.advance(counted);
         }
         Ok(())
-    }
-
-    fn advance(&mut self, len: u64) {
-        self.at = self.at.saturating_add(len);
-        self.progress.advance(len);
-    }
-}
-
-/// For a loop whose progress is counted elsewhere.
-struct OnlyCancels<'a>(&'a dyn Progress);
-
-impl Progress for OnlyCancels<'_> {
-    fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled()
     }
 }
 

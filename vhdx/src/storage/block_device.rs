@@ -34,12 +34,21 @@ pub(super) fn len(mut file: &File) -> io::Result<u64> {
     file.seek(SeekFrom::End(0))
 }
 
+/// Whether writes will be refused: some kernels open such a device for writing all the same.
+pub(super) fn is_read_only(file: &File) -> io::Result<bool> {
+    Ok(fs::read_to_string(folder(file)?.join("ro")).is_ok_and(|text| text.trim() == "1"))
+}
+
+/// What the system says about an open device.
+fn folder(file: &File) -> io::Result<PathBuf> {
+    let number = file.metadata()?.rdev();
+    Ok(format!("/sys/dev/block/{}:{}", major(number), minor(number)).into())
+}
+
 /// The files that the content of an open device is stored in, as far as the system tells: through loop devices, and
 /// through all that is made of them.
 pub(super) fn backing_files(file: &File) -> io::Result<Vec<FileIdentity>> {
-    let number = file.metadata()?.rdev();
-    let device = format!("/sys/dev/block/{}:{}", major(number), minor(number));
-    let (mut to_visit, mut visited, mut found) = (vec![PathBuf::from(device)], BTreeSet::new(), Vec::new());
+    let (mut to_visit, mut visited, mut found) = (vec![folder(file)?], BTreeSet::new(), Vec::new());
     while let Some(device) = to_visit.pop() {
         let Ok(device) = device.canonicalize() else { continue };
         if !visited.insert(device.clone()) {

@@ -73,6 +73,10 @@ impl RawTarget {
         };
         let file = block_device::open(path).map_err(|error| Error::io(operation(&error), None, error))?;
         let storage = FileStorage::new(file.ok_or(InvalidArgument::NotARawTarget)?).locked(path)?;
+        if block_device::is_read_only(storage.file()).map_err(|error| Error::io("identify", None, error))? {
+            let reason = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the device is read-only");
+            return Err(Error::io("open for writing", None, reason));
+        }
         let len = block_device::len(storage.file()).map_err(|error| Error::io("measure", None, error))?;
         let identities = block_device::backing_files(storage.file());
         let identities = identities.map_err(|error| Error::io("identify", None, error))?;
@@ -152,5 +156,48 @@ impl Storage for RawTarget {
             super::write_zeros(&self.storage, FileOffset::new(start), end - start)?;
         }
         self.storage.zero_range(FileOffset::new(first), last - first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_file_keeps_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        std::fs::write(&path, [9; 100]).unwrap();
+        let target = RawTarget::open(&path).unwrap();
+        assert!(!target.is_device());
+        assert_eq!(target.identities(), [target.storage.identity().unwrap()]);
+        target.set_len(100).unwrap();
+        target.set_len(99).unwrap_err();
+        for offset in [91, 101, u64::MAX] {
+            target.write_all_at(&[1; 10], FileOffset::new(offset)).unwrap_err();
+            target.zero_range(FileOffset::new(offset), 10).unwrap_err();
+        }
+        assert!(!target.is_touched());
+        target.write_all_at(&[1; 10], FileOffset::new(90)).unwrap();
+        assert!(target.is_touched());
+        target.zero_range(FileOffset::new(80), 15).unwrap();
+        assert_eq!(target.len().unwrap(), 100);
+        drop(target);
+        let expected: Vec<u8> = [[9; 80].as_slice(), &[0; 15], &[1; 5]].concat();
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn nobody_else_has_it_and_a_folder_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        assert_eq!(RawTarget::open(&path).unwrap_err().kind(), ErrorKind::Io);
+        std::fs::write(&path, [0; 100]).unwrap();
+        let _target = RawTarget::open(&path).unwrap();
+        let error = RawTarget::open(&path).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(path.as_path())));
+        let error = RawTarget::open(folder.path()).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::InvalidArgument, Some(folder.path())));
     }
 }
