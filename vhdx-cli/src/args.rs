@@ -149,13 +149,13 @@ pub(crate) struct Compare {
     pub(crate) parents: Parents,
 }
 
-/// Copy what a disk and its parents hold into one new file
+/// Copy what a disk and its parents hold into one new file, or over a device
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
     /// The disk to copy: VHDX, AVHDX or raw
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
-    /// The file to make; `-` writes raw to stdout
+    /// The file to make; `-` writes raw to stdout; with --in-place, what to overwrite
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) destination: PathBuf,
     /// The source's format [default: vhdx if the file is one, even a damaged one, or is called so; else raw, unless it
@@ -165,6 +165,13 @@ pub(crate) struct Convert {
     /// The new file's format [default: by its name: .vhdx or .avhdx, .raw, .img or .dd; raw on stdout]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) to: Option<Format>,
+    /// Write raw over what is in DESTINATION: an existing file, or on Linux a block device, that is not in use and at
+    /// least as long as the disk
+    #[arg(long, conflicts_with_all = ["disk_type", "block_size", "force"])]
+    pub(crate) in_place: bool,
+    /// What is overwritten reads as zeros already: write only what is not zero. Wrong if it does not
+    #[arg(long, requires = "in_place")]
+    pub(crate) target_is_zero: bool,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
     /// The new VHDX's block size: a power of two from 1M to 256M [default: 32M; a chain keeps its base's]

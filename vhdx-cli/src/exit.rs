@@ -37,14 +37,14 @@ pub(crate) struct Foreign {
     pub(crate) path: PathBuf,
     /// What it looks like.
     pub(crate) format: &'static str,
-    /// The option that takes it as raw all the same.
-    pub(crate) option: &'static str,
+    /// The option that takes it as raw all the same, and what happens to it then.
+    pub(crate) option: (&'static str, &'static str),
 }
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { format, option, .. } = self;
-        write!(f, "looks like a {format} image; {option} raw takes its bytes as they are")
+        let Self { format, option: (option, then), .. } = self;
+        write!(f, "looks like a {format} image; {option} raw {then}")
     }
 }
 
@@ -61,6 +61,16 @@ impl fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// The state of what was being overwritten when something failed.
+#[derive(Debug)]
+pub(crate) struct PartlyOverwritten(pub(crate) String);
+
+impl fmt::Display for PartlyOverwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Files that were to be deleted in the end and could not be, after all else was done.
 #[derive(Debug)]
@@ -222,7 +232,10 @@ fn report(error: &anyhow::Error, json: bool) {
 fn message(error: &anyhow::Error) -> String {
     match library(error) {
         Some(_) if is_broken_pipe(error) => "stdout was closed before it had the whole disk".to_owned(),
-        Some(error) => innermost(error).to_string(),
+        Some(vhdx) => match error.downcast_ref::<PartlyOverwritten>() {
+            Some(state) => format!("{}; {state}", innermost(vhdx)),
+            None => innermost(vhdx).to_string(),
+        },
         None => format!("{error:#}"),
     }
 }

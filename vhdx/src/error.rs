@@ -83,6 +83,17 @@ pub enum InvalidArgument {
     /// Only regular files are opened.
     #[error("this is not a regular file")]
     NotARegularFile,
+    /// Only regular files, and on Linux block devices, are overwritten.
+    #[error("this is neither a regular file nor a block device of Linux")]
+    NotARawTarget,
+    /// What is to be overwritten with a disk ends before the disk does.
+    #[error("{len} bytes are too few for a disk of {virtual_size} bytes")]
+    TargetTooSmall {
+        /// The length of the file or device in bytes.
+        len: u64,
+        /// The size of the disk in bytes.
+        virtual_size: u64,
+    },
     /// A chain has at least one file.
     #[error("a chain of no files")]
     NoLayers,

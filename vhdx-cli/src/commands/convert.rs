@@ -1,5 +1,7 @@
 //! `vhdx convert`: what a disk and its parents hold, as one new file or as a stream.
 
+mod in_place;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -20,10 +22,11 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     if convert.source == Path::new("-") {
         return Err(Usage("reading from stdin is not supported".to_owned()).into());
     }
+    if convert.in_place {
+        return in_place::run(args, convert);
+    }
     let target = Target::of(convert)?;
-    let resolver = convert.parents.resolver();
-    let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
-    source::refuse_parents_of_raw(&source, &convert.parents)?;
+    let source = open_source(args, convert)?;
     let plan = Plan::new(convert, target, &source)?;
     if target != Target::Stdout {
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
@@ -49,6 +52,13 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     let report = Report { convert, plan: &plan, made, left };
     output::answer(args, || report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
+}
+
+fn open_source(args: &Args, convert: &Convert) -> anyhow::Result<Opened> {
+    let resolver = convert.parents.resolver();
+    let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
+    source::refuse_parents_of_raw(&source, &convert.parents)?;
+    Ok(source)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

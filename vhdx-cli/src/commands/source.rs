@@ -64,20 +64,30 @@ fn detect(path: &Path, option: &'static str) -> Result<Format, Foreign> {
     }
     // What cannot be opened fails again, with its error, when it is opened as a disk.
     let Ok(file) = FileStorage::open(path) else { return Ok(Format::Raw) };
-    let has = |(offset, signature): &(u64, &[u8])| has(&file, *offset, signature);
-    if VHDX.iter().any(has) {
-        return Ok(Format::Vhdx);
-    }
-    let footer = file.len().ok().and_then(|len| len.checked_sub(VHD_FOOTER));
-    let format = match footer {
-        Some(footer) if has(&(footer, VHD)) => Some("VHD"),
-        _ => OTHERS.iter().find(|(_, place)| has(place)).map(|(format, _)| *format),
-    };
-    match format {
-        Some(format) => Err(Foreign { path: path.to_owned(), format, option }),
+    match container(&file) {
+        Some(VHDX_NAME) => Ok(Format::Vhdx),
+        Some(format) => {
+            let option = (option, "takes its bytes as they are");
+            Err(Foreign { path: path.to_owned(), format, option })
+        }
         None => Ok(Format::Raw),
     }
 }
+
+/// The format whose signature bytes have, if they have one that is known: they are more than a raw disk then.
+pub(super) fn container(file: &dyn ReadAt) -> Option<&'static str> {
+    let has = |(offset, signature): &(u64, &[u8])| has(file, *offset, signature);
+    if VHDX.iter().any(has) {
+        return Some(VHDX_NAME);
+    }
+    let footer = file.len().ok().and_then(|len| len.checked_sub(VHD_FOOTER));
+    match footer {
+        Some(footer) if has(&(footer, VHD)) => Some("VHD"),
+        _ => OTHERS.iter().find(|(_, place)| has(place)).map(|(format, _)| *format),
+    }
+}
+
+pub(super) const VHDX_NAME: &str = "VHDX";
 
 /// The signatures of the file, its headers and its region tables ([MS-VHDX] 2.2).
 const VHDX: [(u64, &[u8]); 5] =
@@ -95,7 +105,7 @@ const OTHERS: [(&str, (u64, &[u8])); 5] = [
     ("VDI", (64, &0x7f10_dabe_u32.to_le_bytes())),
 ];
 
-fn has(file: &FileStorage, offset: u64, signature: &[u8]) -> bool {
+fn has(file: &dyn ReadAt, offset: u64, signature: &[u8]) -> bool {
     let mut found = [0; 32];
     let Some(found) = found.get_mut(..signature.len()) else { return false };
     file.read_exact_at(found, FileOffset::new(offset)).is_ok() && *found == *signature

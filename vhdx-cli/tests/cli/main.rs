@@ -2,6 +2,8 @@
 
 mod answers;
 mod create;
+#[cfg(target_os = "linux")]
+mod devices;
 mod errors;
 mod fixtures;
 mod images;
@@ -11,6 +13,7 @@ mod killed;
 mod left_over;
 mod merge;
 mod new_files;
+mod overwrite;
 mod peers;
 #[cfg(target_os = "linux")]
 mod private;

@@ -233,7 +233,7 @@ fn a_source_is_never_the_destination() {
 
 /// A disk of blocks that are holes in the file: reading it takes long and writes nothing.
 #[cfg(unix)]
-fn endless(path: &Path, size: u64) {
+pub(crate) fn endless(path: &Path, size: u64) {
     let block = 256 << 20;
     let mut image = vhdx_testkit::Image::dynamic(size, block);
     image.litter = false;
@@ -318,7 +318,7 @@ fn an_interrupted_command_leaves_nothing_behind() {
 
 /// The size of a disk that takes much longer to convert than a busy machine takes to send a signal, and still fits.
 #[cfg(unix)]
-fn long_work(folder: &Path) -> u64 {
+pub(crate) fn long_work(folder: &Path) -> u64 {
     let free = vhdx::free_space(folder).unwrap().expect("the free space of the folder for tests");
     (free / 2).min(64 << 30) >> 28 << 28
 }

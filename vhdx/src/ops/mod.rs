@@ -11,6 +11,7 @@ mod create;
 mod flatten;
 mod held_parent;
 mod merge;
+mod overwrite;
 mod ranges;
 mod reparent;
 #[cfg(test)]
@@ -28,4 +29,5 @@ pub use merge::{
     ItemChanges, MergeFiles, MergeOptions, MergePlan, Merged, MetadataItemId, NewBitmap, OpenFile, Piece,
     Undeleted, already_merged,
 };
+pub use overwrite::{Overwritten, into_raw};
 pub use reparent::{ParentJudgement, RelinkedFile, ReparentOptions, ReparentPlan, judge_parent};

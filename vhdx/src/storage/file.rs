@@ -64,10 +64,14 @@ impl FileStorage {
             Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
             Err(error) => Err(Error::io("open for writing", None, error)),
         };
-        let mut storage = Self::open_regular(path, open)?;
-        storage.is_locked = true;
-        match host::lock(&storage.file) {
-            Ok(()) => Ok(storage),
+        Self::open_regular(path, open)?.locked(path)
+    }
+
+    /// What was opened, with a lock that keeps others out until it is closed.
+    pub(super) fn locked(mut self, path: &Path) -> Result<Self> {
+        self.is_locked = true;
+        match host::lock(&self.file) {
+            Ok(()) => Ok(self),
             Err(error) => Err(Error::io("lock", None, plain_if_busy(error)).in_file(path)),
         }
     }
@@ -194,7 +198,7 @@ fn is_regular(file: &File) -> io::Result<bool> {
 
 /// A pipe must not hang the open, so it does not wait; on a regular file the flag has no effect.
 #[cfg(unix)]
-fn open_waiting_for_nothing(
+pub(super) fn open_waiting_for_nothing(
     options: &mut OpenOptions,
     path: &Path,
     flags: rustix::fs::OFlags,
@@ -409,7 +413,8 @@ impl Storage for FileStorage {
 
     fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
         let Some(file) = source.as_file() else { return copy(source, from, self, to, len) };
-        let before = from.get().next_multiple_of(host::SHARED_UNIT).saturating_sub(from.get()).min(len);
+        let before = (host::SHARED_UNIT - from.get() % host::SHARED_UNIT) % host::SHARED_UNIT;
+        let before = before.min(len);
         copy(source, from, self, to, before)?;
         let (from, to, len) = (advance(from, before)?, advance(to, before)?, len - before);
         let shared = host::share(file, from.get(), &self.file, to.get(), len)?;

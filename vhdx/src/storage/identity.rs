@@ -22,9 +22,13 @@ impl FileIdentity {
     /// Whatever the operating system says.
     #[cfg(unix)]
     pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::from_metadata(&file.metadata()?))
+    }
+
+    #[cfg(unix)]
+    pub(super) fn from_metadata(metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        let metadata = file.metadata()?;
-        Ok(Self { volume: metadata.dev(), file: metadata.ino() })
+        Self { volume: metadata.dev(), file: metadata.ino() }
     }
 
     /// The identity of an open file.

@@ -1,5 +1,7 @@
 //! The bytes below: what a VHDX file is read from and written to.
 
+#[cfg(target_os = "linux")]
+mod block_device;
 mod early_sync;
 mod file;
 mod identity;
@@ -12,6 +14,7 @@ mod mmap;
 mod new_file;
 #[cfg(not(any(target_os = "linux", windows)))]
 mod other;
+mod raw_target;
 #[cfg(test)]
 mod tests;
 #[cfg(windows)]
@@ -34,6 +37,7 @@ pub use memory::Memory;
 pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
+pub use raw_target::RawTarget;
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {

@@ -1,0 +1,179 @@
+//! `vhdx convert --in-place`: a disk written over what exists.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vhdx::ops::{Overwritten, into_raw};
+use vhdx::{Disk, Error, InvalidArgument, NewFile, RawTarget, ReadAt};
+
+use super::{Plan, open_source};
+use crate::args::{Args, Convert, Format};
+use crate::commands::left_behind::LeftBehind;
+use crate::commands::source::{VHDX_NAME, container};
+use crate::exit::{Foreign, Hint, Interrupted, Outcome, PartlyOverwritten, Usage, innermost};
+use crate::output::{self, shown};
+use crate::progress::Bar;
+use crate::sizes::both;
+
+pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
+    if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
+        return Err(Usage("--in-place writes raw into a file or a device".to_owned()).into());
+    }
+    let source = open_source(args, convert)?;
+    let disk = source.disk();
+    let target = open_target(convert, disk)?;
+    let done = match convert.writing.dry_run {
+        true => estimate(convert, disk, &target)?,
+        false => execute(args, convert, disk, &target)?,
+    };
+    let left = LeftBehind::beside(&convert.destination);
+    let report = Report { convert, virtual_size: disk.virtual_size(), done, left };
+    output::answer(args, || report.json(), |out| report.text(out))?;
+    Ok(Outcome::Done)
+}
+
+/// Opens what is to be overwritten, and refuses what must not be.
+fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> {
+    let path = &convert.destination;
+    // On Windows an open source cannot be opened as a target: that would hide what it is.
+    NewFile::refuse_source(path, disk.identities()).map_err(|error| error.in_file(path))?;
+    let target = RawTarget::open(path).map_err(in_use)?;
+    let sources = disk.identities();
+    if target.identities().iter().any(|file| sources.contains(file)) {
+        return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(path).into());
+    }
+    refuse_container(convert, &target)?;
+    let len = target.len().map_err(|source| Error::Io { operation: "measure", offset: None, source });
+    let (len, virtual_size) = (len.map_err(|error| error.in_file(path))?, disk.virtual_size());
+    if len < virtual_size {
+        return Err(Error::from(InvalidArgument::TargetTooSmall { len, virtual_size }).in_file(path).into());
+    }
+    Ok(target)
+}
+
+fn in_use(error: Error) -> anyhow::Error {
+    let is_busy = matches!(innermost(&error), Error::Io { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy);
+    let error = anyhow::Error::from(error);
+    match is_busy {
+        true => error.context(Hint(
+            "unmount the device and its partitions, detach loop devices, end the programs and virtual machines that use it, and \
+             try again; `lsblk` shows what is on a device"
+                .into(),
+        )),
+        false => error,
+    }
+}
+
+/// An image of a disk, or what is called like one, may be the only copy of that disk. Only an outright `--to raw`
+/// overwrites it.
+fn refuse_container(convert: &Convert, target: &RawTarget) -> Result<(), Foreign> {
+    let is_called_so = Format::of_name(&convert.destination) == Some(Format::Vhdx);
+    let found = container(target).or(is_called_so.then_some(VHDX_NAME));
+    match found {
+        Some(format) if convert.to.is_none() => {
+            let option = ("--to", "overwrites it all the same");
+            Err(Foreign { path: convert.destination.clone(), format, option })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn execute(
+    args: &Args,
+    convert: &Convert,
+    disk: &dyn Disk,
+    target: &RawTarget,
+) -> anyhow::Result<Overwritten> {
+    let progress = Bar::tidying_up(args.quiet)?;
+    let result = into_raw(disk, target, convert.target_is_zero, &progress);
+    drop(progress);
+    let path = &convert.destination;
+    match result {
+        Ok(done) => Ok(done),
+        Err(error) if !target.is_touched() => Err(error.in_file(path).into()),
+        Err(Error::Cancelled) => Err(Interrupted(partly_overwritten(path)).into()),
+        Err(error) => {
+            let state = PartlyOverwritten(partly_overwritten(path));
+            Err(anyhow::Error::from(error.in_file(path)).context(state))
+        }
+    }
+}
+
+fn partly_overwritten(path: &Path) -> String {
+    format!(
+        "{} is partly overwritten: it holds neither what it held nor the disk, until the same command has come to its end",
+        shown(path)
+    )
+}
+
+/// The most that would be copied, and the least that would be made zeros.
+fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> anyhow::Result<Overwritten> {
+    let plan = Plan { vhdx: None, virtual_size: disk.virtual_size() };
+    let (bytes_copied, virtual_size) = plan.estimate(disk)?;
+    let bytes_zeroed = match convert.target_is_zero {
+        true => 0,
+        false => virtual_size.saturating_sub(bytes_copied),
+    };
+    let target_size = target.len()?;
+    Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
+}
+
+struct Report<'a> {
+    convert: &'a Convert,
+    virtual_size: u64,
+    /// In a dry run: the most that is copied, and the least that is made zeros.
+    done: Overwritten,
+    left: LeftBehind<'a>,
+}
+
+impl Report<'_> {
+    /// What lies behind the disk and stays.
+    fn kept(&self) -> u64 {
+        self.done.target_size.saturating_sub(self.virtual_size)
+    }
+
+    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let dry_run = self.convert.writing.dry_run;
+        let (verb, most, least) =
+            if dry_run { ("would overwrite", "at most ", "at least ") } else { ("overwrote", "", "") };
+        let destination = shown(&self.convert.destination);
+        writeln!(out, "{verb} {destination}: raw, a disk of {}", both(self.virtual_size))?;
+        let Overwritten { bytes_copied, bytes_zeroed, target_size } = self.done;
+        writeln!(
+            out,
+            "bytes copied: {most}{}, made zeros: {least}{}",
+            both(bytes_copied),
+            both(bytes_zeroed)
+        )?;
+        if self.kept() > 0 {
+            writeln!(
+                out,
+                "behind the disk, {} of {destination} are kept as they are: it has {}",
+                both(self.kept()),
+                both(target_size)
+            )?;
+        }
+        self.left.text(out)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "dry_run": self.convert.writing.dry_run,
+            "source": output::path(&self.convert.source),
+            "destination": output::path(&self.convert.destination),
+            "format": Format::Raw.name(),
+            "type": null,
+            "virtual_size": self.virtual_size,
+            "block_size": null,
+            "bytes_copied": self.done.bytes_copied,
+            "file_size": self.done.target_size,
+            "dropped": self.left.dropped_json(),
+            "stale": self.left.stale_json(),
+            "in_place": true,
+            "target_is_zero": self.convert.target_is_zero,
+            "bytes_zeroed": self.done.bytes_zeroed,
+            "bytes_kept": self.kept(),
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! A disk's content over what is in an existing file or device.
+
+use super::copy::copy_nonzero;
+use super::ranges::{WINDOW, data, total, whole};
+use crate::chain::Disk;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::progress::Progress;
+use crate::storage::Storage;
+use crate::units::{DiskOffset, FileOffset};
+
+/// Fewer zeros than this are written like data: a call to zero a range waits for a device.
+const ZEROED_BY_CALL: u64 = WINDOW as u64;
+/// The most that is zeroed at once, in bytes: between two calls it can be cancelled. A multiple of every sector.
+const ZEROED_AT_ONCE: u64 = 64 << 20;
+
+/// What was written over a file or device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overwritten {
+    /// The bytes of the disk that were written as data.
+    pub bytes_copied: u64,
+    /// The bytes that were made zeros; 0 where the target was zero before.
+    pub bytes_zeroed: u64,
+    /// The length of the target in bytes. What lies past the end of the disk is as it was.
+    pub target_size: u64,
+}
+
+/// Writes the content of a disk over the beginning of an existing target, byte for byte. With `target_is_zero` the
+/// caller promises that the target reads as zeros up to the disk's size, and only what is not zero is written; else
+/// every byte is made right: large ranges of zeros by [`Storage::zero_range`], all else by writing. The target keeps
+/// its length, and what lies past the end of the disk.
+///
+/// All that the disk's layers say about where its data is has been judged before the first byte is overwritten. When
+/// this returns, the content is durable. After an error, or when it was cancelled, the target may hold a part of both,
+/// and is good for nothing but to be written again. The progress counts every byte of the disk, or with
+/// `target_is_zero` its data.
+///
+/// # Errors
+/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, what reading the disk gives, [`Error::Io`] from the
+/// target, [`Error::Cancelled`].
+pub fn into_raw(
+    disk: &dyn Disk,
+    target: &dyn Storage,
+    target_is_zero: bool,
+    progress: &dyn Progress,
+) -> Result<Overwritten> {
+    let target_size = target.len().map_err(|error| Error::io("measure", None, error))?;
+    let virtual_size = disk.virtual_size();
+    if target_size < virtual_size {
+        return Err(InvalidArgument::TargetTooSmall { len: target_size, virtual_size }.into());
+    }
+    let data_len = total(data(disk, whole(disk)), progress)?;
+    let (bytes_copied, bytes_zeroed) = if target_is_zero {
+        progress.start(data_len);
+        let write = |at, bytes: &[u8]| write(target, at, bytes);
+        (copy_nonzero(disk, data(disk, whole(disk)), progress, write)?, 0)
+    } else {
+        progress.start(virtual_size);
+        let gaps = virtual_size.saturating_sub(data_len);
+        let mut filled = Filled { target, progress, at: DiskOffset::new(0), zeroed: 0, gaps };
+        let put = |at, bytes: &[u8]| filled.put(at, bytes);
+        let copied = copy_nonzero(disk, data(disk, whole(disk)), progress, put)?;
+        filled.zeros_up_to(whole(disk).end)?;
+        (copied, filled.zeroed)
+    };
+    target.sync().map_err(|error| Error::io("sync", None, error))?;
+    Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
+}
+
+fn write(target: &dyn Storage, at: DiskOffset, bytes: &[u8]) -> Result<()> {
+    let offset = FileOffset::new(at.get());
+    target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))
+}
+
+/// A target of which all bytes before `at` are the disk's.
+struct Filled<'a> {
+    target: &'a dyn Storage,
+    progress: &'a dyn Progress,
+    at: DiskOffset,
+    zeroed: u64,
+    /// How much of what is not data the progress has not counted yet; the loop that copies counts data, zeros too.
+    gaps: u64,
+}
+
+impl Filled<'_> {
+    /// `at` is not before what was put last; between the two there are zeros.
+    fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
+        self.zeros_up_to(at)?;
+        write(self.target, at, bytes)?;
+        self.at = at.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn zeros_up_to(&mut self, end: DiskOffset) -> Result<()> {
+        let by_call = end.since(self.at) >= ZEROED_BY_CALL;
+        while self.at < end {
+            if self.progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let offset = FileOffset::new(self.at.get());
+            let next = (self.at.get() / ZEROED_AT_ONCE + 1).saturating_mul(ZEROED_AT_ONCE);
+            let len = DiskOffset::new(next).min(end).since(self.at);
+            if by_call {
+                self.target.zero_range(offset, len).map_err(|error| Error::io("zero", offset, error))?;
+            } else {
+                // Shorter than ZEROED_BY_CALL.
+                write(self.target, self.at, &vec![0; usize::try_from(len).unwrap_or(WINDOW)])?;
+            }
+            self.at = self.at.saturating_add(len);
+            self.zeroed = self.zeroed.saturating_add(len);
+            let counted = len.min(self.gaps);
+            self.gaps = self.gaps.saturating_sub(counted);
+            self.progress.advance(counted);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::ops::testing::{Meter, Plain};
+    use crate::storage::{Memory, ReadAt};
+
+    const MIB: usize = 1 << 20;
+
+    /// Data in short runs with small and large gaps, a block that is said to be data and is zero, and an end in a page.
+    fn scattered() -> Plain {
+        let end = 9 * MIB + 512;
+        let mut disk = Plain::new(
+            end,
+            &[(512, 1024), (8192, 8704), (MIB - 512, MIB + 512), (3 * MIB, 5 * MIB), (end - 1024, end)],
+        );
+        disk.bytes[4 * MIB..4 * MIB + 12345].fill(0);
+        disk.bytes[3 * MIB + 4096..3 * MIB + 8192].fill(0);
+        disk
+    }
+
+    #[test]
+    fn every_byte_of_the_target_becomes_the_disks() {
+        let disk = scattered();
+        for tail in [0, 1, 3 * MIB] {
+            let target = Memory::new(vec![0xff; disk.bytes.len() + tail]);
+            let meter = Meter::new();
+            let done = into_raw(&disk, &target, false, &meter).unwrap();
+            assert_eq!(meter.total(), disk.virtual_size());
+            assert_eq!(done.bytes_copied + done.bytes_zeroed, disk.virtual_size());
+            assert_eq!(done.target_size, (disk.bytes.len() + tail) as u64);
+            let target = target.into_inner();
+            assert!(target[..disk.bytes.len()] == disk.bytes);
+            assert_eq!(target.len(), disk.bytes.len() + tail);
+            assert!(target[disk.bytes.len()..].iter().all(|&byte| byte == 0xff));
+        }
+    }
+
+    #[test]
+    fn a_disk_without_data_is_zeros_everywhere() {
+        let disk = Plain::new(2 * ZEROED_AT_ONCE as usize + 512, &[]);
+        let target = Memory::new(vec![0xff; disk.bytes.len()]);
+        let done = into_raw(&disk, &target, false, &Meter::new()).unwrap();
+        assert_eq!((done.bytes_copied, done.bytes_zeroed), (0, disk.virtual_size()));
+        assert!(target.into_inner() == disk.bytes);
+    }
+
+    #[test]
+    fn a_target_of_zeros_is_given_what_is_not_zero() {
+        let disk = scattered();
+        let target = Memory::new(vec![0; disk.bytes.len() + 512]);
+        let meter = Meter::new();
+        let done = into_raw(&disk, &target, true, &meter).unwrap();
+        assert!(done.bytes_copied < meter.total(), "zeros in data were written");
+        assert_eq!(done.bytes_zeroed, 0);
+        let target = target.into_inner();
+        assert!(target[..disk.bytes.len()] == disk.bytes);
+        assert_eq!(target.len(), disk.bytes.len() + 512);
+        // The promise is taken at its word.
+        let target = Memory::new(vec![0xff; disk.bytes.len()]);
+        into_raw(&disk, &target, true, &Meter::new()).unwrap();
+        assert_eq!(target.into_inner()[2 * MIB], 0xff);
+    }
+
+    #[test]
+    fn a_target_that_is_too_small_is_not_touched() {
+        let disk = scattered();
+        let target = Memory::new(vec![0xff; disk.bytes.len() - 1]);
+        let error = into_raw(&disk, &target, false, &Meter::new()).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TargetTooSmall { .. })), "{error}");
+        assert!(target.into_inner().iter().all(|&byte| byte == 0xff));
+    }
+
+    #[test]
+    fn it_can_be_cancelled_while_zeros_are_made() {
+        let disk = Plain::new(3 * ZEROED_AT_ONCE as usize, &[]);
+        let target = Memory::new(vec![0xff; disk.bytes.len()]);
+        let cancelled = into_raw(&disk, &target, false, &Meter::cancelling_at(ZEROED_AT_ONCE));
+        assert!(matches!(cancelled, Err(Error::Cancelled)));
+        let target = target.into_inner();
+        assert_eq!((target[0], target[ZEROED_AT_ONCE as usize]), (0, 0xff));
+    }
+
+    /// Fails one call, counted from 0, and notes what was called.
+    struct Failing {
+        memory: Memory,
+        calls: AtomicUsize,
+        fails: usize,
+        names: Mutex<Vec<&'static str>>,
+    }
+
+    impl Failing {
+        fn call(&self, name: &'static str) -> io::Result<()> {
+            self.names.lock().unwrap().push(name);
+            match self.calls.fetch_add(1, Ordering::SeqCst) == self.fails {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl ReadAt for Failing {
+        fn len(&self) -> io::Result<u64> {
+            self.call("len")?;
+            self.memory.len()
+        }
+
+        fn read_exact_at(&self, _: &mut [u8], _: FileOffset) -> io::Result<()> {
+            panic!("a target is not read")
+        }
+    }
+
+    impl Storage for Failing {
+        fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+            self.call("write")?;
+            self.memory.write_all_at(buf, offset)
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            panic!("a target keeps its length")
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.call("sync")
+        }
+
+        fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+            self.call("zero")?;
+            self.memory.zero_range(offset, len)
+        }
+    }
+
+    #[test]
+    fn no_call_fails_unnoticed_and_the_last_one_makes_it_durable() {
+        let disk = scattered();
+        for target_is_zero in [false, true] {
+            let mut fails = 0;
+            loop {
+                let memory = Memory::new(vec![0; disk.bytes.len()]);
+                let (calls, names) = (AtomicUsize::new(0), Mutex::default());
+                let target = Failing { memory, calls, fails, names };
+                let result = into_raw(&disk, &target, target_is_zero, &Meter::new());
+                let names = target.names.into_inner().unwrap();
+                if names.len() <= fails {
+                    result.unwrap();
+                    assert_eq!(names.last(), Some(&"sync"));
+                    assert_eq!(names.contains(&"zero"), !target_is_zero);
+                    break;
+                }
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Io, "call {fails}");
+                assert_eq!(names.len(), fails + 1, "something was called after call {fails} had failed");
+                fails += 1;
+            }
+            assert!(fails >= 7, "{fails}");
+        }
+    }
+}

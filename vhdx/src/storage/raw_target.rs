@@ -1,0 +1,203 @@
+//! What exists and is to be overwritten with a raw disk: a file, or on Linux a block device.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(target_os = "linux")]
+use super::block_device;
+use super::{FileIdentity, FileStorage, ReadAt, Storage};
+use crate::error::{Error, InvalidArgument, Result};
+use crate::units::FileOffset;
+
+/// What is zeroed in a device by a call starts and ends at whole pages: no sector is larger, and no page in memory is
+/// half of the call's and half of a write's.
+const PAGE: u64 = 4096;
+
+/// An existing regular file, or on Linux a block device, that is open for writing, for this value alone. Its length
+/// stays as it is.
+#[derive(Debug)]
+pub struct RawTarget {
+    storage: FileStorage,
+    len: u64,
+    is_device: bool,
+    identities: Vec<FileIdentity>,
+    is_touched: AtomicBool,
+}
+
+impl RawTarget {
+    /// Opens a file or device that nobody uses. Links are followed.
+    ///
+    /// Who is kept out, and can be detected, is as for [`FileStorage::open_exclusive`]. On Linux, so is whatever
+    /// claims a device or a partition of it: a mount, swap space, volumes. A file that a loop device is made of is in
+    /// use too; that is looked up once, here.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] for what is in use, with another
+    /// operation for what cannot be opened; [`InvalidArgument::NotARawTarget`] for folders, pipes, character devices,
+    /// and on other systems for all devices.
+    pub fn open(path: &Path) -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        if block_device::is_at(path) {
+            return Self::open_device(path).map_err(|error| error.in_file(path));
+        }
+        let storage = FileStorage::open_exclusive(path).map_err(|error| match error {
+            Error::InFile { error, .. } if is_no_file(&error) => InvalidArgument::NotARawTarget.into(),
+            error => error,
+        });
+        let open = || {
+            let storage = storage?;
+            let len = storage.len().map_err(|error| Error::io("measure", None, error))?;
+            let identity = storage.identity()?;
+            #[cfg(target_os = "linux")]
+            if let Some(device) = block_device::loop_device_of(identity) {
+                let reason = format!("the device {device} is made of this file");
+                return Err(Error::io("lock", None, io::Error::new(io::ErrorKind::ResourceBusy, reason)));
+            }
+            Ok(Self {
+                storage,
+                len,
+                is_device: false,
+                identities: vec![identity],
+                is_touched: AtomicBool::new(false),
+            })
+        };
+        open().map_err(|error: Error| error.in_file(path))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open_device(path: &Path) -> Result<Self> {
+        let operation = |error: &io::Error| match error.kind() {
+            io::ErrorKind::ResourceBusy => "lock",
+            _ => "open for writing",
+        };
+        let file = block_device::open(path).map_err(|error| Error::io(operation(&error), None, error))?;
+        let storage = FileStorage::new(file.ok_or(InvalidArgument::NotARawTarget)?).locked(path)?;
+        if block_device::is_read_only(storage.file()).map_err(|error| Error::io("identify", None, error))? {
+            let reason = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the device is read-only");
+            return Err(Error::io("open for writing", None, reason));
+        }
+        let len = block_device::len(storage.file()).map_err(|error| Error::io("measure", None, error))?;
+        let identities = block_device::backing_files(storage.file());
+        let identities = identities.map_err(|error| Error::io("identify", None, error))?;
+        Ok(Self { storage, len, is_device: true, identities, is_touched: AtomicBool::new(false) })
+    }
+
+    /// Whether this is a device, and no file.
+    pub fn is_device(&self) -> bool {
+        self.is_device
+    }
+
+    /// The files that change when this is written to: the file itself, or those that a device is made of, as far as
+    /// the system tells.
+    pub fn identities(&self) -> &[FileIdentity] {
+        &self.identities
+    }
+
+    /// Whether a write was begun, so that the content may no longer be what it was.
+    pub fn is_touched(&self) -> bool {
+        self.is_touched.load(Ordering::Relaxed)
+    }
+
+    /// To be asked before anything is written: nothing lies past the end.
+    fn touch(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "this lies past the end of what is overwritten",
+            ));
+        }
+        self.is_touched.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn is_no_file(error: &Error) -> bool {
+    matches!(error, Error::InvalidArgument(InvalidArgument::NotARegularFile))
+}
+
+impl ReadAt for RawTarget {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.storage.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for RawTarget {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.touch(offset, buf.len() as u64)?;
+        self.storage.write_all_at(buf, offset)
+    }
+
+    /// Only to what it is already.
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        match len == self.len {
+            true => Ok(()),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.storage.sync()
+    }
+
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        self.touch(offset, len)?;
+        if !self.is_device {
+            return self.storage.zero_range(offset, len);
+        }
+        let (start, end) = (offset.get(), offset.get().saturating_add(len));
+        let (first, last) = (start.next_multiple_of(PAGE).min(end), end / PAGE * PAGE);
+        let last = last.max(first);
+        for (start, end) in [(start, first), (last, end)] {
+            super::write_zeros(&self.storage, FileOffset::new(start), end - start)?;
+        }
+        self.storage.zero_range(FileOffset::new(first), last - first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_file_keeps_its_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        std::fs::write(&path, [9; 100]).unwrap();
+        let target = RawTarget::open(&path).unwrap();
+        assert!(!target.is_device());
+        assert_eq!(target.identities(), [target.storage.identity().unwrap()]);
+        target.set_len(100).unwrap();
+        target.set_len(99).unwrap_err();
+        for offset in [91, 101, u64::MAX] {
+            target.write_all_at(&[1; 10], FileOffset::new(offset)).unwrap_err();
+            target.zero_range(FileOffset::new(offset), 10).unwrap_err();
+        }
+        assert!(!target.is_touched());
+        target.write_all_at(&[1; 10], FileOffset::new(90)).unwrap();
+        assert!(target.is_touched());
+        target.zero_range(FileOffset::new(80), 15).unwrap();
+        assert_eq!(target.len().unwrap(), 100);
+        drop(target);
+        let expected: Vec<u8> = [[9; 80].as_slice(), &[0; 15], &[1; 5]].concat();
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn nobody_else_has_it_and_a_folder_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        assert_eq!(RawTarget::open(&path).unwrap_err().kind(), ErrorKind::Io);
+        std::fs::write(&path, [0; 100]).unwrap();
+        let _target = RawTarget::open(&path).unwrap();
+        let error = RawTarget::open(&path).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(path.as_path())));
+        let error = RawTarget::open(folder.path()).unwrap_err();
+        assert_eq!((error.kind(), error.path()), (ErrorKind::InvalidArgument, Some(folder.path())));
+    }
+}
