@@ -2,9 +2,10 @@
 
 use super::Vhdx;
 use super::bat::WINDOW;
+use super::read_ahead::ReadAhead;
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
-use crate::storage::read_into;
+use crate::geometry::SECTORS_PER_CHUNK;
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 
 /// What one file says of a stretch of the disk.
@@ -36,6 +37,7 @@ pub(super) struct Cursor<'a> {
     window: Vec<BatEntry>,
     window_first: BatIndex,
     bitmap: Option<(ChunkIndex, FileOffset)>,
+    bits: ReadAhead,
     /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
     words: Vec<u64>,
 }
@@ -49,6 +51,7 @@ impl<'a> Cursor<'a> {
             window: Vec::new(),
             window_first: BatIndex::default(),
             bitmap: None,
+            bits: ReadAhead::default(),
             words: Vec::new(),
         }
     }
@@ -65,12 +68,12 @@ impl<'a> Cursor<'a> {
         Ok(span)
     }
 
-    /// The bits of the 64 sectors from `at` on, which must be a multiple of 64 sectors inside the last span, if that
-    /// was a partial one. Sectors past the span's end have no meaning.
-    pub(super) fn bits(&self, at: DiskOffset) -> u64 {
+    /// The bits from `at` on, 64 sectors a word; `at` must be a multiple of 64 sectors inside the last span, which was a
+    /// partial one. Sectors past the span's end have no meaning.
+    pub(super) fn bits_from(&self, at: DiskOffset) -> &[u64] {
         let start = self.span.map_or(at, |span| span.start);
         let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
-        usize::try_from(word).ok().and_then(|word| self.words.get(word)).copied().unwrap_or(0)
+        usize::try_from(word).ok().and_then(|word| self.words.get(word..)).unwrap_or(&[])
     }
 
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
@@ -143,9 +146,11 @@ impl<'a> Cursor<'a> {
         let bits = geometry.bitmap_bits(start..end);
         let count = usize::try_from((bits.end - bits.start).div_ceil(64)).unwrap_or(0);
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
-        let mut bytes = vec![0; count * 8];
-        read_into(vhdx.storage(), &mut bytes, bitmap.saturating_add(bits.start / 8))
-            .map_err(|e| vhdx.in_file(e))?;
+        let in_chunk = SECTORS_PER_CHUNK.saturating_sub(bits.start);
+        let asked_for = self.limit.since(start) / geometry.sector_size();
+        let most = usize::try_from(in_chunk.min(asked_for).div_ceil(64)).unwrap_or(0) * 8;
+        let bitmap = bitmap.saturating_add(bits.start / 8);
+        let bytes = self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.words.clear();
         self.words.extend(bytes.chunks_exact(8).map(|chunk| {
             let mut word = [0; 8];
