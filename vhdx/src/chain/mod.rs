@@ -30,8 +30,8 @@ pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
 pub use relatives::{Relative, Relatives, Unjudged, find_relatives, folders_around};
-pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 use resolved::Resolved;
+pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 pub use windows_path::StoredPath;
 
 /// A file and all its parents, each link checked: what a virtual machine sees as a disk. A fixed or dynamic file is a

@@ -118,14 +118,11 @@ fn resolve(layers: &[Vhdx], number: u64) -> Result<Arc<[Piece]>> {
 }
 
 /// `within` counts from the start of the region, whose first piece begins at 0.
-fn in_region(
-    pieces: &[Piece],
-    within: Range<u64>,
-    each: &mut impl FnMut(Part) -> Result<()>,
-) -> Result<()> {
+fn in_region(pieces: &[Piece], within: Range<u64>, each: &mut impl FnMut(Part) -> Result<()>) -> Result<()> {
     let first = pieces.partition_point(|piece| u64::from(piece.start) <= within.start).saturating_sub(1);
     let mut at = within.start;
-    for (piece, next) in pieces.iter().skip(first).zip(pieces.iter().skip(first + 1).map(Some).chain([None])) {
+    for (piece, next) in pieces.iter().skip(first).zip(pieces.iter().skip(first + 1).map(Some).chain([None]))
+    {
         let end = next.map_or(within.end, |next| u64::from(next.start).min(within.end));
         let skipped = at - u64::from(piece.start);
         let data = piece.layer.map(|layer| (usize::from(layer), piece.offset.saturating_add(skipped)));
