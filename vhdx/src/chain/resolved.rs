@@ -14,6 +14,8 @@ use crate::units::{DiskOffset, FileOffset, MIB};
 const REGION: u64 = 32 * MIB;
 /// How many pieces are remembered, at 16 bytes each, before older ones are forgotten; twice as many at most.
 const GENERATION: usize = 1 << 20;
+/// What remembering a region takes besides its pieces, counted in pieces: a sparse disk has many regions of one piece.
+const REGION_COST: usize = 8;
 
 /// The start of a stretch of a region, which ends where the next one begins, or with the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub(super) struct Resolved(RwLock<Generations>);
 struct Generations {
     young: HashMap<u64, Arc<[Piece]>>,
     old: HashMap<u64, Arc<[Piece]>>,
-    /// How many pieces the younger generation has.
+    /// How many pieces the younger generation has, with [`REGION_COST`] for each region.
     pieces: usize,
 }
 
@@ -87,12 +89,13 @@ impl Resolved {
 
 impl Generations {
     fn remember(&mut self, number: u64, pieces: &Arc<[Piece]>) {
-        if self.pieces.saturating_add(pieces.len()) > GENERATION {
+        let cost = pieces.len().saturating_add(REGION_COST);
+        if self.pieces.saturating_add(cost) > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.pieces = 0;
         }
         if self.young.insert(number, Arc::clone(pieces)).is_none() {
-            self.pieces = self.pieces.saturating_add(pieces.len());
+            self.pieces = self.pieces.saturating_add(cost);
         }
     }
 }
