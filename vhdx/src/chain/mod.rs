@@ -107,15 +107,11 @@ impl Chain {
             rest = after;
             self.fill(now, part.data)
         });
-        match known {
-            Ok(read) => read,
-            // Something near by is damaged; what is asked for may be sound.
-            Err(_) => self.read_without_memory(buf, range),
-        }
+        known.unwrap_or_else(|| self.read_alone(buf, range))
     }
 
     /// As [`read_exact_at`](Self::read_exact_at), asking the layers for nothing but this range.
-    fn read_without_memory(&self, mut buf: &mut [u8], range: Range<DiskOffset>) -> Result<()> {
+    fn read_alone(&self, mut buf: &mut [u8], range: Range<DiskOffset>) -> Result<()> {
         for extent in self.extents(range) {
             let extent = extent?;
             let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(buf.len());

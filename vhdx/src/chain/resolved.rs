@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use crate::error::Result;
 use crate::file::{Extents, Source, Vhdx};
@@ -12,6 +12,8 @@ use crate::units::{DiskOffset, FileOffset, MIB};
 
 /// The disk is resolved in regions of this many bytes, at multiples of it.
 const REGION: u64 = 32 * MIB;
+/// A region of which no more than this many bytes are read is not resolved before it is read again.
+const SHORT: u64 = 64 << 10;
 /// How many pieces are remembered, at 16 bytes each, before older ones are forgotten; twice as many at most.
 const GENERATION: usize = 1 << 20;
 /// What remembering a region takes besides its pieces, counted in pieces: a sparse disk has many regions of one piece.
@@ -35,68 +37,102 @@ pub(super) struct Part {
     pub(super) data: Option<(usize, FileOffset)>,
 }
 
-/// Regions that were resolved, in two generations: when the younger one is full, the older one is forgotten.
+/// What is known of a region.
+#[derive(Clone, Debug)]
+enum Region {
+    /// Something in it was read. Resolving all of it pays with the next read.
+    Touched,
+    /// Something in it is damaged: what is asked for may be sound, and must be looked up alone.
+    Damaged,
+    Resolved(Arc<[Piece]>),
+}
+
+/// What is known of regions, in two generations: when the younger one is full, the older one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Resolved(RwLock<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<u64, Arc<[Piece]>>,
-    old: HashMap<u64, Arc<[Piece]>>,
-    /// How many pieces the younger generation has, with [`REGION_COST`] for each region.
+    young: HashMap<u64, Region>,
+    old: HashMap<u64, Region>,
+    /// What the younger generation takes, in pieces.
     pieces: usize,
 }
 
 impl Resolved {
-    /// The parts of `range`, which must lie on the disk of `layers`, in order.
-    ///
-    /// # Errors
-    /// Those of the first damaged structure in the regions around `range`: the range itself may be sound.
+    /// The parts of `range`, which must lie on the disk of `layers`, in order; `None` before the first one if the range
+    /// must be looked up alone.
     pub(super) fn parts(
         &self,
         layers: &[Vhdx],
         range: &Range<DiskOffset>,
         mut each: impl FnMut(Part) -> Result<()>,
-    ) -> Result<Result<()>> {
-        let mut at = range.start.get();
-        while at < range.end.get() {
-            let (number, within) = (at / REGION, at % REGION);
-            let end = range.end.get().min((number + 1).saturating_mul(REGION));
-            let pieces = self.region(layers, number)?;
-            let within = within..within + (end - at);
+    ) -> Option<Result<()>> {
+        let (start, end) = (range.start.get(), range.end.get());
+        let is_short = end.saturating_sub(start) <= SHORT;
+        let numbers = start / REGION..end.div_ceil(REGION);
+        let regions: Vec<_> =
+            numbers.map(|number| self.region(layers, number, is_short)).collect::<Option<_>>()?;
+        let mut at = start;
+        for pieces in regions {
+            let within = at % REGION..(at % REGION).saturating_add(end - at).min(REGION);
+            at = at.saturating_add(within.end - within.start);
             if let Err(error) = in_region(&pieces, within, &mut each) {
-                return Ok(Err(error));
+                return Some(Err(error));
             }
-            at = end;
         }
-        Ok(Ok(()))
+        Some(Ok(()))
     }
 
-    fn region(&self, layers: &[Vhdx], number: u64) -> Result<Arc<[Piece]>> {
+    fn region(&self, layers: &[Vhdx], number: u64, is_short: bool) -> Option<Arc<[Piece]>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).young.get(&number).cloned();
-        if let Some(pieces) = known {
-            return Ok(pieces);
-        }
-        let old = self.0.write().unwrap_or_else(PoisonError::into_inner).old.remove(&number);
-        let pieces = match old {
-            Some(pieces) => pieces,
-            None => resolve(layers, number)?,
+        let known = match known {
+            Some(Region::Resolved(pieces)) => return Some(pieces),
+            Some(Region::Damaged) => return None,
+            known => known.or_else(|| self.write().old.remove(&number)),
         };
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remember(number, &pieces);
-        Ok(pieces)
+        let region = match known {
+            Some(Region::Touched) => Region::resolve(layers, number),
+            None if is_short => Region::Touched,
+            None => Region::resolve(layers, number),
+            Some(known) => known,
+        };
+        self.write().remember(number, &region);
+        match region {
+            Region::Resolved(pieces) => Some(pieces),
+            Region::Touched | Region::Damaged => None,
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Generations> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Generations {
-    fn remember(&mut self, number: u64, pieces: &Arc<[Piece]>) {
-        let cost = pieces.len().saturating_add(REGION_COST);
+    fn remember(&mut self, number: u64, region: &Region) {
+        let cost = region.cost();
         if self.pieces.saturating_add(cost) > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.pieces = 0;
         }
-        if self.young.insert(number, Arc::clone(pieces)).is_none() {
-            self.pieces = self.pieces.saturating_add(cost);
-        }
+        let before = self.young.insert(number, region.clone()).map_or(0, |before| before.cost());
+        self.pieces = self.pieces.saturating_add(cost).saturating_sub(before);
+    }
+}
+
+impl Region {
+    fn resolve(layers: &[Vhdx], number: u64) -> Self {
+        resolve(layers, number).map_or(Self::Damaged, Self::Resolved)
+    }
+
+    /// In pieces.
+    fn cost(&self) -> usize {
+        let pieces = match self {
+            Self::Resolved(pieces) => pieces.len(),
+            Self::Touched | Self::Damaged => 0,
+        };
+        pieces.saturating_add(REGION_COST)
     }
 }
 

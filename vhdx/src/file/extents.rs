@@ -1,8 +1,9 @@
 //! The one query: where the bytes of a range of the disk are.
 //!
-//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts. A
-//! partially present block is resolved in windows of a few thousand sectors with one bit each: every layer takes the
-//! sectors that it has out of the set of missing ones, until none is missing or no layer is left.
+//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts; so it
+//! is in a partially present block where thousands of bits are the same. The rest of it is resolved in windows of that
+//! many sectors with one bit each: every layer takes the sectors that it has out of the set of missing ones, until none is
+//! missing or no layer is left.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -144,7 +145,17 @@ impl<'a> Extents<'a> {
             end = end.min(span.end);
             let source = match span.answer {
                 Answer::Unallocated => continue,
-                Answer::Partial(_) => return self.resolve_window(layer, at, end),
+                Answer::Partial(offset) => {
+                    let run = self.cursors[layer].run_at(at);
+                    if run.end.since(at) < WINDOW_WORDS as u64 * 64 * self.sector_size {
+                        return self.resolve_window(layer, at, end);
+                    }
+                    end = end.min(run.end);
+                    if !run.is_present {
+                        continue;
+                    }
+                    Source::Data { layer, offset }.advanced_by(at.since(span.start))
+                }
                 Answer::Zero => Source::Zero { layer },
                 Answer::Data(offset) => Source::Data { layer, offset }.advanced_by(at.since(span.start)),
             };

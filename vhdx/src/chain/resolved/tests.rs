@@ -1,13 +1,14 @@
 use super::*;
 
-fn pieces(count: usize) -> Arc<[Piece]> {
-    vec![Piece { start: 0, layer: None, offset: FileOffset::default() }; count].into()
+fn resolved(pieces: usize) -> Region {
+    let piece = Piece { start: 0, layer: None, offset: FileOffset::default() };
+    Region::Resolved(vec![piece; pieces].into())
 }
 
 #[test]
 fn many_sparse_regions_are_not_all_remembered() {
     let mut known = Generations::default();
-    let one = pieces(1);
+    let one = resolved(1);
     for number in 0..400_000 {
         known.remember(number, &one);
     }
@@ -20,7 +21,7 @@ fn many_sparse_regions_are_not_all_remembered() {
 #[test]
 fn a_full_generation_becomes_the_older_one() {
     let mut known = Generations::default();
-    let half = pieces(GENERATION / 2);
+    let half = resolved(GENERATION / 2);
     known.remember(1, &half);
     known.remember(2, &half);
     assert!(known.old.contains_key(&1) && known.young.contains_key(&2));
