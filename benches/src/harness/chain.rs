@@ -1,0 +1,330 @@
+//! Chains of a chosen shape, the same in every run, with the bytes that they must read as.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use vhdx::ops::{ChildOptions, create, new_child};
+use vhdx::{Chain, DiskOffset, FileStorage, FolderResolver, NewDisk, NoProgress, Source, Vhdx, VhdxMut};
+use vhdx_testkit::{Random, content};
+
+use super::files::{CopyRun, write_runs};
+
+/// Runs start and end at multiples of this many bytes.
+const UNIT: u64 = 4096;
+/// Of the content.
+const SEED: u64 = 1;
+
+/// The shape of a chain. All sizes in bytes.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+pub(crate) struct Spec {
+    /// The size of the disk
+    #[arg(long)]
+    pub(crate) size: u64,
+    /// The size of a payload block
+    #[arg(long)]
+    pub(crate) block: u64,
+    /// How many differencing disks stand on the base
+    #[arg(long)]
+    pub(crate) depth: usize,
+    /// How many per cent of the base's blocks are present
+    #[arg(long)]
+    pub(crate) base_fill: u64,
+    /// How much each differencing disk holds
+    #[arg(long)]
+    pub(crate) child_bytes: u64,
+    /// The shortest run of a differencing disk
+    #[arg(long)]
+    pub(crate) run_min: u64,
+    /// The longest run; their logarithms are spread evenly
+    #[arg(long)]
+    pub(crate) run_max: u64,
+    /// Whether differencing disks hold whole blocks and nothing else
+    #[arg(long)]
+    pub(crate) whole: bool,
+    /// Whether all differencing disks hold the same runs
+    #[arg(long)]
+    pub(crate) same_runs: bool,
+}
+
+impl Spec {
+    /// The arguments that name this shape.
+    pub(crate) fn args(&self) -> Vec<OsString> {
+        let numbers = [
+            ("--size", self.size),
+            ("--block", self.block),
+            ("--depth", self.depth as u64),
+            ("--base-fill", self.base_fill),
+            ("--child-bytes", self.child_bytes),
+            ("--run-min", self.run_min),
+            ("--run-max", self.run_max),
+        ];
+        let mut args: Vec<OsString> = numbers
+            .iter()
+            .flat_map(|(name, value)| [name.to_string(), value.to_string()])
+            .map(Into::into)
+            .collect();
+        args.extend(self.whole.then(|| "--whole".into()));
+        args.extend(self.same_runs.then(|| "--same-runs".into()));
+        args
+    }
+
+    /// A name for the folder of such a chain.
+    pub(crate) fn name(&self) -> String {
+        let Self { size, block, depth, base_fill, child_bytes, run_min, run_max, whole, same_runs } = self;
+        format!("{size}-{block}-{depth}-{base_fill}-{child_bytes}-{run_min}-{run_max}-{whole}-{same_runs}")
+    }
+
+    fn block_count(&self) -> u64 {
+        self.size.div_ceil(self.block)
+    }
+
+    fn block_range(&self, block: u64) -> Range<u64> {
+        block * self.block..self.size.min((block + 1) * self.block)
+    }
+
+    /// The runs that a layer holds: sorted, apart from each other.
+    fn runs(&self, layer: usize) -> Vec<Range<u64>> {
+        let mut random = Random::new(if self.same_runs { layer.min(1) } else { layer } as u64);
+        let blocks = match layer {
+            0 => self.block_count() * self.base_fill / 100,
+            _ if self.whole => self.child_bytes / self.block,
+            _ => return self.scattered_runs(&mut random),
+        };
+        let mut all: Vec<u64> = (0..self.block_count()).collect();
+        random.shuffle(&mut all);
+        let mut picked = all[..blocks as usize].to_vec();
+        picked.sort_unstable();
+        picked.into_iter().map(|block| self.block_range(block)).collect()
+    }
+
+    fn scattered_runs(&self, random: &mut Random) -> Vec<Range<u64>> {
+        let units = (self.size / UNIT) as usize;
+        let wanted = (self.child_bytes / UNIT) as usize;
+        let (least, most) = ((self.run_min / UNIT) as f64, (self.run_max / UNIT) as f64);
+        let (mut is_held, mut held) = (vec![false; units], 0);
+        while held < wanted {
+            let fraction = random.number() as f64 / u64::MAX as f64;
+            let len = (least * (most / least).powf(fraction)).round() as usize;
+            let align = if self.run_min == self.run_max { len } else { 1 };
+            let start = random.below(units / align) * align;
+            for unit in &mut is_held[start..units.min(start + len.min(wanted - held))] {
+                held += usize::from(!*unit);
+                *unit = true;
+            }
+        }
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for unit in (0..units).filter(|&unit| is_held[unit]) {
+            let at = unit as u64 * UNIT;
+            match runs.last_mut() {
+                Some(last) if last.end == at => last.end += UNIT,
+                _ => runs.push(at..at + UNIT),
+            }
+        }
+        runs
+    }
+}
+
+/// A chain on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub(crate) folder: PathBuf,
+    pub(crate) depth: usize,
+}
+
+impl Files {
+    pub(crate) fn layer(&self, layer: usize) -> PathBuf {
+        self.folder.join(name(layer))
+    }
+
+    pub(crate) fn leaf(&self) -> PathBuf {
+        self.layer(self.depth)
+    }
+
+    /// What the leaf reads as.
+    pub(crate) fn expected(&self) -> PathBuf {
+        self.folder.join("expected.raw")
+    }
+
+    /// What a layer holds itself, where it lies on the disk; holes elsewhere.
+    pub(crate) fn delta(&self, layer: usize) -> PathBuf {
+        self.folder.join(format!("d{layer:02}.delta.raw"))
+    }
+
+    /// What is to be copied to merge the leaf into its parent.
+    pub(crate) fn extents(&self) -> PathBuf {
+        self.folder.join("leaf.extents")
+    }
+}
+
+/// The file name of a layer; the base is layer 0.
+pub(crate) fn name(layer: usize) -> String {
+    format!("d{layer:02}.{}", if layer == 0 { "vhdx" } else { "avhdx" })
+}
+
+/// Makes the files of a chain in an empty folder.
+pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let files = Files { folder: folder.to_owned(), depth: spec.depth };
+    let expected = File::create_new(files.expected())?;
+    expected.set_len(spec.size)?;
+    for layer in 0..=spec.depth {
+        let path = files.layer(layer);
+        match layer {
+            0 => {
+                let disk = NewDisk { block_size: u32::try_from(spec.block)?, ..NewDisk::new(spec.size) };
+                new_file(&disk, &path)?;
+            }
+            _ => new_child_file(&files.layer(layer - 1), &path, spec.block)?,
+        }
+        let delta = File::create_new(files.delta(layer))?;
+        delta.set_len(spec.size)?;
+        fill(spec, layer, &path, [&delta, &expected])?;
+    }
+    if spec.depth > 0 {
+        let leaf = Vhdx::open(files.leaf())?;
+        write_runs(&files.extents(), &merge_runs(&leaf, &Vhdx::open(files.layer(spec.depth - 1))?)?)?;
+    }
+    Ok(())
+}
+
+/// A child that holds 4 KiB of every hundredth block of an empty disk of `size` bytes, in files called as those of
+/// [`make`].
+pub(crate) fn make_touched(size: u64, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let files = Files { folder: folder.to_owned(), depth: 1 };
+    let block = 32 << 20;
+    new_file(&NewDisk::new(size), &files.layer(0))?;
+    new_child_file(&files.layer(0), &files.leaf(), block)?;
+    let mut child = VhdxMut::open(files.leaf())?;
+    for touched in (0..size / block).step_by(100) {
+        child.write_all_at(&[1; UNIT as usize], DiskOffset::new(touched * block))?;
+    }
+    Ok(child.close()?)
+}
+
+/// A disk without content.
+pub(crate) fn new_file(disk: &NewDisk, path: &Path) -> Result<()> {
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    create(disk, &FileStorage::new(file), &NoProgress)?;
+    Ok(())
+}
+
+fn new_child_file(parent: &Path, path: &Path, block: u64) -> Result<()> {
+    let parent = Chain::open(parent, &FolderResolver::default())?;
+    let options = ChildOptions { block_size: Some(block), ..ChildOptions::default() };
+    let child = new_child(&parent, path, &options)?;
+    new_file(&child.disk, path)
+}
+
+/// Writes what a layer holds, block by block in a random order, so that they lie in the file in that order.
+fn fill(spec: &Spec, layer: usize, path: &Path, raws: [&File; 2]) -> Result<()> {
+    let mut blocks: BTreeMap<u64, Vec<Range<u64>>> = BTreeMap::new();
+    for run in spec.runs(layer) {
+        let mut at = run.start;
+        while at < run.end {
+            let block = at / spec.block;
+            let end = run.end.min(spec.block_range(block).end);
+            blocks.entry(block).or_default().push(at..end);
+            at = end;
+        }
+    }
+    let mut order: Vec<(u64, Vec<Range<u64>>)> = blocks.into_iter().collect();
+    Random::new(1000 + layer as u64).shuffle(&mut order);
+    let mut file = VhdxMut::open(path)?;
+    let mut buf = Vec::new();
+    for run in order.into_iter().flat_map(|(_, runs)| runs) {
+        buf.resize((run.end - run.start) as usize, 0);
+        content(SEED, layer, run.start, &mut buf);
+        file.write_all_at(&buf, DiskOffset::new(run.start))?;
+        raws.iter().try_for_each(|raw| raw.write_all_at(&buf, run.start))?;
+    }
+    Ok(file.close()?)
+}
+
+/// What a merge of `child` into `parent` must copy, in the order of the disk. Blocks that the parent lacks go to its end.
+fn merge_runs(child: &Vhdx, parent: &Vhdx) -> Result<Vec<CopyRun>> {
+    let block_size = parent.block_size();
+    let mut end = parent.file_len().next_multiple_of(1 << 20);
+    let (mut places, mut runs) = (BTreeMap::new(), Vec::new());
+    for extent in child.extents(DiskOffset::new(0)..DiskOffset::new(child.virtual_size())) {
+        let extent = extent?;
+        let Source::Data { offset, .. } = extent.source else { continue };
+        let mut done = 0;
+        while done < extent.len {
+            let at = extent.start.get() + done;
+            let block = at / block_size;
+            let place = match places.get(&block) {
+                Some(&place) => place,
+                None => {
+                    let entry = parent.payload_entry(vhdx::BlockIndex::new(block))?;
+                    let is_present = entry.payload_state().is_some_and(|state| state.is_present());
+                    let place = if is_present { entry.file_offset().get() } else { end };
+                    end += if is_present { 0 } else { block_size };
+                    places.insert(block, place);
+                    place
+                }
+            };
+            let len = (extent.len - done).min(block_size - at % block_size);
+            runs.push(CopyRun { from: offset.get() + done, to: place + at % block_size, len });
+            done += len;
+        }
+    }
+    ensure!(!runs.is_empty(), "the child holds nothing");
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::{data_bytes, read_runs, verify_chain};
+    use super::*;
+
+    fn spec() -> Spec {
+        Spec {
+            size: 24 << 20,
+            block: 1 << 20,
+            depth: 2,
+            base_fill: 50,
+            child_bytes: 3 << 20,
+            run_min: 4 << 10,
+            run_max: 256 << 10,
+            whole: false,
+            same_runs: false,
+        }
+    }
+
+    #[test]
+    fn a_chain_reads_as_it_should_and_its_blocks_are_shuffled() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files { folder: folder.path().join("chain"), depth: 2 };
+        make(&spec(), &files.folder).unwrap();
+        verify_chain(&files.leaf(), &files.expected()).unwrap();
+        assert!(verify_chain(&files.layer(1), &files.expected()).is_err());
+        assert_eq!(data_bytes(&files.delta(0)).unwrap(), 12 << 20);
+        let base = Vhdx::open(files.layer(0)).unwrap();
+        let places = (0..24).map(|b| base.payload_entry(vhdx::BlockIndex::new(b)).unwrap().file_offset());
+        let places: Vec<_> = places.filter(|place| place.get() > 0).collect();
+        assert_eq!(places.len(), 12);
+        assert!(!places.is_sorted());
+        let runs = read_runs(&files.extents()).unwrap();
+        assert_eq!(runs.iter().map(|run| run.len).sum::<u64>(), 3 << 20);
+    }
+
+    #[test]
+    fn runs_have_the_length_that_was_asked_for() {
+        let fixed = Spec { run_max: 4 << 10, ..spec() };
+        let runs = fixed.runs(1);
+        assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), 3 << 20);
+        assert!(runs.len() > 600, "4 KiB runs seldom touch each other");
+        assert_ne!(fixed.runs(1), fixed.runs(2));
+        let same = Spec { same_runs: true, ..spec() };
+        assert_eq!(same.runs(1), same.runs(2));
+        let whole = Spec { whole: true, ..spec() };
+        assert!(whole.runs(1).iter().all(|run| run.end - run.start == 1 << 20));
+        assert_eq!(whole.runs(1).len(), 3);
+    }
+}

@@ -1,0 +1,194 @@
+//! Whole processes, timed in turn: A B C, B C A, C A B.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use wait4::Wait4;
+
+/// What a line of a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// What the others are compared with.
+    Limit,
+    /// This project.
+    Ours,
+    /// What a user could take instead.
+    Peer,
+}
+
+/// Where the standard output of a process goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    Discarded,
+    /// Over the beginning of a file that exists.
+    Over(PathBuf),
+    /// The process prints how many seconds its work took, without its start.
+    OwnSeconds,
+}
+
+/// One process.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    program: PathBuf,
+    args: Vec<OsString>,
+    output: Output,
+}
+
+impl Step {
+    pub(crate) fn new<A: Into<OsString>>(
+        program: impl AsRef<Path>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        let args = args.into_iter().map(Into::into).collect();
+        Self { program: program.as_ref().to_owned(), args, output: Output::Discarded }
+    }
+
+    /// The same, with one argument more.
+    pub(crate) fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn args(mut self, args: impl IntoIterator<Item = OsString>) -> Self {
+        self.args.extend(args);
+        self
+    }
+
+    pub(crate) fn output(self, output: Output) -> Self {
+        Self { output, ..self }
+    }
+
+    /// Runs it without taking notes.
+    pub(crate) fn run(&self) -> Result<()> {
+        self.time().map(drop)
+    }
+
+    fn time(&self) -> Result<Sample> {
+        let stdout = match &self.output {
+            Output::Discarded => Stdio::null(),
+            Output::Over(path) => File::options().write(true).open(path)?.into(),
+            Output::OwnSeconds => Stdio::piped(),
+        };
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).stdin(Stdio::null()).stdout(stdout);
+        let begin = Instant::now();
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut printed = String::new();
+        if let Some(mut pipe) = child.stdout.take() {
+            pipe.read_to_string(&mut printed)?;
+        }
+        let end = child.wait4()?;
+        let elapsed = begin.elapsed().as_secs_f64();
+        if !end.status.success() {
+            bail!("{command:?} failed: {}", end.status);
+        }
+        let seconds = match self.output {
+            Output::OwnSeconds => {
+                printed.trim().parse().with_context(|| format!("{command:?}: {printed:?}"))?
+            }
+            _ => elapsed,
+        };
+        let cpu = end.rusage.utime + end.rusage.stime;
+        Ok(Sample { seconds, cpu: cpu.as_secs_f64(), peak_bytes: end.rusage.maxrss })
+    }
+}
+
+/// What one run took: the sum of its processes, and the largest memory of one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) seconds: f64,
+    /// User and system time in seconds.
+    pub(crate) cpu: f64,
+    /// The peak of resident memory.
+    pub(crate) peak_bytes: u64,
+}
+
+impl Sample {
+    fn and(self, next: Self) -> Self {
+        Self {
+            seconds: self.seconds + next.seconds,
+            cpu: self.cpu + next.cpu,
+            peak_bytes: self.peak_bytes.max(next.peak_bytes),
+        }
+    }
+}
+
+type Action<'a> = Box<dyn Fn() -> Result<()> + 'a>;
+
+/// A line of a table: what is timed, what is done before each time, and how its result is judged.
+pub(crate) struct Job<'a> {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    steps: Vec<Step>,
+    prepare: Action<'a>,
+    /// Done once before `prepare`, so that a result that is there already does not hide a missing one.
+    reset: Action<'a>,
+    verify: Action<'a>,
+    _kept: Option<Box<dyn std::any::Any>>,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn new(role: Role, name: impl Into<String>, steps: Vec<Step>) -> Self {
+        let nothing = || -> Action<'a> { Box::new(|| Ok(())) };
+        Self {
+            name: name.into(),
+            role,
+            steps,
+            prepare: nothing(),
+            reset: nothing(),
+            verify: nothing(),
+            _kept: None,
+        }
+    }
+
+    pub(crate) fn prepare(self, action: impl Fn() -> Result<()> + 'a) -> Self {
+        Self { prepare: Box::new(action), ..self }
+    }
+
+    pub(crate) fn reset(self, action: impl Fn() -> Result<()> + 'a) -> Self {
+        Self { reset: Box::new(action), ..self }
+    }
+
+    pub(crate) fn verify(self, action: impl Fn() -> Result<()> + 'a) -> Self {
+        Self { verify: Box::new(action), ..self }
+    }
+
+    /// The same, and `value` is dropped with it.
+    pub(crate) fn keep(self, value: impl std::any::Any) -> Self {
+        Self { _kept: Some(Box::new(value)), ..self }
+    }
+
+    fn once(&self) -> Result<Sample> {
+        (self.prepare)()?;
+        self.steps.iter().try_fold(Sample::default(), |sum, step| Ok(sum.and(step.time()?)))
+    }
+
+    /// The run that warms the caches, and whose result is looked at.
+    fn warm_up(&self) -> Result<()> {
+        (self.reset)()?;
+        self.once()?;
+        (self.verify)()
+    }
+}
+
+/// The samples of each job, round by round. What is in the same place was measured in the same round.
+pub(crate) fn in_turn(jobs: &[Job<'_>], rounds: usize) -> Result<Vec<Vec<Sample>>> {
+    for job in jobs {
+        job.warm_up().with_context(|| format!("warming up: {}", job.name))?;
+    }
+    let mut samples = vec![Vec::new(); jobs.len()];
+    for round in 0..rounds {
+        for turn in 0..jobs.len() {
+            let number = (turn + round) % jobs.len();
+            samples[number].push(jobs[number].once().with_context(|| jobs[number].name.clone())?);
+        }
+    }
+    Ok(samples)
+}

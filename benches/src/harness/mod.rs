@@ -1,0 +1,264 @@
+//! One command for all rows of `docs/performance.md`.
+
+mod chain;
+mod files;
+mod measure;
+mod metadata;
+#[cfg(feature = "peers")]
+mod peer_crates;
+mod peers;
+mod readers;
+mod rows;
+mod table;
+mod worker;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+
+use chain::{Files, Spec};
+use measure::{Job, Role, Step};
+use rows::Row;
+use table::{Goal, Quantity};
+
+/// Compare the vhdx command, side by side, with the plain copy of the same bytes and with other programs
+///
+/// Prints a table for each row, and whether it reaches its goal. The times are medians; a ratio is the median of the
+/// ratios of what ran in the same round, right before or after. Without ROW, all rows are measured.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Args {
+    /// What to measure; `--list` tells what there is
+    #[arg(value_name = "ROW")]
+    rows: Vec<String>,
+    /// List the rows
+    #[arg(long)]
+    list: bool,
+    /// How often each command is timed, after one run that is not
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// How large the disks are: quick is a quarter of full
+    #[arg(long, value_enum, default_value_t = Size::Full)]
+    size: Size,
+    /// Where the disks are made; they are deleted in the end [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Measure no peers, and exit with 1 if a ratio is more than twice its goal
+    #[arg(long)]
+    check: bool,
+    #[command(subcommand)]
+    worker: Option<worker::Worker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Size {
+    Quick,
+    Full,
+}
+
+/// What the rows have in common.
+pub(crate) struct Context {
+    folder: PathBuf,
+    vhdx: PathBuf,
+    this: PathBuf,
+    size: Size,
+    check: bool,
+}
+
+impl Context {
+    /// A process of the command that is measured.
+    pub(crate) fn vhdx<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
+        Step::new(&self.vhdx, args)
+    }
+
+    /// A process of this program.
+    pub(crate) fn worker<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
+        Step::new(&self.this, args)
+    }
+
+    /// A number of bytes of the full size, as the chosen size has it.
+    pub(crate) fn scaled(&self, bytes: u64) -> u64 {
+        if self.size == Size::Full { bytes } else { bytes / 4 }
+    }
+
+    /// An empty folder.
+    pub(crate) fn empty(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
+    /// A folder that rows share, made once.
+    pub(crate) fn made(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        if !folder.exists() {
+            make(&folder)?;
+        }
+        Ok(folder)
+    }
+
+    /// A chain, made and judged once.
+    pub(crate) fn chain(&self, spec: &Spec) -> Result<Files> {
+        self.chain_in(spec, &self.folder)
+    }
+
+    /// The same, in another file system.
+    pub(crate) fn chain_in(&self, spec: &Spec, folder: &Path) -> Result<Files> {
+        let folder = folder.join(spec.name());
+        let files = Files { folder: folder.clone(), depth: spec.depth };
+        if !folder.exists() {
+            self.worker(["make-chain"]).arg(&folder).args(spec.args()).run()?;
+            files::verify_chain(&files.leaf(), &files.expected())?;
+        }
+        Ok(files)
+    }
+
+    /// The path of a peer, unless none is to be measured; it is missed aloud.
+    pub(crate) fn peer(&self, name: &str) -> Option<PathBuf> {
+        self.found(name, peers::program)
+    }
+
+    pub(crate) fn python_with(&self, module: &str) -> Option<PathBuf> {
+        self.found(module, peers::python_with)
+    }
+
+    fn found(&self, name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+        if self.check {
+            return None;
+        }
+        let found = find(name);
+        if found.is_none() {
+            println!("**MISSING: {name} is not installed, so it is not compared.**\n");
+        }
+        found
+    }
+}
+
+/// What a row measures.
+pub(crate) struct Comparison<'a> {
+    pub(crate) jobs: Vec<Job<'a>>,
+    /// What the rate in the table refers to; 0 for no rate.
+    pub(crate) bytes: u64,
+    pub(crate) goals: Vec<Goal>,
+    /// How the best peer is compared.
+    pub(crate) quantity: Quantity,
+}
+
+pub(crate) fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if let Some(worker) = &args.worker {
+        worker.run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.list {
+        for row in rows::ALL {
+            println!("{:<14} {}", row.name, row.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    measure_rows(&args)
+}
+
+fn measure_rows(args: &Args) -> Result<ExitCode> {
+    if args.rounds == 0 {
+        bail!("at least one round is needed");
+    }
+    let chosen = chosen_rows(&args.rows)?;
+    let this = std::env::current_exe()?;
+    let vhdx = this.with_file_name("vhdx");
+    if !vhdx.is_file() {
+        bail!("there is no {}: `cargo build --release -p vhdx-cli` makes it", vhdx.display());
+    }
+    let root = args.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = tempfile::Builder::new().prefix("vhdx-bench").tempdir_in(&root);
+    let folder = folder.with_context(|| format!("cannot make a folder in {}", root.display()))?;
+    let context =
+        Context { folder: folder.path().canonicalize()?, vhdx, this, size: args.size, check: args.check };
+    let mut too_slow = Vec::new();
+    for row in chosen {
+        too_slow.extend(measure_row(row, &context, args.rounds)?);
+    }
+    folder.close()?;
+    if args.check && !too_slow.is_empty() {
+        eprintln!("More than twice what is allowed:\n{}", too_slow.join("\n"));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen_rows(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(rows::ALL.iter().collect());
+    }
+    let row = |name: &String| rows::ALL.iter().find(|row| row.name == name);
+    names
+        .iter()
+        .map(|name| row(name).with_context(|| format!("there is no row {name}; see --list")))
+        .collect()
+}
+
+/// Prints the table of a row; the sentences of the goals that are missed by far.
+fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String>> {
+    println!("## {}\n{}\n", row.name, row.about);
+    let Some(mut comparison) = (row.prepare)(context).with_context(|| row.name)? else {
+        return Ok(Vec::new());
+    };
+    if context.check {
+        comparison.jobs.retain(|job| job.role != Role::Peer);
+    }
+    let samples = measure::in_turn(&comparison.jobs, rounds)?;
+    println!("{}", table::markdown(&comparison.jobs, &samples, comparison.bytes));
+    let verdicts = table::verdicts(&comparison.goals, &comparison.jobs, &samples);
+    verdicts.iter().for_each(|verdict| println!("- {}", verdict.sentence));
+    if let Some(sentence) = table::best_peer(&comparison.jobs, &samples, comparison.quantity) {
+        println!("- {sentence}");
+    }
+    println!();
+    let too_slow = verdicts.into_iter().filter(|verdict| verdict.of_goal > 2.0);
+    Ok(too_slow.map(|verdict| format!("{}: {}", row.name, verdict.sentence)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_are_chosen_by_name() {
+        assert_eq!(chosen_rows(&[]).unwrap().len(), rows::ALL.len());
+        assert_eq!(chosen_rows(&["info".into()]).unwrap()[0].name, "info");
+        assert!(chosen_rows(&["nothing".into()]).is_err());
+    }
+
+    #[test]
+    fn a_shape_survives_the_command_line() {
+        let spec = Spec {
+            size: 1,
+            block: 2,
+            depth: 3,
+            base_fill: 4,
+            child_bytes: 5,
+            run_min: 6,
+            run_max: 7,
+            whole: true,
+            same_runs: true,
+        };
+        let args = ["vhdx-bench", "make-chain", "folder"].map(OsString::from).into_iter().chain(spec.args());
+        let Some(worker::Worker::MakeChain { spec: parsed, .. }) = Args::parse_from(args).worker else {
+            panic!("another command");
+        };
+        assert_eq!(parsed, spec);
+    }
+}

@@ -1,0 +1,119 @@
+//! Reads of a disk through the library and through what else there is, and of the plain file with the same bytes.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use vhdx::{Chain, DiskOffset, FolderResolver, Mapped, Vhdx};
+use vhdx_testkit::Random;
+
+use super::files::data_runs;
+
+const MIB: usize = 1 << 20;
+const RANDOM_READS: u64 = 200_000;
+const RANDOM_LEN: usize = 4096;
+
+/// How a disk is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Way {
+    /// Through this library, with positioned reads
+    File,
+    /// Through this library, with memory maps
+    Mapped,
+    /// Through the crate vhdx-core
+    #[cfg(feature = "peers")]
+    VhdxCore,
+    /// Through the crate rust-img-vhdx
+    #[cfg(feature = "peers")]
+    RustImgVhdx,
+}
+
+/// Reads the data of a file, and nothing where it has holes.
+pub(crate) fn scan(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    let mut buf = vec![0; MIB];
+    for (start, len) in data_runs(&file)? {
+        let mut done = 0;
+        while done < len {
+            let part = usize::try_from(len - done).map_or(MIB, |rest| rest.min(MIB));
+            file.read_exact_at(&mut buf[..part], start + done)?;
+            done += part as u64;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn read_file(path: &Path) -> Result<f64> {
+    let file = File::open(path)?;
+    sequential(file.metadata()?.len(), |buf, at| Ok(file.read_exact_at(buf, at)?))
+}
+
+pub(crate) fn random_file(path: &Path) -> Result<f64> {
+    let file = File::open(path)?;
+    random(file.metadata()?.len(), |buf, at| Ok(file.read_exact_at(buf, at)?))
+}
+
+pub(crate) fn read_disk(way: Way, leaf: &Path, is_random: bool) -> Result<f64> {
+    let timed = |size, read: &mut dyn FnMut(&mut [u8], u64) -> Result<()>| match is_random {
+        true => random(size, read),
+        false => sequential(size, read),
+    };
+    let chain = match way {
+        Way::File => Chain::open(leaf, &FolderResolver::default())?,
+        Way::Mapped => mapped(leaf)?,
+        #[cfg(feature = "peers")]
+        Way::VhdxCore => return super::peer_crates::vhdx_core(leaf, timed),
+        #[cfg(feature = "peers")]
+        Way::RustImgVhdx => return super::peer_crates::rust_img_vhdx(leaf, timed),
+    };
+    timed(chain.virtual_size(), &mut |buf, at| Ok(chain.read_exact_at(buf, DiskOffset::new(at))?))
+}
+
+/// The chain of a leaf, each file of it mapped into memory.
+fn mapped(leaf: &Path) -> Result<Chain> {
+    let chain = Chain::open(leaf, &FolderResolver::default())?;
+    let paths: Vec<PathBuf> = chain.layers().iter().filter_map(Vhdx::path).map(Path::to_owned).collect();
+    let layers = paths.iter().map(|path| Vhdx::from_storage(Mapped::open(path)?));
+    Ok(Chain::from_layers(layers.collect::<vhdx::Result<_>>()?)?)
+}
+
+/// One time of opening a chain and reading 4 KiB from it.
+pub(crate) fn open_chain(leaf: &Path) -> Result<f64> {
+    const TIMES: u32 = 50;
+    let mut buf = [0; RANDOM_LEN];
+    let begin = Instant::now();
+    for _ in 0..TIMES {
+        let chain = Chain::open(leaf, &FolderResolver::default())?;
+        chain.read_exact_at(&mut buf, DiskOffset::new(chain.virtual_size() / 2))?;
+        black_box(&buf);
+    }
+    Ok(begin.elapsed().as_secs_f64() / f64::from(TIMES))
+}
+
+fn sequential(size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<f64> {
+    let mut buf = vec![0; MIB];
+    let begin = Instant::now();
+    let mut at = 0;
+    while at < size {
+        let part = usize::try_from(size - at).map_or(MIB, |rest| rest.min(MIB));
+        read(&mut buf[..part], at)?;
+        black_box(&buf);
+        at += part as u64;
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+fn random(size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<f64> {
+    let pages = usize::try_from(size / RANDOM_LEN as u64)?;
+    let mut random = Random::new(7);
+    let mut buf = [0; RANDOM_LEN];
+    let begin = Instant::now();
+    for _ in 0..RANDOM_READS {
+        read(&mut buf, (random.below(pages) * RANDOM_LEN) as u64)?;
+        black_box(&buf);
+    }
+    Ok(begin.elapsed().as_secs_f64())
+}

@@ -1,0 +1,72 @@
+//! Into new files, whose times vary: the CPU time counts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::stream::base;
+use crate::harness::files::{data_bytes, verify_chain, verify_raw};
+use crate::harness::measure::{Job, Role, Step};
+use crate::harness::peers::sync_data;
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+const LIMIT: &str = "sparse copy, fdatasync";
+const OURS: &str = "vhdx convert";
+
+/// A dynamic VHDX to raw.
+pub(super) fn export(context: &Context, block: u64) -> Result<Comparison<'_>> {
+    let chain = context.chain(&base(context, block))?;
+    let qemu = ["convert", "-f", "vhdx", "-O", "raw"].map(str::to_owned).to_vec();
+    convert(context, &chain.leaf(), chain.expected(), "new.raw", &[], qemu, verify_raw)
+}
+
+/// Raw to a dynamic VHDX.
+pub(super) fn import(context: &Context, block: u64) -> Result<Comparison<'_>> {
+    let expected = context.chain(&base(context, block))?.expected();
+    let size = ["--block-size".to_owned(), block.to_string()];
+    let qemu = ["convert", "-f", "raw", "-O", "vhdx", "-o"].map(str::to_owned).into_iter();
+    let qemu = qemu.chain([format!("subformat=dynamic,block_size={block}")]).collect();
+    convert(context, &expected.clone(), expected, "new.vhdx", &size, qemu, verify_chain)
+}
+
+fn convert<'a>(
+    context: &'a Context,
+    source: &Path,
+    expected: PathBuf,
+    name: &str,
+    options: &[String],
+    qemu: Vec<String>,
+    verify: fn(&Path, &Path) -> Result<()>,
+) -> Result<Comparison<'a>> {
+    let made = context.empty("convert")?.join(name);
+    let job = |role, name: &str, steps| {
+        let made = made.clone();
+        Job::new(role, name, steps).prepare(move || remove(&made))
+    };
+    let judged = |job: Job<'static>| {
+        let (made, expected) = (made.clone(), expected.clone());
+        job.verify(move || verify(&made, &expected))
+    };
+    let copy = context.worker(["copy-sparse", "--sync"]).arg(&expected).arg(&made);
+    let ours =
+        context.vhdx(["convert", "--quiet"]).args(options.iter().map(Into::into)).arg(source).arg(&made);
+    let mut jobs = vec![job(Role::Limit, LIMIT, vec![copy]), judged(job(Role::Ours, OURS, vec![ours]))];
+    if let Some(qemu_img) = context.peer("qemu-img") {
+        let convert = Step::new(qemu_img, qemu).arg(source).arg(&made);
+        jobs.push(judged(job(Role::Peer, "qemu-img convert, sync", vec![convert, sync_data(&made)])));
+    }
+    Ok(Comparison {
+        jobs,
+        bytes: data_bytes(&expected)?,
+        goals: vec![Goal::cpu(OURS, LIMIT, 1.2)],
+        quantity: Quantity::Cpu,
+    })
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,135 @@
+//! Merges in place into a cached copy of the target.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{GIB, MIB};
+use crate::harness::chain::{Files, Spec, name};
+use crate::harness::files::{fresh_copy, read_runs, sync, verify_chain};
+use crate::harness::measure::{Job, Role};
+use crate::harness::peers::{self, Qcow2, qcow2_chain, qcow2_name, sync_data};
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+const OURS: &str = "vhdx merge";
+const LIMIT: &str = "pread, pwrite, fdatasync";
+
+fn spec(context: &Context) -> Spec {
+    Spec {
+        size: context.scaled(GIB),
+        block: 32 * MIB,
+        depth: 1,
+        base_fill: 50,
+        child_bytes: context.scaled(256 * MIB),
+        run_min: 4 << 10,
+        run_max: MIB,
+        whole: false,
+        same_runs: false,
+    }
+}
+
+/// A child whose runs are between `run_min` and `run_max` bytes long.
+pub(super) fn scattered(context: &Context, run_min: u64, run_max: u64, goal: f64) -> Result<Comparison<'_>> {
+    one_child(context, &Spec { run_min, run_max, ..spec(context) }, goal)
+}
+
+/// A child of whole blocks.
+pub(super) fn whole(context: &Context) -> Result<Comparison<'_>> {
+    one_child(context, &Spec { whole: true, ..spec(context) }, 1.1)
+}
+
+fn one_child<'a>(context: &'a Context, spec: &Spec, goal: f64) -> Result<Comparison<'a>> {
+    let chain = context.chain(spec)?;
+    let run = context.empty("merge")?;
+    let mut jobs = vec![limit(context, &chain, &run, false)?, ours(context, &chain, &run)];
+    if let Some(qemu_img) = context.peer("qemu-img") {
+        for form in [peers::CLUSTERS, peers::SUBCLUSTERS] {
+            jobs.push(commit(&qemu_img, &chain, &run, form)?);
+        }
+    }
+    Ok(Comparison {
+        jobs,
+        bytes: spec.child_bytes,
+        goals: vec![Goal::seconds(OURS, LIMIT, goal)],
+        quantity: Quantity::Seconds,
+    })
+}
+
+/// The copy of what the child holds, into a target that is long enough.
+pub(super) fn limit<'a>(context: &Context, chain: &Files, run: &Path, in_kernel: bool) -> Result<Job<'a>> {
+    let (child, target) = (run.join(name(1)), run.join(name(0)));
+    let step = context.worker(["copy-extents"]).arg(chain.extents()).arg(&child).arg(&target);
+    let step = step.args(in_kernel.then(|| "--in-kernel".into()));
+    let ends = read_runs(&chain.extents())?.iter().map(|run| run.to + run.len).max().unwrap_or(0);
+    let label = if in_kernel { "copy_file_range, fdatasync" } else { LIMIT };
+    let (chain, run) = (chain.clone(), run.to_owned());
+    Ok(Job::new(Role::Limit, label, vec![step]).prepare(move || {
+        copy_files(&chain.folder, &run, [name(0), name(1)])?;
+        let file = File::options().write(true).open(&target)?;
+        file.set_len(ends.max(file.metadata()?.len()))?;
+        sync(&target)
+    }))
+}
+
+/// This project's merge.
+pub(super) fn ours<'a>(context: &Context, chain: &Files, run: &Path) -> Job<'a> {
+    let step = context.vhdx(["merge", "--quiet"]).arg(run.join(name(1)));
+    let (target, expected) = (run.join(name(0)), chain.expected());
+    let (chain, run) = (chain.clone(), run.to_owned());
+    Job::new(Role::Ours, OURS, vec![step])
+        .prepare(move || copy_files(&chain.folder, &run, [name(0), name(1)]))
+        .verify(move || verify_chain(&target, &expected))
+}
+
+fn commit<'a>(qemu_img: &Path, chain: &Files, run: &Path, form: Qcow2) -> Result<Job<'a>> {
+    qcow2_chain(qemu_img, chain, form)?;
+    let [base, overlay] = [0, 1].map(|layer| run.join(qcow2_name(layer, form)));
+    let commit = crate::harness::measure::Step::new(qemu_img, ["commit", "-d", "-q"]).arg(&overlay);
+    let label = format!("qemu-img commit, qcow2 {}, sync", form.name);
+    let (qemu_img, expected) = (qemu_img.to_owned(), chain.expected());
+    let (chain, run) = (chain.clone(), run.to_owned());
+    Ok(Job::new(Role::Peer, label, vec![commit, sync_data(&base)])
+        .prepare(move || copy_files(&chain.folder, &run, [0, 1].map(|layer| qcow2_name(layer, form))))
+        .verify(move || peers::verify_image(&qemu_img, "qcow2", &base, &expected)))
+}
+
+/// Puts fresh copies of some files, and nothing else, into a folder.
+fn copy_files(from: &Path, to: &Path, names: impl IntoIterator<Item = String>) -> Result<()> {
+    for entry in std::fs::read_dir(to)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    names.into_iter().try_for_each(|name| fresh_copy(&from.join(&name), &to.join(&name)))
+}
+
+/// Eight levels with the same runs: in one pass, one after the other, and one such level alone.
+pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
+    const LEVELS: usize = 8;
+    const ONE: &str = "vhdx merge of one such level";
+    const PASS: &str = "vhdx merge of 8 levels in one pass";
+    const SINGLE: &str = "8 single merges";
+    let deep = Spec { depth: LEVELS, same_runs: true, ..spec(context) };
+    let (eight, one) = (context.chain(&deep)?, context.chain(&Spec { depth: 1, ..deep.clone() })?);
+    let run = context.empty("merge")?;
+    let merge = |child: PathBuf| context.vhdx(["merge", "--quiet", "--delete-merged"]).arg(child);
+    let pass = merge(run.join(name(LEVELS))).arg("--into").arg(run.join(name(0)));
+    let singles = (1..=LEVELS).map(|level| merge(run.join(name(level)))).collect();
+    let job = |role, label, steps, chain: &Files| {
+        let (target, expected) = (run.join(name(0)), chain.expected());
+        let (chain, run) = (chain.clone(), run.clone());
+        Job::new(role, label, steps)
+            .prepare(move || copy_files(&chain.folder, &run, (0..=chain.depth).map(name)))
+            .verify(move || verify_chain(&target, &expected))
+    };
+    Ok(Comparison {
+        jobs: vec![
+            job(Role::Limit, ONE, vec![merge(run.join(name(1)))], &one),
+            job(Role::Ours, PASS, vec![pass], &eight),
+            job(Role::Ours, SINGLE, singles, &eight),
+        ],
+        bytes: deep.child_bytes,
+        goals: vec![Goal::seconds(PASS, ONE, 1.3), Goal::seconds(PASS, SINGLE, 0.2)],
+        quantity: Quantity::Seconds,
+    })
+}

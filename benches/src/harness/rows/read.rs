@@ -1,0 +1,80 @@
+//! Reads through the library. What is timed is the reading alone, without opening.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{MIB, deep};
+use crate::harness::chain::Files;
+use crate::harness::measure::{Job, Output, Role};
+use crate::harness::peers::pyvhdi;
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+const LIMIT: &str = "pread of the answer";
+const FILE: &str = "library, files";
+const MAPPED: &str = "library, memory maps";
+const DEPTH_1: &str = "library, memory maps, depth 1";
+
+/// Reads of 1 MiB; the rate is to be at least `rate` times the limit's.
+pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f64) -> Result<Comparison<'_>> {
+    let chain = context.chain(&deep(context, depth, run_max))?;
+    let mut jobs = vec![
+        own(context, Role::Limit, LIMIT, &["read"], chain.expected()),
+        own(context, Role::Ours, FILE, &["read-disk", "file"], chain.leaf()),
+        own(context, Role::Ours, MAPPED, &["read-disk", "mapped"], chain.leaf()),
+    ];
+    add_peers(context, &mut jobs, &chain, false);
+    Ok(Comparison {
+        jobs,
+        bytes: chain.expected().metadata()?.len(),
+        goals: vec![Goal::seconds(FILE, LIMIT, 1.0 / rate)],
+        quantity: Quantity::Seconds,
+    })
+}
+
+/// Reads of 4 KiB. Deeper chains are compared with the one of depth 1.
+pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> {
+    let chain = context.chain(&deep(context, depth, MIB))?;
+    let mut jobs = vec![
+        own(context, Role::Limit, LIMIT, &["random"], chain.expected()),
+        own(context, Role::Ours, FILE, &["read-disk", "file", "--random"], chain.leaf()),
+        own(context, Role::Ours, MAPPED, &["read-disk", "mapped", "--random"], chain.leaf()),
+    ];
+    let goal = match depth {
+        1 => Goal::seconds(MAPPED, LIMIT, 1.0 / 1.4),
+        _ => {
+            let flat = context.chain(&deep(context, 1, MIB))?;
+            jobs.push(own(context, Role::Ours, DEPTH_1, &["read-disk", "mapped", "--random"], flat.leaf()));
+            Goal::seconds(MAPPED, DEPTH_1, 1.0 / 0.8)
+        }
+    };
+    add_peers(context, &mut jobs, &chain, true);
+    Ok(Comparison { jobs, bytes: 200_000 * 4096, goals: vec![goal], quantity: Quantity::Seconds })
+}
+
+fn own<'a>(context: &Context, role: Role, name: &str, way: &[&str], file: PathBuf) -> Job<'a> {
+    let step = context.worker(way.iter().copied()).arg(file).output(Output::OwnSeconds);
+    Job::new(role, name, vec![step])
+}
+
+fn add_peers(context: &Context, jobs: &mut Vec<Job<'_>>, chain: &Files, is_random: bool) {
+    if let Some(python) = context.python_with("pyvhdi") {
+        let way = if is_random { "rand" } else { "seq" };
+        let step = pyvhdi(&python, way, &chain.leaf()).output(Output::OwnSeconds);
+        jobs.push(Job::new(Role::Peer, "libvhdi (pyvhdi)", vec![step]));
+    }
+    if context.check {
+        return;
+    }
+    #[cfg(not(feature = "peers"))]
+    println!("**MISSING: vhdx-core and rust-img-vhdx are compared with `--features peers` only.**\n");
+    #[cfg(feature = "peers")]
+    {
+        let random = is_random.then_some("--random");
+        let way = |name: &'static str| ["read-disk", name].into_iter().chain(random).collect::<Vec<_>>();
+        jobs.push(own(context, Role::Peer, "vhdx-core", &way("vhdx-core"), chain.leaf()));
+        let label = "rust-img-vhdx, the base alone";
+        jobs.push(own(context, Role::Peer, label, &way("rust-img-vhdx"), chain.layer(0)));
+    }
+}

@@ -1,0 +1,61 @@
+//! Merges on a file system that shares blocks: an XFS in a file.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{GIB, MIB, merge};
+use crate::harness::chain::Spec;
+use crate::harness::measure::Step;
+use crate::harness::peers::program;
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+/// A mounted file system; it is unmounted when this is dropped.
+struct Mount(PathBuf);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Err(error) = Step::new("umount", [&self.0]).run() {
+            eprintln!("{} stays mounted: {error}", self.0.display());
+        }
+    }
+}
+
+/// Whole blocks, shared by the file system.
+pub(super) fn merge(context: &Context) -> Result<Option<Comparison<'_>>> {
+    let Some(mkfs) = program("mkfs.xfs").filter(|_| rustix::process::geteuid().is_root()) else {
+        println!("**MISSING: this row needs root and mkfs.xfs, so it is not measured.**\n");
+        return Ok(None);
+    };
+    let image = context.empty("xfs")?.join("image");
+    let mount = Mount(context.empty("xfs-mounted")?);
+    File::create(&image)?.set_len(20 * GIB)?;
+    Step::new(mkfs, ["-q", "-m", "reflink=1"]).arg(&image).run()?;
+    Step::new("mount", ["-o", "loop"]).arg(&image).arg(&mount.0).run()?;
+    let spec = Spec {
+        size: context.scaled(4 * GIB),
+        block: 32 * MIB,
+        depth: 1,
+        base_fill: 50,
+        child_bytes: context.scaled(2 * GIB),
+        run_min: MIB,
+        run_max: MIB,
+        whole: true,
+        same_runs: false,
+    };
+    let chain = context.chain_in(&spec, &mount.0)?;
+    (0..=1).try_for_each(|layer| std::fs::remove_file(chain.delta(layer)))?;
+    let run = mount.0.join("merge");
+    std::fs::create_dir(&run)?;
+    let limit = merge::limit(context, &chain, &run, true)?;
+    let ours = merge::ours(context, &chain, &run).keep(mount);
+    let (ours_name, limit_name) = (ours.name.clone(), limit.name.clone());
+    Ok(Some(Comparison {
+        jobs: vec![limit, ours],
+        bytes: spec.child_bytes,
+        goals: vec![Goal::seconds(&ours_name, &limit_name, 1.5)],
+        quantity: Quantity::Seconds,
+    }))
+}

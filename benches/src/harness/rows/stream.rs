@@ -1,0 +1,56 @@
+//! One VHDX to the standard output.
+
+use anyhow::Result;
+
+use super::{GIB, MIB};
+use crate::harness::chain::Spec;
+use crate::harness::files::data_bytes;
+use crate::harness::measure::{Job, Role, Step};
+use crate::harness::peers::pyvhdi;
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+const OURS: &str = "vhdx convert IMAGE -";
+const LIMIT: &str = "pread of the file's data";
+
+pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
+    let chain = context.chain(&base(context, 2 * MIB))?;
+    let image = chain.leaf();
+    let mut jobs = vec![
+        Job::new(Role::Limit, LIMIT, vec![context.worker(["scan"]).arg(&image)]),
+        Job::new(Role::Ours, OURS, vec![context.vhdx(["convert", "--quiet"]).arg(&image).arg("-")]),
+    ];
+    let mut peer = |name: &str, step: Step| jobs.push(Job::new(Role::Peer, name, vec![step]));
+    if let Some(seven) = context.peer("7zz") {
+        peer("7zz x -so", Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(&image));
+    }
+    if let Some(python) = context.python_with("pyvhdi") {
+        peer("libvhdi (pyvhdi), reads of 1 MiB", pyvhdi(&python, "seq", &image));
+    }
+    if let (Some(nbdcopy), Some(nbd)) = (context.peer("nbdcopy"), context.peer("qemu-nbd")) {
+        let server = Step::new(nbdcopy, ["--", "["]).arg(nbd);
+        let server = server.arg("-r").arg("-f").arg("vhdx").arg(&image).arg("]").arg("null:");
+        peer("qemu-nbd, nbdcopy", server);
+    }
+    Ok(Comparison {
+        jobs,
+        bytes: data_bytes(&chain.expected())?,
+        goals: vec![Goal::seconds(OURS, LIMIT, 1.3)],
+        quantity: Quantity::Seconds,
+    })
+}
+
+/// A disk without children, half of whose blocks are present.
+pub(super) fn base(context: &Context, block: u64) -> Spec {
+    Spec {
+        size: context.scaled(2 * GIB),
+        block,
+        depth: 0,
+        base_fill: 50,
+        child_bytes: 0,
+        run_min: MIB,
+        run_max: MIB,
+        whole: false,
+        same_runs: false,
+    }
+}

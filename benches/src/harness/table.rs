@@ -1,0 +1,211 @@
+//! From samples to tables and verdicts.
+
+use std::fmt::Write as _;
+
+use super::measure::{Job, Role, Sample};
+
+/// What is compared by a goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quantity {
+    Seconds,
+    Cpu,
+}
+
+impl Quantity {
+    fn of(self, sample: &Sample) -> f64 {
+        match self {
+            Quantity::Seconds => sample.seconds,
+            Quantity::Cpu => sample.cpu,
+        }
+    }
+}
+
+/// What a job must reach.
+#[derive(Clone, Debug)]
+pub(crate) enum Goal {
+    /// The median of the ratios to another job, pair by pair, is at most this.
+    Ratio { job: String, against: String, quantity: Quantity, at_most: f64 },
+    /// The largest peak of resident memory is at most this.
+    PeakBytes { job: String, at_most: u64 },
+}
+
+impl Goal {
+    pub(crate) fn seconds(job: &str, against: &str, at_most: f64) -> Self {
+        Self::Ratio { job: job.into(), against: against.into(), quantity: Quantity::Seconds, at_most }
+    }
+
+    pub(crate) fn cpu(job: &str, against: &str, at_most: f64) -> Self {
+        Self::Ratio { job: job.into(), against: against.into(), quantity: Quantity::Cpu, at_most }
+    }
+}
+
+/// A goal, and what was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) sentence: String,
+    /// What was measured, as a multiple of the goal.
+    pub(crate) of_goal: f64,
+}
+
+/// The middle value, or the mean of the two in the middle; 0 for nothing.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        len if len % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+/// The median of the ratios of what was measured in the same round.
+pub(crate) fn ratio(samples: &[Sample], against: &[Sample], quantity: Quantity) -> f64 {
+    let pairs = samples.iter().zip(against);
+    let ratios: Vec<f64> = pairs.map(|(a, b)| quantity.of(a) / quantity.of(b)).collect();
+    median(&ratios)
+}
+
+/// A Markdown table with a line for each job.
+pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) -> String {
+    let mut text = String::from(
+        "| command | ms, median (min–max) | × limit | CPU ms | CPU × limit | MB/s | peak MiB |\n\
+         | --- | --: | --: | --: | --: | --: | --: |\n",
+    );
+    let limit = jobs.iter().position(|job| job.role == Role::Limit).unwrap_or(0);
+    for (job, taken) in jobs.iter().zip(samples) {
+        let name = match job.role {
+            Role::Limit => format!("limit: {}", job.name),
+            Role::Ours => format!("**{}**", job.name),
+            Role::Peer => job.name.clone(),
+        };
+        let seconds: Vec<f64> = taken.iter().map(|sample| sample.seconds).collect();
+        let (least, most) = seconds.iter().fold((f64::MAX, 0.0_f64), |(a, b), &s| (a.min(s), b.max(s)));
+        let cpu: Vec<f64> = taken.iter().map(|sample| sample.cpu).collect();
+        let peak = taken.iter().map(|sample| sample.peak_bytes).max().unwrap_or(0) >> 20;
+        let rate = match bytes {
+            0 => "–".to_owned(),
+            _ => format!("{:.0}", bytes as f64 / 1e6 / median(&seconds)),
+        };
+        let _ = writeln!(
+            text,
+            "| {name} | {:.1} ({:.1}–{:.1}) | {:.2} | {:.1} | {:.2} | {rate} | {peak} |",
+            median(&seconds) * 1e3,
+            least * 1e3,
+            most * 1e3,
+            ratio(taken, &samples[limit], Quantity::Seconds),
+            median(&cpu) * 1e3,
+            ratio(taken, &samples[limit], Quantity::Cpu),
+        );
+    }
+    text
+}
+
+/// How each goal was met. A goal whose jobs were not measured is left out.
+pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Vec<Verdict> {
+    let of = |name: &str| jobs.iter().position(|job| job.name == name).map(|at| &samples[at]);
+    let verdict = |goal: &Goal| match goal {
+        Goal::Ratio { job, against, quantity, at_most } => {
+            let measured = ratio(of(job)?, of(against)?, *quantity);
+            let what = if *quantity == Quantity::Cpu { "CPU time" } else { "time" };
+            let sentence = format!(
+                "{job}: {measured:.2}x the {what} of \"{against}\" (goal: at most {at_most:.2}x): {}",
+                met(measured <= *at_most)
+            );
+            Some(Verdict { sentence, of_goal: measured / at_most })
+        }
+        Goal::PeakBytes { job, at_most } => {
+            let measured = of(job)?.iter().map(|sample| sample.peak_bytes).max()?;
+            let sentence = format!(
+                "{job}: {} MiB resident (goal: at most {} MiB): {}",
+                measured >> 20,
+                at_most >> 20,
+                met(measured <= *at_most)
+            );
+            Some(Verdict { sentence, of_goal: measured as f64 / *at_most as f64 })
+        }
+    };
+    goals.iter().filter_map(verdict).collect()
+}
+
+/// How the best job of ours compares with the best of the peers, if there are both.
+pub(crate) fn best_peer(jobs: &[Job<'_>], samples: &[Vec<Sample>], quantity: Quantity) -> Option<String> {
+    let time = |at: &usize| median(&samples[*at].iter().map(|s| quantity.of(s)).collect::<Vec<_>>());
+    let best = |role| {
+        let of_role = (0..jobs.len()).filter(|&at| jobs[at].role == role);
+        of_role.min_by(|a, b| time(a).total_cmp(&time(b)))
+    };
+    let (ours, peer) = (best(Role::Ours)?, best(Role::Peer)?);
+    let measured = ratio(&samples[ours], &samples[peer], quantity);
+    let what = if quantity == Quantity::Cpu { "CPU time" } else { "time" };
+    let (ours, peer) = (&jobs[ours].name, &jobs[peer].name);
+    Some(format!("{ours}: {measured:.2}x the {what} of the best peer, \"{peer}\": {}", met(measured < 1.0)))
+}
+
+fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(seconds: &[f64]) -> Vec<Sample> {
+        seconds.iter().map(|&seconds| Sample { seconds, cpu: 2.0 * seconds, peak_bytes: 5 << 20 }).collect()
+    }
+
+    fn job(role: Role, name: &str) -> Job<'static> {
+        Job::new(role, name, Vec::new())
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
+    }
+
+    #[test]
+    fn ratios_are_taken_pair_by_pair() {
+        // The machine was ten times slower in the second round; the medians' ratio would be 20 / 2.
+        let (ours, limit) = (samples(&[3.0, 20.0, 30.0]), samples(&[2.0, 20.0, 1.0]));
+        assert_eq!(ratio(&ours, &limit, Quantity::Seconds), 1.5);
+        assert_eq!(ratio(&ours, &limit, Quantity::Cpu), 1.5);
+    }
+
+    #[test]
+    fn a_goal_is_met_up_to_itself_and_left_out_where_nothing_was_measured() {
+        let jobs = [job(Role::Limit, "copy"), job(Role::Ours, "vhdx")];
+        let taken = [samples(&[1.0, 2.0]), samples(&[2.0, 4.0])];
+        let goals = [
+            Goal::seconds("vhdx", "copy", 2.0),
+            Goal::cpu("vhdx", "copy", 0.5),
+            Goal::seconds("vhdx", "missing", 1.0),
+            Goal::PeakBytes { job: "vhdx".into(), at_most: 10 << 20 },
+        ];
+        let verdicts = verdicts(&goals, &jobs, &taken);
+        assert_eq!(verdicts.iter().map(|v| v.of_goal).collect::<Vec<_>>(), [1.0, 4.0, 0.5]);
+        let ends: Vec<bool> = verdicts.iter().map(|v| v.sentence.ends_with(": met")).collect();
+        assert_eq!(ends, [true, false, true]);
+    }
+
+    #[test]
+    fn the_best_of_ours_is_compared_with_the_best_peer() {
+        let jobs = [job(Role::Ours, "a"), job(Role::Ours, "b"), job(Role::Peer, "c"), job(Role::Peer, "d")];
+        let taken = [samples(&[4.0]), samples(&[1.0]), samples(&[2.0]), samples(&[9.0])];
+        let sentence = best_peer(&jobs, &taken, Quantity::Seconds).unwrap();
+        assert_eq!(sentence, "b: 0.50x the time of the best peer, \"c\": met");
+        assert_eq!(best_peer(&jobs[..2], &taken[..2], Quantity::Seconds), None);
+    }
+
+    #[test]
+    fn a_table_has_a_line_for_each_job() {
+        let jobs = [job(Role::Limit, "copy"), job(Role::Ours, "vhdx")];
+        let taken = [samples(&[0.1, 0.3]), samples(&[0.2, 0.6])];
+        let text = markdown(&jobs, &taken, 1_000_000);
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert_eq!(lines[0], "| limit: copy | 200.0 (100.0–300.0) | 1.00 | 400.0 | 1.00 | 5 | 5 |");
+        assert_eq!(lines[1], "| **vhdx** | 400.0 (200.0–600.0) | 2.00 | 800.0 | 2.00 | 2 | 5 |");
+    }
+}

@@ -1,0 +1,97 @@
+//! What runs as a process of its own: the making of chains, the limits, and this library as a program would use it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{chain, files, metadata, readers};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Worker {
+    /// Make a chain
+    MakeChain {
+        folder: PathBuf,
+        #[command(flatten)]
+        spec: chain::Spec,
+    },
+    /// Make a large disk of which one block in a hundred is touched
+    MakeTouched { folder: PathBuf, size: u64 },
+    /// Make families of sparse disks, and a list of their paths
+    MakeFamilies { folder: PathBuf, families: u64, members: u64 },
+    /// Copy runs into a file that exists, and sync it
+    CopyExtents {
+        list: PathBuf,
+        source: PathBuf,
+        target: PathBuf,
+        #[arg(long)]
+        in_kernel: bool,
+    },
+    /// Copy the data of a file
+    CopySparse {
+        source: PathBuf,
+        target: PathBuf,
+        #[arg(long)]
+        sync: bool,
+    },
+    /// Read the data of a file
+    Scan { file: PathBuf },
+    /// Read a file from its first byte to its last, 1 MiB at a time; print the seconds
+    Read { file: PathBuf },
+    /// Read 4 KiB from many places of a file; print the seconds
+    Random { file: PathBuf },
+    /// Read a disk through the library as `read` or `random` do a file; print the seconds
+    ReadDisk {
+        #[arg(value_enum)]
+        way: readers::Way,
+        leaf: PathBuf,
+        #[arg(long)]
+        random: bool,
+    },
+    /// Open a chain and read from it, many times; print the seconds of one
+    OpenChain { leaf: PathBuf },
+    /// Read what opening the files in a list must read, as often as asked; print the seconds of one time
+    ReadHeaders {
+        list: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+    },
+    /// Go through the extents of a child with a bitmap of long runs; print the seconds
+    ScanBitmap,
+    /// Read the bitmap that `scan-bitmap` goes through; print the seconds
+    ReadBitmap,
+    /// Plan a merge; print the seconds
+    Plan { leaf: PathBuf },
+    /// Read the bitmap bytes of a file's blocks that such a plan needs; print the seconds
+    ReadBitmapFile { leaf: PathBuf },
+}
+
+impl Worker {
+    pub(crate) fn run(&self) -> Result<()> {
+        match self {
+            Self::MakeChain { folder, spec } => chain::make(spec, folder),
+            Self::MakeTouched { folder, size } => chain::make_touched(*size, folder),
+            Self::MakeFamilies { folder, families, members } => {
+                metadata::make_families(folder, *families, *members)
+            }
+            Self::CopyExtents { list, source, target, in_kernel } => {
+                files::copy_extents(list, source, target, *in_kernel)
+            }
+            Self::CopySparse { source, target, sync } => files::copy_sparse(source, target, *sync),
+            Self::Scan { file } => readers::scan(file),
+            Self::Read { file } => print(readers::read_file(file)?),
+            Self::Random { file } => print(readers::random_file(file)?),
+            Self::ReadDisk { way, leaf, random } => print(readers::read_disk(*way, leaf, *random)?),
+            Self::OpenChain { leaf } => print(readers::open_chain(leaf)?),
+            Self::ReadHeaders { list, times } => print(metadata::read_headers(list, *times)?),
+            Self::ScanBitmap => print(metadata::scan_bitmap()?),
+            Self::ReadBitmap => print(metadata::read_bitmap()?),
+            Self::Plan { leaf } => print(metadata::plan(leaf)?),
+            Self::ReadBitmapFile { leaf } => print(metadata::read_bitmap_file(leaf)?),
+        }
+    }
+}
+
+fn print(seconds: f64) -> Result<()> {
+    println!("{seconds}");
+    Ok(())
+}
