@@ -207,23 +207,25 @@ fn same_bits(words: &[u64], first: u64) -> (bool, u64) {
     let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
     let Some((&word, rest)) = words.get(number..).and_then(<[u64]>::split_first) else { return (false, 0) };
     let is_set = word >> within & 1 == 1;
-    let same = if is_set { u64::MAX } else { 0 };
+    let alike = &ALIKE[usize::from(is_set)];
+    let same = alike[0];
     let others = (word ^ same) >> within;
     if others != 0 {
         return (is_set, u64::from(others.trailing_zeros()));
     }
     // Many words at a time, as far as that goes.
-    let strides = rest.chunks_exact(STRIDE);
-    let alike = strides.take_while(|stride| stride.iter().fold(0, |sum, word| sum | (word ^ same)) == 0);
-    let skipped = alike.count() * STRIDE;
+    let strides = rest.chunks_exact(STRIDE).take_while(|stride| *stride == alike);
+    let skipped = strides.count() * STRIDE;
     let tail = rest.get(skipped..).unwrap_or(&[]);
     let more = tail.iter().take_while(|&&word| word == same).count();
     let last = tail.get(more).map_or(0, |word| u64::from((word ^ same).trailing_zeros()));
     (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
 }
 
-/// How many words are compared before the first of them decides.
-const STRIDE: usize = 16;
+/// How many words are compared at once.
+const STRIDE: usize = 64;
+/// Words of clear bits, and of set ones.
+static ALIKE: [[u64; STRIDE]; 2] = [[0; STRIDE], [u64::MAX; STRIDE]];
 
 #[cfg(test)]
 mod tests {

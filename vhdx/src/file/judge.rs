@@ -83,7 +83,8 @@ pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> 
 
 /// Whether the block needs a sector bitmap block. Entries past the last block are not blocks.
 fn judge_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut Violations) -> bool {
-    if block.get() >= vhdx.geometry().block_count() {
+    // An entry that says nothing breaks no rule; large disks have millions of them.
+    if entry.raw() == 0 || block.get() >= vhdx.geometry().block_count() {
         return false;
     }
     let state = vhdx.judge_payload(block, entry, violations);
@@ -117,6 +118,9 @@ fn is_reserved_place(entry: BatEntry) -> bool {
 
 /// The MiBs of the file that an entry takes for its block.
 pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<Range<u64>> {
+    if entry.raw() == 0 {
+        return None;
+    }
     let geometry = vhdx.geometry();
     let len = match geometry.entry_kind(index) {
         BatEntryKind::Payload(block) => {
