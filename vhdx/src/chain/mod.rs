@@ -10,6 +10,7 @@ pub(crate) mod mark;
 mod open;
 mod reader;
 mod relatives;
+mod resolved;
 mod resolver;
 mod windows_path;
 
@@ -18,7 +19,7 @@ use std::ops::Range;
 use crate::error::{InvalidArgument, Result};
 use crate::file::{Extents, Source, Vhdx};
 use crate::storage::read_into;
-use crate::units::DiskOffset;
+use crate::units::{DiskOffset, FileOffset};
 
 pub use discovery::{
     DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, Problem, discover,
@@ -29,6 +30,7 @@ pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
 pub use relatives::{Relative, Relatives, Unjudged, find_relatives, folders_around};
+use resolved::Resolved;
 pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 pub use windows_path::StoredPath;
 
@@ -50,6 +52,7 @@ pub use windows_path::StoredPath;
 pub struct Chain {
     /// Leaf first, never empty.
     layers: Vec<Vhdx>,
+    resolved: Resolved,
 }
 
 impl Chain {
@@ -93,25 +96,43 @@ impl Chain {
     /// [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) with the layer's path.
     pub fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         let len = buf.len() as u64;
-        let Some(end) = offset.checked_add(len) else {
-            let virtual_size = self.virtual_size();
+        let virtual_size = self.virtual_size();
+        let end = offset.checked_add(len).filter(|end| end.get() <= virtual_size);
+        let Some(end) = end else {
             return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size }.into());
         };
-        let mut rest = buf;
-        for extent in self.extents(offset..end) {
-            let extent = extent?;
-            let (part, after) =
-                rest.split_at_mut(usize::try_from(extent.len).unwrap_or(usize::MAX).min(rest.len()));
-            match extent.source {
-                Source::Data { layer, offset } => {
-                    let vhdx = &self.layers[layer];
-                    read_into(vhdx.storage(), part, offset).map_err(|e| vhdx.in_file(e))?;
-                }
-                Source::Zero { .. } | Source::Unallocated => part.fill(0),
-            }
+        let (mut rest, range) = (&mut *buf, offset..end);
+        let known = self.resolved.parts(&self.layers, &range, |part| {
+            let (now, after) = std::mem::take(&mut rest).split_at_mut(part.len);
             rest = after;
+            self.fill(now, part.data)
+        });
+        known.unwrap_or_else(|| self.read_alone(buf, range))
+    }
+
+    /// As [`read_exact_at`](Self::read_exact_at), asking the layers for nothing but this range.
+    fn read_alone(&self, mut buf: &mut [u8], range: Range<DiskOffset>) -> Result<()> {
+        for extent in self.extents(range) {
+            let extent = extent?;
+            let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(buf.len());
+            let (now, after) = buf.split_at_mut(len);
+            buf = after;
+            let data = match extent.source {
+                Source::Data { layer, offset } => Some((layer, offset)),
+                Source::Zero { .. } | Source::Unallocated => None,
+            };
+            self.fill(now, data)?;
         }
         Ok(())
+    }
+
+    fn fill(&self, buf: &mut [u8], data: Option<(usize, FileOffset)>) -> Result<()> {
+        let Some((layer, offset)) = data else {
+            buf.fill(0);
+            return Ok(());
+        };
+        let vhdx = &self.layers[layer];
+        read_into(vhdx.storage(), buf, offset).map_err(|e| vhdx.in_file(e))
     }
 
     /// The disk as a stream that can be sought in.

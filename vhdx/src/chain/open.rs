@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Chain;
 use super::error::ChainError;
 use super::linkage::{self, Layer, Outcome, Seen};
+use super::resolved::Resolved;
 use super::resolver::{ParentRequest, ParentResolver};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
@@ -116,7 +117,7 @@ impl Chain {
             base = layer.name;
         }
         refuse_unused(resolver, layers.len(), &base)?;
-        Ok(Self { layers })
+        Ok(Self { layers, resolved: Resolved::default() })
     }
 
     /// Puts open files together, leaf first.
@@ -147,7 +148,10 @@ impl Chain {
         match layers.last() {
             Some(last) if layers.len() > MAX_CHAIN_LENGTH => Err(too_deep(&last.name).into()),
             Some(last) if has_parent(&last.vhdx) => Err(missing(last).into()),
-            Some(_) => Ok(Self { layers: layers.into_iter().map(|layer| layer.vhdx).collect() }),
+            Some(_) => Ok(Self {
+                layers: layers.into_iter().map(|layer| layer.vhdx).collect(),
+                resolved: Resolved::default(),
+            }),
             None => Err(InvalidArgument::NoLayers.into()),
         }
     }

@@ -2,9 +2,10 @@
 
 use super::Vhdx;
 use super::bat::WINDOW;
+use super::read_ahead::ReadAhead;
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
-use crate::storage::read_into;
+use crate::geometry::SECTORS_PER_CHUNK;
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 
 /// What one file says of a stretch of the disk.
@@ -28,6 +29,14 @@ pub(super) struct Span {
     pub(super) answer: Answer,
 }
 
+/// A stretch of a partial span whose bits are all the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) start: DiskOffset,
+    pub(super) end: DiskOffset,
+    pub(super) is_present: bool,
+}
+
 pub(super) struct Cursor<'a> {
     pub(super) vhdx: &'a Vhdx,
     /// Nothing at or past this is ever asked for: neither BAT entries nor bits past it are read.
@@ -36,8 +45,11 @@ pub(super) struct Cursor<'a> {
     window: Vec<BatEntry>,
     window_first: BatIndex,
     bitmap: Option<(ChunkIndex, FileOffset)>,
+    bits: ReadAhead,
     /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
     words: Vec<u64>,
+    /// What was found in the words last.
+    run: Option<Run>,
 }
 
 impl<'a> Cursor<'a> {
@@ -49,7 +61,9 @@ impl<'a> Cursor<'a> {
             window: Vec::new(),
             window_first: BatIndex::default(),
             bitmap: None,
+            bits: ReadAhead::default(),
             words: Vec::new(),
+            run: None,
         }
     }
 
@@ -65,12 +79,29 @@ impl<'a> Cursor<'a> {
         Ok(span)
     }
 
-    /// The bits of the 64 sectors from `at` on, which must be a multiple of 64 sectors inside the last span, if that
-    /// was a partial one. Sectors past the span's end have no meaning.
-    pub(super) fn bits(&self, at: DiskOffset) -> u64 {
+    /// The bits from `at` on, 64 sectors a word; `at` must be a multiple of 64 sectors inside the last span, which was a
+    /// partial one. Sectors past the span's end have no meaning.
+    pub(super) fn bits_from(&self, at: DiskOffset) -> &[u64] {
         let start = self.span.map_or(at, |span| span.start);
         let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
-        usize::try_from(word).ok().and_then(|word| self.words.get(word)).copied().unwrap_or(0)
+        usize::try_from(word).ok().and_then(|word| self.words.get(word..)).unwrap_or(&[])
+    }
+
+    /// The sectors from `at` on, which lies in the last span, a partial one, that are alike. Each is looked at once.
+    pub(super) fn run_at(&mut self, at: DiskOffset) -> Run {
+        if let Some(run) = self.run
+            && (run.start..run.end).contains(&at)
+        {
+            return run;
+        }
+        let Some(span) = self.span else { return Run { start: at, end: at, is_present: false } };
+        let sector_size = self.vhdx.geometry.sector_size();
+        let first = at.since(span.start) / sector_size;
+        let (is_present, sectors) = same_bits(&self.words, first);
+        let end = at.saturating_add(sectors.saturating_mul(sector_size)).min(span.end);
+        let run = Run { start: at, end, is_present };
+        self.run = Some(run);
+        run
     }
 
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
@@ -143,9 +174,12 @@ impl<'a> Cursor<'a> {
         let bits = geometry.bitmap_bits(start..end);
         let count = usize::try_from((bits.end - bits.start).div_ceil(64)).unwrap_or(0);
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
-        let mut bytes = vec![0; count * 8];
-        read_into(vhdx.storage(), &mut bytes, bitmap.saturating_add(bits.start / 8))
-            .map_err(|e| vhdx.in_file(e))?;
+        let in_chunk = SECTORS_PER_CHUNK.saturating_sub(bits.start);
+        let asked_for = self.limit.since(start) / geometry.sector_size();
+        let most = usize::try_from(in_chunk.min(asked_for).div_ceil(64)).unwrap_or(0) * 8;
+        let bitmap = bitmap.saturating_add(bits.start / 8);
+        let bytes = self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
+        self.run = None;
         self.words.clear();
         self.words.extend(bytes.chunks_exact(8).map(|chunk| {
             let mut word = [0; 8];
@@ -165,5 +199,52 @@ impl<'a> Cursor<'a> {
         let place = self.vhdx.use_bitmap(chunk)?;
         self.bitmap = Some((chunk, place));
         Ok(place)
+    }
+}
+
+/// Bit number `first`, and how many bits from it on are the same.
+fn same_bits(words: &[u64], first: u64) -> (bool, u64) {
+    let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
+    let Some((&word, rest)) = words.get(number..).and_then(<[u64]>::split_first) else { return (false, 0) };
+    let is_set = word >> within & 1 == 1;
+    let same = if is_set { u64::MAX } else { 0 };
+    let others = (word ^ same) >> within;
+    if others != 0 {
+        return (is_set, u64::from(others.trailing_zeros()));
+    }
+    // Many words at a time, as far as that goes.
+    let strides = rest.chunks_exact(STRIDE);
+    let alike = strides.take_while(|stride| stride.iter().fold(0, |sum, word| sum | (word ^ same)) == 0);
+    let skipped = alike.count() * STRIDE;
+    let tail = rest.get(skipped..).unwrap_or(&[]);
+    let more = tail.iter().take_while(|&&word| word == same).count();
+    let last = tail.get(more).map_or(0, |word| u64::from((word ^ same).trailing_zeros()));
+    (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
+}
+
+/// How many words are compared before the first of them decides.
+const STRIDE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_bits_end_where_a_bit_differs() {
+        for len in [1, 63, 64, 65, 1023, 1024, 1025, 1088, 2500] {
+            for first in [0, 1, 63, 64, 100] {
+                for is_set in [false, true] {
+                    let end = first + len;
+                    let bits: Vec<bool> =
+                        (0..4096).map(|bit| (first..end).contains(&bit) == is_set).collect();
+                    let word =
+                        |bits: &[bool]| (0..64).fold(0, |word, bit| word | u64::from(bits[bit]) << bit);
+                    let words: Vec<u64> = bits.chunks(64).map(word).collect();
+                    assert_eq!(same_bits(&words, first), (is_set, len), "{first} {len}");
+                }
+            }
+        }
+        assert_eq!(same_bits(&[u64::MAX; 40], 5), (true, 40 * 64 - 5));
+        assert_eq!(same_bits(&[0; 3], 192), (false, 0));
     }
 }

@@ -1,8 +1,9 @@
 //! The one query: where the bytes of a range of the disk are.
 //!
-//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts. A
-//! partially present block is resolved in windows of a few thousand sectors with one bit each: every layer takes the
-//! sectors that it has out of the set of missing ones, until none is missing or no layer is left.
+//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts; so it
+//! is in a partially present block where thousands of bits are the same. The rest of it is resolved in windows of that
+//! many sectors with one bit each: every layer takes the sectors that it has out of the set of missing ones, until none is
+//! missing or no layer is left.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -88,6 +89,8 @@ pub struct Extents<'a> {
     next: DiskOffset,
     end: DiskOffset,
     queue: VecDeque<Extent>,
+    /// What a window fills, kept because it is needed again and again.
+    found: Vec<Extent>,
     joined: Option<Extent>,
     error: Option<Error>,
 }
@@ -111,6 +114,7 @@ impl<'a> Extents<'a> {
             end,
             range,
             queue: VecDeque::new(),
+            found: Vec::new(),
             joined: None,
             error,
         }
@@ -141,7 +145,17 @@ impl<'a> Extents<'a> {
             end = end.min(span.end);
             let source = match span.answer {
                 Answer::Unallocated => continue,
-                Answer::Partial(_) => return self.resolve_window(layer, at, end),
+                Answer::Partial(offset) => {
+                    let run = self.cursors[layer].run_at(at);
+                    if run.end.since(at) < WINDOW_WORDS as u64 * 64 * self.sector_size {
+                        return self.resolve_window(layer, at, end);
+                    }
+                    end = end.min(run.end);
+                    if !run.is_present {
+                        continue;
+                    }
+                    Source::Data { layer, offset }.advanced_by(at.since(span.start))
+                }
                 Answer::Zero => Source::Zero { layer },
                 Answer::Data(offset) => Source::Data { layer, offset }.advanced_by(at.since(span.start)),
             };
@@ -161,7 +175,7 @@ impl<'a> Extents<'a> {
     /// Resolves `at..end`, or as much of it as a window holds, from the layer `first` on: the ones above say nothing
     /// of all of it.
     fn resolve_window(&mut self, first: usize, at: DiskOffset, end: DiskOffset) -> Result<()> {
-        let mut window = Window::new(self.sector_size, at, end);
+        let mut window = Window::new(self.sector_size, at, end, std::mem::take(&mut self.found));
         for layer in first..self.cursors.len() {
             let cursor = &mut self.cursors[layer];
             let mut from = at;
@@ -175,7 +189,8 @@ impl<'a> Extents<'a> {
         window.take_rest();
         window.found.sort_unstable_by_key(|extent| extent.start);
         self.next = window.end;
-        self.queue.extend(window.found);
+        self.queue.extend(window.found.drain(..));
+        self.found = window.found;
         Ok(())
     }
 }
@@ -220,11 +235,12 @@ struct Window {
 }
 
 impl Window {
-    fn new(sector_size: u64, at: DiskOffset, end: DiskOffset) -> Self {
+    /// `found` is an empty vector, to be used again.
+    fn new(sector_size: u64, at: DiskOffset, end: DiskOffset, found: Vec<Extent>) -> Self {
         let word = 64 * sector_size;
         let base = DiskOffset::new(at.get() / word * word);
         let end = end.min(base.saturating_add(WINDOW_WORDS as u64 * word));
-        let mut window = Self { sector_size, base, end, missing: [0; WINDOW_WORDS], found: Vec::new() };
+        let mut window = Self { sector_size, base, end, missing: [0; WINDOW_WORDS], found };
         let (first, last) = (window.sector(at), window.sector(end));
         for (number, word) in window.missing.iter_mut().enumerate() {
             *word = mask(number, &(first..last));
@@ -238,11 +254,12 @@ impl Window {
 
     /// The first missing sector at or past `from`.
     fn next_missing(&self, from: DiskOffset) -> Option<DiskOffset> {
-        let sectors = self.sector(from)..self.sector(self.end);
-        let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
+        let from = self.sector(from);
+        let first = usize::try_from(from / 64).unwrap_or(WINDOW_WORDS);
         let mut words = self.missing.iter().enumerate().skip(first);
         let sector = words.find_map(|(number, word)| {
-            let missing = word & mask(number, &sectors);
+            // Nothing is missing past the window's end.
+            let missing = if number == first { word & u64::MAX << (from % 64) } else { *word };
             (missing != 0).then(|| number as u64 * 64 + u64::from(missing.trailing_zeros()))
         })?;
         Some(self.base.saturating_add(sector * self.sector_size))
@@ -250,45 +267,47 @@ impl Window {
 
     /// Takes the missing sectors from `from` to the end of `span` that the layer has.
     fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) {
-        let source = match span.answer {
-            Answer::Unallocated => return,
-            Answer::Zero => Source::Zero { layer },
-            Answer::Data(offset) | Answer::Partial(offset) => Source::Data { layer, offset },
-        };
-        let is_partial = matches!(span.answer, Answer::Partial(_));
         let sectors = self.sector(from)..self.sector(span.end.min(self.end));
-        let source_start = span.start;
-        self.take_bits(
-            &sectors,
-            source,
-            source_start,
-            |at| if is_partial { cursor.bits(at) } else { u64::MAX },
-        );
+        let data = |offset| Source::Data { layer, offset };
+        match span.answer {
+            Answer::Unallocated => {}
+            Answer::Zero => self.take_bits(sectors, Source::Zero { layer }, span.start, None),
+            Answer::Data(offset) => self.take_bits(sectors, data(offset), span.start, None),
+            Answer::Partial(offset) => {
+                let first = self.base.saturating_add(sectors.start / 64 * 64 * self.sector_size);
+                self.take_bits(sectors, data(offset), span.start, Some(cursor.bits_from(first)));
+            }
+        }
     }
 
     fn take_rest(&mut self) {
         let sectors = 0..self.sector(self.end);
-        self.take_bits(&sectors, Source::Unallocated, self.base, |_| u64::MAX);
+        self.take_bits(sectors, Source::Unallocated, self.base, None);
     }
 
-    /// Takes the missing ones among `sectors` whose bit is set; `source` is that of the byte at `source_start`.
+    /// Takes the missing ones among `sectors`, or those whose bit is set in `bits`, the first word of which is the one
+    /// that the first sector lies in. `source` is that of the byte at `source_start`.
     fn take_bits(
         &mut self,
-        sectors: &Range<u64>,
+        sectors: Range<u64>,
         source: Source,
         source_start: DiskOffset,
-        bits: impl Fn(DiskOffset) -> u64,
+        bits: Option<&[u64]>,
     ) {
         let mut run: Option<Range<u64>> = None;
         let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
-        for number in first..WINDOW_WORDS.min(usize::try_from(sectors.end.div_ceil(64)).unwrap_or(0)) {
-            let wanted = self.missing[number] & mask(number, sectors);
-            if wanted == 0 {
+        let end = usize::try_from(sectors.end.div_ceil(64)).unwrap_or(0).min(WINDOW_WORDS);
+        for number in first..end {
+            let missing = self.missing[number];
+            if missing == 0 {
                 continue;
             }
+            let is_edge = number == first || number + 1 == end;
+            let wanted = if is_edge { missing & mask(number, &sectors) } else { missing };
+            let present = bits.map_or(u64::MAX, |bits| bits.get(number - first).copied().unwrap_or(0));
+            let mut taken = wanted & present;
+            self.missing[number] = missing & !taken;
             let sector = number as u64 * 64;
-            let mut taken = wanted & bits(self.base.saturating_add(sector * self.sector_size));
-            self.missing[number] &= !taken;
             while taken != 0 {
                 let skip = taken.trailing_zeros();
                 let count = (taken >> skip).trailing_ones();

@@ -12,7 +12,7 @@ use crate::format::region_table::{self, Regions};
 use crate::geometry::Geometry;
 use crate::log;
 use crate::rules::Rule;
-use crate::storage::{ReadAt, read_structure};
+use crate::storage::{Measured, ReadAt, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -38,8 +38,7 @@ impl Vhdx {
 
     /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
     pub(super) fn reload(&mut self) -> Result<()> {
-        let file_len = len(&*self.storage)?;
-        let found = Structures::load(&*self.storage, &self.header, file_len, &mut Violations::new())?;
+        let found = Structures::load(&*self.storage, &self.header, &mut Violations::new())?;
         (self.regions, self.metadata) = (found.regions, found.metadata);
         (self.geometry, self.layout) = (found.geometry, found.layout);
         Ok(())
@@ -47,14 +46,14 @@ impl Vhdx {
 }
 
 fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
-    let file_len = len(&*storage)?;
-    let creator = load_identifier(&*storage, violations)?;
-    let (header_number, header) = load_header(&*storage, violations)?;
+    let measured = Measured::new(&*storage)?;
+    let file_len = measured.size();
+    let creator = load_identifier(&measured, violations)?;
+    let (header_number, header) = load_header(&measured, violations)?;
     judge_log_place(&header, file_len, violations)?;
     let log::Replayed { storage, overlay, state } = log::replay(storage, &header, violations)?;
-    let replayed_len = len(&*storage)?;
     let Structures { regions, metadata, geometry, layout } =
-        Structures::load(&*storage, &header, replayed_len, violations)?;
+        Structures::load(&*storage, &header, violations)?;
     let tolerated = violations.as_slice().to_vec();
     Ok(Vhdx {
         storage,
@@ -83,14 +82,11 @@ struct Structures {
 }
 
 impl Structures {
-    fn load(
-        storage: &dyn ReadAt,
-        header: &Header,
-        file_len: u64,
-        violations: &mut Violations,
-    ) -> Result<Self> {
-        let regions = load_regions(storage, header, file_len, violations)?;
-        let metadata = Metadata::load(storage, &regions.metadata, violations)?;
+    fn load(storage: &dyn ReadAt, header: &Header, violations: &mut Violations) -> Result<Self> {
+        let storage = Measured::new(storage)?;
+        let file_len = storage.size();
+        let regions = load_regions(&storage, header, file_len, violations)?;
+        let metadata = Metadata::load(&storage, &regions.metadata, violations)?;
         let geometry = load_geometry(&metadata, &regions, violations)?;
         let mut by_offset = regions.all.clone();
         by_offset.sort_by_key(|region| region.offset);
@@ -98,10 +94,6 @@ impl Structures {
         let layout = Layout { log, regions: by_offset, file_len };
         Ok(Self { regions, metadata, geometry, layout })
     }
-}
-
-fn len(storage: &dyn ReadAt) -> Result<u64> {
-    storage.len().map_err(|source| Error::io("measure", None, source))
 }
 
 /// What a validator gave, or the violation for which it gave nothing.

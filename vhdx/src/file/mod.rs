@@ -11,6 +11,7 @@ mod load;
 mod metadata;
 mod occupancy;
 mod placement;
+mod read_ahead;
 mod replay;
 pub(crate) mod travel;
 mod write;

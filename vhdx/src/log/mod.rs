@@ -28,6 +28,7 @@ use crate::units::{KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
 use entry::Entry;
+use overlay::Origin;
 pub(crate) use overlay::Overlay;
 use ring::Ring;
 pub(crate) use writer::LogWriter;
@@ -98,9 +99,9 @@ pub(crate) fn replay(
         apply(entry, &ring, &mut overlay, violations)?;
     }
     if let Some(next) = LogWriter::behind(&active, highest, header) {
-        let bytes =
-            active.iter().map(|entry| u64::from(entry.header.entry_length)).fold(0, u64::saturating_add);
-        overlay.comes_from(next, bytes);
+        let lengths = active.iter().map(|entry| u64::from(entry.header.entry_length));
+        let flushed = active.last().map_or(0, |head| head.header.flushed_file_offset);
+        overlay.comes_from(Origin { next, active: lengths.fold(0, u64::saturating_add), flushed });
     }
     violations.stop_at_first()?;
     let overlay = Arc::new(overlay);

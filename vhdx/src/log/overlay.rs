@@ -20,8 +20,18 @@ pub(crate) struct Overlay {
     len: u64,
     /// What is patched, by first byte: disjoint ranges, whole multiples of 4 KiB.
     patches: BTreeMap<u64, Patch>,
-    /// The log that the patches come from, and how many bytes of it its active sequence takes.
-    log: Option<(LogWriter, u64)>,
+    log: Option<Origin>,
+}
+
+/// The log that the patches come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Appends behind the active sequence.
+    pub(super) next: LogWriter,
+    /// How many bytes of the log the active sequence takes.
+    pub(super) active: u64,
+    /// The length in bytes that the file durably has, as the active sequence says.
+    pub(super) flushed: u64,
 }
 
 /// What lies over a range of the file.
@@ -46,9 +56,9 @@ impl Overlay {
         Self { base, base_len, len, patches: BTreeMap::new(), log: None }
     }
 
-    /// Says which log the patches come from: `next` appends to it, behind an active sequence of `active` bytes.
-    pub(super) fn comes_from(&mut self, next: LogWriter, active: u64) {
-        self.log = Some((next, active));
+    /// Says which log the patches come from.
+    pub(super) fn comes_from(&mut self, log: Origin) {
+        self.log = Some(log);
     }
 
     /// How many separate ranges are patched.
@@ -126,16 +136,15 @@ impl Overlay {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn append_again(&self, home: &dyn Storage) -> Result<()> {
-        let Some((log, active)) = &self.log else { return Ok(()) };
-        let room = log.len().saturating_sub(active.saturating_mul(2)).min(log.longest_entry());
+        let Some(Origin { next, active, flushed }) = &self.log else { return Ok(()) };
+        let room = next.len().saturating_sub(active.saturating_mul(2)).min(next.longest_entry());
         if self.pages().saturating_mul(SECTOR) > room || !self.len.is_multiple_of(MIB) {
             return Ok(());
         }
-        let mut log = log.clone();
+        let mut log = next.clone();
         let writes = self.writes()?;
         if entry_length(&writes) <= room && log.takes(&writes, self.len) {
-            let home_len = home.len().map_err(|e| Error::io("measure", None, e))?;
-            log.append(home, &writes, home_len, self.len)?;
+            log.append(home, &writes, *flushed, self.len)?;
             home.sync().map_err(|e| Error::io("sync", None, e))?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::copy::copy_nonzero;
+use super::pace::Pace;
 use super::ranges::{WINDOW, Window, data, total, whole, windows};
 use crate::chain::Disk;
 use crate::error::{Error, InvalidArgument, Result};
@@ -37,8 +38,10 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
     let file_size = disk.virtual_size();
     progress.start(total(data(disk, whole(disk)), progress)?);
     storage.set_len(file_size).map_err(failed("extend", file_size))?;
+    let mut pace = Pace::default();
     let bytes_copied = copy_nonzero(disk, data(disk, whole(disk)), progress, |at, bytes| {
-        storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))
+        storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))?;
+        pace.begin_sync(storage, bytes.len() as u64)
     })?;
     Ok(Converted { bytes_copied, blocks: 0, file_size })
 }
@@ -128,7 +131,11 @@ pub(super) fn write_vhdx(
         return Err(InvalidArgument::VirtualSizeTooSmall(new.virtual_size).into());
     }
     let mut writer = VhdxWriter::new(storage, new)?;
-    let bytes_copied = copy_nonzero(disk, ranges, progress, |at, bytes| writer.write(at, bytes))?;
+    let mut pace = Pace::default();
+    let bytes_copied = copy_nonzero(disk, ranges, progress, |at, bytes| {
+        writer.write(at, bytes)?;
+        pace.begin_sync(storage, bytes.len() as u64)
+    })?;
     let written = writer.finish()?;
     Ok(Converted { bytes_copied, blocks: written.blocks, file_size: written.file_size })
 }

@@ -12,6 +12,7 @@ mod flatten;
 mod held_parent;
 mod merge;
 mod overwrite;
+mod pace;
 mod ranges;
 mod reparent;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A disk's content over what is in an existing file or device.
 
 use super::copy::copy_nonzero;
+use super::pace::Pace;
 use super::ranges::{WINDOW, data, total, whole};
 use crate::chain::Disk;
 use crate::error::{Error, InvalidArgument, Result};
@@ -51,12 +52,14 @@ pub fn into_raw(
     let data_len = total(data(disk, whole(disk)), progress)?;
     let (bytes_copied, bytes_zeroed) = if target_is_zero {
         progress.start(data_len);
-        let write = |at, bytes: &[u8]| write(target, at, bytes);
-        (copy_nonzero(disk, data(disk, whole(disk)), progress, write)?, 0)
+        let mut pace = Pace::default();
+        let put = |at, bytes: &[u8]| write(target, &mut pace, at, bytes);
+        (copy_nonzero(disk, data(disk, whole(disk)), progress, put)?, 0)
     } else {
         progress.start(virtual_size);
         let gaps = virtual_size.saturating_sub(data_len);
-        let mut filled = Filled { target, progress, at: DiskOffset::new(0), zeroed: 0, gaps };
+        let mut filled =
+            Filled { target, progress, pace: Pace::default(), at: DiskOffset::new(0), zeroed: 0, gaps };
         let put = |at, bytes: &[u8]| filled.put(at, bytes);
         let copied = copy_nonzero(disk, data(disk, whole(disk)), progress, put)?;
         filled.zeros_up_to(whole(disk).end)?;
@@ -66,15 +69,17 @@ pub fn into_raw(
     Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
 }
 
-fn write(target: &dyn Storage, at: DiskOffset, bytes: &[u8]) -> Result<()> {
+fn write(target: &dyn Storage, pace: &mut Pace, at: DiskOffset, bytes: &[u8]) -> Result<()> {
     let offset = FileOffset::new(at.get());
-    target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))
+    target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))?;
+    pace.begin_sync(target, bytes.len() as u64)
 }
 
 /// A target of which all bytes before `at` are the disk's.
 struct Filled<'a> {
     target: &'a dyn Storage,
     progress: &'a dyn Progress,
+    pace: Pace,
     at: DiskOffset,
     zeroed: u64,
     /// How much of what is not data the progress has not counted yet; the loop that copies counts data, zeros too.
@@ -85,7 +90,7 @@ impl Filled<'_> {
     /// `at` is not before what was put last; between the two there are zeros.
     fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
         self.zeros_up_to(at)?;
-        write(self.target, at, bytes)?;
+        write(self.target, &mut self.pace, at, bytes)?;
         self.at = at.saturating_add(bytes.len() as u64);
         Ok(())
     }
@@ -103,7 +108,12 @@ impl Filled<'_> {
                 self.target.zero_range(offset, len).map_err(|error| Error::io("zero", offset, error))?;
             } else {
                 // Shorter than ZEROED_BY_CALL.
-                write(self.target, self.at, &vec![0; usize::try_from(len).unwrap_or(WINDOW)])?;
+                write(
+                    self.target,
+                    &mut self.pace,
+                    self.at,
+                    &vec![0; usize::try_from(len).unwrap_or(WINDOW)],
+                )?;
             }
             self.at = self.at.saturating_add(len);
             self.zeroed = self.zeroed.saturating_add(len);

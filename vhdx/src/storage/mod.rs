@@ -220,6 +220,34 @@ macro_rules! forward {
 }
 forward!(&T, Arc<T>, Box<T>);
 
+/// Bytes whose length was asked once: to ask costs as much as a short read.
+pub(crate) struct Measured<'a> {
+    storage: &'a dyn ReadAt,
+    len: u64,
+}
+
+impl<'a> Measured<'a> {
+    pub(crate) fn new(storage: &'a dyn ReadAt) -> Result<Self> {
+        let len = storage.len().map_err(|source| Error::io("measure", None, source))?;
+        Ok(Self { storage, len })
+    }
+
+    /// In bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ReadAt for Measured<'_> {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.storage.read_exact_at(buf, offset)
+    }
+}
+
 /// Fills `buf` from `offset` on; the error says where it happened.
 pub(crate) fn read_into(storage: &dyn ReadAt, buf: &mut [u8], offset: FileOffset) -> Result<()> {
     storage.read_exact_at(buf, offset).map_err(|source| Error::io("read", offset, source))

@@ -219,6 +219,10 @@ impl Storage for NewFile {
         self.storage.sync()
     }
 
+    fn begin_sync(&self) -> io::Result<()> {
+        self.storage.begin_sync()
+    }
+
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         self.storage.zero_range(offset, len)
     }

@@ -144,6 +144,10 @@ impl Storage for RawTarget {
         self.storage.sync()
     }
 
+    fn begin_sync(&self) -> io::Result<()> {
+        self.storage.begin_sync()
+    }
+
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         self.touch(offset, len)?;
         if !self.is_device {

@@ -214,7 +214,8 @@ impl VhdxMut {
         let end = plan.new.bat_entry_count();
         let (mut first, mut before) = (first, Vec::new());
         while first < end {
-            let count = WINDOW.min(end - first);
+            // A window ends where a page does, so that each page is judged as a whole.
+            let count = (WINDOW - first % WINDOW).min(end - first);
             let known = old_count.saturating_sub(first).min(count);
             before.clear();
             if known > 0 {

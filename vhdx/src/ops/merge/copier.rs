@@ -3,26 +3,24 @@
 use super::pieces::{Content, Piece};
 use crate::error::Result;
 use crate::file::{Vhdx, VhdxMut};
+use crate::ops::pace::Pace;
 use crate::storage::read_into;
 use crate::units::{FileOffset, MIB};
 
 /// What is longer than this, in bytes, is left to the storage, which may share it between the files.
 const BUFFER: usize = MIB as usize;
-/// After how many bytes the medium is given work, so that a commit need not wait for all of it.
-const EARLY_SYNC: u64 = 16 * MIB;
 
 /// Copies from the merged layers to the target, to places that are read by nobody before a commit, or that hold what
 /// nobody reads because the merged layers answer for it.
 pub(super) struct Copier<'a> {
     merged: &'a [Vhdx],
     buffer: Vec<u8>,
-    /// How much was written since the target was last told to sync early.
-    unsynced: u64,
+    pace: Pace,
 }
 
 impl<'a> Copier<'a> {
     pub(super) fn new(merged: &'a [Vhdx]) -> Self {
-        Self { merged, buffer: vec![0; BUFFER], unsynced: 0 }
+        Self { merged, buffer: vec![0; BUFFER], pace: Pace::default() }
     }
 
     pub(super) fn merged(&self) -> &'a [Vhdx] {
@@ -35,12 +33,7 @@ impl<'a> Copier<'a> {
             Content::Zeros => target.put_zeros(piece.to, piece.len)?,
             Content::Copy { layer, offset } => self.copy(target, layer, offset, piece)?,
         }
-        self.unsynced = self.unsynced.saturating_add(piece.len);
-        if self.unsynced >= EARLY_SYNC {
-            self.unsynced = 0;
-            target.begin_sync()?;
-        }
-        Ok(())
+        if self.pace.is_due(piece.len) { target.begin_sync() } else { Ok(()) }
     }
 
     fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<()> {

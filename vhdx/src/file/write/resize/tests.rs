@@ -93,3 +93,67 @@ fn pages_with_entries_that_count_are_logged() {
     }
     assert!(writes.iter().any(|&(at, len)| at > pages[1] && at % PAGE == 0 && len > 8 * PAGE), "{writes:x?}");
 }
+
+fn differencing(blocks: u64, logical_sector_size: u32) -> NewDisk {
+    let entries = vec![(PARENT_LINKAGE.to_owned(), Uuid::from_u128(7).braced().to_string())];
+    NewDisk {
+        block_size: 1 << 20,
+        disk_type: DiskType::Differencing,
+        logical_sector_size,
+        parent_locator: Some(ParentLocator { entries }),
+        ..NewDisk::new(blocks << 20)
+    }
+}
+
+fn opened(file: &Arc<Watched>) -> VhdxMut {
+    VhdxMut::from_storage(Arc::clone(file) as Arc<dyn Storage>).unwrap()
+}
+
+fn grow_in_place(disk: &mut VhdxMut, blocks: u64) {
+    let plan = ResizePlan::new(disk, &mut Space::of(disk).unwrap(), blocks << 20).unwrap();
+    assert!(plan.bat.is_none());
+    disk.grow(&plan).unwrap();
+}
+
+/// As after the merge of a small disk: the table has room for many more entries than one transaction has pages.
+#[test]
+fn however_much_a_disk_grows_few_pages_of_its_table_are_logged() {
+    let (small, large) = (1027, 1 << 20);
+    let file = Arc::new(Watched::default());
+    VhdxWriter::new(&*file, &differencing(large, 512)).unwrap().finish().unwrap();
+    let mut disk = opened(&file);
+    disk.clear_past(small << 20).unwrap();
+    disk.change(|this| {
+        this.stage_size(small << 20)?;
+        this.commit()?;
+        this.sync_and_reload()
+    })
+    .unwrap();
+    disk.close().unwrap();
+    let mut disk = opened(&file);
+    assert_eq!(disk.virtual_size(), small << 20);
+    grow_in_place(&mut disk, large);
+    assert_eq!(disk.virtual_size(), large << 20);
+    let last = disk.payload_entry(BlockIndex::new(large - 1)).unwrap();
+    assert_eq!(last.payload_state(), Some(PayloadBlockState::Zero));
+    disk.close().unwrap();
+}
+
+/// The entry of a sector bitmap block counts already, far behind the last payload block that does.
+#[test]
+fn a_page_that_is_cut_by_a_window_is_logged_if_an_entry_in_it_counts() {
+    const PAGE: u64 = 4096;
+    let (old, new) = (172_030, 212_030);
+    let file = Arc::new(Watched::default());
+    VhdxWriter::new(&*file, &differencing(old, 4096)).unwrap().finish().unwrap();
+    let mut disk = opened(&file);
+    let counts = disk.geometry.bitmap_bat_index(disk.geometry.chunk_of(BlockIndex::new(old - 1)));
+    assert!(counts > disk.geometry.payload_bat_index(BlockIndex::new(old)));
+    let page = disk.bat_entry_place(counts).get() / PAGE * PAGE;
+    file.writes.lock().unwrap().clear();
+    grow_in_place(&mut disk, new);
+    disk.close().unwrap();
+    let writes = file.writes.lock().unwrap().clone();
+    let over: Vec<_> = writes.iter().filter(|(at, len)| *at < page + PAGE && page < at + len).collect();
+    assert!(!over.is_empty() && over.iter().all(|&&write| write == (page, PAGE)), "{page:#x}: {over:x?}");
+}

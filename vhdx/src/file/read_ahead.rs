@@ -1,0 +1,89 @@
+//! Reading what is asked for piece by piece, from front to back, in fewer and longer reads.
+
+use crate::error::Result;
+use crate::storage::{ReadAt, read_into};
+use crate::units::FileOffset;
+
+/// The most that is read at once beyond what is asked for, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// The bytes that were read last. When they are used up, twice as many are read, as long as the reader goes straight on.
+#[derive(Debug, Default)]
+pub(super) struct ReadAhead {
+    start: FileOffset,
+    bytes: Vec<u8>,
+}
+
+impl ReadAhead {
+    /// The `len` bytes from `at` on. Of what follows, up to `most` bytes counted from `at` may be read with them.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub(super) fn read(
+        &mut self,
+        storage: &dyn ReadAt,
+        at: FileOffset,
+        len: usize,
+        most: usize,
+    ) -> Result<&[u8]> {
+        let end = self.start.saturating_add(self.bytes.len() as u64);
+        if at < self.start || at.saturating_add(len as u64) > end {
+            let now = if at == end { self.bytes.len().saturating_mul(2) } else { len };
+            self.bytes.resize(now.min(LONGEST).min(most).max(len), 0);
+            let read = read_into(storage, &mut self.bytes, at);
+            if let Err(error) = read {
+                self.bytes.clear();
+                return Err(error);
+            }
+            self.start = at;
+        }
+        let first = usize::try_from(at.since(self.start)).unwrap_or(usize::MAX);
+        Ok(self.bytes.get(first..).and_then(|bytes| bytes.get(..len)).unwrap_or(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Notes what is read.
+    struct Noted(Vec<u8>, Mutex<Vec<(u64, usize)>>);
+
+    impl ReadAt for Noted {
+        fn len(&self) -> io::Result<u64> {
+            ReadAt::len(&self.0)
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+            self.1.lock().unwrap().push((offset.get(), buf.len()));
+            self.0.read_exact_at(buf, offset)
+        }
+    }
+
+    #[test]
+    fn who_goes_straight_on_is_given_more_at_a_time() {
+        let noted = Noted((0..1000).map(|at| at as u8).collect(), Mutex::default());
+        let mut ahead = ReadAhead::default();
+        for at in (0..160).step_by(10) {
+            let bytes = ahead.read(&noted, FileOffset::new(at), 10, 1000 - at as usize).unwrap();
+            assert_eq!(bytes, &noted.0[at as usize..][..10]);
+        }
+        let expected = [(0, 10), (10, 20), (30, 40), (70, 80), (150, 160)];
+        assert_eq!(*noted.1.lock().unwrap(), expected);
+        assert_eq!(ahead.read(&noted, FileOffset::new(900), 50, 100).unwrap(), &noted.0[900..950]);
+        assert_eq!(ahead.read(&noted, FileOffset::new(950), 50, 50).unwrap(), &noted.0[950..]);
+        assert_eq!(noted.1.lock().unwrap()[5..], [(900, 50), (950, 50)]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_read_that_failed() {
+        let bytes = vec![7; 100];
+        let mut ahead = ReadAhead::default();
+        assert_eq!(ahead.read(&bytes, FileOffset::new(0), 60, 100).unwrap(), [7; 60]);
+        ahead.read(&bytes, FileOffset::new(60), 60, 60).unwrap_err();
+        assert_eq!(ahead.read(&bytes, FileOffset::new(60), 40, 40).unwrap(), [7; 40]);
+    }
+}

@@ -1,0 +1,35 @@
+//! When the medium is given work, so that the sync at the end of a copy need not wait for all of it.
+
+use crate::error::{Error, Result};
+use crate::storage::Storage;
+use crate::units::MIB;
+
+/// How much is written between two early syncs, in bytes: enough that a sync costs little beside it.
+const BETWEEN: u64 = 16 * MIB;
+
+/// Counts what was written since the last [`begin_sync`](crate::Storage::begin_sync).
+#[derive(Debug, Default)]
+pub(super) struct Pace(u64);
+
+impl Pace {
+    /// Whether it is time for the next one, now that `len` more bytes were written.
+    pub(super) fn is_due(&mut self, len: u64) -> bool {
+        self.0 = self.0.saturating_add(len);
+        let is_due = self.0 >= BETWEEN;
+        if is_due {
+            self.0 = 0;
+        }
+        is_due
+    }
+
+    /// Begins to sync `storage`, to which `len` more bytes were written, if it is time.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn begin_sync(&mut self, storage: &dyn Storage, len: u64) -> Result<()> {
+        match self.is_due(len) {
+            true => storage.begin_sync().map_err(|error| Error::io("sync", None, error)),
+            false => Ok(()),
+        }
+    }
+}
