@@ -1,6 +1,8 @@
 //! What the benchmarks in `benches/` read; this crate keeps their dependencies out of `cargo test`.
 
-use vhdx_testkit::{ChainModel, Headers, LayerModel, Operation, RegionTables, SparseImage};
+use vhdx_testkit::{
+    Block, ChainModel, DirtyLog, Headers, Image, LayerModel, Operation, Random, RegionTables, SparseImage,
+};
 
 /// A chain of `depth` differencing disks of 64 MiB in 2 MiB blocks over a full base, leaf first; each holds runs of
 /// 4 KiB all over the disk.
@@ -28,4 +30,39 @@ pub fn scattered(depth: usize) -> Vec<SparseImage> {
     });
     let layers = std::iter::once(base).chain(children).collect();
     ChainModel { seed: 1, sector_size: 512, layers }.files()
+}
+
+/// A child of 2 GiB with data and without in turn, 2 MiB each.
+pub fn long_runs() -> SparseImage {
+    const BLOCK: u32 = 32 << 20;
+    let mut child = Image::child_of(&Image::dynamic(2 << 30, BLOCK), "base.vhdx", BLOCK);
+    child.litter = false;
+    let sectors: Vec<bool> = (0..BLOCK / 512).map(|sector| sector / 4096 % 2 == 0).collect();
+    child.blocks = (0..64).map(|block| (block, Block::partial(Vec::new(), sectors.clone()))).collect();
+    child.sparse()
+}
+
+/// A disk whose log is to be replayed.
+pub fn dirty() -> SparseImage {
+    let mut image = Image::dynamic(64 << 20, 2 << 20);
+    image.log = Some(DirtyLog { seed: 1, entries: 8, stale: 4, runs: 32, closed: false });
+    image.blocks = (0..8).map(|block| (block, Block::full(vec![1; 2 << 20]))).collect();
+    image.sparse()
+}
+
+/// A folder with a base and its children, `members` disks in all.
+///
+/// # Panics
+/// If the folder cannot be made.
+pub fn family(members: u64) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let base = Image::dynamic(64 << 30, 32 << 20);
+    let write = |image: &Image, name: &str| image.sparse().write_to(&folder.path().join(name));
+    write(&base, "base.vhdx").expect("a file is written");
+    for member in 1..members {
+        let mut child = Image::child_of(&base, "base.vhdx", 2 << 20);
+        child.data_write_guid = Random::new(member).guid();
+        write(&child, &format!("child{member:02}.avhdx")).expect("a file is written");
+    }
+    folder
 }

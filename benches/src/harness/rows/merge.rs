@@ -112,7 +112,7 @@ pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
     let deep = Spec { depth: LEVELS, same_runs: true, ..spec(context) };
     let (eight, one) = (context.chain(&deep)?, context.chain(&Spec { depth: 1, ..deep.clone() })?);
     let run = context.empty("merge")?;
-    let merge = |child: PathBuf| context.vhdx(["merge", "--quiet", "--delete-merged"]).arg(child);
+    let merge = |child: PathBuf| context.vhdx(["merge", "--quiet"]).arg(child);
     let pass = merge(run.join(name(LEVELS))).arg("--into").arg(run.join(name(0)));
     let singles = (1..=LEVELS).map(|level| merge(run.join(name(level)))).collect();
     let job = |role, label, steps, chain: &Files| {
