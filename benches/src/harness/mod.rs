@@ -216,7 +216,9 @@ fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String
     println!("{}", table::markdown(&comparison.jobs, &samples, comparison.bytes));
     let verdicts = table::verdicts(&comparison.goals, &comparison.jobs, &samples);
     verdicts.iter().for_each(|verdict| println!("- {}", verdict.sentence));
-    if let Some(sentence) = table::best_peer(&comparison.jobs, &samples, comparison.quantity) {
+    if let Some(sentence) =
+        table::best_peer(&comparison.goals, &comparison.jobs, &samples, comparison.quantity)
+    {
         println!("- {sentence}");
     }
     println!();

@@ -128,11 +128,20 @@ pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]
     goals.iter().filter_map(verdict).collect()
 }
 
-/// How the best job of ours compares with the best of the peers, if there are both.
-pub(crate) fn best_peer(jobs: &[Job<'_>], samples: &[Vec<Sample>], quantity: Quantity) -> Option<String> {
+/// How the best job of ours compares with the best of the peers, if there are both. Jobs that goals are measured against
+/// do other work.
+pub(crate) fn best_peer(
+    goals: &[Goal],
+    jobs: &[Job<'_>],
+    samples: &[Vec<Sample>],
+    quantity: Quantity,
+) -> Option<String> {
     let time = |at: &usize| median(&samples[*at].iter().map(|s| quantity.of(s)).collect::<Vec<_>>());
     let best = |role| {
-        let of_role = (0..jobs.len()).filter(|&at| jobs[at].role == role);
+        let is_yardstick = |name: &str| {
+            goals.iter().any(|goal| matches!(goal, Goal::Ratio { against, .. } if against == name))
+        };
+        let of_role = (0..jobs.len()).filter(|&at| jobs[at].role == role && !is_yardstick(&jobs[at].name));
         of_role.min_by(|a, b| time(a).total_cmp(&time(b)))
     };
     let (ours, peer) = (best(Role::Ours)?, best(Role::Peer)?);
@@ -194,9 +203,12 @@ mod tests {
     fn the_best_of_ours_is_compared_with_the_best_peer() {
         let jobs = [job(Role::Ours, "a"), job(Role::Ours, "b"), job(Role::Peer, "c"), job(Role::Peer, "d")];
         let taken = [samples(&[4.0]), samples(&[1.0]), samples(&[2.0]), samples(&[9.0])];
-        let sentence = best_peer(&jobs, &taken, Quantity::Seconds).unwrap();
+        let sentence = best_peer(&[], &jobs, &taken, Quantity::Seconds).unwrap();
         assert_eq!(sentence, "b: 0.50x the time of the best peer, \"c\": met");
-        assert_eq!(best_peer(&jobs[..2], &taken[..2], Quantity::Seconds), None);
+        assert_eq!(best_peer(&[], &jobs[..2], &taken[..2], Quantity::Seconds), None);
+        let goals = [Goal::seconds("a", "b", 5.0)];
+        let sentence = best_peer(&goals, &jobs, &taken, Quantity::Seconds).unwrap();
+        assert_eq!(sentence, "a: 2.00x the time of the best peer, \"c\": MISSED");
     }
 
     #[test]
