@@ -34,7 +34,7 @@ pub(crate) enum Worker {
         sync: bool,
     },
     /// Read the data of a file
-    Scan { file: PathBuf },
+    ScanData { file: PathBuf },
     /// Read a file from its first byte to its last, 1 MiB at a time; print the seconds
     Read { file: PathBuf },
     /// Read 4 KiB from many places of a file; print the seconds
@@ -60,7 +60,7 @@ pub(crate) enum Worker {
     /// Read the bitmap that `scan-bitmap` goes through; print the seconds
     ReadBitmap,
     /// Plan a merge; print the seconds
-    Plan { leaf: PathBuf },
+    MakePlan { leaf: PathBuf },
     /// Read the bitmap bytes of a file's blocks that such a plan needs; print the seconds
     ReadBitmapFile { leaf: PathBuf },
 }
@@ -77,7 +77,7 @@ impl Worker {
                 files::copy_extents(list, source, target, *in_kernel)
             }
             Self::CopySparse { source, target, sync } => files::copy_sparse(source, target, *sync),
-            Self::Scan { file } => readers::scan(file),
+            Self::ScanData { file } => readers::scan(file),
             Self::Read { file } => print(readers::read_file(file)?),
             Self::Random { file } => print(readers::random_file(file)?),
             Self::ReadDisk { way, leaf, random } => print(readers::read_disk(*way, leaf, *random)?),
@@ -85,7 +85,7 @@ impl Worker {
             Self::ReadHeaders { list, times } => print(metadata::read_headers(list, *times)?),
             Self::ScanBitmap => print(metadata::scan_bitmap()?),
             Self::ReadBitmap => print(metadata::read_bitmap()?),
-            Self::Plan { leaf } => print(metadata::plan(leaf)?),
+            Self::MakePlan { leaf } => print(metadata::plan(leaf)?),
             Self::ReadBitmapFile { leaf } => print(metadata::read_bitmap_file(leaf)?),
         }
     }

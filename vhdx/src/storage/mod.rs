@@ -15,6 +15,7 @@ mod new_file;
 #[cfg(not(any(target_os = "linux", windows)))]
 mod other;
 mod raw_target;
+mod room;
 #[cfg(test)]
 mod tests;
 #[cfg(windows)]
@@ -30,7 +31,7 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
-pub use file::{FileStorage, allocated_bytes, free_space};
+pub use file::FileStorage;
 pub use identity::FileIdentity;
 pub use memory::Memory;
 #[cfg(feature = "mmap")]
@@ -38,6 +39,7 @@ pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
 pub use raw_target::RawTarget;
+pub use room::{allocated_bytes, free_space};
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {

@@ -88,7 +88,7 @@ pub(super) fn plan(context: &Context) -> Result<Comparison<'_>> {
     let chain = Files { folder: context.made("touched", make)?, depth: 1 };
     let jobs = vec![
         own(context, Role::Limit, LIMIT, context.worker(["read-bitmap-file"]).arg(chain.leaf())),
-        own(context, Role::Ours, OURS, context.worker(["plan"]).arg(chain.folder.join(name(1)))),
+        own(context, Role::Ours, OURS, context.worker(["make-plan"]).arg(chain.folder.join(name(1)))),
     ];
     Ok(comparison(jobs, OURS, 2.0))
 }

@@ -17,7 +17,7 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     let chain = context.chain(&base(context, 2 * MIB))?;
     let image = chain.leaf();
     let mut jobs = vec![
-        Job::new(Role::Limit, LIMIT, vec![context.worker(["scan"]).arg(&image)]),
+        Job::new(Role::Limit, LIMIT, vec![context.worker(["scan-data"]).arg(&image)]),
         Job::new(Role::Ours, OURS, vec![context.vhdx(["convert", "--quiet"]).arg(&image).arg("-")]),
     ];
     let mut peer = |name: &str, step: Step| jobs.push(Job::new(Role::Peer, name, vec![step]));
