@@ -330,9 +330,10 @@ fn hint_to_relink(error: &Error) -> Option<&'static str> {
                 "a merge in place leaves this of what it has merged: if your disks open, delete it by hand. \
                  `--ignore-id-mismatch` would bring old content back",
             ),
-            ChainError::Mismatch { .. } => {
-                Some("`--ignore-id-mismatch` takes it all the same; make a copy of the child first")
-            }
+            ChainError::Mismatch { .. } => Some(
+                "if a file above has the DataWriteGuid that the child expects, that is the one to give to `--parent`; \
+                 `--ignore-id-mismatch` takes this one all the same: make a copy of the child first",
+            ),
             _ => None,
         },
         _ => None,

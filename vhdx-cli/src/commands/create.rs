@@ -20,6 +20,8 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     if Format::of_name(&create.file) != Some(Format::Vhdx) {
         return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
     }
+    // Where the file cannot be at all, the way from there to its parent is not worth a word.
+    NewFile::judge(&create.file, true)?;
     let Plan { new, sources } = plan(create)?;
     destination::judge(&create.file, &create.writing, sources)?;
     let disk = new.disk();

@@ -196,3 +196,15 @@ fn the_parent_is_durable_before_the_child_names_it() {
     assert!(linked.first().as_ref().is_some_and(is_sync), "{linked:?}");
     assert!(linked.iter().any(|call| call.contains("pwrite64")), "{linked:?}");
 }
+
+#[test]
+fn a_folder_that_is_not_there_is_what_is_wrong_with_a_new_child_too() {
+    let family = family();
+    for new in ["nowhere/new.avhdx", "base.vhdx/new.avhdx"] {
+        let new = family.folder.path().join(new);
+        for args in [["--parent", family.leaf().to_str().unwrap()], ["--size", "1G"]] {
+            let refused = crate::run::vhdx([&["create", new.to_str().unwrap()], &args[..]].concat()).exits(6);
+            assert!(!refused.stderr.contains("Windows path"), "{}", refused.stderr);
+        }
+    }
+}
