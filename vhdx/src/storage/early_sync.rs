@@ -20,8 +20,9 @@ impl EarlySync {
             return Ok(());
         }
         join(running.take())?;
-        let file = file.try_clone()?;
-        *running = Some(thread::Builder::new().name("sync".to_owned()).spawn(move || file.sync_data())?);
+        // Where there is no handle or no thread to be had, the sync that follows does all of it.
+        let Ok(file) = file.try_clone() else { return Ok(()) };
+        *running = thread::Builder::new().name("sync".to_owned()).spawn(move || file.sync_data()).ok();
         Ok(())
     }
 
