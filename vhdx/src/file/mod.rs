@@ -29,7 +29,7 @@ use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
-use crate::storage::{FileIdentity, FileStorage, ReadAt};
+use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt};
 use crate::units::DiskOffset;
 use crate::violation::{Violation, Violations};
 
@@ -163,6 +163,11 @@ impl Vhdx {
     /// The length in bytes that the file has once its log is replayed.
     pub(crate) fn replayed_len(&self) -> u64 {
         self.layout.file_len
+    }
+
+    /// What of the file takes space when it is written to.
+    pub(crate) fn holes(&self) -> Holes<'_> {
+        Holes::new(&*self.storage)
     }
 
     /// The path that the file was opened by.

@@ -221,6 +221,11 @@ impl ReadAt for Overlay {
         Ok(self.len)
     }
 
+    /// Of the file below: a patch needs no space that the file does not need there.
+    fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
+        self.base.hole_after(offset)
+    }
+
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
         let len = u64::try_from(buf.len()).map_err(io::Error::other)?;
         let end = offset.get().checked_add(len).filter(|&end| end <= self.len);

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use super::early_sync::EarlySync;
@@ -288,6 +289,11 @@ impl ReadAt for FileStorage {
 
     fn as_file(&self) -> Option<&File> {
         Some(&self.file)
+    }
+
+    fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
+        let hole = host::hole_after(&self.file, offset.get())?;
+        Ok(hole.map(|hole| FileOffset::new(hole.start)..FileOffset::new(hole.end)))
     }
 
     #[cfg(unix)]

@@ -2,11 +2,12 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Range;
 
 use nix::errno::Errno as LockError;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{FallocateFlags, copy_file_range, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fstatfs};
 use rustix::io::Errno;
 
 /// Keeps others out until `unlock`: those that use `flock`, and with a lock over the whole file those that,
@@ -99,6 +100,24 @@ fn allocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Re
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What the file system has to say of holes.
+pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
+    let seek = |to| match rustix::fs::seek(file, to) {
+        Ok(at) => Ok(Some(at)),
+        Err(Errno::NXIO) => Ok(None), // nothing but holes, or the end of the file
+        Err(error) => Err(error),
+    };
+    let found = || match seek(SeekFrom::Hole(offset))? {
+        Some(start) => Ok(start..seek(SeekFrom::Data(start))?.unwrap_or(u64::MAX)),
+        None => Ok(offset..u64::MAX),
+    };
+    match found() {
+        Ok(hole) => Ok(Some(hole)),
+        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -4,6 +4,7 @@
 mod block_device;
 mod early_sync;
 mod file;
+mod holes;
 mod identity;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -24,6 +25,7 @@ mod windows;
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -32,6 +34,7 @@ use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
 pub use file::FileStorage;
+pub(crate) use holes::Holes;
 pub use identity::FileIdentity;
 pub use memory::Memory;
 #[cfg(feature = "mmap")]
@@ -67,6 +70,16 @@ pub trait ReadAt: Send + Sync {
     /// without reading.
     fn as_file(&self) -> Option<&File> {
         None
+    }
+
+    /// The first run of bytes at or after `offset` for which the host may have to find space when they are written, cut
+    /// off there; `None` if the host does not say. Past the end there is nothing else.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
+        let _ = offset;
+        Ok(None)
     }
 }
 
@@ -186,6 +199,10 @@ macro_rules! forward {
 
             fn as_file(&self) -> Option<&File> {
                 (**self).as_file()
+            }
+
+            fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
+                (**self).hole_after(offset)
             }
         }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::ops::Range;
 
 /// Keeps others out until `unlock`: those that use `flock`. A file system without locks is no reason to
 /// refuse.
@@ -39,6 +40,11 @@ pub(super) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<bool> {
 /// Always `false`: the zeros are to be written.
 pub(super) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
+}
+
+/// Always `None`: not every host that this is for can tell.
+pub(super) fn hole_after(_: &File, _: u64) -> io::Result<Option<Range<u64>>> {
+    Ok(None)
 }
 
 /// Whatever it is, nothing is shared.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::MetadataExt;
 use std::os::windows::io::AsRawHandle;
@@ -58,6 +59,14 @@ pub(super) const SHARED_UNIT: u64 = 1;
 /// Always 0: the bytes are to be copied.
 pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Ok(0)
+}
+
+/// Only what lies past the end, if the file may have no holes, and has space for all its bytes.
+pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
+    let metadata = file.metadata()?;
+    let has_holes =
+        metadata.file_attributes() & (FILE_ATTRIBUTE_SPARSE_FILE | FILE_ATTRIBUTE_COMPRESSED) != 0;
+    Ok(if has_holes { None } else { Some(metadata.len().max(offset)..u64::MAX) })
 }
 
 /// Whether an extension must be written instead.

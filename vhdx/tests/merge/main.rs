@@ -11,5 +11,7 @@ mod large;
 mod random;
 mod random_crash;
 mod refusals;
+#[cfg(target_os = "linux")]
+mod scarce;
 mod scene;
 mod space;

@@ -23,7 +23,7 @@ fn taken(world: &CrashWorld, before: &BTreeMap<String, u64>) -> u64 {
     for line in world.recording().lines() {
         let [name, what, place] = line.split(' ').collect::<Vec<_>>()[..] else { continue };
         let (start, end) = match (what, place.split_once('+')) {
-            ("write" | "zero", Some((start, len))) => (number(start), number(start) + number(len)),
+            ("write" | "zero" | "punch", Some((start, len))) => (number(start), number(start) + number(len)),
             ("set_len", None) => (0, number(place)),
             _ => panic!("{line}"),
         };

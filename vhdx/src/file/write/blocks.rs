@@ -147,6 +147,11 @@ impl VhdxMut {
         self.staged.storage().zero_range(place, len).map_err(|e| Error::io("write", place, e))
     }
 
+    /// Makes a place that nothing points to read as zeros, which need take no space.
+    pub(crate) fn put_hole(&self, place: FileOffset, len: u64) -> Result<()> {
+        self.staged.storage().punch_hole(place, len).map_err(|e| Error::io("write", place, e))
+    }
+
     /// Writes bytes at once: to where nothing points yet, or over a guest's data.
     pub(crate) fn put(&self, bytes: &[u8], place: FileOffset) -> Result<()> {
         super::put(self.staged.storage(), bytes, place)

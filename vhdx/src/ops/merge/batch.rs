@@ -9,6 +9,7 @@ use super::target::Before;
 use crate::error::Result;
 use crate::file::{Place, Space};
 use crate::geometry::Geometry;
+use crate::storage::Holes;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
 /// The size of what the log protects in one piece ([MS-VHDX] 2.3.1).
@@ -71,10 +72,14 @@ impl Decided<'_> {
         }
     }
 
-    /// How many bytes the host needs at most for what is written over holes: file systems give space in pages.
-    fn touched(&self) -> u64 {
-        let pages = |range: &Range<DiskOffset>| range.end.get().div_ceil(PAGE) - range.start.get() / PAGE;
-        self.ranges.iter().map(pages).fold(0, u64::saturating_add).saturating_mul(PAGE)
+    /// What is written of the target's file, if the block, which begins at `start` on the disk, lies at `place`: file
+    /// systems give space in pages.
+    fn touched(&self, start: DiskOffset, place: FileOffset) -> impl Iterator<Item = Range<FileOffset>> {
+        let at = move |offset: u64| place.saturating_add(offset);
+        self.ranges.iter().map(move |range| {
+            let (from, to) = (range.start.since(start), range.end.since(start));
+            at(from / PAGE * PAGE)..at(to.next_multiple_of(PAGE))
+        })
     }
 }
 
@@ -87,8 +92,12 @@ pub(super) struct Batcher<'a> {
     last_bitmap: Option<ChunkIndex>,
     open: Open,
     done: Vec<Batch>,
-    /// How many bytes are written to places that the file has already, and that may be holes.
+    /// Of the target's file.
+    holes: Holes<'a>,
+    /// How many bytes of holes that the file has already may be written to.
     overwritten: u64,
+    /// How many bytes of the places that blocks get, beyond the end of the file or in its holes, are not.
+    unwritten: u64,
 }
 
 #[derive(Default)]
@@ -103,6 +112,7 @@ pub(super) struct Batches {
     pub(super) batches: Vec<Batch>,
     pub(super) file_size: u64,
     pub(super) overwritten: u64,
+    pub(super) unwritten: u64,
 }
 
 impl<'a> Batcher<'a> {
@@ -110,11 +120,23 @@ impl<'a> Batcher<'a> {
     pub(super) fn new(
         geometry: Geometry,
         space: &'a mut Space,
+        holes: Holes<'a>,
         file_size: u64,
         options: &'a MergeOptions,
     ) -> Self {
         let (open, done) = (Open::default(), Vec::new());
-        Self { geometry, space, options, file_size, last_bitmap: None, open, done, overwritten: 0 }
+        Self {
+            geometry,
+            space,
+            options,
+            file_size,
+            last_bitmap: None,
+            open,
+            done,
+            holes,
+            overwritten: 0,
+            unwritten: 0,
+        }
     }
 
     pub(super) fn add(&mut self, decided: &Decided<'_>) -> Result<()> {
@@ -140,36 +162,55 @@ impl<'a> Batcher<'a> {
 
     pub(super) fn finish(mut self) -> Batches {
         self.close();
-        Batches { batches: self.done, file_size: self.file_size, overwritten: self.overwritten }
+        Batches {
+            batches: self.done,
+            file_size: self.file_size,
+            overwritten: self.overwritten,
+            unwritten: self.unwritten,
+        }
     }
 
     /// Where the content of a block goes.
     fn place(&mut self, decided: &Decided<'_>) -> Result<Place> {
-        let old = decided.before.place;
-        let offset = match (decided.action, old) {
-            (BlockAction::Zero, _) => {
+        let (old, block_size) = (decided.before.place, self.geometry.block_size());
+        let offset = match decided.action {
+            BlockAction::Zero => {
                 self.open.freed.extend(old);
                 FileOffset::default()
             }
-            (BlockAction::Fill | BlockAction::FillPart, None) => {
-                return self.allocate(self.geometry.block_size());
+            BlockAction::Fill | BlockAction::FillPart => {
+                let before = self.overwritten;
+                let place = self.new_place(old)?;
+                let in_holes = if place.is_fresh { block_size } else { self.overwritten - before };
+                // Where single sectors are written, each takes a page.
+                let written = decided.copied.saturating_mul(PAGE / 512);
+                let unwritten = block_size.saturating_sub(written).min(in_holes);
+                self.unwritten = self.unwritten.saturating_add(unwritten);
+                return Ok(place);
             }
-            // A place that is only kept reserved may lie anywhere: one past the end of the file is not made real.
-            (BlockAction::Fill | BlockAction::FillPart, Some(reserved)) if !self.is_inside(reserved) => {
-                self.open.freed.push(reserved);
-                return self.allocate(self.geometry.block_size());
-            }
-            (BlockAction::Fill | BlockAction::FillPart, Some(reserved)) => {
-                self.overwritten = self.overwritten.saturating_add(self.geometry.block_size());
-                reserved
-            }
-            (BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote, old) => {
-                let touched = decided.touched().min(self.geometry.block_size());
-                self.overwritten = self.overwritten.saturating_add(touched);
-                old.unwrap_or_default()
+            BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote => {
+                let place = old.unwrap_or_default();
+                self.overwrite(decided.touched(self.geometry.block_start(decided.block), place))?;
+                place
             }
         };
         Ok(Place { offset, is_fresh: false })
+    }
+
+    /// Where content goes that had no place, or one that was only kept reserved. That may lie anywhere: one past the end of
+    /// the file is not made real.
+    fn new_place(&mut self, reserved: Option<FileOffset>) -> Result<Place> {
+        let block_size = self.geometry.block_size();
+        match reserved {
+            Some(offset) if self.is_inside(offset) => {
+                self.overwrite([offset..offset.saturating_add(block_size)])?;
+                Ok(Place { offset, is_fresh: false })
+            }
+            outside => {
+                self.open.freed.extend(outside);
+                self.allocate(block_size)
+            }
+        }
     }
 
     fn is_inside(&self, block: FileOffset) -> bool {
@@ -178,11 +219,20 @@ impl<'a> Batcher<'a> {
 
     fn allocate(&mut self, bytes: u64) -> Result<Place> {
         let place = self.space.allocate(bytes)?;
+        let end = place.offset.saturating_add(bytes);
         if !place.is_fresh {
-            self.overwritten = self.overwritten.saturating_add(bytes);
+            self.overwrite([place.offset..end])?;
         }
-        self.file_size = self.file_size.max(place.offset.saturating_add(bytes).get());
+        self.file_size = self.file_size.max(end.get());
         Ok(place)
+    }
+
+    /// Ranges of the file that are written to.
+    fn overwrite(&mut self, ranges: impl IntoIterator<Item = Range<FileOffset>>) -> Result<()> {
+        for range in ranges {
+            self.overwritten = self.overwritten.saturating_add(self.holes.bytes_in(range)?);
+        }
+        Ok(())
     }
 
     /// The pages of metadata that the block changes.

@@ -247,9 +247,8 @@ fn copy_batch(
         target.stage_bitmap(bitmap.chunk, bitmap.place)?;
     }
     for block in &batch.blocks {
-        // A fixed disk's space is reserved.
-        if block.is_new_place() && (!block.is_fresh || target.disk_type() == DiskType::Fixed) {
-            target.put_zeros(block.place, plan.geometry.block_size())?;
+        if block.is_new_place() {
+            make_zero(target, block, plan.geometry.block_size())?;
         }
         let mut bits = match block.bits() {
             BitChange::None => None,
@@ -267,6 +266,15 @@ fn copy_batch(
         progress.advance(block.copied);
     }
     Ok(())
+}
+
+/// A fixed disk's space is reserved. Of any other, what is not written takes none.
+fn make_zero(target: &VhdxMut, block: &BlockPlan, block_size: u64) -> Result<()> {
+    match target.disk_type() {
+        DiskType::Fixed => target.put_zeros(block.place, block_size),
+        _ if block.is_fresh => Ok(()),
+        _ => target.put_hole(block.place, block_size),
+    }
 }
 
 fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits>) -> Result<()> {

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::files::MergeFiles;
-use super::{BlockPlan, FileState, MergePlan};
+use super::{FileState, MergePlan};
 use crate::chain::Relatives;
 use crate::error::{Error, Result};
 use crate::file::{DiskType, ResizePlan, Vhdx};
+use crate::format::parent_locator::ParentLocator;
 use crate::geometry::Geometry;
-use crate::units::MIB;
 
 /// Pages of metadata are logged, and written where they are.
 const PAGE: u64 = 4096;
@@ -24,28 +24,35 @@ struct Need {
     path: PathBuf,
     volume: Option<u64>,
     bytes: u64,
-    /// How many of these bytes are written where a file is already: they take space in holes only.
-    over: u64,
     /// How many of these bytes stay holes where a file can have some.
     spared: u64,
 }
 
-/// What the file systems of a merge must have free; the first one is the target's.
+/// What the file systems of a merge take; the first one is the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Needs(Vec<Need>);
+pub(super) struct Needs {
+    all: Vec<Need>,
+    /// For the content alone, which goes to the target's file.
+    content: u64,
+    /// Whether an earlier run has begun the merge, when there was space for everything. What it has taken of that beside
+    /// the content is not asked for again.
+    has_begun: bool,
+}
 
 impl Needs {
     /// What `plan` takes, all else of which is decided.
     pub(super) fn of(plan: &MergePlan, layers: &[Vhdx], relatives: &Relatives) -> Self {
-        let mut needs = Self::default();
+        let content = plan.growth_bytes.saturating_add(plan.overwritten_bytes);
+        let mut needs = Self { content, ..Self::default() };
         if let [leaf, .., target] = layers {
-            needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
-            if let Some(need) = needs.0.first_mut().filter(|_| !plan.copied) {
-                need.over = plan.overwritten_bytes;
-                need.spared = spared(plan, target);
+            needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target).saturating_add(content));
+            if let Some(need) = needs.all.first_mut() {
+                // A fixed disk's space is reserved.
+                need.spared = if target.disk_type() == DiskType::Fixed { 0 } else { plan.unwritten_bytes };
             }
         }
-        if let [.., lowest, _] = layers {
+        if let [.., lowest, target] = layers {
+            needs.has_begun = names_second(lowest, target);
             // It is announced that the target changes, and marked; and it is detached.
             let has_marks = !plan.copied && layers.len() > 2;
             let changes = u64::from(!plan.copied) + u64::from(has_marks) + u64::from(plan.detach);
@@ -66,20 +73,26 @@ impl Needs {
     fn add(&mut self, file: &FileState, bytes: u64) {
         let volume = file.identity.map(|identity| identity.volume());
         let place = match volume {
-            Some(_) => self.0.iter().position(|need| need.volume == volume),
-            None => (!self.0.is_empty()).then_some(0),
+            Some(_) => self.all.iter().position(|need| need.volume == volume),
+            None => (!self.all.is_empty()).then_some(0),
         };
-        match place.and_then(|place| self.0.get_mut(place)) {
+        match place.and_then(|place| self.all.get_mut(place)) {
             Some(need) => need.bytes = need.bytes.saturating_add(bytes),
-            None => self.0.push(Need { path: file.path.clone(), volume, bytes, over: 0, spared: 0 }),
+            None => self.all.push(Need { path: file.path.clone(), volume, bytes, spared: 0 }),
         }
     }
 
     fn total(&self) -> u64 {
-        self.0.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
+        self.all.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
     }
 }
 
+/// The lowest layer says so of the target once a merge has begun: the GUID is the one that the target got then.
+fn names_second(lowest: &Vhdx, target: &Vhdx) -> bool {
+    lowest.parent_locator().and_then(ParentLocator::parent_linkage2) == Some(target.data_write_guid())
+}
+
+/// What the target takes beside its content.
 fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     if plan.copied {
         return 0;
@@ -95,24 +108,7 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
             target.bytes_of_items(plan.items.taken_from(leaf).map(|entry| u64::from(entry.length)).sum())
         }
     };
-    let all = [plan.growth_bytes, plan.overwritten_bytes, pages, session, items];
-    all.into_iter().fold(0, u64::saturating_add)
-}
-
-/// How much of what the target's file grows by is not written to.
-fn spared(plan: &MergePlan, target: &Vhdx) -> u64 {
-    if target.disk_type() == DiskType::Fixed {
-        return 0;
-    }
-    let block_size = plan.geometry.block_size();
-    // Where single sectors are written, each takes a page.
-    let pages = |block: &BlockPlan| block.copied.saturating_mul(PAGE / 512).min(block_size);
-    let blocks =
-        plan.batches.iter().flat_map(|batch| &batch.blocks).filter(|block| block.is_fresh).map(pages);
-    let bitmaps = plan.batches.iter().flat_map(|batch| &batch.bitmaps).map(|_| MIB);
-    let growth = plan.growth.iter().flat_map(ResizePlan::places).map(|(_, len)| len);
-    let written = blocks.chain(bitmaps).chain(growth).fold(0, u64::saturating_add);
-    plan.growth_bytes.saturating_sub(written)
+    [pages, session, items].into_iter().fold(0, u64::saturating_add)
 }
 
 /// How many bytes are written where the file is already when its disk grows; `grown` is the larger disk.
@@ -136,12 +132,14 @@ impl MergePlan {
     /// # Errors
     /// [`Error::Io`].
     pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
-        for Need { path, bytes, over, spared, .. } in &self.needs.0 {
-            let in_vain = match files.holes(path)? {
-                Some(holes) => over.saturating_sub(holes).saturating_add(*spared),
-                None => 0,
+        for (i, need) in self.needs.all.iter().enumerate() {
+            let path = &need.path;
+            let bytes = match (self.needs.has_begun, i) {
+                (false, _) => need.bytes,
+                (true, 0) => self.needs.content,
+                (true, _) => 0,
             };
-            let bytes = bytes.saturating_sub(in_vain);
+            let bytes = bytes.saturating_sub(if files.have_holes() { need.spared } else { 0 });
             if let Some(free) = files.free_space(path)?.filter(|&free| free < bytes) {
                 let reason = format!("up to {bytes} bytes of space are needed, {free} are free");
                 let source = io::Error::new(io::ErrorKind::StorageFull, reason);

@@ -78,8 +78,10 @@ pub struct MergePlan {
     pub file_size: u64,
     /// How many bytes the target's file grows by.
     pub growth_bytes: u64,
-    /// How many bytes are written where the target's file is already; they need space where it has holes.
+    /// How many bytes are written where the target's file is already, and may have holes.
     pub overwritten_bytes: u64,
+    /// How many bytes of the places that blocks get, beyond the end of the file or in its holes, are not written to.
+    pub(super) unwritten_bytes: u64,
     pub(super) needs: Needs,
     /// What could not be judged in the folders where children were looked for, and why.
     pub unjudged: Vec<(PathBuf, String)>,
@@ -145,6 +147,7 @@ impl MergePlan {
             file_size: base.replayed_len(),
             growth_bytes: 0,
             overwritten_bytes: 0,
+            unwritten_bytes: 0,
             needs: Needs::default(),
             unjudged: relatives.unjudged.iter().map(|file| (file.path.clone(), file.reason())).collect(),
             folders: relatives.folders.clone(),
@@ -165,7 +168,7 @@ impl MergePlan {
         let mut target = Target::new(base, self.growth.as_ref(), self.virtual_size)?;
         self.geometry = target.geometry();
         let begun = self.file_size.max(log_end).max(self.grown_size(base, &mut target)?);
-        let mut batcher = Batcher::new(self.geometry, &mut space, begun, options);
+        let mut batcher = Batcher::new(self.geometry, &mut space, base.holes(), begun, options);
         let mut bytes_to_copy = 0_u64;
         for block in Touched::new(merged, self.geometry) {
             let block = block?;
@@ -192,6 +195,7 @@ impl MergePlan {
         self.file_size = done.file_size;
         let by_growth = |growth| needs::overwritten_by_growth(growth, base, self.geometry);
         self.overwritten_bytes = done.overwritten.saturating_add(self.growth.as_ref().map_or(0, by_growth));
+        self.unwritten_bytes = done.unwritten;
         self.batches = done.batches;
         self.bytes_to_copy = bytes_to_copy;
         Ok(())

@@ -27,7 +27,7 @@ fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]
     let geometry = vhdx.geometry();
     let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
     let mut space = Space::of(vhdx).unwrap();
-    let mut batcher = Batcher::new(geometry, &mut space, vhdx.file_len(), options);
+    let mut batcher = Batcher::new(geometry, &mut space, vhdx.holes(), vhdx.file_len(), options);
     for work in work {
         let block = BlockIndex::new(work.block);
         let start = geometry.block_start(block);

@@ -1,0 +1,165 @@
+//! Files of the host where space is scarce: a merge that was interrupted goes on with what it has left free.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use vhdx::ops::{
+    ChildOptions, FileState, HostFiles, MergeFiles, MergeOptions, MergePlan, OpenFile, create, new_child,
+};
+use vhdx::{
+    Chain, DiskOffset, Error, FileStorage, FolderResolver, NewDisk, NewFile, NoProgress, Progress, Relatives,
+    Result, Storage, VhdxMut, allocated_bytes, find_relatives,
+};
+
+const MIB: u64 = 1 << 20;
+const SIZE: u64 = 64 * MIB;
+
+/// The host's files, where so many bytes are free.
+struct Free(u64);
+
+impl MergeFiles for Free {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        HostFiles.open(path)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        HostFiles.delete(file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        HostFiles.relatives(folders)
+    }
+
+    fn have_holes(&self) -> bool {
+        HostFiles.have_holes()
+    }
+
+    fn free_space(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.0))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Cancelled,
+    /// As if the process were killed while it copies.
+    Killed,
+}
+
+/// Ends the work when so many blocks have been copied.
+struct EndsAfter(AtomicU64, End);
+
+impl Progress for EndsAfter {
+    fn advance(&self, _: u64) {
+        let before = self.0.fetch_sub(1, Relaxed);
+        assert!(before > 1 || matches!(self.1, End::Cancelled), "killed");
+    }
+
+    fn is_cancelled(&self) -> bool {
+        // Below zero it is huge.
+        matches!(self.1, End::Cancelled) && !(1..1000).contains(&self.0.load(Relaxed))
+    }
+}
+
+struct Disks {
+    _folder: tempfile::TempDir,
+    base: PathBuf,
+    child: PathBuf,
+}
+
+impl Disks {
+    /// Both have some 4 KiB of each of their blocks; most of them are holes.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [base, child] = ["base.vhdx", "child.avhdx"].map(|name| folder.path().join(name));
+        make(&base, &NewDisk { block_size: 2 << 20, ..NewDisk::new(SIZE) });
+        write(&base, (0..16).map(|block| 2 * block * MIB), 1);
+        let chain = Chain::open(&base, &FolderResolver::default()).unwrap();
+        let options = ChildOptions { block_size: Some(MIB), ..ChildOptions::default() };
+        let new = new_child(&chain, &child, &options).unwrap();
+        make(&child, &new.disk);
+        drop(new);
+        write(&child, (0..31).map(|block| 2 * block * MIB + block * 4096), 2);
+        Self { _folder: folder, base, child }
+    }
+
+    fn plan(&self, batch_bytes: u64) -> MergePlan {
+        let chain = Chain::open(&self.child, &FolderResolver::default()).unwrap();
+        let relatives = find_relatives(&[self.base.parent().unwrap().into()], &NoProgress).unwrap();
+        let options = MergeOptions { batch_bytes, ..MergeOptions::default() };
+        MergePlan::new(&chain, 1, &relatives, &options).unwrap()
+    }
+
+    fn allocated(&self) -> u64 {
+        [&self.base, &self.child].map(|path| allocated_bytes(path).unwrap()).iter().sum()
+    }
+
+    fn content(&self, disk: &Path) -> Vec<u8> {
+        let mut bytes = vec![0; SIZE as usize];
+        let chain = Chain::open(disk, &FolderResolver::default()).unwrap();
+        chain.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
+        bytes
+    }
+}
+
+fn make(path: &Path, disk: &NewDisk) {
+    let file = NewFile::create(path, false).unwrap();
+    create(disk, &file, &NoProgress).unwrap();
+    file.commit().unwrap();
+}
+
+fn write(path: &Path, places: impl Iterator<Item = u64>, byte: u8) {
+    let mut disk = VhdxMut::open(path).unwrap();
+    places.for_each(|place| disk.write_all_at(&[byte; 4096], DiskOffset::new(place)).unwrap());
+    let (log, len) = (disk.header().log_offset, disk.header().log_length);
+    disk.close().unwrap();
+    FileStorage::open_exclusive(path).unwrap().punch_hole(log, len.into()).unwrap();
+}
+
+/// The least number of bytes that must be free.
+fn least(plan: &MergePlan) -> u64 {
+    let (mut refused, mut taken) = (0, plan.bytes_needed() + 1);
+    while taken - refused > 1 {
+        let middle = refused + (taken - refused) / 2;
+        match plan.refuse_too_little_space(&Free(middle)) {
+            Ok(()) => taken = middle,
+            Err(_) => refused = middle,
+        }
+    }
+    taken
+}
+
+fn goes_on(end: End, after: u64, batch_bytes: u64) {
+    let disks = Disks::new();
+    let content = disks.content(&disks.child);
+    let (plan, before) = (disks.plan(batch_bytes), disks.allocated());
+    let first = least(&plan);
+    let progress = EndsAfter(AtomicU64::new(after), end);
+    let ended = catch_unwind(AssertUnwindSafe(|| plan.execute(&Free(first), &progress)));
+    match end {
+        End::Cancelled => assert!(matches!(ended, Ok(Err(Error::Cancelled)))),
+        End::Killed => drop(ended.unwrap_err()),
+    }
+
+    let (plan, taken) = (disks.plan(batch_bytes), disks.allocated().saturating_sub(before));
+    let what = format!("{end:?} after {after}: {first} bytes, of which {taken} were taken");
+    assert!(!plan.batches.is_empty(), "{what}");
+    assert!(least(&plan) <= first - taken, "{what}; {} are asked for now", least(&plan));
+    plan.execute(&Free(first - taken), &NoProgress).unwrap();
+    assert!(disks.content(&disks.base) == content, "{what}");
+    assert!(disks.allocated() - before <= first, "{what}; and {} in the end", disks.allocated() - before);
+}
+
+#[test]
+fn a_merge_that_was_cancelled_goes_on() {
+    [1, 5, 20].into_iter().for_each(|after| goes_on(End::Cancelled, after, 16 << 10));
+}
+
+#[test]
+fn a_merge_that_was_killed_goes_on() {
+    for after in [1, 2, 16, 17, 30] {
+        goes_on(End::Killed, after, 16 << 10);
+        goes_on(End::Killed, after, MIB);
+    }
+}
