@@ -37,14 +37,17 @@ pub(crate) struct Foreign {
     pub(crate) path: PathBuf,
     /// What it looks like.
     pub(crate) format: &'static str,
-    /// The option that takes it as raw all the same, and what happens to it then.
-    pub(crate) option: (&'static str, &'static str),
+    /// The option that takes it as raw all the same, and what happens to it then, if the command has one.
+    pub(crate) option: Option<(&'static str, &'static str)>,
 }
 
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { format, option: (option, then), .. } = self;
-        write!(f, "looks like a {format} image; {option} raw {then}")
+        let Self { format, option, .. } = self;
+        match option {
+            Some((option, then)) => write!(f, "looks like a {format} image; {option} raw {then}"),
+            None => write!(f, "looks like a {format} image, which is not read: only VHDX is"),
+        }
     }
 }
 
@@ -202,30 +205,38 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
 
 fn report(error: &anyhow::Error, json: bool) {
     let vhdx = library(error);
-    let refused = error.downcast_ref::<NotTheParent>();
     let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
     let undeleted = error.downcast_ref::<NotDeleted>().map(|undeleted| undeleted.path.as_path());
     let path = vhdx.and_then(Error::path).or(foreign).or(undeleted);
+    let hint = hint_for(error);
     if json {
         let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
-        print_json(classify(error).0, &message(error), path, offset, details(error));
+        let mut details = details(error);
+        details.extend(hint.map(|hint| ("hint", hint.into())));
+        print_json(classify(error).0, &message(error), path, offset, details);
         return;
     }
     let _ = match path.filter(|_| classify(error).0 != "chain") {
         Some(path) => writeln!(stderr(), "vhdx: {}: {}", output::shown(path), message(error)),
         None => writeln!(stderr(), "vhdx: {}", message(error)),
     };
-    if let Some(NotTheParent { text, .. }) = refused {
+    if let Some(NotTheParent { text, .. }) = error.downcast_ref() {
         let _ = stderr().write_all(text.as_bytes());
     }
-    let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone());
-    let general = || match refused {
-        Some(_) => vhdx.and_then(hint_to_relink).map(Cow::from),
-        None => vhdx.and_then(hint),
-    };
-    if let Some(hint) = known.or_else(general) {
+    if let Some(hint) = hint {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
+}
+
+/// What a person can do about it: what the command knows, or what the error alone tells.
+fn hint_for(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone());
+    let vhdx = library(error);
+    let general = || match error.is::<NotTheParent>() {
+        true => vhdx.and_then(hint_to_relink).map(Cow::from),
+        false => vhdx.and_then(hint),
+    };
+    known.or_else(general)
 }
 
 /// The message without the path, which stands in front of it or beside it; a chain's error names its files itself.
@@ -252,7 +263,9 @@ pub(crate) fn innermost(error: &Error) -> &Error {
 fn hint(error: &Error) -> Option<Cow<'static, str>> {
     let text = match innermost(error) {
         Error::Chain(error) => match &**error {
-            ChainError::OtherChildren { unfinished, .. } if !unfinished.is_empty() => {
+            ChainError::OtherChildren { unfinished, .. } | ChainError::HalfMerged { unfinished, .. }
+                if !unfinished.is_empty() =>
+            {
                 return Some(hint_to_complete(unfinished).into());
             }
             error => chain_hint(error),
@@ -310,6 +323,9 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              share can be merged into its own parent, which relinks them all; `--output NEW.vhdx` makes a new disk and \
              changes none",
         ),
+        ChainError::NotAnAncestor { .. } => Some(
+            "`vhdx merge CHILD --into ANCESTOR`: the newer disk comes first; `vhdx chain CHILD` lists its parents",
+        ),
         ChainError::Superseded { .. } => Some(
             "if that merge was interrupted, run it again; once it is complete, and what was merged is no longer used, delete \
              what was merged",
@@ -350,6 +366,7 @@ fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
         ChainError::OtherChildren { in_the_way, unfinished, .. } => {
             vec![("in_the_way", output::children(in_the_way)), ("unfinished", output::unfinished(unfinished))]
         }
+        ChainError::HalfMerged { unfinished, .. } => vec![("unfinished", output::unfinished(unfinished))],
         ChainError::UnjudgedFiles { unjudged, .. } => vec![("unjudged", output::unjudged(unjudged))],
         _ => Vec::new(),
     }

@@ -56,6 +56,13 @@ pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
     }
 }
 
+/// Warns people of something that names its files itself.
+pub(crate) fn warning(args: &Args, text: &str) {
+    if !args.quiet && !args.json {
+        let _ = writeln!(io::stderr(), "vhdx: warning: {text}");
+    }
+}
+
 /// Tells people something about a file that is no failure.
 pub(crate) fn note(args: &Args, path: &Path, text: &str) {
     if !args.quiet && !args.json {

@@ -249,7 +249,7 @@ fn wrong_size(bytes: u64) -> &'static str {
     match bytes {
         0 => "is empty",
         bytes if bytes > 64 << 40 => "is above 64 TiB",
-        _ => "is not a whole number of logical sectors",
+        _ => "is not a whole number of logical sectors, which have 512 or 4096 bytes",
     }
 }
 

@@ -5,18 +5,29 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
-use vhdx::{LogState, Severity, Violation};
+use vhdx::{LogState, Severity, Vhdx, Violation};
 
+use super::{half_merged, source};
 use crate::args::{Args, Check};
 use crate::exit::Outcome;
 use crate::output::{self, shown};
 
 pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
+    source::refuse_foreign(&check.file)?;
     let report = match check.chain {
         true => check_chain(&check.file, &check.parents.resolver()),
         false => check_file(&check.file),
     };
-    output::answer(args, || json(&report), |out| text(&report, out))?;
+    let unfinished = match Vhdx::open(&check.file) {
+        Ok(disk) => half_merged::warn(args, &check.file, &disk)?,
+        Err(_) => Vec::new(), // which the report says
+    };
+    let json = || {
+        let mut json = json(&report);
+        json["unfinished"] = output::unfinished(&unfinished);
+        json
+    };
+    output::answer(args, json, |out| text(&report, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     match report.files.into_iter().find_map(|file| file.error) {

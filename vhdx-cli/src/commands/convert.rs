@@ -10,6 +10,7 @@ use vhdx::ops::{self, Converted, to_raw, to_stream, to_vhdx};
 use vhdx::{Disk, DiskOffset, Error, InvalidArgument, NewDisk, NewFile, Source};
 
 use super::destination;
+use super::half_merged;
 use super::left_behind::LeftBehind;
 use super::source::{self, Opened};
 use crate::args::{Args, Convert, Format};
@@ -58,6 +59,9 @@ fn open_source(args: &Args, convert: &Convert) -> anyhow::Result<Opened> {
     let resolver = convert.parents.resolver();
     let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
     source::refuse_parents_of_raw(&source, &convert.parents)?;
+    if let Opened::Chain(chain) = &source {
+        half_merged::warn(args, &convert.source, chain.leaf())?;
+    }
     Ok(source)
 }
 

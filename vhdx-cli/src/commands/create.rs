@@ -8,6 +8,7 @@ use vhdx::ops::{self, ChildOptions, NewChild};
 use vhdx::{Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, Vhdx};
 
 use super::destination;
+use super::half_merged;
 use super::info::{self, Facts};
 use super::left_behind::LeftBehind;
 use crate::args::{Args, Create, Format};
@@ -22,7 +23,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     }
     // Where the file cannot be at all, the way from there to its parent is not worth a word.
     NewFile::judge(&create.file, true)?;
-    let Plan { new, sources } = plan(create)?;
+    let Plan { new, sources } = plan(args, create)?;
     destination::judge(&create.file, &create.writing, sources)?;
     let disk = new.disk();
     let least = disk.file_size(0)?;
@@ -74,10 +75,11 @@ impl New {
     }
 }
 
-fn plan(create: &Create) -> anyhow::Result<Plan> {
+fn plan(args: &Args, create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
         let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
+        half_merged::refuse(args, parent, chain.leaf(), &create.parent_dir)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });

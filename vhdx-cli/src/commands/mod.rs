@@ -8,6 +8,7 @@ mod convert;
 mod create;
 mod destination;
 mod folder;
+mod half_merged;
 mod info;
 mod left_behind;
 mod man;
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     for folder in args.command.parent_dirs() {
         folder::refuse_missing(folder)?;
     }
-    match &args.command {
+    let done = match &args.command {
         Command::Info(info) => info::run(args, info),
         Command::Chain(chain) => chain::run(args, chain),
         Command::Tree(tree) => tree::run(args, tree),
@@ -40,5 +41,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
         Command::Replay(replay) => replay::run(args, replay),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
-    }
+    };
+    done.map_err(source::named_by_format)
 }

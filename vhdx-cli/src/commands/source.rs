@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vhdx::{Chain, Disk, FileOffset, FileStorage, ParentResolver, RawDisk, ReadAt};
+use vhdx::{Chain, Disk, Error, FileOffset, FileStorage, ParentResolver, RawDisk, ReadAt, Rule};
 
 use crate::args::{Args, Format, Parents};
 use crate::exit::{Foreign, Usage};
@@ -67,10 +67,28 @@ fn detect(path: &Path, option: &'static str) -> Result<Format, Foreign> {
     match container(&file) {
         Some(VHDX_NAME) => Ok(Format::Vhdx),
         Some(format) => {
-            let option = (option, "takes its bytes as they are");
+            let option = Some((option, "takes its bytes as they are"));
             Err(Foreign { path: path.to_owned(), format, option })
         }
         None => Ok(Format::Raw),
+    }
+}
+
+/// A file that cannot be read as a VHDX, told by what it is if it is sound for all that is known.
+pub(super) fn named_by_format(error: anyhow::Error) -> anyhow::Error {
+    let is_no_vhdx = |error: &Error| error.violation().is_some_and(|found| found.rule == Rule::FileSignature);
+    let path = error.downcast_ref::<Error>().filter(|error| is_no_vhdx(error)).and_then(Error::path);
+    match path.map(refuse_foreign) {
+        Some(Err(foreign)) => foreign.into(),
+        _ => error,
+    }
+}
+
+/// Refuses a file that begins as another format does.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), Foreign> {
+    match FileStorage::open(path).ok().and_then(|file| container(&file)) {
+        None | Some(VHDX_NAME) => Ok(()),
+        Some(format) => Err(Foreign { path: path.to_owned(), format, option: None }),
     }
 }
 

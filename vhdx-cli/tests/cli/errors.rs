@@ -93,6 +93,34 @@ fn other_formats_do_not_pass_for_raw() {
 }
 
 #[test]
+fn other_formats_are_not_called_corrupt() {
+    let family = family();
+    let [qcow2, vhd, child] = ["disk.qcow2", "disk.vhdx", "child.avhdx"].map(|name| family.path(name));
+    std::fs::write(&qcow2, [b"QFI\xfb".as_slice(), &[0; 65_536]].concat()).unwrap();
+    std::fs::write(&vhd, [&[0; 65_536], b"conectix".as_slice(), &[0; 504]].concat()).unwrap();
+    for (image, format) in [(&qcow2, "QCOW2"), (&vhd, "VHD")] {
+        for ran in [
+            run!("info", image, "--json"),
+            run!("chain", image, "--json"),
+            run!("map", image, "--json"),
+            run!("check", image, "--json"),
+            run!("check", image, "--chain", "--json"),
+            run!("convert", image, "-", "--from", "vhdx", "--json"),
+            run!("replay", image, "--json"),
+            run!("merge", image, "--json"),
+            run!("create", child, "--parent", image, "--json"),
+            run!("reparent", image, "--parent", family.base(), "--json"),
+            run!("reparent", family.mid(), "--parent", image, "--json"),
+        ] {
+            let error = ran.exits(4).error();
+            assert_eq!((&error["kind"], &error["path"]), (&json!("unsupported"), &json!(image)), "{error}");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(&format!("looks like a {format} image")), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_file() {
     let family = family();
     let empty = family.path("empty.vhdx");

@@ -6,6 +6,7 @@ mod create;
 mod devices;
 mod errors;
 mod fixtures;
+mod half_merged;
 mod images;
 mod in_place;
 #[cfg(unix)]

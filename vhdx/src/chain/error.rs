@@ -140,6 +140,18 @@ pub enum ChainError {
         /// The one into which it was merged.
         parent: PathBuf,
     },
+    /// A merge into a disk was begun and may not be complete: by itself the disk may read as no disk ever did.
+    #[error(
+        "{}: a merge into it was begun, and may not be complete: by itself it may read as no disk ever did{}",
+        Quoted(disk),
+        Unfinished(unfinished)
+    )]
+    HalfMerged {
+        /// The disk.
+        disk: PathBuf,
+        /// What the merges have left, each a child of the disk.
+        unfinished: Vec<UnfinishedMerge>,
+    },
     /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
     #[error(
         "{} is not merged, because what cannot be judged may be a disk that needs what the merge changes: {}",
@@ -167,6 +179,7 @@ impl ChainError {
             | ChainError::NotAnAncestor { child: path, .. }
             | ChainError::OtherChildren { child: path, .. }
             | ChainError::Superseded { child: path, .. }
+            | ChainError::HalfMerged { disk: path, .. }
             | ChainError::UnjudgedFiles { child: path, .. } => path,
         }
     }

@@ -36,7 +36,8 @@ pub struct NewChild {
 ///
 /// # Errors
 /// [`Error::Io`], also when the leaf is being written to, a merge into it included; [`InvalidArgument::StalePlan`] if it
-/// has changed since it was opened.
+/// has changed since it was opened. [`refuse_half_merged`](crate::ops::refuse_half_merged) finds out before whether the
+/// leaf is complete.
 /// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
 /// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
 /// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be.

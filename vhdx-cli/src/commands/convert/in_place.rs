@@ -72,7 +72,7 @@ fn refuse_container(convert: &Convert, target: &RawTarget) -> Result<(), Foreign
     let found = container(target).or(is_called_so.then_some(VHDX_NAME));
     match found {
         Some(format) if convert.to.is_none() => {
-            let option = ("--to", "overwrites it all the same");
+            let option = Some(("--to", "overwrites it all the same"));
             Err(Foreign { path: convert.destination.clone(), format, option })
         }
         _ => Ok(()),

@@ -27,13 +27,14 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         delete_merged: merge.delete_merged,
         ..MergeOptions::default()
     };
-    let plan = MergePlan::new(&chain, target, &relatives, &options)?;
+    let plan = MergePlan::new(&chain, target, &relatives, &options)
+        .map_err(|error| left_over::used_since(&chain, target, error))?;
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
-    plan.refuse_too_little_space(&HostFiles)?;
     let done = match merge.writing.dry_run {
         true => {
             plan.refuse_in_use(&HostFiles)?;
+            plan.refuse_too_little_space(&HostFiles)?;
             would_be_done(&plan)
         }
         false => execute(args, merge, &plan)?,
@@ -261,6 +262,12 @@ impl<'a> Report<'a> {
                 out,
                 "The merged files are no longer needed then. What they read as is wrong once {into} is used by itself."
             )?;
+            if self.done.relinked.is_empty() {
+                writeln!(
+                    out,
+                    "Delete them before {into} gets a new child: as long as they are there, this merge may look unfinished."
+                )?;
+            }
             if self.merged.len() > 1 && self.done.relinked.is_empty() {
                 writeln!(
                     out,

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
-use vhdx::{Error, Guid, Relative, Relatives, inspect_chain};
+use vhdx::{Chain, ChainError, Error, Guid, Relative, Relatives, Vhdx, inspect_chain};
 
 use super::in_place::{paths, refuse_undeleted, relatives, undeleted_json, undeleted_text};
 use crate::args::{Args, Merge};
-use crate::exit::{Hint, Outcome};
+use crate::exit::{Hint, Outcome, innermost};
 use crate::output::{self, shown};
 
 /// A chain that does not open, because it was merged before, needs no merge.
@@ -35,6 +35,38 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
     let report = Nothing { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
     refuse_undeleted(&deletion.undeleted)
+}
+
+/// A child of the target is in the way of a merge that was begun before. Whether it was complete when the child was made is
+/// nowhere to be read.
+pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> anyhow::Error {
+    match hint_after_use(chain, target, &error) {
+        Some(hint) => anyhow::Error::from(error).context(Hint(hint.into())),
+        None => error.into(),
+    }
+}
+
+fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String> {
+    let (merged, [into, ..]) = chain.layers().split_at_checked(target)? else { return None };
+    let named = merged.last()?.parent_locator()?.parent_linkage2();
+    let Error::Chain(found) = innermost(error) else { return None };
+    let ChainError::OtherChildren { in_the_way, unfinished, .. } = &**found else { return None };
+    // What a merge has left, or a copy of it, names the target second.
+    let names_first = |child: &PathBuf| {
+        let child = Vhdx::open(child).ok();
+        child.and_then(|child| child.parent_locator()?.parent_linkage()) == Some(into.data_write_guid())
+    };
+    let were_made_of_it = in_the_way.iter().all(|(child, _)| names_first(child));
+    if named != Some(into.data_write_guid()) || !were_made_of_it || !unfinished.is_empty() {
+        return None;
+    }
+    let files = merged.iter().filter_map(Vhdx::path).map(shown).collect::<Vec<_>>().join(", ");
+    let children = in_the_way.iter().map(|(child, _)| shown(child)).collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "this merge was begun before. If it said that it was done, there is nothing left to do: delete {files} by hand. If it \
+         was interrupted, {children} was made of a disk that was merged in part, and is worth nothing: move it out of these \
+         folders, and merge again"
+    ))
 }
 
 /// What there is to say when the disk to merge does not exist.

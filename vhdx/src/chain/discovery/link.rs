@@ -156,11 +156,35 @@ pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
             let problems = link_problems(&disks[i], &disks[parent], paths);
             disks[i].problems.extend(problems);
         }
+        if let Some(problem) = left_of_merge(disks, i) {
+            disks[i].problems.push(problem);
+        }
     }
     for i in too_deep(disks) {
         let problem = Problem::TooDeep { path: disks[i].path.clone(), limit: MAX_CHAIN_LENGTH };
         disks[i].problems.push(problem);
     }
+}
+
+/// What a merge of several levels leaves asks for a mark. What one of a single level leaves names its parent by the second
+/// linkage, which it has from the moment on when the parent may change.
+fn left_of_merge(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
+    let disk = &disks[i];
+    let (path, parent) = (disk.path.clone(), disk.parent.map(|parent| &disks[parent]));
+    if let [Some(mark), _] = disk.marks {
+        let merged = disks.iter().find(|other| other.marks[1] == Some(mark)).map(|other| other.path.clone());
+        return Some(Problem::Superseded { path, merged, target: parent.map(|parent| parent.path.clone()) });
+    }
+    let [_, second] = disk.linkages[..] else { return None };
+    let parent = parent.filter(|parent| parent.data_write_guid == second)?;
+    // One of several levels is about to write the mark below the disk that bears it.
+    let stands_on = |other: &DiscoveredDisk| {
+        let below = |&at: &usize| disks[at].parent;
+        std::iter::successors(other.parent, below).take(MAX_CHAIN_LENGTH).any(|at| at == i)
+    };
+    let marked = disks.iter().find(|other| other.marks[1].is_some() && stands_on(other));
+    let path = marked.map_or(path, |marked| marked.path.clone());
+    Some(Problem::MergeBegun { path, target: parent.path.clone() })
 }
 
 fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {

@@ -94,6 +94,8 @@ pub struct DiscoveredDisk {
     /// What is wrong with the file or its link.
     pub problems: Vec<Problem>,
     identity: Option<FileIdentity>,
+    /// The mark that it asks for, and the one that it bears.
+    marks: [Option<Uuid>; 2],
     created: Option<SystemTime>,
 }
 

@@ -101,6 +101,17 @@ pub enum Problem {
     Superseded {
         /// The lowest layer that was merged.
         path: PathBuf,
+        /// The disk that was merged, if it is in the forest.
+        merged: Option<PathBuf>,
+        /// The one into which it was merged, if it is in the forest and was not used by itself since.
+        target: Option<PathBuf>,
+    },
+    /// A merge of this disk was begun, and may be complete.
+    MergeBegun {
+        /// The disk.
+        path: PathBuf,
+        /// The one into which it was merged.
+        target: PathBuf,
     },
     /// The parent lies outside of the folders that were searched.
     ParentElsewhere {
@@ -150,7 +161,8 @@ impl Problem {
             | Problem::AmbiguousParent { path, .. }
             | Problem::StalePath { path, .. }
             | Problem::LostParent { path, .. }
-            | Problem::Superseded { path }
+            | Problem::Superseded { path, .. }
+            | Problem::MergeBegun { path, .. }
             | Problem::ParentElsewhere { path, .. }
             | Problem::SectorSize { path, .. }
             | Problem::Cycle { path, .. }
@@ -206,9 +218,13 @@ impl Problem {
                          then, reparent it"
                     .to_owned(),
             },
-            Problem::Superseded { .. } => "if that merge was interrupted, run it again; once it is complete, and what was merged no longer used, \
+            Problem::Superseded { merged: Some(merged), target: Some(target), .. } => complete(merged, target),
+            Problem::Superseded { .. } => {
+                "if that merge was interrupted, run it again; once it is complete, and what was merged no longer used, \
                  delete what was merged"
-                .to_owned(),
+                    .to_owned()
+            }
+            Problem::MergeBegun { path, target } => complete(path, target),
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
             Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
             Problem::Cycle { .. } => {
@@ -263,6 +279,12 @@ impl fmt::Display for Problem {
             Problem::Superseded { .. } => f.write_str(
                 "is what a merge leaves behind, whether it is complete or not: it is only read below the disk that was merged",
             ),
+            Problem::MergeBegun { target, .. } => write!(
+                f,
+                "was merged into {0}, and the merge may not be complete: until it is, {0} by itself may read as no \
+                 disk ever did",
+                Quoted(target)
+            ),
             Problem::ParentElsewhere { parent, .. } => {
                 write!(f, "has its parent {} outside of what was searched", Quoted(parent))
             }
@@ -279,6 +301,16 @@ impl fmt::Display for Problem {
             }
         }
     }
+}
+
+/// What can be done about a merge of which nobody knows whether it is complete.
+fn complete(merged: &Path, target: &Path) -> String {
+    format!(
+        "unless it is known to be complete, merge {} into {} again, which completes it, before anything else is done to them; \
+         then delete what was merged",
+        Quoted(merged),
+        Quoted(target)
+    )
 }
 
 fn lost(

@@ -197,6 +197,7 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
         children: Vec::new(),
         problems: problems(path, vhdx),
         identity: vhdx.identity(),
+        marks: [mark::asked_for(vhdx), mark::borne(vhdx)],
         created: metadata.and_then(|metadata| metadata.created().ok()),
     }
 }
@@ -204,9 +205,6 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
 /// What can be said of a file without looking at others.
 fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if mark::asked_for(vhdx).is_some() {
-        problems.push(Problem::Superseded { path: path.to_owned() });
-    }
     if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
         problems.push(Problem::OddName { path: path.to_owned() });
     }

@@ -29,6 +29,7 @@ pub use items::{ItemChanges, MetadataItemId};
 pub use pieces::{Content, Piece};
 pub use plan::{MergeOptions, MergePlan};
 pub use state::FileState;
+pub use unfinished::refuse_half_merged;
 
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,26 @@
-//! Telling that what is in the way of a merge is left of another one, which may need it still.
+//! Telling what is left of merges that may need it still: disks in the way of another merge, and half merged targets.
 
 use super::FileState;
-use super::relations::bears_or_asks_for_mark;
-use crate::chain::{Relative, Relatives, UnfinishedMerge};
+use super::relations::{bears_or_asks_for_mark, is_file};
+use crate::chain::{ChainError, Relative, Relatives, UnfinishedMerge};
+use crate::error::Result;
+use crate::file::Vhdx;
+
+/// Refuses to take a disk for complete, if one of these disks says that a merge into it was begun: whether that is complete
+/// too, nothing tells as long as what was merged is there.
+///
+/// # Errors
+/// [`ChainError::HalfMerged`].
+pub fn refuse_half_merged(disk: &Vhdx, relatives: &Relatives) -> Result<()> {
+    let state = FileState::of_layer(0, disk);
+    let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(&state, child));
+    let found = children.filter_map(|child| find(child, &state, std::slice::from_ref(&state), relatives));
+    let unfinished: Vec<UnfinishedMerge> = found.filter(|merge| merge.target.is_some()).collect();
+    match unfinished.is_empty() {
+        true => Ok(()),
+        false => Err(ChainError::HalfMerged { disk: state.path, unfinished }.into()),
+    }
+}
 
 /// The other merge that has left a disk, a child of `parent`; `layers` are those of the merge that it is in the way of, and
 /// a copy of one of them is left of no other.

@@ -46,7 +46,7 @@ fn every_range_has_the_bytes_of_its_holes() {
 
 #[test]
 fn a_file_without_holes_is_asked_once() {
-    let storage = WithHoles(vec![1000..u64::MAX], Default::default());
+    let storage = WithHoles(std::iter::once(1000..u64::MAX).collect(), Default::default());
     let mut holes = Holes::new(&storage);
     for start in 0..900 {
         assert_eq!(holes.bytes_in(range(start, start + 100)).unwrap(), 0);
