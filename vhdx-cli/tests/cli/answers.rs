@@ -209,7 +209,7 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0 })
+            "more": 0, "unfinished": [] })
     );
 
     let mut damaged = family.images.base.clone();
