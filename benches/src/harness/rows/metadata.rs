@@ -62,7 +62,7 @@ pub(super) fn open(context: &Context) -> Result<Comparison<'_>> {
         jobs.push(Job::new(Role::Peer, "7zz l, as a process", vec![step]));
     }
     if let Some(python) = context.python_with("pyvhdi") {
-        let step = crate::harness::peers::pyvhdi(&python, "open", &chain.leaf());
+        let step = crate::harness::peers::pyvhdi(&python, "open", &chain);
         jobs.push(Job::new(Role::Peer, "libvhdi (pyvhdi), as a process", vec![step]));
     }
     Ok(comparison(jobs, OURS, 2.0))

@@ -62,7 +62,7 @@ fn own<'a>(context: &Context, role: Role, name: &str, way: &[&str], file: PathBu
 fn add_peers(context: &Context, jobs: &mut Vec<Job<'_>>, chain: &Files, is_random: bool) {
     if let Some(python) = context.python_with("pyvhdi") {
         let way = if is_random { "rand" } else { "seq" };
-        let step = pyvhdi(&python, way, &chain.leaf()).output(Output::OwnSeconds);
+        let step = pyvhdi(&python, way, chain).output(Output::OwnSeconds);
         jobs.push(Job::new(Role::Peer, "libvhdi (pyvhdi)", vec![step]));
     }
     if context.check {

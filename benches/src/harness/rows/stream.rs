@@ -25,7 +25,7 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
         peer("7zz x -so", Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(&image));
     }
     if let Some(python) = context.python_with("pyvhdi") {
-        peer("libvhdi (pyvhdi), reads of 1 MiB", pyvhdi(&python, "seq", &image));
+        peer("libvhdi (pyvhdi), reads of 1 MiB", pyvhdi(&python, "seq", &chain));
     }
     if let (Some(nbdcopy), Some(nbd)) = (context.peer("nbdcopy"), context.peer("qemu-nbd")) {
         let server = Step::new(nbdcopy, ["--", "["]).arg(nbd);
