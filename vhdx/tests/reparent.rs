@@ -103,20 +103,37 @@ fn a_parent_that_was_moved_and_renamed() {
     assert!(std::fs::read(family.path("child.avhdx")).unwrap() == bytes, "nothing to write");
 }
 
+/// They say that a merge into the parent was begun.
 #[test]
-fn the_second_linkage_counts_and_becomes_the_first() {
+fn a_parent_that_is_known_by_the_second_linkage_alone_stays_so() {
     let mut family = Family::new();
-    let guid = family.base.data_write_guid;
-    family.child.parent_locator = Some(windows_locator(Guid::from_u128(9), guid, "base.vhdx"));
+    let (before, guid) = (Guid::from_u128(9), family.base.data_write_guid);
+    family.child.parent_locator = Some(windows_locator(before, guid, "base.vhdx"));
     family.folder.put("child.avhdx", &family.child);
-    let plan = family.plan("base.vhdx", &STRICT).unwrap();
-    plan.execute().unwrap();
+    family.rename("base.vhdx", "moved/base.vhdx");
+    family.plan("moved/base.vhdx", &STRICT).unwrap().execute().unwrap();
     let locator = family.locator();
-    assert_eq!((locator.parent_linkage(), locator.parent_linkage2()), (Some(guid), Some(Guid::nil())));
+    assert_eq!(locator.linkages(), [before, guid]);
+    assert_eq!(locator.get("relative_path"), Some(r".\moved\base.vhdx"));
     // Same name: these may be right still.
     #[cfg(not(windows))]
     assert_eq!(locator.get(ABSOLUTE_WIN32_PATH), Some(r"C:\VMs\base.vhdx"));
     assert!(locator.get(VOLUME_PATH).is_some());
+    open(&family.path("child.avhdx"));
+}
+
+/// The first linkage names what the parent stands on: the child would be read through that, past the parent.
+#[test]
+fn a_child_that_was_relinked_is_taken_back_by_its_old_parent_alone() {
+    let family = Family::new();
+    let mut top = Image::child_of(&family.child, "child.avhdx", 1 << 20);
+    let (base, child) = (family.base.data_write_guid, family.child.data_write_guid);
+    top.parent_locator = Some(windows_locator(base, child, "base.vhdx"));
+    family.folder.put("top.avhdx", &top);
+    let judgement = family.judge("top.avhdx", "child.avhdx").unwrap();
+    ReparentPlan::new(&judgement, &STRICT).unwrap().execute().unwrap();
+    let vhdx = Vhdx::open(family.path("top.avhdx")).unwrap();
+    assert_eq!(vhdx.parent_locator().unwrap().linkages(), [child]);
 }
 
 /// The second linkage may prove that an interrupted merge is complete.

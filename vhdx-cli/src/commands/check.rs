@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
-use vhdx::{LogState, Severity, Vhdx, Violation};
+use vhdx::{Chain, LogState, Severity, Violation};
 
 use super::{half_merged, source};
 use crate::args::{Args, Check};
@@ -18,16 +18,11 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
         true => check_chain(&check.file, &check.parents.resolver()),
         false => check_file(&check.file),
     };
-    let unfinished = match Vhdx::open(&check.file) {
-        Ok(disk) => half_merged::warn(args, &check.file, &disk)?,
-        Err(_) => Vec::new(), // which the report says
+    let unfinished = match Chain::open(&check.file, &check.parents.resolver()) {
+        Ok(disk) => half_merged::warn(args, &check.file, &disk, &check.parents.parent_dir)?,
+        Err(_) => Vec::new(), // what does not open reads as nothing
     };
-    let json = || {
-        let mut json = json(&report);
-        json["unfinished"] = output::unfinished(&unfinished);
-        json
-    };
-    output::answer(args, json, |out| text(&report, out))?;
+    output::answer(args, || half_merged::with(json(&report), &unfinished), |out| text(&report, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     match report.files.into_iter().find_map(|file| file.error) {

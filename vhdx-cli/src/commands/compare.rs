@@ -4,6 +4,7 @@ use serde_json::json;
 use vhdx::ops::compare;
 use vhdx::{DiskOffset, FolderResolver};
 
+use super::half_merged;
 use super::source::{self, Opened};
 use crate::args::{Args, Compare};
 use crate::exit::Outcome;
@@ -19,6 +20,9 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
         source::refuse_parents_of_raw(&a, &ask.parents)?;
     }
+    let folders = &ask.parents.parent_dir;
+    half_merged::warn_of_source(args, &ask.a, &a, folders)?;
+    half_merged::warn_of_source(args, &ask.b, &b, folders)?;
     let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {

@@ -28,6 +28,8 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     }
     let target = Target::of(convert)?;
     let source = open_source(args, convert)?;
+    let unfinished =
+        half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
     let plan = Plan::new(convert, target, &source)?;
     if target != Target::Stdout {
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
@@ -51,7 +53,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     };
     let left = plan.left_behind(convert, &source);
     let report = Report { convert, plan: &plan, made, left };
-    output::answer(args, || report.json(), |out| report.text(out))?;
+    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 
@@ -59,9 +61,6 @@ fn open_source(args: &Args, convert: &Convert) -> anyhow::Result<Opened> {
     let resolver = convert.parents.resolver();
     let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
     source::refuse_parents_of_raw(&source, &convert.parents)?;
-    if let Opened::Chain(chain) = &source {
-        half_merged::warn(args, &convert.source, chain.leaf())?;
-    }
     Ok(source)
 }
 

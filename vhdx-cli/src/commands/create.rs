@@ -79,7 +79,7 @@ fn plan(args: &Args, create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
         let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
-        half_merged::refuse(args, parent, chain.leaf(), &create.parent_dir)?;
+        half_merged::refuse(args, parent, &chain, &create.parent_dir)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });

@@ -2,23 +2,37 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use vhdx::ops::refuse_half_merged;
-use vhdx::{ChainError, Error, UnfinishedMerge, Vhdx, find_relatives, folders_around};
+use vhdx::{Chain, ChainError, Error, UnfinishedMerge, find_relatives, folders_around};
 
+use super::source::Opened;
 use crate::args::Args;
 use crate::exit::innermost;
 use crate::output;
 use crate::progress::Bar;
 
 /// Refuses a disk if something in its folder, or in one of those that were named, says so.
-pub(super) fn refuse(args: &Args, path: &Path, disk: &Vhdx, folders: &[PathBuf]) -> vhdx::Result<()> {
+pub(super) fn refuse(args: &Args, path: &Path, disk: &Chain, folders: &[PathBuf]) -> vhdx::Result<()> {
     let relatives = find_relatives(&folders_around([path], folders), &Bar::new(args.quiet))?;
     refuse_half_merged(disk, &relatives)
 }
 
-/// Tells people, if something in its folder says so; and gives what there is to tell.
-pub(super) fn warn(args: &Args, path: &Path, disk: &Vhdx) -> vhdx::Result<Vec<UnfinishedMerge>> {
-    let Err(error) = refuse(args, path, disk, &[]) else { return Ok(Vec::new()) };
+/// Warns people, if something there says so; and gives what there is to tell scripts.
+pub(super) fn warn(
+    args: &Args,
+    path: &Path,
+    disk: &Chain,
+    folders: &[PathBuf],
+) -> vhdx::Result<Vec<UnfinishedMerge>> {
+    match refuse(args, path, disk, folders) {
+        Ok(()) => Ok(Vec::new()),
+        Err(error) => warn_of(args, error),
+    }
+}
+
+/// As [`warn`], of what was found already; what else failed fails here.
+pub(super) fn warn_of(args: &Args, error: Error) -> vhdx::Result<Vec<UnfinishedMerge>> {
     let unfinished = match innermost(&error) {
         Error::Chain(found) => match &**found {
             ChainError::HalfMerged { unfinished, .. } => unfinished.clone(),
@@ -28,4 +42,23 @@ pub(super) fn warn(args: &Args, path: &Path, disk: &Vhdx) -> vhdx::Result<Vec<Un
     };
     output::warning(args, &error.to_string());
     Ok(unfinished)
+}
+
+/// As [`warn`], of a disk in any format.
+pub(super) fn warn_of_source(
+    args: &Args,
+    path: &Path,
+    source: &Opened,
+    folders: &[PathBuf],
+) -> vhdx::Result<Vec<UnfinishedMerge>> {
+    match source {
+        Opened::Chain(chain) => warn(args, path, chain, folders),
+        Opened::Raw(_) => Ok(Vec::new()),
+    }
+}
+
+/// An answer, and what there is to tell of its source.
+pub(super) fn with(mut json: Value, unfinished: &[UnfinishedMerge]) -> Value {
+    json["unfinished"] = output::unfinished(unfinished);
+    json
 }

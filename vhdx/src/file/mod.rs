@@ -30,7 +30,7 @@ use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
 use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt};
-use crate::units::DiskOffset;
+use crate::units::{DiskOffset, FileOffset};
 use crate::violation::{Violation, Violations};
 
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
@@ -167,7 +167,7 @@ impl Vhdx {
 
     /// What of the file takes space when it is written to.
     pub(crate) fn holes(&self) -> Holes<'_> {
-        Holes::new(&*self.storage)
+        Holes::new(&*self.storage, FileOffset::new(self.replayed_len()))
     }
 
     /// The path that the file was opened by.

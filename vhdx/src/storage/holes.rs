@@ -10,26 +10,28 @@ use crate::units::FileOffset;
 /// asked once.
 pub(crate) struct Holes<'a> {
     storage: &'a dyn ReadAt,
+    end: FileOffset,
     /// From where on it is known which hole is the next one.
     from: FileOffset,
     next: Range<FileOffset>,
 }
 
 impl<'a> Holes<'a> {
-    pub(crate) fn new(storage: &'a dyn ReadAt) -> Self {
+    /// Of the storage as far as `end`.
+    pub(crate) fn new(storage: &'a dyn ReadAt, end: FileOffset) -> Self {
         let (from, next) = (FileOffset::default(), FileOffset::default()..FileOffset::default());
-        Self { storage, from, next }
+        Self { storage, end, from, next }
     }
 
-    /// How many bytes of the range may take space: all that are not known to have some.
+    /// How many bytes of the range, as far as it lies before the end, may take space: all that are not known to have some.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn bytes_in(&mut self, range: Range<FileOffset>) -> Result<u64> {
-        let (mut bytes, mut at) = (0_u64, range.start);
-        while at < range.end {
+        let (mut bytes, mut at, last) = (0_u64, range.start, range.end.min(self.end));
+        while at < last {
             let hole = self.hole_after(at)?;
-            let end = hole.end.min(range.end);
+            let end = hole.end.min(last);
             bytes = bytes.saturating_add(end.since(hole.start.max(at)));
             at = end;
         }

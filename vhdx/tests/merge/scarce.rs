@@ -8,8 +8,8 @@ use vhdx::ops::{
     ChildOptions, FileState, HostFiles, MergeFiles, MergeOptions, MergePlan, OpenFile, create, new_child,
 };
 use vhdx::{
-    Chain, DiskOffset, Error, FileStorage, FolderResolver, NewDisk, NewFile, NoProgress, Progress, Relatives,
-    Result, Storage, VhdxMut, allocated_bytes, find_relatives,
+    Chain, DiskOffset, DiskType, Error, FileStorage, FolderResolver, NewDisk, NewFile, NoProgress, Progress,
+    Relatives, Result, Storage, VhdxMut, allocated_bytes, find_relatives,
 };
 
 const MIB: u64 = 1 << 20;
@@ -31,8 +31,8 @@ impl MergeFiles for Free {
         HostFiles.relatives(folders)
     }
 
-    fn have_holes(&self) -> bool {
-        HostFiles.have_holes()
+    fn holes(&self, path: &Path) -> Result<Option<u64>> {
+        HostFiles.holes(path)
     }
 
     fn free_space(&self, _: &Path) -> Result<Option<u64>> {
@@ -71,16 +71,22 @@ struct Disks {
 impl Disks {
     /// Both have some 4 KiB of each of their blocks; most of them are holes.
     fn new() -> Self {
+        let disks = Self::empty(&NewDisk { block_size: 2 << 20, ..NewDisk::new(SIZE) }, SIZE);
+        write(&disks.child, (0..31).map(|block| 2 * block * MIB + block * 4096), 2);
+        disks
+    }
+
+    /// The base has some data, and an empty child with a disk of `size` bytes.
+    fn empty(disk: &NewDisk, size: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [base, child] = ["base.vhdx", "child.avhdx"].map(|name| folder.path().join(name));
-        make(&base, &NewDisk { block_size: 2 << 20, ..NewDisk::new(SIZE) });
-        write(&base, (0..16).map(|block| 2 * block * MIB), 1);
+        make(&base, disk);
+        write(&base, (0..disk.virtual_size / MIB / 4).map(|block| 2 * block * MIB), 1);
         let chain = Chain::open(&base, &FolderResolver::default()).unwrap();
-        let options = ChildOptions { block_size: Some(MIB), ..ChildOptions::default() };
+        let options = ChildOptions { block_size: Some(MIB), virtual_size: Some(size) };
         let new = new_child(&chain, &child, &options).unwrap();
         make(&child, &new.disk);
         drop(new);
-        write(&child, (0..31).map(|block| 2 * block * MIB + block * 4096), 2);
         Self { _folder: folder, base, child }
     }
 
@@ -162,4 +168,33 @@ fn a_merge_that_was_killed_goes_on() {
         goes_on(End::Killed, after, 16 << 10);
         goes_on(End::Killed, after, MIB);
     }
+}
+
+/// The space of a fixed disk is set aside, although the host calls it a hole until it is written to.
+#[test]
+fn what_is_reserved_is_not_asked_for() {
+    let disk = NewDisk { disk_type: DiskType::Fixed, ..NewDisk::new(SIZE) };
+    let disks = Disks::empty(&disk, SIZE);
+    write(&disks.child, (0..SIZE / 4096).map(|page| page * 4096), 2);
+    let (plan, before) = (disks.plan(MIB), disks.allocated());
+    assert!(least(&plan) < 10 * MIB, "{}", least(&plan));
+    plan.execute(&Free(least(&plan)), &NoProgress).unwrap();
+    assert!(disks.allocated() - before < MIB);
+}
+
+#[test]
+fn what_a_fixed_disk_grows_by_is_asked_for_once() {
+    let disk = NewDisk { disk_type: DiskType::Fixed, block_size: 1 << 20, ..NewDisk::new(SIZE / 4) };
+    let disks = Disks::empty(&disk, SIZE);
+    write(&disks.child, (0..SIZE / 4096).map(|page| page * 4096), 2);
+    let (plan, before) = (disks.plan(MIB), disks.allocated());
+    assert!(least(&plan) < SIZE * 3 / 4 + 12 * MIB, "{}", least(&plan));
+    let ended = plan.execute(&Free(least(&plan)), &EndsAfter(AtomicU64::new(1), End::Cancelled));
+    assert!(matches!(ended, Err(Error::Cancelled)));
+    let taken = disks.allocated() - before;
+    assert!(taken >= SIZE * 3 / 4);
+    let first = least(&plan);
+    let plan = disks.plan(MIB);
+    assert!(least(&plan) <= first - taken, "{} of {first} after {taken}", least(&plan));
+    plan.execute(&Free(first - taken), &NoProgress).unwrap();
 }

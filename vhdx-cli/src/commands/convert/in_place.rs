@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vhdx::ops::{Overwritten, into_raw};
 use vhdx::{Disk, Error, InvalidArgument, NewFile, RawTarget, ReadAt};
 
-use super::{Plan, open_source};
+use super::{Plan, half_merged, open_source};
 use crate::args::{Args, Convert, Format};
 use crate::commands::left_behind::LeftBehind;
 use crate::commands::source::{VHDX_NAME, container};
@@ -21,6 +21,8 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         return Err(Usage("--in-place writes raw into a file or a device".to_owned()).into());
     }
     let source = open_source(args, convert)?;
+    let unfinished =
+        half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;
     let done = match convert.writing.dry_run {
@@ -29,7 +31,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     };
     let left = LeftBehind::beside(&convert.destination);
     let report = Report { convert, virtual_size: disk.virtual_size(), done, left };
-    output::answer(args, || report.json(), |out| report.text(out))?;
+    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 

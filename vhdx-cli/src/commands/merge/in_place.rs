@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted};
+use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, refuse_half_merged};
 use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
 use super::left_over;
 use crate::args::{Args, Merge};
+use crate::commands::half_merged;
 use crate::commands::left_behind::side_files;
 use crate::exit::{Interrupted, NotDeleted, Outcome, Usage, innermost};
 use crate::output::{self, shown};
@@ -29,6 +30,10 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     };
     let plan = MergePlan::new(&chain, target, &relatives, &options)
         .map_err(|error| left_over::used_since(&chain, target, error))?;
+    let unfinished = match refuse_half_merged(&chain, &relatives) {
+        Ok(()) => Vec::new(),
+        Err(error) => half_merged::warn_of(args, error)?,
+    };
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
     let done = match merge.writing.dry_run {
@@ -40,7 +45,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         false => execute(args, merge, &plan)?,
     };
     let report = Report::new(merge, &plan, &done);
-    output::answer(args, || report.json(), |out| report.text(out))?;
+    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
     refuse_undeleted(&done.undeleted)
 }
 

@@ -63,9 +63,9 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
     let files = merged.iter().filter_map(Vhdx::path).map(shown).collect::<Vec<_>>().join(", ");
     let children = in_the_way.iter().map(|(child, _)| shown(child)).collect::<Vec<_>>().join(", ");
     Some(format!(
-        "this merge was begun before. If it said that it was done, there is nothing left to do: delete {files} by hand. If it \
-         was interrupted, {children} was made of a disk that was merged in part, and is worth nothing: move it out of these \
-         folders, and merge again"
+        "this merge was begun before, and nothing here tells whether it was complete when {children} was made. If it said that \
+         it was done, and what was merged ({files}) was neither used since nor has children, there is nothing left to merge. \
+         If it was interrupted, {children} may read as no disk ever did: move it to another folder, merge again, and compare"
     ))
 }
 

@@ -167,24 +167,35 @@ pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
 }
 
 /// What a merge of several levels leaves asks for a mark. What one of a single level leaves names its parent by the second
-/// linkage, which it has from the moment on when the parent may change.
+/// linkage, which it has from the moment on when the parent may change; so does a child that was relinked, whose parent of
+/// today is not here, but then what it was relinked from does not open any more.
 fn left_of_merge(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
-    let (path, parent) = (disk.path.clone(), disk.parent.map(|parent| &disks[parent]));
-    if let [Some(mark), _] = disk.marks {
-        let merged = disks.iter().find(|other| other.marks[1] == Some(mark)).map(|other| other.path.clone());
-        return Some(Problem::Superseded { path, merged, target: parent.map(|parent| parent.path.clone()) });
-    }
-    let [_, second] = disk.linkages[..] else { return None };
-    let parent = parent.filter(|parent| parent.data_write_guid == second)?;
-    // One of several levels is about to write the mark below the disk that bears it.
-    let stands_on = |other: &DiscoveredDisk| {
+    let parent = disk.parent.map(|parent| &disks[parent]);
+    let stands_here = |other: &&DiscoveredDisk| {
         let below = |&at: &usize| disks[at].parent;
         std::iter::successors(other.parent, below).take(MAX_CHAIN_LENGTH).any(|at| at == i)
     };
-    let marked = disks.iter().find(|other| other.marks[1].is_some() && stands_on(other));
-    let path = marked.map_or(path, |marked| marked.path.clone());
-    Some(Problem::MergeBegun { path, target: parent.path.clone() })
+    if let [Some(mark), _] = disk.marks {
+        let bearers = || disks.iter().filter(|other| other.marks[1] == Some(mark));
+        let merged = bearers().find(stands_here).or_else(|| bearers().next());
+        let [merged, target] = [merged, parent].map(|disk| disk.map(|disk| disk.path.clone()));
+        return Some(Problem::Superseded { path: disk.path.clone(), merged, target });
+    }
+    let [_, second] = disk.linkages[..] else { return None };
+    let target = parent.filter(|parent| parent.data_write_guid == second && opens(disks, parent))?;
+    // One of several levels is about to write the mark below the disk that bears it.
+    let marked = disks.iter().filter(|other| other.marks[1].is_some()).find(stands_here);
+    let merged = marked.unwrap_or(disk);
+    Some(Problem::MergeBegun { path: merged.path.clone(), target: target.path.clone() })
+}
+
+/// Whether all that a disk stands on is here.
+fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
+    let parent = |disk: &&DiscoveredDisk| disk.parent.map(|parent| &disks[parent]);
+    std::iter::successors(Some(disk), parent)
+        .take(MAX_CHAIN_LENGTH)
+        .all(|disk| matches!(disk.link, DiskLink::Base | DiskLink::Ok))
 }
 
 fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {

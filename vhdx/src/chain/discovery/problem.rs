@@ -306,8 +306,7 @@ impl fmt::Display for Problem {
 /// What can be done about a merge of which nobody knows whether it is complete.
 fn complete(merged: &Path, target: &Path) -> String {
     format!(
-        "unless it is known to be complete, merge {} into {} again, which completes it, before anything else is done to them; \
-         then delete what was merged",
+        "unless it is known to be complete, merge {} into {} again, which completes it, before anything else is done to them",
         Quoted(merged),
         Quoted(target)
     )

@@ -96,8 +96,7 @@ pub(super) struct Batcher<'a> {
     holes: Holes<'a>,
     /// How many bytes of holes that the file has already may be written to.
     overwritten: u64,
-    /// How many bytes of the places that blocks get, beyond the end of the file or in its holes, are not.
-    unwritten: u64,
+    unwritten: Unwritten,
 }
 
 #[derive(Default)]
@@ -107,12 +106,21 @@ struct Open {
     freed: Vec<FileOffset>,
 }
 
+/// How many bytes of the places that blocks get are not written to, and stay holes where files can have some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    /// In what the file grows by.
+    pub(super) grown: u64,
+    /// In holes that it has.
+    pub(super) in_holes: u64,
+}
+
 /// What the batches come to.
 pub(super) struct Batches {
     pub(super) batches: Vec<Batch>,
     pub(super) file_size: u64,
     pub(super) overwritten: u64,
-    pub(super) unwritten: u64,
+    pub(super) unwritten: Unwritten,
 }
 
 impl<'a> Batcher<'a> {
@@ -135,7 +143,7 @@ impl<'a> Batcher<'a> {
             done,
             holes,
             overwritten: 0,
-            unwritten: 0,
+            unwritten: Unwritten::default(),
         }
     }
 
@@ -181,11 +189,13 @@ impl<'a> Batcher<'a> {
             BlockAction::Fill | BlockAction::FillPart => {
                 let before = self.overwritten;
                 let place = self.new_place(old)?;
-                let in_holes = if place.is_fresh { block_size } else { self.overwritten - before };
                 // Where single sectors are written, each takes a page.
-                let written = decided.copied.saturating_mul(PAGE / 512);
-                let unwritten = block_size.saturating_sub(written).min(in_holes);
-                self.unwritten = self.unwritten.saturating_add(unwritten);
+                let unwritten = block_size.saturating_sub(decided.copied.saturating_mul(PAGE / 512));
+                let Unwritten { grown, in_holes } = &mut self.unwritten;
+                match place.is_fresh {
+                    true => *grown = grown.saturating_add(unwritten),
+                    false => *in_holes = in_holes.saturating_add(unwritten.min(self.overwritten - before)),
+                }
                 return Ok(place);
             }
             BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote => {

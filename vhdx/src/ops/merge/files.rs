@@ -7,7 +7,7 @@ use super::FileState;
 use crate::chain::{Relatives, find_relatives};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::progress::NoProgress;
-use crate::storage::{FileIdentity, FileStorage, Storage, delete, free_space};
+use crate::storage::{FileIdentity, FileStorage, Storage, allocated_bytes, delete, free_space};
 
 /// A file that is open for writing.
 #[derive(Clone)]
@@ -38,9 +38,14 @@ pub trait MergeFiles {
     /// Those of the host.
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives>;
 
-    /// Whether files have holes: a file that becomes longer takes no more space until it is written to.
-    fn have_holes(&self) -> bool {
-        false
+    /// How many bytes of a file the host has set no space aside for, where a file that becomes longer takes none until it is
+    /// written to; `None` elsewhere, and if the host does not say.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn holes(&self, path: &Path) -> Result<Option<u64>> {
+        let _ = path;
+        Ok(None)
     }
 
     /// How many bytes a file may still take where this one is, if the host says so.
@@ -81,8 +86,12 @@ impl MergeFiles for HostFiles {
     }
 
     /// Files have holes on Windows only if they are sparse, and Hyper-V's are not.
-    fn have_holes(&self) -> bool {
-        !cfg!(windows)
+    fn holes(&self, path: &Path) -> Result<Option<u64>> {
+        if cfg!(windows) {
+            return Ok(None);
+        }
+        let attempt = || Ok(path.metadata()?.len().saturating_sub(allocated_bytes(path)?));
+        attempt().map(Some).map_err(|e| Error::io("look at it", None, e).in_file(path))
     }
 
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::batch::Unwritten;
 use super::files::MergeFiles;
 use super::{FileState, MergePlan};
 use crate::chain::Relatives;
@@ -24,16 +25,44 @@ struct Need {
     path: PathBuf,
     volume: Option<u64>,
     bytes: u64,
-    /// How many of these bytes stay holes where a file can have some.
-    spared: u64,
 }
 
-/// What the file systems of a merge take; the first one is the target's.
+/// What goes to the places of the target's blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Content {
+    grown: u64,
+    overwritten: u64,
+    unwritten: Unwritten,
+}
+
+impl Content {
+    fn of(plan: &MergePlan, target: &Vhdx) -> Self {
+        // A fixed disk's space is reserved.
+        let is_fixed = target.disk_type() == DiskType::Fixed;
+        let unwritten = if is_fixed { Unwritten::default() } else { plan.unwritten };
+        Self { grown: plan.growth_bytes, overwritten: plan.overwritten_bytes, unwritten }
+    }
+
+    /// What it takes at most; less where the file has `holes` bytes of holes, and what is not written stays one. The host
+    /// calls space a hole, too, that it has set aside.
+    fn bytes(&self, holes: Option<u64>) -> u64 {
+        let (grown, overwritten) = match holes {
+            None => (self.grown, self.overwritten),
+            Some(holes) => {
+                let overwritten = self.overwritten.saturating_sub(self.unwritten.in_holes);
+                (self.grown.saturating_sub(self.unwritten.grown), overwritten.min(holes))
+            }
+        };
+        grown.saturating_add(overwritten)
+    }
+}
+
+/// What the file systems of a merge must have free; the first one is the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     all: Vec<Need>,
-    /// For the content alone, which goes to the target's file.
-    content: u64,
+    /// What the first one needs besides.
+    content: Content,
     /// Whether an earlier run has begun the merge, when there was space for everything. What it has taken of that beside
     /// the content is not asked for again.
     has_begun: bool,
@@ -42,14 +71,10 @@ pub(super) struct Needs {
 impl Needs {
     /// What `plan` takes, all else of which is decided.
     pub(super) fn of(plan: &MergePlan, layers: &[Vhdx], relatives: &Relatives) -> Self {
-        let content = plan.growth_bytes.saturating_add(plan.overwritten_bytes);
-        let mut needs = Self { content, ..Self::default() };
+        let mut needs = Self::default();
         if let [leaf, .., target] = layers {
-            needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target).saturating_add(content));
-            if let Some(need) = needs.all.first_mut() {
-                // A fixed disk's space is reserved.
-                need.spared = if target.disk_type() == DiskType::Fixed { 0 } else { plan.unwritten_bytes };
-            }
+            needs.content = Content::of(plan, target);
+            needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
         }
         if let [.., lowest, target] = layers {
             needs.has_begun = names_second(lowest, target);
@@ -78,12 +103,12 @@ impl Needs {
         };
         match place.and_then(|place| self.all.get_mut(place)) {
             Some(need) => need.bytes = need.bytes.saturating_add(bytes),
-            None => self.all.push(Need { path: file.path.clone(), volume, bytes, spared: 0 }),
+            None => self.all.push(Need { path: file.path.clone(), volume, bytes }),
         }
     }
 
     fn total(&self) -> u64 {
-        self.all.iter().fold(0, |sum, need| sum.saturating_add(need.bytes))
+        self.all.iter().fold(self.content.bytes(None), |sum, need| sum.saturating_add(need.bytes))
     }
 }
 
@@ -134,12 +159,9 @@ impl MergePlan {
     pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
         for (i, need) in self.needs.all.iter().enumerate() {
             let path = &need.path;
-            let bytes = match (self.needs.has_begun, i) {
-                (false, _) => need.bytes,
-                (true, 0) => self.needs.content,
-                (true, _) => 0,
-            };
-            let bytes = bytes.saturating_sub(if files.have_holes() { need.spared } else { 0 });
+            let besides = if self.needs.has_begun { 0 } else { need.bytes };
+            let content = if i == 0 { self.needs.content.bytes(files.holes(path)?) } else { 0 };
+            let bytes = besides.saturating_add(content);
             if let Some(free) = files.free_space(path)?.filter(|&free| free < bytes) {
                 let reason = format!("up to {bytes} bytes of space are needed, {free} are free");
                 let source = io::Error::new(io::ErrorKind::StorageFull, reason);

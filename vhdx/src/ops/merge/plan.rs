@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::batch::{Batch, Batcher, Decided};
+use super::batch::{Batch, Batcher, Decided, Unwritten};
 use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
 use super::items::{self, ItemChanges};
 use super::needs::{self, Needs};
@@ -80,8 +80,7 @@ pub struct MergePlan {
     pub growth_bytes: u64,
     /// How many bytes are written where the target's file is already, and may have holes.
     pub overwritten_bytes: u64,
-    /// How many bytes of the places that blocks get, beyond the end of the file or in its holes, are not written to.
-    pub(super) unwritten_bytes: u64,
+    pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
     /// What could not be judged in the folders where children were looked for, and why.
     pub unjudged: Vec<(PathBuf, String)>,
@@ -147,7 +146,7 @@ impl MergePlan {
             file_size: base.replayed_len(),
             growth_bytes: 0,
             overwritten_bytes: 0,
-            unwritten_bytes: 0,
+            unwritten: Unwritten::default(),
             needs: Needs::default(),
             unjudged: relatives.unjudged.iter().map(|file| (file.path.clone(), file.reason())).collect(),
             folders: relatives.folders.clone(),
@@ -195,7 +194,7 @@ impl MergePlan {
         self.file_size = done.file_size;
         let by_growth = |growth| needs::overwritten_by_growth(growth, base, self.geometry);
         self.overwritten_bytes = done.overwritten.saturating_add(self.growth.as_ref().map_or(0, by_growth));
-        self.unwritten_bytes = done.unwritten;
+        self.unwritten = done.unwritten;
         self.batches = done.batches;
         self.bytes_to_copy = bytes_to_copy;
         Ok(())

@@ -24,6 +24,8 @@ pub struct ParentJudgement {
     pub candidate: Relative,
     /// The DataWriteGuids of which the parent must have one; none if the child's linkage is zero.
     pub expected: Vec<Uuid>,
+    /// The DataWriteGuids of the files that the candidate stands on.
+    pub below: Vec<Uuid>,
     /// How far below the child the file stands in the chain that opens now: 1 if it is the child's parent already.
     pub level: Option<usize>,
     /// Whether that chain opens down to its base. Otherwise the file may be an ancestor although it has no `level`.
@@ -43,6 +45,16 @@ impl ParentJudgement {
     /// Whether the child was made from the candidate as it is now.
     pub fn fits(&self) -> bool {
         self.expected.contains(&self.candidate.data_write_guid)
+    }
+
+    /// The first linkage of a child that was merged, or is about to be, into the candidate, which it names second.
+    pub(super) fn linkage_before_merge(&self) -> Option<Uuid> {
+        match self.expected[..] {
+            [first, second] if second == self.candidate.data_write_guid && !self.below.contains(&first) => {
+                Some(first)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -71,11 +83,13 @@ pub fn judge_parent(
     }
     let level = layers.first().and_then(|layer| layer.vhdx.identity());
     let (level, chain_opens) = place_of(level, child, &resolver);
+    let below = layers.iter().skip(1).map(|layer| layer.vhdx.data_write_guid()).collect();
     let candidate = sound(layers, candidate)?;
     let mut judgement = ParentJudgement {
         child: Relative::of(child, &vhdx),
         candidate,
         expected: locator.linkages(),
+        below,
         level,
         chain_opens,
         others: Vec::new(),

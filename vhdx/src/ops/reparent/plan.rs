@@ -51,9 +51,11 @@ impl ReparentPlan {
     /// and other paths stay only if they end in its name.
     ///
     /// `parent_linkage2` stays if `parent_linkage` does: it may prove that a merge, which was interrupted since, is
-    /// complete. It becomes zero otherwise, also if the candidate was the parent by it: a merge that is proven to be
-    /// complete would leave the child to a file that it is done with. But if `parent_linkage` is the mark of a merge, both
-    /// stay, unless a mismatch is to be ignored: without the mark the child would open, and read as no disk ever did.
+    /// complete. If the candidate was the parent by the second one, both stay: they say that a merge into the candidate was
+    /// begun. But if it stands on a file that has the first one, the child was relinked to that file: a merge that is proven
+    /// to be complete would leave the child to a file that it is done with, and the second one becomes zero, as in all other
+    /// cases. If `parent_linkage` is the mark of a merge, both stay, unless a mismatch is to be ignored: without the mark the
+    /// child would open, and read as no disk ever did.
     ///
     /// # Errors
     /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
@@ -86,6 +88,8 @@ impl ReparentPlan {
             (link.linkage, link.linkage2) = (mark, candidate.data_write_guid);
         } else if child.linkage == Some(candidate.data_write_guid) {
             link.linkage2 = child.linkage2.unwrap_or_default();
+        } else if let Some(first) = judgement.linkage_before_merge() {
+            (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
         }
         let file = |file: &crate::chain::Relative| RelinkedFile {
             path: file.path.clone(),

@@ -5,6 +5,8 @@ use super::*;
 #[cfg(target_os = "linux")]
 use crate::storage::{FileStorage, Storage};
 
+const END: FileOffset = FileOffset::new(u64::MAX);
+
 /// Has these holes, and counts how often it is asked.
 struct WithHoles(Vec<Range<u64>>, std::sync::Mutex<Cell<usize>>);
 
@@ -33,7 +35,7 @@ fn range(start: u64, end: u64) -> Range<FileOffset> {
 fn every_range_has_the_bytes_of_its_holes() {
     let all = [10..20, 30..31, 40..u64::MAX];
     let storage = WithHoles(all.to_vec(), Default::default());
-    let mut holes = Holes::new(&storage);
+    let mut holes = Holes::new(&storage, END);
     let expected = |start, end| (start..end).filter(|at| all.iter().any(|hole| hole.contains(at))).count();
     // Every order of two ranges, so that what is remembered is right for whatever comes next.
     for (a, b) in (0..50_u64).flat_map(|a| (0..50_u64).map(move |b| (a, b))) {
@@ -47,18 +49,23 @@ fn every_range_has_the_bytes_of_its_holes() {
 #[test]
 fn a_file_without_holes_is_asked_once() {
     let storage = WithHoles(std::iter::once(1000..u64::MAX).collect(), Default::default());
-    let mut holes = Holes::new(&storage);
+    let mut holes = Holes::new(&storage, END);
     for start in 0..900 {
         assert_eq!(holes.bytes_in(range(start, start + 100)).unwrap(), 0);
     }
     assert_eq!(storage.1.lock().unwrap().get(), 1);
     assert_eq!(holes.bytes_in(range(900, 1100)).unwrap(), 100);
+    let mut holes = Holes::new(&storage, FileOffset::new(1020));
+    assert_eq!(
+        [range(900, 1100), range(1010, 1015), range(1020, 1100)].map(|range| holes.bytes_in(range).unwrap()),
+        [20, 5, 0]
+    );
 }
 
 #[test]
 fn what_is_not_known_takes_space() {
     let storage = vec![1; 100];
-    assert_eq!(Holes::new(&storage).bytes_in(range(3, 10)).unwrap(), 7);
+    assert_eq!(Holes::new(&storage, END).bytes_in(range(3, 10)).unwrap(), 7);
 }
 
 #[cfg(target_os = "linux")]
@@ -73,7 +80,7 @@ fn the_holes_of_a_file() {
     for piece in [1, 2, 5] {
         file.write_all_at(&vec![1; PIECE as usize], FileOffset::new(piece * PIECE)).unwrap();
     }
-    let mut holes = Holes::new(&file);
+    let mut holes = Holes::new(&file, END);
     let mut taken_by = |start, end| holes.bytes_in(range(start * PIECE, end * PIECE)).unwrap() / PIECE;
     assert_eq!((taken_by(0, 8), taken_by(1, 3), taken_by(2, 6), taken_by(7, 20)), (5, 0, 2, 13));
 }

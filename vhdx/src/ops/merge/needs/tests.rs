@@ -10,8 +10,8 @@ use crate::units::MIB;
 /// So many bytes are free wherever a file is.
 struct Free(u64);
 
-/// The same, where files can have holes.
-struct Sparse(u64);
+/// The same, where files can have holes, and those that there are have so many bytes of them.
+struct Sparse(u64, u64);
 
 impl MergeFiles for Sparse {
     fn open(&self, path: &Path) -> Result<OpenFile> {
@@ -26,8 +26,8 @@ impl MergeFiles for Sparse {
         Free(self.0).relatives(folders)
     }
 
-    fn have_holes(&self) -> bool {
-        true
+    fn holes(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.1))
     }
 
     fn free_space(&self, _: &Path) -> Result<Option<u64>> {
@@ -78,9 +78,11 @@ fn what_takes_no_space_need_not_be_free() {
     let chain = chain([&child, &base]);
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
     assert_eq!((plan.growth_bytes, plan.overwritten_bytes), (MIB, 8 * MIB));
-    let needed = plan.bytes_needed() - (MIB - 4096);
-    plan.refuse_too_little_space(&Sparse(needed)).unwrap();
-    plan.refuse_too_little_space(&Sparse(needed - 1)).unwrap_err();
+    for (holes, spared) in [(0, 9 * MIB - 4096), (3 * MIB, 6 * MIB - 4096), (90 * MIB, MIB - 4096)] {
+        let needed = plan.bytes_needed() - spared;
+        plan.refuse_too_little_space(&Sparse(needed, holes)).unwrap();
+        plan.refuse_too_little_space(&Sparse(needed - 1, holes)).unwrap_err();
+    }
     plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
 }
 
