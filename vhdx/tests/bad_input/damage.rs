@@ -249,9 +249,9 @@ fn the_sample_reads_right() {
 }
 
 /// Fails at one place, as a medium with a bad sector does.
-struct BadSector(Vec<u8>, u64);
+pub(crate) struct BadSector<S>(pub(crate) S, pub(crate) u64);
 
-impl ReadAt for BadSector {
+impl<S: ReadAt> ReadAt for BadSector<S> {
     fn len(&self) -> io::Result<u64> {
         ReadAt::len(&self.0)
     }
