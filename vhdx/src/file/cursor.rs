@@ -2,11 +2,12 @@
 
 use super::Vhdx;
 use super::bat::WINDOW;
+use super::bat_window::BatWindow;
 use super::read_ahead::ReadAhead;
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::SECTORS_PER_CHUNK;
-use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
+use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 
 /// What one file says of a stretch of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +43,7 @@ pub(super) struct Cursor<'a> {
     /// Nothing at or past this is ever asked for: neither BAT entries nor bits past it are read.
     limit: DiskOffset,
     span: Option<Span>,
-    window: Vec<BatEntry>,
-    window_first: BatIndex,
+    window: BatWindow,
     bitmap: Option<(ChunkIndex, FileOffset)>,
     bits: ReadAhead,
     /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
@@ -58,8 +58,7 @@ impl<'a> Cursor<'a> {
             vhdx,
             limit,
             span: None,
-            window: Vec::new(),
-            window_first: BatIndex::default(),
+            window: BatWindow::default(),
             bitmap: None,
             bits: ReadAhead::default(),
             words: Vec::new(),
@@ -128,38 +127,36 @@ impl<'a> Cursor<'a> {
     /// The entry of a block, from the window of entries last read or a new one that begins with it.
     fn entry(&mut self, block: BlockIndex) -> Result<BatEntry> {
         let index = self.vhdx.geometry.payload_bat_index(block);
-        if let Some(entry) = self.in_window(index) {
+        if let Some(entry) = self.window.get(index) {
             return Ok(entry);
         }
         let geometry = self.vhdx.geometry;
         let last = DiskOffset::new(self.limit.get().min(geometry.virtual_size()).saturating_sub(1));
         let last = geometry.payload_bat_index(geometry.block_of(last));
         let count = last.since(index).saturating_add(1).min(WINDOW);
-        self.vhdx.read_bat(index, count, &mut self.window)?;
-        self.window_first = index;
-        match self.in_window(index) {
+        self.window.read(self.vhdx, index, count)?;
+        match self.window.get(index) {
             Some(entry) => Ok(entry),
             None => self.vhdx.bat_entry(index),
         }
     }
 
-    fn in_window(&self, index: BatIndex) -> Option<BatEntry> {
-        let place = index.get().checked_sub(self.window_first.get())?;
-        self.window.get(usize::try_from(place).ok()?).copied()
-    }
-
     /// Joins the blocks after an unallocated one that are unallocated as well, as far as the window reaches.
-    fn extend_unallocated(&self, mut span: Span, mut block: BlockIndex) -> Span {
+    fn extend_unallocated(&self, span: Span, block: BlockIndex) -> Span {
         let geometry = self.vhdx.geometry;
+        let mut next = block.saturating_add(1);
         loop {
-            block = block.saturating_add(1);
-            let next = self.in_window(geometry.payload_bat_index(block));
-            let is_clean_and_absent = next.is_some_and(|entry| entry.raw() == 0);
-            if block.get() >= geometry.block_count() || !is_clean_and_absent {
-                return span;
+            // As far as the sector bitmap entry that ends the chunk, which does not matter.
+            let first = geometry.payload_bat_index(next);
+            let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(next));
+            let absent = self.window.zeros(first..chunk_end);
+            next = next.saturating_add(absent);
+            if absent == 0 || first.saturating_add(absent) != chunk_end {
+                break;
             }
-            span.end = geometry.block_end(block);
         }
+        let last = next.get().min(geometry.block_count()).saturating_sub(1);
+        Span { end: geometry.block_end(BlockIndex::new(last)), ..span }
     }
 
     /// Reads the bits from the 64 sectors that hold `at` to the end of the block or of what will be asked for.

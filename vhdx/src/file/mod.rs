@@ -1,6 +1,7 @@
 //! One VHDX file: what it says of itself, and where its blocks lie.
 
 mod bat;
+mod bat_window;
 mod create;
 mod create_layout;
 mod cursor;
@@ -33,6 +34,7 @@ use crate::storage::{FileIdentity, FileStorage, ReadAt};
 use crate::units::DiskOffset;
 use crate::violation::{Violation, Violations};
 
+pub(crate) use bat_window::BatWindow;
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
 pub(crate) use judge::{judge_bat, judge_mergeable};
