@@ -146,11 +146,11 @@ impl Vhdx {
         self.first_fatal(&violations, self.geometry.payload_bat_index(block), state)
     }
 
-    /// The place of the sector bitmap block that a partially present block needs.
-    pub(super) fn use_bitmap(&self, chunk: ChunkIndex) -> Result<FileOffset> {
+    /// The place of the sector bitmap block that a partially present block needs; `entry` is that of its chunk.
+    pub(super) fn use_bitmap(&self, chunk: ChunkIndex, entry: BatEntry) -> Result<FileOffset> {
         let index = self.geometry.bitmap_bat_index(chunk);
         let mut violations = Violations::new();
-        let place = self.judge_bitmap(chunk, self.bat_entry(index)?, &mut violations);
+        let place = self.judge_bitmap(chunk, entry, &mut violations);
         if place == Some(None) {
             let at = self.bat_entry_place(index);
             violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatBitmapMissing));

@@ -45,10 +45,9 @@ pub(super) struct Cursor<'a> {
     span: Option<Span>,
     window: BatWindow,
     bitmap: Option<(ChunkIndex, FileOffset)>,
+    /// The bits of the partial span; the first one is that of the span's first sector.
     bits: ReadAhead,
-    /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
-    words: Vec<u64>,
-    /// What was found in the words last.
+    /// What was found in the bits last.
     run: Option<Run>,
 }
 
@@ -61,7 +60,6 @@ impl<'a> Cursor<'a> {
             window: BatWindow::default(),
             bitmap: None,
             bits: ReadAhead::default(),
-            words: Vec::new(),
             run: None,
         }
     }
@@ -78,12 +76,13 @@ impl<'a> Cursor<'a> {
         Ok(span)
     }
 
-    /// The bits from `at` on, 64 sectors a word; `at` must be a multiple of 64 sectors inside the last span, which was a
+    /// The bits from `at` on, 8 sectors a byte; `at` must be a multiple of 64 sectors inside the last span, which was a
     /// partial one. Sectors past the span's end have no meaning.
-    pub(super) fn bits_from(&self, at: DiskOffset) -> &[u64] {
+    pub(super) fn bits_from(&self, at: DiskOffset) -> &[[u8; 8]] {
         let start = self.span.map_or(at, |span| span.start);
         let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
-        usize::try_from(word).ok().and_then(|word| self.words.get(word..)).unwrap_or(&[])
+        let (words, _) = self.bits.bytes().as_chunks();
+        usize::try_from(word).ok().and_then(|word| words.get(word..)).unwrap_or(&[])
     }
 
     /// The sectors from `at` on, which lies in the last span, a partial one, that are alike. Each is looked at once.
@@ -96,7 +95,7 @@ impl<'a> Cursor<'a> {
         let Some(span) = self.span else { return Run { start: at, end: at, is_present: false } };
         let sector_size = self.vhdx.geometry.sector_size();
         let first = at.since(span.start) / sector_size;
-        let (is_present, sectors) = same_bits(&self.words, first);
+        let (is_present, sectors) = same_bits(self.bits.bytes().as_chunks().0, first);
         let end = at.saturating_add(sectors.saturating_mul(sector_size)).min(span.end);
         let run = Run { start: at, end, is_present };
         self.run = Some(run);
@@ -175,14 +174,8 @@ impl<'a> Cursor<'a> {
         let asked_for = self.limit.since(start) / geometry.sector_size();
         let most = usize::try_from(in_chunk.min(asked_for).div_ceil(64)).unwrap_or(0) * 8;
         let bitmap = bitmap.saturating_add(bits.start / 8);
-        let bytes = self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
+        self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.run = None;
-        self.words.clear();
-        self.words.extend(bytes.chunks_exact(8).map(|chunk| {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        }));
         let answer = Answer::Partial(place.saturating_add(start.since(block_start)));
         Ok(Span { start, end, answer })
     }
@@ -193,20 +186,22 @@ impl<'a> Cursor<'a> {
         {
             return Ok(place);
         }
-        let place = self.vhdx.use_bitmap(chunk)?;
+        let index = self.vhdx.geometry.bitmap_bat_index(chunk);
+        let entry = self.window.get(index).map_or_else(|| self.vhdx.bat_entry(index), Ok)?;
+        let place = self.vhdx.use_bitmap(chunk, entry)?;
         self.bitmap = Some((chunk, place));
         Ok(place)
     }
 }
 
 /// Bit number `first`, and how many bits from it on are the same.
-fn same_bits(words: &[u64], first: u64) -> (bool, u64) {
+fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
-    let Some((&word, rest)) = words.get(number..).and_then(<[u64]>::split_first) else { return (false, 0) };
-    let is_set = word >> within & 1 == 1;
+    let Some((&word, rest)) = words.get(number..).and_then(<[_]>::split_first) else { return (false, 0) };
+    let is_set = u64::from_le_bytes(word) >> within & 1 == 1;
     let alike = &ALIKE[usize::from(is_set)];
-    let same = alike[0];
-    let others = (word ^ same) >> within;
+    let differing = |word: &[u8; 8]| u64::from_le_bytes(*word) ^ u64::from_le_bytes(alike[0]);
+    let others = differing(&word) >> within;
     if others != 0 {
         return (is_set, u64::from(others.trailing_zeros()));
     }
@@ -214,15 +209,15 @@ fn same_bits(words: &[u64], first: u64) -> (bool, u64) {
     let strides = rest.chunks_exact(STRIDE).take_while(|stride| *stride == alike);
     let skipped = strides.count() * STRIDE;
     let tail = rest.get(skipped..).unwrap_or(&[]);
-    let more = tail.iter().take_while(|&&word| word == same).count();
-    let last = tail.get(more).map_or(0, |word| u64::from((word ^ same).trailing_zeros()));
+    let more = tail.iter().take_while(|word| differing(word) == 0).count();
+    let last = tail.get(more).map_or(0, |word| u64::from(differing(word).trailing_zeros()));
     (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
 }
 
 /// How many words are compared at once.
 const STRIDE: usize = 64;
 /// Words of clear bits, and of set ones.
-static ALIKE: [[u64; STRIDE]; 2] = [[0; STRIDE], [u64::MAX; STRIDE]];
+static ALIKE: [[[u8; 8]; STRIDE]; 2] = [[[0; 8]; STRIDE], [[0xff; 8]; STRIDE]];
 
 #[cfg(test)]
 mod tests {
@@ -236,14 +231,14 @@ mod tests {
                     let end = first + len;
                     let bits: Vec<bool> =
                         (0..4096).map(|bit| (first..end).contains(&bit) == is_set).collect();
-                    let word =
-                        |bits: &[bool]| (0..64).fold(0, |word, bit| word | u64::from(bits[bit]) << bit);
-                    let words: Vec<u64> = bits.chunks(64).map(word).collect();
-                    assert_eq!(same_bits(&words, first), (is_set, len), "{first} {len}");
+                    let byte = |bits: &[bool]| (0..8).fold(0, |byte, bit| byte | u8::from(bits[bit]) << bit);
+                    let bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
+                    let words = bytes.as_chunks().0;
+                    assert_eq!(same_bits(words, first), (is_set, len), "{first} {len}");
                 }
             }
         }
-        assert_eq!(same_bits(&[u64::MAX; 40], 5), (true, 40 * 64 - 5));
-        assert_eq!(same_bits(&[0; 3], 192), (false, 0));
+        assert_eq!(same_bits(&[[0xff; 8]; 40], 5), (true, 40 * 64 - 5));
+        assert_eq!(same_bits(&[[0; 8]; 3], 192), (false, 0));
     }
 }

@@ -292,7 +292,7 @@ impl Window {
         sectors: Range<u64>,
         source: Source,
         source_start: DiskOffset,
-        bits: Option<&[u64]>,
+        bits: Option<&[[u8; 8]]>,
     ) {
         let mut run: Option<Range<u64>> = None;
         let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
@@ -304,7 +304,9 @@ impl Window {
             }
             let is_edge = number == first || number + 1 == end;
             let wanted = if is_edge { missing & mask(number, &sectors) } else { missing };
-            let present = bits.map_or(u64::MAX, |bits| bits.get(number - first).copied().unwrap_or(0));
+            let present = bits.map_or(u64::MAX, |bits| {
+                u64::from_le_bytes(bits.get(number - first).copied().unwrap_or_default())
+            });
             let mut taken = wanted & present;
             self.missing[number] = missing & !taken;
             let sector = number as u64 * 64;
