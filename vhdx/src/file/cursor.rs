@@ -199,25 +199,27 @@ fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
     let Some((&word, rest)) = words.get(number..).and_then(<[_]>::split_first) else { return (false, 0) };
     let is_set = u64::from_le_bytes(word) >> within & 1 == 1;
-    let alike = &ALIKE[usize::from(is_set)];
-    let differing = |word: &[u8; 8]| u64::from_le_bytes(*word) ^ u64::from_le_bytes(alike[0]);
+    let same = if is_set { u64::MAX } else { 0 };
+    let differing = |word: &[u8; 8]| u64::from_le_bytes(*word) ^ same;
     let others = differing(&word) >> within;
     if others != 0 {
         return (is_set, u64::from(others.trailing_zeros()));
     }
-    // Many words at a time, as far as that goes.
-    let strides = rest.chunks_exact(STRIDE).take_while(|stride| *stride == alike);
-    let skipped = strides.count() * STRIDE;
+    // Several words at a time, as far as that goes.
+    let (strides, _) = rest.as_chunks::<STRIDE>();
+    let same_byte = if is_set { u8::MAX } else { 0 };
+    let is_alike = |stride: &[[u8; 8]; STRIDE]| {
+        stride.as_flattened().iter().fold(0, |sum, byte| sum | byte ^ same_byte) == 0
+    };
+    let skipped = strides.iter().take_while(|stride| is_alike(stride)).count() * STRIDE;
     let tail = rest.get(skipped..).unwrap_or(&[]);
     let more = tail.iter().take_while(|word| differing(word) == 0).count();
     let last = tail.get(more).map_or(0, |word| u64::from(differing(word).trailing_zeros()));
     (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
 }
 
-/// How many words are compared at once.
-const STRIDE: usize = 64;
-/// Words of clear bits, and of set ones.
-static ALIKE: [[[u8; 8]; STRIDE]; 2] = [[[0; 8]; STRIDE], [[0xff; 8]; STRIDE]];
+/// How many words are looked at before the first of them decides: a whole number of the widest registers.
+const STRIDE: usize = 8;
 
 #[cfg(test)]
 mod tests {
