@@ -72,8 +72,9 @@ impl fmt::Display for DiskType {
     }
 }
 
-/// An open VHDX file that is only read. Opening reads the headers, a dirty log, the region tables and the metadata,
-/// but no BAT: its entries are read, and judged, as they are used.
+/// An open VHDX file that is only read. Opening reads the headers, a dirty log, a region table and the metadata,
+/// but no BAT: its entries are read, and judged, as they are used. The second region table is read only if the first one
+/// cannot be used; [`check_file`](crate::ops::check_file) judges both.
 ///
 /// A dirty log is replayed in memory; no byte of the file ever changes.
 ///
