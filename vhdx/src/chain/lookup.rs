@@ -64,6 +64,10 @@ pub(super) fn in_place(stored: &[StoredPath], own: &[PathBuf]) -> Vec<PathBuf> {
 /// The folder of a file; and, if the file is behind a link, the folder in which it really is.
 pub(super) fn folders_of(file: &Path) -> Vec<PathBuf> {
     let folder = folder_of(file);
+    // To find out where a file really is takes a call for each part of its path.
+    if !file.is_symlink() {
+        return vec![folder];
+    }
     let real = file.canonicalize().map(|file| folder_of(&file)).ok();
     let other = real.filter(|real| folder.canonicalize().is_ok_and(|folder| folder != *real));
     std::iter::once(folder).chain(other).collect()
@@ -85,9 +89,10 @@ pub(super) fn find(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl 
 }
 
 fn all(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
-    let exact: Vec<PathBuf> = routes.iter().map(Route::path).filter(|path| exists(path)).collect();
+    let exact: Vec<PathBuf> = routes.iter().map(Route::path).collect();
+    let exact = exact.into_iter().filter(|path| exists(path));
     let others = routes.into_iter().flat_map(move |route| listings.borrow_mut().spellings(&route));
-    exact.into_iter().chain(others)
+    exact.chain(others)
 }
 
 /// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.

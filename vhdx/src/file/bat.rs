@@ -28,6 +28,15 @@ impl Vhdx {
 
     /// As [`bat_entries`](Self::bat_entries), into a buffer that is used again.
     pub(super) fn read_bat(&self, first: BatIndex, count: u64, entries: &mut Vec<BatEntry>) -> Result<()> {
+        let mut bytes = Vec::new();
+        self.read_bat_bytes(first, count, &mut bytes)?;
+        entries.clear();
+        entries.extend(bytes.as_chunks().0.iter().copied().map(BatEntry::from_le_bytes));
+        Ok(())
+    }
+
+    /// As [`read_bat`](Self::read_bat), the bytes of the entries.
+    pub(super) fn read_bat_bytes(&self, first: BatIndex, count: u64, buf: &mut Vec<u8>) -> Result<()> {
         let all = self.geometry.bat_entry_count();
         let end = first.checked_add(count).filter(|end| end.get() <= all);
         let bytes = end.and_then(|_| usize::try_from(count.saturating_mul(ENTRY_SIZE)).ok());
@@ -36,15 +45,8 @@ impl Vhdx {
             let virtual_size = self.virtual_size();
             return Err(InvalidArgument::PastEndOfDisk { start, len: count, virtual_size }.into());
         };
-        let mut buf = vec![0; bytes];
-        read_into(&*self.storage, &mut buf, self.bat_entry_place(first)).map_err(|e| self.in_file(e))?;
-        entries.clear();
-        entries.extend(buf.chunks_exact(8).map(|entry| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(entry);
-            BatEntry::from_le_bytes(bytes)
-        }));
-        Ok(())
+        buf.resize(bytes, 0);
+        read_into(&*self.storage, buf, self.bat_entry_place(first)).map_err(|e| self.in_file(e))
     }
 
     /// The raw entry of a payload block.
@@ -144,11 +146,11 @@ impl Vhdx {
         self.first_fatal(&violations, self.geometry.payload_bat_index(block), state)
     }
 
-    /// The place of the sector bitmap block that a partially present block needs.
-    pub(super) fn use_bitmap(&self, chunk: ChunkIndex) -> Result<FileOffset> {
+    /// The place of the sector bitmap block that a partially present block needs; `entry` is that of its chunk.
+    pub(super) fn use_bitmap(&self, chunk: ChunkIndex, entry: BatEntry) -> Result<FileOffset> {
         let index = self.geometry.bitmap_bat_index(chunk);
         let mut violations = Violations::new();
-        let place = self.judge_bitmap(chunk, self.bat_entry(index)?, &mut violations);
+        let place = self.judge_bitmap(chunk, entry, &mut violations);
         if place == Some(None) {
             let at = self.bat_entry_place(index);
             violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatBitmapMissing));

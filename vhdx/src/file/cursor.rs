@@ -2,11 +2,12 @@
 
 use super::Vhdx;
 use super::bat::WINDOW;
+use super::bat_window::BatWindow;
 use super::read_ahead::ReadAhead;
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::SECTORS_PER_CHUNK;
-use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
+use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 
 /// What one file says of a stretch of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +43,11 @@ pub(super) struct Cursor<'a> {
     /// Nothing at or past this is ever asked for: neither BAT entries nor bits past it are read.
     limit: DiskOffset,
     span: Option<Span>,
-    window: Vec<BatEntry>,
-    window_first: BatIndex,
+    window: BatWindow,
     bitmap: Option<(ChunkIndex, FileOffset)>,
+    /// The bits of the partial span; the first one is that of the span's first sector.
     bits: ReadAhead,
-    /// The bits of the partial span, 64 sectors a word; the first word is the span's first 64 sectors.
-    words: Vec<u64>,
-    /// What was found in the words last.
+    /// What was found in the bits last.
     run: Option<Run>,
 }
 
@@ -58,11 +57,9 @@ impl<'a> Cursor<'a> {
             vhdx,
             limit,
             span: None,
-            window: Vec::new(),
-            window_first: BatIndex::default(),
+            window: BatWindow::default(),
             bitmap: None,
             bits: ReadAhead::default(),
-            words: Vec::new(),
             run: None,
         }
     }
@@ -79,12 +76,13 @@ impl<'a> Cursor<'a> {
         Ok(span)
     }
 
-    /// The bits from `at` on, 64 sectors a word; `at` must be a multiple of 64 sectors inside the last span, which was a
+    /// The bits from `at` on, 8 sectors a byte; `at` must be a multiple of 64 sectors inside the last span, which was a
     /// partial one. Sectors past the span's end have no meaning.
-    pub(super) fn bits_from(&self, at: DiskOffset) -> &[u64] {
+    pub(super) fn bits_from(&self, at: DiskOffset) -> &[[u8; 8]] {
         let start = self.span.map_or(at, |span| span.start);
         let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
-        usize::try_from(word).ok().and_then(|word| self.words.get(word..)).unwrap_or(&[])
+        let (words, _) = self.bits.bytes().as_chunks();
+        usize::try_from(word).ok().and_then(|word| words.get(word..)).unwrap_or(&[])
     }
 
     /// The sectors from `at` on, which lies in the last span, a partial one, that are alike. Each is looked at once.
@@ -97,7 +95,7 @@ impl<'a> Cursor<'a> {
         let Some(span) = self.span else { return Run { start: at, end: at, is_present: false } };
         let sector_size = self.vhdx.geometry.sector_size();
         let first = at.since(span.start) / sector_size;
-        let (is_present, sectors) = same_bits(&self.words, first);
+        let (is_present, sectors) = same_bits(self.bits.bytes().as_chunks().0, first);
         let end = at.saturating_add(sectors.saturating_mul(sector_size)).min(span.end);
         let run = Run { start: at, end, is_present };
         self.run = Some(run);
@@ -128,38 +126,36 @@ impl<'a> Cursor<'a> {
     /// The entry of a block, from the window of entries last read or a new one that begins with it.
     fn entry(&mut self, block: BlockIndex) -> Result<BatEntry> {
         let index = self.vhdx.geometry.payload_bat_index(block);
-        if let Some(entry) = self.in_window(index) {
+        if let Some(entry) = self.window.get(index) {
             return Ok(entry);
         }
         let geometry = self.vhdx.geometry;
         let last = DiskOffset::new(self.limit.get().min(geometry.virtual_size()).saturating_sub(1));
         let last = geometry.payload_bat_index(geometry.block_of(last));
         let count = last.since(index).saturating_add(1).min(WINDOW);
-        self.vhdx.read_bat(index, count, &mut self.window)?;
-        self.window_first = index;
-        match self.in_window(index) {
+        self.window.read(self.vhdx, index, count)?;
+        match self.window.get(index) {
             Some(entry) => Ok(entry),
             None => self.vhdx.bat_entry(index),
         }
     }
 
-    fn in_window(&self, index: BatIndex) -> Option<BatEntry> {
-        let place = index.get().checked_sub(self.window_first.get())?;
-        self.window.get(usize::try_from(place).ok()?).copied()
-    }
-
     /// Joins the blocks after an unallocated one that are unallocated as well, as far as the window reaches.
-    fn extend_unallocated(&self, mut span: Span, mut block: BlockIndex) -> Span {
+    fn extend_unallocated(&self, span: Span, block: BlockIndex) -> Span {
         let geometry = self.vhdx.geometry;
+        let mut next = block.saturating_add(1);
         loop {
-            block = block.saturating_add(1);
-            let next = self.in_window(geometry.payload_bat_index(block));
-            let is_clean_and_absent = next.is_some_and(|entry| entry.raw() == 0);
-            if block.get() >= geometry.block_count() || !is_clean_and_absent {
-                return span;
+            // As far as the sector bitmap entry that ends the chunk, which does not matter.
+            let first = geometry.payload_bat_index(next);
+            let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(next));
+            let absent = self.window.zeros(first..chunk_end);
+            next = next.saturating_add(absent);
+            if absent == 0 || first.saturating_add(absent) != chunk_end {
+                break;
             }
-            span.end = geometry.block_end(block);
         }
+        let last = next.get().min(geometry.block_count()).saturating_sub(1);
+        Span { end: geometry.block_end(BlockIndex::new(last)), ..span }
     }
 
     /// Reads the bits from the 64 sectors that hold `at` to the end of the block or of what will be asked for.
@@ -178,14 +174,8 @@ impl<'a> Cursor<'a> {
         let asked_for = self.limit.since(start) / geometry.sector_size();
         let most = usize::try_from(in_chunk.min(asked_for).div_ceil(64)).unwrap_or(0) * 8;
         let bitmap = bitmap.saturating_add(bits.start / 8);
-        let bytes = self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
+        self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.run = None;
-        self.words.clear();
-        self.words.extend(bytes.chunks_exact(8).map(|chunk| {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        }));
         let answer = Answer::Partial(place.saturating_add(start.since(block_start)));
         Ok(Span { start, end, answer })
     }
@@ -196,36 +186,40 @@ impl<'a> Cursor<'a> {
         {
             return Ok(place);
         }
-        let place = self.vhdx.use_bitmap(chunk)?;
+        let index = self.vhdx.geometry.bitmap_bat_index(chunk);
+        let entry = self.window.get(index).map_or_else(|| self.vhdx.bat_entry(index), Ok)?;
+        let place = self.vhdx.use_bitmap(chunk, entry)?;
         self.bitmap = Some((chunk, place));
         Ok(place)
     }
 }
 
 /// Bit number `first`, and how many bits from it on are the same.
-fn same_bits(words: &[u64], first: u64) -> (bool, u64) {
+fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
-    let Some((&word, rest)) = words.get(number..).and_then(<[u64]>::split_first) else { return (false, 0) };
-    let is_set = word >> within & 1 == 1;
-    let alike = &ALIKE[usize::from(is_set)];
-    let same = alike[0];
-    let others = (word ^ same) >> within;
+    let Some((&word, rest)) = words.get(number..).and_then(<[_]>::split_first) else { return (false, 0) };
+    let is_set = u64::from_le_bytes(word) >> within & 1 == 1;
+    let same = if is_set { u64::MAX } else { 0 };
+    let differing = |word: &[u8; 8]| u64::from_le_bytes(*word) ^ same;
+    let others = differing(&word) >> within;
     if others != 0 {
         return (is_set, u64::from(others.trailing_zeros()));
     }
-    // Many words at a time, as far as that goes.
-    let strides = rest.chunks_exact(STRIDE).take_while(|stride| *stride == alike);
-    let skipped = strides.count() * STRIDE;
+    // Several words at a time, as far as that goes.
+    let (strides, _) = rest.as_chunks::<STRIDE>();
+    let same_byte = if is_set { u8::MAX } else { 0 };
+    let is_alike = |stride: &[[u8; 8]; STRIDE]| {
+        stride.as_flattened().iter().fold(0, |sum, byte| sum | byte ^ same_byte) == 0
+    };
+    let skipped = strides.iter().take_while(|stride| is_alike(stride)).count() * STRIDE;
     let tail = rest.get(skipped..).unwrap_or(&[]);
-    let more = tail.iter().take_while(|&&word| word == same).count();
-    let last = tail.get(more).map_or(0, |word| u64::from((word ^ same).trailing_zeros()));
+    let more = tail.iter().take_while(|word| differing(word) == 0).count();
+    let last = tail.get(more).map_or(0, |word| u64::from(differing(word).trailing_zeros()));
     (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
 }
 
-/// How many words are compared at once.
-const STRIDE: usize = 64;
-/// Words of clear bits, and of set ones.
-static ALIKE: [[u64; STRIDE]; 2] = [[0; STRIDE], [u64::MAX; STRIDE]];
+/// How many words are looked at before the first of them decides: a whole number of the widest registers.
+const STRIDE: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -239,14 +233,14 @@ mod tests {
                     let end = first + len;
                     let bits: Vec<bool> =
                         (0..4096).map(|bit| (first..end).contains(&bit) == is_set).collect();
-                    let word =
-                        |bits: &[bool]| (0..64).fold(0, |word, bit| word | u64::from(bits[bit]) << bit);
-                    let words: Vec<u64> = bits.chunks(64).map(word).collect();
-                    assert_eq!(same_bits(&words, first), (is_set, len), "{first} {len}");
+                    let byte = |bits: &[bool]| (0..8).fold(0, |byte, bit| byte | u8::from(bits[bit]) << bit);
+                    let bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
+                    let words = bytes.as_chunks().0;
+                    assert_eq!(same_bits(words, first), (is_set, len), "{first} {len}");
                 }
             }
         }
-        assert_eq!(same_bits(&[u64::MAX; 40], 5), (true, 40 * 64 - 5));
-        assert_eq!(same_bits(&[0; 3], 192), (false, 0));
+        assert_eq!(same_bits(&[[0xff; 8]; 40], 5), (true, 40 * 64 - 5));
+        assert_eq!(same_bits(&[[0; 8]; 3], 192), (false, 0));
     }
 }

@@ -123,21 +123,19 @@ impl<'a> Extents<'a> {
     /// The next extent as it was found, perhaps joinable with the one after it.
     fn next_raw(&mut self) -> Result<Option<Extent>> {
         loop {
-            if let Some(extent) = self.queue.pop_front() {
-                match extent.clip(&self.range) {
-                    Some(extent) => return Ok(Some(extent)),
-                    None => continue,
-                }
+            let found = match self.queue.pop_front() {
+                None if self.next >= self.end => return Ok(None),
+                None => self.resolve()?,
+                queued => queued,
+            };
+            if let Some(extent) = found.and_then(|extent| extent.clip(&self.range)) {
+                return Ok(Some(extent));
             }
-            if self.next >= self.end {
-                return Ok(None);
-            }
-            self.resolve()?;
         }
     }
 
-    /// Queues at least one extent that begins at `next`.
-    fn resolve(&mut self) -> Result<()> {
+    /// The extent that begins at `next`; or else at least one is in the queue.
+    fn resolve(&mut self) -> Result<Option<Extent>> {
         let at = self.next;
         let mut end = self.end;
         for layer in 0..self.cursors.len() {
@@ -148,7 +146,8 @@ impl<'a> Extents<'a> {
                 Answer::Partial(offset) => {
                     let run = self.cursors[layer].run_at(at);
                     if run.end.since(at) < WINDOW_WORDS as u64 * 64 * self.sector_size {
-                        return self.resolve_window(layer, at, end);
+                        self.resolve_window(layer, at, end)?;
+                        return Ok(None);
                     }
                     end = end.min(run.end);
                     if !run.is_present {
@@ -159,17 +158,15 @@ impl<'a> Extents<'a> {
                 Answer::Zero => Source::Zero { layer },
                 Answer::Data(offset) => Source::Data { layer, offset }.advanced_by(at.since(span.start)),
             };
-            self.push(at, end, source);
-            self.next = end;
-            return Ok(());
+            return Ok(Some(self.advance(end, source)));
         }
-        self.push(at, end, Source::Unallocated);
-        self.next = end;
-        Ok(())
+        Ok(Some(self.advance(end, Source::Unallocated)))
     }
 
-    fn push(&mut self, start: DiskOffset, end: DiskOffset, source: Source) {
-        self.queue.push_back(Extent { start, len: end.since(start), source });
+    /// All from `next` to `end`, which is `next` then.
+    fn advance(&mut self, end: DiskOffset, source: Source) -> Extent {
+        let start = std::mem::replace(&mut self.next, end);
+        Extent { start, len: end.since(start), source }
     }
 
     /// Resolves `at..end`, or as much of it as a window holds, from the layer `first` on: the ones above say nothing
@@ -292,7 +289,7 @@ impl Window {
         sectors: Range<u64>,
         source: Source,
         source_start: DiskOffset,
-        bits: Option<&[u64]>,
+        bits: Option<&[[u8; 8]]>,
     ) {
         let mut run: Option<Range<u64>> = None;
         let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
@@ -304,7 +301,9 @@ impl Window {
             }
             let is_edge = number == first || number + 1 == end;
             let wanted = if is_edge { missing & mask(number, &sectors) } else { missing };
-            let present = bits.map_or(u64::MAX, |bits| bits.get(number - first).copied().unwrap_or(0));
+            let present = bits.map_or(u64::MAX, |bits| {
+                u64::from_le_bytes(bits.get(number - first).copied().unwrap_or_default())
+            });
             let mut taken = wanted & present;
             self.missing[number] = missing & !taken;
             let sector = number as u64 * 64;

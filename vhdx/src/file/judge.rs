@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::bat::WINDOW;
+use super::bat_window::BatWindow;
 use super::occupancy::Occupancy;
 use super::{Vhdx, headers};
 use crate::error::Result;
@@ -11,31 +13,25 @@ use crate::rules::Rule;
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many entries are read at once.
-const WINDOW: u64 = 32 << 10;
+/// Refuses a file that is to be written to in several sessions and cannot be: with a broken rule about its BAT, or with
+/// headers that have been changed too often.
+///
+/// # Errors
+/// As [`judge_for`].
+pub(crate) fn judge_mergeable(vhdx: &Vhdx) -> Result<()> {
+    judge_for(vhdx, headers::MERGE, |_| ())
+}
 
-/// Refuses a file that cannot be written to: with a broken rule about its BAT, or with headers that have been changed too
-/// often.
+/// Refuses a file with a broken rule about its BAT, or whose headers cannot be changed `updates` times more. `take` is
+/// given the MiBs that each block takes, also those of a file that is refused.
 ///
 /// # Errors
 /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first rule
 /// that is not tolerated, [`Error::Io`](crate::Error::Io); all with the path.
-pub(crate) fn judge_writable(vhdx: &Vhdx) -> Result<()> {
-    judge_for(vhdx, headers::SESSION)
-}
-
-/// As [`judge_writable`], of a file that is to be written to in several sessions, the last one too.
-///
-/// # Errors
-/// As [`judge_writable`].
-pub(crate) fn judge_mergeable(vhdx: &Vhdx) -> Result<()> {
-    judge_for(vhdx, headers::MERGE)
-}
-
-fn judge_for(vhdx: &Vhdx, updates: u64) -> Result<()> {
+pub(super) fn judge_for(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<u64>)) -> Result<()> {
     let judge = || {
         let mut violations = Violations::new();
-        judge_bat(vhdx, &mut violations)?;
+        judge_entries(vhdx, &mut violations, take)?;
         violations.stop_at_first()?;
         headers::judge_sequence(vhdx.header(), vhdx.header_number, updates)
     };
@@ -47,6 +43,10 @@ fn judge_for(vhdx: &Vhdx, updates: u64) -> Result<()> {
 /// # Errors
 /// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.
 pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
+    judge_entries(vhdx, violations, |_| ())
+}
+
+fn judge_entries(vhdx: &Vhdx, violations: &mut Violations, mut take: impl FnMut(Range<u64>)) -> Result<()> {
     let mut occupancy = Occupancy::new(vhdx.replayed_len());
     let mut chunk_is_partial = false;
     for_each_entry(vhdx, |index, entry| {
@@ -60,7 +60,8 @@ pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> 
             }
         }
         if let Some(place) = occupied(vhdx, index, entry) {
-            occupancy.mark(place);
+            occupancy.mark(place.clone());
+            take(place);
         }
     })?;
     if occupancy.is_exceeded() {
@@ -83,8 +84,7 @@ pub(crate) fn judge_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> 
 
 /// Whether the block needs a sector bitmap block. Entries past the last block are not blocks.
 fn judge_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut Violations) -> bool {
-    // An entry that says nothing breaks no rule; large disks have millions of them.
-    if entry.raw() == 0 || block.get() >= vhdx.geometry().block_count() {
+    if block.get() >= vhdx.geometry().block_count() {
         return false;
     }
     let state = vhdx.judge_payload(block, entry, violations);
@@ -137,15 +137,69 @@ pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<
     len.map(|len| first..first.saturating_add(len / MIB))
 }
 
-pub(super) fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEntry)) -> Result<()> {
+/// Visits the entries in order, except those of payload blocks that are zero: large disks have millions of them, and they
+/// neither say anything nor break a rule.
+fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEntry)) -> Result<()> {
     let count = vhdx.geometry().bat_entry_count();
+    let mut window = BatWindow::default();
     let mut index = BatIndex::new(0);
     while index.get() < count {
-        let len = WINDOW.min(count.saturating_sub(index.get()));
-        for entry in vhdx.bat_entries(index, usize::try_from(len).unwrap_or(usize::MAX))? {
+        window.read(vhdx, index, WINDOW.min(count.saturating_sub(index.get())))?;
+        loop {
+            index = index.saturating_add(window.zeros(index..next_bitmap(vhdx, index)));
+            let Some(entry) = window.get(index) else { break };
             visit(index, entry);
             index = index.saturating_add(1);
         }
     }
     Ok(())
+}
+
+/// The next entry of a sector bitmap block, which may be this one.
+fn next_bitmap(vhdx: &Vhdx, index: BatIndex) -> BatIndex {
+    match vhdx.geometry().entry_kind(index) {
+        BatEntryKind::Payload(block) => vhdx.geometry().bitmap_bat_index(vhdx.geometry().chunk_of(block)),
+        BatEntryKind::SectorBitmap(_) => index,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::create::{NewDisk, VhdxWriter};
+    use crate::storage::{Memory, ReadAt, Storage};
+    use crate::units::FileOffset;
+
+    /// Four chunks, more entries than a window holds.
+    #[test]
+    fn every_entry_that_may_matter_is_visited_once_and_in_order() {
+        let storage = Memory::default();
+        let disk = NewDisk { block_size: 1 << 20, ..NewDisk::new(15 << 30) };
+        VhdxWriter::new(&storage, &disk).unwrap().finish().unwrap();
+        let mut bytes = vec![0; usize::try_from(ReadAt::len(&storage).unwrap()).unwrap()];
+        storage.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
+        let vhdx = Vhdx::from_storage(bytes.clone()).unwrap();
+        let count = vhdx.geometry().bat_entry_count();
+        assert_eq!(count, 15 * 1024 + 3);
+
+        let edges = [1, 4095, 4096, 4097, WINDOW - 1, WINDOW, WINDOW + 1, count - 1];
+        for set in [&edges[..], &[0], &[]] {
+            let storage = Memory::new(bytes.clone());
+            for &index in set {
+                let entry = BatEntry::from_le_bytes((index << 20 | 1 << 5).to_le_bytes());
+                storage
+                    .write_all_at(&entry.to_le_bytes(), vhdx.bat_entry_place(BatIndex::new(index)))
+                    .unwrap();
+            }
+            let vhdx = Vhdx::from_storage(storage).unwrap();
+            let all = vhdx.bat_entries(BatIndex::new(0), usize::try_from(count).unwrap()).unwrap();
+            let expected = (0..).map(BatIndex::new).zip(all).filter(|(index, entry)| {
+                entry.raw() != 0
+                    || matches!(vhdx.geometry().entry_kind(*index), BatEntryKind::SectorBitmap(_))
+            });
+            let mut visited = Vec::new();
+            for_each_entry(&vhdx, |index, entry| visited.push((index, entry))).unwrap();
+            assert_eq!(visited, expected.collect::<Vec<_>>());
+        }
+    }
 }

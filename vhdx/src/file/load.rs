@@ -8,11 +8,11 @@ use super::placement::Layout;
 use crate::error::{Error, Result};
 use crate::format::file_identifier::{self, FileTypeIdentifier};
 use crate::format::header::{self, Header};
-use crate::format::region_table::{self, Regions};
+use crate::format::region_table::{self, RegionTable, Regions};
 use crate::geometry::Geometry;
 use crate::log;
 use crate::rules::Rule;
-use crate::storage::{Measured, ReadAt, read_structure};
+use crate::storage::{Measured, ReadAt, judge_end, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -34,6 +34,22 @@ impl Vhdx {
         }
         violations.append(found);
         result
+    }
+
+    /// Judges both region tables: opening leaves the second one alone where the first one is sound. What is in
+    /// `violations` already is not put there again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when neither can be read.
+    pub(crate) fn judge_region_tables(&self, violations: &mut Violations) -> Result<()> {
+        let storage = Measured::new(&*self.storage)?;
+        let mut found = Violations::new();
+        let [first, second] = region_tables(Second::Always).load(&storage, &mut found)?;
+        region_table::choose(first, second, &mut found);
+        let is_new = |violation: &&Violation| !violations.as_slice().contains(violation);
+        let new: Vec<Violation> = found.as_slice().iter().filter(is_new).cloned().collect();
+        new.into_iter().for_each(|violation| violations.report(violation));
+        Ok(())
     }
 
     /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
@@ -117,6 +133,7 @@ fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8,
         validate: header::validate_copy,
         structure: Structure::Header,
         unreadable: Rule::HeaderUnreadable,
+        second: Second::Always,
     };
     let [first, second] = copies.load(storage, violations)?;
     let current = header::current(first, second, violations);
@@ -131,15 +148,30 @@ struct Copies<T> {
     structure: fn(u8) -> Structure,
     /// The rule that a copy breaks which cannot be read.
     unreadable: Rule,
+    second: Second,
+}
+
+/// When the second copy is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Second {
+    Always,
+    /// If the first one cannot be used.
+    IfNeeded,
 }
 
 impl<T> Copies<T> {
-    /// Both copies, where they are valid. One that the medium does not give back is as good as a damaged one; only when
+    /// The copies that are read, where they are valid. One that the medium does not give back is as good as a damaged one; only when
     /// that goes for both is it an I/O error.
     fn load(&self, storage: &dyn ReadAt, violations: &mut Violations) -> Result<[Option<T>; 2]> {
         let [first, second] = self.places;
-        match (self.load_copy(1, first, storage, violations), self.load_copy(2, second, storage, violations))
+        let first_copy = self.load_copy(1, first, storage, violations);
+        if self.second == Second::IfNeeded
+            && let Ok(Some(copy)) = first_copy
         {
+            judge_end(storage, (self.structure)(2), second, self.size)?;
+            return Ok([Some(copy), None]);
+        }
+        match (first_copy, self.load_copy(2, second, storage, violations)) {
             (Ok(first), Ok(second)) => Ok([first, second]),
             (Err(Error::Io { .. }), Ok(other)) => {
                 violations.report(Violation::new((self.structure)(1), first, self.unreadable));
@@ -175,20 +207,24 @@ fn judge_log_place(header: &Header, file_len: u64, violations: &mut Violations) 
     violations.stop_at_first()
 }
 
+fn region_tables(second: Second) -> Copies<RegionTable> {
+    Copies {
+        places: region_table::OFFSETS,
+        size: region_table::SIZE,
+        validate: region_table::validate_copy,
+        structure: Structure::RegionTable,
+        unreadable: Rule::RegionTableUnreadable,
+        second,
+    }
+}
+
 fn load_regions(
     storage: &dyn ReadAt,
     header: &Header,
     file_len: u64,
     violations: &mut Violations,
 ) -> Result<Regions> {
-    let copies = Copies {
-        places: region_table::OFFSETS,
-        size: region_table::SIZE,
-        validate: region_table::validate_copy,
-        structure: Structure::RegionTable,
-        unreadable: Rule::RegionTableUnreadable,
-    };
-    let [first, second] = copies.load(storage, violations)?;
+    let [first, second] = region_tables(Second::IfNeeded).load(storage, violations)?;
     let chosen = region_table::choose(first, second, violations);
     let (structure, at) = (Structure::RegionTable(1), region_table::OFFSETS[0]);
     let (number, table) = valid(chosen, violations, structure, at)?;

@@ -1,5 +1,7 @@
 //! The metadata region: the items that say what kind of disk a file holds ([MS-VHDX] 2.6).
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -8,9 +10,12 @@ use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::Region;
 use crate::rules::Rule;
-use crate::storage::{ReadAt, read_structure};
+use crate::storage::{ReadAt, judge_end, read_into, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
+
+/// How much of the table and of the items is read before it is known how much there is.
+const PAGE: usize = 4096;
 
 pub(super) struct Metadata {
     pub(super) entries: Vec<MetadataEntry>,
@@ -24,12 +29,12 @@ pub(super) struct Metadata {
 
 impl Metadata {
     pub(super) fn load(storage: &dyn ReadAt, region: &Region, violations: &mut Violations) -> Result<Self> {
-        let bytes = read_structure(storage, Structure::MetadataTable, region.offset, metadata_table::SIZE)?;
-        let table = MetadataTable::validate(&bytes, region, violations);
+        let table = MetadataTable::validate(&read_table(storage, region)?, region, violations);
         violations.stop_at_first()?;
         let entries = table.map(|table| table.entries).unwrap_or_default();
 
-        let mut items = Items { storage, region, entries: &entries, violations };
+        let together = Together::read(storage, region, &entries);
+        let mut items = Items { storage, region, entries: &entries, together, violations };
         let parameters = items.required(metadata_item::FILE_PARAMETERS, FileParameters::validate)?;
         let logical =
             items.required(metadata_item::LOGICAL_SECTOR_SIZE, metadata_item::logical_sector_size)?;
@@ -64,10 +69,52 @@ impl Metadata {
     }
 }
 
+/// The table. What lies behind its last entry means nothing, and is zeros here.
+fn read_table(storage: &dyn ReadAt, region: &Region) -> Result<Vec<u8>> {
+    let (structure, at) = (Structure::MetadataTable, region.offset);
+    judge_end(storage, structure, at, metadata_table::SIZE)?;
+    let mut bytes = vec![0; metadata_table::SIZE];
+    let (first, rest) = bytes.split_at_mut(PAGE);
+    read_into(storage, first, at)?;
+    if MetadataTable::parse(first).is_none() {
+        read_into(storage, rest, at.saturating_add(PAGE as u64))?;
+    }
+    Ok(bytes)
+}
+
+/// The items of the format, read in one go where all of them lie within a page's length: in every healthy file.
+struct Together {
+    /// Their place in the region.
+    start: u32,
+    bytes: Vec<u8>,
+}
+
+impl Together {
+    /// Nothing where the items lie farther apart. Nothing, too, where they cannot be read: whoever reads one by itself
+    /// is told why.
+    fn read(storage: &dyn ReadAt, region: &Region, entries: &[MetadataEntry]) -> Self {
+        let items = || entries.iter().filter(|entry| !entry.is_user && entry.length != 0);
+        let start = items().map(|item| item.offset).min().unwrap_or(0);
+        let end = items().map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0);
+        let len = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; if len <= PAGE { len } else { 0 }];
+        if read_into(storage, &mut bytes, region.offset.saturating_add(start.into())).is_err() {
+            bytes.clear();
+        }
+        Self { start, bytes }
+    }
+
+    fn item(&self, entry: &MetadataEntry) -> Option<&[u8]> {
+        let first = usize::try_from(entry.offset.checked_sub(self.start)?).ok()?;
+        self.bytes.get(first..)?.get(..usize::try_from(entry.length).ok()?)
+    }
+}
+
 struct Items<'a> {
     storage: &'a dyn ReadAt,
     region: &'a Region,
     entries: &'a [MetadataEntry],
+    together: Together,
     violations: &'a mut Violations,
 }
 
@@ -80,7 +127,10 @@ impl Items<'_> {
         let Some(entry) = self.entries.iter().find(|entry| entry.is_system(id)) else {
             return Ok(None);
         };
-        let bytes = read_item(self.storage, self.region, entry)?;
+        let bytes = match self.together.item(entry) {
+            Some(bytes) => Cow::Borrowed(bytes),
+            None => Cow::Owned(read_item(self.storage, self.region, entry)?),
+        };
         let at = self.region.offset.saturating_add(entry.offset.into());
         Ok(validate(&bytes, at, self.violations))
     }

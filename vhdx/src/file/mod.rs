@@ -1,6 +1,7 @@
 //! One VHDX file: what it says of itself, and where its blocks lie.
 
 mod bat;
+mod bat_window;
 mod create;
 mod create_layout;
 mod cursor;
@@ -33,6 +34,7 @@ use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt};
 use crate::units::{DiskOffset, FileOffset};
 use crate::violation::{Violation, Violations};
 
+pub(crate) use bat_window::BatWindow;
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
 pub(crate) use judge::{judge_bat, judge_mergeable};
@@ -70,8 +72,9 @@ impl fmt::Display for DiskType {
     }
 }
 
-/// An open VHDX file that is only read. Opening reads the headers, a dirty log, the region tables and the metadata,
-/// but no BAT: its entries are read, and judged, as they are used.
+/// An open VHDX file that is only read. Opening reads the headers, a dirty log, a region table and the metadata,
+/// but no BAT: its entries are read, and judged, as they are used. The second region table is read only if the first one
+/// cannot be used; [`check_file`](crate::ops::check_file) judges both.
 ///
 /// A dirty log is replayed in memory; no byte of the file ever changes.
 ///

@@ -1,5 +1,7 @@
 //! Reading what is asked for piece by piece, from front to back, in fewer and longer reads.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::storage::{ReadAt, read_into};
 use crate::units::FileOffset;
@@ -12,9 +14,16 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct ReadAhead {
     start: FileOffset,
     bytes: Vec<u8>,
+    /// Which of them were asked for last.
+    asked: Range<usize>,
 }
 
 impl ReadAhead {
+    /// The bytes that were asked for last; none if they could not be read.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.asked.clone()).unwrap_or(&[])
+    }
+
     /// The `len` bytes from `at` on. Of what follows, up to `most` bytes counted from `at` may be read with them.
     ///
     /// # Errors
@@ -38,7 +47,8 @@ impl ReadAhead {
             self.start = at;
         }
         let first = usize::try_from(at.since(self.start)).unwrap_or(usize::MAX);
-        Ok(self.bytes.get(first..).and_then(|bytes| bytes.get(..len)).unwrap_or(&[]))
+        self.asked = first..first.saturating_add(len);
+        Ok(self.bytes())
     }
 }
 

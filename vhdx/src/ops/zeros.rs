@@ -2,19 +2,11 @@
 
 use std::ops::Range;
 
+use crate::format::bytes::is_zero;
 use crate::units::DiskOffset;
 
 /// The granularity at which zeros are left out, in bytes: the page and cluster size of most file systems.
 const PAGE: usize = 4096;
-/// How many bytes are looked at before the first of them decides: few enough to stop early, and a whole number of the
-/// widest registers.
-const STRIDE: usize = 128;
-
-/// Whether every byte is zero.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(STRIDE).all(|stride| stride.iter().fold(0, |sum, byte| sum | byte) == 0)
-}
-
 /// The longest runs of pages of `bytes` that are not all zero. Pages are those of the disk, on which `bytes` start at
 /// `start`; the first and the last one may be partial.
 pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Item = Range<usize>> {
@@ -37,19 +29,6 @@ pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Ite
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_single_byte_anywhere_is_seen() {
-        for len in [1, 127, 128, 129, 4096] {
-            let mut bytes = vec![0; len];
-            assert!(is_zero(&bytes));
-            for at in 0..len {
-                bytes[at] = 0x80;
-                assert!(!is_zero(&bytes), "{at} of {len}");
-                bytes[at] = 0;
-            }
-        }
-    }
 
     #[test]
     fn runs_are_joined_and_follow_the_pages_of_the_disk() {

@@ -280,12 +280,23 @@ pub(crate) fn read_structure(
     offset: FileOffset,
     len: usize,
 ) -> Result<Vec<u8>> {
+    judge_end(storage, structure, offset, len)?;
+    let mut bytes = vec![0; len];
+    read_into(storage, &mut bytes, offset)?;
+    Ok(bytes)
+}
+
+/// Refuses a structure of `len` bytes inside which the file ends.
+pub(crate) fn judge_end(
+    storage: &dyn ReadAt,
+    structure: Structure,
+    offset: FileOffset,
+    len: usize,
+) -> Result<()> {
     let file_len = storage.len().map_err(|source| Error::io("measure", offset, source))?;
     let end = offset.checked_add(len as u64);
     if end.is_none_or(|end| end.get() > file_len) {
         return Err(Violation::new(structure, offset, Rule::Truncated).number(file_len).into());
     }
-    let mut bytes = vec![0; len];
-    read_into(storage, &mut bytes, offset)?;
-    Ok(bytes)
+    Ok(())
 }

@@ -83,6 +83,11 @@ fn broken_copies() {
     assert_listed(second_broken, (Rule::HeaderSignature, Structure::Header(2), SECOND_HEADER));
     let both = flip(&[FIRST_HEADER, SECOND_HEADER + 8]);
     assert_refused(both, (Rule::NoCurrentHeader, Structure::Header(1), FIRST_HEADER));
+    for (number, at) in [(1, FIRST_TABLE), (2, FIRST_TABLE + (64 << 10))] {
+        let broken = flip(&[at + 100]);
+        Vhdx::from_storage(broken.clone()).unwrap();
+        assert_listed(broken, (Rule::RegionTableChecksum, Structure::RegionTable(number), at));
+    }
     let both = flip(&[FIRST_TABLE, FIRST_TABLE + (64 << 10) + 100]);
     assert_refused(both, (Rule::NoRegionTable, Structure::RegionTable(1), FIRST_TABLE));
 

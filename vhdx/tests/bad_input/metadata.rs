@@ -2,9 +2,10 @@
 
 use vhdx::format::metadata_item as item;
 use vhdx::{Guid, Rule, Structure, Vhdx};
-use vhdx_testkit::{ExtraItem, Image, Part, Random};
+use vhdx_testkit::{Counting, ExtraItem, Image, Part, Random};
 
 use crate::common::MIB;
+use crate::damage::BadSector;
 use crate::{assert_listed, assert_refused, item_place, patch, sample};
 
 const TIB: u64 = 1 << 40;
@@ -137,6 +138,26 @@ fn as_many_items_as_the_format_has_room_for() {
     let refused = |image: Image, rule| assert_refused(image.build(), (rule, Structure::MetadataTable, table));
     refused(many(1025, 0), Rule::MetadataUserCount);
     refused(many(0, 1024 - known), Rule::MetadataSystemCount);
+}
+
+/// Items that lie close together are read in one go; what lies between them may be unreadable all the same.
+#[test]
+fn items_that_lie_anywhere_in_the_region() {
+    let id = item::VIRTUAL_DISK_SIZE;
+    let image = sample();
+    let items = image.layout().offset(Part::Metadata) + (64 << 10);
+    for distance in [256u32, 4096 - 8, 4096 - 7, 4096, 900 << 10] {
+        let moved = (64 << 10) + distance;
+        let (mut file, ..) = with_entry(id, 16, &moved.to_le_bytes());
+        patch(&mut file, item_place(&image, id).0, &[0xee; 8]);
+        patch(&mut file, items + u64::from(distance), &image.virtual_size.to_le_bytes());
+        let (file, counts) = Counting::new(file);
+        let vhdx = Vhdx::from_storage(BadSector(file, items + 250)).unwrap();
+        assert_eq!(vhdx.virtual_size(), image.virtual_size, "{distance}");
+        assert!(counts.bytes() <= 80 << 10, "{distance}: {counts:?}");
+        let beside = items + u64::from(distance) + 8..items + MIB;
+        assert!(!counts.touched(beside), "{distance}: {counts:?}");
+    }
 }
 
 #[test]

@@ -96,7 +96,9 @@ impl VhdxMut {
     fn place_of_bits(&self, block: BlockIndex) -> Result<FileOffset> {
         let geometry = self.vhdx.geometry;
         let start = geometry.block_start(block);
-        let bitmap = self.vhdx.use_bitmap(geometry.chunk_of(block))?;
+        let chunk = geometry.chunk_of(block);
+        let entry = self.vhdx.bat_entry(geometry.bitmap_bat_index(chunk))?;
+        let bitmap = self.vhdx.use_bitmap(chunk, entry)?;
         Ok(bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
     }
 

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
-use crate::file::judge::{for_each_entry, judge_writable, occupied};
+use crate::file::headers;
+use crate::file::judge::judge_for;
 use crate::units::{FileOffset, MIB};
 
 /// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
@@ -32,12 +33,23 @@ pub(crate) struct Place {
 }
 
 impl Space {
-    /// The space of a file, whose block allocation table is held against every rule first.
+    /// The space of a file, whose block allocation table is held against every rule.
     ///
     /// # Errors
     /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first rule that is not tolerated, [`Error::Io`].
     pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
-        judge_writable(vhdx)?;
+        Self::judged(vhdx, headers::SESSION)
+    }
+
+    /// As [`of`](Self::of), of a file that is to be written to in several sessions.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn of_mergeable(vhdx: &Vhdx) -> Result<Self> {
+        Self::judged(vhdx, headers::MERGE)
+    }
+
+    fn judged(vhdx: &Vhdx, updates: u64) -> Result<Self> {
         let mut space = Self {
             taken: Vec::new(),
             searched_to: 0,
@@ -50,11 +62,7 @@ impl Space {
         for region in &vhdx.layout.regions {
             space.take(region.offset, region.length);
         }
-        for_each_entry(vhdx, |index, entry| {
-            if let Some(place) = occupied(vhdx, index, entry) {
-                space.mark(place);
-            }
-        })?;
+        judge_for(vhdx, updates, |place| space.mark(place))?;
         Ok(space)
     }
 

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::{CheckReport, FileReport, check_file};
+use super::{CheckReport, FileReport, check_file, judge_all};
 use crate::chain::{InspectedLayer, Link, ParentResolver, inspect_chain};
 use crate::error::Error;
-use crate::file::judge_bat;
 
 /// Checks a file, all its parents, and each link between them. A link that is not sound is the error of the child.
 /// Nothing is written.
@@ -28,7 +27,7 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver) -> CheckReport {
 fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer) {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
-        judge_bat(&layer.vhdx, violations).map_err(|error| error.in_file(&layer.name))?;
+        judge_all(&layer.vhdx, violations).map_err(|error| error.in_file(&layer.name))?;
         Ok(layer.vhdx.log())
     });
     let broken = match layer.link {
@@ -61,6 +60,7 @@ mod tests {
     use crate::file::NewDisk;
     use crate::ops::testing::{image, link, set_entry};
     use crate::rules::Rule;
+    use crate::violation::Structure;
     use std::fs;
     use std::path::PathBuf;
 
@@ -99,6 +99,20 @@ mod tests {
         });
         let broken: Vec<_> = report.files.iter().map(broken).collect();
         assert_eq!(broken, [[Rule::BatStateReserved], [Rule::BlockOverlapsLog]]);
+    }
+
+    #[test]
+    fn a_damaged_region_table_is_told_once_whether_or_not_it_is_used() {
+        const TABLE: usize = 192 << 10;
+        let (report, _) = check(|base, child| {
+            base[TABLE + (64 << 10) + 100] ^= 1;
+            child[TABLE + 100] ^= 1;
+        });
+        for (file, number) in report.files.iter().zip([1, 2]) {
+            let [violation] = file.violations.as_slice() else { panic!("{file:?}") };
+            assert_eq!(violation.rule, Rule::RegionTableChecksum);
+            assert_eq!(violation.structure, Structure::RegionTable(number));
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl FileReport {
 pub fn check_file(path: &Path) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_path(path, violations)?;
-        judge_bat(&vhdx, violations).map_err(|error| error.in_file(path))?;
+        judge_all(&vhdx, violations).map_err(|error| error.in_file(path))?;
         Ok(vhdx.log())
     });
     CheckReport { files: vec![report] }
@@ -75,10 +75,16 @@ pub fn check_file(path: &Path) -> CheckReport {
 pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     let report = FileReport::of(None, |violations| {
         let vhdx = Vhdx::load(storage, violations)?;
-        judge_bat(&vhdx, violations)?;
+        judge_all(&vhdx, violations)?;
         Ok(vhdx.log())
     });
     CheckReport { files: vec![report] }
+}
+
+/// Judges what opening the file has left out.
+fn judge_all(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
+    vhdx.judge_region_tables(violations)?;
+    judge_bat(vhdx, violations)
 }
 
 #[cfg(test)]

@@ -114,13 +114,14 @@ impl MergePlan {
         }
         relations::refuse_to_part(chain.layers(), target)?;
         merged.first().into_iter().chain(merged.last()).try_for_each(items::judge_linkages)?;
-        layers.iter().try_for_each(judge_mergeable)?;
+        merged.iter().try_for_each(judge_mergeable)?;
+        let space = Space::of_mergeable(base)?;
         let mut plan = Self::without_copying(layers, children, relatives)?;
         if options.delete_merged {
             plan.delete = (0..target).collect();
         }
         if !plan.copied {
-            plan.add_copying(merged, base, options)?;
+            plan.add_copying(merged, base, space, options)?;
         }
         plan.needs = Needs::of(&plan, layers, relatives);
         Ok(plan)
@@ -154,9 +155,15 @@ impl MergePlan {
         })
     }
 
-    fn add_copying(&mut self, merged: &[Vhdx], base: &Vhdx, options: &MergeOptions) -> Result<()> {
+    /// `space` is the base's.
+    fn add_copying(
+        &mut self,
+        merged: &[Vhdx],
+        base: &Vhdx,
+        mut space: Space,
+        options: &MergeOptions,
+    ) -> Result<()> {
         let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
-        let mut space = Space::of(base)?;
         let log_end = reserve_log(base, &mut space)?;
         if self.virtual_size > base.virtual_size() {
             self.growth = Some(ResizePlan::new(base, &mut space, self.virtual_size)?);

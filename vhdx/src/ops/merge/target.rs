@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::block::Bits;
 use crate::error::{Error, Result};
-use crate::file::{DiskType, ResizePlan, Source, Vhdx};
+use crate::file::{BatWindow, DiskType, ResizePlan, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::Geometry;
 use crate::rules::Rule;
@@ -20,8 +20,7 @@ pub(super) struct Target<'a> {
     growth: Option<&'a ResizePlan>,
     /// Of the grown disk.
     geometry: Geometry,
-    window: Vec<BatEntry>,
-    window_first: BatIndex,
+    window: BatWindow,
 }
 
 /// A block of the target.
@@ -38,7 +37,7 @@ impl<'a> Target<'a> {
         let size = virtual_size.max(vhdx.virtual_size());
         let has_parent = vhdx.geometry().has_parent();
         let geometry = Geometry::new(vhdx.block_size(), vhdx.logical_sector_size(), size, has_parent)?;
-        Ok(Self { vhdx, growth, geometry, window: Vec::new(), window_first: BatIndex::new(0) })
+        Ok(Self { vhdx, growth, geometry, window: BatWindow::default() })
     }
 
     pub(super) const fn geometry(&self) -> Geometry {
@@ -114,19 +113,12 @@ impl<'a> Target<'a> {
     }
 
     fn entry(&mut self, index: BatIndex) -> Result<BatEntry> {
-        if let Some(entry) = self.in_window(index) {
+        if let Some(entry) = self.window.get(index) {
             return Ok(entry);
         }
         let left = self.vhdx.geometry().bat_entry_count().saturating_sub(index.get());
-        let count = usize::try_from(left.min(WINDOW)).unwrap_or(0);
-        self.window = self.vhdx.bat_entries(index, count)?;
-        self.window_first = index;
-        self.in_window(index).ok_or_else(|| self.broken(index, Rule::Truncated))
-    }
-
-    fn in_window(&self, index: BatIndex) -> Option<BatEntry> {
-        let place = index.get().checked_sub(self.window_first.get())?;
-        self.window.get(usize::try_from(place).ok()?).copied()
+        self.window.read(self.vhdx, index, left.min(WINDOW))?;
+        self.window.get(index).ok_or_else(|| self.broken(index, Rule::Truncated))
     }
 
     fn broken(&self, index: BatIndex, rule: Rule) -> Error {
