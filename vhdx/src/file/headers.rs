@@ -13,6 +13,7 @@ use crate::violation::{Structure, Violation};
 /// The headers of a file that is being written. This is the only place that changes them.
 pub(crate) struct Headers {
     storage: Arc<dyn Storage>,
+    /// The newest one that is durable, and which of the two it is.
     current: Header,
     number: u8,
 }
@@ -36,21 +37,44 @@ impl Headers {
     /// # Errors
     /// [`Error::Io`]; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
+        let new = self.update_first(change)?;
+        self.write_other(new)
+    }
+
+    /// The same, but the second one is only durable with the next sync, whoever makes it. Until then the first one, which
+    /// is durable when this returns, stays as it is: a further update writes the second one again.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub(crate) fn update_before_sync(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
+        let new = self.update_first(change)?;
+        self.put_other(new).map(drop)
+    }
+
+    /// Changes the header that is not current, and tells what the other one is to say.
+    fn update_first(&mut self, change: impl Fn(&mut Header)) -> Result<Header> {
         judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
         self.write_other(new.clone())?;
-        self.write_other(new)
+        Ok(new)
     }
 
     /// Puts `new` in the place of the header that is not current, with the next sequence number, which makes it current.
-    fn write_other(&mut self, mut new: Header) -> Result<()> {
-        let number = 3 - self.number;
-        new.sequence_number = self.current.sequence_number.saturating_add(1);
-        put(&*self.storage, &new.encode(), place(number))?;
+    fn write_other(&mut self, new: Header) -> Result<()> {
+        let new = self.put_other(new)?;
         self.storage.sync().map_err(|e| Error::io("sync", None, e))?;
-        (self.current, self.number) = (new, number);
+        self.current = new;
+        self.number = 3 - self.number;
         Ok(())
+    }
+
+    /// The same without a sync, so that the other one goes on being current.
+    fn put_other(&self, new: Header) -> Result<Header> {
+        let sequence_number = self.current.sequence_number.saturating_add(1);
+        let new = Header { sequence_number, ..new };
+        put(&*self.storage, &new.encode(), place(3 - self.number))?;
+        Ok(new)
     }
 }
 
@@ -165,6 +189,23 @@ mod tests {
             storage.read_exact_at(&mut copy, FileOffset::new(at)).unwrap();
             assert_eq!(Header::parse(&copy).unwrap(), Header { sequence_number, ..expected.clone() });
         }
+    }
+
+    #[test]
+    fn before_a_sync_the_first_header_is_durable_and_not_written_to_again() {
+        let storage = new_file();
+        let mut headers = headers(&storage);
+        let [first, second] = [Uuid::new_v4(), Uuid::new_v4()];
+        headers.update_before_sync(|header| header.file_write_guid = first).unwrap();
+        assert_eq!(headers.current().file_write_guid, first);
+        assert_eq!((open(&storage).file_write_guid(), open(&storage).header_number), (first, 2));
+        headers.update(|header| header.data_write_guid = second).unwrap();
+        let calls = ["write 4096 at 0x10000", "sync", "write 4096 at 0x20000"];
+        let calls_of_update = ["write 4096 at 0x20000", "sync", "write 4096 at 0x10000", "sync"];
+        assert_eq!(*storage.calls.lock().unwrap(), [calls.as_slice(), &calls_of_update].concat());
+        let found = open(&storage);
+        assert_eq!((found.file_write_guid(), found.data_write_guid()), (first, second));
+        assert_eq!((&found.header, found.header_number), (headers.current(), 1));
     }
 
     #[test]
