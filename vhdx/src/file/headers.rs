@@ -242,6 +242,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_prepared_session_is_named_with_its_content_and_no_sync_is_made_twice() {
+        let storage = new_file();
+        let before = open(&storage).header.clone();
+        let mut disk = VhdxMut::from_storage(Arc::clone(&storage) as Arc<dyn Storage>).unwrap();
+        let calls = || std::mem::take(&mut *storage.calls.lock().unwrap());
+
+        disk.prepare_session().unwrap();
+        let first = ["sync", "write 4096 at 0x10000", "sync", "write 4096 at 0x20000"];
+        assert_eq!(calls(), [first.as_slice(), &["write 4096 at 0x100000", "sync"]].concat());
+        let prepared = open(&storage).header.clone();
+        assert!(prepared.log_guid.is_nil() && prepared.file_write_guid != before.file_write_guid);
+        assert_eq!(prepared.data_write_guid, before.data_write_guid);
+
+        let guid = Uuid::new_v4();
+        disk.begin_as(guid).unwrap();
+        let both = ["write 4096 at 0x20000", "sync", "write 4096 at 0x10000", "sync"];
+        assert_eq!(calls(), both);
+        let begun = open(&storage).header.clone();
+        assert!(!begun.log_guid.is_nil() && begun.file_write_guid == prepared.file_write_guid);
+        assert_eq!(begun.data_write_guid, guid);
+
+        disk.close().unwrap();
+        assert_eq!(calls(), both, "what was written is durable already");
+        assert!(open(&storage).header.log_guid.is_nil());
+    }
+
     /// A file that is opened for writing can be closed again.
     #[test]
     fn a_session_that_the_sequence_number_would_not_outlast_does_not_begin() {
