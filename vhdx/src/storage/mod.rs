@@ -13,6 +13,7 @@ mod memory;
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
+mod only_writer;
 #[cfg(not(any(target_os = "linux", windows)))]
 mod other;
 mod raw_target;
@@ -41,6 +42,7 @@ pub use memory::Memory;
 pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
+pub(crate) use only_writer::OnlyWriter;
 pub use raw_target::RawTarget;
 pub use room::{allocated_bytes, free_space};
 

@@ -31,9 +31,10 @@ use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
 use crate::error::{Error, InvalidArgument, Result};
+use crate::format::header::Header;
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{FileStorage, OnlyWriter, Storage};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
@@ -70,8 +71,10 @@ pub struct VhdxMut {
     staged: Arc<Staged>,
     headers: Headers,
     space: Space,
-    /// The log of the session, once there is one.
+    /// The log of the session, once there is one and the headers name it.
     log: Option<LogWriter>,
+    /// The same before they do.
+    unnamed_log: Option<LogWriter>,
     /// The length of the file in bytes; a multiple of 1 MiB in a session.
     len: u64,
     /// Places that the staged changes no longer point to: free from the next commit on.
@@ -119,6 +122,7 @@ impl VhdxMut {
     /// # Errors
     /// As [`open`](Self::open), apart from those of the file system.
     pub fn from_storage(storage: Arc<dyn Storage>) -> Result<Self> {
+        let storage: Arc<dyn Storage> = Arc::new(OnlyWriter::new(storage));
         replay(Arc::clone(&storage))?;
         let staged = Arc::new(Staged::new(Arc::clone(&storage)));
         let vhdx = Vhdx::load(Arc::clone(&staged) as _, &mut Violations::new())?;
@@ -130,6 +134,7 @@ impl VhdxMut {
             staged,
             headers,
             log: None,
+            unnamed_log: None,
             freed: Vec::new(),
             retired: Vec::new(),
             has_new_content: false,
@@ -193,15 +198,21 @@ impl VhdxMut {
         self.begin_with(Some(Uuid::new_v4()))
     }
 
-    /// Begins a session, if none has begun: what takes space, or fails for another reason, does so now.
+    /// Does everything that beginning a session takes space for, so that only headers are left to write.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn begin_session(&mut self) -> Result<()> {
-        self.change(Self::begin)
+    pub(crate) fn prepare_session(&mut self) -> Result<()> {
+        self.change(|this| {
+            if this.log.is_none() && this.unnamed_log.is_none() {
+                this.unnamed_log = Some(this.start_log()?);
+            }
+            Ok(())
+        })
     }
 
-    /// Begins a session whose content has this DataWriteGuid. In one that has begun, only the headers are written.
+    /// Begins a session whose content has this DataWriteGuid. In one that is prepared or has begun, only the headers are
+    /// written.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -211,19 +222,19 @@ impl VhdxMut {
 
     fn begin_with(&mut self, content: Option<Uuid>) -> Result<()> {
         if self.log.is_none() {
-            let (place, len) = self.place_of_log()?;
-            // What another process wrote before it was killed can be read, but need not be durable yet.
-            self.sync()?;
-            self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
-            self.extend_to(self.len.max(place.saturating_add(len).get()))?;
-            let log = LogWriter::start(self.staged.storage(), place, len)?;
-            let guid = log.guid();
-            self.headers.update(|header| {
+            let log = self.unnamed_log.take().map_or_else(|| self.start_log(), Ok)?;
+            let ((place, len), guid) = (log.place(), log.guid());
+            let name = |header: &mut Header| {
                 (header.log_guid, header.log_version) = (guid, 0);
                 // A log that a header can describe is shorter than 4 GiB.
                 (header.log_offset, header.log_length) = (place, u32::try_from(len).unwrap_or(u32::MAX));
                 header.data_write_guid = content.unwrap_or(header.data_write_guid);
-            })?;
+            };
+            match content {
+                Some(_) => self.headers.update(name)?,
+                // What a guest sees stays, and all that changes waits for the sync that every commit begins with.
+                None => self.headers.update_before_sync(name)?,
+            }
             self.vhdx.layout.log = (place, len);
             self.log = Some(log);
         } else if let Some(content) = content {
@@ -232,6 +243,17 @@ impl VhdxMut {
         self.has_new_content |= content.is_some();
         self.vhdx.header = self.headers.current().clone();
         Ok(())
+    }
+
+    /// Starts a log that no header names yet, in a file with a new FileWriteGuid.
+    fn start_log(&mut self) -> Result<LogWriter> {
+        let (place, len) = self.place_of_log()?;
+        // What another process wrote before it was killed can be read, but need not be durable yet.
+        self.sync()?;
+        // Nothing reads the log yet: its own sync is early enough for the second header.
+        self.headers.update_before_sync(|header| header.file_write_guid = Uuid::new_v4())?;
+        self.extend_to(self.len.max(place.saturating_add(len).get()))?;
+        LogWriter::start(self.staged.storage(), place, len)
     }
 
     /// Where the log is, or is going to be if the file has none that lies inside it. Of a log that is too long to be

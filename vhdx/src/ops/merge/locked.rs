@@ -11,7 +11,7 @@ use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Vhdx, VhdxMut, judge_mergeable};
 use crate::format::parent_locator::ParentLocator;
-use crate::storage::ReadAt;
+use crate::storage::{OnlyWriter, ReadAt};
 use crate::violation::Violations;
 
 /// The files of a plan.
@@ -91,7 +91,9 @@ pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Resu
 }
 
 fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFile, Vhdx)> {
-    let file = files.open(&state.path)?;
+    let OpenFile { storage, identity } = files.open(&state.path)?;
+    // It is locked: what `settle` has synced needs no sync when its session begins.
+    let file = OpenFile { storage: Arc::new(OnlyWriter::new(storage)), identity };
     let vhdx = load(&file, &state.path)?;
     match state.fits(&vhdx) {
         true => Ok((file, vhdx)),
@@ -116,8 +118,16 @@ pub(super) fn change_locator(
     change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
 ) -> Result<()> {
     let mut child = open(file, path)?;
-    let old = child.parent_locator().cloned().unwrap_or_default();
-    let new = change(&old).map_err(|e| e.in_file(path))?;
-    child.set_parent_locator(&new)?;
+    change_open_locator(&mut child, change)?;
     child.close()
+}
+
+/// The same in a session that goes on. The change is durable when this returns.
+pub(super) fn change_open_locator(
+    child: &mut VhdxMut,
+    change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
+) -> Result<()> {
+    let old = child.parent_locator().cloned().unwrap_or_default();
+    let new = change(&old).map_err(|e| child.in_file(e))?;
+    child.set_parent_locator(&new)
 }
