@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{ReadAt, Storage};
@@ -42,6 +43,10 @@ impl<S: Storage> ReadAt for OnlyWriter<S> {
 
     fn as_file(&self) -> Option<&File> {
         self.storage.as_file()
+    }
+
+    fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
+        self.storage.hole_after(offset)
     }
 }
 
