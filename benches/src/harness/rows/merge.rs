@@ -111,29 +111,29 @@ pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
     const SINGLE: &str = "8 single merges";
     let deep = Spec { depth: LEVELS, same_runs: true, ..spec(context) };
     let (eight, one) = (context.chain(&deep)?, context.chain(&Spec { depth: 1, ..deep.clone() })?);
-    let (run, idle) = (context.empty("merge")?, context.empty("idle")?);
+    let (all, alone) = (context.empty("merge")?, context.empty("alone")?);
     let merge = |child: PathBuf| context.vhdx(["merge", "--quiet"]).arg(child);
-    let pass = merge(run.join(name(LEVELS))).arg("--into").arg(run.join(name(0)));
-    let singles = (1..=LEVELS).map(|level| merge(run.join(name(level)))).collect();
-    // What is written next takes the memory that was freed last. Where a host takes free memory away, the merge before
-    // which less was written would find some that is warm, and the others none: so all files are made before each.
-    let job = |role, label, steps, chain: &Files, other: &Files| {
-        let (target, expected) = (run.join(name(0)), chain.expected());
-        let folders = [(other.clone(), idle.clone()), (chain.clone(), run.clone())];
+    let pass = merge(all.join(name(LEVELS))).arg("--into").arg(all.join(name(0)));
+    let singles = (1..=LEVELS).map(|level| merge(all.join(name(level)))).collect();
+    // Where a host takes free memory away, a merge is slower that finds none which was in use just before. So the same files
+    // are made in the same order before each, whichever of them it merges.
+    let made = [(eight.clone(), all.clone()), (one.clone(), alone.clone())];
+    let job = |role, label, steps, chain: &Files, run: &Path| {
+        let (target, expected, made) = (run.join(name(0)), chain.expected(), made.clone());
         Job::new(role, label, steps)
             .prepare(move || {
                 let copy = |(chain, to): &(Files, PathBuf)| {
                     copy_files(&chain.folder, to, (0..=chain.depth).map(name))
                 };
-                folders.iter().try_for_each(copy)
+                made.iter().try_for_each(copy)
             })
             .verify(move || verify_chain(&target, &expected))
     };
     Ok(Comparison {
         jobs: vec![
-            job(Role::Limit, ONE, vec![merge(run.join(name(1)))], &one, &eight),
-            job(Role::Ours, PASS, vec![pass], &eight, &one),
-            job(Role::Ours, SINGLE, singles, &eight, &one),
+            job(Role::Limit, ONE, vec![merge(alone.join(name(1)))], &one, &alone),
+            job(Role::Ours, PASS, vec![pass], &eight, &all),
+            job(Role::Ours, SINGLE, singles, &eight, &all),
         ],
         bytes: deep.child_bytes,
         goals: vec![Goal::seconds(PASS, ONE, 1.3), Goal::seconds(PASS, SINGLE, 0.2)],
