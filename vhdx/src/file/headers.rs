@@ -13,7 +13,7 @@ use crate::violation::{Structure, Violation};
 /// The headers of a file that is being written. This is the only place that changes them.
 pub(crate) struct Headers {
     storage: Arc<dyn Storage>,
-    /// The newest one that is durable, and which of the two it is.
+    /// The newest one that was made durable here, and which of the two it is. The other one is older, or says the same.
     current: Header,
     number: u8,
 }

@@ -42,14 +42,7 @@ impl Vhdx {
     /// # Errors
     /// [`Error::Io`] when neither can be read.
     pub(crate) fn judge_region_tables(&self, violations: &mut Violations) -> Result<()> {
-        let storage = Measured::new(&*self.storage)?;
-        let mut found = Violations::new();
-        let [first, second] = region_tables(Second::Always).load(&storage, &mut found)?;
-        region_table::choose(first, second, &mut found);
-        let is_new = |violation: &&Violation| !violations.as_slice().contains(violation);
-        let new: Vec<Violation> = found.as_slice().iter().filter(is_new).cloned().collect();
-        new.into_iter().for_each(|violation| violations.report(violation));
-        Ok(())
+        judge_region_tables(&*self.storage, violations)
     }
 
     /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
@@ -68,8 +61,13 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     let (header_number, header) = load_header(&measured, violations)?;
     judge_log_place(&header, file_len, violations)?;
     let log::Replayed { storage, overlay, state } = log::replay(storage, &header, violations)?;
-    let Structures { regions, metadata, geometry, layout } =
-        Structures::load(&*storage, &header, violations)?;
+    let found = Structures::load(&*storage, &header, violations);
+    if found.is_err() {
+        // The file does not open, and a second table that says something else may be the reason to hope. What cannot be
+        // read is told already.
+        let _ = judge_region_tables(&*storage, violations);
+    }
+    let Structures { regions, metadata, geometry, layout } = found?;
     let tolerated = violations.as_slice().to_vec();
     Ok(Vhdx {
         storage,
@@ -87,6 +85,17 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
         geometry,
         tolerated,
     })
+}
+
+/// Puts what is wrong with either region table into `violations`, unless it is there already.
+fn judge_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Result<()> {
+    let mut found = Violations::new();
+    let [first, second] = region_tables(Second::Always).load(&Measured::new(storage)?, &mut found)?;
+    region_table::choose(first, second, &mut found);
+    let is_new = |violation: &&Violation| !violations.as_slice().contains(violation);
+    let new: Vec<Violation> = found.as_slice().iter().filter(is_new).cloned().collect();
+    new.into_iter().for_each(|violation| violations.report(violation));
+    Ok(())
 }
 
 /// What lies behind the headers and the log.
@@ -160,8 +169,8 @@ enum Second {
 }
 
 impl<T> Copies<T> {
-    /// The copies that are read, where they are valid. One that the medium does not give back is as good as a damaged one; only when
-    /// that goes for both is it an I/O error.
+    /// The copies that are read, where they are valid. One that the medium does not give back is as good as a damaged one;
+    /// only when that goes for both is it an I/O error.
     fn load(&self, storage: &dyn ReadAt, violations: &mut Violations) -> Result<[Option<T>; 2]> {
         let [first, second] = self.places;
         let first_copy = self.load_copy(1, first, storage, violations);

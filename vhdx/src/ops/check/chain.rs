@@ -58,6 +58,7 @@ mod tests {
     use super::*;
     use crate::chain::FolderResolver;
     use crate::file::NewDisk;
+    use crate::format::bytes::seal;
     use crate::ops::testing::{image, link, set_entry};
     use crate::rules::Rule;
     use crate::violation::Structure;
@@ -113,6 +114,19 @@ mod tests {
             assert_eq!(violation.rule, Rule::RegionTableChecksum);
             assert_eq!(violation.structure, Structure::RegionTable(number));
         }
+    }
+
+    /// The second table is the way out, if there is one.
+    #[test]
+    fn a_second_region_table_that_says_something_else_is_told_where_the_first_leads_nowhere() {
+        const TABLE: usize = 192 << 10;
+        const SIZE: usize = 64 << 10;
+        let (report, _) = check(|base, _| {
+            let table = &mut base[TABLE..][..SIZE];
+            table[16 + 16..][..8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+            seal(table);
+        });
+        assert_eq!(broken(&report.files[1]), [Rule::RegionPastEnd, Rule::RegionTablesDiffer]);
     }
 
     #[test]
