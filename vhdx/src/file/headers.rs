@@ -13,7 +13,6 @@ use crate::violation::{Structure, Violation};
 /// The headers of a file that is being written. This is the only place that changes them.
 pub(crate) struct Headers {
     storage: Arc<dyn Storage>,
-    /// The newest one that was made durable here, and which of the two it is. The other one is older, or says the same.
     current: Header,
     number: u8,
 }
@@ -37,44 +36,21 @@ impl Headers {
     /// # Errors
     /// [`Error::Io`]; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
-        let new = self.update_first(change)?;
-        self.write_other(new)
-    }
-
-    /// The same, but the second one is only durable with the next sync, whoever makes it. Until then the first one, which
-    /// is durable when this returns, stays as it is: a further update writes the second one again.
-    ///
-    /// # Errors
-    /// As [`update`](Self::update).
-    pub(crate) fn update_before_sync(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
-        let new = self.update_first(change)?;
-        self.put_other(new).map(drop)
-    }
-
-    /// Changes the header that is not current, and tells what the other one is to say.
-    fn update_first(&mut self, change: impl Fn(&mut Header)) -> Result<Header> {
         judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
         self.write_other(new.clone())?;
-        Ok(new)
+        self.write_other(new)
     }
 
     /// Puts `new` in the place of the header that is not current, with the next sequence number, which makes it current.
-    fn write_other(&mut self, new: Header) -> Result<()> {
-        let new = self.put_other(new)?;
+    fn write_other(&mut self, mut new: Header) -> Result<()> {
+        let number = 3 - self.number;
+        new.sequence_number = self.current.sequence_number.saturating_add(1);
+        put(&*self.storage, &new.encode(), place(number))?;
         self.storage.sync().map_err(|e| Error::io("sync", None, e))?;
-        self.current = new;
-        self.number = 3 - self.number;
+        (self.current, self.number) = (new, number);
         Ok(())
-    }
-
-    /// The same without a sync, so that the other one goes on being current.
-    fn put_other(&self, new: Header) -> Result<Header> {
-        let sequence_number = self.current.sequence_number.saturating_add(1);
-        let new = Header { sequence_number, ..new };
-        put(&*self.storage, &new.encode(), place(3 - self.number))?;
-        Ok(new)
     }
 }
 
@@ -192,23 +168,6 @@ mod tests {
     }
 
     #[test]
-    fn before_a_sync_the_first_header_is_durable_and_not_written_to_again() {
-        let storage = new_file();
-        let mut headers = headers(&storage);
-        let [first, second] = [Uuid::new_v4(), Uuid::new_v4()];
-        headers.update_before_sync(|header| header.file_write_guid = first).unwrap();
-        assert_eq!(headers.current().file_write_guid, first);
-        assert_eq!((open(&storage).file_write_guid(), open(&storage).header_number), (first, 2));
-        headers.update(|header| header.data_write_guid = second).unwrap();
-        let calls = ["write 4096 at 0x10000", "sync", "write 4096 at 0x20000"];
-        let calls_of_update = ["write 4096 at 0x20000", "sync", "write 4096 at 0x10000", "sync"];
-        assert_eq!(*storage.calls.lock().unwrap(), [calls.as_slice(), &calls_of_update].concat());
-        let found = open(&storage);
-        assert_eq!((found.file_write_guid(), found.data_write_guid()), (first, second));
-        assert_eq!((&found.header, found.header_number), (headers.current(), 1));
-    }
-
-    #[test]
     fn an_update_that_failed_anywhere_is_old_or_new_and_can_be_done_again() {
         for fails_from in 0..4 {
             let storage = new_file();
@@ -240,33 +199,6 @@ mod tests {
             assert_eq!(rule, (!works).then_some(Rule::HeaderSequence));
             assert_eq!(storage.calls.lock().unwrap().is_empty(), !works);
         }
-    }
-
-    #[test]
-    fn a_prepared_session_is_named_with_its_content_and_no_sync_is_made_twice() {
-        let storage = new_file();
-        let before = open(&storage).header.clone();
-        let mut disk = VhdxMut::from_storage(Arc::clone(&storage) as Arc<dyn Storage>).unwrap();
-        let calls = || std::mem::take(&mut *storage.calls.lock().unwrap());
-
-        disk.prepare_session().unwrap();
-        let first = ["sync", "write 4096 at 0x10000", "sync", "write 4096 at 0x20000"];
-        assert_eq!(calls(), [first.as_slice(), &["write 4096 at 0x100000", "sync"]].concat());
-        let prepared = open(&storage).header.clone();
-        assert!(prepared.log_guid.is_nil() && prepared.file_write_guid != before.file_write_guid);
-        assert_eq!(prepared.data_write_guid, before.data_write_guid);
-
-        let guid = Uuid::new_v4();
-        disk.begin_as(guid).unwrap();
-        let both = ["write 4096 at 0x20000", "sync", "write 4096 at 0x10000", "sync"];
-        assert_eq!(calls(), both);
-        let begun = open(&storage).header.clone();
-        assert!(!begun.log_guid.is_nil() && begun.file_write_guid == prepared.file_write_guid);
-        assert_eq!(begun.data_write_guid, guid);
-
-        disk.close().unwrap();
-        assert_eq!(calls(), both, "what was written is durable already");
-        assert!(open(&storage).header.log_guid.is_nil());
     }
 
     /// A file that is opened for writing can be closed again.

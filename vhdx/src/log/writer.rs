@@ -69,11 +69,6 @@ impl LogWriter {
         })
     }
 
-    /// Where the log lies, and its length in bytes.
-    pub(crate) fn place(&self) -> (FileOffset, u64) {
-        (self.place, self.len)
-    }
-
     /// The length of the log in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len

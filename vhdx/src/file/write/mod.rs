@@ -31,7 +31,6 @@ use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::format::header::Header;
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
 use crate::storage::{FileStorage, OnlyWriter, Storage};
@@ -71,10 +70,8 @@ pub struct VhdxMut {
     staged: Arc<Staged>,
     headers: Headers,
     space: Space,
-    /// The log of the session, once there is one and the headers name it.
+    /// The log of the session, once there is one.
     log: Option<LogWriter>,
-    /// The same before they do.
-    unnamed_log: Option<LogWriter>,
     /// The length of the file in bytes; a multiple of 1 MiB in a session.
     len: u64,
     /// Places that the staged changes no longer point to: free from the next commit on.
@@ -134,7 +131,6 @@ impl VhdxMut {
             staged,
             headers,
             log: None,
-            unnamed_log: None,
             freed: Vec::new(),
             retired: Vec::new(),
             has_new_content: false,
@@ -198,21 +194,15 @@ impl VhdxMut {
         self.begin_with(Some(Uuid::new_v4()))
     }
 
-    /// Does everything that beginning a session takes space for, so that only headers are left to write.
+    /// Begins a session, if none has begun: what takes space, or fails for another reason, does so now.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn prepare_session(&mut self) -> Result<()> {
-        self.change(|this| {
-            if this.log.is_none() && this.unnamed_log.is_none() {
-                this.unnamed_log = Some(this.start_log()?);
-            }
-            Ok(())
-        })
+    pub(crate) fn begin_session(&mut self) -> Result<()> {
+        self.change(Self::begin)
     }
 
-    /// Begins a session whose content has this DataWriteGuid. In one that is prepared or has begun, only the headers are
-    /// written.
+    /// Begins a session whose content has this DataWriteGuid. In one that has begun, only the headers are written.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -222,19 +212,19 @@ impl VhdxMut {
 
     fn begin_with(&mut self, content: Option<Uuid>) -> Result<()> {
         if self.log.is_none() {
-            let log = self.unnamed_log.take().map_or_else(|| self.start_log(), Ok)?;
-            let ((place, len), guid) = (log.place(), log.guid());
-            let name = |header: &mut Header| {
+            let (place, len) = self.place_of_log()?;
+            // What another process wrote before it was killed can be read, but need not be durable yet.
+            self.sync()?;
+            self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
+            self.extend_to(self.len.max(place.saturating_add(len).get()))?;
+            let log = LogWriter::start(self.staged.storage(), place, len)?;
+            let guid = log.guid();
+            self.headers.update(|header| {
                 (header.log_guid, header.log_version) = (guid, 0);
                 // A log that a header can describe is shorter than 4 GiB.
                 (header.log_offset, header.log_length) = (place, u32::try_from(len).unwrap_or(u32::MAX));
                 header.data_write_guid = content.unwrap_or(header.data_write_guid);
-            };
-            match content {
-                Some(_) => self.headers.update(name)?,
-                // What a guest sees stays, and all that changes waits for the sync that every commit begins with.
-                None => self.headers.update_before_sync(name)?,
-            }
+            })?;
             self.vhdx.layout.log = (place, len);
             self.log = Some(log);
         } else if let Some(content) = content {
@@ -243,17 +233,6 @@ impl VhdxMut {
         self.has_new_content |= content.is_some();
         self.vhdx.header = self.headers.current().clone();
         Ok(())
-    }
-
-    /// Starts a log that no header names yet, in a file with a new FileWriteGuid.
-    fn start_log(&mut self) -> Result<LogWriter> {
-        let (place, len) = self.place_of_log()?;
-        // What another process wrote before it was killed can be read, but need not be durable yet.
-        self.sync()?;
-        // Nothing reads the log yet: its own sync is early enough for the second header.
-        self.headers.update_before_sync(|header| header.file_write_guid = Uuid::new_v4())?;
-        self.extend_to(self.len.max(place.saturating_add(len).get()))?;
-        LogWriter::start(self.staged.storage(), place, len)
     }
 
     /// Where the log is, or is going to be if the file has none that lies inside it. Of a log that is too long to be

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::copier::Copier;
 use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
-use super::locked::{Locked, change_locator, change_open_locator, load, locked_while_deleting, open};
+use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::chain::locator::with_linkages;
@@ -141,18 +141,12 @@ impl Locked {
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
         // K loses the mark of an earlier run until it gets this one's: nothing in between may need space.
-        target.prepare_session()?;
-        if plan.lowest() == 0 {
-            self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
-            target.begin_as(guid)?;
-        } else {
-            // One session for both: each change is durable when it is made.
-            let mut lowest = open(&self.layers[plan.lowest()], &plan.layers[plan.lowest()].path)?;
-            change_open_locator(&mut lowest, |old| with_linkages(old, now, guid))?;
-            let mark = self.mark(plan)?;
-            target.begin_as(guid)?;
-            change_open_locator(&mut lowest, |old| with_linkages(old, mark, guid))?;
-            lowest.close()?;
+        target.begin_session()?;
+        self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
+        let mark = if plan.lowest() > 0 { Some(self.mark(plan)?) } else { None };
+        target.begin_as(guid)?;
+        if let Some(mark) = mark {
+            self.relink_lowest(plan, |old| with_linkages(old, mark, guid))?;
         }
         let mut merged = Vec::new(); // not before K has been written to
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {

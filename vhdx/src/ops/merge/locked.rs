@@ -118,16 +118,8 @@ pub(super) fn change_locator(
     change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
 ) -> Result<()> {
     let mut child = open(file, path)?;
-    change_open_locator(&mut child, change)?;
-    child.close()
-}
-
-/// The same in a session that goes on. The change is durable when this returns.
-pub(super) fn change_open_locator(
-    child: &mut VhdxMut,
-    change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
-) -> Result<()> {
     let old = child.parent_locator().cloned().unwrap_or_default();
-    let new = change(&old).map_err(|e| child.in_file(e))?;
-    child.set_parent_locator(&new)
+    let new = change(&old).map_err(|e| e.in_file(path))?;
+    child.set_parent_locator(&new)?;
+    child.close()
 }
