@@ -13,7 +13,6 @@ mod memory;
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
-mod only_writer;
 #[cfg(not(any(target_os = "linux", windows)))]
 mod other;
 mod raw_target;
@@ -42,7 +41,6 @@ pub use memory::Memory;
 pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
-pub(crate) use only_writer::OnlyWriter;
 pub use raw_target::RawTarget;
 pub use room::{allocated_bytes, free_space};
 

@@ -298,9 +298,7 @@ fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
     let new = NewFile::create(&folder.path().join("new"), false).unwrap();
     new.write_all_at(bytes, at(0)).unwrap();
     let pointer: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
-    let only_writer = OnlyWriter::new(Memory::new(bytes.to_vec()));
-    let (file, memory, defaults) = (Box::new(file), Box::new(memory), Box::new(defaults));
-    (folder, vec![file, memory, defaults, Box::new(new), Box::new(pointer), Box::new(only_writer)])
+    (folder, vec![Box::new(file), Box::new(memory), Box::new(defaults), Box::new(new), Box::new(pointer)])
 }
 
 /// Nothing but what every storage must have.

@@ -33,7 +33,7 @@ use super::replay::replay;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
-use crate::storage::{FileStorage, OnlyWriter, Storage};
+use crate::storage::{FileStorage, Storage};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
@@ -119,7 +119,6 @@ impl VhdxMut {
     /// # Errors
     /// As [`open`](Self::open), apart from those of the file system.
     pub fn from_storage(storage: Arc<dyn Storage>) -> Result<Self> {
-        let storage: Arc<dyn Storage> = Arc::new(OnlyWriter::new(storage));
         replay(Arc::clone(&storage))?;
         let staged = Arc::new(Staged::new(Arc::clone(&storage)));
         let vhdx = Vhdx::load(Arc::clone(&staged) as _, &mut Violations::new())?;

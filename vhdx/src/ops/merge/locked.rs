@@ -11,7 +11,7 @@ use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Vhdx, VhdxMut, judge_mergeable};
 use crate::format::parent_locator::ParentLocator;
-use crate::storage::{OnlyWriter, ReadAt};
+use crate::storage::ReadAt;
 use crate::violation::Violations;
 
 /// The files of a plan.
@@ -91,9 +91,7 @@ pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Resu
 }
 
 fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFile, Vhdx)> {
-    let OpenFile { storage, identity } = files.open(&state.path)?;
-    // It is locked: what `settle` has synced needs no sync when its session begins.
-    let file = OpenFile { storage: Arc::new(OnlyWriter::new(storage)), identity };
+    let file = files.open(&state.path)?;
     let vhdx = load(&file, &state.path)?;
     match state.fits(&vhdx) {
         true => Ok((file, vhdx)),
