@@ -98,7 +98,7 @@ impl DirtyLog {
             };
             let mut entry = encode_entry(&header, writes);
             if number + 1 == entries.len() {
-                *entry.last_mut().expect("an entry has bytes") ^= 1;
+                tear(&mut entry, self.seed);
             }
             for sector in entry.chunks(SECTOR as usize) {
                 file.write(start + at, sector);
@@ -106,6 +106,14 @@ impl DirtyLog {
             }
         }
     }
+}
+
+/// Puts something else into one of the sectors in which an entry arrives at the medium.
+fn tear(entry: &mut [u8], seed: u64) {
+    let mut random = Random::new(seed ^ 0x7ea2);
+    let sector = random.below(entry.len() / 512);
+    let fill = 1 + random.below(255) as u8;
+    entry[sector * 512..][..512].iter_mut().for_each(|byte| *byte ^= fill);
 }
 
 /// A run of sectors of one part of the file, not taken before: up to 16 of zeros, or one of data.

@@ -144,6 +144,7 @@ impl Overlay {
         let mut log = next.clone();
         let writes = self.writes()?;
         if entry_length(&writes) <= room && log.takes(&writes, self.len) {
+            log.clear(home, entry_length(&writes))?;
             log.append(home, &writes, *flushed, self.len)?;
             home.sync().map_err(|e| Error::io("sync", None, e))?;
         }

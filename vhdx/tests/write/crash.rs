@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use vhdx::DiskType;
+use vhdx::ops::replay;
 use vhdx_testkit::chains;
 use vhdx_testkit::crash::{Sweep, Swept};
 
-use crate::common::{cases, report};
+use crate::common::{assert_same, cases, report};
 use crate::script::{Change, Script, changes, disk, empty_child, empty_disk};
 
 fn write(start: u64, count: u64, fill: u8) -> Change {
@@ -98,6 +99,30 @@ fn a_sector_that_is_not_whole_does_no_harm_in_a_new_place() {
         let swept = sweep(&script, &Sweep::default(), false);
         assert!(swept.images > 100, "{swept:?}");
     }
+}
+
+/// What the first failure has left reads the same wherever power fails in its replay: an entry that it tore stays torn.
+#[test]
+fn power_fails_again_in_the_replay() {
+    let script = Script::new("replays of what a power failure left", &empty_disk(), only_to_new_places());
+    let world = script.world();
+    let (_, disk, result) = script.run(&world);
+    result.unwrap();
+    drop(disk);
+    let samples = Sweep::default().samples;
+    let sweep = Sweep { exhaustive: 0, samples: 10 * samples, seed: 0 }; // few of them tear an entry
+    let few = Sweep { exhaustive: 3, samples: 200, seed: 0 };
+    let mut total = Swept::default();
+    world.recording().garbling().crash(&sweep, |image| {
+        let before = image.world().read_disk(&script.path).unwrap();
+        let again = image.world();
+        replay(again.storage(&script.path)).unwrap();
+        total += again.recording().garbling().crash(&Sweep { seed: image.event() as u64, ..few }, |image| {
+            assert_same(&image.world().read_disk(&script.path).unwrap(), &before, "after both failures");
+        });
+    });
+    report(&script.name, &total);
+    assert!(total.images > 10_000, "{total:?}");
 }
 
 proptest! {
