@@ -249,11 +249,18 @@ fn a_log_without_room_for_it_stays_as_it_is() {
     }
 }
 
-/// Notes, for each write, what it is and what the file was when it was last synced.
+/// Notes what is written.
 struct Noting {
     file: Memory,
     durable: Mutex<Vec<u8>>,
-    writes: Mutex<Vec<(Vec<u8>, usize, Vec<u8>)>>,
+    writes: Mutex<Vec<Write>>,
+}
+
+struct Write {
+    /// The file as it was last synced.
+    durable: Vec<u8>,
+    at: usize,
+    bytes: Vec<u8>,
 }
 
 impl ReadAt for Noting {
@@ -269,7 +276,7 @@ impl ReadAt for Noting {
 impl Storage for Noting {
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
         let durable = self.durable.lock().unwrap().clone();
-        self.writes.lock().unwrap().push((durable, offset.get() as usize, buf.to_vec()));
+        self.writes.lock().unwrap().push(Write { durable, at: offset.get() as usize, bytes: buf.to_vec() });
         self.file.write_all_at(buf, offset)
     }
 
@@ -303,7 +310,7 @@ fn an_entry_that_lacks_a_sector_does_not_get_it_from_a_torn_one_in_its_place() {
         let noting = Arc::new(noting);
         let replayed = replay(Arc::clone(&noting) as _, &header, &mut Violations::new()).unwrap();
         replayed.overlay.unwrap().append_again(&*noting).unwrap();
-        for (durable, at, bytes) in noting.writes.lock().unwrap().iter() {
+        for Write { durable, at, bytes } in noting.writes.lock().unwrap().iter() {
             let sectors = bytes.len() / 512;
             let torn = |is_there: &dyn Fn(usize) -> bool| {
                 let mut file = durable.clone();
