@@ -6,9 +6,9 @@ use super::create::put;
 use crate::error::{Error, Result};
 use crate::format::header::{self, Header};
 use crate::rules::Rule;
-use crate::storage::Storage;
+use crate::storage::{Storage, read_into};
 use crate::units::FileOffset;
-use crate::violation::{Structure, Violation};
+use crate::violation::{Structure, Violation, Violations};
 
 /// The headers of a file that is being written. This is the only place that changes them.
 pub(crate) struct Headers {
@@ -39,8 +39,22 @@ impl Headers {
         judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
+        self.unmake_torn()?;
         self.write_other(new.clone())?;
         self.write_other(new)
+    }
+
+    /// A header that was torn may lack a single sector, and the next one, torn in its place, may leave just that one: what
+    /// was lost would count again, a DataWriteGuid that no child knows among it. So it loses its signature first.
+    fn unmake_torn(&self) -> Result<()> {
+        let number = 3 - self.number;
+        let mut bytes = [0; header::SIZE];
+        read_into(&*self.storage, &mut bytes, place(number))?;
+        if header::validate_copy(&bytes, number, &mut Violations::new()).is_some() {
+            return Ok(());
+        }
+        put(&*self.storage, &[0; 512], place(number))?;
+        self.storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 
     /// Puts `new` in the place of the header that is not current, with the next sequence number, which makes it current.
@@ -86,6 +100,7 @@ mod tests {
     use super::*;
     use crate::file::create::NewDisk;
     use crate::file::{Vhdx, VhdxMut, VhdxWriter};
+    use crate::storage::torn::{SECTOR, Torn};
     use crate::storage::{Memory, ReadAt};
     use crate::units::DiskOffset;
 
@@ -183,6 +198,36 @@ mod tests {
             headers.update(|header| header.file_write_guid = newest).unwrap();
             assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
             assert_eq!(open(&storage).header(), headers.current());
+        }
+    }
+
+    /// Most of a header is zeros, so one that is torn might leave just what the other lacks.
+    #[test]
+    fn a_header_that_lacks_a_sector_does_not_get_it_from_a_torn_one_in_its_place() {
+        let new = new_file();
+        let mut sound = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
+        new.read_exact_at(&mut sound, FileOffset::new(0)).unwrap();
+        let old = open(&new).header().clone();
+        let torn = Header { sequence_number: 3, data_write_guid: Uuid::new_v4(), ..old.clone() };
+        for lost in 0..header::SIZE / SECTOR {
+            let mut file = sound.clone();
+            file[0x10000..][..header::SIZE].copy_from_slice(&torn.encode());
+            file[0x10000 + lost * SECTOR..][..SECTOR].fill(0xee);
+            let mut cleared = file.clone();
+            cleared[0x10000..][..SECTOR].fill(0);
+            // It may also have been unmade, and the host has forgotten that the medium does not know.
+            for file in [Torn::new(file.clone()), Torn::forgotten(file, cleared)] {
+                let file = Arc::new(file);
+                let mut headers = Headers::new(Arc::clone(&file) as Arc<dyn Storage>, old.clone(), 2);
+                headers.update(|header| header.file_write_guid = Uuid::new_v4()).unwrap();
+                let mut images = 0;
+                file.for_each_image(|image| {
+                    let found = Vhdx::from_storage(image.to_vec()).unwrap().data_write_guid();
+                    assert_eq!(found, old.data_write_guid, "sector {lost} was lost");
+                    images += 1;
+                });
+                assert!(images > 128, "{images}");
+            }
         }
     }
 

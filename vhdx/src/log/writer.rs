@@ -9,7 +9,7 @@
 use uuid::Uuid;
 
 use super::entry::Entry;
-use super::ring::{Ring, SECTOR};
+use super::ring::SECTOR;
 use super::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::header::Header;
@@ -128,21 +128,16 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Unmakes what begins in the next `len` bytes and looks like an entry, durably. One that was torn may lack a single
-    /// sector, and another that is torn in its place may leave just that one there.
+    /// Makes sure that nothing begins in the next `len` bytes, durably. An entry that was torn there may lack a single
+    /// sector, and another one, torn in its place, may leave just that one.
     pub(super) fn clear(&self, storage: &dyn Storage, len: u64) -> Result<()> {
-        let ring = Ring::new(storage, self.place, self.len);
-        let mut was_clear = true;
         for number in 0..len / SECTOR {
-            let at = ring.advance(self.at, number.saturating_mul(SECTOR));
-            if LogEntryHeader::parse(ring.sector(at)?.as_slice()).is_some() {
-                // One sector of the medium, so that this cannot be what completes the entry.
-                let at = ring.file_offset(at);
-                storage.write_all_at(&[0; 512], at).map_err(|e| Error::io("write the log", at, e))?;
-                was_clear = false;
-            }
+            let at = self.at.saturating_add(number.saturating_mul(SECTOR));
+            let at = self.place.saturating_add(at.checked_sub(self.len).unwrap_or(at));
+            // The first sector of the medium alone, which no entry can lack: it has the signature.
+            storage.write_all_at(&[0; 512], at).map_err(|e| Error::io("write the log", at, e))?;
         }
-        if was_clear { Ok(()) } else { storage.sync().map_err(|e| Error::io("sync", None, e)) }
+        storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 
     /// Whether a replay makes all these writes, and they fit into an entry.

@@ -19,6 +19,8 @@ mod raw_target;
 mod room;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod torn;
 #[cfg(windows)]
 #[allow(unsafe_code)]
 mod windows;

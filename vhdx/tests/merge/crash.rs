@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 
-use vhdx::{ErrorKind, NoProgress, Vhdx};
-use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Fault, Sweep};
+use vhdx::{DiskOffset, ErrorKind, NoProgress, Vhdx, VhdxMut};
+use vhdx_testkit::SparseImage;
+use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Fault, Sweep, Swept};
 
 use crate::cases;
 use crate::common::report;
@@ -161,4 +162,40 @@ fn a_merged_leaf_that_is_kept_goes_on_as_a_child() {
     assert_ne!(guid(&again), first);
     last.assert_valid(&again, "the second time");
     last.assert_clean(&again, "the second time");
+}
+
+/// Power failed while a guest's first write began, and tore a header with a new DataWriteGuid. It was lost: the child that
+/// was made then knows another. The merge writes headers in its place, and power fails again.
+#[test]
+fn a_header_that_was_torn_before_the_merge_does_not_come_back() {
+    let mut scene = cases::into_a_dynamic_base().scene();
+    let child = scene.child().clone();
+    let open = |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap();
+    let before = open(&scene.images[&child]).header().clone();
+    let first = scene.world();
+    let mut disk = VhdxMut::from_storage(first.storage(&child)).unwrap();
+    disk.write_all_at(&[9; 512], DiskOffset::new(0)).unwrap();
+    disk.close().unwrap();
+    let mut left = Vec::new();
+    first.recording().garbling().crash(&Sweep { exhaustive: 0, ..Sweep::default() }, |image| {
+        let file = image.file(&child).unwrap();
+        let header = open(&file).header().clone();
+        if header.data_write_guid == before.data_write_guid
+            && header.file_write_guid != before.file_write_guid
+        {
+            left.push(file);
+        }
+    });
+    assert!(left.len() > 8, "{}", left.len());
+    let mut total = Swept::default();
+    for (seed, file) in (0..).zip(left) {
+        scene.images.insert(child.clone(), file);
+        let world = scene.world();
+        scene.complete(&world, "without a failure");
+        let sweep = Sweep { exhaustive: 0, seed, ..Sweep::default() };
+        total += world.recording().garbling().crash(&sweep, |image| {
+            scene.judge(&image.world(), "after both failures");
+        });
+    }
+    report("a merge after a torn header", &total);
 }
