@@ -1,12 +1,13 @@
 //! Writing the two headers, so that one of them is valid at every instant ([MS-VHDX] 2.2.2.1).
 
+use std::io;
 use std::sync::Arc;
 
 use super::create::put;
 use crate::error::{Error, Result};
 use crate::format::header::{self, Header};
 use crate::rules::Rule;
-use crate::storage::{Storage, read_into};
+use crate::storage::Storage;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -31,10 +32,10 @@ impl Headers {
     /// Changes both headers, one after the other, the one that is not current first; each is durable before the next
     /// step. A power failure leaves the header from before or the new one. `change` need not mind the sequence number.
     ///
-    /// After an error, either may be current in the file; a further update begins where this one stopped.
+    /// After an error, either may be current in the file, which must be opened anew.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
+    /// [`Error::Io`], also if there is a newer header by now; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
         judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
@@ -45,15 +46,20 @@ impl Headers {
     }
 
     /// A header that was torn may lack a single sector, and the next one, torn in its place, may leave just that one: what
-    /// was lost would count again, a DataWriteGuid that no child knows among it. So it loses its signature first.
+    /// was lost would count again, a DataWriteGuid that no child knows among it. So it is unmade first: by bytes that no
+    /// header has, and all of it, which also mends what cannot be read.
     fn unmake_torn(&self) -> Result<()> {
-        let number = 3 - self.number;
-        let mut bytes = [0; header::SIZE];
-        read_into(&*self.storage, &mut bytes, place(number))?;
-        if header::validate_copy(&bytes, number, &mut Violations::new()).is_some() {
-            return Ok(());
+        let (number, mut bytes) = (3 - self.number, [0; header::SIZE]);
+        let is_read = self.storage.read_exact_at(&mut bytes, place(number)).is_ok();
+        let other = is_read.then(|| header::validate_copy(&bytes, number, &mut Violations::new())).flatten();
+        match other.map(|other| other.sequence_number > self.current.sequence_number) {
+            Some(false) => return Ok(()),
+            Some(true) => {
+                let newer = io::Error::other("there is a newer header than when the file was opened");
+                return Err(Error::io("write", place(number), newer));
+            }
+            None => put(&*self.storage, &[0xff; header::SIZE], place(number))?,
         }
-        put(&*self.storage, &[0; 512], place(number))?;
         self.storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 
@@ -110,6 +116,8 @@ mod tests {
         file: Memory,
         calls: Mutex<Vec<String>>,
         fails_from: Mutex<Option<usize>>,
+        /// What cannot be read before something is written there.
+        unreadable: Mutex<Option<FileOffset>>,
     }
 
     impl Noting {
@@ -127,13 +135,17 @@ mod tests {
         }
 
         fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-            self.file.read_exact_at(buf, offset)
+            match *self.unreadable.lock().unwrap() == Some(offset) {
+                true => Err(io::ErrorKind::Other.into()),
+                false => self.file.read_exact_at(buf, offset),
+            }
         }
     }
 
     impl Storage for Noting {
         fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
             self.note(format!("write {} at {offset}", buf.len()))?;
+            self.unreadable.lock().unwrap().take_if(|at| *at == offset);
             self.file.write_all_at(buf, offset)
         }
 
@@ -195,10 +207,24 @@ mod tests {
 
             *storage.fails_from.lock().unwrap() = None;
             let newest = Uuid::new_v4();
-            headers.update(|header| header.file_write_guid = newest).unwrap();
+            self::headers(&storage).update(|header| header.file_write_guid = newest).unwrap();
             assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
-            assert_eq!(open(&storage).header(), headers.current());
+            // What was opened before knows nothing of that.
+            headers.update(|header| header.file_write_guid = new).unwrap_err();
+            assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
         }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_is_written_anew() {
+        let storage = new_file();
+        *storage.unreadable.lock().unwrap() = Some(place(1));
+        let guid = Uuid::new_v4();
+        headers(&storage).update(|header| header.file_write_guid = guid).unwrap();
+        let calls = storage.calls.lock().unwrap();
+        assert_eq!(calls[..3], ["write 4096 at 0x10000", "sync", "write 4096 at 0x10000"]);
+        assert_eq!(open(&storage).file_write_guid(), guid);
+        assert!(open(&storage).tolerated().is_empty());
     }
 
     /// Most of a header is zeros, so one that is torn might leave just what the other lacks.
