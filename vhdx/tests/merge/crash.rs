@@ -194,7 +194,7 @@ fn a_header_that_was_torn_before_the_merge_does_not_come_back() {
         scene.images.insert(child.clone(), file);
         let world = scene.world();
         scene.complete(&world, "without a failure");
-        let sweep = Sweep { exhaustive: 0, seed, ..Sweep::default() };
+        let sweep = Sweep { exhaustive: 0, samples: 400, seed };
         total += world.recording().garbling().crash(&sweep, |image| {
             scene.judge(&image.world(), "after both failures");
         });
