@@ -108,10 +108,10 @@ impl DirtyLog {
     }
 }
 
-/// Puts something else into one of the sectors in which an entry arrives at the medium.
+/// Puts something else into one of the sectors in which an entry arrives at the medium; not the first, which makes it one.
 fn tear(entry: &mut [u8], seed: u64) {
     let mut random = Random::new(seed ^ 0x7ea2);
-    let sector = random.below(entry.len() / 512);
+    let sector = 1 + random.below(entry.len() / 512 - 1);
     let fill = 1 + random.below(255) as u8;
     entry[sector * 512..][..512].iter_mut().for_each(|byte| *byte ^= fill);
 }
