@@ -35,7 +35,8 @@ impl Headers {
     /// After an error, either may be current in the file, which must be opened anew.
     ///
     /// # Errors
-    /// [`Error::Io`], also if there is a newer header by now; [`Error::Unsupported`], with nothing written, when the sequence number cannot grow.
+    /// [`Error::Io`]; with nothing written also if there is a newer header by now, and [`Error::Unsupported`] when the
+    /// sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
         judge_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
@@ -240,7 +241,7 @@ mod tests {
             file[0x10000..][..header::SIZE].copy_from_slice(&torn.encode());
             file[0x10000 + lost * SECTOR..][..SECTOR].fill(0xee);
             let mut cleared = file.clone();
-            cleared[0x10000..][..SECTOR].fill(0);
+            cleared[0x10000..][..header::SIZE].fill(0xff);
             // It may also have been unmade, and the host has forgotten that the medium does not know.
             for file in [Torn::new(file.clone()), Torn::forgotten(file, cleared)] {
                 let file = Arc::new(file);

@@ -15,6 +15,12 @@ pub(super) struct Ring<'a> {
     len: u64,
 }
 
+/// The position `by` bytes past `at` in a ring of `len` bytes, which neither exceeds, wrapped around.
+pub(super) fn advance(at: u64, by: u64, len: u64) -> u64 {
+    let sum = at.saturating_add(by);
+    sum.checked_sub(len).unwrap_or(sum)
+}
+
 impl<'a> Ring<'a> {
     pub(super) fn new(storage: &'a dyn ReadAt, offset: FileOffset, len: u64) -> Self {
         Self { storage, offset, len }
@@ -26,8 +32,7 @@ impl<'a> Ring<'a> {
 
     /// The position `by` bytes past `at`, both below the length, wrapped around.
     pub(super) fn advance(&self, at: u64, by: u64) -> u64 {
-        let sum = at.saturating_add(by);
-        sum.checked_sub(self.len).unwrap_or(sum)
+        advance(at, by, self.len)
     }
 
     pub(super) fn file_offset(&self, at: u64) -> FileOffset {

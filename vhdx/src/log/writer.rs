@@ -9,7 +9,7 @@
 use uuid::Uuid;
 
 use super::entry::Entry;
-use super::ring::SECTOR;
+use super::ring::{SECTOR, advance};
 use super::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::header::Header;
@@ -59,12 +59,11 @@ impl LogWriter {
     /// above the `highest` in the log, because an entry in the place of a torn one would join those after it to the sequence.
     pub(super) fn behind(active: &[Entry], highest: u64, header: &Header) -> Option<Self> {
         let (head, len) = (active.last()?, u64::from(header.log_length));
-        let end = head.at.saturating_add(head.header.entry_length.into());
         Some(Self {
             place: header.log_offset,
             len,
             guid: header.log_guid,
-            at: end.checked_sub(len).unwrap_or(end),
+            at: advance(head.at, head.header.entry_length.into(), len),
             sequence_number: highest.checked_add(1)?,
         })
     }
@@ -122,8 +121,7 @@ impl LogWriter {
         };
         let entry = encode_entry(&header, writes);
         self.put(storage, &entry)?;
-        let end = self.at.saturating_add(entry_length(writes));
-        self.at = end.checked_sub(self.len).unwrap_or(end);
+        self.at = advance(self.at, entry_length(writes), self.len);
         self.sequence_number = self.sequence_number.saturating_add(1);
         Ok(())
     }
@@ -132,8 +130,8 @@ impl LogWriter {
     /// sector, and another one, torn in its place, may leave just that one.
     pub(super) fn clear(&self, storage: &dyn Storage, len: u64) -> Result<()> {
         for number in 0..len / SECTOR {
-            let at = self.at.saturating_add(number.saturating_mul(SECTOR));
-            let at = self.place.saturating_add(at.checked_sub(self.len).unwrap_or(at));
+            let at = advance(self.at, number.saturating_mul(SECTOR), self.len);
+            let at = self.place.saturating_add(at);
             // The first sector of the medium alone, which no entry can lack: it has the signature.
             storage.write_all_at(&[0; 512], at).map_err(|e| Error::io("write the log", at, e))?;
         }

@@ -88,8 +88,7 @@ impl Storage for Torn {
     /// Makes durable what was written since the last one, and nothing that the host had forgotten before.
     fn sync(&self) -> io::Result<()> {
         let mut durable = self.durable.lock().unwrap();
-        let mut writes = self.writes.lock().unwrap();
-        for Write { at, bytes, .. } in writes.iter_mut() {
+        for Write { at, bytes, .. } in self.writes.lock().unwrap().iter() {
             durable[*at..*at + bytes.len()].copy_from_slice(bytes);
         }
         Ok(())
