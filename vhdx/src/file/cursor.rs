@@ -65,15 +65,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// The span that holds `at`. Kept until another one is asked for, so that a walk forward costs each block once.
+    #[inline]
     pub(super) fn span_at(&mut self, at: DiskOffset) -> Result<Span> {
         if let Some(span) = self.span
             && (span.start..span.end).contains(&at)
         {
             return Ok(span);
         }
-        let span = self.find(at)?;
-        self.span = Some(span);
-        Ok(span)
+        self.find(at)
     }
 
     /// The bits from `at` on, 8 sectors a byte; `at` must be a multiple of 64 sectors inside the last span, which was a
@@ -93,16 +92,23 @@ impl<'a> Cursor<'a> {
             return run;
         }
         let Some(span) = self.span else { return Run { start: at, end: at, is_present: false } };
-        let sector_size = self.vhdx.geometry.sector_size();
-        let first = at.since(span.start) / sector_size;
+        let shift = self.vhdx.geometry.sector_size().trailing_zeros();
+        let first = at.since(span.start) >> shift;
         let (is_present, sectors) = same_bits(self.bits.bytes().as_chunks().0, first);
-        let end = at.saturating_add(sectors.saturating_mul(sector_size)).min(span.end);
+        let end = at.saturating_add(sectors << shift).min(span.end);
         let run = Run { start: at, end, is_present };
         self.run = Some(run);
         run
     }
 
+    #[inline(never)]
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
+        let span = self.look_up(at)?;
+        self.span = Some(span);
+        Ok(span)
+    }
+
+    fn look_up(&mut self, at: DiskOffset) -> Result<Span> {
         let geometry = self.vhdx.geometry;
         let end_of_disk = DiskOffset::new(geometry.virtual_size());
         if at >= end_of_disk {

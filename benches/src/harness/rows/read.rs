@@ -1,11 +1,12 @@
 //! Reads through the library. What is timed is the reading alone, without opening.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::{MIB, deep};
 use crate::harness::chain::Files;
+use crate::harness::files::verify_chain;
 use crate::harness::measure::{Job, Output, Role};
 use crate::harness::peers::pyvhdi;
 use crate::harness::table::{Goal, Quantity};
@@ -14,8 +15,9 @@ use crate::harness::{Comparison, Context};
 const LIMIT: &str = "pread of the answer";
 const FILE: &str = "library, files";
 const MAPPED: &str = "library, memory maps";
-/// Not what peers are compared with.
+/// What depth is measured against, and not what peers are compared with: less is allocated in the first.
 const DEPTH_1: &str = "library, memory maps, depth 1";
+const SAME_DISK: &str = "library, memory maps, depth 1, the same disk";
 
 /// Reads of 1 MiB; the rate is to be at least `rate` times the limit's.
 pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f64) -> Result<Comparison<'_>> {
@@ -34,7 +36,7 @@ pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f6
     })
 }
 
-/// Reads of 4 KiB. Deeper chains are compared with the one of depth 1.
+/// Reads of 4 KiB. Deeper chains are compared with the one of depth 1, and with their own disk at depth 1.
 pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, MIB))?;
     let mut jobs = vec![
@@ -42,16 +44,31 @@ pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> 
         own(context, Role::Ours, FILE, &["read-disk", "file", "--random"], chain.leaf()),
         own(context, Role::Ours, MAPPED, &["read-disk", "mapped", "--random"], chain.leaf()),
     ];
-    let goal = match depth {
-        1 => Goal::seconds(MAPPED, LIMIT, 1.0 / 1.4),
-        _ => {
-            let flat = context.chain(&deep(context, 1, MIB))?;
-            jobs.push(own(context, Role::Ours, DEPTH_1, &["read-disk", "mapped", "--random"], flat.leaf()));
-            Goal::seconds(MAPPED, DEPTH_1, 1.0 / 0.8)
+    let mut goals = vec![];
+    if depth == 1 {
+        goals.push(Goal::seconds(MAPPED, LIMIT, 1.0 / 1.4));
+    } else {
+        let depth_1 = context.chain(&deep(context, 1, MIB))?.leaf();
+        for (name, leaf) in [(DEPTH_1, depth_1), (SAME_DISK, same_disk(context, &chain)?)] {
+            jobs.push(own(context, Role::Ours, name, &["read-disk", "mapped", "--random"], leaf));
+            goals.push(Goal::seconds(MAPPED, name, 1.0 / 0.8));
         }
-    };
+    }
     add_peers(context, &mut jobs, &chain, true);
-    Ok(Comparison { jobs, bytes: 200_000 * 4096, goals: vec![goal], quantity: Quantity::Seconds })
+    Ok(Comparison { jobs, bytes: 200_000 * 4096, goals, quantity: Quantity::Seconds })
+}
+
+/// The disk of a chain at depth 1: in one file, with an empty child.
+fn same_disk(context: &Context, chain: &Files) -> Result<PathBuf> {
+    let make = |folder: &Path| {
+        std::fs::create_dir(folder)?;
+        let (base, child) = (folder.join("base.vhdx"), folder.join("child.avhdx"));
+        let (source, expected) = (chain.leaf(), chain.expected());
+        context.vhdx(["convert", "--quiet", "--block-size", "2M"]).arg(source).arg(&base).run()?;
+        context.vhdx(["create", "--quiet", "--parent"]).arg(base).arg(&child).run()?;
+        verify_chain(&child, &expected)
+    };
+    Ok(context.made(&format!("flat-{}", chain.depth), make)?.join("child.avhdx"))
 }
 
 fn own<'a>(context: &Context, role: Role, name: &str, way: &[&str], file: PathBuf) -> Job<'a> {
