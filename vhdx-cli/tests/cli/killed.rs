@@ -296,9 +296,8 @@ fn a_merge_that_is_interrupted() {
         victims.assert_alive("stopped");
         let other = ran(victims.merge(&["--json"]).wait_with_output().unwrap()).exits(6).error();
         assert!(other["message"].as_str().unwrap().contains("another program"), "{other}");
-        for signal in [Signal::INT, Signal::CONT] {
-            kill_process(Pid::from_child(&merge), signal).unwrap();
-        }
+        crate::run::interrupt(&merge);
+        kill_process(Pid::from_child(&merge), Signal::CONT).unwrap();
         let ran = ran(merge.wait_with_output().unwrap()).exits(130);
         assert_eq!(ran.stdout, b"");
         for word in [

@@ -287,7 +287,6 @@ fn a_failed_write_names_the_new_file() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_command_leaves_nothing_behind() {
-    use rustix::process::{Pid, Signal, kill_process};
     use std::process::Stdio;
 
     let sources = tempfile::tempdir().unwrap();
@@ -308,7 +307,7 @@ fn an_interrupted_command_leaves_nothing_behind() {
             .unwrap();
         wait_for_a_file(folder.path(), &mut child);
         assert!(names(folder.path()).iter().all(|name| name.ends_with(".part")));
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        crate::run::interrupt(&child);
         let ran = crate::run::ran(child.wait_with_output().unwrap()).exits(130);
         assert_eq!(ran.error()["kind"], "cancelled");
         assert_eq!(ran.stdout, b"");

@@ -192,8 +192,6 @@ fn an_interrupted_overwriting_says_what_has_become_of_the_target() {
     use std::os::unix::fs::FileExt;
     use std::process::Stdio;
 
-    use rustix::process::{Pid, Signal, kill_process};
-
     let folder = tempfile::tempdir().unwrap();
     let (source, target) = (folder.path().join("endless.vhdx"), folder.path().join("disk.raw"));
     let size = crate::new_files::long_work(folder.path());
@@ -214,7 +212,7 @@ fn an_interrupted_overwriting_says_what_has_become_of_the_target() {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it was told to");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    crate::run::interrupt(&child);
     let ran = crate::run::ran(child.wait_with_output().unwrap()).exits(130);
     let error = ran.error();
     assert_eq!(error["kind"], "cancelled");
