@@ -52,8 +52,18 @@ pub(crate) fn copy_sparse(source: &Path, target: &Path, is_durable: bool) -> Res
     Ok(())
 }
 
+/// Makes `bytes` a buffer as the library's own are: some processors copy half as fast into what does not begin with a
+/// cache line.
+pub(crate) fn buffer(bytes: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    const LINE: usize = 64;
+    bytes.resize(len + LINE, 0);
+    let start = bytes.as_ptr().align_offset(LINE);
+    &mut bytes[start..start + len]
+}
+
 fn copy_runs(from: &File, to: &File, runs: &[CopyRun]) -> Result<()> {
-    let mut buf = vec![0; BUFFER];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, BUFFER);
     for run in runs {
         let mut done = 0;
         while done < run.len {
@@ -105,7 +115,8 @@ pub(crate) fn sync(path: &Path) -> Result<()> {
 /// A file of zeros that has all of its space, in the page cache and on the medium.
 pub(crate) fn write_zeros(path: &Path, len: u64) -> Result<()> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
-    let zeros = vec![0; BUFFER];
+    let mut bytes = Vec::new();
+    let zeros = buffer(&mut bytes, BUFFER);
     let mut at = 0;
     while at < len {
         let part = usize::try_from(len - at).map_or(BUFFER, |rest| rest.min(BUFFER));

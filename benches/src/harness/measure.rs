@@ -165,29 +165,31 @@ impl<'a> Job<'a> {
         Self { _kept: Some(Box::new(value)), ..self }
     }
 
-    fn once(&self) -> Result<Sample> {
+    fn once(&self, before: &Step) -> Result<Sample> {
         (self.prepare)()?;
+        before.run()?;
         self.steps.iter().try_fold(Sample::default(), |sum, step| Ok(sum.and(step.time()?)))
     }
 
     /// The run that warms the caches, and whose result is looked at.
-    fn warm_up(&self) -> Result<()> {
+    fn warm_up(&self, before: &Step) -> Result<()> {
         (self.reset)()?;
-        self.once()?;
+        self.once(before)?;
         (self.verify)()
     }
 }
 
-/// The samples of each job, round by round. What is in the same place was measured in the same round.
-pub(crate) fn in_turn(jobs: &[Job<'_>], rounds: usize) -> Result<Vec<Vec<Sample>>> {
+/// The samples of each job, round by round. What is in the same place was measured in the same round. `before` is run each
+/// time right before what is timed.
+pub(crate) fn in_turn(jobs: &[Job<'_>], rounds: usize, before: &Step) -> Result<Vec<Vec<Sample>>> {
     for job in jobs {
-        job.warm_up().with_context(|| format!("warming up: {}", job.name))?;
+        job.warm_up(before).with_context(|| format!("warming up: {}", job.name))?;
     }
     let mut samples = vec![Vec::new(); jobs.len()];
     for round in 0..rounds {
         for turn in 0..jobs.len() {
             let number = (turn + round) % jobs.len();
-            samples[number].push(jobs[number].once().with_context(|| jobs[number].name.clone())?);
+            samples[number].push(jobs[number].once(before).with_context(|| jobs[number].name.clone())?);
         }
     }
     Ok(samples)

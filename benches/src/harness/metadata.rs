@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::files::buffer;
 use anyhow::{Result, ensure};
 use vhdx::ops::{MergeOptions, MergePlan};
 use vhdx::{BatIndex, Chain, DiskOffset, FileOffset, FolderResolver, ReadAt, Relatives, Vhdx};
@@ -53,15 +54,16 @@ pub(crate) fn read_headers(list: &Path, times: u32) -> Result<f64> {
             vhdx.regions().iter().find(|region| region.id == vhdx::format::region_table::METADATA_REGION);
         places.push(metadata.map_or(2 * MIB, |region| region.offset.get()));
     }
-    let mut buf = vec![0; 64 << 10];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, 64 << 10);
     let begin = Instant::now();
     for _ in 0..times {
         for (path, &metadata) in paths.iter().zip(&places) {
             let file = File::open(path)?;
             file.read_exact_at(&mut buf[..4096], 64 << 10)?;
             file.read_exact_at(&mut buf[..4096], 128 << 10)?;
-            file.read_exact_at(&mut buf, 192 << 10)?;
-            file.read_exact_at(&mut buf, metadata)?;
+            file.read_exact_at(buf, 192 << 10)?;
+            file.read_exact_at(buf, metadata)?;
             file.read_exact_at(&mut buf[..4096], metadata + (64 << 10))?;
             black_box(&buf);
         }
@@ -106,10 +108,11 @@ pub(crate) fn read_bitmap() -> Result<f64> {
     let layout = child.layout();
     let places = layout.parts().filter(|(part, ..)| matches!(part, Part::Bitmap(_))).map(|(_, at, _)| at);
     let (places, image) = (places.collect::<Vec<_>>(), long_runs());
-    let mut buf = vec![0; MIB as usize];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, MIB as usize);
     median_of_runs(|| {
         for &place in &places {
-            image.read_exact_at(&mut buf, FileOffset::new(place))?;
+            image.read_exact_at(buf, FileOffset::new(place))?;
             black_box(&buf);
         }
         Ok(())
@@ -153,12 +156,13 @@ pub(crate) fn read_bitmap_file(leaf: &Path) -> Result<f64> {
     ensure!(!places.is_empty(), "no block is partially present");
     let tables = chain.layers().iter().map(bat).collect::<Result<Vec<_>>>()?;
     let file = File::open(leaf)?;
-    let mut buf = vec![0; MIB as usize];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, MIB as usize);
     let begin = Instant::now();
     for (path, start, len) in &tables {
         let table = File::open(path)?;
         for at in (0..*len).step_by(buf.len()) {
-            table.read_exact_at(&mut buf, start + at)?;
+            table.read_exact_at(buf, start + at)?;
             black_box(&buf);
         }
     }

@@ -212,7 +212,8 @@ fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String
     if context.check {
         comparison.jobs.retain(|job| job.role != Role::Peer);
     }
-    let samples = measure::in_turn(&comparison.jobs, rounds)?;
+    let memory = context.worker(["take-memory"]).arg(context.scaled(1 << 30).to_string());
+    let samples = measure::in_turn(&comparison.jobs, rounds, &memory)?;
     println!("{}", table::markdown(&comparison.jobs, &samples, comparison.bytes));
     let verdicts = table::verdicts(&comparison.goals, &comparison.jobs, &samples);
     verdicts.iter().for_each(|verdict| println!("- {}", verdict.sentence));

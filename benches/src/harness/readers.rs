@@ -10,7 +10,7 @@ use anyhow::Result;
 use vhdx::{Chain, DiskOffset, FolderResolver, Mapped, Vhdx};
 use vhdx_testkit::Random;
 
-use super::files::data_runs;
+use super::files::{buffer, data_runs};
 
 const MIB: usize = 1 << 20;
 const RANDOM_READS: u64 = 200_000;
@@ -34,7 +34,8 @@ pub(crate) enum Way {
 /// Reads the data of a file, and nothing where it has holes.
 pub(crate) fn scan(path: &Path) -> Result<()> {
     let file = File::open(path)?;
-    let mut buf = vec![0; MIB];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, MIB);
     for (start, len) in data_runs(&file)? {
         let mut done = 0;
         while done < len {
@@ -83,18 +84,20 @@ fn mapped(leaf: &Path) -> Result<Chain> {
 /// One time of opening a chain and reading 4 KiB from it.
 pub(crate) fn open_chain(leaf: &Path) -> Result<f64> {
     const TIMES: u32 = 50;
-    let mut buf = [0; RANDOM_LEN];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, RANDOM_LEN);
     let begin = Instant::now();
     for _ in 0..TIMES {
         let chain = Chain::open(leaf, &FolderResolver::default())?;
-        chain.read_exact_at(&mut buf, DiskOffset::new(chain.virtual_size() / 2))?;
+        chain.read_exact_at(buf, DiskOffset::new(chain.virtual_size() / 2))?;
         black_box(&buf);
     }
     Ok(begin.elapsed().as_secs_f64() / f64::from(TIMES))
 }
 
 fn sequential(size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<f64> {
-    let mut buf = vec![0; MIB];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, MIB);
     let begin = Instant::now();
     let mut at = 0;
     while at < size {
@@ -109,10 +112,11 @@ fn sequential(size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> 
 fn random(size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<()>) -> Result<f64> {
     let pages = usize::try_from(size / RANDOM_LEN as u64)?;
     let mut random = Random::new(7);
-    let mut buf = [0; RANDOM_LEN];
+    let mut bytes = Vec::new();
+    let buf = buffer(&mut bytes, RANDOM_LEN);
     let begin = Instant::now();
     for _ in 0..RANDOM_READS {
-        read(&mut buf, (random.below(pages) * RANDOM_LEN) as u64)?;
+        read(buf, (random.below(pages) * RANDOM_LEN) as u64)?;
         black_box(&buf);
     }
     Ok(begin.elapsed().as_secs_f64())

@@ -18,6 +18,9 @@ pub(crate) enum Worker {
     MakeTouched { folder: PathBuf, size: u64 },
     /// Make families of sparse disks, and a list of their paths
     MakeFamilies { folder: PathBuf, families: u64, members: u64 },
+    /// Take that many bytes of memory, and give them back: then a virtual machine has them at hand, and what is timed next
+    /// does not wait for its host
+    TakeMemory { bytes: usize },
     /// Copy runs into a file that exists, and sync it
     CopyExtents {
         list: PathBuf,
@@ -72,6 +75,10 @@ impl Worker {
             Self::MakeTouched { folder, size } => chain::make_touched(*size, folder),
             Self::MakeFamilies { folder, families, members } => {
                 metadata::make_families(folder, *families, *members)
+            }
+            Self::TakeMemory { bytes } => {
+                std::hint::black_box(vec![1u8; *bytes]);
+                Ok(())
             }
             Self::CopyExtents { list, source, target, in_kernel } => {
                 files::copy_extents(list, source, target, *in_kernel)
