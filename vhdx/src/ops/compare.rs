@@ -4,6 +4,7 @@ use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
 use crate::chain::Disk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::storage::Buffer;
 use crate::units::DiskOffset;
 
 /// What a comparison found.
@@ -36,7 +37,7 @@ fn first_difference(
     windows: impl Iterator<Item = Result<Window>>,
     progress: &dyn Progress,
 ) -> Result<Option<DiskOffset>> {
-    let (mut buffer_a, mut buffer_b) = (vec![0; WINDOW], vec![0; WINDOW]);
+    let (mut buffer_a, mut buffer_b) = (Buffer::new(WINDOW), Buffer::new(WINDOW));
     for window in windows {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);

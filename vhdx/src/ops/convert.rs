@@ -10,7 +10,7 @@ use crate::chain::Disk;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
-use crate::storage::Storage;
+use crate::storage::{Buffer, Storage};
 use crate::units::{DiskOffset, FileOffset};
 
 /// What a conversion wrote.
@@ -53,7 +53,7 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
 pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
     progress.start(disk.virtual_size());
     let mut stream = Stream { out, at: DiskOffset::new(0), progress };
-    let (mut buffer, zeros) = (vec![0; WINDOW], vec![0; WINDOW]);
+    let (mut buffer, zeros) = (Buffer::new(WINDOW), Buffer::new(WINDOW));
     let mut bytes_copied = 0u64;
     for window in windows(data(disk, whole(disk))) {
         let Window { start, len, data } = window?;

@@ -7,6 +7,7 @@ use super::zeros::nonzero_runs;
 use crate::chain::Disk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::storage::Buffer;
 use crate::units::DiskOffset;
 
 /// Reads `ranges` of the disk and gives everything in them that is not zero to `write`, in the disk's order.
@@ -17,7 +18,7 @@ pub(super) fn copy_nonzero(
     progress: &dyn Progress,
     mut write: impl FnMut(DiskOffset, &[u8]) -> Result<()>,
 ) -> Result<u64> {
-    let mut buffer = vec![0; WINDOW];
+    let mut buffer = Buffer::new(WINDOW);
     let mut written = 0u64;
     for window in windows(ranges) {
         if progress.is_cancelled() {

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod block_device;
+mod buffer;
 mod early_sync;
 mod file;
 mod holes;
@@ -35,6 +36,7 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
+pub(crate) use buffer::Buffer;
 pub use file::FileStorage;
 pub(crate) use holes::Holes;
 pub use identity::FileIdentity;
@@ -133,13 +135,15 @@ pub trait Storage: ReadAt {
     }
 
     /// Copies `len` bytes of `source`, from its offset `from` on, to the offset `to` of this storage. Source and
-    /// storage may be one, if the two ranges do not overlap.
+    /// storage may be one, if the two ranges do not overlap. How many of the bytes were written: files may share the
+    /// others, which gives the next [`sync`](Self::sync) hardly any work.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when the source ends before, else the operating system's reason; part of the
     /// bytes may have been written then.
-    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
-        copy(source, from, self, to, len)
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
+        copy(source, from, self, to, len)?;
+        Ok(len)
     }
 }
 
@@ -170,7 +174,7 @@ fn copy<S>(source: &dyn ReadAt, from: FileOffset, storage: &S, to: FileOffset, l
 where
     S: Storage + ?Sized,
 {
-    let mut buf = vec![0; buffer_len(len)];
+    let mut buf = Buffer::new(buffer_len(len));
     for piece in pieces(len) {
         let buf = &mut buf[..piece.len];
         source.read_exact_at(buf, advance(from, piece.start)?)?;
@@ -181,7 +185,7 @@ where
 
 fn write_zeros<S: Storage + ?Sized>(storage: &S, offset: FileOffset, len: u64) -> io::Result<()> {
     advance(offset, len)?;
-    let zeros = vec![0; buffer_len(len)];
+    let zeros = Buffer::new(buffer_len(len));
     for piece in pieces(len) {
         storage.write_all_at(&zeros[..piece.len], advance(offset, piece.start)?)?;
     }
@@ -233,7 +237,7 @@ macro_rules! forward {
                 (**self).punch_hole(offset, len)
             }
 
-            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
                 (**self).copy_from(source, from, to, len)
             }
         }

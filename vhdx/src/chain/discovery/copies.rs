@@ -6,7 +6,7 @@ use std::path::Path;
 use super::DiscoveredDisk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::storage::{FileStorage, ReadAt};
+use crate::storage::{Buffer, FileStorage, ReadAt};
 use crate::units::FileOffset;
 
 /// Longer files are not read for a proof that they are copies.
@@ -49,7 +49,7 @@ impl<'a> Copies<'a> {
 
 fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) -> Result<bool> {
     let files = [FileStorage::open(a)?, FileStorage::open(b)?];
-    let mut buffers = [vec![0; WINDOW], vec![0; WINDOW]];
+    let mut buffers = [Buffer::new(WINDOW), Buffer::new(WINDOW)];
     let mut at = FileOffset::new(0);
     while at.get() < len {
         if progress.is_cancelled() {

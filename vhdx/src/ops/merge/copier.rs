@@ -4,7 +4,7 @@ use super::pieces::{Content, Piece};
 use crate::error::Result;
 use crate::file::{Vhdx, VhdxMut};
 use crate::ops::pace::Pace;
-use crate::storage::read_into;
+use crate::storage::{Buffer, read_into};
 use crate::units::{FileOffset, MIB};
 
 /// What is longer than this, in bytes, is left to the storage, which may share it between the files.
@@ -14,13 +14,13 @@ const BUFFER: usize = MIB as usize;
 /// nobody reads because the merged layers answer for it.
 pub(super) struct Copier<'a> {
     merged: &'a [Vhdx],
-    buffer: Vec<u8>,
+    buffer: Buffer,
     pace: Pace,
 }
 
 impl<'a> Copier<'a> {
     pub(super) fn new(merged: &'a [Vhdx]) -> Self {
-        Self { merged, buffer: vec![0; BUFFER], pace: Pace::default() }
+        Self { merged, buffer: Buffer::new(BUFFER), pace: Pace::default() }
     }
 
     pub(super) fn merged(&self) -> &'a [Vhdx] {
@@ -28,19 +28,25 @@ impl<'a> Copier<'a> {
     }
 
     pub(super) fn write(&mut self, target: &VhdxMut, piece: &Piece) -> Result<()> {
-        match piece.content {
-            Content::Nothing => return Ok(()),
-            Content::Zeros => target.put_zeros(piece.to, piece.len)?,
+        let written = match piece.content {
+            Content::Nothing => 0,
+            Content::Zeros => {
+                target.put_zeros(piece.to, piece.len)?;
+                piece.len
+            }
             Content::Copy { layer, offset } => self.copy(target, layer, offset, piece)?,
-        }
-        if self.pace.is_due(piece.len) { target.begin_sync() } else { Ok(()) }
+        };
+        if self.pace.is_due(written) { target.begin_sync() } else { Ok(()) }
     }
 
-    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<()> {
+    /// How many bytes were written, and not shared.
+    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<u64> {
         let layer = &self.merged[layer];
         // If it fails, the loop below finds out why, and in which of the files.
-        if piece.len > BUFFER as u64 && target.put_from(layer, from, piece.to, piece.len).is_ok() {
-            return Ok(());
+        if piece.len > BUFFER as u64
+            && let Ok(written) = target.put_from(layer, from, piece.to, piece.len)
+        {
+            return Ok(written);
         }
         for start in (0..piece.len).step_by(BUFFER) {
             let len = usize::try_from(piece.len - start).map_or(BUFFER, |left| left.min(BUFFER));
@@ -48,6 +54,6 @@ impl<'a> Copier<'a> {
             read_into(layer.storage(), buffer, from.saturating_add(start)).map_err(|e| layer.in_file(e))?;
             target.put(buffer, piece.to.saturating_add(start))?;
         }
-        Ok(())
+        Ok(piece.len)
     }
 }
