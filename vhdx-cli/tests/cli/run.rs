@@ -59,20 +59,19 @@ impl Ran {
 /// a test that was started so would wait for what cannot come.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &std::process::Child) {
-    let pid = rustix::process::Pid::from_child(child);
+    use rustix::process::{Pid, Signal, kill_process};
+    let pid = Pid::from_child(child);
     #[cfg(target_os = "linux")]
     {
         const INTERRUPT: u64 = 1 << 1;
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
-        let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
-        assert_eq!(
-            ignored & INTERRUPT,
-            0,
-            "the tests were started with SIGINT ignored: nohup, or & in a script?"
-        );
+        if u64::from_str_radix(ignored.trim(), 16).unwrap() & INTERRUPT != 0 {
+            kill_process(pid, Signal::KILL).unwrap();
+            panic!("the tests were started with SIGINT ignored: nohup, or & in a script?");
+        }
     }
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
 }
 
 /// A command line: words, and things that are paths.
