@@ -106,20 +106,19 @@ fn ranges_of_any_kind_are_copied() {
         std::fs::write(&source, &content).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::fs::write(elsewhere.path().join("source"), &content).unwrap();
-        for (source, may_share) in [(source, true), (elsewhere.path().join("source"), false)] {
+        for source in [source, elsewhere.path().join("source")] {
             let source = vhdx::FileStorage::open(&source).unwrap();
-            for (from, to, len, not_shared) in [
-                (0, 0, 4 << 20, 0),
-                (4096, 1 << 20, 3 << 20, 0),
-                (512, 1024, (2 << 20) + 512, (2 << 20) + 512),
-                (512, 4608, (3 << 20) + 1024, 3584 + 1536),
+            for (from, to, len) in [
+                (0, 0, 4 << 20),
+                (4096, 1 << 20, 3 << 20),
+                (512, 1024, (2 << 20) + 512),
+                (512, 4608, (3 << 20) + 1024),
             ] {
                 let path = mounted.path("target");
                 std::fs::write(&path, vec![9; 5 << 20]).unwrap();
                 let target = vhdx::FileStorage::open_exclusive(&path).unwrap();
                 let offset = vhdx::FileOffset::new;
-                let written = target.copy_from(&source, offset(from as u64), offset(to as u64), len as u64);
-                assert_eq!(written.unwrap(), if may_share { not_shared } else { len as u64 });
+                target.copy_from(&source, offset(from as u64), offset(to as u64), len as u64).unwrap();
                 let mut expected = vec![9; 5 << 20];
                 expected[to..to + len].copy_from_slice(&content[from..from + len]);
                 assert_same(&std::fs::read(&path).unwrap(), &expected, kind);

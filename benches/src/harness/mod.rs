@@ -26,8 +26,9 @@ use table::{Goal, Quantity};
 
 /// Compare the vhdx command, side by side, with the plain copy of the same bytes and with other programs
 ///
-/// Prints a table for each row, and whether it reaches its goal. The times are medians; a ratio is the median of the
-/// ratios of what ran in the same round, right before or after. Without ROW, all rows are measured.
+/// Prints a table for each row, and whether it reaches its goal. The times are medians, and a ratio of times is the median
+/// of the ratios of what ran in the same round, right before or after; of CPU times the least count. Without ROW, all rows
+/// are measured.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Args {

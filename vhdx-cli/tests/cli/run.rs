@@ -55,8 +55,8 @@ impl Ran {
     }
 }
 
-/// Interrupts the command, as Ctrl-C does. Who starts it with interrupts ignored, `nohup` or a script's `&`, means it, and
-/// a test that was started so would wait for what cannot come.
+/// Interrupts the command, as Ctrl-C does. What a script starts with `&` ignores that, and so does what it starts: a test
+/// would wait for what cannot come.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &std::process::Child) {
     use rustix::process::{Pid, Signal, kill_process};
@@ -68,7 +68,7 @@ pub(crate) fn interrupt(child: &std::process::Child) {
         let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         if u64::from_str_radix(ignored.trim(), 16).unwrap() & INTERRUPT != 0 {
             kill_process(pid, Signal::KILL).unwrap();
-            panic!("the tests were started with SIGINT ignored: nohup, or & in a script?");
+            panic!("the tests were started with SIGINT ignored: by & in a script?");
         }
     }
     kill_process(pid, Signal::INT).unwrap();

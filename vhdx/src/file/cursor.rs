@@ -101,6 +101,7 @@ impl<'a> Cursor<'a> {
         run
     }
 
+    /// Looks up another span, and keeps it. Apart from `span_at`, so that that one is short enough to become part of loops.
     #[inline(never)]
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
         let span = self.look_up(at)?;

@@ -56,9 +56,6 @@ impl Extent {
 
     /// The part of the extent that lies in `range`, if any.
     pub fn clip(&self, range: &Range<DiskOffset>) -> Option<Self> {
-        if range.start <= self.start && self.end() <= range.end {
-            return Some(*self);
-        }
         let (start, end) = (self.start.max(range.start), self.end().min(range.end));
         let source = self.source.advanced_by(start.since(self.start));
         (start < end).then(|| Self { start, len: end.since(start), source })

@@ -377,17 +377,13 @@ impl Storage for FileStorage {
         self.zero_range(offset, len)
     }
 
-    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
-        let Some(file) = source.as_file() else {
-            copy(source, from, self, to, len)?;
-            return Ok(len);
-        };
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+        let Some(file) = source.as_file() else { return copy(source, from, self, to, len) };
         let before = (host::SHARED_UNIT - from.get() % host::SHARED_UNIT) % host::SHARED_UNIT;
         let before = before.min(len);
         copy(source, from, self, to, before)?;
-        let (from, to, rest) = (advance(from, before)?, advance(to, before)?, len - before);
-        let shared = host::share(file, from.get(), &self.file, to.get(), rest)?;
-        copy(source, advance(from, shared)?, self, advance(to, shared)?, rest - shared)?;
-        Ok(len - shared)
+        let (from, to, len) = (advance(from, before)?, advance(to, before)?, len - before);
+        let shared = host::share(file, from.get(), &self.file, to.get(), len)?;
+        copy(source, advance(from, shared)?, self, advance(to, shared)?, len - shared)
     }
 }

@@ -135,15 +135,13 @@ pub trait Storage: ReadAt {
     }
 
     /// Copies `len` bytes of `source`, from its offset `from` on, to the offset `to` of this storage. Source and
-    /// storage may be one, if the two ranges do not overlap. How many of the bytes were written: files may share the
-    /// others, which gives the next [`sync`](Self::sync) hardly any work.
+    /// storage may be one, if the two ranges do not overlap.
     ///
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when the source ends before, else the operating system's reason; part of the
     /// bytes may have been written then.
-    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
-        copy(source, from, self, to, len)?;
-        Ok(len)
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
+        copy(source, from, self, to, len)
     }
 }
 
@@ -237,7 +235,7 @@ macro_rules! forward {
                 (**self).punch_hole(offset, len)
             }
 
-            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
+            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
                 (**self).copy_from(source, from, to, len)
             }
         }

@@ -231,7 +231,7 @@ impl Storage for NewFile {
         self.storage.punch_hole(offset, len)
     }
 
-    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<u64> {
+    fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
         self.storage.copy_from(source, from, to, len)
     }
 }

@@ -412,7 +412,7 @@ fn a_copy_is_the_same_bytes_elsewhere() {
     {
         let (_folder, storages) = storages(b"0123456789");
         for storage in storages {
-            assert_eq!(storage.copy_from(&source, at(from), at(to), len).unwrap(), len);
+            storage.copy_from(&source, at(from), at(to), len).unwrap();
             let copied = &source[from as usize..(from + len) as usize];
             let mut expected = b"0123456789".to_vec();
             if len > 0 {
@@ -429,7 +429,7 @@ fn a_copy_within_one_storage_and_past_its_end() {
     let (_folder, storages) = storages(b"0123456789");
     for storage in storages {
         let reader: &dyn ReadAt = &*storage;
-        assert_eq!(storage.copy_from(reader, at(2), at(10), 5).unwrap(), 5);
+        storage.copy_from(reader, at(2), at(10), 5).unwrap();
         assert_eq!(content(&*storage), b"012345678923456");
         let past = storage.copy_from(reader, at(14), at(0), 2).unwrap_err();
         assert_eq!(past.kind(), ErrorKind::UnexpectedEof);

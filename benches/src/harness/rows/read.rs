@@ -58,17 +58,21 @@ pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> 
     Ok(Comparison { jobs, bytes: 200_000 * 4096, goals, quantity: Quantity::Seconds })
 }
 
-/// The disk of a chain at depth 1: in one file, with an empty child.
+/// The disk of a chain at depth 1: all levels merged into the first.
 fn same_disk(context: &Context, chain: &Files) -> Result<PathBuf> {
+    let name = format!("merged-{}", chain.depth);
     let make = |folder: &Path| {
         std::fs::create_dir(folder)?;
-        let (base, child) = (folder.join("base.vhdx"), folder.join("child.avhdx"));
-        let (source, expected) = (chain.leaf(), chain.expected());
-        context.vhdx(["convert", "--quiet", "--block-size", "2M"]).arg(source).arg(&base).run()?;
-        context.vhdx(["create", "--quiet", "--parent"]).arg(base).arg(&child).run()?;
-        verify_chain(&child, &expected)
+        let merged = Files { folder: folder.to_owned(), depth: chain.depth };
+        for layer in 0..=chain.depth {
+            std::fs::copy(chain.layer(layer), merged.layer(layer))?;
+        }
+        let merge = context.vhdx(["merge", "--quiet", "--delete-merged", "--into"]).arg(merged.layer(1));
+        merge.arg(merged.leaf()).run()?;
+        verify_chain(&merged.layer(1), &chain.expected())
     };
-    Ok(context.made(&format!("flat-{}", chain.depth), make)?.join("child.avhdx"))
+    let folder = context.made(&name, make)?;
+    Ok(Files { folder, depth: 1 }.leaf())
 }
 
 fn own<'a>(context: &Context, role: Role, name: &str, way: &[&str], file: PathBuf) -> Job<'a> {

@@ -159,14 +159,14 @@ impl VhdxMut {
         super::put(self.staged.storage(), bytes, place)
     }
 
-    /// As [`put`](Self::put), out of another file; how many of the bytes are not just shared with it.
+    /// As [`put`](Self::put), out of another file.
     pub(crate) fn put_from(
         &self,
         source: &Vhdx,
         from: FileOffset,
         place: FileOffset,
         len: u64,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let copied = self.staged.storage().copy_from(source.storage(), from, place, len);
         copied.map_err(|e| Error::io("copy", place, e))
     }

@@ -28,25 +28,19 @@ impl<'a> Copier<'a> {
     }
 
     pub(super) fn write(&mut self, target: &VhdxMut, piece: &Piece) -> Result<()> {
-        let written = match piece.content {
-            Content::Nothing => 0,
-            Content::Zeros => {
-                target.put_zeros(piece.to, piece.len)?;
-                piece.len
-            }
+        match piece.content {
+            Content::Nothing => return Ok(()),
+            Content::Zeros => target.put_zeros(piece.to, piece.len)?,
             Content::Copy { layer, offset } => self.copy(target, layer, offset, piece)?,
-        };
-        if self.pace.is_due(written) { target.begin_sync() } else { Ok(()) }
+        }
+        if self.pace.is_due(piece.len) { target.begin_sync() } else { Ok(()) }
     }
 
-    /// How many bytes were written, and not shared.
-    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<u64> {
+    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<()> {
         let layer = &self.merged[layer];
         // If it fails, the loop below finds out why, and in which of the files.
-        if piece.len > BUFFER as u64
-            && let Ok(written) = target.put_from(layer, from, piece.to, piece.len)
-        {
-            return Ok(written);
+        if piece.len > BUFFER as u64 && target.put_from(layer, from, piece.to, piece.len).is_ok() {
+            return Ok(());
         }
         for start in (0..piece.len).step_by(BUFFER) {
             let len = usize::try_from(piece.len - start).map_or(BUFFER, |left| left.min(BUFFER));
@@ -54,6 +48,6 @@ impl<'a> Copier<'a> {
             read_into(layer.storage(), buffer, from.saturating_add(start)).map_err(|e| layer.in_file(e))?;
             target.put(buffer, piece.to.saturating_add(start))?;
         }
-        Ok(piece.len)
+        Ok(())
     }
 }
