@@ -6,11 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::files::buffer;
 use anyhow::{Result, ensure};
 use vhdx::ops::{MergeOptions, MergePlan};
 use vhdx::{BatIndex, Chain, DiskOffset, FileOffset, FolderResolver, ReadAt, Relatives, Vhdx};
 use vhdx_testkit::{Block, Image, Part, Random, SparseImage, windows_locator};
+
+use super::files::buffer;
 
 const MIB: u64 = 1 << 20;
 
