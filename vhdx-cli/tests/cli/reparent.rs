@@ -134,7 +134,7 @@ fn a_child_that_cannot_be_written_to() {
     std::fs::set_permissions(family.mid(), PermissionsExt::from_mode(0o400)).unwrap();
     let before = family.files();
     if std::fs::OpenOptions::new().write(true).open(family.mid()).is_ok() {
-        eprintln!("SKIPPED: this user may write to every file");
+        vhdx_testkit::shared::say_skipped("this user may write to every file");
         return;
     }
     run!("reparent", family.mid(), "--parent", gold).exits(6);
