@@ -1,6 +1,7 @@
 //! The binary, run as people and scripts run it.
 
 mod answers;
+mod cases;
 mod create;
 #[cfg(target_os = "linux")]
 mod devices;
