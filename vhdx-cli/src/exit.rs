@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
 
+use crate::foreign::Foreign;
 use crate::output;
 
 /// What a command that did its work found.
@@ -30,28 +31,6 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
-
-/// A file that is sound for all that is known, but of a format that is not read.
-#[derive(Debug)]
-pub(crate) struct Foreign {
-    pub(crate) path: PathBuf,
-    /// What it looks like.
-    pub(crate) format: &'static str,
-    /// The option that takes it as raw all the same, and what happens to it then, if the command has one.
-    pub(crate) option: Option<(&'static str, &'static str)>,
-}
-
-impl fmt::Display for Foreign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { format, option, .. } = self;
-        match option {
-            Some((option, then)) => write!(f, "looks like a {format} image; {option} raw {then}"),
-            None => write!(f, "looks like a {format} image, which is not read: only VHDX is"),
-        }
-    }
-}
-
-impl std::error::Error for Foreign {}
 
 /// Work on existing files that was stopped on request, in a state that is told.
 #[derive(Debug)]
@@ -230,7 +209,8 @@ fn report(error: &anyhow::Error, json: bool) {
 
 /// What a person can do about it: what the command knows, or what the error alone tells.
 fn hint_for(error: &anyhow::Error) -> Option<Cow<'static, str>> {
-    let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone());
+    let foreign = || error.downcast_ref::<Foreign>().and_then(Foreign::hint);
+    let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone()).or_else(foreign);
     let vhdx = library(error);
     let general = || match error.is::<NotTheParent>() {
         true => vhdx.and_then(hint_to_relink).map(Cow::from),

@@ -78,7 +78,8 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileIdentity, FileStorage, Memory, NewFile, RawTarget, ReadAt, Storage, allocated_bytes, free_space,
+    FileFormat, FileIdentity, FileStorage, Memory, NewFile, RawTarget, ReadAt, Storage, allocated_bytes,
+    free_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{self, Converted, to_raw, to_stream, to_vhdx};
-use vhdx::{Disk, DiskOffset, Error, InvalidArgument, NewDisk, NewFile, Source};
+use vhdx::{Disk, DiskOffset, Error, FileFormat, InvalidArgument, NewDisk, NewFile, Source};
 
 use super::destination;
 use super::half_merged;
@@ -15,6 +15,7 @@ use super::left_behind::LeftBehind;
 use super::source::{self, Opened};
 use crate::args::{Args, Convert, Format};
 use crate::exit::{Outcome, Usage};
+use crate::foreign::{Kind, how_to_write};
 use crate::output;
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -31,7 +32,8 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     let unfinished =
         half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
     let plan = Plan::new(convert, target, &source)?;
-    if target != Target::Stdout {
+    if let Target::File(format) = target {
+        warn_if_misnamed(args, &convert.destination, format);
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
     }
     if target == Target::Stdout && !convert.writing.dry_run {
@@ -84,11 +86,7 @@ impl Target {
         } else {
             match convert.to.or_else(|| Format::of_name(&convert.destination)) {
                 Some(format) => Target::File(format),
-                None => {
-                    return usage(
-                        "the destination's name does not tell its format; add --to raw or --to vhdx",
-                    );
-                }
+                None => return usage(&no_format(convert)),
             }
         };
         let for_vhdx = convert.block_size.is_some() || convert.new.disk_type.is_some();
@@ -96,6 +94,31 @@ impl Target {
             return usage("--type and --block-size are for new VHDX files");
         }
         Ok(target)
+    }
+}
+
+/// Why the format of a destination is not known.
+fn no_format(convert: &Convert) -> String {
+    match Kind::of_name(&convert.destination) {
+        Some(kind) => how_to_write(&convert.source, &convert.destination, kind),
+        None => "the destination's name does not tell its format; add --to raw or --to vhdx".to_owned(),
+    }
+}
+
+/// The format that the destination's name promises, if another one is written into it.
+fn misnamed(destination: &Path, format: Format) -> Option<Kind> {
+    let promised = || match Format::of_name(destination)? {
+        Format::Vhdx if format == Format::Raw => Some(Kind::Format(FileFormat::Vhdx)),
+        Format::Vhdx | Format::Raw => None,
+    };
+    Kind::of_name(destination).or_else(promised)
+}
+
+/// Warns of a destination whose name promises another format than the one that is written.
+fn warn_if_misnamed(args: &Args, destination: &Path, format: Format) {
+    if let Some(kind) = misnamed(destination, format) {
+        let (path, format) = (output::shown(destination), format.name());
+        output::warning(args, &format!("{path} is called like {kind}, but is written as {format}"));
     }
 }
 
@@ -194,6 +217,7 @@ impl Report<'_> {
             "source": output::path(&self.convert.source),
             "destination": output::path(&self.convert.destination),
             "format": format.name(),
+            "misnamed": misnamed(&self.convert.destination, format).map(Kind::name),
             "type": vhdx.map(|new| new.disk_type.name()),
             "virtual_size": self.plan.virtual_size,
             "block_size": vhdx.map(|new| new.block_size),

@@ -7,6 +7,7 @@ mod create;
 mod devices;
 mod errors;
 mod fixtures;
+mod foreign;
 mod half_merged;
 mod images;
 mod in_place;

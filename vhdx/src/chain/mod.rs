@@ -29,7 +29,7 @@ pub use error::{ChainError, UnfinishedMerge};
 pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
-pub use relatives::{Relative, Relatives, Unjudged, find_relatives, folders_around};
+pub use relatives::{OtherFormat, Relative, Relatives, Unjudged, find_relatives, folders_around};
 use resolved::Resolved;
 pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
 pub use windows_path::StoredPath;

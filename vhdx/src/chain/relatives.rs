@@ -8,14 +8,14 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::discovery::scan;
+use super::discovery::scan::{self, has_disk_name};
 use super::error::{Bare, Quoted};
 use super::{ChainError, Problem, lookup};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
 use crate::format::parent_locator::{ParentLocator, is_mark};
 use crate::progress::Progress;
-use crate::storage::FileIdentity;
+use crate::storage::{FileFormat, FileIdentity};
 
 /// What a disk says of itself and of its parent. All sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -95,6 +95,18 @@ pub struct Relatives {
     /// What could not be judged: folders that cannot be listed, files that cannot be read or are damaged, links that
     /// are called like a disk and lead nowhere. Empty files and those of macOS (`._`) are no disks.
     pub unjudged: Vec<Unjudged>,
+    /// The files that are called like a VHDX, but are of another format: they are children of nothing.
+    pub other_formats: Vec<OtherFormat>,
+}
+
+/// A file that is called like a VHDX, but is of another format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherFormat {
+    /// The file.
+    pub path: PathBuf,
+    /// What its content is.
+    pub format: FileFormat,
 }
 
 /// What could not be judged. Its [`Display`](std::fmt::Display) is the path and the reason.
@@ -168,12 +180,6 @@ fn has_vanished(path: &Path, error: &Error) -> bool {
     reason_not_open(error).is_some_and(is_not_found) && is_gone()
 }
 
-/// The extensions of disks, and of the sets of disks that several hosts share.
-fn has_disk_name(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    ["vhdx", "avhdx", "vhds"].iter().any(|one| extension.eq_ignore_ascii_case(one))
-}
-
 impl Relatives {
     /// Refuses to change or to delete what `child` is made of while something may be a disk that needs it, and cannot
     /// be judged.
@@ -222,8 +228,16 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     let mut disks = Vec::new();
     let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(Relative::of(path, vhdx)))?;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
-    let unjudged = met.problems.into_iter().filter_map(Unjudged::of);
-    Ok(Relatives { folders, disks, unjudged: unjudged.collect() })
+    let mut relatives = Relatives { folders, disks, ..Relatives::default() };
+    for problem in met.problems {
+        match problem {
+            Problem::OtherFormat { path, format } => {
+                relatives.other_formats.push(OtherFormat { path, format })
+            }
+            problem => relatives.unjudged.extend(Unjudged::of(problem)),
+        }
+    }
+    Ok(relatives)
 }
 
 /// The folders of some files, and those in which they really are if they are behind links, and `more`: where to

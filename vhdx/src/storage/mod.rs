@@ -5,6 +5,7 @@ mod block_device;
 mod buffer;
 mod early_sync;
 mod file;
+mod file_format;
 mod holes;
 mod identity;
 #[cfg(target_os = "linux")]
@@ -38,6 +39,7 @@ use crate::violation::{Structure, Violation};
 
 pub(crate) use buffer::Buffer;
 pub use file::FileStorage;
+pub use file_format::FileFormat;
 pub(crate) use holes::Holes;
 pub use identity::FileIdentity;
 pub use memory::Memory;

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{Overwritten, into_raw};
-use vhdx::{Disk, Error, InvalidArgument, NewFile, RawTarget, ReadAt};
+use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
-use super::{Plan, half_merged, open_source};
+use super::{Plan, half_merged, misnamed, open_source, warn_if_misnamed};
 use crate::args::{Args, Convert, Format};
 use crate::commands::left_behind::LeftBehind;
-use crate::commands::source::{VHDX_NAME, container};
-use crate::exit::{Foreign, Hint, Interrupted, Outcome, PartlyOverwritten, Usage, innermost};
+use crate::exit::{Hint, Interrupted, Outcome, PartlyOverwritten, Usage, innermost};
+use crate::foreign::{Foreign, Kind, Wish};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -25,6 +25,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;
+    warn_if_misnamed(args, &convert.destination, Format::Raw);
     let done = match convert.writing.dry_run {
         true => estimate(convert, disk, &target)?,
         false => execute(args, convert, disk, &target)?,
@@ -69,15 +70,16 @@ fn in_use(error: Error) -> anyhow::Error {
 
 /// An image of a disk, or what is called like one, may be the only copy of that disk. Only an outright `--to raw`
 /// overwrites it.
-fn refuse_container(convert: &Convert, target: &RawTarget) -> Result<(), Foreign> {
-    let is_called_so = Format::of_name(&convert.destination) == Some(Format::Vhdx);
-    let found = container(target).or(is_called_so.then_some(VHDX_NAME));
-    match found {
-        Some(format) if convert.to.is_none() => {
-            let option = Some(("--to", "overwrites it all the same"));
-            Err(Foreign { path: convert.destination.clone(), format, option })
-        }
-        _ => Ok(()),
+fn refuse_container(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> {
+    if convert.to.is_some() {
+        return Ok(());
+    }
+    let path = &convert.destination;
+    let found = FileFormat::of(target).map_err(|error| error.in_file(path))?;
+    let called_vhdx = || (Format::of_name(path) == Some(Format::Vhdx)).then_some(FileFormat::Vhdx);
+    match found.or_else(called_vhdx).map(Kind::Format).or_else(|| Kind::of_name(path)) {
+        Some(kind) => Err(Foreign { path: path.clone(), kind, wish: Wish::Overwrite }.into()),
+        None => Ok(()),
     }
 }
 
@@ -165,6 +167,7 @@ impl Report<'_> {
             "source": output::path(&self.convert.source),
             "destination": output::path(&self.convert.destination),
             "format": Format::Raw.name(),
+            "misnamed": misnamed(&self.convert.destination, Format::Raw).map(Kind::name),
             "type": null,
             "virtual_size": self.virtual_size,
             "block_size": null,

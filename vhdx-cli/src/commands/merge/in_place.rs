@@ -34,6 +34,13 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         Ok(()) => Vec::new(),
         Err(error) => half_merged::warn_of(args, error)?,
     };
+    for file in &plan.other_formats {
+        let path = shown(&file.path);
+        output::warning(
+            args,
+            &format!("{path} is called like a VHDX, but is {}: it is no child of what changes", file.format),
+        );
+    }
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
     let done = match merge.writing.dry_run {
@@ -195,6 +202,9 @@ impl<'a> Report<'a> {
             "folders": paths(&self.plan.folders),
             "unjudged": plan.unjudged.iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
+                .collect::<Value>(),
+            "other_formats": plan.other_formats.iter()
+                .map(|file| json!({ "path": output::path(&file.path), "format": file.format.name() }))
                 .collect::<Value>(),
         })
     }

@@ -7,6 +7,9 @@ use std::process::Command;
 use tempfile::TempDir;
 use vhdx_testkit::shared;
 
+mod gz_taken_for_raw;
+mod misnamed_image_blocks_merge;
+
 /// A folder with the files of a case and what its generator printed, or `None` where the collection is missing.
 pub(crate) fn make(case: &str) -> Option<(TempDir, String)> {
     let folder = shared::folder("cases")?.join(case);

@@ -11,6 +11,7 @@ use super::LikelyParent;
 use crate::chain::error::{Bare, Quoted};
 use crate::chain::windows_path::StoredPath;
 use crate::error::Error;
+use crate::storage::FileFormat;
 use crate::violation::Violation;
 
 /// Something that was found wrong. Its [`Display`](fmt::Display) says what, without the [`path`](Self::path).
@@ -30,6 +31,13 @@ pub enum Problem {
         path: PathBuf,
         /// Why.
         error: Arc<Error>,
+    },
+    /// A file is called like a VHDX, but its content is of another format.
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        format: FileFormat,
     },
     /// Something is called like a VHDX, but is no file, or a link that leads nowhere.
     NotARegularFile {
@@ -153,6 +161,7 @@ impl Problem {
         match self {
             Problem::Unreadable { path, .. }
             | Problem::Damaged { path, .. }
+            | Problem::OtherFormat { path, .. }
             | Problem::NotARegularFile { path }
             | Problem::Imperfect { path, .. }
             | Problem::OddName { path }
@@ -182,6 +191,11 @@ impl Problem {
             Problem::Damaged { .. } => {
                 "check the file, and restore it from a backup if it is broken".to_owned()
             }
+            Problem::OtherFormat { format, .. } => match format.is_packed() {
+                true => "unpack it, and give the packed file another name",
+                false => "rename the file by its format, or convert it",
+            }
+            .to_owned(),
             Problem::NotARegularFile { .. } => "nothing, if it is not meant to be a disk".to_owned(),
             Problem::Imperfect { .. } => {
                 "check the file; it can be read, and a copy of it will be sound".to_owned()
@@ -240,6 +254,9 @@ impl fmt::Display for Problem {
         match self {
             Problem::Unreadable { error, .. } => write!(f, "cannot be searched: {}", Bare(error)),
             Problem::Damaged { error, .. } => write!(f, "is not a readable VHDX: {}", Bare(error)),
+            Problem::OtherFormat { format, .. } => {
+                write!(f, "is called like a VHDX, but its content is that of {format}")
+            }
             Problem::NotARegularFile { .. } => {
                 f.write_str("is called like a disk, but is not a regular file")
             }

@@ -16,7 +16,7 @@ use crate::format::parent_locator::ParentLocator;
 use crate::log::LogState;
 use crate::progress::Progress;
 use crate::rules::Severity;
-use crate::storage::{FileIdentity, FileStorage, ReadAt, allocated_bytes};
+use crate::storage::{FileFormat, FileIdentity, FileStorage, ReadAt, allocated_bytes};
 use crate::units::FileOffset;
 use crate::violation::Violations;
 
@@ -143,8 +143,22 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
         }
         match Vhdx::load_file(file, path, &mut Violations::new()) {
             Ok(vhdx) => (self.disk)(path, &vhdx),
-            Err(error) => self.report(Problem::Damaged { path: path.to_owned(), error: error.into() }),
+            Err(error) => self.report(unloadable(path, error)),
         }
+    }
+}
+
+/// A file that cannot be loaded as a VHDX is of another format only if nothing of a VHDX is left in it.
+fn unloadable(path: &Path, error: Error) -> Problem {
+    let recognise = || FileFormat::of(&FileStorage::open(path)?);
+    let format = match error.violation() {
+        Some(_) => recognise().ok().flatten().filter(|format| *format != FileFormat::Vhdx),
+        None => None,
+    };
+    let path = path.to_owned();
+    match format {
+        Some(format) => Problem::OtherFormat { path, format },
+        None => Problem::Damaged { path, error: error.into() },
     }
 }
 
@@ -167,7 +181,8 @@ fn sniff(path: &Path) -> Result<Sniffed> {
     Ok(Sniffed { file, identity, is_signed })
 }
 
-fn has_disk_name(path: &Path) -> bool {
+/// Whether a file is called like a VHDX. A VHD set (`.vhds`) holds no disk: its disk is an AVHDX beside it.
+pub(in crate::chain) fn has_disk_name(path: &Path) -> bool {
     let is_one =
         |extension: &std::ffi::OsStr| ["vhdx", "avhdx"].iter().any(|one| extension.eq_ignore_ascii_case(one));
     path.extension().is_some_and(is_one)

@@ -106,9 +106,9 @@ fn what_may_be_a_disk_and_what_may_not() {
         let error = Arc::new(Error::Cancelled);
         Unjudged::of(Problem::Unreadable { path, error }).unwrap().may_be_disk
     };
-    let named = ["x.vhdx", "x.AVHDX", "x.vhds"].map(unreadable);
-    let others = ["x", "x.txt", "vhdx"].map(unreadable);
-    assert_eq!((named, others), ([true; 3], [false; 3]));
+    let named = ["x.vhdx", "x.AVHDX"].map(unreadable);
+    let others = ["x", "x.txt", "vhdx", "x.vhds"].map(unreadable);
+    assert_eq!((named, others), ([true; 2], [false; 4]));
     fs::write(family.path("signed"), "vhdxfile").unwrap();
     let found = family.find(&["", "nowhere"]);
     assert_eq!(
@@ -189,5 +189,30 @@ fn a_link_to_a_disk_that_is_not_there_may_be_a_disk() {
     let paths: Vec<PathBuf> = found.unjudged.iter().map(|file| file.path.clone()).collect();
     assert_eq!(paths, [family.path("gone.avhdx")]);
     assert!(found.unjudged[0].may_be_disk);
+    found.refuse_unjudged(Path::new("child")).unwrap_err();
+}
+
+/// Only a file in which nothing of a VHDX is left is of another format.
+#[test]
+fn other_formats_are_no_children_and_damaged_disks_may_be() {
+    let family = Family::new();
+    let qcow2 = [b"QFI\xfb".as_slice(), &[0; 4096]].concat();
+    fs::write(family.path("qcow2.vhdx"), &qcow2).unwrap();
+    fs::write(family.path("short.avhdx"), b"\x1f\x8b\x08").unwrap();
+    fs::write(family.path("set.vhds"), [7; 4096]).unwrap();
+    let mut damaged = family.child.build();
+    for place in [64 << 10, 128 << 10, 192 << 10] {
+        damaged[place..][..4].fill(0);
+    }
+    damaged[..qcow2.len()].copy_from_slice(&qcow2);
+    fs::write(family.path("damaged.avhdx"), &damaged).unwrap();
+    let found = family.find(&[""]);
+    let other = |name: &str, format| OtherFormat { path: family.path(name), format };
+    assert_eq!(
+        found.other_formats,
+        [other("qcow2.vhdx", FileFormat::Qcow2), other("short.avhdx", FileFormat::Gzip)]
+    );
+    let unjudged: Vec<_> = found.unjudged.iter().map(|file| (file.path.clone(), file.may_be_disk)).collect();
+    assert_eq!(unjudged, [(family.path("damaged.avhdx"), true)]);
     found.refuse_unjudged(Path::new("child")).unwrap_err();
 }

@@ -13,7 +13,7 @@ use super::relations::{self, Children};
 use super::state::FileState;
 use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
-use crate::chain::{Chain, Relatives};
+use crate::chain::{Chain, OtherFormat, Relatives};
 use crate::error::{InvalidArgument, Result};
 use crate::file::{ResizePlan, Space, Vhdx, judge_mergeable};
 use crate::geometry::Geometry;
@@ -84,6 +84,9 @@ pub struct MergePlan {
     pub(super) needs: Needs,
     /// What could not be judged in the folders where children were looked for, and why.
     pub unjudged: Vec<(PathBuf, String)>,
+    /// The files in these folders that are called like a VHDX, but are of another format, and so were not taken for
+    /// children.
+    pub other_formats: Vec<OtherFormat>,
     /// The folders where children were looked for.
     pub folders: Vec<PathBuf>,
     /// Of the target's disk, as large as it ever is.
@@ -150,6 +153,7 @@ impl MergePlan {
             unwritten: Unwritten::default(),
             needs: Needs::default(),
             unjudged: relatives.unjudged.iter().map(|file| (file.path.clone(), file.reason())).collect(),
+            other_formats: relatives.other_formats.clone(),
             folders: relatives.folders.clone(),
             geometry: base.geometry(),
         })

@@ -1,0 +1,251 @@
+//! Files of formats that are not read or written here: what they are called in messages, and what to run instead.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use vhdx::{FileFormat, FileStorage};
+
+use crate::output::word;
+
+/// What a file is instead of a VHDX or a raw disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A format that has a signature.
+    Format(FileFormat),
+    /// A VHD set, which has no published signature and is known by its name alone.
+    VhdSet,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Format(format) => format.fmt(f),
+            Kind::VhdSet => f.write_str("a VHD set"),
+        }
+    }
+}
+
+impl Kind {
+    /// The name in JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Kind::Format(format) => format.name(),
+            Kind::VhdSet => "VHD set",
+        }
+    }
+
+    /// Returns what a file is if it is of another format; `None` for a VHDX, even a damaged one, and for a raw disk.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or read.
+    pub(crate) fn of_file(path: &Path) -> vhdx::Result<Option<Self>> {
+        let found = FileFormat::of(&FileStorage::open(path)?).map_err(|error| error.in_file(path))?;
+        Ok(match found {
+            Some(FileFormat::Vhdx) => None,
+            Some(format) => Some(Kind::Format(format)),
+            None => is_called(path, "vhds").then_some(Kind::VhdSet),
+        })
+    }
+
+    /// Returns what the name of a file promises, if that is neither VHDX nor raw.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        let named = EXTENSIONS.iter().find(|(extension, _)| is_called(path, extension));
+        named.map(|(_, format)| Kind::Format(*format)).or(is_called(path, "vhds").then_some(Kind::VhdSet))
+    }
+}
+
+const EXTENSIONS: &[(&str, FileFormat)] = &[
+    ("vhd", FileFormat::Vhd),
+    ("avhd", FileFormat::Vhd),
+    ("qcow2", FileFormat::Qcow2),
+    ("qcow", FileFormat::Qcow2),
+    ("qed", FileFormat::Qed),
+    ("vmdk", FileFormat::Vmdk),
+    ("vdi", FileFormat::Vdi),
+    ("e01", FileFormat::Ewf),
+    ("ex01", FileFormat::Ewf),
+    ("gz", FileFormat::Gzip),
+    ("xz", FileFormat::Xz),
+    ("bz2", FileFormat::Bzip2),
+    ("zst", FileFormat::Zstd),
+    ("lz4", FileFormat::Lz4),
+    ("zip", FileFormat::Zip),
+    ("7z", FileFormat::SevenZip),
+    ("rar", FileFormat::Rar),
+    ("tar", FileFormat::Tar),
+];
+
+fn is_called(path: &Path, extension: &str) -> bool {
+    path.extension().and_then(OsStr::to_str).is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+/// A file that is sound for all that is known, but of a format that is not read or must not be overwritten.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    pub(crate) path: PathBuf,
+    /// What it looks like.
+    pub(crate) kind: Kind,
+    /// What the command wanted to do with it.
+    pub(crate) wish: Wish,
+}
+
+/// What a command wanted to do with a file of another format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Read it as a VHDX.
+    Read,
+    /// Read it as any disk: this option with the value `raw` takes its bytes as they are.
+    ReadAny(&'static str),
+    /// Overwrite it.
+    Overwrite,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "looks like {}", self.kind)?;
+        let is_read = self.wish != Wish::Overwrite;
+        if is_read && matches!(self.kind, Kind::Format(format) if format.is_packed()) {
+            f.write_str(": unpack it first")?;
+        }
+        match self.wish {
+            Wish::Read => f.write_str(", which is not read: only VHDX is"),
+            Wish::ReadAny(option) => write!(f, "; {option} raw takes its bytes as they are"),
+            Wish::Overwrite => f.write_str("; --to raw overwrites it all the same"),
+        }
+    }
+}
+
+impl std::error::Error for Foreign {}
+
+impl Foreign {
+    /// Says what to run to get a disk out of the file.
+    pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
+        if self.wish == Wish::Overwrite {
+            return None;
+        }
+        Some(match self.kind {
+            Kind::VhdSet => {
+                "a VHD set holds no disk itself: its disk is an .avhdx file beside it, which `vhdx tree DIR` shows"
+                    .into()
+            }
+            Kind::Format(format) => how_to_read(&self.path, format).into(),
+        })
+    }
+}
+
+/// The command that makes a VHDX of a file, or unpacks it. It never names an existing file as its output.
+fn how_to_read(path: &Path, format: FileFormat) -> String {
+    let file = word(path);
+    let unpack =
+        |command: &str| format!("unpack it with `{command} {file}`, and use the disk that was in it");
+    let unpack_to = |command: &str, to: &str| {
+        let new = word(&unused(path, "unpacked"));
+        format!("unpack it with `{command} {file} {to}{new}`, and use {new}")
+    };
+    let qemu_img = |options: &str| {
+        let new = word(&unused(path, "vhdx"));
+        format!("`qemu-img convert {options}-O vhdx {file} {new}` makes a VHDX of it, `-O raw` a raw image")
+    };
+    // These programs refuse files without their extension.
+    let if_called = |extension: &str, command: &str| match is_called(path, extension) {
+        true => unpack(command),
+        false => unpack("7zz x"),
+    };
+    match format {
+        FileFormat::Gzip => if_called("gz", "gunzip -k"),
+        FileFormat::Xz => if_called("xz", "xz -dk"),
+        FileFormat::Bzip2 => if_called("bz2", "bzip2 -dk"),
+        FileFormat::Zstd if is_called(path, "zst") => unpack("zstd -d"),
+        FileFormat::Zstd => unpack_to("zstd -d", "-o "),
+        FileFormat::Lz4 if is_called(path, "lz4") => unpack("lz4 -d"),
+        FileFormat::Lz4 => unpack_to("lz4 -d", ""),
+        FileFormat::Zip => unpack("unzip"),
+        FileFormat::SevenZip | FileFormat::Rar => unpack("7zz x"),
+        FileFormat::Tar => unpack("tar -xkf"),
+        FileFormat::Ewf => {
+            let new = unused(path, "raw").with_extension("");
+            format!("`ewfexport -f raw -t {} {file}` makes a raw image of it", word(&new))
+        }
+        // A fixed VHD begins like a raw disk, so its format must be named.
+        FileFormat::Vhd => qemu_img("-f vpc "),
+        FileFormat::Qcow2 | FileFormat::Qed | FileFormat::Vmdk | FileFormat::Vdi => qemu_img(""),
+        FileFormat::Vhdx => format!("check it: `vhdx check {file}`"),
+    }
+}
+
+/// A name beside `path`, with this extension, that no file has.
+fn unused(path: &Path, extension: &str) -> PathBuf {
+    let names = [path.with_extension(extension), path.with_added_extension(extension)];
+    let later = (2u32..).map(|n| path.with_extension(format!("{n}.{extension}")));
+    let is_unused = |name: &PathBuf| name.symlink_metadata().is_err();
+    names.into_iter().chain(later).find(is_unused).unwrap_or_else(|| path.with_added_extension(extension))
+}
+
+/// Says how to make a file of a format that is not written here, out of the disk in `source`.
+pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> String {
+    let (disk, new) = (word(source), word(destination));
+    let with_qemu_img = |format: &str| {
+        let raw = word(&unused(destination, "raw"));
+        format!(
+            "make a raw image, and convert it: `vhdx convert {disk} {raw}`, then \
+             `qemu-img convert -f raw -O {format} {raw} {new}`"
+        )
+    };
+    let piped =
+        |program: &str| format!("pipe raw through {program}: `vhdx convert {disk} - | {program} > {new}`");
+    let how = match kind {
+        Kind::Format(FileFormat::Vhd) => with_qemu_img("vpc"),
+        Kind::Format(FileFormat::Qcow2) => with_qemu_img("qcow2"),
+        Kind::Format(FileFormat::Qed) => with_qemu_img("qed"),
+        Kind::Format(FileFormat::Vmdk) => with_qemu_img("vmdk"),
+        Kind::Format(FileFormat::Vdi) => with_qemu_img("vdi"),
+        Kind::Format(format @ (FileFormat::Gzip | FileFormat::Xz | FileFormat::Bzip2)) => {
+            piped(format.name())
+        }
+        Kind::Format(format @ (FileFormat::Zstd | FileFormat::Lz4)) => piped(format.name()),
+        Kind::VhdSet => "make a .vhdx, which Hyper-V's `Convert-VHD` makes a VHD set of".to_owned(),
+        Kind::Format(_) => "make a .vhdx or a .raw file, and pack that".to_owned(),
+    };
+    format!("{new} is called like {kind}, but only VHDX and raw are written; {how}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_never_overwrites_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let image = path("disk.vhdx");
+        for name in ["disk.vhdx", "disk.vhdx.vhdx", "disk.2.vhdx"] {
+            std::fs::write(path(name), "x").unwrap();
+        }
+        let hint = how_to_read(&image, FileFormat::Qcow2);
+        assert!(hint.contains(&format!("{} {}`", word(&image), word(&path("disk.3.vhdx")))), "{hint}");
+    }
+
+    #[test]
+    fn what_to_run() {
+        let hint = |name, format| how_to_read(Path::new(name), format);
+        for (name, format, command) in [
+            ("no/d.gz", FileFormat::Gzip, "`gunzip -k no/d.gz`"),
+            ("no/d.img", FileFormat::Gzip, "`7zz x no/d.img`"),
+            ("no/d.xz", FileFormat::Xz, "`xz -dk no/d.xz`"),
+            ("no/d.bz2", FileFormat::Bzip2, "`bzip2 -dk no/d.bz2`"),
+            ("no/d.zst", FileFormat::Zstd, "`zstd -d no/d.zst`"),
+            ("no/d", FileFormat::Zstd, "`zstd -d no/d -o no/d.unpacked`"),
+            ("no/d", FileFormat::Lz4, "`lz4 -d no/d no/d.unpacked`"),
+            ("no/d.zip", FileFormat::Zip, "`unzip no/d.zip`"),
+            ("no/d.7z", FileFormat::SevenZip, "`7zz x no/d.7z`"),
+            ("no/d.tar", FileFormat::Tar, "`tar -xkf no/d.tar`"),
+            ("no/d.E01", FileFormat::Ewf, "`ewfexport -f raw -t no/d no/d.E01`"),
+            ("no/d.vhd", FileFormat::Vhd, "`qemu-img convert -f vpc -O vhdx no/d.vhd no/d.vhdx`"),
+            ("no/d.vmdk", FileFormat::Vmdk, "`qemu-img convert -O vhdx no/d.vmdk no/d.vhdx`"),
+        ] {
+            assert!(hint(name, format).contains(command), "{}", hint(name, format));
+        }
+    }
+}
