@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
 
 use crate::foreign::Foreign;
+use crate::guesses;
 use crate::output;
 
 /// What a command that did its work found.
@@ -146,6 +147,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Prints what the argument parser has to say: help and the version too.
 pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
+    if let Some((name, advice)) = guesses::advice(error) {
+        // The parser would suggest a command whose name looks alike, whatever it does.
+        let message = format!("there is no command `{}`", output::harmless(name));
+        match json {
+            true => print_json("usage", &message, None, None, vec![("hint", advice.into())]),
+            false => print_text(&message, advice),
+        }
+        return ExitCode::from(USAGE);
+    }
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ");
@@ -154,6 +164,10 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
         let _ = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
+}
+
+fn print_text(message: &str, hint: &str) {
+    let _ = writeln!(stderr(), "vhdx: {message}\nhint: {hint}");
 }
 
 /// The library's error, if it is one.

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod foreign;
+mod guesses;
 mod interrupt;
 mod output;
 mod progress;

@@ -1,29 +1,33 @@
 //! The bar on the terminal, and being asked to stop.
 
-use std::io::{IsTerminal, stderr};
-use std::sync::Arc;
+use std::fmt;
+use std::io::{IsTerminal, Write, stderr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use vhdx::Progress;
 
+use crate::args::Args;
 use crate::interrupt;
 
 const TEMPLATE: &str =
-    "{bar:30} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
+    "{bar:30} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {left}";
 
 /// Progress on stderr if that is a terminal, else silent.
 pub(crate) struct Bar {
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
+    /// What is said as soon as the operation is asked to stop.
+    answer: Mutex<Option<&'static str>>,
 }
 
 impl Bar {
     /// A bar for work that makes nothing, so that Ctrl-C may end it at once.
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bar: Self::shown(quiet), interrupted: Arc::default() }
+        Self { bar: Self::shown(quiet), interrupted: Arc::default(), answer: Mutex::new(None) }
     }
 
     fn shown(quiet: bool) -> ProgressBar {
@@ -31,17 +35,49 @@ impl Bar {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar
+        in_style(bar)
     }
 
     /// A bar for work that makes a file: from now on Ctrl-C (and on Unix SIGTERM and SIGHUP) asks the operation to
     /// stop and tidy up, instead of ending the process.
     pub(crate) fn tidying_up(quiet: bool) -> anyhow::Result<Self> {
         let interrupted = interrupt::watch().context("cannot watch for Ctrl-C")?;
-        Ok(Self { bar: Self::shown(quiet), interrupted })
+        Ok(Self { bar: Self::shown(quiet), interrupted, answer: Mutex::new(None) })
+    }
+
+    /// Says `answer` as soon as the operation is asked to stop: until it has stopped, it would look deaf.
+    pub(crate) fn answering(mut self, args: &Args, answer: &'static str) -> Self {
+        self.answer = Mutex::new(Some(answer).filter(|_| !args.quiet && !args.json));
+        self
+    }
+
+    /// Whether the operation was asked to stop. The first time that it was, that is said.
+    fn is_interrupted(&self) -> bool {
+        let is_interrupted = self.interrupted.load(Ordering::Relaxed);
+        if is_interrupted && let Some(answer) = self.take_answer() {
+            self.bar.suspend(|| {
+                let _ = writeln!(stderr(), "vhdx: {answer}");
+            });
+        }
+        is_interrupted
+    }
+
+    fn take_answer(&self) -> Option<&'static str> {
+        self.answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn in_style(bar: ProgressBar) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+        bar.set_style(style.with_key("left", time_left).progress_chars("=> "));
+    }
+    bar
+}
+
+/// How long the work still takes, once that is known: before the first step the estimate is zero.
+fn time_left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    if !state.eta().is_zero() {
+        let _ = write!(out, "{:#} left", HumanDuration(state.eta()));
     }
 }
 
@@ -53,15 +89,113 @@ impl Progress for Bar {
 
     fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
+        self.is_interrupted();
     }
 
     fn is_cancelled(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        self.is_interrupted()
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal that remembers what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Recorder(Arc<Mutex<String>>);
+
+    impl Recorder {
+        fn take(&self) -> String {
+            std::mem::take(&mut *self.0.lock().unwrap())
+        }
+    }
+
+    impl TermLike for Recorder {
+        fn width(&self) -> u16 {
+            120
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_first_frame_promises_no_end() {
+        for total in [0, 1 << 30] {
+            let recorder = Recorder::default();
+            let target = ProgressDrawTarget::term_like_with_hz(Box::new(recorder.clone()), u8::MAX);
+            let bar = in_style(ProgressBar::with_draw_target(None, target));
+            bar.set_length(total);
+            bar.tick();
+            let first = recorder.take();
+            assert!(first.contains('%') && !first.contains("left"), "{first}");
+        }
+    }
+
+    #[test]
+    fn later_frames_say_how_long_it_takes() {
+        let recorder = Recorder::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(recorder.clone()), u8::MAX);
+        let bar = in_style(ProgressBar::with_draw_target(None, target));
+        bar.set_length(1 << 40);
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(20));
+            bar.inc(1 << 20);
+            bar.tick();
+        }
+        assert!(recorder.take().contains(" left"));
+    }
+
+    #[test]
+    fn being_asked_to_stop_is_answered_once() {
+        let mut bar = Bar::new(true);
+        bar.answer = Mutex::new(Some("stopping"));
+        assert!(!bar.is_cancelled());
+        assert!(bar.answer.lock().unwrap().is_some());
+        bar.interrupted.store(true, Ordering::Relaxed);
+        bar.advance(1);
+        assert!(bar.answer.lock().unwrap().is_none());
+        assert!(bar.is_cancelled());
     }
 }

@@ -9,10 +9,15 @@ use vhdx::{Chain, LogState, Severity, Violation};
 
 use super::{half_merged, source};
 use crate::args::{Args, Check};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
 
 pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
+    if !check.chain && !check.parents.parent.is_empty() {
+        return Err(
+            Usage("--parent names parents of the chain: add --chain to check them too".to_owned()).into()
+        );
+    }
     source::refuse_foreign(&check.file)?;
     let report = match check.chain {
         true => check_chain(&check.file, &check.parents.resolver()),

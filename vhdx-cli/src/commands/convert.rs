@@ -32,6 +32,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     let unfinished =
         half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
     let plan = Plan::new(convert, target, &source)?;
+    let padding = plan.virtual_size.saturating_sub(source.disk().virtual_size());
     if let Target::File(format) = target {
         warn_if_misnamed(args, &convert.destination, format);
         destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         false => plan.execute(args, convert, source.disk())?,
     };
     let left = plan.left_behind(convert, &source);
-    let report = Report { convert, plan: &plan, made, left };
+    let report = Report { convert, plan: &plan, padding, made, left };
     output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
@@ -99,6 +100,9 @@ impl Target {
 
 /// Why the format of a destination is not known.
 fn no_format(convert: &Convert) -> String {
+    if destination::is_block_device(&convert.destination) {
+        return "the destination is a device: --in-place writes the disk over what it holds".to_owned();
+    }
     match Kind::of_name(&convert.destination) {
         Some(kind) => how_to_write(&convert.source, &convert.destination, kind),
         None => "the destination's name does not tell its format; add --to raw or --to vhdx".to_owned(),
@@ -167,7 +171,7 @@ impl Plan {
     }
 
     fn execute(&self, args: &Args, convert: &Convert, disk: &dyn Disk) -> anyhow::Result<Converted> {
-        let progress = Bar::tidying_up(args.quiet)?;
+        let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping; no new file is left behind");
         let file = NewFile::create(&convert.destination, convert.writing.force)?;
         let made = match &self.vhdx {
             Some(new) => to_vhdx(disk, new, &file, &progress),
@@ -192,6 +196,8 @@ impl Plan {
 struct Report<'a> {
     convert: &'a Convert,
     plan: &'a Plan,
+    /// How many bytes of zeros fill up the last sector of a raw source.
+    padding: u64,
     /// In a dry run: the most that it can be.
     made: Converted,
     left: LeftBehind<'a>,
@@ -199,13 +205,16 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Self { convert, plan, made, left } = self;
+        let Self { convert, plan, padding, made, left } = self;
         let (verb, most) = if convert.writing.dry_run { ("would make", "at most ") } else { ("made", "") };
         let format = plan.vhdx.as_ref().map_or("raw".to_owned(), |new| format!("{} vhdx", new.disk_type));
         let destination = output::shown(&convert.destination);
         writeln!(out, "{verb} {destination}: {format}, a disk of {}", both(plan.virtual_size))?;
         let (bytes, size) = (both(made.bytes_copied), both(made.file_size));
         writeln!(out, "bytes copied: {most}{bytes}, file size: {most}{size}")?;
+        if *padding > 0 {
+            writeln!(out, "the source ends inside a sector: {padding} bytes of zeros fill that up")?;
+        }
         left.text(out)
     }
 
@@ -221,6 +230,7 @@ impl Report<'_> {
             "type": vhdx.map(|new| new.disk_type.name()),
             "virtual_size": self.plan.virtual_size,
             "block_size": vhdx.map(|new| new.block_size),
+            "padding": self.padding,
             "bytes_copied": self.made.bytes_copied,
             "file_size": self.made.file_size,
             "dropped": self.left.dropped_json(),

@@ -101,7 +101,7 @@ fn plan(args: &Args, create: &Create) -> anyhow::Result<Plan> {
 }
 
 fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {
-    let progress = Bar::tidying_up(args.quiet)?;
+    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping; no new file is left behind");
     let file = NewFile::create(&create.file, create.writing.force)?;
     ops::create(disk, &file, &progress).map_err(|error| error.in_file(&create.file))?;
     file.commit()?;

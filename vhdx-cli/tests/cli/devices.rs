@@ -174,3 +174,20 @@ fn other_devices_are_no_targets() {
         assert!(error["message"].as_str().unwrap().contains("neither a regular file nor"), "{error}");
     }
 }
+
+/// `--force` never replaces a device.
+#[test]
+fn a_device_as_the_new_file_hints_at_overwriting_it() {
+    let family = family();
+    let file = family.path("behind.img");
+    filled(&file, family.content.len());
+    let Some(device) = Loop::of(&file) else { return };
+    for options in [&["--quiet"][..], &["--to", "raw"], &["--to", "raw", "--force"], &["--to", "vhdx"]] {
+        let args = ["convert".into(), family.leaf(), device.0.clone()];
+        let refused = run::vhdx(args.into_iter().chain(options.iter().map(PathBuf::from))).exits(2).stderr;
+        assert!(refused.contains("--in-place"), "{refused}");
+        assert!(!refused.contains("`--force`") && !refused.contains("add --to"), "{refused}");
+    }
+    drop(device);
+    assert!(fs::read(&file).unwrap().iter().all(|&byte| byte == OLD));
+}

@@ -9,6 +9,7 @@ mod errors;
 mod fixtures;
 mod foreign;
 mod half_merged;
+mod hints;
 mod images;
 mod in_place;
 #[cfg(unix)]

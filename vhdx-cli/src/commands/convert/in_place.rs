@@ -89,7 +89,7 @@ fn execute(
     disk: &dyn Disk,
     target: &RawTarget,
 ) -> anyhow::Result<Overwritten> {
-    let progress = Bar::tidying_up(args.quiet)?;
+    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping");
     let result = into_raw(disk, target, convert.target_is_zero, &progress);
     drop(progress);
     let path = &convert.destination;
@@ -171,6 +171,7 @@ impl Report<'_> {
             "type": null,
             "virtual_size": self.virtual_size,
             "block_size": null,
+            "padding": 0,
             "bytes_copied": self.done.bytes_copied,
             "file_size": self.done.target_size,
             "dropped": self.left.dropped_json(),

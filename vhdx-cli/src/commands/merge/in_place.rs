@@ -115,7 +115,7 @@ fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merge
         let what = format!("could not be judged, and may be another child: {}", output::harmless(message));
         output::note(args, path, &what);
     }
-    let progress = Bar::tidying_up(args.quiet)?;
+    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping after this batch");
     let result = plan.execute(&HostFiles, &progress);
     drop(progress);
     match result {

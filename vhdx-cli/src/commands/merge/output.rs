@@ -45,7 +45,7 @@ fn execute(
     chain: &Chain,
     plan: &FlattenPlan,
 ) -> anyhow::Result<Converted> {
-    let progress = Bar::tidying_up(args.quiet)?;
+    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping; no new file is left behind");
     let file = NewFile::create(new, merge.writing.force)?;
     let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(new))?;
     file.commit()?;

@@ -1,0 +1,87 @@
+//! What the command says to someone who asked for something else than what exists.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::images::{family, names};
+use crate::run;
+
+#[test]
+fn a_guessed_command_is_answered_with_what_exists() {
+    for (guess, exists) in [
+        ("repair", "`vhdx check FILE`"),
+        ("resize", "`vhdx create CHILD.avhdx --parent FILE --size SIZE`"),
+        ("expand", "`vhdx merge CHILD.avhdx`"),
+        ("shrink", "`Resize-VHD`"),
+        ("compact", "`vhdx convert FILE NEW.vhdx`"),
+        ("mount", "`vhdx convert FILE DISK.raw`"),
+        ("attach", "`vhdx convert FILE DISK.raw`"),
+        ("open", "`vhdx map FILE`"),
+        ("delete", "`vhdx merge CHECKPOINT.avhdx --delete-merged`"),
+        ("delete-checkpoint", "--delete-merged"),
+        ("list", "`vhdx tree DIR`"),
+        ("LS", "`vhdx chain FILE`"),
+        ("salvage", "`vhdx check FILE`"),
+        ("rescue", "`vhdx convert FILE NEW.vhdx`"),
+    ] {
+        let text = run!(guess, "disk.vhdx").exits(2);
+        assert_eq!(text.stdout, b"");
+        let expected = format!("vhdx: there is no command `{guess}`\nhint: ");
+        assert!(text.stderr.starts_with(&expected) && text.stderr.contains(exists), "{}", text.stderr);
+        // The parser would name a command that only looks alike, such as `reparent` for `repair`.
+        assert!(!text.stderr.contains("similar"), "{}", text.stderr);
+        let error = run!(guess, "disk.vhdx", "--json").exits(2).error();
+        assert_eq!(error["kind"], "usage");
+        assert!(error["hint"].as_str().unwrap().contains(exists), "{error}");
+    }
+}
+
+#[test]
+fn a_parent_is_of_no_use_to_the_check_of_one_file() {
+    let family = family();
+    for option in ["--quiet", "--json"] {
+        let refused = run!("check", family.leaf(), "--parent", family.mid(), option).exits(2);
+        assert!(refused.stderr.contains("add --chain"), "{}", refused.stderr);
+        assert_eq!(refused.stdout, b"");
+    }
+    run!("check", family.leaf(), "--parent", family.mid(), "--parent", family.base(), "--chain").exits(0);
+}
+
+#[test]
+fn a_raw_source_that_is_padded_says_so() {
+    let family = family();
+    let source = family.path("source.raw");
+    for (len, padding) in [(512 * 5 + 1, 511), (512 * 5 + 511, 1), (512 * 5, 0)] {
+        fs::write(&source, vec![7; len]).unwrap();
+        let new = family.path("new.vhdx");
+        for option in ["--quiet", "--dry-run"] {
+            let text = run!("convert", source, new, "--force", option).exits(0).text();
+            let said = format!("the source ends inside a sector: {padding} bytes of zeros fill that up");
+            assert_eq!(text.contains(&said), padding > 0, "{text}");
+            assert_eq!(text.contains("ends inside a sector"), padding > 0, "{text}");
+        }
+        let made = run!("convert", source, new, "--force", "--json").exits(0).json();
+        assert_eq!((&made["padding"], &made["virtual_size"]), (&json!(padding), &json!(len + padding)));
+        run!("compare", source, new, "--quiet").exits(0);
+        let raw = run!("convert", source, family.path("new.raw"), "--force", "--json").exits(0).json();
+        assert_eq!((&raw["padding"], &raw["virtual_size"]), (&json!(0), &json!(len)));
+    }
+}
+
+#[test]
+fn force_is_no_advice_for_what_is_no_file() {
+    let family = family();
+    let folder = family.path("folder.vhdx");
+    fs::create_dir(&folder).unwrap();
+    for args in [["convert", "--quiet"], ["convert", "--force"], ["merge", "--output"]] {
+        let ran = match args[0] {
+            "merge" => run!("merge", family.leaf(), args[1], folder),
+            _ => run!("convert", family.leaf(), folder, args[1]),
+        };
+        let refused = ran.exits(2).stderr;
+        assert!(refused.contains("hint: a new file can only replace a file"), "{refused}");
+        assert!(!refused.contains("--force"), "{refused}");
+    }
+    assert_eq!(names(&folder), [""; 0]);
+}
