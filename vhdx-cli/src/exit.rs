@@ -308,6 +308,9 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              `vhdx reparent CHILD --parent FILE` makes the child find it again; to change nothing, `--parent-dir DIR` adds a \
              folder to look in, and `--parent FILE`, once for each level, nearest first, names the parents",
         ),
+        ChainError::Cycle { .. } => Some(
+            "the GUIDs in these files name each other as parents, so none of them is a base: restore them from a backup",
+        ),
         ChainError::Mismatch { .. } => Some(
             "`--parent-dir DIR` and `--parent FILE` look elsewhere, `vhdx tree DIR` finds which file belongs to which; \
              `vhdx reparent CHILD --parent FILE --dry-run` tells all that is known about a parent that was changed",

@@ -104,7 +104,7 @@ fn what_never_becomes_a_parent() {
     let before = family.files();
     for parent in [family.mid(), family.leaf()] {
         let cycle = run!("reparent", family.mid(), "--parent", parent, "--ignore-id-mismatch").exits(5);
-        let says = format!("its parent would be \"{}\", which stands above it", parent.display());
+        let says = format!("its parent would be \"{}\", which is already in this chain", parent.display());
         assert!(cycle.stderr.contains(&says), "{}", cycle.stderr);
     }
     let ancestor = run!("reparent", family.leaf(), "--parent", family.base(), "--json").exits(5).error();

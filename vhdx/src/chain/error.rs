@@ -16,9 +16,10 @@ use crate::error::Error;
 pub enum ChainError {
     /// Nothing that can be used was found under the names that the child stores.
     #[error(
-        "{}: its parent is missing. {}{}",
+        "{}: its parent is missing. {}{}{}",
         Quoted(child),
-        Wanted { expected, names, folders },
+        Wanted { expected, names, looked_for, folders },
+        InChain(in_chain),
         Unusable(unusable)
     )]
     MissingParent {
@@ -32,6 +33,8 @@ pub enum ChainError {
         looked_for: Vec<PathBuf>,
         /// The folders below which the stored paths were tried.
         folders: Vec<PathBuf>,
+        /// Files that were found there, but are part of the chain already and have another DataWriteGuid.
+        in_chain: Vec<PathBuf>,
         /// What was found there, but is no regular file or cannot be read, and why.
         unusable: Vec<(PathBuf, Error)>,
     },
@@ -56,11 +59,7 @@ pub enum ChainError {
         damaged: Vec<PathBuf>,
     },
     /// A file is an ancestor of itself.
-    #[error(
-        "{}: its parent would be {}, which stands above it in the same chain",
-        Quoted(child),
-        Quoted(parent)
-    )]
+    #[error("{}: its parent would be {}, which is already in this chain", Quoted(child), Quoted(parent))]
     Cycle {
         /// The file where the walk came back.
         child: PathBuf,
@@ -257,6 +256,7 @@ impl fmt::Display for Must<'_> {
 struct Wanted<'a> {
     expected: &'a [Uuid],
     names: &'a [StoredPath],
+    looked_for: &'a [PathBuf],
     folders: &'a [PathBuf],
 }
 
@@ -266,6 +266,11 @@ impl fmt::Display for Wanted<'_> {
             return f.write_str("Its parent linkage is zero, which no file matches");
         }
         write!(f, "Its DataWriteGuid must be {}; ", Either(self.expected))?;
+        // Without folders the stored paths were not used: the caller named the files.
+        if self.folders.is_empty() && !self.looked_for.is_empty() {
+            let tried: Vec<_> = self.looked_for.iter().map(Quoted).collect();
+            return write!(f, "tried {}", Joined(&tried, ", "));
+        }
         match self.names {
             [] => f.write_str("the file stores no path to it")?,
             names => write!(f, "looked for {}", Joined(names, ", "))?,
@@ -275,6 +280,16 @@ impl fmt::Display for Wanted<'_> {
             write!(f, " in {}", Joined(&folders, ", "))?;
         }
         Ok(())
+    }
+}
+
+struct InChain<'a>(&'a [PathBuf]);
+
+impl fmt::Display for InChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|path| {
+            write!(f, "; {} is already in this chain and has another DataWriteGuid", Quoted(path))
+        })
     }
 }
 
@@ -345,6 +360,7 @@ mod tests {
             names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
             looked_for: vec!["/vm/Generation 1.avhdx".into()],
             folders: vec!["/vm".into(), "/backup".into()],
+            in_chain: vec!["/vm/y".into()],
             unusable: vec![(
                 "/vm/x".into(),
                 Error::from(InvalidArgument::NotARegularFile).in_file(Path::new("/vm/x")),
@@ -354,7 +370,8 @@ mod tests {
             error.to_string(),
             "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
              ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
-             \"/vm\", \"/backup\"; \"/vm/x\" is there, but cannot be used: this is not a regular file"
+             \"/vm\", \"/backup\"; \"/vm/y\" is already in this chain and has another DataWriteGuid; \
+             \"/vm/x\" is there, but cannot be used: this is not a regular file"
         );
         assert_eq!(error.path(), Path::new("differencing.avhdx"));
     }

@@ -84,8 +84,8 @@ pub(super) enum Outcome {
 struct Rejected {
     /// The first that is not the parent.
     wrong: Option<(Layer, ChainError)>,
-    /// The first that is a file of the chain itself.
-    cycle: Option<ChainError>,
+    /// Files of the chain itself that do not have the DataWriteGuid of the parent.
+    in_chain: Vec<PathBuf>,
     /// Those that could not be opened.
     unopened: Vec<(PathBuf, Error)>,
 }
@@ -112,11 +112,12 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         let own = layer.vhdx.parent_locator().map(ParentLocator::linkages);
         let error = judge(request.name, request.child, &layer, seen);
         let outcome = if layer.is_among(seen) {
-            let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
+            // Only the GUIDs make a cycle. A stored path may lead to another disk of the same name.
             if !fits {
-                rejected.cycle.get_or_insert(cycle);
+                rejected.in_chain.push(layer.name);
                 continue;
             }
+            let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
             Outcome::Nothing(cycle.into())
         } else {
             match error {
@@ -140,9 +141,11 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
         (Some((outcome, _)), _) | (None, Some((outcome, _))) => return outcome,
         (None, None) => {}
     }
+    let in_chain = std::mem::take(&mut rejected.in_chain);
     rejected.outcome(named).unwrap_or_else(|unusable| {
         let (child, names) = (request.name.to_owned(), request.stored_paths());
-        let missing = ChainError::MissingParent { child, expected, names, looked_for, folders, unusable };
+        let missing =
+            ChainError::MissingParent { child, expected, names, looked_for, folders, in_chain, unusable };
         Outcome::Nothing(missing.into())
     })
 }
@@ -161,9 +164,6 @@ impl Rejected {
                 damaged.extend(self.unopened.into_iter().map(|(name, _)| name));
             }
             return Ok(Outcome::Wrong(layer, error));
-        }
-        if let Some(cycle) = self.cycle {
-            return Ok(Outcome::Nothing(cycle.into()));
         }
         let mut unopened = self.unopened;
         match unopened.iter().position(|(_, error)| named || !is_unusable(error)) {

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::windows_path::{self, SEPARATORS, fold_case};
+use super::windows_path::{self, SEPARATORS, fold_name};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH,
@@ -158,7 +158,7 @@ fn absolute(_: &Path) -> Option<String> {
 
 fn ends_in(path: &str, name: &OsStr) -> bool {
     let last = path.rsplit(SEPARATORS).next().unwrap_or_default();
-    name.to_str().is_some_and(|name| fold_case(name) == fold_case(last))
+    name.to_str().is_some_and(|name| fold_name(name) == fold_name(last))
 }
 
 /// The folder in which a file really is, or will be.

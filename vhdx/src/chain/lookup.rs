@@ -1,4 +1,4 @@
-//! From names to the files of this host that have them, whatever the case of their letters.
+//! Finds the files of this host that have a name, whatever the case of its letters and whether they are composed.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use super::windows_path::{self, StoredPath, fold_case};
+use super::windows_path::{self, StoredPath, fold_name};
 
 /// How many spellings of one route are followed. Links to folders could make them multiply without end.
 const MAX_SPELLINGS: usize = 64;
@@ -81,7 +81,7 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// What exists along the routes: first every exact path, then the ones that differ in case only. Folders are listed,
+/// What exists along the routes: first every exact path, then the other spellings of the same names. Folders are listed,
 /// once each, only when the iterator gets to the second kind.
 pub(super) fn find(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
     let mut seen = HashSet::new();
@@ -118,16 +118,16 @@ fn exists(path: &Path) -> bool {
     }
 }
 
-/// The names in folders, by their folded case.
+/// The names in folders, by their [folded](fold_name) form.
 #[derive(Debug, Default)]
 pub(super) struct Listings(HashMap<PathBuf, HashMap<String, Vec<OsString>>>);
 
 impl Listings {
-    /// Every existing path that a route leads to when case does not matter.
+    /// Every existing path that a route leads to when spelling does not matter.
     fn spellings(&mut self, route: &Route) -> Vec<PathBuf> {
         let mut paths = vec![route.folder.clone()];
         for name in &route.names {
-            let folded = fold_case(name);
+            let folded = fold_name(name);
             let mut next = Vec::new();
             for folder in &paths {
                 let found = self.listing(folder).get(&folded);
@@ -149,7 +149,7 @@ fn list(folder: &Path) -> HashMap<String, Vec<OsString>> {
     let mut names: HashMap<String, Vec<OsString>> = HashMap::new();
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         if let Some(name) = entry.file_name().to_str() {
-            names.entry(fold_case(name)).or_default().push(entry.file_name());
+            names.entry(fold_name(name)).or_default().push(entry.file_name());
         }
     }
     for spellings in names.values_mut() {

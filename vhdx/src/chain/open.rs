@@ -185,6 +185,7 @@ fn missing(layer: &Layer) -> ChainError {
         names: request.stored_paths(),
         looked_for: Vec::new(),
         folders: Vec::new(),
+        in_chain: Vec::new(),
         unusable: Vec::new(),
     }
 }

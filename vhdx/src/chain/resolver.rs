@@ -168,7 +168,8 @@ impl From<Vec<Candidate>> for Candidates {
 /// The child's own folder is always searched: that of its path and, if the path is a link, that of the file itself.
 /// There a stored relative path is tried as it is. Then every stored path is tried below each folder, without its
 /// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
-/// exactly, or what fits is not the parent, names that differ in case only are tried too. Nothing else is opened, and
+/// exactly, or what fits is not the parent, names that differ only in letter case, or in composed and decomposed letters
+/// (Unicode NFC and NFD), are tried too. Nothing else is opened, and
 /// only regular files are. Of several that fit, the one that lies where the relative path leads is the parent, or else
 /// the first that has the GUID in `parent_linkage`, unless that is an old copy of one that has the GUID in
 /// `parent_linkage2`.

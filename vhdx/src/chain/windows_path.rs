@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::error::Quoted;
 use crate::format::parent_locator::ParentLocator;
 
@@ -105,9 +107,12 @@ fn is_volume(name: &str) -> bool {
     prefix.eq_ignore_ascii_case("volume{") && name.ends_with('}')
 }
 
-/// Equal for names that differ in case only.
-pub(super) fn fold_case(name: &str) -> String {
-    name.to_lowercase()
+/// Returns the form in which names are compared: equal for names that differ only in letter case, or in whether
+/// letters are composed or decomposed (Unicode NFC or NFD). macOS writes decomposed names, Windows composed ones.
+pub(super) fn fold_name(name: &str) -> String {
+    // Lower case is looked up per letter, and a mark that follows a letter must not hide it. 'ς' is a 'σ' that ends a word.
+    let lower = name.nfd().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c });
+    lower.nfc().collect()
 }
 
 #[cfg(test)]
@@ -195,6 +200,27 @@ mod tests {
             assert_eq!(joined(path), [""; 0], "{path:?}");
         }
         assert!(is_name("console.vhdx") && is_name("com10.vhdx") && is_name("naïve.vhdx"));
+    }
+
+    #[test]
+    fn names_that_are_spelled_in_different_ways_are_equal() {
+        for (one, other) in [
+            ("Base.VHDX", "bASE.vhdx"),
+            ("\u{dc}bung.vhdx", "u\u{308}bung.vhdx"),
+            ("\u{1e69}.vhdx", "S\u{307}\u{323}.vhdx"),
+            ("\u{212b}.vhdx", "\u{e5}.vhdx"),
+            ("\u{130}stanbul", "i\u{307}stanbul"),
+            ("\u{ac00}.vhdx", "\u{1100}\u{1161}.vhdx"),
+            ("\u{39f}\u{394}\u{39f}\u{3a3}", "\u{3bf}\u{3b4}\u{3bf}\u{3c2}"),
+        ] {
+            assert_eq!(fold_name(one), fold_name(other), "{one} {other}");
+            assert_eq!(fold_name(&fold_name(one)), fold_name(one), "{one}");
+        }
+        for (one, other) in
+            [("u.vhdx", "\u{fc}.vhdx"), ("\u{fb01}.vhdx", "fi.vhdx"), ("stra\u{df}e", "strasse")]
+        {
+            assert_ne!(fold_name(one), fold_name(other), "{one} {other}");
+        }
     }
 
     #[test]

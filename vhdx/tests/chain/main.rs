@@ -76,6 +76,8 @@ fn a_parent_is_found_by_each_kind_of_path() {
         ("vm/BASE.VHDX", RELATIVE_PATH, r".\base.vhdx"),
         ("vm/Übung/Straße.vhdx", RELATIVE_PATH, r".\übung\STRAßE.vhdx"),
         ("DISKS/Base.vhdx", RELATIVE_PATH, r"..\Disks\base.vhdx"),
+        ("vm/u\u{308}bung/base\u{301}.vhdx", RELATIVE_PATH, ".\\\u{dc}bung\\bas\u{e9}.vhdx"),
+        ("vm/bas\u{e9}.vhdx", ABSOLUTE_WIN32_PATH, "C:\\VMs\\base\u{301}.vhdx"),
     ] {
         let folder = Folder::new();
         let base = folder.put(place, &disk(BASE)).canonicalize().unwrap();
@@ -94,6 +96,21 @@ fn folders_are_searched_suffix_by_suffix() {
     folder.put("backup/disks/deep/base.vhdx", &disk(BASE));
     assert_eq!(parent_of(&Chain::open(&child, &below(folder.path("backup"))).unwrap()), base);
     assert!(Chain::open(&child, &beside()).is_err());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn among_names_that_are_decomposed_the_guid_decides() {
+    let (composed, decomposed) = ("\u{1e69}.vhdx", "s\u{323}\u{307}.vhdx");
+    for stored in [composed, decomposed, "s\u{307}\u{323}.vhdx", "\u{1e68}.VHDX"] {
+        let folder = Folder::new();
+        let child = folder.put("leaf.avhdx", &leaf(&[(RELATIVE_PATH, stored)]));
+        for (right, wrong) in [(composed, decomposed), (decomposed, composed)] {
+            folder.put(wrong, &disk(Guid::from_u128(7)));
+            let right = folder.put(right, &disk(BASE)).canonicalize().unwrap();
+            assert_eq!(parent_of(&Chain::open(&child, &beside()).unwrap()), right, "{stored}");
+        }
+    }
 }
 
 #[test]
@@ -213,16 +230,55 @@ fn a_chain_that_comes_back_is_a_cycle() {
     let (a, b) = (Guid::from_u128(0xa), Guid::from_u128(0xb));
     let to = |guid, linkage, path| child(guid, linkage, &[(RELATIVE_PATH, path)]);
     let own = folder.put("own.avhdx", &to(a, a, r".\own.avhdx"));
-    let changed = folder.put("changed.avhdx", &to(a, b, r".\CHANGED.avhdx"));
     let first = folder.put("a.avhdx", &to(a, b, r".\b.avhdx"));
     let second = folder.put("b.avhdx", &to(b, a, r".\link.avhdx"));
     fs::hard_link(&first, folder.path("link.avhdx")).unwrap();
-    for (leaf, child) in [(&own, &own), (&changed, &changed), (&first, &second)] {
+    for (leaf, child) in [(&own, &own), (&first, &second)] {
         let error = chain_error(Chain::open(leaf, &beside()));
         assert!(matches!(&error, ChainError::Cycle { child: found, .. } if found == child), "{error}");
         let layers = inspect_chain(leaf, &beside()).unwrap();
         assert!(matches!(layers.last().unwrap().link, Link::Missing(_)));
     }
+}
+
+/// Disks of several machines, or of several days, often have the same name.
+#[test]
+fn a_path_that_leads_back_into_the_chain_is_a_missing_parent() {
+    let folder = Folder::new();
+    let guid = Guid::from_u128;
+    let to = |own, parent| child(guid(own), guid(parent), &[(RELATIVE_PATH, r".\disk.avhdx")]);
+    let first = folder.put("1/disk.avhdx", &to(1, 2));
+    let second = folder.put("2/disk.avhdx", &to(2, 3));
+    let third = folder.put("3/disk.avhdx", &disk(guid(3)));
+    let missing = |resolver: &FolderResolver, expected: (&Path, u128, &Path)| {
+        let found = chain_error(Chain::open(&first, resolver));
+        let ChainError::MissingParent { child, expected: guids, in_chain, .. } = &found else {
+            panic!("{found}")
+        };
+        let (of, parent, met) = expected;
+        assert_eq!((child.as_path(), guids.as_slice()), (of, [guid(parent)].as_slice()));
+        assert_eq!(in_chain, &[met]);
+        let says = "disk.avhdx\" is already in this chain and has another DataWriteGuid";
+        assert!(
+            found.to_string().contains(&guid(parent).to_string()) && found.to_string().contains(says),
+            "{found}"
+        );
+        found.to_string()
+    };
+    let message = missing(&beside(), (&first, 2, &first));
+    assert!(message.contains(r#"looked for ".\disk.avhdx" (relative_path) in "#), "{message}");
+    missing(&named(&[&second]), (&second, 3, &second));
+    for wrong in [vec![&first], vec![&second, &first], vec![&second, &second]] {
+        let named_wrong = *wrong.last().unwrap();
+        let paths: Vec<&Path> = wrong.iter().map(|path| path.as_path()).collect();
+        let of = if wrong.len() == 1 { (&first, 2) } else { (&second, 3) };
+        let message = missing(&named(&paths), (of.0, of.1, named_wrong));
+        assert!(message.contains("; tried \"") && !message.contains("relative_path"), "{message}");
+    }
+    let layers = inspect_chain(&first, &named(&[&second])).unwrap();
+    assert_eq!(layers.iter().map(|layer| layer.link.name()).collect::<Vec<_>>(), ["ok", "missing"]);
+    drop(layers);
+    assert_eq!(Chain::open(&first, &named(&[&second, &third])).unwrap().layers().len(), 3);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::paths::Paths;
 use super::{DiscoveredDisk, DiskLink, Problem};
 use crate::chain::error::Quoted;
-use crate::chain::windows_path::{StoredPath, fold_case};
+use crate::chain::windows_path::{StoredPath, fold_name};
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::progress::Progress;
@@ -111,7 +111,7 @@ fn elsewhere(disk: &DiscoveredDisk, paths: &Paths) -> Option<PathBuf> {
 }
 
 fn folded(name: &OsStr) -> Option<String> {
-    name.to_str().map(fold_case)
+    name.to_str().map(fold_name)
 }
 
 /// For each disk, the one at the root of its tree.
@@ -135,7 +135,7 @@ fn likely(
 ) -> Vec<LikelyParent> {
     let lost = &disks[child];
     let stored: Vec<String> =
-        lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_case).collect();
+        lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_name).collect();
     let made = lost.created.into_iter().chain(lost.modified).min();
     let mut best: Vec<(Reverse<Weight>, usize)> = Vec::new();
     for (i, candidate) in disks.iter().enumerate() {

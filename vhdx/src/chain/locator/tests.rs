@@ -155,6 +155,21 @@ fn stored_paths_stay_only_where_they_end_in_the_parents_name() {
     assert_eq!(complaints(&made), []);
 }
 
+/// macOS decomposes letters in names, Windows composes them.
+#[test]
+#[cfg(not(windows))]
+fn a_stored_path_that_is_composed_ends_in_a_decomposed_name() {
+    for (name, stored) in
+        [("\u{fc}.vhdx", "C:\\VMs\\u\u{308}.vhdx"), ("u\u{308}.vhdx", "C:\\VMs\\\u{dc}.VHDX")]
+    {
+        let folder = folder_with(&[name]);
+        let (child, parent) = (folder.path().join("child.avhdx"), folder.path().join(name));
+        let old = locator(&[(ABSOLUTE_WIN32_PATH, stored), (RELATIVE_PATH, r".\old.vhdx")]);
+        let made = NewLink { old: Some(&old), ..NewLink::new(&child, &parent, GUID) }.locator().unwrap();
+        assert_eq!(made.get(ABSOLUTE_WIN32_PATH), Some(stored));
+    }
+}
+
 #[test]
 fn other_linkages_leave_all_else_alone() {
     let second = Uuid::from_u128(7);
