@@ -7,7 +7,7 @@ mod hint;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use vhdx::{DiscoveredDisk, Forest, Problem, discover};
+use vhdx::{DiscoveredDisk, Forest, OtherFile, Problem, discover};
 
 use super::folder;
 use crate::args::{Args, Tree};
@@ -31,6 +31,7 @@ fn json(forest: &Forest) -> Value {
         "disks": forest.disks.iter().map(|disk| disk_json(disk, path_of)).collect::<Vec<_>>(),
         "orphans": orphans,
         "others": forest.others,
+        "other_files": forest.other_files.iter().map(other_json).collect::<Vec<_>>(),
         "problems": forest.all_problems().into_iter().map(problem_json).collect::<Vec<_>>(),
     })
 }
@@ -54,6 +55,10 @@ fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) ->
         "children": disk.children.iter().filter_map(|&child| path_of(child)).collect::<Vec<_>>(),
         "problems": disk.problems.iter().map(problem_json).collect::<Vec<_>>(),
     })
+}
+
+fn other_json(file: &OtherFile) -> Value {
+    json!({ "path": output::path(&file.path), "kind": file.kind.name() })
 }
 
 fn problem_json(problem: &Problem) -> Value {

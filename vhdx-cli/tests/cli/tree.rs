@@ -117,5 +117,76 @@ fn a_folder_without_disks() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run!("tree", folder.path()).exits(0).text(), "no disks found\n");
     let json = run!("tree", folder.path(), "--json").exits(0).json();
-    assert_eq!(json, json!({ "disks": [], "orphans": [], "others": 0, "problems": [] }));
+    assert_eq!(json, json!({ "disks": [], "orphans": [], "others": 0, "other_files": [], "problems": [] }));
+}
+
+#[test]
+fn other_files_are_named_by_content_or_name() {
+    let family = family();
+    let gzip = b"\x1f\x8b\x08".as_slice();
+    let qcow2 = b"QFI\xfb".as_slice();
+    for (name, bytes) in [
+        ("a.vmcx", b"x".as_slice()),
+        ("b.VMRS", b""),
+        ("c.vhds", b"x"),
+        ("base.vhdx.rct", b"x"),
+        ("base.vhdx.mrt", b"x"),
+        ("d.iso", b"x"),
+        ("e.iso", gzip),
+        ("old.avhdx.gz", gzip),
+        ("f.qcow2", qcow2),
+        ("g", qcow2),
+        ("notes.txt", b"notes"),
+        ("h.qcow2", b"no image"),
+    ] {
+        std::fs::write(family.path(name), bytes).unwrap();
+    }
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let expected = [
+        ("a.vmcx", "machine configuration"),
+        ("b.VMRS", "machine state"),
+        ("base.vhdx.mrt", "change tracking"),
+        ("base.vhdx.rct", "change tracking"),
+        ("c.vhds", "VHD set"),
+        ("d.iso", "optical disc"),
+        ("e.iso", "gzip"),
+        ("f.qcow2", "QCOW2"),
+        ("g", "QCOW2"),
+        ("old.avhdx.gz", "gzip"),
+    ];
+    assert_eq!(
+        tree["other_files"],
+        json!(expected.map(|(name, kind)| json!({ "path": family.path(name), "kind": kind })))
+    );
+    assert_eq!(tree["others"], 12);
+    let text = run!("tree", family.folder.path()).exits(0).text();
+    for (name, words) in [
+        ("a.vmcx", "the configuration of a virtual machine"),
+        ("b.VMRS", "the memory and device state"),
+        ("c.vhds", "a VHD set"),
+        ("base.vhdx.rct", "Hyper-V's change tracking"),
+        ("d.iso", "an optical disc"),
+        ("g", "a QCOW2 image"),
+    ] {
+        let line = format!("- {} is {words}", family.path(name).display());
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert!(!text.contains("notes.txt") && !text.contains("h.qcow2"), "{text}");
+}
+
+/// A disk whose start was overwritten is one all the same, whatever it is called.
+#[test]
+fn a_disk_that_has_lost_its_start_is_listed_as_damaged() {
+    let family = family();
+    let lost = family.path("lost");
+    let mut bytes = std::fs::read(family.base()).unwrap();
+    bytes[..4096].fill(0);
+    std::fs::write(&lost, bytes).unwrap();
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let problems = tree["problems"].as_array().unwrap();
+    let problem = problems.iter().find(|problem| problem["path"] == json!(lost)).unwrap();
+    assert!(problem["message"].as_str().unwrap().contains("not a readable VHDX"), "{problem}");
+    assert_eq!(tree["others"], 0);
+    let refused = run!("merge", family.leaf()).exits(5).stderr;
+    assert!(refused.contains("lost"), "{refused}");
 }

@@ -22,7 +22,8 @@ use crate::storage::read_into;
 use crate::units::{DiskOffset, FileOffset};
 
 pub use discovery::{
-    DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, Problem, discover,
+    DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, OtherFile, OtherKind, Problem,
+    discover,
 };
 pub use disk::{Disk, RawDisk};
 pub use error::{ChainError, UnfinishedMerge};

@@ -118,7 +118,7 @@ pub struct Unjudged {
     pub path: PathBuf,
     /// Why.
     pub error: Arc<Error>,
-    /// Whether it may be a disk that needs what a merge changes, or hold some: it is called like one, begins like one,
+    /// Whether it may be a disk that needs what a merge changes, or hold some: it is called like one, has a signature of one,
     /// or is a folder. A file that another program keeps for itself is none: Hyper-V keeps the parents of a running
     /// disk, too, and a merge finds out when it opens its files.
     pub may_be_disk: bool,

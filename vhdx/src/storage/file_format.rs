@@ -172,7 +172,8 @@ impl<'a> Places<'a> {
         let len = file.len().map_err(|source| Error::io("measure", None, source))?;
         let start_len = usize::try_from(len).map_or(START, |len| len.min(START));
         let mut places = Self { file, len, start: [0; START], start_len };
-        if !read(file, &mut places.start[..start_len], 0)? {
+        // One byte at least, so that a file that cannot be read does not pass for an empty one.
+        if !read(file, &mut places.start[..start_len.max(1)], 0)? {
             places.start_len = 0;
         }
         Ok(places)

@@ -23,6 +23,9 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
         1 => writeln!(out, "1 other file is no VHDX")?,
         others => writeln!(out, "{others} other files are no VHDX")?,
     }
+    for file in &forest.other_files {
+        writeln!(out, "- {} is {}", shown(&file.path), file.kind)?;
+    }
     let problems = forest.all_problems();
     if !problems.is_empty() {
         writeln!(out, "\nproblems:")?;

@@ -3,6 +3,7 @@
 mod candidates;
 mod copies;
 mod link;
+mod others;
 mod paths;
 mod problem;
 pub(super) mod scan;
@@ -19,6 +20,7 @@ use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
 pub use candidates::{Evidence, LIKELY_PARENTS, LikelyParent};
+pub use others::{OtherFile, OtherKind};
 pub use problem::Problem;
 
 /// Every disk that was found, sorted by path, and what was wrong on the way.
@@ -29,8 +31,10 @@ pub struct Forest {
     pub disks: Vec<DiscoveredDisk>,
     /// Problems with what is not a readable disk, sorted by path: damaged files, folders that cannot be read.
     pub problems: Vec<Problem>,
-    /// How many regular files are neither called like a VHDX nor begin like one.
+    /// How many regular files are neither called like a VHDX nor have a signature of one.
     pub others: usize,
+    /// Those of them that are of a known kind, sorted by path.
+    pub other_files: Vec<OtherFile>,
 }
 
 impl Forest {

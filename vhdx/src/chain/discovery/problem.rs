@@ -25,7 +25,7 @@ pub enum Problem {
         /// Why.
         error: Arc<Error>,
     },
-    /// A file begins, or is called, like a VHDX, but cannot be opened as one.
+    /// A file is called like a VHDX, or has a signature of one, but cannot be opened as one.
     Damaged {
         /// The file.
         path: PathBuf,

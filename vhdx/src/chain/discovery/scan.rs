@@ -1,13 +1,12 @@
 //! Every VHDX file below the roots, and the facts about it. Each is opened once, and closed again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::FileType;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{DiscoveredDisk, DiskLink, Forest, Problem};
+use super::{DiscoveredDisk, DiskLink, Forest, Problem, others};
 use crate::chain::mark;
 use crate::chain::windows_path::{self, StoredPath};
 use crate::error::{Error, Result};
@@ -16,26 +15,24 @@ use crate::format::parent_locator::ParentLocator;
 use crate::log::LogState;
 use crate::progress::Progress;
 use crate::rules::Severity;
-use crate::storage::{FileFormat, FileIdentity, FileStorage, ReadAt, allocated_bytes};
-use crate::units::FileOffset;
+use crate::storage::{FileFormat, FileIdentity, FileStorage, allocated_bytes};
 use crate::violation::Violations;
-
-const SIGNATURE: [u8; 8] = *b"vhdxfile";
 
 /// The disks below the roots, not yet linked.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let mut disks = Vec::new();
     let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(facts(path, vhdx)))?;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Forest { disks, problems: found.problems, others: found.others })
+    let others = found.others.len();
+    Ok(Forest { disks, problems: found.problems, others, other_files: others::recognise(found.others) })
 }
 
 /// What a walk met that are no disks.
 pub(in crate::chain) struct Met {
     /// What could not be read, or is damaged, sorted by path.
     pub(in crate::chain) problems: Vec<Problem>,
-    /// How many regular files are neither called like a VHDX nor begin like one.
-    others: usize,
+    /// The regular files that are neither called like a VHDX nor have a signature of one.
+    others: Vec<PathBuf>,
 }
 
 /// Shows every VHDX file below the roots, down to `depth` folders, to `disk`: each file once, whatever it is called.
@@ -50,7 +47,7 @@ pub(in crate::chain) fn walk(
         disk,
         problems: Vec::new(),
         files: HashSet::new(),
-        plain: HashSet::new(),
+        plain: HashMap::new(),
         others: HashSet::new(),
     };
     let mut links = Vec::new();
@@ -74,7 +71,9 @@ pub(in crate::chain) fn walk(
         scan.link(&link);
     }
     scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
-    Ok(Met { others: scan.plain.difference(&scan.files).count(), problems: scan.problems })
+    let Scan { problems, files, mut plain, .. } = scan;
+    plain.retain(|identity, _| !files.contains(identity));
+    Ok(Met { others: plain.into_values().collect(), problems })
 }
 
 struct Scan<F> {
@@ -82,8 +81,8 @@ struct Scan<F> {
     problems: Vec<Problem>,
     /// The regular files that were looked at.
     files: HashSet<FileIdentity>,
-    /// The regular files with a name and a beginning that are not those of a disk.
-    plain: HashSet<FileIdentity>,
+    /// The regular files whose name and signatures are not those of a disk, by the first of their names.
+    plain: HashMap<FileIdentity, PathBuf>,
     /// The other things that were reported, which several roots may contain.
     others: HashSet<PathBuf>,
 }
@@ -135,7 +134,7 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
             }
         };
         if !is_signed && !has_disk_name(path) {
-            self.plain.insert(identity);
+            self.plain.entry(identity).or_insert_with(|| path.to_owned());
             return;
         }
         if !self.files.insert(identity) {
@@ -162,7 +161,7 @@ fn unloadable(path: &Path, error: Error) -> Problem {
     }
 }
 
-/// A regular file, which one it is, and whether it begins like a VHDX.
+/// A regular file, which one it is, and whether it has a signature of a VHDX, even if its start was overwritten.
 struct Sniffed {
     file: FileStorage,
     identity: FileIdentity,
@@ -172,12 +171,8 @@ struct Sniffed {
 fn sniff(path: &Path) -> Result<Sniffed> {
     let file = FileStorage::open(path)?;
     let identity = file.identity().map_err(|error| error.in_file(path))?;
-    let mut start = [0; SIGNATURE.len()];
-    let is_signed = match file.read_exact_at(&mut start, FileOffset::new(0)) {
-        Ok(()) => start == SIGNATURE,
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
-        Err(error) => return Err(Error::io("read", FileOffset::new(0), error).in_file(path)),
-    };
+    let format = FileFormat::of(&file).map_err(|error| error.in_file(path))?;
+    let is_signed = format == Some(FileFormat::Vhdx);
     Ok(Sniffed { file, identity, is_signed })
 }
 

@@ -1,0 +1,94 @@
+//! Files beside disks that are no VHDX, as far as their content or their name tells what they are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::storage::{FileFormat, FileStorage};
+
+/// A file that is neither a VHDX nor called like one, but of a known kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: OtherKind,
+}
+
+/// What an [`OtherFile`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OtherKind {
+    /// Another format, by its content.
+    Format(FileFormat),
+    /// `.vmcx`: the configuration of a virtual machine or of a checkpoint.
+    MachineConfiguration,
+    /// `.vmrs`: the memory and device state of a virtual machine or of a checkpoint.
+    MachineState,
+    /// `.vhds`: a VHD set, whose disk is an AVHDX beside it.
+    VhdSet,
+    /// `.rct` or `.mrt`: Hyper-V's change tracking of a disk.
+    ChangeTracking,
+    /// `.iso`: an optical disc.
+    OpticalDisc,
+}
+
+impl OtherKind {
+    /// Returns what a file is: by its content or, where that does not tell, by its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) if it cannot be read.
+    pub(super) fn of(path: &Path) -> Result<Option<Self>> {
+        let by_content = FileFormat::of(&FileStorage::open(path)?)?;
+        Ok(by_content.map(OtherKind::Format).or_else(|| Self::of_name(path)))
+    }
+
+    fn of_name(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "vmcx" => Some(OtherKind::MachineConfiguration),
+            "vmrs" => Some(OtherKind::MachineState),
+            "vhds" => Some(OtherKind::VhdSet),
+            "rct" | "mrt" => Some(OtherKind::ChangeTracking),
+            "iso" => Some(OtherKind::OpticalDisc),
+            _ => None,
+        }
+    }
+
+    /// Returns the name in reports: that of the [format](FileFormat::name), or `machine configuration`,
+    /// `machine state`, `VHD set`, `change tracking`, `optical disc`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OtherKind::Format(format) => format.name(),
+            OtherKind::MachineConfiguration => "machine configuration",
+            OtherKind::MachineState => "machine state",
+            OtherKind::VhdSet => "VHD set",
+            OtherKind::ChangeTracking => "change tracking",
+            OtherKind::OpticalDisc => "optical disc",
+        }
+    }
+}
+
+impl fmt::Display for OtherKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OtherKind::Format(format) => return format.fmt(f),
+            OtherKind::MachineConfiguration => "the configuration of a virtual machine or checkpoint",
+            OtherKind::MachineState => "the memory and device state of a virtual machine or checkpoint",
+            OtherKind::VhdSet => "a VHD set: its disk is an .avhdx file beside it",
+            OtherKind::ChangeTracking => "Hyper-V's change tracking of a disk",
+            OtherKind::OpticalDisc => "an optical disc",
+        })
+    }
+}
+
+/// The files among `paths` that are of a known kind. Files that cannot be read any more are passed over.
+pub(super) fn recognise(paths: impl IntoIterator<Item = PathBuf>) -> Vec<OtherFile> {
+    let recognised = |path: PathBuf| {
+        let kind = OtherKind::of(&path).ok().flatten()?;
+        Some(OtherFile { path, kind })
+    };
+    let mut found: Vec<OtherFile> = paths.into_iter().filter_map(recognised).collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
