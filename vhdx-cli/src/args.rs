@@ -65,15 +65,15 @@ impl Command {
     }
 }
 
-/// Show the facts about one file
+/// Show the facts about files
 ///
 /// A log that was not replayed is replayed in memory; the file is not touched. The block allocation table is read
 /// only with --blocks.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Info {
-    /// A VHDX or AVHDX file
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    /// VHDX or AVHDX files, or folders: every disk below them
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
     /// Count the states of the payload blocks
     #[arg(long)]
     pub(crate) blocks: bool,
@@ -112,14 +112,14 @@ pub(crate) struct Map {
     pub(crate) parents: Parents,
 }
 
-/// Check a file against every rule of the format
+/// Check files against every rule of the format
 ///
 /// Exits with 1 if a violation is fatal or unsupported. Tolerated ones, which real Windows files have too, are listed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Check {
-    /// A VHDX or AVHDX file
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    /// VHDX or AVHDX files, or folders: every disk below them
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
     /// Check its parents too, and the links between them
     #[arg(long)]
     pub(crate) chain: bool,

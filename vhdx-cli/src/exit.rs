@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
@@ -19,6 +20,19 @@ pub(crate) enum Outcome {
     Done,
     /// Violations, or a difference.
     Found,
+    /// Several files were looked at, their errors are reported, and this is the worst of their codes.
+    Reported(u8),
+}
+
+impl Outcome {
+    /// The exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Outcome::Done => 0,
+            Outcome::Found => FOUND,
+            Outcome::Reported(code) => code,
+        }
+    }
 }
 
 /// A request that makes no sense, found after the arguments were parsed.
@@ -127,15 +141,11 @@ const CHAIN: u8 = 5;
 const IO: u8 = 6;
 const INTERRUPTED: u8 = 130;
 
-/// Reports an error on stderr, and gives the code to end with.
+/// Reports an error on stderr, if there is one, and gives the code to end with.
 pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::from(FOUND),
-        Err(error) => {
-            report(&error, json);
-            ExitCode::from(classify(&error).1)
-        }
+        Ok(outcome) => ExitCode::from(outcome.code()),
+        Err(error) => ExitCode::from(report(&error, json)),
     }
 }
 
@@ -151,7 +161,7 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
         // The parser would suggest a command whose name looks alike, whatever it does.
         let message = format!("there is no command `{}`", output::harmless(name));
         match json {
-            true => print_json("usage", &message, None, None, vec![("hint", advice.into())]),
+            true => print_json("usage", &message, vec![("hint", advice.into())]),
             false => print_text(&message, advice),
         }
         return ExitCode::from(USAGE);
@@ -159,7 +169,7 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if json && error.use_stderr() {
         let text = error.render().to_string();
         let message = text.trim().trim_start_matches("error: ");
-        print_json("usage", message, None, None, Vec::new());
+        print_json("usage", message, Vec::new());
     } else {
         let _ = error.print();
     }
@@ -173,7 +183,8 @@ fn print_text(message: &str, hint: &str) {
 /// The library's error, if it is one.
 fn library(error: &anyhow::Error) -> Option<&Error> {
     let refused = || error.downcast_ref::<NotTheParent>().map(|refused| &refused.error);
-    error.downcast_ref::<Error>().or_else(refused)
+    let shared = || error.downcast_ref::<Arc<Error>>().map(|shared| &**shared);
+    error.downcast_ref::<Error>().or_else(refused).or_else(shared)
 }
 
 fn classify(error: &anyhow::Error) -> (&'static str, u8) {
@@ -196,29 +207,39 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
     }
 }
 
-fn report(error: &anyhow::Error, json: bool) {
-    let vhdx = library(error);
+/// The file that an error is about.
+fn path_of(error: &anyhow::Error) -> Option<&Path> {
     let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
     let undeleted = error.downcast_ref::<NotDeleted>().map(|undeleted| undeleted.path.as_path());
-    let path = vhdx.and_then(Error::path).or(foreign).or(undeleted);
-    let hint = hint_for(error);
-    if json {
-        let offset = vhdx.and_then(Error::offset).map(vhdx::FileOffset::get);
-        let mut details = details(error);
-        details.extend(hint.map(|hint| ("hint", hint.into())));
-        print_json(classify(error).0, &message(error), path, offset, details);
-        return;
+    library(error).and_then(Error::path).or(foreign).or(undeleted)
+}
+
+/// An error as JSON holds it.
+pub(crate) fn json(error: &anyhow::Error) -> Value {
+    let offset = library(error).and_then(Error::offset).map(vhdx::FileOffset::get);
+    let mut details = details(error);
+    details.extend(hint_for(error).map(|hint| ("hint", hint.into())));
+    json_of(classify(error).0, &message(error), path_of(error), offset, details)
+}
+
+/// Reports an error on stderr, and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error, in_json: bool) -> u8 {
+    let (kind, code) = classify(error);
+    if in_json {
+        let _ = writeln!(stderr(), "{}", json!({ "error": json(error) }));
+        return code;
     }
-    let _ = match path.filter(|_| classify(error).0 != "chain") {
+    let _ = match path_of(error).filter(|_| kind != "chain") {
         Some(path) => writeln!(stderr(), "vhdx: {}: {}", output::shown(path), message(error)),
         None => writeln!(stderr(), "vhdx: {}", message(error)),
     };
     if let Some(NotTheParent { text, .. }) = error.downcast_ref() {
         let _ = stderr().write_all(text.as_bytes());
     }
-    if let Some(hint) = hint {
+    if let Some(hint) = hint_for(error) {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
+    code
 }
 
 /// What a person can do about it: what the command knows, or what the error alone tells.
@@ -369,17 +390,21 @@ fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
     }
 }
 
-fn print_json(
+fn print_json(kind: &str, message: &str, details: Vec<(&'static str, Value)>) {
+    let _ = writeln!(stderr(), "{}", json!({ "error": json_of(kind, message, None, None, details) }));
+}
+
+fn json_of(
     kind: &str,
     message: &str,
     path: Option<&Path>,
     offset: Option<u64>,
     details: Vec<(&'static str, Value)>,
-) {
+) -> Value {
     let path = path.map(output::path);
-    let mut error = json!({ "error": { "kind": kind, "message": message, "path": path, "offset": offset } });
+    let mut error = json!({ "kind": kind, "message": message, "path": path, "offset": offset });
     for (key, value) in details {
-        error["error"][key] = value;
+        error[key] = value;
     }
-    let _ = writeln!(stderr(), "{error}");
+    error
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
 use vhdx::{Chain, LogState, Severity, Violation};
 
-use super::{half_merged, source};
+use super::half_merged::{self, Neighbours};
+use super::several::{self, Answer};
+use super::source;
 use crate::args::{Args, Check};
 use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
@@ -18,22 +20,34 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
             Usage("--parent names parents of the chain: add --chain to check them too".to_owned()).into()
         );
     }
-    source::refuse_foreign(&check.file)?;
+    let is_one_file = matches!(&check.files[..], [file] if !file.is_dir());
+    if !is_one_file && !check.parents.parent.is_empty() {
+        return Err(
+            Usage("--parent names the parents of one FILE: check the files one by one".to_owned()).into()
+        );
+    }
+    let mut neighbours = Neighbours::default();
+    several::run(args, &check.files, |file| one(args, check, file, &mut neighbours))
+}
+
+fn one(args: &Args, check: &Check, file: &Path, neighbours: &mut Neighbours) -> anyhow::Result<Answer> {
+    source::refuse_foreign(file)?;
     let report = match check.chain {
-        true => check_chain(&check.file, &check.parents.resolver()),
-        false => check_file(&check.file),
+        true => check_chain(file, &check.parents.resolver()),
+        false => check_file(file),
     };
-    let unfinished = match Chain::open(&check.file, &check.parents.resolver()) {
-        Ok(disk) => half_merged::warn(args, &check.file, &disk, &check.parents.parent_dir)?,
+    let unfinished = match Chain::open(file, &check.parents.resolver()) {
+        Ok(disk) => neighbours.warn(args, file, &disk, &check.parents.parent_dir)?,
         Err(_) => Vec::new(), // what does not open reads as nothing
     };
-    output::answer(args, || half_merged::with(json(&report), &unfinished), |out| text(&report, out))?;
+    let answer =
+        Answer::new(args, || half_merged::with(json(&report), &unfinished), |out| text(&report, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
-    match report.files.into_iter().find_map(|file| file.error) {
+    Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {
         Some(error) => Err(error.into()),
         None => Ok(if valid { Outcome::Done } else { Outcome::Found }),
-    }
+    }))
 }
 
 fn violations(report: &CheckReport) -> impl Iterator<Item = (Option<&Path>, &Violation)> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use vhdx::ops::refuse_half_merged;
-use vhdx::{Chain, ChainError, Error, UnfinishedMerge, find_relatives, folders_around};
+use vhdx::{Chain, ChainError, Error, Relatives, UnfinishedMerge, find_relatives, folders_around};
 
 use super::source::Opened;
 use crate::args::Args;
@@ -28,6 +28,33 @@ pub(super) fn warn(
     match refuse(args, path, disk, folders) {
         Ok(()) => Ok(Vec::new()),
         Err(error) => warn_of(args, error),
+    }
+}
+
+/// The disks in the folders that were searched last: the files of one folder, one after the other, search it once.
+#[derive(Default)]
+pub(super) struct Neighbours(Option<(Vec<PathBuf>, Relatives)>);
+
+impl Neighbours {
+    /// As [`warn`](warn()).
+    pub(super) fn warn(
+        &mut self,
+        args: &Args,
+        path: &Path,
+        disk: &Chain,
+        folders: &[PathBuf],
+    ) -> vhdx::Result<Vec<UnfinishedMerge>> {
+        let around = folders_around([path], folders);
+        let known = self.0.take().filter(|(searched, _)| *searched == around);
+        let relatives = match known {
+            Some((_, relatives)) => relatives,
+            None => find_relatives(&around, &Bar::new(args.quiet))?,
+        };
+        let (_, relatives) = self.0.insert((around, relatives));
+        match refuse_half_merged(disk, relatives) {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) => warn_of(args, error),
+        }
     }
 }
 

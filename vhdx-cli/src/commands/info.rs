@@ -10,17 +10,21 @@ use vhdx::format::parent_locator::{
 };
 use vhdx::{Guid, LogState, Vhdx};
 
+use super::several::{self, Answer};
 use crate::args::{Args, Info};
 use crate::exit::Outcome;
 use crate::output;
 use crate::sizes::both;
 
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
-    let disk = Vhdx::open(&info.file)?;
-    output::warn(args, &info.file, disk.tolerated());
-    let facts = Facts::of(&info.file, &disk, info.blocks)?;
-    output::answer(args, || facts.json(&info.file, &disk), |out| facts.text(&info.file, &disk, out))?;
-    Ok(Outcome::Done)
+    several::run(args, &info.files, |file| one(args, info, file))
+}
+
+fn one(args: &Args, info: &Info, file: &Path) -> anyhow::Result<Answer> {
+    let disk = Vhdx::open(file)?;
+    output::warn(args, file, disk.tolerated());
+    let facts = Facts::of(file, &disk, info.blocks)?;
+    Answer::new(args, || facts.json(file, &disk), |out| facts.text(file, &disk, out))
 }
 
 /// What needs another look at the file, and may fail.

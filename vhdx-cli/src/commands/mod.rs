@@ -16,6 +16,7 @@ mod map;
 mod merge;
 mod reparent;
 mod replay;
+mod several;
 mod source;
 mod tree;
 

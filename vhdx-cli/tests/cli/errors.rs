@@ -214,7 +214,7 @@ fn a_destination_without_a_folder() {
 #[test]
 fn a_folder_in_the_place_of_a_file() {
     let family = family();
-    for command in ["info", "map", "chain"] {
+    for command in ["map", "chain"] {
         assert_eq!(run!(command, family.folder.path(), "--json").exits(2).error()["kind"], "usage");
     }
 }

@@ -27,6 +27,7 @@ mod relinked;
 mod reparent;
 mod replay;
 mod run;
+mod several;
 mod stdout;
 mod tree;
 #[cfg(target_os = "linux")]

@@ -22,8 +22,8 @@ use crate::storage::read_into;
 use crate::units::{DiskOffset, FileOffset};
 
 pub use discovery::{
-    DiscoveredDisk, DiskLink, Evidence, Forest, LIKELY_PARENTS, LikelyParent, OtherFile, OtherKind, Problem,
-    discover,
+    DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, LIKELY_PARENTS, LikelyParent, OtherFile,
+    OtherKind, Problem, discover, find_disks,
 };
 pub use disk::{Disk, RawDisk};
 pub use error::{ChainError, UnfinishedMerge};

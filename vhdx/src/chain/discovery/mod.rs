@@ -8,13 +8,14 @@ mod paths;
 mod problem;
 pub(super) mod scan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use uuid::Uuid;
 
 use super::windows_path::StoredPath;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file::DiskType;
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
@@ -130,6 +131,34 @@ impl DiskLink {
             DiskLink::Cycle => "cycle",
         }
     }
+}
+
+/// The files below a folder that are disks, or may be: what [`find_disks`] finds.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FoundDisks {
+    /// Every file that is a VHDX by its content, even a damaged one, or is called like one, sorted by path.
+    pub files: Vec<PathBuf>,
+    /// The folders and files that cannot be read, sorted by path: disks may be missing from `files`.
+    pub unreadable: Vec<(PathBuf, Arc<Error>)>,
+}
+
+/// Finds the files below a folder that [`discover`] would take for disks or report as damaged, and links nothing.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `progress` asks for it.
+pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> {
+    let mut files = Vec::new();
+    let met = scan::walk(&[folder.to_owned()], usize::MAX, progress, |path, _| files.push(path.to_owned()))?;
+    let mut found = FoundDisks { files, unreadable: Vec::new() };
+    for problem in met.problems {
+        match problem {
+            Problem::Unreadable { path, error } => found.unreadable.push((path, error)),
+            problem => found.files.push(problem.path().to_owned()),
+        }
+    }
+    found.files.sort();
+    Ok(found)
 }
 
 /// Finds every VHDX file below some folders, whatever it is called, and links children to parents by DataWriteGuid.
