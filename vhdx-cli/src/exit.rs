@@ -1,9 +1,10 @@
 //! How the process ends: the code for each kind of error, and the error as people or scripts read it.
 
+mod errors;
+
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Write, stderr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
 use crate::foreign::Foreign;
 use crate::guesses;
 use crate::output;
+
+pub(crate) use errors::{Hint, Interrupted, NotDeleted, NotTheParent, PartlyOverwritten, Usage};
 
 /// What a command that did its work found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,83 +35,6 @@ impl Outcome {
             Outcome::Found => FOUND,
             Outcome::Reported(code) => code,
         }
-    }
-}
-
-/// A request that makes no sense, found after the arguments were parsed.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// Work on existing files that was stopped on request, in a state that is told.
-#[derive(Debug)]
-pub(crate) struct Interrupted(pub(crate) String);
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Interrupted {}
-
-/// The state of what was being overwritten when something failed.
-#[derive(Debug)]
-pub(crate) struct PartlyOverwritten(pub(crate) String);
-
-impl fmt::Display for PartlyOverwritten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Files that were to be deleted in the end and could not be, after all else was done.
-#[derive(Debug)]
-pub(crate) struct NotDeleted {
-    /// The first of them.
-    pub(crate) path: PathBuf,
-    pub(crate) message: String,
-}
-
-impl fmt::Display for NotDeleted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for NotDeleted {}
-
-/// A file that was to become a parent is none, and what is known about it and the child.
-#[derive(Debug)]
-pub(crate) struct NotTheParent {
-    pub(crate) error: Error,
-    pub(crate) evidence: Value,
-    /// The evidence as whole lines for people.
-    pub(crate) text: String,
-}
-
-impl fmt::Display for NotTheParent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl std::error::Error for NotTheParent {}
-
-/// What can be done about an error, from a command that knows it better than the error alone tells.
-#[derive(Debug)]
-pub(crate) struct Hint(pub(crate) Cow<'static, str>);
-
-impl fmt::Display for Hint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
