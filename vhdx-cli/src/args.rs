@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::builder::ValueHint;
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use vhdx::{DiskType, FolderResolver};
+use vhdx::{DiskType, FolderIndex, FolderResolver};
 
 use crate::{exit, sizes};
 
@@ -330,11 +330,18 @@ pub(crate) struct Parents {
     /// Name a parent outright (repeatable, nearest first)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) parent: Vec<PathBuf>,
+    /// What the command has read of folders.
+    #[arg(skip)]
+    pub(crate) index: FolderIndex,
 }
 
 impl Parents {
     pub(crate) fn resolver(&self) -> FolderResolver {
-        FolderResolver { folders: self.parent_dir.clone(), named: self.parent.clone() }
+        FolderResolver {
+            folders: self.parent_dir.clone(),
+            named: self.parent.clone(),
+            index: self.index.clone(),
+        }
     }
 }
 

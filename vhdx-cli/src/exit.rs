@@ -43,7 +43,7 @@ pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
     let is_wrong_link = match innermost(&error) {
         Error::Chain(error) => match &**error {
             ChainError::MissingParent { expected, .. } => !expected.is_empty(),
-            ChainError::Mismatch { .. } => true,
+            ChainError::Mismatch { .. } | ChainError::AmbiguousParent { .. } => true,
             _ => false,
         },
         _ => false,
@@ -251,9 +251,13 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted by hand",
         ),
         ChainError::MissingParent { .. } => Some(
-            "if the parent was moved or renamed, `vhdx tree DIR` finds it by the GUIDs inside the files, and \
+            "if the parent was moved or renamed, `vhdx tree DIR` finds it by the GUIDs inside the files, in subfolders too, and \
              `vhdx reparent CHILD --parent FILE` makes the child find it again; to change nothing, `--parent-dir DIR` adds a \
-             folder to look in, and `--parent FILE`, once for each level, nearest first, names the parents",
+             folder in which every file is searched, and `--parent FILE`, once for each level, nearest first, names the parents",
+        ),
+        ChainError::AmbiguousParent { .. } => Some(
+            "compare these files, and name the right one: `--parent FILE`, once for each level, nearest first. Keep copies of \
+             disks out of the folders in which parents are searched for",
         ),
         ChainError::Cycle { .. } => Some(
             "the GUIDs in these files name each other as parents, so none of them is a base: restore them from a backup",
@@ -311,6 +315,9 @@ fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
             vec![("in_the_way", output::children(in_the_way)), ("unfinished", output::unfinished(unfinished))]
         }
         ChainError::HalfMerged { unfinished, .. } => vec![("unfinished", output::unfinished(unfinished))],
+        ChainError::AmbiguousParent { parents, .. } => {
+            vec![("parents", parents.iter().map(|path| output::path(path)).collect())]
+        }
         ChainError::UnjudgedFiles { unjudged, .. } => vec![("unjudged", output::unjudged(unjudged))],
         _ => Vec::new(),
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use vhdx::{InspectedLayer, Link, inspect_chain};
+use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
 
 use crate::args::{Args, Chain};
 use crate::exit::Outcome;
@@ -36,14 +36,18 @@ fn json(layers: &[InspectedLayer]) -> Value {
             "file_size": layer.vhdx.file_len(),
             "data_write_guid": layer.vhdx.data_write_guid().to_string(),
             "link": layer.link.name(),
+            "found_by": layer.found_by.map(FoundBy::name),
         })
     };
     json!({ "layers": layers.iter().map(layer).collect::<Vec<_>>() })
 }
 
 fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut rows =
-        vec![["link", "type", "disk", "block", "file", "DataWriteGuid", "path"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["link", "type", "disk", "block", "file", "DataWriteGuid", "found by", "path"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(layers.iter().map(|layer| {
         vec![
             layer.link.name().to_owned(),
@@ -52,8 +56,9 @@ fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
             human(layer.vhdx.block_size()),
             human(layer.vhdx.file_len()),
             layer.vhdx.data_write_guid().to_string(),
+            layer.found_by.map_or("-", FoundBy::name).to_owned(),
             shown(&layer.name),
         ]
     }));
-    output::table(out, &[false, false, true, true, true, false, false], &rows)
+    output::table(out, &[false, false, true, true, true, false, false, false], &rows)
 }

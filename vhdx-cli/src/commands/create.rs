@@ -77,7 +77,7 @@ impl New {
 
 fn plan(args: &Args, create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
-        let resolver = FolderResolver { folders: create.parent_dir.clone(), named: Vec::new() };
+        let resolver = FolderResolver { folders: create.parent_dir.clone(), ..FolderResolver::default() };
         let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
         half_merged::refuse(args, parent, &chain, &create.parent_dir)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };

@@ -11,7 +11,11 @@ fn a_parent_that_was_renamed() {
     let family = family();
     let gold = family.path("gold.vhdx");
     std::fs::rename(family.base(), &gold).unwrap();
-    run!("map", family.leaf()).exits(5);
+    let found_by = || {
+        let chain = run!("chain", family.leaf(), "--json").exits(0).json();
+        chain["layers"][2]["found_by"].clone()
+    };
+    assert_eq!(found_by(), "guid");
     let before = family.files();
     let dry = run!("reparent", family.mid(), "--parent", gold, "--dry-run", "--json").exits(0).json();
     assert_eq!(family.files(), before);
@@ -31,6 +35,7 @@ fn a_parent_that_was_renamed() {
     run!("check", family.leaf(), "--chain").exits(0);
     let again = run!("reparent", family.mid(), "--parent", gold).exits(0).text();
     assert!(again.contains("points already at"), "{again}");
+    assert_eq!(found_by(), "relative_path");
 }
 
 #[test]
@@ -78,7 +83,10 @@ fn a_mismatch_is_refused_with_what_is_known() {
 #[test]
 fn links_that_are_broken_on_several_levels() {
     let family = family();
-    let [base, mid] = ["b.vhdx", "m.avhdx"].map(|name| family.path(name));
+    let [base, mid] = ["b/b.vhdx", "m/m.avhdx"].map(|name| family.path(name));
+    for path in [&base, &mid] {
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+    }
     std::fs::rename(family.base(), &base).unwrap();
     std::fs::rename(family.mid(), &mid).unwrap();
     let new = family.path("new.avhdx");

@@ -1,10 +1,13 @@
 //! How the files of a chain can fail to fit together.
 
+mod missing_parent;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use self::missing_parent::{InChain, Unreadable, Unusable, Wanted};
 use super::relatives::Unjudged;
 use super::windows_path::StoredPath;
 use crate::error::Error;
@@ -16,11 +19,12 @@ use crate::error::Error;
 pub enum ChainError {
     /// Nothing that can be used was found under the names that the child stores.
     #[error(
-        "{}: its parent is missing. {}{}{}",
+        "{}: its parent is missing. {}{}{}{}",
         Quoted(child),
-        Wanted { expected, names, looked_for, folders },
+        Wanted { expected, names, looked_for, folders, searched },
         InChain(in_chain),
-        Unusable(unusable)
+        Unusable(unusable),
+        Unreadable(unreadable)
     )]
     MissingParent {
         /// The file whose parent is missing.
@@ -33,10 +37,29 @@ pub enum ChainError {
         looked_for: Vec<PathBuf>,
         /// The folders below which the stored paths were tried.
         folders: Vec<PathBuf>,
+        /// The folders in which every file was searched for one of the GUIDs. Empty if the caller named the parent.
+        searched: Vec<PathBuf>,
         /// Files that were found there, but are part of the chain already and have another DataWriteGuid.
         in_chain: Vec<PathBuf>,
         /// What was found there, but is no regular file or cannot be read, and why.
         unusable: Vec<(PathBuf, Error)>,
+        /// Files and folders that could not be read in the search for the GUIDs.
+        unreadable: Vec<PathBuf>,
+    },
+    /// No stored path leads to the parent, and several files have its DataWriteGuid.
+    #[error(
+        "{}: several files have the DataWriteGuid {guid} of its parent, no stored path leads to one of them, and they are not \
+         proven to be copies of each other: {}",
+        Quoted(child),
+        Shown(parents)
+    )]
+    AmbiguousParent {
+        /// The child.
+        child: PathBuf,
+        /// The DataWriteGuid.
+        guid: Uuid,
+        /// The files.
+        parents: Vec<PathBuf>,
     },
     /// A file stands in the parent's place, but is not the one that the child was made from, or was changed since.
     #[error(
@@ -170,6 +193,7 @@ impl ChainError {
     pub fn path(&self) -> &Path {
         match self {
             ChainError::MissingParent { child: path, .. }
+            | ChainError::AmbiguousParent { child: path, .. }
             | ChainError::Mismatch { child: path, .. }
             | ChainError::Cycle { child: path, .. }
             | ChainError::TooDeep { path, .. }
@@ -253,53 +277,20 @@ impl fmt::Display for Must<'_> {
     }
 }
 
-struct Wanted<'a> {
-    expected: &'a [Uuid],
-    names: &'a [StoredPath],
-    looked_for: &'a [PathBuf],
-    folders: &'a [PathBuf],
-}
+/// How many paths a message names.
+const SHOWN: usize = 8;
 
-impl fmt::Display for Wanted<'_> {
+/// The first of some paths, and how many more there are.
+struct Shown<'a>(&'a [PathBuf]);
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.expected.is_empty() {
-            return f.write_str("Its parent linkage is zero, which no file matches");
+        let first: Vec<_> = self.0.iter().take(SHOWN).map(Quoted).collect();
+        Joined(&first, ", ").fmt(f)?;
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
-        write!(f, "Its DataWriteGuid must be {}; ", Either(self.expected))?;
-        // Without folders the stored paths were not used: the caller named the files.
-        if self.folders.is_empty() && !self.looked_for.is_empty() {
-            let tried: Vec<_> = self.looked_for.iter().map(Quoted).collect();
-            return write!(f, "tried {}", Joined(&tried, ", "));
-        }
-        match self.names {
-            [] => f.write_str("the file stores no path to it")?,
-            names => write!(f, "looked for {}", Joined(names, ", "))?,
-        }
-        if !self.names.is_empty() && !self.folders.is_empty() {
-            let folders: Vec<_> = self.folders.iter().map(Quoted).collect();
-            write!(f, " in {}", Joined(&folders, ", "))?;
-        }
-        Ok(())
-    }
-}
-
-struct InChain<'a>(&'a [PathBuf]);
-
-impl fmt::Display for InChain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|path| {
-            write!(f, "; {} is already in this chain and has another DataWriteGuid", Quoted(path))
-        })
-    }
-}
-
-struct Unusable<'a>(&'a [(PathBuf, Error)]);
-
-impl fmt::Display for Unusable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|(path, error)| {
-            write!(f, "; {} is there, but cannot be used: {}", Quoted(path), Bare(error))
-        })
     }
 }
 
@@ -360,18 +351,22 @@ mod tests {
             names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
             looked_for: vec!["/vm/Generation 1.avhdx".into()],
             folders: vec!["/vm".into(), "/backup".into()],
+            searched: vec!["/vm".into(), "/backup".into()],
             in_chain: vec!["/vm/y".into()],
             unusable: vec![(
                 "/vm/x".into(),
                 Error::from(InvalidArgument::NotARegularFile).in_file(Path::new("/vm/x")),
             )],
+            unreadable: (1..=10).map(|number| format!("/vm/{number}").into()).collect(),
         };
         assert_eq!(
             error.to_string(),
             "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
              ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
-             \"/vm\", \"/backup\"; \"/vm/y\" is already in this chain and has another DataWriteGuid; \
-             \"/vm/x\" is there, but cannot be used: this is not a regular file"
+             \"/vm\", \"/backup\", and for the DataWriteGuid in every file there; \"/vm/y\" is already in this chain and has \
+             another DataWriteGuid; \"/vm/x\" is there, but cannot be used: this is not a regular file; could not be read, \
+             and may be the parent: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \"/vm/5\", \"/vm/6\", \"/vm/7\", \"/vm/8\" \
+             and 2 more"
         );
         assert_eq!(error.path(), Path::new("differencing.avhdx"));
     }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::by_guid;
 use super::error::ChainError;
 use super::mark;
-use super::resolver::{Candidates, ParentRequest};
-use crate::error::{Error, ErrorKind};
+use super::resolver::{Candidate, Candidates, FoundBy, GuidSearch, ParentRequest};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
@@ -17,6 +18,8 @@ use crate::storage::FileIdentity;
 pub(super) struct Layer {
     pub(super) name: PathBuf,
     pub(super) vhdx: Vhdx,
+    /// How it was found, unless the caller opened it.
+    pub(super) found_by: Option<FoundBy>,
 }
 
 /// What tells an opened file from others.
@@ -81,27 +84,69 @@ pub(super) enum Outcome {
 
 /// Candidates that were opened in vain.
 #[derive(Default)]
-struct Rejected {
+pub(super) struct Rejected {
     /// The first that is not the parent.
     wrong: Option<(Layer, ChainError)>,
     /// Files of the chain itself that do not have the DataWriteGuid of the parent.
     in_chain: Vec<PathBuf>,
     /// Those that could not be opened.
-    unopened: Vec<(PathBuf, Error)>,
+    pub(super) unopened: Vec<(PathBuf, Error)>,
+}
+
+/// The parent by its name; or, if no name leads to it, by its GUID. `seen` are the files of the chain so far, the child
+/// among them.
+pub(super) fn find_parent(
+    request: &ParentRequest<'_>,
+    found: Candidates,
+    seen: &[Seen],
+    search: impl FnOnce() -> Result<GuidSearch>,
+) -> Outcome {
+    let Candidates { candidates, named, looked_for, folders } = found;
+    let mut rejected = Rejected::default();
+    if let Some(outcome) = by_name(request, candidates, named, seen, &mut rejected) {
+        return outcome;
+    }
+    let GuidSearch { candidates, folders: searched, unreadable } = match search() {
+        Ok(search) => search,
+        Err(error) => return Outcome::Nothing(error.in_file(request.name)),
+    };
+    if let Some(outcome) = by_guid::choose(request, candidates, seen, &mut rejected) {
+        return outcome;
+    }
+    let in_chain = std::mem::take(&mut rejected.in_chain);
+    rejected.outcome(named).unwrap_or_else(|unusable| {
+        let missing = ChainError::MissingParent {
+            child: request.name.to_owned(),
+            expected: request.linkages(),
+            names: request.stored_paths(),
+            looked_for,
+            folders,
+            searched,
+            in_chain,
+            unusable,
+            unreadable,
+        };
+        Outcome::Nothing(missing.into())
+    })
 }
 
 /// The candidate that is where the child says, or else the first that has the first linkage; one that has the second only
-/// if there is no other, or if that is an old copy of it. `seen` are the files of the chain so far, the child among them.
-pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: &[Seen]) -> Outcome {
-    let Candidates { candidates, named, looked_for, folders } = found;
+/// if there is no other, or if that is an old copy of it.
+fn by_name(
+    request: &ParentRequest<'_>,
+    candidates: impl Iterator<Item = Candidate>,
+    named: bool,
+    seen: &[Seen],
+    rejected: &mut Rejected,
+) -> Option<Outcome> {
     let expected = request.linkages();
-    let mut rejected = Rejected::default();
     let (mut by_first, mut by_second) = (None, None);
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
         let is_in_place = candidate.is_in_place();
+        let found_by = Some(if named { FoundBy::Named } else { candidate.found_by });
         let layer = match candidate.open() {
-            (name, Ok(vhdx)) => Layer { name, vhdx },
+            (name, Ok(vhdx)) => Layer { name, vhdx, found_by },
             (name, Err(error)) => {
                 rejected.unopened.push((name, error));
                 continue;
@@ -130,24 +175,17 @@ pub(super) fn find_parent(request: &ParentRequest<'_>, found: Candidates, seen: 
             }
         };
         if is_in_place || expected.len() == 1 {
-            return outcome;
+            return Some(outcome);
         }
         let by = if expected.first() == Some(&found) { &mut by_first } else { &mut by_second };
         by.get_or_insert((outcome, own));
     }
     match (by_first, by_second) {
         // A merge changes a parent and leaves what that stands on: the second one is what is being merged into.
-        (Some((_, first)), Some((outcome, second))) if first == second => return outcome,
-        (Some((outcome, _)), _) | (None, Some((outcome, _))) => return outcome,
-        (None, None) => {}
+        (Some((_, first)), Some((outcome, second))) if first == second => Some(outcome),
+        (Some((outcome, _)), _) | (None, Some((outcome, _))) => Some(outcome),
+        (None, None) => None,
     }
-    let in_chain = std::mem::take(&mut rejected.in_chain);
-    rejected.outcome(named).unwrap_or_else(|unusable| {
-        let (child, names) = (request.name.to_owned(), request.stored_paths());
-        let missing =
-            ChainError::MissingParent { child, expected, names, looked_for, folders, in_chain, unusable };
-        Outcome::Nothing(missing.into())
-    })
 }
 
 /// Whether this is no file that could be judged, rather than a damaged one.
@@ -156,9 +194,14 @@ fn is_unusable(error: &Error) -> bool {
 }
 
 impl Rejected {
+    /// Whether a file of that name was opened in vain.
+    pub(super) fn has_tried(&self, name: &Path) -> bool {
+        self.unopened.iter().any(|(tried, _)| tried == name)
+    }
+
     /// The most telling of the reasons; or, if nothing that was found can be used, all of that. What the caller
     /// `named` is wrong in itself, whatever the reason.
-    fn outcome(self, named: bool) -> Result<Outcome, Vec<(PathBuf, Error)>> {
+    fn outcome(self, named: bool) -> std::result::Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
             if let ChainError::Mismatch { damaged, .. } = &mut error {
                 damaged.extend(self.unopened.into_iter().map(|(name, _)| name));

@@ -1,25 +1,33 @@
 //! Finds the files of this host that have a name, whatever the case of its letters and whether they are composed.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-use std::rc::Rc;
 
-use super::windows_path::{self, StoredPath, fold_name};
-
-/// How many spellings of one route are followed. Links to folders could make them multiply without end.
-const MAX_SPELLINGS: usize = 64;
+use super::folders::FolderIndex;
+use super::resolver::FoundBy;
+use super::windows_path::{self, StoredPath};
+use crate::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH};
 
 /// Where a stored path may lead: a folder, and the names from there down.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     folder: PathBuf,
     names: Vec<String>,
+    found_by: FoundBy,
 }
 
 impl Route {
+    /// The folder in which the route begins.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The names of the folders on the way, then that of the file.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The route with the names spelled as they are stored.
     pub(super) fn path(&self) -> PathBuf {
         let mut path = self.folder.clone();
@@ -34,26 +42,32 @@ pub(super) fn routes(stored: &[StoredPath], own: &[PathBuf], folders: &[PathBuf]
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let mut routes = Vec::new();
     for StoredPath { key, path } in stored {
-        let as_it_is = if *key == crate::format::parent_locator::RELATIVE_PATH {
-            windows_path::relative(path)
-        } else {
-            None
-        };
+        let as_it_is = if *key == RELATIVE_PATH { windows_path::relative(path) } else { None };
         if let Some((up, names)) = as_it_is {
             routes.extend(own.iter().map(|folder| {
                 let mut folder = folder.clone();
                 folder.extend(std::iter::repeat_n("..", up));
-                Route { folder, names: owned(names.clone()) }
+                Route { folder, names: owned(names.clone()), found_by: FoundBy::RelativePath }
             }));
         }
         for names in windows_path::suffixes(path) {
-            let below = |folder: &PathBuf| Route { folder: folder.clone(), names: owned(names.clone()) };
+            let found_by = if names.len() == 1 { FoundBy::Name } else { found_by(key) };
+            let below =
+                |folder: &PathBuf| Route { folder: folder.clone(), names: owned(names.clone()), found_by };
             routes.extend(folders.iter().map(below));
         }
     }
     let mut seen = HashSet::new();
     routes.retain(|route| seen.insert(route.path()));
     routes
+}
+
+fn found_by(key: &str) -> FoundBy {
+    match key {
+        RELATIVE_PATH => FoundBy::RelativePath,
+        ABSOLUTE_WIN32_PATH => FoundBy::AbsoluteWin32Path,
+        _ => FoundBy::VolumePath,
+    }
 }
 
 /// The paths that a relative stored path leads to as it is.
@@ -83,16 +97,18 @@ fn folder_of(file: &Path) -> PathBuf {
 
 /// What exists along the routes: first every exact path, then the other spellings of the same names. Folders are listed,
 /// once each, only when the iterator gets to the second kind.
-pub(super) fn find(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
+pub(super) fn find(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf, FoundBy)> {
     let mut seen = HashSet::new();
-    all(routes, listings).map(|path| without_detours(&path)).filter(move |path| seen.insert(path.clone()))
+    let plain = |(path, found_by): (PathBuf, FoundBy)| (without_detours(&path), found_by);
+    all(routes, index).map(plain).filter(move |(path, _)| seen.insert(path.clone()))
 }
 
-fn all(routes: Vec<Route>, listings: Rc<RefCell<Listings>>) -> impl Iterator<Item = PathBuf> {
-    let exact: Vec<PathBuf> = routes.iter().map(Route::path).collect();
-    let exact = exact.into_iter().filter(|path| exists(path));
-    let others = routes.into_iter().flat_map(move |route| listings.borrow_mut().spellings(&route));
-    exact.chain(others)
+fn all(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf, FoundBy)> {
+    let exact: Vec<_> = routes.iter().map(|route| (route.path(), route.found_by)).collect();
+    let exact = exact.into_iter().filter(|(path, _)| exists(path));
+    let spelled =
+        move |route: Route| index.spellings(&route).into_iter().map(move |path| (path, route.found_by));
+    exact.chain(routes.into_iter().flat_map(spelled))
 }
 
 /// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.
@@ -118,50 +134,10 @@ fn exists(path: &Path) -> bool {
     }
 }
 
-/// The names in folders, by their [folded](fold_name) form.
-#[derive(Debug, Default)]
-pub(super) struct Listings(HashMap<PathBuf, HashMap<String, Vec<OsString>>>);
-
-impl Listings {
-    /// Every existing path that a route leads to when spelling does not matter.
-    fn spellings(&mut self, route: &Route) -> Vec<PathBuf> {
-        let mut paths = vec![route.folder.clone()];
-        for name in &route.names {
-            let folded = fold_name(name);
-            let mut next = Vec::new();
-            for folder in &paths {
-                let found = self.listing(folder).get(&folded);
-                next.extend(found.into_iter().flatten().map(|name| folder.join(name)));
-            }
-            next.truncate(MAX_SPELLINGS);
-            paths = next;
-        }
-        paths
-    }
-
-    fn listing(&mut self, folder: &Path) -> &HashMap<String, Vec<OsString>> {
-        self.0.entry(folder.to_owned()).or_insert_with(|| list(folder))
-    }
-}
-
-/// A folder that cannot be listed is as good as empty here: its files can still be found by their exact names.
-fn list(folder: &Path) -> HashMap<String, Vec<OsString>> {
-    let mut names: HashMap<String, Vec<OsString>> = HashMap::new();
-    for entry in folder.read_dir().into_iter().flatten().flatten() {
-        if let Some(name) = entry.file_name().to_str() {
-            names.entry(fold_name(name)).or_default().push(entry.file_name());
-        }
-    }
-    for spellings in names.values_mut() {
-        spellings.sort();
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH};
+    use crate::chain::folders::MAX_SPELLINGS;
 
     fn stored(key: &'static str, path: &str) -> StoredPath {
         StoredPath { key, path: path.to_owned() }
@@ -174,14 +150,16 @@ mod tests {
         let folders = [PathBuf::from("own"), PathBuf::from("other")];
         let routes = routes(&stored, &folders[..1], &folders);
         let paths: Vec<PathBuf> = routes.iter().map(Route::path).collect();
+        let found_by: Vec<FoundBy> = routes.iter().map(|route| route.found_by).collect();
         let expected = [
-            "own/../vm/base.vhdx",
-            "own/vm/base.vhdx",
-            "other/vm/base.vhdx",
-            "own/base.vhdx",
-            "other/base.vhdx",
+            ("own/../vm/base.vhdx", FoundBy::RelativePath),
+            ("own/vm/base.vhdx", FoundBy::RelativePath),
+            ("other/vm/base.vhdx", FoundBy::RelativePath),
+            ("own/base.vhdx", FoundBy::Name),
+            ("other/base.vhdx", FoundBy::Name),
         ];
-        assert_eq!(paths, expected.map(PathBuf::from));
+        assert_eq!(paths, expected.map(|(path, _)| PathBuf::from(path)));
+        assert_eq!(found_by, expected.map(|(_, found_by)| found_by));
     }
 
     #[test]
@@ -195,10 +173,11 @@ mod tests {
         let route = |names: [&str; 2]| Route {
             folder: folder.path().to_owned(),
             names: names.map(str::to_owned).into(),
+            found_by: FoundBy::RelativePath,
         };
         let found = |names| -> Vec<String> {
-            let paths = find(vec![route(names)], Rc::default());
-            paths.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+            let paths = find(vec![route(names)], FolderIndex::default());
+            paths.map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
         };
         assert_eq!(found(["vms", "Ärger.vhdx"]), ["ÄRGER.vhdx", "ärger.VHDX"]);
         assert_eq!(found(["VMS", "ärger.VHDX"]), ["ärger.VHDX", "ÄRGER.vhdx"]);
@@ -213,8 +192,8 @@ mod tests {
             std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
         }
         let names = vec!["lOOP".to_owned(); 100];
-        let route = Route { folder: folder.path().to_owned(), names };
-        assert!(find(vec![route], Rc::default()).count() <= MAX_SPELLINGS);
+        let route = Route { folder: folder.path().to_owned(), names, found_by: FoundBy::RelativePath };
+        assert!(find(vec![route], FolderIndex::default()).count() <= MAX_SPELLINGS);
     }
 
     #[test]

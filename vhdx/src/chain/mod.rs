@@ -1,8 +1,10 @@
 //! A leaf and its parents as one disk.
 
+mod by_guid;
 mod discovery;
 mod disk;
 mod error;
+mod folders;
 mod linkage;
 pub(crate) mod locator;
 mod lookup;
@@ -27,12 +29,15 @@ pub use discovery::{
 };
 pub use disk::{Disk, RawDisk};
 pub use error::{ChainError, UnfinishedMerge};
+pub use folders::FolderIndex;
 pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
 pub use relatives::{OtherFormat, Relative, Relatives, Unjudged, find_relatives, folders_around};
 use resolved::Resolved;
-pub use resolver::{Candidate, Candidates, FolderResolver, ParentRequest, ParentResolver};
+pub use resolver::{
+    Candidate, Candidates, FolderResolver, FoundBy, GuidSearch, ParentRequest, ParentResolver,
+};
 pub use windows_path::StoredPath;
 
 /// A file and all its parents, each link checked: what a virtual machine sees as a disk. A fixed or dynamic file is a
@@ -53,6 +58,8 @@ pub use windows_path::StoredPath;
 pub struct Chain {
     /// Leaf first, never empty.
     layers: Vec<Vhdx>,
+    /// How each layer was found.
+    found_by: Vec<Option<FoundBy>>,
     resolved: Resolved,
 }
 
@@ -60,6 +67,11 @@ impl Chain {
     /// The files, leaf first, base last.
     pub fn layers(&self) -> &[Vhdx] {
         &self.layers
+    }
+
+    /// How a layer was found; `None` for the leaf, and for what the caller opened.
+    pub fn found_by(&self, layer: usize) -> Option<FoundBy> {
+        self.found_by.get(layer).copied().flatten()
     }
 
     /// The file whose disk this is.

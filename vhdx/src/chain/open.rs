@@ -8,7 +8,7 @@ use super::Chain;
 use super::error::ChainError;
 use super::linkage::{self, Layer, Outcome, Seen};
 use super::resolved::Resolved;
-use super::resolver::{ParentRequest, ParentResolver};
+use super::resolver::{FoundBy, ParentRequest, ParentResolver};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
 
@@ -23,6 +23,8 @@ pub struct InspectedLayer {
     pub name: PathBuf,
     /// The file.
     pub vhdx: Vhdx,
+    /// How the file was found; `None` for the leaf.
+    pub found_by: Option<FoundBy>,
     /// Its link to the next layer.
     pub link: Link,
 }
@@ -109,15 +111,16 @@ impl Chain {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_leaf(leaf: Vhdx, resolver: &dyn ParentResolver) -> Result<Self> {
-        let mut layers = Vec::new();
+        let (mut layers, mut found_by) = (Vec::new(), Vec::new());
         let mut base = PathBuf::new();
         for layer in Walk::from(leaf, resolver) {
             layer.link.sound()?;
             layers.push(layer.vhdx);
+            found_by.push(layer.found_by);
             base = layer.name;
         }
         refuse_unused(resolver, layers.len(), &base)?;
-        Ok(Self { layers, resolved: Resolved::default() })
+        Ok(Self { layers, found_by, resolved: Resolved::default() })
     }
 
     /// Puts open files together, leaf first.
@@ -137,7 +140,7 @@ impl Chain {
     pub fn from_layers(layers: Vec<Vhdx>) -> Result<Self> {
         let name = |(i, vhdx): (usize, Vhdx)| {
             let name = vhdx.path().map_or_else(|| format!("layer {i}").into(), Path::to_owned);
-            Layer { name, vhdx }
+            Layer { name, vhdx, found_by: None }
         };
         let layers: Vec<Layer> = layers.into_iter().enumerate().map(name).collect();
         let mut seen = Vec::new();
@@ -149,6 +152,7 @@ impl Chain {
             Some(last) if layers.len() > MAX_CHAIN_LENGTH => Err(too_deep(&last.name).into()),
             Some(last) if has_parent(&last.vhdx) => Err(missing(last).into()),
             Some(_) => Ok(Self {
+                found_by: vec![None; layers.len()],
                 layers: layers.into_iter().map(|layer| layer.vhdx).collect(),
                 resolved: Resolved::default(),
             }),
@@ -185,8 +189,10 @@ fn missing(layer: &Layer) -> ChainError {
         names: request.stored_paths(),
         looked_for: Vec::new(),
         folders: Vec::new(),
+        searched: Vec::new(),
         in_chain: Vec::new(),
         unusable: Vec::new(),
+        unreadable: Vec::new(),
     }
 }
 
@@ -209,7 +215,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn from(leaf: Vhdx, resolver: &'a dyn ParentResolver) -> Self {
         let name = leaf.path().unwrap_or(Path::new("leaf")).to_owned();
-        Self { resolver, marks: 0, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf }) }
+        Self { resolver, marks: 0, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf, found_by: None }) }
     }
 
     fn link(&self, child: &Layer) -> (Link, Option<Layer>) {
@@ -226,7 +232,7 @@ impl<'a> Walk<'a> {
             Ok(found) => found,
             Err(error) => return (Link::Missing(error.in_file(&child.name)), None),
         };
-        match linkage::find_parent(&request, found, &self.seen) {
+        match linkage::find_parent(&request, found, &self.seen, || self.resolver.search(&request)) {
             Outcome::Parent(parent) => (Link::Ok, Some(parent)),
             Outcome::Wrong(parent, error) => (Link::Mismatch(error.into()), Some(parent)),
             Outcome::Nothing(error) => (Link::Missing(error), None),
@@ -242,6 +248,6 @@ impl Iterator for Walk<'_> {
         self.seen.push(layer.seen());
         let (link, parent) = self.link(&layer);
         self.next = parent;
-        Some(InspectedLayer { name: layer.name, vhdx: layer.vhdx, link })
+        Some(InspectedLayer { name: layer.name, vhdx: layer.vhdx, found_by: layer.found_by, link })
     }
 }

@@ -1,13 +1,13 @@
 //! The gate: which files may stand for a parent that a file names.
 
-use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use uuid::Uuid;
 
-use super::lookup::{self, Listings};
+use super::folders::FolderIndex;
+use super::lookup;
 use super::windows_path::StoredPath;
 use crate::error::Result;
 use crate::file::Vhdx;
@@ -60,6 +60,17 @@ pub trait ParentResolver {
     /// Whatever keeps the resolver from looking. That there is no candidate is not an error.
     fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates>;
 
+    /// Searches for the files that have one of the [DataWriteGuids that the child expects](ParentRequest::linkages),
+    /// whatever they are called. Called only when none of the candidates has one. If several files have it, each must
+    /// be proven to be a copy of the others.
+    ///
+    /// # Errors
+    /// Whatever keeps the resolver from searching. That there is no such file is not an error.
+    fn search(&self, request: &ParentRequest<'_>) -> Result<GuidSearch> {
+        let _ = request;
+        Ok(GuidSearch::default())
+    }
+
     /// A parent that the caller named, although a chain of `layers` files has no use for it.
     fn unused(&self, layers: usize) -> Option<PathBuf> {
         let _ = layers;
@@ -96,13 +107,14 @@ pub struct Candidate {
     name: PathBuf,
     /// Whether it is exactly where the child says, so that the second linkage is as good as the first one.
     is_in_place: bool,
+    pub(super) found_by: FoundBy,
     open: Box<dyn FnOnce() -> Result<Vhdx>>,
 }
 
 impl Candidate {
     /// Whatever `open` opens; `name` is for messages.
     pub fn new(name: impl Into<PathBuf>, open: impl FnOnce() -> Result<Vhdx> + 'static) -> Self {
-        Self { name: name.into(), is_in_place: false, open: Box::new(open) }
+        Self { name: name.into(), is_in_place: false, found_by: FoundBy::Name, open: Box::new(open) }
     }
 
     /// A file.
@@ -131,6 +143,49 @@ impl fmt::Debug for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Candidate").field("name", &self.name).finish_non_exhaustive()
     }
+}
+
+/// How the parent of a file was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FoundBy {
+    /// By the stored relative path, or by the end of it below one of the folders.
+    RelativePath,
+    /// By the end of the stored volume path below one of the folders.
+    VolumePath,
+    /// By the end of the stored absolute path below one of the folders.
+    AbsoluteWin32Path,
+    /// By nothing but the file's name, directly in one of the folders.
+    Name,
+    /// By its DataWriteGuid: no stored path leads to it.
+    Guid,
+    /// The caller named it.
+    Named,
+}
+
+impl FoundBy {
+    /// The name in reports: `relative_path`, `volume_path`, `absolute_win32_path`, `name`, `guid` or `named`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FoundBy::RelativePath => "relative_path",
+            FoundBy::VolumePath => "volume_path",
+            FoundBy::AbsoluteWin32Path => "absolute_win32_path",
+            FoundBy::Name => "name",
+            FoundBy::Guid => "guid",
+            FoundBy::Named => "named",
+        }
+    }
+}
+
+/// What a [search by DataWriteGuid](ParentResolver::search) came to.
+#[derive(Debug, Default)]
+pub struct GuidSearch {
+    /// The files that have one of the GUIDs, the preferred one first.
+    pub candidates: Vec<Candidate>,
+    /// The folders that were searched.
+    pub folders: Vec<PathBuf>,
+    /// Files and folders among them that could not be read.
+    pub unreadable: Vec<PathBuf>,
 }
 
 /// What may be the parent, the likeliest first; and where it was looked for, for the message if none is.
@@ -169,10 +224,17 @@ impl From<Vec<Candidate>> for Candidates {
 /// There a stored relative path is tried as it is. Then every stored path is tried below each folder, without its
 /// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
 /// exactly, or what fits is not the parent, names that differ only in letter case, or in composed and decomposed letters
-/// (Unicode NFC and NFD), are tried too. Nothing else is opened, and
-/// only regular files are. Of several that fit, the one that lies where the relative path leads is the parent, or else
-/// the first that has the GUID in `parent_linkage`, unless that is an old copy of one that has the GUID in
-/// `parent_linkage2`.
+/// (Unicode NFC and NFD), are tried too. Of several that fit, the one that lies where the relative path leads is the
+/// parent, or else the first that has the GUID in `parent_linkage`, unless that is an old copy of one that has the GUID
+/// in `parent_linkage2`.
+///
+/// If no name leads to the parent, the headers of all files directly in these folders are read, and the file with the
+/// DataWriteGuid is the parent. Links are not followed there. Several files with it must be proven to be copies, as in
+/// [`discover`](crate::discover); otherwise opening fails with
+/// [`ChainError::AmbiguousParent`](crate::ChainError::AmbiguousParent).
+///
+/// Nothing outside these folders is opened, and only regular files are. A folder is listed once, and its files are
+/// searched once, in the life of a resolver and its clones: make a new one to see what has changed.
 ///
 /// # Examples
 /// ```
@@ -181,19 +243,21 @@ impl From<Vec<Candidate>> for Candidates {
 /// let beside_the_child = FolderResolver::default();
 /// let also_elsewhere = FolderResolver { folders: vec!["/backup/parents".into()], ..FolderResolver::default() };
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct FolderResolver {
     /// More folders to search.
     pub folders: Vec<PathBuf>,
     /// The ancestors themselves, the leaf's parent first. Where one is named, no other file is tried.
     pub named: Vec<PathBuf>,
+    /// What was read of the folders so far.
+    pub index: FolderIndex,
 }
 
 impl FolderResolver {
     /// The folders in which a parent is searched: the child's `own` first.
     fn with_own(&self, own: &[PathBuf]) -> Vec<PathBuf> {
         let mut folders = [own, &self.folders].concat();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         folders.retain(|folder| seen.insert(folder.clone()));
         folders
     }
@@ -210,10 +274,35 @@ impl ParentResolver for FolderResolver {
         let routes = lookup::routes(&stored, &own, &folders);
         let looked_for = routes.iter().map(lookup::Route::path).collect();
         let in_place = lookup::in_place(&stored, &own);
-        let found = lookup::find(routes, Rc::new(RefCell::new(Listings::default())));
-        let candidate =
-            move |path: PathBuf| Candidate { is_in_place: in_place.contains(&path), ..Candidate::file(path) };
+        let found = lookup::find(routes, self.index.clone());
+        let candidate = move |(path, found_by): (PathBuf, FoundBy)| Candidate {
+            is_in_place: in_place.contains(&path),
+            found_by,
+            ..Candidate::file(path)
+        };
         Ok(Candidates { candidates: Box::new(found.map(candidate)), named: false, looked_for, folders })
+    }
+
+    fn search(&self, request: &ParentRequest<'_>) -> Result<GuidSearch> {
+        let mut search = GuidSearch::default();
+        let linkages = request.linkages();
+        if self.named.get(request.level).is_some() || linkages.is_empty() {
+            return Ok(search);
+        }
+        let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
+        search.folders = self.with_own(&own);
+        let mut seen = HashSet::new();
+        for folder in &search.folders {
+            // One folder may have several paths.
+            if !seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())) {
+                continue;
+            }
+            let disks = self.index.disks(folder);
+            let names = linkages.iter().flat_map(|guid| disks.with_guid(guid));
+            search.candidates.extend(names.map(|name| Candidate::file(folder.join(name))));
+            search.unreadable.extend(disks.unreadable(folder));
+        }
+        Ok(search)
     }
 
     fn unused(&self, layers: usize) -> Option<PathBuf> {

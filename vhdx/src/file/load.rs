@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::Vhdx;
 use super::metadata::Metadata;
 use super::placement::Layout;
@@ -132,6 +134,23 @@ fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<
     let bytes = read_structure(storage, structure, at, file_identifier::DATA_SIZE)?;
     let identifier = FileTypeIdentifier::validate(&bytes, violations);
     Ok(valid(identifier, violations, structure, at)?.creator)
+}
+
+/// Reads the DataWriteGuid of a VHDX from its current header; `None` if the bytes do not begin like a VHDX.
+///
+/// It is the one that opening the file gives. Nothing else needs to be read, because a log does not change headers.
+///
+/// # Errors
+/// [`Error::Io`], and [`Error::Corrupt`] if there is no valid header.
+pub(crate) fn read_data_write_guid(storage: &dyn ReadAt) -> Result<Option<Uuid>> {
+    let measured = Measured::new(storage)?;
+    let mut violations = Violations::new();
+    match load_identifier(&measured, &mut violations) {
+        Err(error) if error.violation().is_some() => return Ok(None),
+        result => drop(result?),
+    }
+    let (_, header) = load_header(&measured, &mut violations)?;
+    Ok(Some(header.data_write_guid))
 }
 
 /// The current header, and whether it is header 1 or 2.

@@ -38,6 +38,7 @@ pub(crate) use bat_window::BatWindow;
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
 pub(crate) use judge::{judge_bat, judge_mergeable};
+pub(crate) use load::read_data_write_guid;
 use metadata::Metadata;
 use placement::Layout;
 pub use replay::{LogContent, replay, replay_file};

@@ -1,5 +1,6 @@
 //! Finding and judging parents. No test here reads the content of a disk.
 
+mod by_guid;
 mod candidates;
 #[path = "../common/mod.rs"]
 mod common;
@@ -42,11 +43,12 @@ fn beside() -> FolderResolver {
 }
 
 fn below(folder: PathBuf) -> FolderResolver {
-    FolderResolver { folders: vec![folder], named: Vec::new() }
+    FolderResolver { folders: vec![folder], ..FolderResolver::default() }
 }
 
 fn named(named: &[&Path]) -> FolderResolver {
-    FolderResolver { folders: Vec::new(), named: named.iter().map(|&path| path.to_owned()).collect() }
+    let named = named.iter().map(|&path| path.to_owned()).collect();
+    FolderResolver { named, ..FolderResolver::default() }
 }
 
 fn parent_of(chain: &Chain) -> PathBuf {

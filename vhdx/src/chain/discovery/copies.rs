@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::DiscoveredDisk;
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::file::Vhdx;
+use crate::progress::{NoProgress, Progress};
 use crate::storage::{Buffer, FileStorage, ReadAt};
 use crate::units::FileOffset;
 
@@ -28,11 +29,8 @@ impl<'a> Copies<'a> {
     /// Whether two files are proven to have the same bytes. Their GUIDs are no proof: damage does not change them.
     pub(super) fn are_proven(&mut self, disks: &[DiscoveredDisk], a: usize, b: usize) -> Result<bool> {
         let (one, other) = (&disks[a], &disks[b]);
-        if one.file_write_guid != other.file_write_guid
-            || one.data_write_guid != other.data_write_guid
-            || one.file_size != other.file_size
-            || one.file_size > LONGEST
-        {
+        let claim = |disk: &DiscoveredDisk| (disk.file_write_guid, disk.data_write_guid, disk.file_size);
+        if claim(one) != claim(other) || one.file_size > LONGEST {
             return Ok(false);
         }
         if let Some(known) = self.compared.get(&(a, b)) {
@@ -45,6 +43,14 @@ impl<'a> Copies<'a> {
         self.compared.insert((a, b), proven);
         Ok(proven)
     }
+}
+
+/// Whether two open files are proven to have the same bytes. What cannot be read proves nothing.
+pub(in crate::chain) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
+    let claim = |vhdx: &Vhdx| (vhdx.file_write_guid(), vhdx.data_write_guid(), vhdx.file_len());
+    let (Some(a), Some(b)) = (one.path(), other.path()) else { return false };
+    let len = one.file_len();
+    claim(one) == claim(other) && len <= LONGEST && same_bytes(a, b, len, &NoProgress).unwrap_or(false)
 }
 
 fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) -> Result<bool> {

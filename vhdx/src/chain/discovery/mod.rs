@@ -1,7 +1,7 @@
 //! Whole families: every disk below some folders, linked by what the files say, not by what they are called.
 
 mod candidates;
-mod copies;
+pub(super) mod copies;
 mod link;
 mod others;
 mod paths;

@@ -1,17 +1,16 @@
 //! Where the stored paths of a disk lead, by the rules of [`FolderResolver`](crate::FolderResolver) in the disk's own
 //! folder.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use super::DiscoveredDisk;
-use crate::chain::lookup::{self, Listings};
+use crate::chain::folders::FolderIndex;
+use crate::chain::lookup;
 use crate::storage::{FileIdentity, FileStorage};
 
 /// Remembers the folders that were listed, because thousands of disks may ask for the same one.
 #[derive(Default)]
-pub(super) struct Paths(Rc<RefCell<Listings>>);
+pub(super) struct Paths(FolderIndex);
 
 impl Paths {
     /// The regular files that the stored paths of a disk lead to.
@@ -21,8 +20,8 @@ impl Paths {
     ) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
         let routes = lookup::routes(&disk.stored_paths, &own, &own);
-        let identified = |path: PathBuf| identity(&path).map(|identity| (path, identity));
-        lookup::find(routes, Rc::clone(&self.0)).filter_map(identified)
+        let identified = |(path, _): (PathBuf, _)| identity(&path).map(|identity| (path, identity));
+        lookup::find(routes, self.0.clone()).filter_map(identified)
     }
 }
 

@@ -75,7 +75,7 @@ pub fn judge_parent(
     let Some(locator) = vhdx.parent_locator().cloned() else {
         return Err(Error::from(InvalidArgument::NotDifferencing).in_file(child));
     };
-    let resolver = FolderResolver { folders: folders.to_vec(), named: Vec::new() };
+    let resolver = FolderResolver { folders: folders.to_vec(), ..FolderResolver::default() };
     let layers = layers_below(child, &vhdx, candidate, &resolver, progress)?;
     refuse_cycle(child, &vhdx, candidate, &layers)?;
     if layers.len() >= MAX_CHAIN_LENGTH {

@@ -97,7 +97,8 @@ fn other_broken_chains_were_not_merged() {
 #[test]
 fn a_whole_chain_was_not_merged() {
     let target = base(MIB);
-    let layers = vec![InspectedLayer { name: "base".into(), vhdx: open(&target), link: Link::Base }];
+    let layers =
+        vec![InspectedLayer { name: "base".into(), vhdx: open(&target), found_by: None, link: Link::Base }];
     assert_eq!(already_merged(&layers, &relatives(Vec::new())), None);
     assert_eq!(already_merged(&[], &relatives(Vec::new())), None);
 }
