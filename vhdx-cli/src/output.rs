@@ -46,6 +46,11 @@ pub(crate) fn stdout() -> io::Result<impl Write> {
     Ok(io::stdout().lock())
 }
 
+/// Prints one JSON document on stderr, where stdout carries something else.
+pub(crate) fn json_on_stderr(json: &Value) {
+    let _ = writeln!(io::stderr(), "{json}");
+}
+
 /// Prints for people what was worked around in a file; scripts find the same in the JSON of `check`.
 pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
     if args.quiet || args.json {

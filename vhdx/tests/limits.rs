@@ -3,7 +3,10 @@
 mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
-use vhdx::{BlockIndex, Chain, ChainError, DiskOffset, Error, FolderResolver, MAX_VIRTUAL_SIZE, Vhdx};
+use vhdx::{
+    BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE, ReadAt,
+    Vhdx,
+};
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
 use vhdx_testkit::{Headers, RegionTables};
 
@@ -82,6 +85,69 @@ fn the_largest_disk_takes_less_than_64_mib() {
     let output = String::from_utf8_lossy(&child.stdout);
     assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
     assert!(output.contains("1 passed"), "{output}");
+}
+
+/// A file of 128 TiB whose BAT holds garbage.
+struct GarbageBat<S> {
+    file: S,
+    bat: std::ops::Range<u64>,
+    /// Makes an entry out of its number and a random number.
+    entry: fn(u64, u64) -> u64,
+}
+
+impl<S: ReadAt> ReadAt for GarbageBat<S> {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(128 << 40)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> std::io::Result<()> {
+        let at = offset.get();
+        if !self.bat.contains(&at) {
+            return self.file.read_exact_at(buf, offset);
+        }
+        assert!(at.is_multiple_of(8), "entries are read whole");
+        for (number, entry) in ((at - self.bat.start) / 8..).zip(buf.chunks_exact_mut(8)) {
+            let random = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            let random = random.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            entry.copy_from_slice(&(self.entry)(number, random).to_le_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// One of the last blocks lies where the first one does; all others are sound.
+fn sound_to_the_end(number: u64, _: u64) -> u64 {
+    let (chunk, in_chunk) = (number / 4097, number % 4097);
+    match in_chunk {
+        4096 => 0, // the sector bitmap entry of a file without a parent
+        _ if chunk == (1 << 14) - 1 => 1000 << 20 | 6,
+        _ => (1000 + number) << 20 | 6,
+    }
+}
+
+/// A minute is for a slow and busy machine; the validation takes a second or two.
+#[test]
+fn a_garbage_bat_of_the_largest_disk_is_an_error_in_bounded_time() {
+    let image = largest();
+    let (_, bat, bat_len) = image.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
+    // Anything; full blocks wherever; full blocks in a few places, so that most of them overlap.
+    let entries: [fn(u64, u64) -> u64; 4] = [
+        |_, random| random,
+        |_, random| random & !0xf_ffff | 6,
+        |_, random| (random % 1000 + 600) << 20 | 6,
+        sound_to_the_end,
+    ];
+    for entry in entries {
+        let file = GarbageBat { file: image.sparse(), bat: bat..bat + bat_len, entry };
+        let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+        let begun = std::time::Instant::now();
+        let error = chain.validate_placement().unwrap_err();
+        assert!(error.violation().is_some(), "{error}");
+        let mut out = Vec::new();
+        vhdx::ops::to_stream(&chain, &mut out, &vhdx::NoProgress).unwrap_err();
+        assert!(out.is_empty());
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    }
 }
 
 #[test]

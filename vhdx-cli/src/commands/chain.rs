@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
 
+use super::reading::Reading;
 use crate::args::{Args, Chain};
 use crate::exit::Outcome;
 use crate::output::{self, shown};
@@ -15,7 +16,9 @@ pub(super) fn run(args: &Args, chain: &Chain) -> anyhow::Result<Outcome> {
     for layer in &layers {
         output::warn(args, &layer.name, layer.vhdx.tolerated());
     }
-    output::answer(args, || json(&layers), |out| text(&layers, out))?;
+    let mut reading = Reading::new(args, &chain.parents.parent_dir);
+    reading.report_file(&chain.file, &chain.parents.resolver())?;
+    reading.answer(|| json(&layers), |out| text(&layers, out))?;
     let broken = layers.into_iter().find_map(|layer| match layer.link {
         Link::Base | Link::Ok => None,
         Link::Mismatch(error) | Link::Missing(error) => Some(error),

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
-use vhdx::{Chain, LogState, Severity, Violation};
+use vhdx::{LogState, Severity, Violation};
 
-use super::half_merged::{self, Neighbours};
+use super::reading::Reading;
 use super::several::{self, Answer};
 use super::source;
 use crate::args::{Args, Check};
@@ -26,22 +26,18 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
             Usage("--parent names the parents of one FILE: check the files one by one".to_owned()).into()
         );
     }
-    let mut neighbours = Neighbours::default();
-    several::run(args, &check.files, |file| one(args, check, file, &mut neighbours))
+    let mut reading = Reading::new(args, &check.parents.parent_dir);
+    several::run(args, &check.files, |file| one(check, file, &mut reading))
 }
 
-fn one(args: &Args, check: &Check, file: &Path, neighbours: &mut Neighbours) -> anyhow::Result<Answer> {
+fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
     source::refuse_foreign(file)?;
     let report = match check.chain {
         true => check_chain(file, &check.parents.resolver()),
         false => check_file(file),
     };
-    let unfinished = match Chain::open(file, &check.parents.resolver()) {
-        Ok(disk) => neighbours.warn(args, file, &disk, &check.parents.parent_dir)?,
-        Err(_) => Vec::new(), // what does not open reads as nothing
-    };
-    let answer =
-        Answer::new(args, || half_merged::with(json(&report), &unfinished), |out| text(&report, out))?;
+    reading.report_file(file, &check.parents.resolver())?;
+    let answer = reading.answer_for_one(|| json(&report), |out| text(&report, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {

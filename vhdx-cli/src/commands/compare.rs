@@ -4,25 +4,22 @@ use serde_json::json;
 use vhdx::ops::compare;
 use vhdx::{DiskOffset, FolderResolver};
 
-use super::half_merged;
+use super::reading::Reading;
 use super::source::{self, Opened};
 use crate::args::{Args, Compare};
 use crate::exit::Outcome;
-use crate::output;
 use crate::progress::Bar;
 
 pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     let resolver = ask.parents.resolver();
-    let a = source::open(args, &ask.a, ("--a-from", ask.a_from), &resolver)?;
+    let mut reading = Reading::new(args, &ask.parents.parent_dir);
+    let a = reading.open_disk(&ask.a, ("--a-from", ask.a_from), &resolver)?;
     let of_b = FolderResolver { named: Vec::new(), ..resolver };
-    let b = source::open(args, &ask.b, ("--b-from", ask.b_from), &of_b)?;
+    let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;
     // --parent-dir may be meant for B.
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
         source::refuse_parents_of_raw(&a, &ask.parents)?;
     }
-    let folders = &ask.parents.parent_dir;
-    half_merged::warn_of_source(args, &ask.a, &a, folders)?;
-    half_merged::warn_of_source(args, &ask.b, &b, folders)?;
     let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {
@@ -32,7 +29,7 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
             "virtual_sizes": found.virtual_sizes,
         })
     };
-    output::answer(args, json, |out| {
+    reading.answer(json, |out| {
         if size_a != size_b {
             writeln!(
                 out,

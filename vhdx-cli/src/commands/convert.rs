@@ -10,8 +10,8 @@ use vhdx::ops::{self, Converted, to_raw, to_stream, to_vhdx};
 use vhdx::{Disk, DiskOffset, Error, FileFormat, InvalidArgument, NewDisk, NewFile, Source};
 
 use super::destination;
-use super::half_merged;
 use super::left_behind::LeftBehind;
+use super::reading::Reading;
 use super::source::{self, Opened};
 use crate::args::{Args, Convert, Format};
 use crate::exit::{Outcome, Usage};
@@ -28,9 +28,8 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         return in_place::run(args, convert);
     }
     let target = Target::of(convert)?;
-    let source = open_source(args, convert)?;
-    let unfinished =
-        half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
+    let mut reading = Reading::new(args, &convert.parents.parent_dir);
+    let source = open_source(&mut reading, convert)?;
     let plan = Plan::new(convert, target, &source)?;
     let padding = plan.virtual_size.saturating_sub(source.disk().virtual_size());
     if let Target::File(format) = target {
@@ -43,7 +42,9 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
             offset: None,
             source,
         })?;
-        to_stream(source.disk(), &mut out, &Bar::new(args.quiet))?;
+        let made = to_stream(source.disk(), &mut out, &Bar::new(args.quiet))?;
+        let report = Report { convert, plan: &plan, padding, made, left: plan.left_behind(convert, &source) };
+        reading.answer_beside_data(|| report.json());
         return Ok(Outcome::Done);
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
@@ -56,13 +57,13 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     };
     let left = plan.left_behind(convert, &source);
     let report = Report { convert, plan: &plan, padding, made, left };
-    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 
-fn open_source(args: &Args, convert: &Convert) -> anyhow::Result<Opened> {
+fn open_source(reading: &mut Reading<'_>, convert: &Convert) -> anyhow::Result<Opened> {
     let resolver = convert.parents.resolver();
-    let source = source::open(args, &convert.source, ("--from", convert.from), &resolver)?;
+    let source = reading.open_disk(&convert.source, ("--from", convert.from), &resolver)?;
     source::refuse_parents_of_raw(&source, &convert.parents)?;
     Ok(source)
 }

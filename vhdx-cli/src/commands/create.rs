@@ -8,9 +8,9 @@ use vhdx::ops::{self, ChildOptions, NewChild};
 use vhdx::{Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, Vhdx};
 
 use super::destination;
-use super::half_merged;
 use super::info::{self, Facts};
 use super::left_behind::LeftBehind;
+use super::reading::Reading;
 use crate::args::{Args, Create, Format};
 use crate::exit::{self, Outcome, Usage};
 use crate::output::{self, shown};
@@ -23,7 +23,8 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     }
     // Where the file cannot be at all, the way from there to its parent is not worth a word.
     NewFile::judge(&create.file, true)?;
-    let Plan { new, sources } = plan(args, create)?;
+    let mut reading = Reading::new(args, &create.parent_dir);
+    let Plan { new, sources } = plan(&mut reading, create)?;
     destination::judge(&create.file, &create.writing, sources)?;
     let disk = new.disk();
     let least = disk.file_size(0)?;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     let left = LeftBehind::beside(&create.file);
     if create.writing.dry_run {
         let report = DryRun { create, disk, file_size: least, left };
-        output::answer(args, || report.json(), |out| report.text(out))?;
+        reading.answer(|| report.json(), |out| report.text(out))?;
         return Ok(Outcome::Done);
     }
     make(args, create, disk)?;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
         json["stale"] = left.stale_json();
         json
     };
-    output::answer(args, json, |out| {
+    reading.answer(json, |out| {
         facts.text(&create.file, &made, out)?;
         left.text(out)?;
         what_next(create, out)
@@ -75,11 +76,11 @@ impl New {
     }
 }
 
-fn plan(args: &Args, create: &Create) -> anyhow::Result<Plan> {
+fn plan(reading: &mut Reading<'_>, create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), ..FolderResolver::default() };
         let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
-        half_merged::refuse(args, parent, &chain, &create.parent_dir)?;
+        reading.ensure_may_have_children(parent, chain.leaf())?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 use vhdx::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH, is_mark,
 };
-use vhdx::{Guid, LogState, Vhdx};
+use vhdx::{FolderResolver, Guid, LogState, Vhdx};
 
+use super::reading::Reading;
 use super::several::{self, Answer};
 use crate::args::{Args, Info};
 use crate::exit::Outcome;
@@ -17,14 +18,16 @@ use crate::output;
 use crate::sizes::both;
 
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
-    several::run(args, &info.files, |file| one(args, info, file))
+    let mut reading = Reading::new(args, &[]);
+    several::run(args, &info.files, |file| one(args, info, file, &mut reading))
 }
 
-fn one(args: &Args, info: &Info, file: &Path) -> anyhow::Result<Answer> {
+fn one(args: &Args, info: &Info, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
     let disk = Vhdx::open(file)?;
     output::warn(args, file, disk.tolerated());
     let facts = Facts::of(file, &disk, info.blocks)?;
-    Answer::new(args, || facts.json(file, &disk), |out| facts.text(file, &disk, out))
+    reading.report_file(file, &FolderResolver::default())?;
+    reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
 }
 
 /// What needs another look at the file, and may fail.

@@ -6,18 +6,23 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vhdx::{Chain, DiskOffset, Extent, Extents, LogState, Source};
 
+use super::reading::Reading;
 use crate::args::{Args, Map};
 use crate::exit::Outcome;
 use crate::output;
 
 pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
     let chain = Chain::open(&map.file, &map.parents.resolver())?;
+    let mut reading = Reading::new(args, &map.parents.parent_dir);
+    reading.report(&map.file, chain.leaf())?;
     let extents = chain.extents(DiskOffset::new(0)..DiskOffset::new(chain.virtual_size()));
     // A map may have millions of lines, so each is printed as it is found.
     output::write(|out| match args.json {
         true => print_json(&chain, extents, out),
         false => print_text(&chain, extents, out),
     })?;
+    // The document on stdout is that of `qemu-img map`, which has no place for them.
+    reading.facts_beside_answer();
     Ok(Outcome::Done)
 }
 

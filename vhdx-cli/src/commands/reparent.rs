@@ -5,9 +5,10 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, judge_parent};
-use vhdx::{Error, ErrorKind, Relative};
+use vhdx::{Error, ErrorKind, FolderResolver, Relative};
 
 use super::info::{parent_json, parent_rows};
+use super::reading::Reading;
 use super::tree::date;
 use crate::args::{Args, Reparent};
 use crate::exit::{self, NotTheParent, Outcome};
@@ -25,8 +26,13 @@ pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
         true => plan.refuse_in_use()?,
         false => plan.execute()?,
     }
+    let mut reading = Reading::new(args, parent_dir);
+    let resolver = FolderResolver { folders: parent_dir.clone(), ..FolderResolver::default() };
+    for path in [child, parent] {
+        reading.report_file(path, &resolver)?;
+    }
     let report = Report { reparent, plan: &plan, judgement: &judgement };
-    output::answer(args, || report.json(), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use anyhow::Context;
 use serde_json::{Value, json};
-use vhdx::Vhdx;
 use vhdx::ops::{LogContent, replay_file};
+use vhdx::{FolderResolver, Vhdx};
 
+use super::reading::Reading;
 use crate::args::{Args, Replay};
 use crate::exit::Outcome;
 use crate::output::{self, shown};
@@ -23,8 +24,10 @@ pub(super) fn run(args: &Args, replay: &Replay) -> anyhow::Result<Outcome> {
             .with_context(|| format!("cannot measure {}", replay.file.display()))?
             .len(),
     };
+    let mut reading = Reading::new(args, &[]);
+    reading.report_file(&replay.file, &FolderResolver::default())?;
     let report = Report { replay, content, file_size };
-    output::answer(args, || report.json(), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use vhdx::{Chain, Disk, Error, FileFormat, FileStorage, ParentResolver, RawDisk};
+use vhdx::{Chain, Disk, Error, FileFormat, FileStorage, RawDisk};
 
-use crate::args::{Args, Format, Parents};
+use crate::args::{Format, Parents};
 use crate::exit::Usage;
 use crate::foreign::{Foreign, Kind, Wish};
-use crate::output;
 
 /// An open disk.
 pub(super) enum Opened {
@@ -35,26 +34,10 @@ pub(super) fn refuse_parents_of_raw(source: &Opened, parents: &Parents) -> Resul
     Ok(())
 }
 
-/// The disk in a file, its parents included. `from` is the option that gives the format, and what it gives.
-pub(super) fn open(
-    args: &Args,
-    path: &Path,
-    from: (&'static str, Option<Format>),
-    resolver: &dyn ParentResolver,
-) -> anyhow::Result<Opened> {
+/// The format of a disk. `from` is the option that gives it, and what it gives.
+pub(super) fn format_of(path: &Path, from: (&'static str, Option<Format>)) -> anyhow::Result<Format> {
     let (option, asked) = from;
-    let format = match asked {
-        Some(format) => format,
-        None => detect(path, option)?,
-    };
-    if format == Format::Vhdx {
-        return Ok(Opened::Chain(Chain::open(path, resolver)?));
-    }
-    let raw = RawDisk::open(path)?;
-    if asked.is_none() {
-        output::note(args, path, "is read as raw");
-    }
-    Ok(Opened::Raw(raw))
+    asked.map_or_else(|| detect(path, option), Ok)
 }
 
 /// The format of a file by its content and, where that does not tell, by its name. A damaged VHDX must not pass for a

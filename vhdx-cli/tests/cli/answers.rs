@@ -34,6 +34,7 @@ fn info_as_json_has_the_agreed_keys() {
             "absolute_win32_path": r"C:\VMs\mid.avhdx",
             "volume_path": r"\\?\Volume{5e0bd954-71b2-4bff-a928-082af7ab0f8f}\VMs\mid.avhdx",
         },
+        "unfinished": [],
     });
     assert_eq!(info.json(), expected);
     assert_eq!(info.stderr, "");

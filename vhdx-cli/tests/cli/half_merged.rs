@@ -23,7 +23,7 @@ impl Progress for OneBatch {
     }
 }
 
-fn interrupted(family: &Family, child: &Path, target: usize) {
+pub(crate) fn interrupted(family: &Family, child: &Path, target: usize) {
     let chain = Chain::open(child, &FolderResolver::default()).unwrap();
     let relatives = find_relatives(&[family.folder.path().into()], &NoProgress).unwrap();
     let options = MergeOptions { batch_bytes: 1, ..MergeOptions::default() };

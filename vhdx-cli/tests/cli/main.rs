@@ -6,6 +6,7 @@ mod create;
 #[cfg(target_os = "linux")]
 mod devices;
 mod errors;
+mod facts;
 mod finding;
 mod fixtures;
 mod foreign;

@@ -27,6 +27,13 @@ pub trait Disk: Send + Sync {
     /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
 
+    /// Validates the places of all blocks of all files that the content comes from, before the whole disk is read. A
+    /// disk without blocks has nothing to validate.
+    ///
+    /// # Errors
+    /// As [`Chain::validate_placement`].
+    fn validate_placement(&self) -> Result<()>;
+
     /// The files that the content comes from.
     fn identities(&self) -> Vec<FileIdentity>;
 }
@@ -46,6 +53,10 @@ impl Disk for Chain {
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         self.read_exact_at(buf, offset)
+    }
+
+    fn validate_placement(&self) -> Result<()> {
+        self.validate_placement()
     }
 
     fn identities(&self) -> Vec<FileIdentity> {
@@ -143,6 +154,10 @@ impl Disk for RawDisk {
             return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size: self.len }.into());
         }
         read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn validate_placement(&self) -> Result<()> {
+        Ok(())
     }
 
     fn identities(&self) -> Vec<FileIdentity> {

@@ -17,6 +17,7 @@ mod resolver;
 mod windows_path;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::error::{InvalidArgument, Result};
 use crate::file::{Extents, Source, Vhdx};
@@ -61,9 +62,15 @@ pub struct Chain {
     /// How each layer was found.
     found_by: Vec<Option<FoundBy>>,
     resolved: Resolved,
+    /// Set once the placement of all blocks of all layers has been found sound.
+    placement_is_valid: OnceLock<()>,
 }
 
 impl Chain {
+    fn of(layers: Vec<Vhdx>, found_by: Vec<Option<FoundBy>>) -> Self {
+        Self { layers, found_by, resolved: Resolved::default(), placement_is_valid: OnceLock::new() }
+    }
+
     /// The files, leaf first, base last.
     pub fn layers(&self) -> &[Vhdx] {
         &self.layers
@@ -92,6 +99,22 @@ impl Chain {
     /// The logical sector size in bytes, the same in all layers: 512 or 4096.
     pub fn logical_sector_size(&self) -> u32 {
         self.leaf().logical_sector_size()
+    }
+
+    /// Validates every BAT entry and the places of all blocks of all layers, as [`Vhdx::validate_placement`] does.
+    ///
+    /// A single read validates only the entries that it uses, so it cannot notice that two blocks share one place.
+    /// Whoever reads a whole disk calls this first. The operations in [`ops`](crate::ops) that read a whole disk do so
+    /// themselves. A chain that was found valid is not validated again.
+    ///
+    /// # Errors
+    /// As [`Vhdx::validate_placement`], for the first layer in which a rule is broken.
+    pub fn validate_placement(&self) -> Result<()> {
+        if self.placement_is_valid.get().is_none() {
+            self.layers.iter().try_for_each(Vhdx::validate_placement)?;
+            self.placement_is_valid.get_or_init(|| ());
+        }
+        Ok(())
     }
 
     /// Where the bytes of `range` are.

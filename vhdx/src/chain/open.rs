@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::Chain;
 use super::error::ChainError;
 use super::linkage::{self, Layer, Outcome, Seen};
-use super::resolved::Resolved;
 use super::resolver::{FoundBy, ParentRequest, ParentResolver};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
@@ -120,7 +119,7 @@ impl Chain {
             base = layer.name;
         }
         refuse_unused(resolver, layers.len(), &base)?;
-        Ok(Self { layers, found_by, resolved: Resolved::default() })
+        Ok(Self::of(layers, found_by))
     }
 
     /// Puts open files together, leaf first.
@@ -151,11 +150,10 @@ impl Chain {
         match layers.last() {
             Some(last) if layers.len() > MAX_CHAIN_LENGTH => Err(too_deep(&last.name).into()),
             Some(last) if has_parent(&last.vhdx) => Err(missing(last).into()),
-            Some(_) => Ok(Self {
-                found_by: vec![None; layers.len()],
-                layers: layers.into_iter().map(|layer| layer.vhdx).collect(),
-                resolved: Resolved::default(),
-            }),
+            Some(_) => {
+                let found_by = vec![None; layers.len()];
+                Ok(Self::of(layers.into_iter().map(|layer| layer.vhdx).collect(), found_by))
+            }
             None => Err(InvalidArgument::NoLayers.into()),
         }
     }

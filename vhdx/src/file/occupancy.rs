@@ -57,6 +57,11 @@ impl Occupancy {
         self.exceeded
     }
 
+    /// Whether a MiB was taken more than once.
+    pub(super) fn is_contested(&self) -> bool {
+        !self.contested.is_empty()
+    }
+
     /// The MiBs that were taken more than once, if any were.
     pub(super) fn into_contested(self) -> Option<Owners> {
         let owners: BTreeMap<_, _> = self.contested.into_iter().map(|mib| (mib, None)).collect();

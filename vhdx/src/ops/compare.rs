@@ -22,8 +22,10 @@ pub struct Comparison {
 /// bytes that either of them holds.
 ///
 /// # Errors
-/// What reading the disks gives, and [`Error::Cancelled`].
+/// As [`Disk::validate_placement`] before anything is read, what reading the disks gives, and [`Error::Cancelled`].
 pub fn compare(a: &dyn Disk, b: &dyn Disk, progress: &dyn Progress) -> Result<Comparison> {
+    a.validate_placement()?;
+    b.validate_placement()?;
     let either = || union(data(a, whole(a)), data(b, whole(b)));
     progress.start(total(either(), progress)?);
     let first_difference = first_difference(a, b, windows(either()), progress)?;

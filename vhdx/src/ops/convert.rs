@@ -28,13 +28,14 @@ pub struct Converted {
 /// sparse as its file system allows. The caller syncs it.
 ///
 /// # Errors
-/// [`InvalidArgument::DestinationExists`] if the storage is not empty, what reading the disk gives, [`Error::Io`] from
-/// the storage, [`Error::Cancelled`].
+/// [`InvalidArgument::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything is
+/// written, what reading the disk gives, [`Error::Io`] from the storage, [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
     if !storage.is_empty().map_err(failed("measure", 0))? {
         return Err(InvalidArgument::DestinationExists.into());
     }
+    disk.validate_placement()?;
     let file_size = disk.virtual_size();
     progress.start(total(data(disk, whole(disk)), progress)?);
     storage.set_len(file_size).map_err(failed("extend", file_size))?;
@@ -49,8 +50,10 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
 /// Writes every byte of a disk in order, zeros too. The progress counts them all.
 ///
 /// # Errors
-/// What reading the disk gives, [`Error::Io`] from the stream, [`Error::Cancelled`].
+/// As [`Disk::validate_placement`] before anything is written, what reading the disk gives, [`Error::Io`] from the stream,
+/// [`Error::Cancelled`].
 pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
+    disk.validate_placement()?;
     progress.start(disk.virtual_size());
     let mut stream = Stream { out, at: DiskOffset::new(0), progress };
     let (mut buffer, zeros) = (Buffer::new(WINDOW), Buffer::new(WINDOW));
@@ -107,14 +110,16 @@ impl Stream<'_> {
 /// When this returns, the file is complete and durable; before, it is no VHDX.
 ///
 /// # Errors
-/// [`InvalidArgument`] for what [`VhdxWriter::new`] refuses and for a `new` disk that is too small, what reading the
-/// disk gives, [`Error::Io`] from the storage, [`Error::Cancelled`].
+/// [`InvalidArgument`] for what [`VhdxWriter::new`] refuses and for a `new` disk that is too small, as
+/// [`Disk::validate_placement`] before anything is written, what reading the disk gives, [`Error::Io`] from the storage,
+/// [`Error::Cancelled`].
 pub fn to_vhdx(
     disk: &dyn Disk,
     new: &NewDisk,
     storage: &dyn Storage,
     progress: &dyn Progress,
 ) -> Result<Converted> {
+    disk.validate_placement()?;
     progress.start(total(data(disk, whole(disk)), progress)?);
     write_vhdx(disk, data(disk, whole(disk)), new, storage, progress)
 }

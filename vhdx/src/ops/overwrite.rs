@@ -30,13 +30,13 @@ pub struct Overwritten {
 /// every byte is made right: large ranges of zeros by [`Storage::zero_range`], all else by writing. The target keeps
 /// its length, and what lies past the end of the disk.
 ///
-/// All that the disk's layers say about where its data is has been judged before the first byte is overwritten. When
-/// this returns, the content is durable. After an error, or when it was cancelled, the target may hold a part of both,
+/// The places of all blocks of all layers, and all sector bitmaps that are used, are validated before the first byte is
+/// overwritten. When this returns, the content is durable. After an error, or when it was cancelled, the target may hold a part of both,
 /// and is good for nothing but to be written again. The progress counts every byte of the disk, or with
 /// `target_is_zero` its data.
 ///
 /// # Errors
-/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, what reading the disk gives, [`Error::Io`] from the
+/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], what reading the disk gives, [`Error::Io`] from the
 /// target, [`Error::Cancelled`].
 pub fn into_raw(
     disk: &dyn Disk,
@@ -49,6 +49,7 @@ pub fn into_raw(
     if target_size < virtual_size {
         return Err(InvalidArgument::TargetTooSmall { len: target_size, virtual_size }.into());
     }
+    disk.validate_placement()?;
     let data_len = total(data(disk, whole(disk)), progress)?;
     let (bytes_copied, bytes_zeroed) = if target_is_zero {
         progress.start(data_len);

@@ -68,6 +68,10 @@ impl Disk for Plain {
         Ok(())
     }
 
+    fn validate_placement(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn identities(&self) -> Vec<FileIdentity> {
         Vec::new()
     }

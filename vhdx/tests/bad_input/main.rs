@@ -10,6 +10,7 @@ mod headers;
 mod locator;
 mod log;
 mod metadata;
+mod overlap;
 mod parents;
 
 use std::sync::Arc;

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use vhdx::ops::{Overwritten, into_raw};
 use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
-use super::{Plan, half_merged, misnamed, open_source, warn_if_misnamed};
+use super::{Plan, misnamed, open_source, warn_if_misnamed};
 use crate::args::{Args, Convert, Format};
 use crate::commands::left_behind::LeftBehind;
+use crate::commands::reading::Reading;
 use crate::exit::{Hint, Interrupted, Outcome, PartlyOverwritten, Usage, innermost};
 use crate::foreign::{Foreign, Kind, Wish};
 use crate::output::{self, shown};
@@ -20,9 +21,8 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
         return Err(Usage("--in-place writes raw into a file or a device".to_owned()).into());
     }
-    let source = open_source(args, convert)?;
-    let unfinished =
-        half_merged::warn_of_source(args, &convert.source, &source, &convert.parents.parent_dir)?;
+    let mut reading = Reading::new(args, &convert.parents.parent_dir);
+    let source = open_source(&mut reading, convert)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;
     warn_if_misnamed(args, &convert.destination, Format::Raw);
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     };
     let left = LeftBehind::beside(&convert.destination);
     let report = Report { convert, virtual_size: disk.virtual_size(), done, left };
-    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, refuse_half_merged};
+use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted};
 use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
 use super::left_over;
 use crate::args::{Args, Merge};
-use crate::commands::half_merged;
 use crate::commands::left_behind::side_files;
+use crate::commands::reading::Reading;
 use crate::exit::{Interrupted, NotDeleted, Outcome, Usage, innermost};
 use crate::output::{self, shown};
 use crate::progress::Bar;
@@ -30,10 +30,8 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     };
     let plan = MergePlan::new(&chain, target, &relatives, &options)
         .map_err(|error| left_over::used_since(&chain, target, error))?;
-    let unfinished = match refuse_half_merged(&chain, &relatives) {
-        Ok(()) => Vec::new(),
-        Err(error) => half_merged::warn_of(args, error)?,
-    };
+    let mut reading = Reading::new(args, &merge.parents.parent_dir);
+    reading.report_with(chain.leaf(), &relatives)?;
     for file in &plan.other_formats {
         let path = shown(&file.path);
         output::warning(
@@ -52,7 +50,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         false => execute(args, merge, &plan)?,
     };
     let report = Report::new(merge, &plan, &done);
-    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     refuse_undeleted(&done.undeleted)
 }
 

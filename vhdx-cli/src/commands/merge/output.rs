@@ -9,8 +9,8 @@ use vhdx::{Chain, Disk, NewFile};
 
 use crate::args::{Args, Format, Merge};
 use crate::commands::destination;
-use crate::commands::half_merged;
 use crate::commands::left_behind::LeftBehind;
+use crate::commands::reading::Reading;
 use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
 use crate::progress::Bar;
@@ -21,9 +21,9 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
     if Format::of_name(new) != Some(Format::Vhdx) {
         return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
     }
-    let chain = Chain::open(&merge.child, &merge.parents.resolver())?;
+    let mut reading = Reading::new(args, &merge.parents.parent_dir);
+    let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
     destination::judge(new, &merge.writing, chain.identities())?;
-    let unfinished = half_merged::warn(args, &merge.child, &chain, &merge.parents.parent_dir)?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
     destination::judge_space(new, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
     };
     let left = LeftBehind::of(&chain, &plan.dropped, new);
     let report = Report { merge, new, plan: &plan, made, left };
-    output::answer(args, || half_merged::with(report.json(), &unfinished), |out| report.text(out))?;
+    reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
 

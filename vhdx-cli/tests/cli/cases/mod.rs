@@ -1,6 +1,7 @@
 //! Situations from the field that went wrong once. The collection `../shared/cases` makes the files; each module here
 //! runs the commands of one case and checks the values that its README expects.
 
+mod crossed_blocks;
 mod same_name_in_other_folders;
 
 use std::path::Path;

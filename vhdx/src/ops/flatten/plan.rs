@@ -7,10 +7,9 @@ use uuid::Uuid;
 use super::dropped::{Dropped, dropped};
 use crate::chain::Chain;
 use crate::error::Result;
-use crate::file::{DiskType, NewDisk, Vhdx, judge_bat};
+use crate::file::{DiskType, NewDisk, Vhdx};
 use crate::ops::ranges::{data, whole};
 use crate::units::{BlockIndex, DiskOffset};
-use crate::violation::Violations;
 
 /// What is asked of flattening a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +68,7 @@ impl FlattenPlan {
         let leaf = NewDisk::like(chain.leaf())?;
         let disk = NewDisk { block_size: base_block_size, disk_type: options.disk_type, ..leaf };
         let geometry = disk.geometry()?;
-        for layer in chain.layers() {
-            let mut violations = Violations::new();
-            let judged = judge_bat(layer, &mut violations).and_then(|()| violations.stop_at_first());
-            judged.map_err(|error| layer.in_file(error))?;
-        }
+        chain.validate_placement()?;
 
         let (mut bytes_to_copy, mut with_data, mut counted) = (0_u64, 0_u64, BlockIndex::new(0));
         for range in data(chain, whole(chain)) {

@@ -2,16 +2,17 @@
 
 use super::FileState;
 use super::relations::{bears_or_asks_for_mark, is_file};
-use crate::chain::{Chain, ChainError, Relative, Relatives, UnfinishedMerge};
+use crate::chain::{ChainError, Relative, Relatives, UnfinishedMerge};
 use crate::error::Result;
+use crate::file::Vhdx;
 
-/// Refuses to take the leaf of a chain for complete, if one of these disks says that a merge into it was begun: whether that
-/// is complete too, nothing tells as long as what was merged is there.
+/// Refuses to take a file for a complete disk, if one of these disks says that a merge into it was begun: whether that is
+/// complete too, nothing tells as long as what was merged is there.
 ///
 /// # Errors
 /// [`ChainError::HalfMerged`].
-pub fn refuse_half_merged(chain: &Chain, relatives: &Relatives) -> Result<()> {
-    let state = FileState::of_layer(0, chain.leaf());
+pub fn refuse_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
+    let state = FileState::of_layer(0, leaf);
     let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(&state, child));
     let found = children.filter_map(|child| find(child, &state, std::slice::from_ref(&state), relatives));
     // Others go out from the leaf, not into it.

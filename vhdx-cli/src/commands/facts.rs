@@ -1,0 +1,79 @@
+//! Facts that every command which reads a disk reports alike: as a warning in text, as a key in JSON.
+//!
+//! A new fact is a variant of [`Fact`], with its key, text and JSON here. [`Reading`](super::reading::Reading) finds facts
+//! and reports them.
+
+use serde_json::{Value, json};
+use vhdx::UnfinishedMerge;
+
+use crate::args::Args;
+use crate::output;
+
+/// Something that a user must know about a disk that a command reads, and that does not keep the command from reading it.
+#[derive(Debug)]
+pub(super) enum Fact {
+    /// A merge into the disk was begun and may not be complete.
+    Unfinished { message: String, merges: Vec<UnfinishedMerge> },
+}
+
+/// The keys that hold the facts in JSON, each a list.
+const KEYS: [&str; 1] = ["unfinished"];
+
+impl Fact {
+    fn key(&self) -> &'static str {
+        match self {
+            Fact::Unfinished { .. } => "unfinished",
+        }
+    }
+
+    /// The warning, without the word.
+    fn text(&self) -> String {
+        match self {
+            Fact::Unfinished { message, .. } => message.clone(),
+        }
+    }
+
+    /// What the fact adds to the list at its key.
+    fn json(&self) -> Value {
+        match self {
+            Fact::Unfinished { merges, .. } => output::unfinished(merges),
+        }
+    }
+}
+
+/// The facts that a command has reported.
+#[derive(Debug, Default)]
+pub(super) struct Facts(Vec<Fact>);
+
+impl Facts {
+    /// Warns of a fact, and keeps it for the JSON. A fact that is known already (two sources may be one file) is left out.
+    pub(super) fn report(&mut self, args: &Args, fact: Fact) {
+        if self.0.iter().any(|known| known.key() == fact.key() && known.json() == fact.json()) {
+            return;
+        }
+        output::warning(args, &fact.text());
+        self.0.push(fact);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The answer with a list at each key: an empty one if there is nothing to report.
+    pub(super) fn in_json(&self, mut answer: Value) -> Value {
+        for key in KEYS {
+            let facts = self.0.iter().filter(|fact| fact.key() == key);
+            let values = facts.flat_map(|fact| match fact.json() {
+                Value::Array(values) => values,
+                value => vec![value],
+            });
+            answer[key] = values.collect();
+        }
+        answer
+    }
+
+    /// The facts alone.
+    pub(super) fn json(&self) -> Value {
+        self.in_json(json!({}))
+    }
+}

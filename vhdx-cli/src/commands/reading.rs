@@ -1,0 +1,154 @@
+//! Opens the disks that a command reads, and reports the facts about them in one way for all commands.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use vhdx::ops::refuse_half_merged;
+use vhdx::{
+    Chain, ChainError, Error, ParentResolver, RawDisk, Relatives, Vhdx, find_relatives, folders_around,
+};
+
+use super::facts::{Fact, Facts};
+use super::several::Answer;
+use super::source::{self, Opened};
+use crate::args::{Args, Format};
+use crate::exit::innermost;
+use crate::output;
+use crate::progress::Bar;
+
+/// What a command reads, and the facts about it.
+pub(super) struct Reading<'a> {
+    args: &'a Args,
+    /// The folders that were named, in which files may tell something about a disk.
+    folders: &'a [PathBuf],
+    facts: Facts,
+    /// The folders that were searched last, and the disks in them: several files of one folder search it once.
+    neighbours: Option<(Vec<PathBuf>, Relatives)>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(args: &'a Args, folders: &'a [PathBuf]) -> Self {
+        Self { args, folders, facts: Facts::default(), neighbours: None }
+    }
+
+    /// Opens a disk in any format, whose whole content is about to be read. `from` is the option that gives the format,
+    /// and what it gives.
+    pub(super) fn open_disk(
+        &mut self,
+        path: &Path,
+        from: (&'static str, Option<Format>),
+        resolver: &dyn ParentResolver,
+    ) -> anyhow::Result<Opened> {
+        let format = source::format_of(path, from)?;
+        match format {
+            Format::Vhdx => Ok(Opened::Chain(self.open_chain(path, resolver)?)),
+            Format::Raw => {
+                let raw = RawDisk::open(path)?;
+                if from.1.is_none() {
+                    output::note(self.args, path, "is read as raw");
+                }
+                Ok(Opened::Raw(raw))
+            }
+        }
+    }
+
+    /// Opens a chain, whose whole content is about to be read.
+    pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<Chain> {
+        let chain = Chain::open(path, resolver)?;
+        chain.validate_placement()?;
+        self.report(path, chain.leaf())?;
+        Ok(chain)
+    }
+
+    /// Reports the facts about the disk in a file, of which the command reads only metadata. Without its parents a file
+    /// is no disk, so there is nothing to report then.
+    pub(super) fn report_file(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
+        match Chain::open(path, resolver) {
+            Ok(chain) => self.report(path, chain.leaf()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Reports the facts about a disk that is open. `leaf` is its file at `path`.
+    pub(super) fn report(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
+        match refuse_half_merged(leaf, self.neighbours(path)?) {
+            Ok(()) => Ok(()),
+            Err(error) => self.add(error),
+        }
+    }
+
+    /// As [`report`](Self::report), where the disks in all folders are known.
+    pub(super) fn report_with(&mut self, leaf: &Vhdx, relatives: &Relatives) -> vhdx::Result<()> {
+        match refuse_half_merged(leaf, relatives) {
+            Ok(()) => Ok(()),
+            Err(error) => self.add(error),
+        }
+    }
+
+    fn add(&mut self, error: Error) -> vhdx::Result<()> {
+        self.facts.report(self.args, unfinished(error)?);
+        Ok(())
+    }
+
+    /// Refuses a disk that is about to become a parent, if a fact forbids it.
+    pub(super) fn ensure_may_have_children(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
+        refuse_half_merged(leaf, self.neighbours(path)?)
+    }
+
+    /// The disks in the folder of `path` and in those that were named.
+    fn neighbours(&mut self, path: &Path) -> vhdx::Result<&Relatives> {
+        let around = folders_around([path], self.folders);
+        let known = self.neighbours.take().filter(|(searched, _)| *searched == around);
+        let relatives = match known {
+            Some((_, relatives)) => relatives,
+            None => find_relatives(&around, &Bar::new(self.args.quiet))?,
+        };
+        Ok(&self.neighbours.insert((around, relatives)).1)
+    }
+
+    /// The answer about one of several files. The facts about the next file are its own.
+    pub(super) fn answer_for_one(
+        &mut self,
+        json: impl FnOnce() -> Value,
+        text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Answer> {
+        let facts = std::mem::take(&mut self.facts);
+        Answer::new(self.args, || facts.in_json(json()), text)
+    }
+
+    /// Prints the answer on stdout: `json` with the facts, or `text`; warnings have told the facts already.
+    pub(super) fn answer(
+        &self,
+        json: impl FnOnce() -> Value,
+        text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        output::answer(self.args, || self.facts.in_json(json()), text)
+    }
+
+    /// Prints the JSON answer on stderr, for a command whose stdout carries the disk itself.
+    pub(super) fn answer_beside_data(&self, json: impl FnOnce() -> Value) {
+        if self.args.json {
+            output::json_on_stderr(&self.facts.in_json(json()));
+        }
+    }
+
+    /// Prints the facts as JSON on stderr, for a command whose JSON on stdout has a form of its own.
+    pub(super) fn facts_beside_answer(&self) {
+        if self.args.json && !self.facts.is_empty() {
+            output::json_on_stderr(&self.facts.json());
+        }
+    }
+}
+
+/// The fact that is told as an error; any other error stays one.
+fn unfinished(error: Error) -> vhdx::Result<Fact> {
+    let merges = match innermost(&error) {
+        Error::Chain(found) => match &**found {
+            ChainError::HalfMerged { unfinished, .. } => unfinished.clone(),
+            _ => return Err(error),
+        },
+        _ => return Err(error),
+    };
+    Ok(Fact::Unfinished { message: error.to_string(), merges })
+}

@@ -1,0 +1,123 @@
+//! Every command that reads a disk reports the same facts about it, in text and in JSON.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::half_merged::interrupted;
+use crate::images::family;
+use crate::run::{Ran, vhdx};
+
+/// Where a command puts its facts when it is asked for JSON.
+#[derive(Clone, Copy, Debug)]
+enum Facts {
+    /// In the document on stdout.
+    InAnswer,
+    /// In a document on stderr: stdout carries something else.
+    OnStderr,
+    /// In the error that refuses the disk.
+    InError,
+    /// Among the problems that the answer lists.
+    InProblems,
+}
+use Facts::{InAnswer, InError, InProblems, OnStderr};
+
+/// Each command that reads a disk; `HALF` is the half-merged disk, `CHILD` its child, `NEW` a name for a new file, `TARGET`
+/// a file that can be overwritten. None of them changes a file.
+const COMMANDS: [(&str, i32, Facts); 20] = [
+    ("info HALF", 0, InAnswer),
+    ("info HALF --blocks", 0, InAnswer),
+    ("chain HALF", 0, InAnswer),
+    ("tree FOLDER", 0, InProblems),
+    ("map HALF", 0, OnStderr),
+    ("check HALF", 0, InAnswer),
+    ("check HALF --chain", 0, InAnswer),
+    ("compare HALF TARGET --b-from raw", 1, InAnswer),
+    ("compare TARGET HALF --a-from raw", 1, InAnswer),
+    ("compare HALF HALF", 0, InAnswer),
+    ("convert HALF -", 0, OnStderr),
+    ("convert HALF NEW --to raw --dry-run", 0, InAnswer),
+    ("convert HALF NEW --to raw", 0, InAnswer),
+    ("convert HALF NEW --dry-run", 0, InAnswer),
+    ("convert HALF TARGET --in-place --dry-run", 0, InAnswer),
+    ("merge HALF --output NEW --dry-run", 0, InAnswer),
+    ("merge HALF --dry-run", 0, InAnswer),
+    ("create NEW --parent HALF --dry-run", 5, InError),
+    ("reparent CHILD --parent HALF --dry-run", 0, InAnswer),
+    ("replay HALF --dry-run", 0, InAnswer),
+];
+
+fn told_in_text(ran: &Ran, facts: Facts) -> bool {
+    let said = match facts {
+        InProblems => ran.text(),
+        _ => ran.stderr.clone(),
+    };
+    said.contains("may not be complete") || (matches!(facts, InProblems) && said.contains("completes it"))
+}
+
+fn told_in_json(ran: &Ran, facts: Facts, unfinished: &Value, half: &Path) -> bool {
+    let on_stderr = || serde_json::from_str::<Value>(&ran.stderr).unwrap();
+    match facts {
+        InAnswer => ran.json()["unfinished"] == *unfinished,
+        OnStderr => on_stderr()["unfinished"] == *unfinished,
+        InError => ran.error()["unfinished"] == *unfinished,
+        InProblems => {
+            let problems = ran.json()["problems"].to_string();
+            problems.contains("completes it") && problems.contains(half.to_str().unwrap())
+        }
+    }
+}
+
+#[test]
+fn every_command_reports_a_merge_that_may_not_be_complete() {
+    let family = family();
+    let (mid, leaf) = (family.mid(), family.leaf());
+    interrupted(&family, &leaf, 1);
+    let unfinished = json!([{ "path": leaf, "merged": leaf, "into": mid }]);
+    let target = family.path("target.img");
+    std::fs::write(&target, vec![1; family.content.len()]).unwrap();
+    for (command, code, facts) in COMMANDS {
+        let words = |extra: &[&str]| -> Vec<OsString> {
+            let word = |word: &str| match word {
+                "HALF" => mid.clone().into_os_string(),
+                "CHILD" => leaf.clone().into_os_string(),
+                "NEW" => family.path("new.avhdx").into_os_string(),
+                "TARGET" => target.clone().into_os_string(),
+                "FOLDER" => family.folder.path().into(),
+                word => word.into(),
+            };
+            command.split(' ').chain(extra.iter().copied()).map(word).collect()
+        };
+        let run = |extra: &[&str]| {
+            let ran = vhdx(words(extra)).exits(code);
+            let _ = std::fs::remove_file(family.path("new.avhdx"));
+            ran
+        };
+        let text = run(&[]);
+        assert!(told_in_text(&text, facts), "{command}: {}", text.stderr);
+        let json = run(&["--json"]);
+        assert!(told_in_json(&json, facts, &unfinished, &mid), "{command}: {}", json.stderr);
+        let quiet = run(&["--quiet"]);
+        assert!(quiet.stderr.is_empty() || matches!(facts, InError), "{command}: {}", quiet.stderr);
+    }
+}
+
+/// Scripts need no case for a disk without facts, and people see nothing.
+#[test]
+fn without_a_fact_the_lists_are_empty() {
+    let family = family();
+    let leaf = family.leaf();
+    for command in ["info", "chain", "check"] {
+        let ran = vhdx([OsString::from(command), leaf.clone().into(), "--json".into()]).exits(0);
+        assert_eq!(ran.json()["unfinished"], json!([]), "{command}");
+        assert!(ran.stderr.is_empty());
+    }
+    let map = vhdx([OsString::from("map"), leaf.clone().into(), "--json".into()]).exits(0);
+    assert!(map.stderr.is_empty());
+    let convert = vhdx([OsString::from("convert"), leaf.into(), "-".into(), "--json".into()]).exits(0);
+    assert!(convert.stdout == family.content);
+    let answer: Value = serde_json::from_str(&convert.stderr).unwrap();
+    assert_eq!((&answer["unfinished"], &answer["destination"]), (&json!([]), &json!("-")));
+    assert_eq!(answer["file_size"], json!(family.content.len()));
+}
