@@ -100,6 +100,7 @@ fn evidence_json(judgement: &ParentJudgement) -> Value {
         "ancestor_level": judgement.level,
         "chain_opens": judgement.chain_opens,
         "others": judgement.others.iter().map(|path| output::path(path)).collect::<Value>(),
+        "candidate_children": judgement.candidate_children.iter().map(|path| output::path(path)).collect::<Value>(),
         "folders": judgement.folders.iter().map(|path| output::path(path)).collect::<Value>(),
         "unjudged": output::unjudged(&judgement.unjudged),
     })
@@ -121,7 +122,8 @@ fn disk_json(disk: &Relative) -> Value {
 
 /// The evidence as lines for people.
 fn evidence_text(judgement: &ParentJudgement) -> String {
-    let ParentJudgement { child, candidate, expected, others, folders, unjudged, .. } = judgement;
+    let ParentJudgement { child, candidate, expected, others, candidate_children, folders, unjudged, .. } =
+        judgement;
     let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
     let expected =
         if expected.is_empty() { "none: its linkage is zero".to_owned() } else { expected.join(" or ") };
@@ -148,6 +150,12 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
     }
     let listed =
         |paths: &[std::path::PathBuf]| paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+    if !candidate_children.is_empty() {
+        let children = listed(candidate_children);
+        lines.push(format!(
+            "these disks depend on the candidate, and a child that skips a level loses what that level holds: {children}"
+        ));
+    }
     match (others.is_empty(), folders.is_empty()) {
         (false, _) => {
             lines.push(format!("the DataWriteGuid that the child expects is that of {}", listed(others)))

@@ -25,8 +25,8 @@ use crate::storage::read_into;
 use crate::units::{DiskOffset, FileOffset};
 
 pub use discovery::{
-    DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, LIKELY_PARENTS, LikelyParent, OtherFile,
-    OtherKind, Problem, discover, find_disks,
+    DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, MAX_SUBSTITUTES, OtherFile, OtherKind, Problem,
+    Substitute, discover, find_disks,
 };
 pub use disk::{Disk, RawDisk};
 pub use error::{ChainError, UnfinishedMerge};

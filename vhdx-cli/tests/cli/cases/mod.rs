@@ -2,6 +2,9 @@
 //! runs the commands of one case and checks the values that its README expects.
 
 mod crossed_blocks;
+mod gz_taken_for_raw;
+mod lost_middle_link;
+mod misnamed_image_blocks_merge;
 mod same_name_in_other_folders;
 
 use std::path::Path;
@@ -9,9 +12,6 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use vhdx_testkit::shared;
-
-mod gz_taken_for_raw;
-mod misnamed_image_blocks_merge;
 
 /// A folder with the files of a case and what its generator printed, or `None` where the collection is missing.
 pub(crate) fn make(case: &str) -> Option<(TempDir, String)> {

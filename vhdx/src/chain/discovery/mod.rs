@@ -1,12 +1,12 @@
 //! Whole families: every disk below some folders, linked by what the files say, not by what they are called.
 
-mod candidates;
 pub(super) mod copies;
 mod link;
 mod others;
 mod paths;
 mod problem;
 pub(super) mod scan;
+mod substitutes;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::file::DiskType;
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
-pub use candidates::{Evidence, LIKELY_PARENTS, LikelyParent};
 pub use others::{OtherFile, OtherKind};
 pub use problem::Problem;
+pub use substitutes::{Evidence, MAX_SUBSTITUTES, Substitute};
 
 /// Every disk that was found, sorted by path, and what was wrong on the way.
 #[derive(Clone, Debug, Default)]
@@ -190,6 +190,6 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let paths = paths::Paths::default();
     link::link(&mut forest.disks, &paths, progress)?;
     link::judge(&mut forest.disks, &paths);
-    candidates::explain_lost(&mut forest.disks, &paths, progress)?;
+    substitutes::explain_lost(&mut forest.disks, &paths, progress)?;
     Ok(forest)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::LikelyParent;
+use super::substitutes::{self, Substitute};
 use crate::chain::error::{Bare, Quoted};
 use crate::chain::windows_path::StoredPath;
 use crate::error::Error;
@@ -102,8 +102,8 @@ pub enum Problem {
         expected: Vec<Uuid>,
         /// Where the child says that it is.
         stored: Vec<StoredPath>,
-        /// Files that may have been the parent before they were changed, the likeliest first.
-        likely: Vec<LikelyParent>,
+        /// Disks of the same family that may stand in for the parent, the best first. None of them is the parent.
+        substitutes: Vec<Substitute>,
     },
     /// A merge of a disk that stands, or stood, on this one was begun, and may be complete.
     Superseded {
@@ -223,15 +223,7 @@ impl Problem {
                  what is left"
                     .to_owned()
             }
-            Problem::LostParent { likely, .. } => match likely.first() {
-                Some(first) => format!(
-                    "find an unchanged copy of the parent; if there is none, compare with {}, the likeliest file",
-                    Quoted(&first.path)
-                ),
-                None => "search more folders for the parent, or restore it from a backup; where the child does not find it \
-                         then, reparent it"
-                    .to_owned(),
-            },
+            Problem::LostParent { substitutes, .. } => substitutes::fix(substitutes),
             Problem::Superseded { merged: Some(merged), target: Some(target), .. } => complete(merged, target),
             Problem::Superseded { .. } => {
                 "if that merge was interrupted, run it again; once it is complete, and what was merged no longer used, \
@@ -292,7 +284,9 @@ impl fmt::Display for Problem {
             Problem::StalePath { parent, stored, .. } => {
                 write!(f, "does not find its parent {} by {}", Quoted(parent), Stored(stored))
             }
-            Problem::LostParent { expected, stored, likely, .. } => lost(f, expected, stored, likely),
+            Problem::LostParent { expected, stored, substitutes, .. } => {
+                substitutes::describe(f, expected, &Stored(stored), substitutes)
+            }
             Problem::Superseded { .. } => f.write_str(
                 "is what a merge leaves behind, whether it is complete or not: it is only read below the disk that was merged",
             ),
@@ -327,32 +321,6 @@ fn complete(merged: &Path, target: &Path) -> String {
         Quoted(merged),
         Quoted(target)
     )
-}
-
-fn lost(
-    f: &mut fmt::Formatter<'_>,
-    expected: &[Uuid],
-    stored: &[StoredPath],
-    likely: &[LikelyParent],
-) -> fmt::Result {
-    match expected {
-        [] => {
-            let stored = Stored(stored);
-            return write!(
-                f,
-                "names no parent any more, as a merge leaves what it has merged; it was {stored}"
-            );
-        }
-        [guid] => write!(f, "has no parent here: no file has the DataWriteGuid {guid}")?,
-        [first, second, ..] => {
-            write!(f, "has no parent here: no file has the DataWriteGuid {first} or {second}")?;
-        }
-    }
-    write!(f, "; it was {}", Stored(stored))?;
-    for (i, candidate) in likely.iter().enumerate() {
-        write!(f, "{} {candidate}", if i == 0 { "; likely, but not the same any more:" } else { ";" })?;
-    }
-    Ok(())
 }
 
 fn io_kind(error: &Error) -> Option<io::ErrorKind> {

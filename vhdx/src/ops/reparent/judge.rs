@@ -33,6 +33,9 @@ pub struct ParentJudgement {
     /// Other files that have a DataWriteGuid which the child expects: what its parent is, or a copy of it. Looked for only
     /// if the candidate has none.
     pub others: Vec<PathBuf>,
+    /// Other disks whose parent the candidate is. If the child's own chain leads through one of them, a child that skips it
+    /// loses its content. Searched for only if the candidate does not fit.
+    pub candidate_children: Vec<PathBuf>,
     /// The folders that were looked into for them.
     pub folders: Vec<PathBuf>,
     /// What could not be judged there.
@@ -93,6 +96,7 @@ pub fn judge_parent(
         level,
         chain_opens,
         others: Vec::new(),
+        candidate_children: Vec::new(),
         folders: Vec::new(),
         unjudged: Vec::new(),
         locator,
@@ -163,6 +167,9 @@ impl ParentJudgement {
     fn look_for_others(&mut self, folders: &[PathBuf], progress: &dyn Progress) -> Result<()> {
         let folders = folders_around([self.child.path.as_path(), &self.candidate.path], folders);
         let found = find_relatives(&folders, progress)?;
+        let children = found.children_of(self.candidate.data_write_guid);
+        let children = children.filter(|disk| disk.identity != self.child.identity);
+        self.candidate_children = children.map(|disk| disk.path.clone()).collect();
         let others = found.disks.into_iter().filter(|disk| self.expected.contains(&disk.data_write_guid));
         self.others =
             others.filter(|disk| disk.identity != self.child.identity).map(|disk| disk.path).collect();

@@ -1,6 +1,8 @@
 //! Finding whole families of disks, and naming what is wrong with them.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod substitutes;
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -10,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use common::Folder;
 use vhdx::format::parent_locator::{PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH};
 use vhdx::{
-    DiscoveredDisk, DiskLink, DiskType, Error, Evidence, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress,
-    Problem, Progress, discover,
+    DiscoveredDisk, DiskLink, DiskType, Error, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress, Problem,
+    Progress, discover,
 };
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
 
@@ -97,44 +99,6 @@ fn a_family_is_linked_whatever_its_files_are_called() {
     assert!(disk.allocated.is_some() && disk.modified.is_some());
     assert_eq!([&base, &mid, &leaf].map(|path| fs::read(path).unwrap()).to_vec(), before);
     assert_eq!(format!("{forest:?}"), format!("{:?}", folder.forest()));
-}
-
-#[test]
-fn a_lost_parent_has_ranked_candidates() {
-    let folder = Folder::new();
-    let small = |image: Image| Image { virtual_size: 2 * MIB, ..image };
-    let foreign = |image: Image| Image { virtual_disk_id: guid(77), ..image };
-    let lost = folder.put("lost.avhdx", &child(1, 99, r".\Base.vhdx"));
-    let grown = folder.put("a/grown.vhdx", &small(disk(2)));
-    let younger = folder.put("younger.vhdx", &disk(3));
-    let older = folder.put("older.vhdx", &disk(4));
-    let called = folder.put("b/BASE.VHDX", &small(foreign(disk(5))));
-    let similar = folder.put("similar.vhdx", &foreign(disk(6)));
-    folder.put("unlike.vhdx", &small(foreign(disk(7))));
-    folder.put("coarse.vhdx", &Image { logical_sector_size: 4096, ..disk(8) });
-    folder.put("descendant.avhdx", &child(9, 1, r".\lost.avhdx"));
-    for path in [&lost, &older] {
-        set_modified(path, 100);
-    }
-    for path in [&grown, &younger, &called, &similar] {
-        set_modified(path, 200);
-    }
-    let forest = folder.forest();
-    assert_eq!(disk_at(&forest, &lost).link, DiskLink::Missing);
-    let orphans: Vec<&Path> = forest.orphans().map(|i| forest.disks[i].path.as_path()).collect();
-    assert_eq!(orphans, [&lost]);
-    let problem = problem_of(&forest, &lost);
-    let Problem::LostParent { expected, likely, .. } = problem else { panic!("{problem:?}") };
-    assert_eq!(*expected, [guid(99)]);
-    let ranking: Vec<&Path> = likely.iter().map(|likely| likely.path.as_path()).collect();
-    assert_eq!(ranking, [&older, &younger, &grown, &called, &similar]);
-    assert!(likely.iter().all(|likely| forest.disks[likely.disk].path == likely.path));
-    use Evidence::{Name, Older, SectorSize, VirtualDiskId, VirtualSize};
-    assert_eq!(likely[0].evidence, [VirtualDiskId, VirtualSize, SectorSize, Older]);
-    assert_eq!(likely[2].evidence, [VirtualDiskId, SectorSize]);
-    assert_eq!(likely[3].evidence, [Name, SectorSize]);
-    let message = problem.to_string();
-    assert!(message.contains(&guid(99).to_string()) && message.contains(r".\Base.vhdx"), "{message}");
 }
 
 #[test]
