@@ -21,6 +21,8 @@ mod merge;
 mod new_files;
 mod overwrite;
 mod peers;
+#[cfg(unix)]
+mod permissions;
 #[cfg(target_os = "linux")]
 mod private;
 #[cfg(target_os = "linux")]

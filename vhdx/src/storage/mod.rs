@@ -1,5 +1,6 @@
 //! The bytes below: what a VHDX file is read from and written to.
 
+mod access;
 #[cfg(target_os = "linux")]
 mod block_device;
 mod buffer;

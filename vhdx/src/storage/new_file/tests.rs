@@ -1,0 +1,141 @@
+use super::*;
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn reason(error: &Error) -> InvalidArgument {
+    match error {
+        Error::InvalidArgument(argument) => argument.clone(),
+        Error::InFile { error, .. } => reason(error),
+        error => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_committed_file_is_complete_and_an_uncommitted_one_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("disk.vhdx");
+    let file = NewFile::create(&destination, false).unwrap();
+    file.write_all_at(b"content", FileOffset::new(0)).unwrap();
+    let name = names(folder.path()).pop().unwrap();
+    assert!(name.starts_with(".disk.vhdx.") && name.ends_with(".part"), "{name}");
+    drop(file);
+    assert!(names(folder.path()).is_empty());
+
+    let file = NewFile::create(&destination, false).unwrap();
+    file.write_all_at(b"content", FileOffset::new(0)).unwrap();
+    file.commit().unwrap();
+    assert_eq!(names(folder.path()), ["disk.vhdx"]);
+    assert_eq!(fs::read(&destination).unwrap(), b"content");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_has_the_permissions_of_any_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (folder.path().join("ours"), folder.path().join("other"));
+    NewFile::create(&ours, false).unwrap().commit().unwrap();
+    fs::write(&other, b"").unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode(&ours), mode(&other));
+}
+
+#[cfg(windows)]
+#[test]
+fn the_file_is_neither_sparse_nor_temporary() {
+    use std::os::windows::fs::MetadataExt;
+    use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_SPARSE_FILE, FILE_ATTRIBUTE_TEMPORARY};
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("disk.vhdx");
+    let file = NewFile::create(&destination, false).unwrap();
+    file.set_len(1 << 20).unwrap();
+    file.zero_range(FileOffset::new(0), 1 << 19).unwrap();
+    file.punch_hole(FileOffset::new(1 << 18), 1 << 17).unwrap();
+    file.commit().unwrap();
+    let attributes = destination.metadata().unwrap().file_attributes();
+    assert_eq!(attributes & (FILE_ATTRIBUTE_SPARSE_FILE | FILE_ATTRIBUTE_TEMPORARY), 0);
+}
+
+#[test]
+fn an_existing_file_is_only_replaced_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("disk.vhdx");
+    fs::write(&destination, b"precious").unwrap();
+    let error = NewFile::create(&destination, false).unwrap_err();
+    assert_eq!(reason(&error), InvalidArgument::DestinationExists);
+    assert_eq!(fs::read(&destination).unwrap(), b"precious");
+
+    NewFile::create(&destination, true).unwrap().commit().unwrap();
+    assert_eq!(fs::read(&destination).unwrap(), b"");
+}
+
+#[test]
+fn a_file_that_came_to_be_in_the_meantime_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("disk.vhdx");
+    let file = NewFile::create(&destination, false).unwrap();
+    fs::write(&destination, b"precious").unwrap();
+    assert_eq!(reason(&file.commit().unwrap_err()), InvalidArgument::DestinationExists);
+    assert_eq!(names(folder.path()), ["disk.vhdx"]);
+    assert_eq!(fs::read(&destination).unwrap(), b"precious");
+}
+
+#[test]
+fn a_file_that_is_in_use_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("disk.vhdx");
+    fs::write(&destination, b"precious").unwrap();
+    let file = NewFile::create(&destination, true).unwrap();
+    let user = FileStorage::open_exclusive(&destination).unwrap();
+    for refused in [NewFile::create(&destination, true).map(drop), file.commit()] {
+        let error = refused.unwrap_err();
+        assert!(error.to_string().contains("cannot lock"), "{error}");
+    }
+    drop(user);
+    assert_eq!(names(folder.path()), ["disk.vhdx"]);
+    assert_eq!(fs::read(&destination).unwrap(), b"precious");
+    NewFile::create(&destination, true).unwrap().commit().unwrap();
+}
+
+#[test]
+fn folders_are_no_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = NewFile::create(folder.path(), true).unwrap_err();
+    assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
+}
+
+#[test]
+fn a_source_is_no_destination_by_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, link) = (folder.path().join("source"), folder.path().join("link"));
+    fs::write(&source, b"").unwrap();
+    fs::hard_link(&source, &link).unwrap();
+    let identity = FileStorage::open(&source).unwrap().identity().unwrap();
+    let error = NewFile::refuse_source(&link, [identity]).unwrap_err();
+    assert_eq!(reason(&error), InvalidArgument::DestinationIsSource);
+
+    fs::write(folder.path().join("other"), b"").unwrap();
+    NewFile::refuse_source(&folder.path().join("other"), [identity]).unwrap();
+    NewFile::refuse_source(&folder.path().join("absent"), [identity]).unwrap();
+}
+
+#[test]
+fn a_long_name_still_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = "ä".repeat(127);
+    NewFile::create(&folder.path().join(&name), false).unwrap().commit().unwrap();
+    assert_eq!(names(folder.path()), [name]);
+}
+
+#[test]
+fn a_name_that_only_a_folder_can_have_is_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("new.vhdx").join("");
+    for refused in [NewFile::judge(&destination, false), NewFile::create(&destination, true).map(drop)] {
+        assert_eq!(refused.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
