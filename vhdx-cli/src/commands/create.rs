@@ -80,7 +80,7 @@ fn plan(reading: &mut Reading<'_>, create: &Create) -> anyhow::Result<Plan> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), ..FolderResolver::default() };
         let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
-        reading.ensure_may_have_children(parent, chain.leaf())?;
+        reading.ensure_may_have_children(parent, &chain)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });

@@ -3,6 +3,8 @@
 //! A new fact is a variant of [`Fact`], with its key, text and JSON here. [`Reading`](super::reading::Reading) finds facts
 //! and reports them.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use vhdx::UnfinishedMerge;
 
@@ -14,15 +16,27 @@ use crate::output;
 pub(super) enum Fact {
     /// A merge into the disk was begun and may not be complete.
     Unfinished { message: String, merges: Vec<UnfinishedMerge> },
+    /// No stored path leads from these children to their parents, which were found by their GUID.
+    FoundByGuid(Vec<Found>),
+}
+
+/// A parent that was found by its GUID.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) child: PathBuf,
+    pub(super) parent: PathBuf,
 }
 
 /// The keys that hold the facts in JSON, each a list.
-const KEYS: [&str; 1] = ["unfinished"];
+const KEYS: [&str; 2] = ["unfinished", "found_by_guid"];
+/// How many parents a warning names.
+const SHOWN: usize = 4;
 
 impl Fact {
     fn key(&self) -> &'static str {
         match self {
             Fact::Unfinished { .. } => "unfinished",
+            Fact::FoundByGuid(_) => "found_by_guid",
         }
     }
 
@@ -30,6 +44,7 @@ impl Fact {
     fn text(&self) -> String {
         match self {
             Fact::Unfinished { message, .. } => message.clone(),
+            Fact::FoundByGuid(found) => found_by_guid(found),
         }
     }
 
@@ -37,8 +52,27 @@ impl Fact {
     fn json(&self) -> Value {
         match self {
             Fact::Unfinished { merges, .. } => output::unfinished(merges),
+            Fact::FoundByGuid(found) => found
+                .iter()
+                .map(|one| json!({ "child": output::path(&one.child), "parent": output::path(&one.parent) }))
+                .collect(),
         }
     }
+}
+
+fn found_by_guid(found: &[Found]) -> String {
+    let name = |one: &Found| {
+        format!("{} is the parent of {}", output::shown(&one.parent), output::shown(&one.child))
+    };
+    let named: Vec<String> = found.iter().take(SHOWN).map(name).collect();
+    let more = match found.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "found by DataWriteGuid, because no stored path leads there: {}{more}; `vhdx reparent CHILD --parent FILE` stores the path",
+        named.join(", ")
+    )
 }
 
 /// The facts that a command has reported.

@@ -19,14 +19,22 @@ use crate::sizes::both;
 
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
     let mut reading = Reading::new(args, &[]);
-    several::run(args, &info.files, |file| one(args, info, file, &mut reading))
+    // Several files of one folder search it once.
+    let resolver = FolderResolver::default();
+    several::run(args, &info.files, |file| one(args, info, file, &resolver, &mut reading))
 }
 
-fn one(args: &Args, info: &Info, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
+fn one(
+    args: &Args,
+    info: &Info,
+    file: &Path,
+    resolver: &FolderResolver,
+    reading: &mut Reading<'_>,
+) -> anyhow::Result<Answer> {
     let disk = Vhdx::open(file)?;
     output::warn(args, file, disk.tolerated());
     let facts = Facts::of(file, &disk, info.blocks)?;
-    reading.report_file(file, &FolderResolver::default())?;
+    reading.report_file(file, resolver)?;
     reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
 }
 

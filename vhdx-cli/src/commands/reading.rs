@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vhdx::ops::refuse_half_merged;
 use vhdx::{
-    Chain, ChainError, Error, ParentResolver, RawDisk, Relatives, Vhdx, find_relatives, folders_around,
+    Chain, ChainError, Error, FoundBy, ParentResolver, RawDisk, Relatives, find_relatives, folders_around,
 };
 
-use super::facts::{Fact, Facts};
+use super::facts::{Fact, Facts, Found};
 use super::several::Answer;
 use super::source::{self, Opened};
 use crate::args::{Args, Format};
@@ -57,7 +57,7 @@ impl<'a> Reading<'a> {
     pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<Chain> {
         let chain = Chain::open(path, resolver)?;
         chain.validate_placement()?;
-        self.report(path, chain.leaf())?;
+        self.report(path, &chain)?;
         Ok(chain)
     }
 
@@ -65,24 +65,55 @@ impl<'a> Reading<'a> {
     /// is no disk, so there is nothing to report then.
     pub(super) fn report_file(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
         match Chain::open(path, resolver) {
-            Ok(chain) => self.report(path, chain.leaf()),
+            Ok(chain) => self.report(path, &chain),
             Err(_) => Ok(()),
         }
     }
 
-    /// Reports the facts about a disk that is open. `leaf` is its file at `path`.
-    pub(super) fn report(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
-        match refuse_half_merged(leaf, self.neighbours(path)?) {
+    /// As [`report_file`](Self::report_file), but for how the parents were found: for a child that gets another parent.
+    pub(super) fn report_child(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
+        match Chain::open(path, resolver) {
+            Ok(chain) => self.report_merges(path, &chain),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Reports the facts about a disk that is open. Its leaf is the file at `path`.
+    pub(super) fn report(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
+        self.report_links(chain);
+        self.report_merges(path, chain)
+    }
+
+    /// Reports the merges into a disk that may not be complete, as [`report`](Self::report) does among other facts.
+    fn report_merges(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
+        match refuse_half_merged(chain.leaf(), self.neighbours(path)?) {
             Ok(()) => Ok(()),
             Err(error) => self.add(error),
         }
     }
 
     /// As [`report`](Self::report), where the disks in all folders are known.
-    pub(super) fn report_with(&mut self, leaf: &Vhdx, relatives: &Relatives) -> vhdx::Result<()> {
-        match refuse_half_merged(leaf, relatives) {
+    pub(super) fn report_with(&mut self, chain: &Chain, relatives: &Relatives) -> vhdx::Result<()> {
+        self.report_links(chain);
+        match refuse_half_merged(chain.leaf(), relatives) {
             Ok(()) => Ok(()),
             Err(error) => self.add(error),
+        }
+    }
+
+    /// Reports the parents that no stored path leads to.
+    fn report_links(&mut self, chain: &Chain) {
+        let paths = chain.layers().iter().map(|layer| layer.path().unwrap_or(Path::new("")).to_owned());
+        let paths: Vec<PathBuf> = paths.collect();
+        let pairs = (1..).zip(paths.windows(2));
+        let by_guid = pairs.filter(|(parent, _)| chain.found_by(*parent) == Some(FoundBy::Guid));
+        let found = by_guid.filter_map(|(_, pair)| match pair {
+            [child, parent] => Some(Found { child: child.clone(), parent: parent.clone() }),
+            _ => None,
+        });
+        let found: Vec<Found> = found.collect();
+        if !found.is_empty() {
+            self.facts.report(self.args, Fact::FoundByGuid(found));
         }
     }
 
@@ -92,8 +123,9 @@ impl<'a> Reading<'a> {
     }
 
     /// Refuses a disk that is about to become a parent, if a fact forbids it.
-    pub(super) fn ensure_may_have_children(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
-        refuse_half_merged(leaf, self.neighbours(path)?)
+    pub(super) fn ensure_may_have_children(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
+        self.report_links(chain);
+        refuse_half_merged(chain.leaf(), self.neighbours(path)?)
     }
 
     /// The disks in the folder of `path` and in those that were named.

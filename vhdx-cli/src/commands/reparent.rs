@@ -28,9 +28,8 @@ pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     }
     let mut reading = Reading::new(args, parent_dir);
     let resolver = FolderResolver { folders: parent_dir.clone(), ..FolderResolver::default() };
-    for path in [child, parent] {
-        reading.report_file(path, &resolver)?;
-    }
+    reading.report_child(child, &resolver)?;
+    reading.report_file(parent, &resolver)?;
     let report = Report { reparent, plan: &plan, judgement: &judgement };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)

@@ -35,6 +35,7 @@ fn info_as_json_has_the_agreed_keys() {
             "volume_path": r"\\?\Volume{5e0bd954-71b2-4bff-a928-082af7ab0f8f}\VMs\mid.avhdx",
         },
         "unfinished": [],
+        "found_by_guid": [],
     });
     assert_eq!(info.json(), expected);
     assert_eq!(info.stderr, "");
@@ -210,7 +211,7 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0, "unfinished": [] })
+            "more": 0, "unfinished": [], "found_by_guid": [] })
     );
 
     let mut damaged = family.images.base.clone();

@@ -1,5 +1,6 @@
 //! Parents that were renamed or moved: every command that opens a chain finds them by GUID.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use vhdx_testkit::{Block, Image};
 
 use crate::images::{Family, MIB, family, write};
 use crate::run;
+use crate::run::vhdx;
 
 /// A family whose parents lie beside the leaf under other names, in a folder with other files.
 fn renamed() -> (Family, PathBuf, PathBuf) {
@@ -66,6 +68,53 @@ fn every_command_that_opens_a_chain_searches_by_guid() {
 }
 
 #[test]
+fn every_command_reports_parents_that_were_found_by_guid() {
+    let (family, mid, base) = renamed();
+    let (leaf, new) = (family.leaf(), family.path("new.avhdx"));
+    let expected = json!([{ "child": leaf, "parent": mid }, { "child": mid, "parent": base }]);
+    for command in [
+        "info LEAF",
+        "chain LEAF",
+        "map LEAF",
+        "check LEAF",
+        "check LEAF --chain",
+        "compare LEAF LEAF",
+        "convert LEAF -",
+        "convert LEAF NEW --dry-run",
+        "merge LEAF --output NEW --dry-run",
+        "merge LEAF --dry-run",
+        "create NEW --parent LEAF --dry-run",
+        "replay LEAF --dry-run",
+    ] {
+        let words = |extra: &[&str]| -> Vec<OsString> {
+            let word = |word: &str| match word {
+                "LEAF" => leaf.clone().into(),
+                "NEW" => new.clone().into(),
+                word => word.into(),
+            };
+            command.split(' ').chain(extra.iter().copied()).map(word).collect()
+        };
+        let text = vhdx(words(&[])).exits(0).stderr;
+        for part in
+            ["found by DataWriteGuid", "x1.bin is the parent of ", "x2 is the parent of ", "`vhdx reparent"]
+        {
+            assert!(text.contains(part), "{command}: {part}: {text}");
+        }
+        let ran = vhdx(words(&["--json"])).exits(0);
+        let answer = match command {
+            "map LEAF" | "convert LEAF -" => serde_json::from_str(&ran.stderr).unwrap(),
+            _ => ran.json(),
+        };
+        assert_eq!(answer["found_by_guid"], expected, "{command}");
+        assert_eq!(vhdx(words(&["--quiet"])).exits(0).stderr, "", "{command}");
+    }
+    fs::rename(mid, family.mid()).unwrap();
+    fs::rename(base, family.base()).unwrap();
+    let chain = run!("chain", &leaf, "--json").exits(0).json();
+    assert_eq!(chain["found_by_guid"], json!([]));
+}
+
+#[test]
 fn a_named_folder_is_searched_and_its_subfolders_are_not() {
     let (family, mid, base) = renamed();
     let (moved, deep) = (family.path("moved"), family.path("moved/deep"));
@@ -99,16 +148,13 @@ fn several_files_with_the_guid_are_refused_and_named() {
     write(&other, &copy);
     let before = family.files();
     let raw = family.path("x.raw");
-    for arguments in [
-        vec!["merge"],
-        vec!["merge", "--into", base.to_str().unwrap()],
-        vec!["check", "--chain"],
-        vec!["map"],
-    ] {
-        let mut arguments = arguments;
-        arguments.insert(1, family.leaf().to_str().unwrap().to_owned().leak());
-        arguments.push("--json");
-        let error = crate::run::vhdx(&arguments).exits(5).error();
+    let leaf = family.leaf();
+    let (leaf, into) = (leaf.to_str().unwrap(), base.to_str().unwrap());
+    let commands: [&[&str]; 4] =
+        [&["merge", leaf], &["merge", leaf, "--into", into], &["check", leaf, "--chain"], &["map", leaf]];
+    for command in commands {
+        let arguments = [command, &["--json"]].concat();
+        let error = vhdx(&arguments).exits(5).error();
         assert_eq!(error["parents"], json!([copy, base]), "{arguments:?}: {error}");
         assert_eq!(error["path"], json!(family.path("x1.bin")));
         assert!(error["hint"].as_str().unwrap().contains("`--parent FILE`"), "{error}");
