@@ -231,8 +231,8 @@ fn hint_to_complete(unfinished: &[UnfinishedMerge]) -> String {
         false => format!("run it again, with the options that it had: {}", commands.join(", ")),
     };
     format!(
-        "an earlier merge comes first. Unless it is known to be complete, {how}. What it has merged can be deleted once it is \
-         complete, and `--delete-merged` does so; until then nothing of it may be moved or deleted"
+        "an earlier merge comes first: {how}. Do not move or delete its files before it is complete; `--delete-merged` deletes \
+         them then"
     )
 }
 
@@ -274,9 +274,11 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ChainError::NotAnAncestor { .. } => Some(
             "`vhdx merge CHILD --into ANCESTOR`: the newer disk comes first; `vhdx chain CHILD` lists its parents",
         ),
+        ChainError::Superseded { is_complete: true, .. } => {
+            Some("if no virtual machine and no other disk uses the merged disk, delete it and then this file")
+        }
         ChainError::Superseded { .. } => Some(
-            "if that merge was interrupted, run it again; once it is complete, and what was merged is no longer used, delete \
-             what was merged",
+            "run that merge again; once it is complete and no virtual machine uses the merged files, delete them",
         ),
         ChainError::UnjudgedFiles { .. } => Some(
             "make them readable, or move them out of these folders if they are no disks of this family; \

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use vhdx::UnfinishedMerge;
+use vhdx::ops::LeftOver;
 
 use crate::args::Args;
-use crate::output;
+use crate::output::{self, shown};
 
 /// Something that a user must know about a disk that a command reads, and that does not keep the command from reading it.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) enum Fact {
     Unfinished { message: String, merges: Vec<UnfinishedMerge> },
     /// No stored path leads from these children to their parents, which were found by their GUID.
     FoundByGuid(Vec<Found>),
+    /// A completed merge no longer needs the disk.
+    LeftOver(LeftOver),
 }
 
 /// A parent that was found by its GUID.
@@ -28,7 +31,7 @@ pub(super) struct Found {
 }
 
 /// The keys that hold the facts in JSON, each a list.
-const KEYS: [&str; 2] = ["unfinished", "found_by_guid"];
+const KEYS: [&str; 3] = ["unfinished", "found_by_guid", "left_over"];
 /// How many parents a warning names.
 const SHOWN: usize = 4;
 
@@ -37,6 +40,7 @@ impl Fact {
         match self {
             Fact::Unfinished { .. } => "unfinished",
             Fact::FoundByGuid(_) => "found_by_guid",
+            Fact::LeftOver(_) => "left_over",
         }
     }
 
@@ -45,6 +49,7 @@ impl Fact {
         match self {
             Fact::Unfinished { message, .. } => message.clone(),
             Fact::FoundByGuid(found) => found_by_guid(found),
+            Fact::LeftOver(found) => left_over(found),
         }
     }
 
@@ -56,6 +61,10 @@ impl Fact {
                 .iter()
                 .map(|one| json!({ "child": output::path(&one.child), "parent": output::path(&one.parent) }))
                 .collect(),
+            Fact::LeftOver(found) => {
+                let files: Value = found.layers.iter().map(|path| output::path(path)).collect();
+                json!({ "files": files, "into": found.target.as_deref().map(output::path) })
+            }
         }
     }
 }
@@ -72,6 +81,19 @@ fn found_by_guid(found: &[Found]) -> String {
     format!(
         "found by DataWriteGuid, because no stored path leads there: {}{more}; `vhdx reparent CHILD --parent FILE` stores the path",
         named.join(", ")
+    )
+}
+
+fn left_over(found: &LeftOver) -> String {
+    let files: Vec<String> = found.layers.iter().map(|path| shown(path)).collect();
+    let into = match &found.target {
+        Some(target) => shown(target),
+        None => "a disk that was changed since".to_owned(),
+    };
+    format!(
+        "{} is left over from a completed merge into {into}; it can be deleted, in this order: {}",
+        files.first().map_or("the file", String::as_str),
+        files.join(", ")
     )
 }
 

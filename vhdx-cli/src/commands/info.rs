@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
+use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH, is_mark,
 };
@@ -148,12 +149,18 @@ pub(super) fn parent_rows(locator: &ParentLocator) -> Vec<(&'static str, String)
                 PARENT_LINKAGE | PARENT_LINKAGE2 if Guid::parse_str(&value).is_ok_and(is_mark) => {
                     "mark of a merge"
                 }
+                PARENT_LINKAGE if Guid::parse_str(&value).is_ok_and(is_of_merge) => "parent during a merge",
                 PARENT_LINKAGE | PARENT_LINKAGE2 if std::mem::take(&mut is_first_guid) => "parent's GUID",
                 _ => field,
             };
             Some((field, output::harmless(&value)))
         })
         .collect()
+}
+
+/// Whether a merge into the parent gives, or gave, it this GUID.
+fn is_of_merge(guid: Guid) -> bool {
+    IncompleteMerge::from_guid(guid).is_some()
 }
 
 /// A value of the locator; GUIDs in lower case and without braces.

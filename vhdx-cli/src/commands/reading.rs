@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vhdx::ops::refuse_half_merged;
+use vhdx::ops::{left_over, refuse_half_merged};
 use vhdx::{
-    Chain, ChainError, Error, FoundBy, ParentResolver, RawDisk, Relatives, find_relatives, folders_around,
+    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, ParentResolver, RawDisk, Relatives, Vhdx,
+    find_relatives, folders_around, inspect_chain,
 };
 
 use super::facts::{Fact, Facts, Found};
@@ -58,15 +59,45 @@ impl<'a> Reading<'a> {
         let chain = Chain::open(path, resolver)?;
         chain.validate_placement()?;
         self.report(path, &chain)?;
+        self.report_left_over(path, chain.layers())?;
         Ok(chain)
     }
 
     /// Reports the facts about the disk in a file, of which the command reads only metadata. Without its parents a file
     /// is no disk, so there is nothing to report then.
     pub(super) fn report_file(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
-        match Chain::open(path, resolver) {
-            Ok(chain) => self.report(path, &chain),
-            Err(_) => Ok(()),
+        if let Ok(chain) = Chain::open(path, resolver) {
+            self.report(path, &chain)?;
+            return self.report_left_over(path, chain.layers());
+        }
+        // A layer between a target and the merged disk is not read by itself.
+        let Ok(layers) = inspect_chain(path, resolver) else { return Ok(()) };
+        match layers.first() {
+            Some(InspectedLayer { link: Link::Mismatch(_), .. }) => {
+                let layers: Vec<Vhdx> = layers.into_iter().take(2).map(|layer| layer.vhdx).collect();
+                self.report_left_over(path, &layers)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports that a completed merge no longer needs the first of these layers, if so.
+    fn report_left_over(&mut self, path: &Path, layers: &[Vhdx]) -> vhdx::Result<()> {
+        if let Some(found) = left_over(layers, self.neighbours(path)?) {
+            self.facts.report(self.args, Fact::LeftOver(found));
+        }
+        Ok(())
+    }
+
+    /// Refuses a disk that says itself that a merge into it is incomplete.
+    pub(super) fn ensure_complete(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
+        let is_certain = |error: &Error| match innermost(error) {
+            Error::Chain(found) => matches!(**found, ChainError::HalfMerged { is_certain: true, .. }),
+            _ => false,
+        };
+        match refuse_half_merged(leaf, self.neighbours(path)?) {
+            Err(error) if is_certain(&error) => Err(error),
+            _ => Ok(()), // what is not certain is reported as a fact
         }
     }
 

@@ -48,15 +48,13 @@ fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
     let copy = family.path("copy.raw");
     for looked_at in [run!("check", target), run!("convert", target, copy, "--dry-run")] {
         let said = looked_at.exits(0).stderr;
-        assert!(said.contains("warning: ") && said.contains("may not be complete"), "{said}");
+        assert!(said.contains("warning: ") && said.contains("a merge into it is incomplete"), "{said}");
     }
-    for answer in [
-        run!("convert", target, copy, "--dry-run", "--json"),
-        run!("merge", target, "--output", new, "--dry-run", "--json"),
-    ] {
-        assert_eq!(answer.exits(0).json()["unfinished"], unfinished);
-    }
-    assert!(run!("compare", target, target).exits(0).stderr.contains("may not be complete"));
+    let converted = run!("convert", target, copy, "--dry-run", "--json").exits(0).json();
+    assert_eq!(converted["unfinished"], unfinished);
+    let refused = run!("merge", target, "--output", new, "--dry-run", "--json").exits(5).error();
+    assert_eq!(refused["unfinished"], unfinished);
+    assert!(run!("compare", target, target).exits(0).stderr.contains("a merge into it is incomplete"));
     assert!(run!("check", target, "--quiet").exits(0).stderr.is_empty());
 
     let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
@@ -67,7 +65,7 @@ fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
     };
     let told = problems.iter().any(|problem| {
         let fix = problem["fix"].as_str().unwrap();
-        fix.contains("again, which completes it") && names(problem, merged) && names(problem, target)
+        fix.contains("again, which completes the merge") && names(problem, merged) && names(problem, target)
     });
     assert!(told, "{problems:?}");
 }
@@ -75,7 +73,7 @@ fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
 fn is_sound(family: &Family, disk: &Path) {
     assert_eq!(run!("check", disk, "--json").exits(0).json()["unfinished"], json!([]));
     assert!(run!("check", disk).exits(0).stderr.is_empty());
-    assert!(!run!("tree", family.folder.path()).exits(0).text().contains("completes it"));
+    assert!(!run!("tree", family.folder.path()).exits(0).text().contains("completes the merge"));
     run!("create", family.path("new.avhdx"), "--parent", disk).exits(0);
 }
 
@@ -113,11 +111,11 @@ fn with_a_child_that_was_relinked() {
     std::fs::create_dir(family.path("moved")).unwrap();
     std::fs::rename(&base, family.path("moved/base.vhdx")).unwrap();
     let tree = run!("tree", family.folder.path()).exits(0).text();
-    assert!(!tree.contains("completes it"), "{tree}");
+    assert!(!tree.contains("completes the merge"), "{tree}");
     std::fs::rename(family.path("moved"), family.folder.path().with_extension("elsewhere")).unwrap();
     let tree = run!("tree", family.folder.path()).exits(0).text();
     std::fs::remove_dir_all(family.folder.path().with_extension("elsewhere")).unwrap();
-    assert!(!tree.contains("completes it"), "{tree}");
+    assert!(!tree.contains("completes the merge"), "{tree}");
 }
 
 /// The paths to the target change; what tells that a merge was begun stays.
@@ -134,41 +132,90 @@ fn what_was_merged_is_moved() {
     run!("create", new, "--parent", mid, "--parent-dir", family.path("moved")).exits(5);
     let warned =
         run!("convert", mid, family.path("x.raw"), "--parent-dir", family.path("moved"), "--dry-run");
-    assert!(warned.exits(0).stderr.contains("may not be complete"));
+    assert!(warned.exits(0).stderr.contains("a merge into it is incomplete"));
     run!("merge", moved, "--delete-merged").exits(0);
     assert!(reads_as(&mid) == family.content);
 }
 
-/// The disk that was merged reads right, whatever becomes of what it stands on.
+/// To merge it on would take away what the first merge needs to be completed.
 #[test]
-fn the_target_is_merged_itself() {
+fn the_target_is_not_merged_itself() {
     let family = family();
-    interrupted(&family, &family.leaf(), 1);
-    let said = run!("merge", family.mid()).exits(0).stderr;
-    assert!(said.contains("may not be complete"), "{said}");
-    assert!(reads_as(&family.leaf()) == family.content);
+    let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
+    interrupted(&family, &leaf, 1);
+    for refused in [
+        run!("merge", mid, "--delete-merged"),
+        run!("merge", leaf, "--into", base),
+        run!("merge", mid, "--output", family.path("new.vhdx")),
+        run!("create", family.path("new.avhdx"), "--parent", mid),
+    ] {
+        let said = refused.exits(5).stderr;
+        let command = format!("vhdx merge {} --into {}", leaf.display(), mid.display());
+        assert!(said.contains("a merge into it is incomplete") && said.contains(&command), "{said}");
+    }
+    assert!(reads_as(&leaf) == family.content);
+    // The disk itself tells, without the files that are merged.
+    std::fs::create_dir(family.path("away")).unwrap();
+    std::fs::rename(&leaf, family.path("away/leaf.avhdx")).unwrap();
+    let said = run!("merge", mid).exits(5).stderr;
+    assert!(said.contains("a merge into it is incomplete") && said.contains("--parent-dir"), "{said}");
+    let checked = run!("check", mid, "--json").exits(0).json();
+    assert_eq!(checked["unfinished"], json!([{ "path": mid, "merged": null, "into": mid }]));
+    std::fs::rename(family.path("away/leaf.avhdx"), &leaf).unwrap();
+
+    run!("merge", leaf, "--delete-merged").exits(0);
+    run!("merge", mid).exits(0);
+    assert!(reads_as(&base) == family.content);
 }
 
-/// Nothing tells whether the new child was made before the merge was complete, or afterwards.
+/// The files are kept: the target is a disk like any other, and nothing asks for the merge again.
 #[test]
-fn a_child_that_was_made_all_the_same() {
+fn a_completed_merge_looks_completed() {
     let family = family();
-    let (mid, leaf, new) = (family.mid(), family.leaf(), family.path("new.avhdx"));
+    let (base, mid, leaf, new) = (family.base(), family.mid(), family.leaf(), family.path("new.avhdx"));
     let said = run!("merge", leaf).exits(0).text();
-    assert!(said.contains("Delete them before") && said.contains(mid.to_str().unwrap()), "{said}");
-    let elsewhere = tempfile::tempdir().unwrap();
-    let away = elsewhere.path().join("leaf.avhdx");
-    std::fs::rename(&leaf, &away).unwrap();
-    run!("create", new, "--parent", mid).exits(0);
-    std::fs::rename(&away, &leaf).unwrap();
+    assert!(said.contains("Delete only these") && said.contains("Do not delete"), "{said}");
+    is_sound(&family, &mid);
+    assert!(run!("convert", mid, "-").exits(0).stdout == family.content);
 
-    let in_the_way = run!("merge", new).exits(5).stderr;
-    assert!(in_the_way.contains("an earlier merge comes first"), "{in_the_way}");
-    let refused = run!("merge", leaf).exits(5).stderr;
-    for word in ["nothing left to merge", leaf.to_str().unwrap(), "move it to another folder"] {
-        assert!(refused.contains(word), "{word}: {refused}");
+    let left_over = json!([{ "files": [leaf], "into": mid }]);
+    assert_eq!(run!("check", leaf, "--json").exits(0).json()["left_over"], left_over);
+    assert_eq!(run!("chain", leaf, "--json").exits(0).json()["left_over"], left_over);
+    assert_eq!(run!("check", mid, "--json").exits(0).json()["left_over"], json!([]));
+    for told in [run!("check", leaf), run!("chain", leaf), run!("tree", family.folder.path())] {
+        let told = told.exits(0);
+        let said = told.text() + &told.stderr;
+        assert!(said.contains("left over from a completed merge into"), "{said}");
     }
-    std::fs::remove_file(&leaf).unwrap();
-    run!("merge", new).exits(0);
-    assert!(reads_as(&mid) == family.content);
+    let again = run!("merge", leaf, "--json").exits(0).json();
+    assert_eq!((&again["already_merged"], &again["bytes_copied"]), (&json!(true), &json!(0)));
+
+    // It is no child that would be in the way of others.
+    let merged = run!("merge", new, "--json").exits(0).json();
+    assert_eq!((&merged["into"], &merged["left_over_children"]), (&json!(mid), &json!([leaf])));
+    run!("merge", mid, "--into", base).exits(0);
+    assert!(reads_as(&base) == family.content);
+    let deleted = run!("merge", leaf, "--delete-merged", "--json").exits(0).json();
+    assert_eq!((&deleted["already_merged"], &deleted["deleted"]), (&json!(true), &json!([leaf])));
+    assert!(!leaf.exists());
+}
+
+/// The merged disk was kept, and a machine went on using it.
+#[test]
+fn a_merged_disk_that_is_used_is_no_left_over() {
+    let family = family();
+    let (mid, leaf) = (family.mid(), family.leaf());
+    run!("merge", leaf).exits(0);
+    let mut disk = vhdx::VhdxMut::open(&leaf).unwrap();
+    disk.write_all_at(&[7; 512], vhdx::DiskOffset::new(0)).unwrap();
+    disk.close().unwrap();
+    assert_eq!(run!("check", leaf, "--json").exits(0).json()["left_over"], json!([]));
+    assert!(!run!("tree", family.folder.path()).exits(0).text().contains("left over"));
+    let new = family.path("new.avhdx");
+    run!("create", new, "--parent", mid).exits(0);
+    let refused = run!("merge", new).exits(5).stderr;
+    assert!(refused.contains(leaf.to_str().unwrap()) && !refused.contains("incomplete"), "{refused}");
+    std::fs::remove_file(&new).unwrap();
+    run!("merge", leaf).exits(0);
+    assert!(reads_as(&mid)[..512] == [7; 512]);
 }

@@ -40,11 +40,14 @@ fn it_is_read_below_the_merged_disk_only() {
         ] {
             let error = refused.exits(5).error();
             assert_eq!(error["path"], mid.to_str().unwrap(), "{error}");
-            assert!(error["message"].as_str().unwrap().contains("a merge into"), "{error}");
+            assert!(
+                error["message"].as_str().unwrap().contains("left over from a completed merge into"),
+                "{error}"
+            );
         }
         assert!(!new.exists());
         let found = run!("tree", family.folder.path()).exits(0).text();
-        assert!(found.contains("is what a merge leaves behind"), "{found}");
+        assert!(found.contains("left over from a completed merge into"), "{found}");
     }
     assert!(reads_as(&base) == family.content);
 }
@@ -55,15 +58,17 @@ fn a_disk_that_was_used_by_itself_is_not_overwritten_by_it() {
     let mut disk = vhdx::VhdxMut::open(family.base()).unwrap();
     disk.write_all_at(&[7; 512], vhdx::DiskOffset::new(0)).unwrap();
     disk.close().unwrap();
-    for file in [family.leaf(), family.mid()] {
-        let refused = run!("merge", file, "--into", family.base(), "--delete-merged").exits(5);
-        assert!(refused.stderr.contains("no longer once"), "{}", refused.stderr);
-    }
+    let content = reads_as(&family.base());
+    let refused = run!("merge", family.mid(), "--into", family.base(), "--delete-merged").exits(5);
+    assert!(refused.stderr.contains("left over from a completed merge"), "{}", refused.stderr);
     let refused = run!("reparent", family.mid(), "--parent", family.base()).exits(5);
-    assert!(refused.stderr.contains("a merge into"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("completed merge into"), "{}", refused.stderr);
     assert!(!refused.stderr.contains("6d657267"), "a mark is no GUID to look for: {}", refused.stderr);
     let found = run!("tree", family.folder.path()).exits(0).text();
-    assert!(!found.contains("6d657267") && found.contains("is what a merge leaves behind"), "{found}");
+    assert!(!found.contains("6d657267") && found.contains("left over from a completed merge"), "{found}");
+    let deleted = run!("merge", family.leaf(), "--into", family.base(), "--delete-merged", "--json").exits(0);
+    assert_eq!(deleted.json()["deleted"], json!([family.leaf(), family.mid()]));
+    assert!(reads_as(&family.base()) == content, "nothing was written to it");
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
     let (family, other) = unfinished();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let refused = run!("merge", other, "--into", base).exits(5).stderr;
-    for word in ["may be unfinished", "must not be moved or deleted", "hint: an earlier merge comes first"] {
+    for word in ["may be incomplete", "do not move or delete", "hint: an earlier merge comes first"] {
         assert!(refused.contains(word), "{word}: {refused}");
     }
     let (_, command) = refused.split_once("`vhdx merge ").unwrap();
@@ -121,14 +126,14 @@ fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
     let error = run!("merge", other, "--json").exits(5).error();
     assert_eq!(error["unfinished"], json!([{ "path": mid, "merged": leaf, "into": base }]));
     assert_eq!(error["in_the_way"], json!([{ "path": mid, "parent": base }]));
-    assert!(error["message"].as_str().unwrap().contains("must not be moved or deleted"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("do not move or delete"), "{error}");
 
     // The disk that was merged lies elsewhere.
     let elsewhere = family.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::rename(&leaf, elsewhere.join("leaf.avhdx")).unwrap();
     let refused = run!("merge", other).exits(5).stderr;
-    for word in ["must not be moved or deleted", "in none of the folders", "find the disk", "--parent-dir"] {
+    for word in ["do not move or delete", "in none of the folders", "find the disk", "--parent-dir"] {
         assert!(refused.contains(word), "{word}: {refused}");
     }
     let found = run!("merge", other, "--parent-dir", elsewhere).exits(5).stderr;
@@ -141,7 +146,7 @@ fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
     fs::copy(&mid, &copy).unwrap();
     let refused = run!("merge", leaf, "--into", base).exits(5).stderr;
     assert!(refused.contains("hint: move what is no longer needed"), "{refused}");
-    assert!(!refused.contains("unfinished"), "{refused}");
+    assert!(!refused.contains("incomplete"), "{refused}");
     fs::remove_file(&copy).unwrap();
     run!("merge", leaf, "--into", base, "--delete-merged").exits(0);
     assert!(reads_as(&base) == family.content);
@@ -211,7 +216,7 @@ fn a_disk_with_the_mark_is_pointed_at_what_it_was_merged_past() {
     image.data_write_guid = guid;
     write(&image, &other);
     let refused = run!("reparent", other, "--parent", below, "--ignore-id-mismatch").exits(5).stderr;
-    assert!(refused.contains("a merge into"), "{refused}");
+    assert!(refused.contains("merge into"), "{refused}");
 }
 
 #[test]
@@ -227,23 +232,21 @@ fn a_mark_is_called_so() {
             let line = text.lines().find_map(|line| line.trim().strip_prefix(field));
             line.unwrap_or_else(|| panic!("{field}: {text}")).trim().to_owned()
         };
-        assert!(value("mark of a merge:").starts_with("6d657267-"), "{text}");
+        assert!(value("parent during a merge:").starts_with("6d726732-"), "{text}");
         assert_eq!(value("parent's GUID:"), guid);
         assert!(!text.contains("or its GUID"), "{text}");
     }
 }
 
+/// Its child was merged further, so no relinked child proves the merge; the file itself does.
 #[test]
-fn a_merge_that_nothing_proves_any_more() {
+fn a_merge_that_no_child_proves_any_more() {
     let family = family();
     let top = family.path("top.avhdx");
     run!("create", top, "--parent", family.leaf()).exits(0);
     run!("merge", family.leaf()).exits(0);
     run!("merge", top, "--into", family.base()).exits(0);
-    let refused = run!("merge", family.leaf(), "--delete-merged").exits(5).stderr;
-    for word in ["leaf.avhdx", "no disk here proves", "delete by hand", "--parent-dir"] {
-        assert!(refused.contains(word), "{word}: {refused}");
-    }
-    assert!(!refused.contains("cleans up"), "{refused}");
-    assert!(family.leaf().exists() && reads_as(&top) == family.content);
+    let deleted = run!("merge", family.leaf(), "--delete-merged", "--json").exits(0).json();
+    assert_eq!(deleted["deleted"], json!([family.leaf()]));
+    assert!(!family.leaf().exists() && reads_as(&top) == family.content);
 }

@@ -334,13 +334,13 @@ fn a_disk_that_was_merged_before() {
 
     // A layer in between says what it is.
     let layer = run!("merge", family.mid()).exits(5).stderr;
-    assert!(layer.contains("a merge in place leaves this") && !layer.contains("--parent-dir"), "{layer}");
+    assert!(layer.contains("left over from a completed merge") && !layer.contains("--parent-dir"), "{layer}");
 
     // What is left over says what it is, and is no trouble for what is used.
     let found = run!("tree", family.folder.path(), "--json").exits(0).json();
     for problem in found["problems"].as_array().unwrap() {
         let (message, fix) = (problem["message"].as_str().unwrap(), problem["fix"].as_str().unwrap());
-        assert!(message.contains("merged") && fix.contains("--delete-merged"), "{problem}");
+        assert!(message.contains("left over from a completed merge") && fix.contains("delete"), "{problem}");
     }
     run!("check", top, "--chain").exits(0);
     run!("merge", top, "--into", family.base()).exits(0);

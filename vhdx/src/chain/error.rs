@@ -147,32 +147,32 @@ pub enum ChainError {
         /// Those of them that another merge has left, which may not be complete.
         unfinished: Vec<UnfinishedMerge>,
     },
-    /// A merge of a disk that stands, or stood, on the child has changed the parent: without that disk the child reads as
-    /// no disk ever did, and with it only until the parent is changed again.
-    #[error(
-        "{}: a merge into {} leaves this behind. It is only read below the disk that was merged, and no longer once {} is \
-         used by itself",
-        Quoted(child),
-        Quoted(parent),
-        Quoted(parent)
-    )]
+    /// A merge into the parent has left this layer. The parent holds newer data, so the layer is not read by itself; one of
+    /// several levels is read only below the merged disk.
+    #[error("{}: {}", Quoted(child), LayerOfMerge { parent, is_complete: *is_complete })]
     Superseded {
         /// The lowest layer that was merged.
         child: PathBuf,
-        /// The one into which it was merged.
+        /// The file into which it was merged, or the one in its place.
         parent: PathBuf,
+        /// Whether the merge is known to be complete.
+        is_complete: bool,
     },
-    /// A merge into a disk was begun and may not be complete: by itself the disk may read as no disk ever did.
+    /// A merge into a disk is incomplete, or may be: the disk's content may be a mix of old and new data.
     #[error(
-        "{}: a merge into it was begun, and may not be complete: by itself it may read as no disk ever did{}",
+        "{}: {}, so its content may be a mix of old and new data{}",
         Quoted(disk),
+        if *is_certain { "a merge into it is incomplete" } else { "a merge into it was begun and may be incomplete" },
         Unfinished(unfinished)
     )]
     HalfMerged {
         /// The disk.
         disk: PathBuf,
-        /// What the merges have left, each a child of the disk.
+        /// What the merges have left, each a child of the disk, as far as it was found.
         unfinished: Vec<UnfinishedMerge>,
+        /// Whether the disk itself says so. Merges of earlier versions are known only by what they have left, which looks
+        /// the same once they are complete.
+        is_certain: bool,
     },
     /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
     #[error(
@@ -189,6 +189,12 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// The error for a disk that says itself that a merge into it is incomplete, where nothing else of the merge is known.
+    pub(crate) fn half_merged(disk: &Path) -> Self {
+        let merge = UnfinishedMerge { layer: disk.to_owned(), merged: None, target: Some(disk.to_owned()) };
+        ChainError::HalfMerged { disk: disk.to_owned(), unfinished: vec![merge], is_certain: true }
+    }
+
     /// The file that cannot be read because of it.
     pub fn path(&self) -> &Path {
         match self {
@@ -306,6 +312,27 @@ impl fmt::Display for InTheWay<'_> {
     }
 }
 
+struct LayerOfMerge<'a> {
+    parent: &'a Path,
+    is_complete: bool,
+}
+
+impl fmt::Display for LayerOfMerge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parent = Quoted(self.parent);
+        match self.is_complete {
+            true => write!(
+                f,
+                "left over from a completed merge into {parent}: that disk holds this data, or newer data"
+            ),
+            false => write!(
+                f,
+                "left by a merge into {parent} that may be incomplete: this file is read only below the disk that is merged"
+            ),
+        }
+    }
+}
+
 struct Unfinished<'a>(&'a [UnfinishedMerge]);
 
 impl fmt::Display for Unfinished<'_> {
@@ -313,13 +340,12 @@ impl fmt::Display for Unfinished<'_> {
         self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, .. }| {
             write!(
                 f,
-                "; {} is left of a merge that may be unfinished, and must not be moved or deleted until that is complete: \
-                 merge ",
+                "; {} belongs to a merge that may be incomplete: do not move or delete it before you have run that merge again, ",
                 Quoted(layer)
             )?;
             match merged {
-                Some(merged) => write!(f, "{} again", Quoted(merged)),
-                None => f.write_str("the disk again that was merged, which is in none of the folders searched"),
+                Some(merged) => write!(f, "of {}", Quoted(merged)),
+                None => f.write_str("of a disk that is in none of the folders searched"),
             }
         })
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::by_guid;
 use super::error::ChainError;
-use super::mark;
+use super::mark::{self, Linkages};
 use super::resolver::{Candidate, Candidates, FoundBy, GuidSearch, ParentRequest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::Vhdx;
@@ -27,12 +27,12 @@ pub(super) struct Layer {
 pub(super) struct Seen {
     name: PathBuf,
     identity: Option<FileIdentity>,
-    /// The mark that it bears.
+    /// The mark that it carries.
     mark: Option<Uuid>,
 }
 
 impl Seen {
-    /// No file, but a mark that one bears which stands on the others.
+    /// No file, but a mark that is carried by a descendant of the others.
     pub(super) fn of_mark(mark: Uuid) -> Self {
         Self { name: PathBuf::new(), identity: None, mark: Some(mark) }
     }
@@ -40,7 +40,7 @@ impl Seen {
 
 impl Layer {
     pub(super) fn seen(&self) -> Seen {
-        let mark = mark::borne(&self.vhdx);
+        let mark = Linkages::of(&self.vhdx).carried_mark();
         Seen { name: self.name.clone(), identity: self.vhdx.identity(), mark }
     }
 
@@ -58,15 +58,22 @@ impl Layer {
 pub(super) fn judge(name: &Path, child: &Vhdx, parent: &Layer, above: &[Seen]) -> Option<ChainError> {
     let expected = child.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
     let found = parent.vhdx.data_write_guid();
+    let is_expected = expected.contains(&found);
     let (child_size, parent_size) = (child.logical_sector_size(), parent.vhdx.logical_sector_size());
-    let asked_for = mark::asked_for(child);
+    let left = Linkages::of(child);
+    let guid = child.data_write_guid();
     let (child, parent) = (name.to_owned(), parent.name.clone());
-    let is_asked_for_in_vain =
-        asked_for.is_some_and(|mark| !above.iter().any(|seen| seen.mark == Some(mark)));
-    if is_asked_for_in_vain || asked_for.is_some() && !expected.contains(&found) {
-        return Some(ChainError::Superseded { child, parent });
+    let is_mark_missing = left
+        .required_mark()
+        .is_some_and(|required| !above.iter().any(|seen| seen.mark.is_some_and(|mark| required.is(mark))));
+    let is_complete = left.merge().is_some_and(|layer| layer.is_complete);
+    // The merged disk of one level is readable by itself; once it was changed, it is a disk like any other.
+    let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));
+    let is_layer_of_merge = left.required_mark().is_some() || is_merged_disk;
+    if is_mark_missing || !is_expected && is_layer_of_merge {
+        return Some(ChainError::Superseded { child, parent, is_complete });
     }
-    if !expected.contains(&found) {
+    if !is_expected {
         return Some(ChainError::Mismatch { child, parent, expected, found, damaged: Vec::new() });
     }
     (child_size != parent_size).then_some(ChainError::SectorSize { child, parent, child_size, parent_size })
@@ -140,6 +147,7 @@ fn by_name(
     rejected: &mut Rejected,
 ) -> Option<Outcome> {
     let expected = request.linkages();
+    let names_newer_first = mark::names_newer_first(Linkages::of(request.child));
     let (mut by_first, mut by_second) = (None, None);
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
@@ -181,8 +189,8 @@ fn by_name(
         by.get_or_insert((outcome, own));
     }
     match (by_first, by_second) {
-        // A merge changes a parent and leaves what that stands on: the second one is what is being merged into.
-        (Some((_, first)), Some((outcome, second))) if first == second => Some(outcome),
+        // A merge changes a parent and leaves what that depends on, so one of the two is an old copy of the target.
+        (Some((_, first)), Some((outcome, second))) if first == second && !names_newer_first => Some(outcome),
         (Some((outcome, _)), _) | (None, Some((outcome, _))) => Some(outcome),
         (None, None) => None,
     }

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::discovery::scan::{self, has_disk_name};
 use super::error::{Bare, Quoted};
+use super::mark::{self, Linkages};
 use super::{ChainError, Problem, lookup};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
-use crate::format::parent_locator::{ParentLocator, is_mark};
+use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
 use crate::storage::{FileFormat, FileIdentity};
 
@@ -67,14 +68,19 @@ impl Relative {
         }
     }
 
-    /// The mark that it asks for: a merge of several levels has left it, and it is only read below the disk that bears it.
-    pub fn mark_asked_for(&self) -> Option<Uuid> {
-        self.linkage.filter(|&linkage| is_mark(linkage))
+    pub(crate) fn linkages(&self) -> Linkages {
+        Linkages { first: self.linkage, second: self.linkage2 }
     }
 
-    /// The mark that it bears, for the lowest layer of a merge of several levels to be read below it.
-    pub fn mark_borne(&self) -> Option<Uuid> {
-        self.linkage2.filter(|&linkage| is_mark(linkage))
+    /// Whether a merge of several levels has left this layer: it is read only below a disk that carries its mark.
+    pub fn requires_mark(&self) -> bool {
+        self.linkages().required_mark().is_some()
+    }
+
+    /// Whether this disk carries the mark that a layer requires.
+    pub fn carries_mark_for(&self, layer: &Relative) -> bool {
+        let mark = self.linkages().carried_mark();
+        layer.linkages().required_mark().is_some_and(|required| mark.is_some_and(|mark| required.is(mark)))
     }
 
     /// Whether it would take a file with this DataWriteGuid for its parent: by either linkage. A zero linkage matches
@@ -197,6 +203,26 @@ impl Relatives {
     /// The disks that would take a file with this DataWriteGuid for their parent.
     pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &Relative> {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
+    }
+
+    /// Whether this is the lowest layer of a completed merge and no disk among these needs it any more: the target holds
+    /// its content, and what is read through it was not changed since the merge.
+    pub fn is_left_over(&self, layer: &Relative) -> bool {
+        let Some(lowest) = layer.linkages().merge() else { return false };
+        let target = lowest.merge.complete_guid();
+        let is_same = |disk: &Relative| match (disk.identity, layer.identity) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => disk.path == layer.path,
+        };
+        let Some(at) = self.disks.iter().position(is_same) else { return false };
+        let facts = |at: usize| (self.disks[at].data_write_guid, self.disks[at].linkages());
+        // A child that was relinked names the target first, and the merged disk second.
+        let children = |at: usize| {
+            let guid = self.disks[at].data_write_guid;
+            let is_child = |disk: &Relative| disk.is_child_of(guid) && disk.linkage != Some(target);
+            (0..self.disks.len()).filter(|&other| is_child(&self.disks[other])).collect()
+        };
+        mark::is_left_over(at, facts, children)
     }
 
     /// The disks that stand on a file with this DataWriteGuid, directly or on others that do; its children first.

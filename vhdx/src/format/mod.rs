@@ -28,6 +28,7 @@ pub mod file_identifier;
 pub mod header;
 mod judge;
 pub mod log_entry;
+pub mod merge_guid;
 pub mod metadata_item;
 pub mod metadata_table;
 mod overlap;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::held_parent::HeldParent;
 use crate::chain::locator::NewLink;
+use crate::chain::mark;
 use crate::chain::{Chain, ChainError, MAX_CHAIN_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, Written};
@@ -36,8 +37,8 @@ pub struct NewChild {
 ///
 /// # Errors
 /// [`Error::Io`], also when the leaf is being written to, a merge into it included; [`InvalidArgument::StalePlan`] if it
-/// has changed since it was opened. [`refuse_half_merged`](crate::ops::refuse_half_merged) finds out before whether the
-/// leaf is complete.
+/// has changed since it was opened. [`ChainError::HalfMerged`] when a merge into the leaf is incomplete;
+/// [`refuse_half_merged`](crate::ops::refuse_half_merged) also finds merges of earlier versions, which the leaf does not tell.
 /// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
 /// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
 /// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be.
@@ -64,6 +65,9 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
     let path = leaf.path().ok_or(InvalidArgument::PathNeeded)?;
     if leaf.data_write_guid().is_nil() {
         return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(path));
+    }
+    if mark::is_half_merged(leaf) {
+        return Err(ChainError::half_merged(path).into());
     }
     if parent.layers().len() >= MAX_CHAIN_LENGTH {
         return Err(ChainError::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }.into());

@@ -160,7 +160,15 @@ pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
 
 const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
 const SHARING: [u32; 2] = [0x5846_5342, 0x9123_683e]; // XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC
+/// BTRFS_SUPER_MAGIC, those of ZFS and bcachefs, F2FS_SUPER_MAGIC, NILFS_SUPER_MAGIC
+const COPY_ON_WRITE: [u32; 5] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0xf2f5_2010, 0x3434];
 const NFS: u32 = 0x6969; // NFS_SUPER_MAGIC
+
+/// Whether the file system of a file writes over bytes where they are, and takes no new space for them. Blocks that files
+/// share are copied on write on any file system.
+pub(super) fn overwrites_in_place(file: &File) -> io::Result<bool> {
+    Ok(!COPY_ON_WRITE.contains(&file_system(file)?))
+}
 
 fn is_windows_share(file: &File) -> io::Result<bool> {
     Ok(SMB.contains(&file_system(file)?))

@@ -49,6 +49,7 @@ pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
 pub use raw_target::RawTarget;
+pub(crate) use room::overwrites_in_place;
 pub use room::{allocated_bytes, free_space};
 
 /// Bytes that can be read at any offset, from any thread.

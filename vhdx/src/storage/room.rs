@@ -42,3 +42,21 @@ pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
 pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
     super::windows::free_space(folder).map(Some)
 }
+
+/// Whether the file system of a file writes over its bytes where they are. One that copies on write takes new space first.
+///
+/// # Errors
+/// Whatever the operating system says.
+#[cfg(target_os = "linux")]
+pub(crate) fn overwrites_in_place(file: &Path) -> io::Result<bool> {
+    super::linux::overwrites_in_place(&std::fs::File::open(file)?)
+}
+
+/// Whether the file system of a file writes over its bytes where they are. Nothing else is known of other hosts.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn overwrites_in_place(_: &Path) -> io::Result<bool> {
+    Ok(true)
+}

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile, Undeleted};
-use vhdx::{ChainError, Error, NoProgress, Relative, Relatives, Result, Vhdx};
+use vhdx::{ChainError, DiskOffset, Error, NoProgress, Relative, Relatives, Result, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{Calls, CrashWorld};
 use vhdx_testkit::{Family, Image, Random};
 
@@ -70,16 +70,11 @@ fn a_merged_disk_that_cannot_be_deleted() {
         let plan = world.plan_merge(&top, &base, &options).unwrap();
         let merged = plan.execute(&Undeletable(&world, &top), &NoProgress).unwrap();
         assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
+        assert_eq!((merged.deleted, kept(&merged.undeleted)), (Vec::new(), vec![&top, &middle]));
+        assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
         if has_child {
-            assert_eq!((merged.deleted, kept(&merged.undeleted)), (vec![middle], vec![&top]));
-            assert_same(
-                &world.read_disk(Path::new("/vm/child.avhdx")).unwrap(),
-                &family.disks[2],
-                "the child",
-            );
-        } else {
-            assert_eq!((merged.deleted, kept(&merged.undeleted)), (Vec::new(), vec![&top, &middle]));
-            assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
+            let child = world.read_disk(Path::new("/vm/child.avhdx")).unwrap();
+            assert_same(&child, &family.disks[2], "the child");
         }
     }
 }
@@ -105,9 +100,9 @@ fn what_stood_below_a_merged_disk_is_not_merged_again() {
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
 }
 
-/// The target is merged further down, and then what was left behind.
+/// The target of a completed merge is a disk like any other, whatever was kept.
 #[test]
-fn a_mark_survives_the_merge_of_the_target() {
+fn a_target_is_merged_further_down() {
     let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
     let [base, target, lowest, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
     for is_deleted in [false, true] {
@@ -116,19 +111,35 @@ fn a_mark_survives_the_merge_of_the_target() {
         if is_deleted {
             world.remove(&top).unwrap();
         }
-        let error = world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap_err();
-        assert!(error.to_string().contains("is a child of"), "{error}");
-        if is_deleted {
-            assert_superseded(&world, &lowest, &base);
-            world.remove(&lowest).unwrap();
-            world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap();
-        } else {
-            world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
-            assert_superseded(&world, &target, &base);
+        let plan = world.plan_merge(&target, &base, &MergeOptions::default()).unwrap();
+        let left_over: Vec<&PathBuf> = plan.left_over.iter().map(|file| &file.path).collect();
+        assert_eq!(left_over, [&lowest], "it is not in the way");
+        plan.execute(&world, &NoProgress).unwrap();
+        assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");
+        assert_superseded(&world, &lowest, &base);
+        if !is_deleted {
             assert_same(&world.read_disk(&top).unwrap(), &family.disks[3], "the merged disk");
         }
-        assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");
     }
+}
+
+/// The merged disk was kept and used: it is a child of the target like any other, and is needed.
+#[test]
+fn a_merged_disk_that_was_used_since_is_in_the_way() {
+    let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
+    let [base, target, lowest, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
+    let world = CrashWorld::new(family.images.clone());
+    world.merge(&top, &target, &MergeOptions::default(), &NoProgress).unwrap();
+    let mut disk = VhdxMut::from_storage(world.storage(&top)).unwrap();
+    disk.write_all_at(&[9; 512], DiskOffset::new(0)).unwrap();
+    disk.close().unwrap();
+    let content = world.read_disk(&top).unwrap();
+    let error = world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap_err();
+    let Error::Chain(error) = error else { panic!("{error}") };
+    let ChainError::OtherChildren { in_the_way, unfinished, .. } = *error else { panic!("{error}") };
+    assert_eq!((in_the_way, unfinished), (vec![(lowest, target.clone())], Vec::new()));
+    world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+    assert_same(&world.read_disk(&base).unwrap(), &content, "the last target");
 }
 
 /// A disk that was merged over several levels, and kept, must stay in the chain of the layer that it was merged into.

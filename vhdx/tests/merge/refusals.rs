@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use vhdx::format::bat_entry::{BatEntry, PayloadBlockState};
 use vhdx::format::region_table::BAT_REGION;
-use vhdx::ops::MergePlan;
+use vhdx::ops::{MergeOptions, MergePlan};
 use vhdx::{
     BlockIndex, ChainError, DiskOffset, Error, ErrorKind, InvalidArgument, LogState, NoProgress, Relatives,
     Rule, Vhdx, VhdxMut,
 };
-use vhdx_testkit::SparseImage;
-use vhdx_testkit::crash::CrashWorld;
+use vhdx_testkit::crash::{Calls, CrashWorld, Fault};
+use vhdx_testkit::{Family, SparseImage};
 
 use crate::cases;
 use crate::scene::Scene;
@@ -155,12 +155,62 @@ fn a_child_that_is_merged_already() {
     let scene = cases::into_a_dynamic_base().scene();
     let world = scene.world();
     scene.complete(&world, "the first time");
-    let error = world.plan_merge(scene.child(), scene.target(), &scene.options).unwrap_err();
-    let Error::Chain(error) = &error else { panic!("{error}") };
-    assert!(matches!(**error, ChainError::MissingParent { .. } | ChainError::Mismatch { .. }), "{error}");
+    let plan = world.plan_merge(scene.child(), scene.target(), &scene.options).unwrap();
+    assert!(plan.is_done() && plan.bytes_to_copy == 0);
     let again = CrashWorld::new(world.images());
-    assert!(scene.merge(&again, &NoProgress).unwrap().is_none());
+    let merged = scene.merge(&again, &NoProgress).unwrap().unwrap();
+    assert_eq!((merged.bytes_copied, merged.blocks), (0, 0));
+    scene.assert_done(&again, "the second time");
     assert_unchanged(&again);
+}
+
+/// A disk that is half merged itself is not merged on, whatever layers are between; its own merge is completed first.
+#[test]
+fn a_half_merged_disk_is_not_merged_on() {
+    let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
+    let [base, half, middle, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
+    let first = CrashWorld::new(family.images.clone());
+    first.merge(&top, &half, &MergeOptions::default(), &NoProgress).unwrap();
+    let mut refused = 0;
+    for number in 0..first.calls(Calls::Writes) {
+        let cut = CrashWorld::new(family.images.clone());
+        cut.fail(Fault::forever(Calls::Writes, number));
+        cut.merge(&top, &half, &MergeOptions::default(), &NoProgress).unwrap_err();
+        let left = CrashWorld::new(cut.images());
+        let read = left.read_disk(&half);
+        for child in [&top, &half] {
+            let again = CrashWorld::new(left.images());
+            match again.merge(child, &base, &MergeOptions::default(), &NoProgress) {
+                Ok(_) => assert!(
+                    child == &top
+                        || read.as_ref().unwrap() == &family.disks[1]
+                        || read.as_ref().unwrap() == &family.disks[3]
+                ),
+                Err(error) => {
+                    assert_unchanged(&again);
+                    let Error::Chain(error) = error else { panic!("{error}") };
+                    match *error {
+                        ChainError::HalfMerged { disk, unfinished, is_certain } => {
+                            assert!(disk == half && is_certain);
+                            assert_eq!(unfinished[0].merged.as_ref(), Some(&top));
+                            assert_eq!(unfinished[0].layer, middle);
+                            refused += 1;
+                        }
+                        // The merge has begun, and the target is what it was.
+                        ChainError::OtherChildren { in_the_way, .. } => {
+                            let is_as_before = read.as_ref().unwrap() == &family.disks[1];
+                            assert!(child == &half && is_as_before, "{number}: {in_the_way:?}");
+                        }
+                        other => panic!("{other}"),
+                    }
+                }
+            }
+        }
+        left.merge(&top, &half, &MergeOptions::default(), &NoProgress).unwrap();
+        left.merge(&half, &base, &MergeOptions::default(), &NoProgress).unwrap();
+        assert!(left.read_disk(&base).unwrap() == family.disks[3], "in the end");
+    }
+    assert!(refused > 10, "{refused}");
 }
 
 /// Says that the last block lies where the BAT does: nobody can write to this file.

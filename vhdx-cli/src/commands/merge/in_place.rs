@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted};
+use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, completed_target};
 use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
 use super::left_over;
@@ -87,7 +87,8 @@ fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
                 Usage(format!("{} has no parent that it could be merged into", shown(&merge.child))).into()
             );
         }
-        return Ok(1);
+        // Without being told, a merge that was completed is not begun again with another target.
+        return Ok(completed_target(chain).unwrap_or(1));
     };
     let identity = FileStorage::open(into)?.identity().map_err(|error| error.in_file(into))?;
     let is_it = |layer: &vhdx::Vhdx| layer.identity() == Some(identity);
@@ -141,8 +142,8 @@ fn is_begun(plan: &MergePlan) -> bool {
 fn half_done(plan: &MergePlan) -> String {
     let target = plan.layers.last().map(|target| shown(&target.path)).unwrap_or_default();
     format!(
-        "is not merged completely. It and the disks that stand on it read as before; the same command goes on from \
-         here. Until then do not use {target} by itself: it may hold a part of both"
+        "is not merged completely. It and the disks that depend on it read as before. Run the same command again to \
+         finish; until then do not start a virtual machine from {target}: its content may be a mix of old and new data"
     )
 }
 
@@ -183,7 +184,7 @@ impl<'a> Report<'a> {
         let actions = plan.block_counts();
         json!({
             "dry_run": self.merge.writing.dry_run,
-            "already_merged": false,
+            "already_merged": plan.is_merged(),
             "merged": paths(&self.merged),
             "into": output::path(&self.into),
             "virtual_size": plan.virtual_size,
@@ -194,6 +195,7 @@ impl<'a> Report<'a> {
             "file_size": plan.file_size,
             "bytes_needed": plan.bytes_needed(),
             "relinked": paths(&self.done.relinked),
+            "left_over_children": plan.left_over.iter().map(|file| output::path(&file.path)).collect::<Value>(),
             "deleted": paths(&self.done.deleted),
             "not_deleted": undeleted_json(&self.done.undeleted),
             "stale": paths(&self.stale),
@@ -211,6 +213,9 @@ impl<'a> Report<'a> {
         let (plan, done) = (self.plan, self.done);
         let is_dry = self.merge.writing.dry_run;
         let would = |what: &str| if is_dry { format!("would be {what}") } else { what.to_owned() };
+        if plan.is_merged() {
+            return self.already_merged(out);
+        }
         writeln!(
             out,
             "{} into {}, a disk of {}",
@@ -240,6 +245,13 @@ impl<'a> Report<'a> {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
         undeleted_text(&self.done.undeleted, out)?;
+        for file in &self.plan.left_over {
+            writeln!(
+                out,
+                "left over from an earlier merge, no longer readable then, and can be deleted: {}",
+                shown(&file.path)
+            )?;
+        }
         for folder in &self.plan.folders {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
@@ -247,6 +259,25 @@ impl<'a> Report<'a> {
             writeln!(out, "could not be judged: {}: {}", shown(path), output::harmless(message))?;
         }
         if is_dry { Ok(()) } else { self.what_next(out) }
+    }
+
+    fn already_merged(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let is_dry = self.merge.writing.dry_run;
+        let (child, into) = (shown(&self.merge.child), shown(&self.into));
+        writeln!(out, "{child} was merged already, into {into}: there is nothing to copy")?;
+        for path in &self.done.relinked {
+            writeln!(out, "relinked before: {}", shown(path))?;
+        }
+        let deleted = if is_dry { "would be deleted" } else { "deleted" };
+        for path in &self.done.deleted {
+            writeln!(out, "{deleted}: {}", shown(path))?;
+        }
+        undeleted_text(&self.done.undeleted, out)?;
+        if self.plan.delete.is_empty() {
+            let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
+            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", merged.join(", "))?;
+        }
+        Ok(())
     }
 
     fn what_next(&self, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -266,25 +297,25 @@ impl<'a> Report<'a> {
         } else {
             writeln!(
                 out,
-                "Next: nothing, if the virtual machine's disk is one that was relinked or stands on one;"
+                "Next: nothing, if the virtual machine's disk is one that was relinked or depends on one;"
             )?;
-            writeln!(out, "what uses a merged file must be pointed at {into}.")?;
+            writeln!(out, "point any machine that uses a merged file at {into}.")?;
         }
         if self.done.deleted.is_empty() {
+            let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
                 out,
-                "The merged files are no longer needed then. What they read as is wrong once {into} is used by itself."
+                "The merged files are no longer needed. Delete only these, in this order: {}.",
+                merged.join(", ")
             )?;
-            if self.done.relinked.is_empty() {
+            writeln!(
+                out,
+                "Do not delete {into}. Once {into} changes, the merged files can no longer be read."
+            )?;
+            if self.merged.len() > 1 {
                 writeln!(
                     out,
-                    "Delete them before {into} gets a new child: as long as they are there, this merge may look unfinished."
-                )?;
-            }
-            if self.merged.len() > 1 && self.done.relinked.is_empty() {
-                writeln!(
-                    out,
-                    "Only {} can still be read: those below it are parts of it now.",
+                    "{} is readable until then. The files between it and {into} cannot be opened on their own any more.",
                     shown(&self.merge.child)
                 )?;
             }

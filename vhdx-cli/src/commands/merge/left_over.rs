@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
 use vhdx::{Chain, ChainError, Error, Guid, Relative, Relatives, Vhdx, inspect_chain};
 
@@ -20,7 +21,7 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
     let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
     let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
     let found = match already_merged(&layers, &relatives) {
-        Some(found) if !found.relinked.is_empty() => found,
+        Some(found) if found.is_proven || !found.relinked.is_empty() => found,
         Some(found) if found.in_use.is_empty() => {
             return Err(anyhow::Error::from(error).context(Hint(UNPROVEN.into())));
         }
@@ -48,7 +49,12 @@ pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> anyhow::
 
 fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String> {
     let (merged, [into, ..]) = chain.layers().split_at_checked(target)? else { return None };
-    let named = merged.last()?.parent_locator()?.parent_linkage2();
+    let locator = merged.last()?.parent_locator()?;
+    // Merges of earlier versions do not tell whether they are complete.
+    if locator.parent_linkage().and_then(IncompleteMerge::from_guid).is_some() {
+        return None;
+    }
+    let named = locator.parent_linkage2();
     let Error::Chain(found) = innermost(error) else { return None };
     let ChainError::OtherChildren { in_the_way, unfinished, .. } = &**found else { return None };
     // What a merge has left, or a copy of it, names the target second.
@@ -80,17 +86,16 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
     let needed = listed(is_asked_for_in_vain);
     if !needed.is_empty() {
         return Ok(format!(
-            "{needed} stands below a disk that is in none of the folders looked in, which `--parent-dir DIR` helps with. As \
-             long as there is such a disk, its merge may not be complete, and nothing of this must be moved or deleted; once \
-             it was merged and is deleted, delete this by hand"
+            "{needed} is read only below a disk that is in none of the folders searched, and the merge of that disk may be \
+             incomplete: do not move or delete {needed}; `--parent-dir DIR` adds a folder to search for the disk"
         ));
     }
-    let left = listed(|disk, _| names_no_parent(disk));
+    let left = listed(|disk, relatives| names_no_parent(disk) || relatives.is_left_over(disk));
     Ok(match left.is_empty() {
         true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
         false => format!(
-            "if it was merged before with `--delete-merged`, what a merge has left is still here: {left}. Once all disks in use \
-             open (`vhdx check DISK --chain`), delete it by hand, with the layers that stood between it and the merged disk"
+            "if it was merged before with `--delete-merged`, these files are left over from that merge: {left}. Check that all \
+             disks in use open (`vhdx check DISK --chain`), then delete them"
         ),
     })
 }
@@ -103,8 +108,8 @@ fn names_no_parent(disk: &Relative) -> bool {
 
 /// The merged disk may be gone, or only elsewhere.
 fn is_asked_for_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
-    let is_borne = |mark| relatives.disks.iter().any(|other| other.mark_borne() == Some(mark));
-    disk.mark_asked_for().is_some_and(|mark| !is_borne(mark))
+    let is_carried = || relatives.disks.iter().any(|other| other.carries_mark_for(disk));
+    disk.requires_mark() && !is_carried() && !relatives.is_left_over(disk)
 }
 
 /// The lowest layer names no parent, which only the end of a merge brings about.

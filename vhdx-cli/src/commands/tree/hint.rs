@@ -36,10 +36,8 @@ pub(super) fn reparents<'a>(
 
 /// Below a disk that a merge of several levels has left, what stands on it must be found, too: it has the mark.
 fn folders_above(forest: &Forest, disk: &DiscoveredDisk) -> String {
-    let is_left = |disk: &&DiscoveredDisk| {
-        disk.problems.iter().any(|problem| matches!(problem, Problem::Superseded { .. }))
-    };
-    if !chain(forest, disk).is_some_and(|chain| chain.iter().skip(1).any(is_left)) {
+    let requires_mark = |disk: &&DiscoveredDisk| disk.requires_mark();
+    if !chain(forest, disk).is_some_and(|chain| chain.iter().skip(1).any(requires_mark)) {
         return String::new();
     }
     let mut above: Vec<&DiscoveredDisk> = vec![disk];

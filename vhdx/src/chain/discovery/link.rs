@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::copies::Copies;
+use super::merges;
 use super::paths::{self, Paths};
 use super::{DiscoveredDisk, DiskLink, Problem};
+use crate::chain::mark::names_newer_first;
 use crate::chain::open::MAX_CHAIN_LENGTH;
 use crate::error::Result;
 use crate::progress::Progress;
@@ -68,9 +70,10 @@ fn choose_parent(
         [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
         _ => None,
     };
-    // A merge changes a parent and leaves what that stands on: the first one is an old copy of what is being merged into.
+    // A merge changes a parent and leaves what that depends on, so one of the two is an old copy of the target.
     let own = |i: usize| (disks[i].link == DiskLink::Base, &disks[i].linkages);
     let meant = match answered[..] {
+        _ if names_newer_first(disk.merge_linkages) => answered.first().copied(),
         [first, second] if others(&second).any(|i| others(&first).any(|j| own(i) == own(j))) => Some(second),
         _ => answered.first().copied(),
     };
@@ -156,7 +159,7 @@ pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
             let problems = link_problems(&disks[i], &disks[parent], paths);
             disks[i].problems.extend(problems);
         }
-        if let Some(problem) = left_of_merge(disks, i) {
+        if let Some(problem) = merges::problem(disks, i) {
             disks[i].problems.push(problem);
         }
     }
@@ -164,38 +167,6 @@ pub(super) fn judge(disks: &mut [DiscoveredDisk], paths: &Paths) {
         let problem = Problem::TooDeep { path: disks[i].path.clone(), limit: MAX_CHAIN_LENGTH };
         disks[i].problems.push(problem);
     }
-}
-
-/// What a merge of several levels leaves asks for a mark. What one of a single level leaves names its parent by the second
-/// linkage, which it has from the moment on when the parent may change; so does a child that was relinked, whose parent of
-/// today is not here, but then what it was relinked from does not open any more.
-fn left_of_merge(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
-    let disk = &disks[i];
-    let parent = disk.parent.map(|parent| &disks[parent]);
-    let stands_here = |other: &&DiscoveredDisk| {
-        let below = |&at: &usize| disks[at].parent;
-        std::iter::successors(other.parent, below).take(MAX_CHAIN_LENGTH).any(|at| at == i)
-    };
-    if let [Some(mark), _] = disk.marks {
-        let bearers = || disks.iter().filter(|other| other.marks[1] == Some(mark));
-        let merged = bearers().find(stands_here).or_else(|| bearers().next());
-        let [merged, target] = [merged, parent].map(|disk| disk.map(|disk| disk.path.clone()));
-        return Some(Problem::Superseded { path: disk.path.clone(), merged, target });
-    }
-    let [_, second] = disk.linkages[..] else { return None };
-    let target = parent.filter(|parent| parent.data_write_guid == second && opens(disks, parent))?;
-    // One of several levels is about to write the mark below the disk that bears it.
-    let marked = disks.iter().filter(|other| other.marks[1].is_some()).find(stands_here);
-    let merged = marked.unwrap_or(disk);
-    Some(Problem::MergeBegun { path: merged.path.clone(), target: target.path.clone() })
-}
-
-/// Whether all that a disk stands on is here.
-fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
-    let parent = |disk: &&DiscoveredDisk| disk.parent.map(|parent| &disks[parent]);
-    std::iter::successors(Some(disk), parent)
-        .take(MAX_CHAIN_LENGTH)
-        .all(|disk| matches!(disk.link, DiskLink::Base | DiskLink::Ok))
 }
 
 fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {

@@ -2,6 +2,7 @@
 
 pub(super) mod copies;
 mod link;
+mod merges;
 mod others;
 mod paths;
 mod problem;
@@ -14,6 +15,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::mark::Linkages;
 use super::windows_path::StoredPath;
 use crate::error::{Error, Result};
 use crate::file::DiskType;
@@ -99,9 +101,16 @@ pub struct DiscoveredDisk {
     /// What is wrong with the file or its link.
     pub problems: Vec<Problem>,
     identity: Option<FileIdentity>,
-    /// The mark that it asks for, and the one that it bears.
-    marks: [Option<Uuid>; 2],
+    /// What its linkages say of merges.
+    merge_linkages: Linkages,
     created: Option<SystemTime>,
+}
+
+impl DiscoveredDisk {
+    /// Whether a merge of several levels has left this layer: it is read only below the merged disk.
+    pub fn requires_mark(&self) -> bool {
+        self.merge_linkages.required_mark().is_some()
+    }
 }
 
 /// How a disk of a [`Forest`] is linked.

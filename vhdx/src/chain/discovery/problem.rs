@@ -114,12 +114,28 @@ pub enum Problem {
         /// The one into which it was merged, if it is in the forest and was not used by itself since.
         target: Option<PathBuf>,
     },
-    /// A merge of this disk was begun, and may be complete.
+    /// A merge of this disk was begun and is incomplete, or may be.
     MergeBegun {
         /// The disk.
         path: PathBuf,
-        /// The one into which it was merged.
+        /// The one into which it is merged.
         target: PathBuf,
+        /// Whether the files say that it is incomplete. Those of earlier versions do not tell.
+        is_certain: bool,
+    },
+    /// A merge into this disk is incomplete, and the files that are merged are not in the forest.
+    HalfMerged {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// The lowest layer of a completed merge, which no disk needs any more.
+    LeftOver {
+        /// The layer.
+        path: PathBuf,
+        /// The files of the merge that are left, the merged disk first.
+        layers: Vec<PathBuf>,
+        /// The disk into which they were merged, if it is in the forest and was not changed since.
+        target: Option<PathBuf>,
     },
     /// The parent lies outside of the folders that were searched.
     ParentElsewhere {
@@ -172,6 +188,8 @@ impl Problem {
             | Problem::LostParent { path, .. }
             | Problem::Superseded { path, .. }
             | Problem::MergeBegun { path, .. }
+            | Problem::HalfMerged { path }
+            | Problem::LeftOver { path, .. }
             | Problem::ParentElsewhere { path, .. }
             | Problem::SectorSize { path, .. }
             | Problem::Cycle { path, .. }
@@ -226,11 +244,17 @@ impl Problem {
             Problem::LostParent { substitutes, .. } => substitutes::fix(substitutes),
             Problem::Superseded { merged: Some(merged), target: Some(target), .. } => complete(merged, target),
             Problem::Superseded { .. } => {
-                "if that merge was interrupted, run it again; once it is complete, and what was merged no longer used, \
-                 delete what was merged"
+                "run that merge again; once it is complete and no virtual machine uses the merged files, delete them"
                     .to_owned()
             }
-            Problem::MergeBegun { path, target } => complete(path, target),
+            Problem::MergeBegun { path, target, .. } => complete(path, target),
+            Problem::HalfMerged { .. } => {
+                "find the files that are merged into it, and run that merge again; until then do not use this disk"
+                    .to_owned()
+            }
+            Problem::LeftOver { layers, .. } => {
+                format!("delete these files, in this order: {}", List(layers, layers.len()))
+            }
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
             Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
             Problem::Cycle { .. } => {
@@ -288,13 +312,23 @@ impl fmt::Display for Problem {
                 substitutes::describe(f, expected, &Stored(stored), substitutes)
             }
             Problem::Superseded { .. } => f.write_str(
-                "is what a merge leaves behind, whether it is complete or not: it is only read below the disk that was merged",
+                "was left by a merge that may be incomplete: it is read only below the disk that was merged",
             ),
-            Problem::MergeBegun { target, .. } => write!(
+            Problem::MergeBegun { target, is_certain, .. } => write!(
                 f,
-                "was merged into {0}, and the merge may not be complete: until it is, {0} by itself may read as no \
-                 disk ever did",
-                Quoted(target)
+                "is merged into {0}, and the merge {1} incomplete: until it is complete, the content of {0} may be a mix of \
+                 old and new data",
+                Quoted(target),
+                if *is_certain { "is" } else { "may be" }
+            ),
+            Problem::HalfMerged { .. } => f.write_str(
+                "is only partly merged: a merge into it is incomplete, and its content may be a mix of old and new data",
+            ),
+            Problem::LeftOver { target: Some(target), .. } => {
+                write!(f, "is left over from a completed merge into {}; it can be deleted", Quoted(target))
+            }
+            Problem::LeftOver { target: None, .. } => f.write_str(
+                "is left over from a completed merge into a disk that was changed since or is not here; it can be deleted",
             ),
             Problem::ParentElsewhere { parent, .. } => {
                 write!(f, "has its parent {} outside of what was searched", Quoted(parent))
@@ -314,10 +348,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What can be done about a merge of which nobody knows whether it is complete.
+/// What can be done about a merge that may be incomplete.
 fn complete(merged: &Path, target: &Path) -> String {
     format!(
-        "unless it is known to be complete, merge {} into {} again, which completes it, before anything else is done to them",
+        "merge {} into {} again, which completes the merge, before you do anything else with them",
         Quoted(merged),
         Quoted(target)
     )

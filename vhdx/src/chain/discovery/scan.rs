@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::{DiscoveredDisk, DiskLink, Forest, Problem, others};
-use crate::chain::mark;
+use crate::chain::mark::Linkages;
 use crate::chain::windows_path::{self, StoredPath};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
@@ -207,7 +207,7 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
         children: Vec::new(),
         problems: problems(path, vhdx),
         identity: vhdx.identity(),
-        marks: [mark::asked_for(vhdx), mark::borne(vhdx)],
+        merge_linkages: Linkages::of(vhdx),
         created: metadata.and_then(|metadata| metadata.created().ok()),
     }
 }

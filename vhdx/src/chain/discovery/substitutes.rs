@@ -149,8 +149,8 @@ pub(super) fn explain_lost(
     progress: &dyn Progress,
 ) -> Result<()> {
     // What a merge leaves behind needs no parent once that has been used.
-    let is_left =
-        |disk: &DiscoveredDisk| disk.problems.iter().any(|p| matches!(p, Problem::Superseded { .. }));
+    let is_of_merge = |p: &Problem| matches!(p, Problem::Superseded { .. } | Problem::LeftOver { .. });
+    let is_left = |disk: &DiscoveredDisk| disk.problems.iter().any(is_of_merge);
     let is_lost = |disk: &DiscoveredDisk| disk.link == DiskLink::Missing && !is_left(disk);
     let lost: Vec<usize> = (0..disks.len()).filter(|&i| is_lost(&disks[i])).collect();
     if lost.is_empty() {

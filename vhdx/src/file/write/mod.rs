@@ -157,14 +157,26 @@ impl VhdxMut {
     ///
     /// # Errors
     /// [`Error::Io`]: the file is then sound, with a log that may be dirty.
-    pub fn close(mut self) -> Result<()> {
+    pub fn close(self) -> Result<()> {
+        let data_write_guid = self.headers.current().data_write_guid;
+        self.close_as(data_write_guid)
+    }
+
+    /// As [`close`](Self::close). In a session, the DataWriteGuid becomes this one together with the clean log, when all
+    /// content is durable.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub(crate) fn close_as(mut self, data_write_guid: Uuid) -> Result<()> {
         self.change(|this| {
             if this.log.is_none() {
                 return Ok(());
             }
             this.commit()?;
             this.sync()?;
-            this.headers.update(|header| header.log_guid = Uuid::nil())?;
+            this.headers.update(|header| {
+                (header.log_guid, header.data_write_guid) = (Uuid::nil(), data_write_guid);
+            })?;
             this.log = None;
             this.give_back_the_end()
         })

@@ -9,17 +9,21 @@ use super::files::MergeFiles;
 use super::locked::{locked_while_deleting, open_as_planned};
 use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
+use crate::chain::mark::Linkages;
 use crate::chain::{InspectedLayer, Link, Relative, Relatives};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::parent_locator::ParentLocator;
 
-/// A disk that was merged before: its lowest layer names no parent any more, as a merge leaves it once all children
-/// are relinked. There is nothing left to do, but to delete the layers.
+/// A disk that was merged before, into a target that was changed since or is gone: its lowest layer says that the merge is
+/// complete; or it names no parent any more, as merges of earlier versions leave it once all children are relinked. There is
+/// nothing left to do, but to delete the layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlreadyMerged {
     /// The layers that were merged, leaf first.
     pub layers: Vec<FileState>,
+    /// Whether the layers themselves say that the merge is complete.
+    pub is_proven: bool,
     /// The children of the leaf that were relinked: each names its parent of today, which was found, and the leaf.
     pub relinked: Vec<FileState>,
     /// The disks that still have one of the layers for their parent, each with that layer.
@@ -29,9 +33,9 @@ pub struct AlreadyMerged {
 }
 
 impl AlreadyMerged {
-    /// Whether the layers can be deleted: a relinked child proves that they were merged, and no disk needs them.
+    /// Whether the layers can be deleted: they, or a relinked child, prove that they were merged, and no disk needs them.
     pub fn may_delete(&self) -> bool {
-        !self.relinked.is_empty() && self.in_use.is_empty()
+        (self.is_proven || !self.relinked.is_empty()) && self.in_use.is_empty()
     }
 
     /// Deletes the layers, the leaf first; nothing if they [may not be](Self::may_delete).
@@ -58,11 +62,17 @@ impl AlreadyMerged {
 /// Whether the files from a disk down to where its chain breaks, as [`inspect_chain`](crate::inspect_chain) gives
 /// them, were merged into a parent before.
 pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Option<AlreadyMerged> {
-    let (lowest, upper) = layers.split_last()?;
-    let is_whole = upper.iter().all(|layer| matches!(layer.link, Link::Ok));
-    if !is_whole || !names_no_parent(lowest.vhdx.parent_locator()?) {
+    // What stands in the place of the parent is no layer of the merge.
+    let broken = layers.iter().position(|layer| !matches!(layer.link, Link::Ok))?;
+    let whole = layers.get(..=broken)?;
+    let first = whole.first()?;
+    let proven = whole.iter().position(|layer| is_complete(first, layer));
+    let layers = layers.get(..=proven.unwrap_or(broken))?;
+    let lowest = layers.last().filter(|layer| !matches!(layer.link, Link::Base))?;
+    if proven.is_none() && !names_no_parent(lowest.vhdx.parent_locator()?) {
         return None;
     }
+    let is_proven = proven.is_some();
     let state = |(i, layer): (usize, &InspectedLayer)| FileState {
         path: layer.name.clone(),
         ..FileState::of_layer(i, &layer.vhdx)
@@ -85,7 +95,18 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         }
     }
     let folders = relatives.folders.clone();
-    Some(AlreadyMerged { layers: states, relinked, in_use, folders })
+    Some(AlreadyMerged { layers: states, is_proven, relinked, in_use, folders })
+}
+
+/// Whether the lowest layer says that the merge of the leaf is complete, and the leaf was not changed since.
+fn is_complete(leaf: &InspectedLayer, lowest: &InspectedLayer) -> bool {
+    let linkages = Linkages::of(&lowest.vhdx);
+    let Some(layer) = linkages.merge().filter(|layer| layer.is_complete) else { return false };
+    let is_of_leaf = match linkages.required_mark() {
+        Some(required) => Linkages::of(&leaf.vhdx).carried_mark().is_some_and(|mark| required.is(mark)),
+        None => leaf.name == lowest.name,
+    };
+    is_of_leaf && layer.merge.is_of(leaf.vhdx.data_write_guid())
 }
 
 /// Whether both linkages are zero; the second one may be missing. One that cannot be read is no such thing.

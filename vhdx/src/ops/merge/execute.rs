@@ -1,13 +1,15 @@
 //! Carrying out a merge: the plan has decided everything.
 //!
 //! The steps, in the only order in which every leaf reads the same bytes at every instant; T is the target, K the lowest
-//! merged layer, L the top one:
-//! 1. lock every file, and hold it against the plan
-//! 2. K names T by T's present DataWriteGuid, and by the one that T is about to get; L is marked, if it is not K
-//! 3. T gets that DataWriteGuid; K is marked, and opens below L only
+//! merged layer, L the merged disk:
+//! 1. lock every file, and compare it with the plan
+//! 2. L carries a mark, if several levels are merged; K names T by the DataWriteGuid that says that this merge is
+//!    incomplete, which T is about to get, and by T's present one
+//! 3. T gets that DataWriteGuid
 //! 4. T gets the content, batch by batch; L still answers for all of it
-//! 5. the children of L become T's, one by one
-//! 6. if L had any, K no longer names T; L to K are deleted, if that was asked for
+//! 5. K names T by its present DataWriteGuid and by the one that says that the merge is complete; T gets that one
+//! 6. the children of L become T's, one by one
+//! 7. L to K are deleted, if that was asked for
 
 use std::path::{Path, PathBuf};
 
@@ -20,9 +22,10 @@ use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::chain::locator::with_linkages;
-use crate::chain::mark;
+use crate::chain::mark::{self, Linkages};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
+use crate::format::merge_guid::IncompleteMerge;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
@@ -55,7 +58,8 @@ impl MergePlan {
     /// [`Error::Cancelled`] after a batch.
     pub fn execute(&self, files: &dyn MergeFiles, progress: &dyn Progress) -> Result<Merged> {
         let locked = Locked::open(self, files)?;
-        let guid = if self.copied { self.target().data_write_guid } else { Uuid::new_v4() };
+        let names = Names::of(self, &locked)?;
+        let guid = names.target;
         self.refuse_newcomers(files, guid)?;
         self.refuse_too_little_space(files)?;
         let locators = locked.locators(self, guid)?;
@@ -63,8 +67,10 @@ impl MergePlan {
         locked.settle(self)?;
         let relinked = self.relinked.iter().map(|state| state.path.clone()).collect();
         let mut done = Merged { relinked, ..Merged::default() };
-        if !self.copied {
-            locked.fill_target(self, guid, progress, &mut done)?;
+        match &names.merge {
+            Some(merge) => locked.fill_target(self, merge, progress, &mut done)?,
+            None if self.is_done() => {}
+            None => locked.make_target_durable(self)?,
         }
         locked.relink(self, locators, progress, &mut done)?;
         if self.detach || !self.delete.is_empty() {
@@ -74,7 +80,7 @@ impl MergePlan {
             locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
         let _locked = locked_while_deleting(locked);
-        // Detached, the merged disk does not open any more.
+        // A layer that was detached does not open any more.
         let layers = self.delete.iter().map(|&layer| &self.layers[layer]);
         let Deletion { deleted, undeleted } = Deletion::of(layers, !self.detach, files);
         Ok(Merged { deleted, undeleted, ..done })
@@ -83,9 +89,12 @@ impl MergePlan {
     /// Refuses to go on when there is a disk now, or what may be one, that depends on what changes; only programs that take
     /// no locks can have made one while the files were locked.
     fn refuse_newcomers(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
-        let known = [self.layers.as_slice(), &self.children, &self.relinked].concat();
-        let mut parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
-        parents.push(guid);
+        let known = [self.layers.as_slice(), &self.children, &self.relinked, &self.left_over].concat();
+        // A target that holds everything does not change, so new children of it do not matter.
+        let changing = if self.copied { self.layers.len() - 1 } else { self.layers.len() };
+        let layers = self.layers.iter().take(changing);
+        let mut parents: Vec<Uuid> = layers.map(|state| state.data_write_guid).collect();
+        parents.extend((!self.copied).then_some(guid));
         let relatives = files.relatives(&self.folders)?;
         let newcomer = find_newcomer(&relatives, &parents, &known).map(|disk| &disk.path);
         let is_known = |path: &PathBuf| {
@@ -126,52 +135,93 @@ fn is_path_of(known: &Path, found: &Path) -> bool {
         || known.canonicalize().is_ok_and(|known| found.canonicalize().is_ok_and(|found| known == found))
 }
 
+/// What the files are about to be called.
+struct Names {
+    /// The target's DataWriteGuid in the end.
+    target: Uuid,
+    /// The merge, if there is something to copy.
+    merge: Option<MergeNames>,
+}
+
+struct MergeNames {
+    guid: IncompleteMerge,
+    /// The mark that L carries, if several levels are merged.
+    mark: Option<Uuid>,
+}
+
+impl Names {
+    fn of(plan: &MergePlan, locked: &Locked) -> Result<Self> {
+        if plan.copied {
+            return Ok(Self { target: plan.target().data_write_guid, merge: None });
+        }
+        let merged = load(&locked.layers[0], &plan.layers[0].path)?;
+        // One that L carries already may be required by more layers than K.
+        let carried = Linkages::of(&merged).carried_mark();
+        let mark = (plan.lowest() > 0).then(|| carried.unwrap_or_else(mark::new));
+        let guid = IncompleteMerge::new(mark, plan.layers[0].data_write_guid);
+        Ok(Self { target: guid.complete_guid(), merge: Some(MergeNames { guid, mark }) })
+    }
+}
+
 impl Locked {
-    /// Steps 2, 3 and 4.
+    /// Steps 2 to 5.
     fn fill_target(
         &self,
         plan: &MergePlan,
-        guid: Uuid,
+        names: &MergeNames,
         progress: &dyn Progress,
         done: &mut Merged,
     ) -> Result<()> {
-        let now = plan.target().data_write_guid;
+        let (now, incomplete) = (plan.target().data_write_guid, names.guid.guid());
         // Before K is told: an earlier run may have failed to make durable the GUID by which K names T from then on. The
         // header that has it names a log, so that opening T writes it again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
-        // K loses the mark of an earlier run until it gets this one's: nothing in between may need space.
         target.begin_session()?;
-        self.relink_lowest(plan, |old| with_linkages(old, now, guid))?;
-        let mark = if plan.lowest() > 0 { Some(self.mark(plan)?) } else { None };
-        target.begin_as(guid)?;
-        if let Some(mark) = mark {
-            self.relink_lowest(plan, |old| with_linkages(old, mark, guid))?;
+        if let Some(mark) = names.mark {
+            self.carry_mark(plan, mark)?;
         }
+        self.relink_lowest(plan, |old| with_linkages(old, incomplete, now))?;
+        target.begin_as(incomplete)?;
         let mut merged = Vec::new(); // not before K has been written to
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
         }
-        let filled = fill(&mut target, &merged, plan, progress, done);
-        if filled.as_ref().is_err_and(|error| !matches!(error, Error::Cancelled)) {
-            return filled; // as after a power failure: the log says what counts
-        }
-        target.close()?;
-        filled
-    }
-
-    /// The mark that L bears from now on. One that it bears already may be asked for by more layers than K.
-    fn mark(&self, plan: &MergePlan) -> Result<Uuid> {
-        let (file, path) = (&self.layers[0], &plan.layers[0].path);
-        // Opened for writing: a log with the mark in it may not be durable if an earlier run could not sync it.
-        let merged = open(file, path)?;
-        if let Some(mark) = mark::borne(&merged) {
-            return Ok(mark);
+        match fill(&mut target, &merged, plan, progress, done) {
+            Ok(()) => {}
+            Err(Error::Cancelled) => {
+                target.close()?;
+                return Err(Error::Cancelled);
+            }
+            Err(error) => return Err(error), // as after a power failure: the log says what counts
         }
         drop(merged);
-        let (mark, parent) = (mark::new(), plan.layers[1].data_write_guid);
-        change_locator(file, path, |old| with_linkages(old, parent, mark))?;
-        Ok(mark)
+        // K says that T holds everything, so that must be durable.
+        target.flush()?;
+        let complete = names.guid.complete_guid();
+        self.relink_lowest(plan, |old| with_linkages(old, incomplete, complete))?;
+        target.close_as(complete)
+    }
+
+    /// The run that completed the merge may have failed to make T's last header durable. It can be read, and files are
+    /// deleted or relinked because of it.
+    fn make_target_durable(&self, plan: &MergePlan) -> Result<()> {
+        let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
+        target.begin_session()?;
+        target.close()
+    }
+
+    /// L carries the mark from now on. It is opened for writing: a log with the mark in it may not be durable if an earlier
+    /// run could not sync it.
+    fn carry_mark(&self, plan: &MergePlan, mark: Uuid) -> Result<()> {
+        let (file, path) = (&self.layers[0], &plan.layers[0].path);
+        let merged = open(file, path)?;
+        if Linkages::of(&merged).carried_mark() == Some(mark) {
+            return Ok(());
+        }
+        drop(merged);
+        let parent = plan.layers[1].data_write_guid;
+        change_locator(file, path, |old| with_linkages(old, parent, mark))
     }
 
     fn relink_lowest(
@@ -183,7 +233,7 @@ impl Locked {
         change_locator(&self.layers[lowest], &plan.layers[lowest].path, change)
     }
 
-    /// Step 5. Before it a child reads through L, after it through T.
+    /// Step 6. Before it a child reads through L, after it through T.
     fn relink(
         &self,
         plan: &MergePlan,

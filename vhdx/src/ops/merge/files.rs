@@ -7,7 +7,9 @@ use super::FileState;
 use crate::chain::{Relatives, find_relatives};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::progress::NoProgress;
-use crate::storage::{FileIdentity, FileStorage, Storage, allocated_bytes, delete, free_space};
+use crate::storage::{
+    FileIdentity, FileStorage, Storage, allocated_bytes, delete, free_space, overwrites_in_place,
+};
 
 /// A file that is open for writing.
 #[derive(Clone)]
@@ -46,6 +48,16 @@ pub trait MergeFiles {
     fn holes(&self, path: &Path) -> Result<Option<u64>> {
         let _ = path;
         Ok(None)
+    }
+
+    /// Whether the host writes over the bytes of this file where they are. A file system that copies on write takes new space
+    /// for them.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn overwrites_in_place(&self, path: &Path) -> Result<bool> {
+        let _ = path;
+        Ok(true)
     }
 
     /// How many bytes a file may still take where this one is, if the host says so.
@@ -96,6 +108,10 @@ impl MergeFiles for HostFiles {
 
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
         find_relatives(folders, &NoProgress)
+    }
+
+    fn overwrites_in_place(&self, path: &Path) -> Result<bool> {
+        overwrites_in_place(path).map_err(|e| Error::io("look at its file system", None, e).in_file(path))
     }
 
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {

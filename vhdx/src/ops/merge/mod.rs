@@ -9,6 +9,7 @@ mod execute;
 mod files;
 mod in_use;
 mod items;
+mod left_over;
 mod locked;
 mod needs;
 mod pieces;
@@ -26,8 +27,10 @@ pub use deletion::{Deletion, Undeleted};
 pub use execute::Merged;
 pub use files::{HostFiles, MergeFiles, OpenFile};
 pub use items::{ItemChanges, MetadataItemId};
+pub use left_over::{LeftOver, left_over};
 pub use pieces::{Content, Piece};
 pub use plan::{MergeOptions, MergePlan};
+pub use relations::completed_target;
 pub use state::FileState;
 pub use unfinished::refuse_half_merged;
 

@@ -7,9 +7,9 @@ use super::batch::Unwritten;
 use super::files::MergeFiles;
 use super::{FileState, MergePlan};
 use crate::chain::Relatives;
+use crate::chain::mark::Linkages;
 use crate::error::{Error, Result};
 use crate::file::{DiskType, ResizePlan, Vhdx};
-use crate::format::parent_locator::ParentLocator;
 use crate::geometry::Geometry;
 
 /// Pages of metadata are logged, and written where they are.
@@ -77,11 +77,11 @@ impl Needs {
             needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
         }
         if let [.., lowest, target] = layers {
-            needs.has_begun = names_second(lowest, target);
-            // It is announced that the target changes, and marked; and it is detached.
+            needs.has_begun = has_begun(lowest, target);
             let has_marks = !plan.copied && layers.len() > 2;
-            let changes = u64::from(!plan.copied) + u64::from(has_marks) + u64::from(plan.detach);
-            let bytes = lowest.bytes_of_locator().saturating_mul(changes);
+            // It names the merge, or is detached. That the merge is complete is written to the same places.
+            let is_changed = !plan.copied || plan.detach;
+            let bytes = if is_changed { lowest.bytes_of_locator() } else { 0 };
             needs.add(&plan.layers[layers.len() - 2], bytes);
             if has_marks {
                 needs.add(&plan.layers[0], layers[0].bytes_of_locator());
@@ -112,9 +112,10 @@ impl Needs {
     }
 }
 
-/// The lowest layer says so of the target once a merge has begun: the GUID is the one that the target got then.
-fn names_second(lowest: &Vhdx, target: &Vhdx) -> bool {
-    lowest.parent_locator().and_then(ParentLocator::parent_linkage2) == Some(target.data_write_guid())
+/// The lowest layer says so once a merge has begun. One of an earlier version names the target second then.
+fn has_begun(lowest: &Vhdx, target: &Vhdx) -> bool {
+    let linkages = Linkages::of(lowest);
+    linkages.merge().is_some() || linkages.second == Some(target.data_write_guid())
 }
 
 /// What the target takes beside its content.
@@ -159,8 +160,11 @@ impl MergePlan {
     pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
         for (i, need) in self.needs.all.iter().enumerate() {
             let path = &need.path;
-            let besides = if self.needs.has_begun { 0 } else { need.bytes };
-            let content = if i == 0 { self.needs.content.bytes(files.holes(path)?) } else { 0 };
+            // Elsewhere the space of what is overwritten becomes free only afterwards, if at all.
+            let is_in_place = files.overwrites_in_place(path)?;
+            let besides = if self.needs.has_begun && is_in_place { 0 } else { need.bytes };
+            let holes = if is_in_place { files.holes(path)? } else { None };
+            let content = if i == 0 { self.needs.content.bytes(holes) } else { 0 };
             let bytes = besides.saturating_add(content);
             if let Some(free) = files.free_space(path)?.filter(|&free| free < bytes) {
                 let reason = format!("up to {bytes} bytes of space are needed, {free} are free");

@@ -55,10 +55,13 @@ pub struct MergePlan {
     pub children: Vec<FileState>,
     /// The children of the leaf that an earlier run has relinked.
     pub relinked: Vec<FileState>,
-    /// Whether an earlier run has copied everything: a child that it has relinked proves it.
+    /// Layers of earlier, completed merges, which no disk needs any more. They do not open once the target changes.
+    pub left_over: Vec<FileState>,
+    /// Whether an earlier run has copied everything: the lowest merged layer and the target say so, or a child that was
+    /// relinked proves it.
     pub copied: bool,
-    /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later
-    /// merges. As long as the leaf has no children, whoever needs it may still need the layer.
+    /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later merges.
+    /// Only where a run of an earlier version has left it, which does not say that the merge is complete.
     pub detach: bool,
     /// The layers that are deleted in the end, in this order.
     pub delete: Vec<usize>,
@@ -105,14 +108,18 @@ impl MergePlan {
     /// merge depends on the target or on a layer below the leaf,
     /// [`ChainError::UnjudgedFiles`](crate::ChainError::UnjudgedFiles) when one that cannot be judged may;
     /// [`ChainError::Superseded`](crate::ChainError::Superseded) when an earlier merge, further down, needs one of the layers;
+    /// [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) when another merge, into one of the merged layers, is
+    /// incomplete;
     /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about a block allocation table that is not
     /// tolerated, with the path; [`Error::Io`](crate::Error::Io).
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
         let no_target = || InvalidArgument::MergeTarget { target, layers: chain.layers().len() };
         let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
         let (base, merged) = layers.split_last().ok_or_else(no_target)?;
+        relations::ensure_none_half_merged(merged, relatives)?;
         let children = relations::judge(layers, relatives)?;
-        if !options.ignore_unjudged {
+        let changes_nothing = children.is_complete && !options.delete_merged;
+        if !options.ignore_unjudged && !changes_nothing {
             relatives.refuse_unjudged(&FileState::of_layer(0, chain.leaf()).path)?;
         }
         relations::refuse_to_part(chain.layers(), target)?;
@@ -137,10 +144,11 @@ impl MergePlan {
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
             layers: states,
-            copied: !children.relinked.is_empty(),
-            detach: !children.relinked.is_empty() || !children.to_relink.is_empty(),
+            copied: children.is_complete || !children.relinked.is_empty(),
+            detach: !children.is_complete && !children.relinked.is_empty(),
             children: children.to_relink,
             relinked: children.relinked,
+            left_over: children.left_over,
             delete: Vec::new(),
             growth: None,
             shrinks: false,
@@ -260,6 +268,16 @@ impl MergePlan {
         let fits = layers.len() == self.layers.len()
             && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
         if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }
+    }
+
+    /// Whether an earlier run has merged everything: there is nothing left, but perhaps to delete the layers.
+    pub fn is_merged(&self) -> bool {
+        self.copied && self.children.is_empty() && !self.detach
+    }
+
+    /// Whether an earlier run has done everything, and nothing is to be deleted.
+    pub fn is_done(&self) -> bool {
+        self.is_merged() && self.delete.is_empty()
     }
 
     /// How many blocks of the target there are for each action.

@@ -4,17 +4,22 @@ use uuid::Uuid;
 
 use super::state::FileState;
 use super::unfinished;
-use crate::chain::{ChainError, Relative, Relatives, mark};
+use crate::chain::mark::{self, Linkages};
+use crate::chain::{Chain, ChainError, Relative, Relatives};
 use crate::error::Result;
 use crate::file::Vhdx;
 
-/// The children of the merged disk.
+/// The children of the merged disk, and what earlier merges have left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Children {
     /// Those that are to be relinked.
     pub(super) to_relink: Vec<FileState>,
     /// Those that an earlier run has relinked: they prove that the target holds all of the merged disk.
     pub(super) relinked: Vec<FileState>,
+    /// Layers of completed merges that nothing needs any more. They do not open once the target changes.
+    pub(super) left_over: Vec<FileState>,
+    /// Whether the files of the merge themselves say that the target holds all of the merged disk.
+    pub(super) is_complete: bool,
 }
 
 /// The children of the first of `layers`, which is merged with those below it into the last one.
@@ -27,19 +32,25 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     let (Some(merged), Some(target)) = (states.first(), states.last()) else {
         return Ok(Children::default());
     };
-    let lower = states.get(1..).unwrap_or_default();
+    let is_complete = is_complete(layers);
+    // A target that holds everything does not change, so its other children do not matter.
+    let last = if is_complete { states.len() - 1 } else { states.len() };
+    let lower = states.get(1..last).unwrap_or_default();
 
-    let mut children = Children::default();
+    let mut children = Children { is_complete, ..Children::default() };
     let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());
     for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
-        let is_marked_child = disk.is_child_of(merged.data_write_guid) && bears_or_asks_for_mark(disk);
+        let is_child = disk.is_child_of(merged.data_write_guid);
+        let is_marked_child = is_child && has_mark(disk);
         let needs = || lower.iter().find(|state| disk.is_child_of(state.data_write_guid));
         if was_relinked(disk, merged, target) {
             children.relinked.push(FileState::of_relative(disk));
+        } else if (is_child || needs().is_some()) && relatives.is_left_over(disk) {
+            children.left_over.push(FileState::of_relative(disk));
         } else if let Some(parent) = needs().or(is_marked_child.then_some(merged)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
             unfinished.extend(unfinished::find(disk, parent, &states, relatives));
-        } else if disk.is_child_of(merged.data_write_guid) {
+        } else if is_child {
             children.to_relink.push(FileState::of_relative(disk));
         }
     }
@@ -50,9 +61,46 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     Err(ChainError::OtherChildren { child, target, in_the_way, unfinished }.into())
 }
 
-/// Whether another merge, which may not be complete, has left its mark in the disk: to relink it would take that away.
-pub(super) fn bears_or_asks_for_mark(disk: &Relative) -> bool {
-    disk.mark_asked_for().or(disk.mark_borne()).is_some()
+/// Whether the lowest of the merged layers and the target, the last one, say that the merge of the first one is complete, and
+/// the first one was not changed since.
+fn is_complete(layers: &[Vhdx]) -> bool {
+    let [merged, .., target] = layers else { return false };
+    let Some(lowest) = layers.len().checked_sub(2).and_then(|lowest| layers.get(lowest)) else {
+        return false;
+    };
+    let linkages = Linkages::of(lowest);
+    let carried = Linkages::of(merged).carried_mark();
+    let is_of_merged = match linkages.required_mark() {
+        Some(required) => carried.is_some_and(|mark| required.is(mark)),
+        None => layers.len() == 2,
+    };
+    linkages.merge().is_some_and(|layer| {
+        is_of_merged
+            && layer.is_complete_in(target.data_write_guid())
+            && layer.merge.is_of(merged.data_write_guid())
+    })
+}
+
+/// The layer into which the leaf of a chain was merged, if the files say that this is complete and the leaf was not changed
+/// since.
+pub fn completed_target(chain: &Chain) -> Option<usize> {
+    (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_complete))
+}
+
+/// Refuses to merge a disk, or a layer, into which a merge is incomplete.
+///
+/// # Errors
+/// [`ChainError::HalfMerged`].
+pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) -> Result<()> {
+    merged.iter().enumerate().try_for_each(|(i, layer)| match mark::is_half_merged(layer) {
+        true => Err(unfinished::half_merged(&FileState::of_layer(i, layer), relatives).into()),
+        false => Ok(()),
+    })
+}
+
+/// Whether a merge has left a mark in the disk, which relinking would take away.
+pub(super) fn has_mark(disk: &Relative) -> bool {
+    disk.linkages().required_mark().is_some() || disk.linkages().carried_mark().is_some()
 }
 
 /// Refuses to take those layers out of a chain, leaf first, that lie above `target`, if one of them bears a mark that a
@@ -63,10 +111,15 @@ pub(super) fn bears_or_asks_for_mark(disk: &Relative) -> bool {
 pub(super) fn refuse_to_part(chain: &[Vhdx], target: usize) -> Result<()> {
     let (merged, staying) = chain.split_at(target.min(chain.len()));
     for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {
-        let asked_for = mark::asked_for(layer);
-        if asked_for.is_some() && merged.iter().any(|vhdx| mark::borne(vhdx) == asked_for) {
+        let linkages = Linkages::of(layer);
+        let Some(required) = linkages.required_mark() else { continue };
+        let carries = |vhdx: &Vhdx| Linkages::of(vhdx).carried_mark().is_some_and(|mark| required.is(mark));
+        if merged.iter().any(carries) {
             let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
-            return Err(ChainError::Superseded { child: path(layer), parent: path(parent) }.into());
+            let is_complete = linkages.merge().is_some_and(|layer| layer.is_complete);
+            return Err(
+                ChainError::Superseded { child: path(layer), parent: path(parent), is_complete }.into()
+            );
         }
     }
     Ok(())

@@ -1,27 +1,50 @@
 //! Telling what is left of merges that may need it still: disks in the way of another merge, and half merged targets.
 
 use super::FileState;
-use super::relations::{bears_or_asks_for_mark, is_file};
+use super::relations::{has_mark, is_file};
+use crate::chain::mark;
 use crate::chain::{ChainError, Relative, Relatives, UnfinishedMerge};
 use crate::error::Result;
 use crate::file::Vhdx;
 
-/// Refuses to take a file for a complete disk, if one of these disks says that a merge into it was begun: whether that is
-/// complete too, nothing tells as long as what was merged is there.
+/// Returns an error if a merge into a disk is incomplete, or may be: the disk says so itself, or one of these
+/// disks, left by a merge of an earlier version, does.
 ///
 /// # Errors
 /// [`ChainError::HalfMerged`].
 pub fn refuse_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
     let state = FileState::of_layer(0, leaf);
-    let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(&state, child));
-    let found = children.filter_map(|child| find(child, &state, std::slice::from_ref(&state), relatives));
-    // Others go out from the leaf, not into it.
-    let is_into = |merge: &UnfinishedMerge| merge.target.as_ref() == Some(&state.path);
-    let unfinished: Vec<UnfinishedMerge> = found.filter(is_into).collect();
+    if mark::is_half_merged(leaf) {
+        return Err(half_merged(&state, relatives).into());
+    }
+    let unfinished = merges_into(&state, relatives, |disk| disk.linkages().merge().is_none());
     match unfinished.is_empty() {
         true => Ok(()),
-        false => Err(ChainError::HalfMerged { disk: state.path, unfinished }.into()),
+        false => Err(ChainError::HalfMerged { disk: state.path, unfinished, is_certain: false }.into()),
     }
+}
+
+/// The error for a disk into which a merge is incomplete.
+pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainError {
+    let unfinished = merges_into(state, relatives, |disk| disk.linkages().merge().is_some());
+    match unfinished.is_empty() {
+        true => ChainError::half_merged(&state.path),
+        false => ChainError::HalfMerged { disk: state.path.clone(), unfinished, is_certain: true },
+    }
+}
+
+/// The merges into a disk that have left one of these disks.
+fn merges_into(
+    state: &FileState,
+    relatives: &Relatives,
+    is_meant: impl Fn(&Relative) -> bool,
+) -> Vec<UnfinishedMerge> {
+    let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(state, child));
+    let found = children
+        .filter(|child| is_meant(child))
+        .filter_map(|child| find(child, state, std::slice::from_ref(state), relatives));
+    // Others go out from the disk, not into it.
+    found.filter(|merge| merge.target.as_ref() == Some(&state.path)).collect()
 }
 
 /// The other merge that has left a disk, a child of `parent`; `layers` are those of the merge that it is in the way of, and
@@ -35,10 +58,17 @@ pub(super) fn find(
     if layers.iter().any(|layer| layer.data_write_guid == disk.data_write_guid) {
         return None;
     }
-    let bearer = || relatives.disks.iter().find(|other| other.mark_borne() == disk.mark_asked_for());
-    let (merged, target) = if disk.mark_asked_for().is_some() {
-        (bearer().map(|merged| &merged.path), Some(&parent.path))
-    } else if bears_or_asks_for_mark(disk) {
+    let carrier =
+        || relatives.disks.iter().find(|other| other.carries_mark_for(disk)).map(|found| &found.path);
+    let (merged, target) = if let Some(lowest) = disk.linkages().merge() {
+        if lowest.is_complete_in(parent.data_write_guid) {
+            return None; // a child like any other: it was used since
+        }
+        let is_one_level = lowest.merge.required_mark().is_none();
+        (if is_one_level { Some(&disk.path) } else { carrier() }, Some(&parent.path))
+    } else if disk.requires_mark() {
+        (carrier(), Some(&parent.path))
+    } else if has_mark(disk) {
         (Some(&disk.path), None)
     } else if !is_named_second(disk, parent) {
         return None;
@@ -48,7 +78,7 @@ pub(super) fn find(
         // The lowest layer names its parent so while that changes. Without a mark the merge has one level, or is about
         // to write the mark.
         let above = relatives.standing_on(disk.data_write_guid);
-        let marked = above.into_iter().find(|other| other.mark_borne().is_some());
+        let marked = above.into_iter().find(|other| other.linkages().carried_mark().is_some());
         (Some(&marked.unwrap_or(disk).path), Some(&parent.path))
     };
     Some(UnfinishedMerge { layer: disk.path.clone(), merged: merged.cloned(), target: target.cloned() })

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::chain::mark::Linkages;
 use crate::chain::{
     ChainError, FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, Relative, Unjudged, find_relatives,
-    folders_around, inspect_chain, inspect_chain_below, mark,
+    folders_around, inspect_chain, inspect_chain_below,
 };
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::Vhdx;
@@ -108,7 +109,7 @@ pub fn judge_parent(
 }
 
 /// The candidate's chain as it is read below the child. What a merge of several levels leaves is read below the disk that
-/// bears its mark: the child, or one that stands on it. A child that is to get another linkage loses its mark.
+/// carries its mark: the child, or one of its descendants. A child that is to get another linkage loses its mark.
 fn layers_below(
     path: &Path,
     child: &Vhdx,
@@ -124,7 +125,8 @@ fn layers_below(
     }
     let relatives = find_relatives(&folders_around([path, candidate], &resolver.folders), progress)?;
     let above = relatives.standing_on(child.data_write_guid());
-    let marks = above.into_iter().filter_map(Relative::mark_borne).chain(mark::borne(child));
+    let above = above.into_iter().map(Relative::linkages).chain([Linkages::of(child)]);
+    let marks = above.filter_map(Linkages::carried_mark);
     inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
 }
 

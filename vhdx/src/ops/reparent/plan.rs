@@ -8,7 +8,8 @@ use super::judge::ParentJudgement;
 use crate::chain::ChainError;
 use crate::chain::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::format::parent_locator::{ParentLocator, is_mark};
+use crate::format::merge_guid::IncompleteMerge;
+use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
 
 /// What is asked of relinking.
@@ -54,12 +55,13 @@ impl ReparentPlan {
     /// complete. If the candidate was the parent by the second one, both stay: they say that a merge into the candidate was
     /// begun. But if it stands on a file that has the first one, the child was relinked to that file: a merge that is proven
     /// to be complete would leave the child to a file that it is done with, and the second one becomes zero, as in all other
-    /// cases. If `parent_linkage` is the mark of a merge, both stay, unless a mismatch is to be ignored: without the mark the
-    /// child would open, and read as no disk ever did.
+    /// cases. If the child is a layer of a merge, both stay, unless a mismatch is to be ignored: a layer that requires a mark would
+    /// be readable by itself otherwise, and its content may be a mix of old and new data.
     ///
     /// # Errors
     /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
     /// [`ChainError::Superseded`] instead if the child is what a merge has left behind;
+    /// [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete;
     /// [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
     /// [`InvalidArgument::ParentLocator`] and [`Error::Io`] always.
     pub fn new(judgement: &ParentJudgement, options: &ReparentOptions) -> Result<Self> {
@@ -73,10 +75,15 @@ impl ReparentPlan {
         if candidate.data_write_guid.is_nil() {
             return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(&candidate.path));
         }
-        let mark = child.linkage.filter(|&linkage| is_mark(linkage) && !options.ignore_id_mismatch);
-        if !judgement.fits() && mark.is_some() {
-            let (child, parent) = paths();
-            return Err(ChainError::Superseded { child, parent }.into());
+        let layer = child.linkages().merge();
+        let half_merged = IncompleteMerge::from_guid(candidate.data_write_guid);
+        if half_merged.is_some_and(|merge| layer.is_none_or(|layer| layer.merge != merge)) {
+            return Err(ChainError::half_merged(&candidate.path).into());
+        }
+        let is_layer = (layer.is_some() || child.requires_mark()) && !options.ignore_id_mismatch;
+        if !judgement.fits() && child.requires_mark() && is_layer {
+            let ((child, parent), is_complete) = (paths(), layer.is_some_and(|layer| layer.is_complete));
+            return Err(ChainError::Superseded { child, parent, is_complete }.into());
         }
         if !judgement.fits() && !options.ignore_id_mismatch {
             let ((child, parent), found) = (paths(), candidate.data_write_guid);
@@ -84,11 +91,14 @@ impl ReparentPlan {
             return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
         }
         let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
-        if let Some(mark) = mark {
-            (link.linkage, link.linkage2) = (mark, candidate.data_write_guid);
+        if let (true, Some(first), Some(second)) = (is_layer, child.linkage, child.linkage2) {
+            (link.linkage, link.linkage2) = (first, second);
+        } else if half_merged.is_some() {
+            // In the first linkage, this GUID would require the mark again.
+            (link.linkage, link.linkage2) = (Uuid::nil(), candidate.data_write_guid);
         } else if child.linkage == Some(candidate.data_write_guid) {
             link.linkage2 = child.linkage2.unwrap_or_default();
-        } else if let Some(first) = judgement.linkage_before_merge() {
+        } else if let (None, Some(first)) = (layer, judgement.linkage_before_merge()) {
             (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
         }
         let file = |file: &crate::chain::Relative| RelinkedFile {

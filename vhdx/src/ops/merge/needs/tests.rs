@@ -86,6 +86,53 @@ fn what_takes_no_space_need_not_be_free() {
     plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
 }
 
+/// So many bytes are free; nothing is a hole, and what is overwritten takes new space.
+struct CopyOnWrite(u64);
+
+impl MergeFiles for CopyOnWrite {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        Free(self.0).open(path)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        Free(self.0).delete(file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        Free(self.0).relatives(folders)
+    }
+
+    fn holes(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(0))
+    }
+
+    fn overwrites_in_place(&self, _: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn free_space(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(Some(self.0))
+    }
+}
+
+/// A run that goes on overwrites what the first one wrote. That takes new space where the host copies on write.
+#[test]
+fn a_rerun_needs_space_for_what_it_overwrites_where_that_is_copied_on_write() {
+    let mut base = base(64 * MIB);
+    base.blocks = (0..8).map(|block| (block, full(1))).collect();
+    let mut child = child(&base);
+    child.blocks = (0..8).map(|block| (block, full(2))).collect();
+    let chain = chain([&child, &base]);
+    let mut plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
+    let all = plan.bytes_needed();
+    for has_begun in [false, true] {
+        plan.needs.has_begun = has_begun;
+        plan.refuse_too_little_space(&CopyOnWrite(all)).unwrap();
+        plan.refuse_too_little_space(&CopyOnWrite(all - 1)).unwrap_err();
+    }
+    plan.refuse_too_little_space(&Sparse(0, 0)).unwrap();
+}
+
 /// Lies on another file system than every file of the tests.
 #[cfg(target_os = "linux")]
 const ELSEWHERE: &str = "/proc/version";

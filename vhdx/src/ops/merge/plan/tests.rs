@@ -89,7 +89,7 @@ fn children_decide_what_is_left_to_do() {
 
     let waiting = || other("a", leaf.data_write_guid, None);
     let found = plan(vec![waiting()]).unwrap();
-    assert!(found.detach && !found.copied && found.bytes_to_copy == MIB);
+    assert!(!found.detach && !found.copied && found.bytes_to_copy == MIB);
     assert_eq!(found.children.len(), 1);
 
     let relinked = other("b", base.data_write_guid, Some(leaf.data_write_guid));

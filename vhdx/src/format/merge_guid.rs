@@ -1,0 +1,118 @@
+//! The DataWriteGuids of a merge target, which tell whether the merge into it is complete.
+//!
+//! To every other reader they are GUIDs as any: [MS-VHDX] 2.2.2 gives their bytes no meaning.
+//!
+//! ```text
+//!       0       1       2       3       4       5       6       7
+//!   0 | kind                          | checksum of the required mark |
+//!   8 | checksum of the merged disk   | random                        |
+//! ```
+//!
+//! The kind is `mrg1` while a merge of one level is incomplete, `mrg2` while one of several levels is, and `mrgd` once it
+//! is complete. All other bytes stay the same when the merge is completed, so each of the two GUIDs gives the other. With
+//! one level no mark is required, and that checksum is zero.
+
+use uuid::Uuid;
+
+const ONE_LEVEL: [u8; 4] = *b"mrg1";
+const SEVERAL_LEVELS: [u8; 4] = *b"mrg2";
+const COMPLETE: [u8; 4] = *b"mrgd";
+
+/// The DataWriteGuid of a target into which a merge is incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IncompleteMerge(Uuid);
+
+impl IncompleteMerge {
+    /// A new one for merging the disk with DataWriteGuid `merged`. With several levels, the lowest merged layer is read
+    /// only below a disk that carries the mark `required`.
+    pub fn new(required: Option<Uuid>, merged: Uuid) -> Self {
+        let kind = if required.is_some() { SEVERAL_LEVELS } else { ONE_LEVEL };
+        let mark = required.map_or([0; 4], |mark| checksum(mark).to_be_bytes());
+        let [random, ..] = words(Uuid::new_v4());
+        Self(join([kind, mark, checksum(merged).to_be_bytes(), random]))
+    }
+
+    /// The merge that a DataWriteGuid or a linkage says to be incomplete.
+    pub fn from_guid(guid: Uuid) -> Option<Self> {
+        let [kind, ..] = words(guid);
+        [ONE_LEVEL, SEVERAL_LEVELS].contains(&kind).then_some(Self(guid))
+    }
+
+    /// The GUID.
+    pub fn guid(self) -> Uuid {
+        self.0
+    }
+
+    /// The DataWriteGuid that the target has once the merge is complete.
+    pub fn complete_guid(self) -> Uuid {
+        let [_, mark, merged, random] = words(self.0);
+        join([COMPLETE, mark, merged, random])
+    }
+
+    /// The [`checksum`] of the mark that a disk must carry below which the lowest merged layer is read; `None` for a merge
+    /// of one level.
+    pub fn required_mark(self) -> Option<u32> {
+        let [kind, mark, ..] = words(self.0);
+        (kind == SEVERAL_LEVELS).then_some(u32::from_be_bytes(mark))
+    }
+
+    /// Whether the disk with this DataWriteGuid is merged. A disk that was written since has another one.
+    pub fn is_of(self, merged: Uuid) -> bool {
+        let [_, _, found, _] = words(self.0);
+        found == checksum(merged).to_be_bytes()
+    }
+}
+
+/// What is stored of a mark and of a merged disk's DataWriteGuid: their CRC-32C.
+pub fn checksum(guid: Uuid) -> u32 {
+    crc32c::crc32c(guid.as_bytes())
+}
+
+fn words(guid: Uuid) -> [[u8; 4]; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *guid.as_bytes();
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]]
+}
+
+fn join(words: [[u8; 4]; 4]) -> Uuid {
+    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = words;
+    Uuid::from_bytes([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::uuid;
+
+    const MARK: Uuid = uuid!("6d657267-0000-0000-0000-000000000001");
+    const MERGED: Uuid = uuid!("00112233-4455-6677-8899-aabbccddeeff");
+
+    #[test]
+    fn both_guids_are_fixed_bytes() {
+        let merge = IncompleteMerge::from_guid(uuid!("6d726732-0102-0304-0506-0708090a0b0c")).unwrap();
+        assert_eq!(merge.complete_guid(), uuid!("6d726764-0102-0304-0506-0708090a0b0c"));
+        assert_eq!(merge.required_mark(), Some(0x0102_0304));
+        let one_level = IncompleteMerge::from_guid(uuid!("6d726731-0102-0304-0506-0708090a0b0c")).unwrap();
+        assert_eq!(one_level.required_mark(), None);
+        assert_eq!(one_level.guid().to_string(), "6d726731-0102-0304-0506-0708090a0b0c");
+    }
+
+    #[test]
+    fn a_merge_knows_its_mark_and_its_disk() {
+        let merge = IncompleteMerge::new(Some(MARK), MERGED);
+        assert_eq!(merge.required_mark(), Some(checksum(MARK)));
+        assert!(merge.is_of(MERGED));
+        assert!(!merge.is_of(MARK) && !merge.is_of(Uuid::nil()));
+        assert_eq!(IncompleteMerge::from_guid(merge.guid()), Some(merge));
+        assert_ne!(IncompleteMerge::new(Some(MARK), MERGED), merge);
+        assert_eq!(IncompleteMerge::new(None, MERGED).required_mark(), None);
+        assert!(IncompleteMerge::new(None, MERGED).is_of(MERGED));
+    }
+
+    #[test]
+    fn other_guids_name_no_incomplete_merge() {
+        let complete = IncompleteMerge::new(Some(MARK), MERGED).complete_guid();
+        for guid in [complete, MARK, MERGED, Uuid::nil(), Uuid::new_v4()] {
+            assert_eq!(IncompleteMerge::from_guid(guid), None, "{guid}");
+        }
+    }
+}
