@@ -36,6 +36,7 @@ fn info_as_json_has_the_agreed_keys() {
         },
         "unfinished": [],
         "found_by_guid": [],
+        "left_over": [],
     });
     assert_eq!(info.json(), expected);
     assert_eq!(info.stderr, "");

@@ -41,8 +41,8 @@ const COMMANDS: [(&str, i32, Facts); 20] = [
     ("convert HALF NEW --to raw", 0, InAnswer),
     ("convert HALF NEW --dry-run", 0, InAnswer),
     ("convert HALF TARGET --in-place --dry-run", 0, InAnswer),
-    ("merge HALF --output NEW --dry-run", 0, InAnswer),
-    ("merge HALF --dry-run", 0, InAnswer),
+    ("merge HALF --output NEW --dry-run", 5, InError),
+    ("merge HALF --dry-run", 5, InError),
     ("create NEW --parent HALF --dry-run", 5, InError),
     ("reparent CHILD --parent HALF --dry-run", 0, InAnswer),
     ("replay HALF --dry-run", 0, InAnswer),
@@ -53,7 +53,8 @@ fn told_in_text(ran: &Ran, facts: Facts) -> bool {
         InProblems => ran.text(),
         _ => ran.stderr.clone(),
     };
-    said.contains("may not be complete") || (matches!(facts, InProblems) && said.contains("completes it"))
+    said.contains("a merge into it is incomplete")
+        || (matches!(facts, InProblems) && said.contains("completes the merge"))
 }
 
 fn told_in_json(ran: &Ran, facts: Facts, unfinished: &Value, half: &Path) -> bool {
@@ -64,7 +65,7 @@ fn told_in_json(ran: &Ran, facts: Facts, unfinished: &Value, half: &Path) -> boo
         InError => ran.error()["unfinished"] == *unfinished,
         InProblems => {
             let problems = ran.json()["problems"].to_string();
-            problems.contains("completes it") && problems.contains(half.to_str().unwrap())
+            problems.contains("completes the merge") && problems.contains(half.to_str().unwrap())
         }
     }
 }

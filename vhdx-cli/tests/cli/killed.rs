@@ -130,9 +130,19 @@ impl Victims {
         let Some(merge) = IncompleteMerge::from_guid(first) else { return Moment::Before };
         match base.data_write_guid() {
             guid if guid == merge.guid() => Moment::Within,
-            guid if guid == merge.complete_guid() => Moment::After,
+            guid if guid == merge.complete_guid() => match self.is_top_elsewhere(guid) {
+                true => Moment::Within,
+                false => Moment::After,
+            },
             _ => Moment::Before,
         }
+    }
+
+    /// Whether the child of the leaf, if there is one, is not relinked yet.
+    fn is_top_elsewhere(&self, base: vhdx::Guid) -> bool {
+        let top = self.path("top.avhdx");
+        let linkage = |top: Vhdx| top.parent_locator().and_then(ParentLocator::parent_linkage);
+        top.exists() && linkage(Vhdx::open(&top).unwrap()) != Some(base)
     }
 
     /// Waits until the child of the leaf, if there is one, is being changed, or the merge has ended.
@@ -257,12 +267,12 @@ fn a_merge_that_is_killed_at_any_moment() {
 fn long_merge() -> Victims {
     const BLOCK: usize = 32 * MIB;
     let folder = tempfile::tempdir().unwrap();
-    let mut base = Image { litter: false, ..Image::dynamic(8 * BLOCK as u64, BLOCK as u32) };
+    let mut base = Image { litter: false, ..Image::dynamic(16 * BLOCK as u64, BLOCK as u32) };
     base.blocks.insert(3, Block::full(vec![b'b'; 4096]));
     let mid = Image { litter: false, ..Image::child_of(&base, NAMES[0], BLOCK as u32) };
     let mut leaf = Image { litter: false, ..Image::child_of(&mid, NAMES[1], BLOCK as u32) };
-    let mut content = vec![0; 8 * BLOCK];
-    for block in 0..8_u8 {
+    let mut content = vec![0; 16 * BLOCK];
+    for block in 0..16_u8 {
         leaf.blocks.insert(block.into(), Block::full(vec![block + 1; 4096]));
         content[usize::from(block) * BLOCK..][..4096].fill(block + 1);
     }

@@ -1,5 +1,7 @@
 //! What is wrong with the files of a forest, why it matters, and what to do.
 
+mod text;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use self::text::{List, Stored, complete, io_kind};
 use super::substitutes::{self, Substitute};
 use crate::chain::error::{Bare, Quoted};
 use crate::chain::windows_path::StoredPath;
@@ -345,51 +348,5 @@ impl fmt::Display for Problem {
                 write!(f, "stands on a chain of {limit} files, the most that can be opened")
             }
         }
-    }
-}
-
-/// What can be done about a merge that may be incomplete.
-fn complete(merged: &Path, target: &Path) -> String {
-    format!(
-        "merge {} into {} again, which completes the merge, before you do anything else with them",
-        Quoted(merged),
-        Quoted(target)
-    )
-}
-
-fn io_kind(error: &Error) -> Option<io::ErrorKind> {
-    match error {
-        Error::InFile { error, .. } => io_kind(error),
-        Error::Io { source, .. } => Some(source.kind()),
-        _ => None,
-    }
-}
-
-/// The first of so many paths.
-struct List<'a>(&'a [PathBuf], usize);
-
-impl fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, path) in self.0.iter().enumerate() {
-            write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(path))?;
-        }
-        match self.1.saturating_sub(self.0.len()) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-struct Stored<'a>(&'a [StoredPath]);
-
-impl fmt::Display for Stored<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no stored path");
-        }
-        for (i, path) in self.0.iter().enumerate() {
-            write!(f, "{}{path}", if i == 0 { "" } else { ", " })?;
-        }
-        Ok(())
     }
 }
