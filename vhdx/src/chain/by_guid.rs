@@ -56,7 +56,7 @@ impl Holders {
         }
         match linkage::judge(request.name, request.child, &self.first, seen) {
             None => Outcome::Parent(self.first),
-            Some(error) => Outcome::Wrong(self.first, error),
+            Some(error) => Outcome::Wrong(self.first, Box::new(error)),
         }
     }
 }

@@ -84,7 +84,7 @@ pub(super) enum Outcome {
     /// The parent.
     Parent(Layer),
     /// What stands in the parent's place, and why it is not the parent.
-    Wrong(Layer, ChainError),
+    Wrong(Layer, Box<ChainError>),
     /// Nothing to go on with.
     Nothing(Error),
 }
@@ -175,7 +175,7 @@ fn by_name(
         } else {
             match error {
                 None => Outcome::Parent(layer),
-                Some(error) if fits => Outcome::Wrong(layer, error),
+                Some(error) if fits => Outcome::Wrong(layer, Box::new(error)),
                 Some(error) => {
                     rejected.wrong.get_or_insert((layer, error));
                     continue;
@@ -214,7 +214,7 @@ impl Rejected {
             if let ChainError::Mismatch { damaged, .. } = &mut error {
                 damaged.extend(self.unopened.into_iter().map(|(name, _)| name));
             }
-            return Ok(Outcome::Wrong(layer, error));
+            return Ok(Outcome::Wrong(layer, Box::new(error)));
         }
         let mut unopened = self.unopened;
         match unopened.iter().position(|(_, error)| named || !is_unusable(error)) {

@@ -20,7 +20,7 @@ use crate::format::merge_guid::{self, IncompleteMerge};
 use crate::format::parent_locator::{MARK, ParentLocator, is_mark};
 
 /// A new mark.
-pub(crate) fn new() -> Uuid {
+pub(crate) fn random() -> Uuid {
     Uuid::from_u128(MARK | (Uuid::new_v4().as_u128() & (u128::MAX >> 32)))
 }
 

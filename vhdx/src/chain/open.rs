@@ -232,7 +232,7 @@ impl<'a> Walk<'a> {
         };
         match linkage::find_parent(&request, found, &self.seen, || self.resolver.search(&request)) {
             Outcome::Parent(parent) => (Link::Ok, Some(parent)),
-            Outcome::Wrong(parent, error) => (Link::Mismatch(error.into()), Some(parent)),
+            Outcome::Wrong(parent, error) => (Link::Mismatch((*error).into()), Some(parent)),
             Outcome::Nothing(error) => (Link::Missing(error), None),
         }
     }

@@ -8,16 +8,16 @@ fn linkages(first: Uuid, second: Uuid) -> Linkages {
 
 #[test]
 fn a_mark_is_no_guid_of_a_file() {
-    let mark = new();
+    let mark = random();
     assert!(is_mark(mark) && mark.to_string().starts_with("6d657267-"), "{mark}");
-    assert_ne!(mark, new());
+    assert_ne!(mark, random());
     assert!(!is_mark(Uuid::new_v4()) && !is_mark(Uuid::nil()));
     assert!(!is_mark(IncompleteMerge::new(Some(mark), MERGED).guid()));
 }
 
 #[test]
 fn the_lowest_layer_says_how_far_the_merge_is() {
-    let (mark, before) = (new(), Uuid::from_u128(1));
+    let (mark, before) = (random(), Uuid::from_u128(1));
     let merge = IncompleteMerge::new(Some(mark), MERGED);
     let begun = linkages(merge.guid(), before);
     let complete = linkages(merge.guid(), merge.complete_guid());
@@ -29,7 +29,7 @@ fn the_lowest_layer_says_how_far_the_merge_is() {
     assert!(names_newer_first(begun) && !names_newer_first(complete));
     for layer in [begun, complete] {
         let required = layer.required_mark().unwrap();
-        assert!(required.is(mark) && !required.is(new()) && !required.is(MERGED));
+        assert!(required.is(mark) && !required.is(random()) && !required.is(MERGED));
     }
     // Only in this order, and with this GUID.
     let other = IncompleteMerge::new(Some(mark), MERGED).complete_guid();
@@ -39,7 +39,7 @@ fn the_lowest_layer_says_how_far_the_merge_is() {
 
 #[test]
 fn layers_of_earlier_versions_require_the_mark_itself() {
-    let (mark, target) = (new(), Uuid::from_u128(1));
+    let (mark, target) = (random(), Uuid::from_u128(1));
     let layer = linkages(mark, target);
     assert_eq!((layer.merge(), layer.required_mark()), (None, Some(RequiredMark::Exact(mark))));
     assert!(!names_newer_first(layer));
@@ -67,7 +67,7 @@ fn one_level_is_left_over_until_it_is_used() {
 
 #[test]
 fn several_levels_are_left_over_until_the_merged_disk_is_used() {
-    let mark = new();
+    let mark = random();
     let merge = IncompleteMerge::new(Some(mark), MERGED);
     let [low, mid] = [20, 21].map(Uuid::from_u128);
     let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);

@@ -157,7 +157,7 @@ impl Names {
         let merged = load(&locked.layers[0], &plan.layers[0].path)?;
         // One that L carries already may be required by more layers than K.
         let carried = Linkages::of(&merged).carried_mark();
-        let mark = (plan.lowest() > 0).then(|| carried.unwrap_or_else(mark::new));
+        let mark = (plan.lowest() > 0).then(|| carried.unwrap_or_else(mark::random));
         let guid = IncompleteMerge::new(mark, plan.layers[0].data_write_guid);
         Ok(Self { target: guid.complete_guid(), merge: Some(MergeNames { guid, mark }) })
     }
