@@ -2,10 +2,12 @@
 
 pub mod operations;
 
-use std::sync::Arc;
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
 
-use vhdx::{Chain, DiskOffset, Extent, ReadAt, Vhdx, Violations, ops};
-use vhdx_testkit::Image;
+use vhdx::format::header::{self, Header};
+use vhdx::{Chain, DiskOffset, Extent, Guid, ReadAt, Vhdx, Violation, Violations, ops};
+use vhdx_testkit::{Headers, Image, UnpackedFile, pack, unpack};
 
 /// Disks with more blocks are not looked at as a whole: it would take seconds, which is no finding.
 const MAX_BLOCKS: u64 = 1 << 16;
@@ -20,15 +22,16 @@ pub fn exercise(file: impl ReadAt + 'static) {
         assert!(!violations.as_slice().is_empty(), "an error without a broken rule");
         return;
     };
-    for violation in violations.as_slice() {
-        let _ = violation.to_string();
-    }
+    print(violations.as_slice());
     for entry in vhdx.metadata_entries() {
         let _ = vhdx.read_metadata_item(entry);
     }
     if vhdx.geometry().block_count() <= MAX_BLOCKS {
         let _ = vhdx.block_counts();
-        let _ = format!("{:?}", ops::check_storage(file));
+        for report in ops::check_storage(file).files {
+            print(report.violations.as_slice());
+            report.error.iter().for_each(|error| drop(error.to_string()));
+        }
     }
     let alone = vhdx.extents(whole(vhdx.virtual_size())).take(MAX_EXTENTS);
     tiles(alone);
@@ -37,17 +40,39 @@ pub fn exercise(file: impl ReadAt + 'static) {
     }
 }
 
+/// Makes the message of each violation.
+fn print(violations: &[Violation]) {
+    let mut message = String::new();
+    for violation in violations {
+        message.clear();
+        write!(message, "{violation}").expect("a string takes every message");
+    }
+}
+
 /// A differencing disk gets the parent that it asks for: an empty disk of another size.
 fn with_base(vhdx: Vhdx) -> Option<Chain> {
     let Some(locator) = vhdx.parent_locator() else { return Chain::from_layers(vec![vhdx]).ok() };
     let data_write_guid = *locator.linkages().first()?;
-    let base = Image {
-        data_write_guid,
-        logical_sector_size: vhdx.logical_sector_size(),
-        ..Image::dynamic(1 << 20, 1 << 20)
-    };
-    let base = Vhdx::from_storage(base.sparse()).expect("the base is sound");
+    let base = base(data_write_guid, vhdx.logical_sector_size());
+    let base = Vhdx::from_storage(base).expect("the base is sound");
     Some(Chain::from_layers(vec![vhdx, base]).expect("it is the parent that was asked for"))
+}
+
+/// An empty disk whose current header holds a GUID. Only that header is made anew for each disk.
+fn base(data_write_guid: Guid, logical_sector_size: u32) -> UnpackedFile {
+    type Template = (UnpackedFile, Header);
+    static TEMPLATES: [OnceLock<Template>; 2] = [const { OnceLock::new() }; 2];
+    let place = header::OFFSETS[1];
+    let (file, header) = TEMPLATES[usize::from(logical_sector_size == 4096)].get_or_init(|| {
+        let image = Image { logical_sector_size, ..Image::dynamic(1 << 20, 1 << 20) };
+        let file = unpack(&pack(&Image { headers: Headers::SecondIsCurrent, ..image }.sparse()));
+        let mut bytes = vec![0; header::SIZE];
+        file.read_exact_at(&mut bytes, place).expect("the file has a header");
+        (file, Header::parse(&bytes).expect("the header is sound"))
+    });
+    let mut file = file.clone();
+    file.write(place.get(), &Header { data_write_guid, ..header.clone() }.encode());
+    file
 }
 
 fn read(chain: &Chain) {

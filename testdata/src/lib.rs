@@ -16,6 +16,7 @@ pub mod shared;
 mod sparse;
 mod storage;
 mod strategy;
+mod unpacked;
 mod workload;
 
 pub use family::{ByRelativePath, Expected, Family, Leaf, find_difference};
@@ -28,4 +29,5 @@ pub use random::{Random, content};
 pub use sparse::SparseImage;
 pub use storage::{Counting, Counts};
 pub use strategy::{chains, families, workloads};
+pub use unpacked::UnpackedFile;
 pub use workload::{Step, Workload};

@@ -8,12 +8,15 @@ use vhdx::format::header::{self, Header};
 use vhdx::format::region_table;
 
 use crate::sparse::SparseImage;
+use crate::unpacked::UnpackedFile;
 
 const PAGE: u64 = 4096;
 /// How many pages a file has at most: 64 MiB.
 const PAGES: u64 = 16 << 10;
 /// Pieces that lie closer together are one piece.
 const GAP: usize = 16;
+/// Where the checksum of a structure ends: sealing changes nothing past it.
+const SEALED: usize = 8;
 
 /// Packs a file of at most 64 MiB.
 pub fn pack(file: &SparseImage) -> Vec<u8> {
@@ -39,16 +42,14 @@ pub fn pack(file: &SparseImage) -> Vec<u8> {
 }
 
 /// The file that a byte string stands for.
-pub fn unpack(packed: &[u8]) -> SparseImage {
-    let Some((size, mut rest)) = packed.split_first_chunk::<4>() else { return SparseImage::default() };
-    let size = number(size, 0) % PAGES * PAGE + number(size, 2) % PAGE;
-    let mut file = SparseImage::new(size);
+pub fn unpack(packed: &[u8]) -> UnpackedFile {
+    let Some((size, mut rest)) = packed.split_first_chunk::<4>() else { return UnpackedFile::default() };
+    let mut file = UnpackedFile::new(number(size, 0) % PAGES * PAGE + number(size, 2) % PAGE);
     while let Some((place, after)) = rest.split_first_chunk::<6>() {
         let (bytes, others) = after.split_at(after.len().min(number(place, 4) as usize));
         file.write(number(place, 0) % PAGES * PAGE + number(place, 2) % PAGE, bytes);
         rest = others;
     }
-    file.set_len(size);
     file
 }
 
@@ -57,39 +58,47 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Makes the checksums of headers, region tables and log entries right, so that what is behind them is looked at.
-pub fn seal_structures(file: &mut SparseImage) {
-    let mut seal_at = |offset: u64, len: usize| {
-        let mut bytes = file.read(offset, len);
-        seal(&mut bytes);
-        if offset + len as u64 <= file.size() {
-            file.write(offset, &bytes);
-        }
-        bytes
-    };
-    let headers = header::OFFSETS.map(|offset| Header::parse(&seal_at(offset.get(), header::SIZE)));
+pub fn seal_structures(file: &mut UnpackedFile) {
+    let headers = header::OFFSETS.map(|offset| Header::parse(&seal_at(file, offset.get(), header::SIZE)));
     for offset in region_table::OFFSETS {
-        seal_at(offset.get(), region_table::SIZE);
+        seal_at(file, offset.get(), region_table::SIZE);
     }
     for header in headers.into_iter().flatten() {
         seal_log(file, header.log_offset.get(), header.log_length.into());
     }
 }
 
-fn seal_log(file: &mut SparseImage, start: u64, len: u64) {
+/// Seals the structure at `offset` in the file, unless the file ends inside it, and returns its bytes.
+fn seal_at(file: &mut UnpackedFile, offset: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    file.fill(&mut bytes, offset);
+    seal(&mut bytes);
+    if offset + len as u64 <= file.size() {
+        file.write(offset, &bytes[..SEALED]);
+    }
+    bytes
+}
+
+/// Seals everything that begins as an entry in a log of `len` bytes. A log in a place that no header may name is left
+/// alone, because the file is refused before its log is read.
+fn seal_log(file: &mut UnpackedFile, start: u64, len: u64) {
     let end = start.saturating_add(len);
-    if len == 0 || !len.is_multiple_of(PAGE) || end > file.size() {
+    if !start.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || end > file.size() {
         return;
     }
-    for at in (0..len).step_by(PAGE as usize) {
-        let first = file.read(start + at, PAGE as usize);
+    for at in file.written_pages(start, end) {
+        let mut first = [0; 12];
+        file.fill(&mut first, at);
         let claimed = u64::from(u32::from_le_bytes([first[8], first[9], first[10], first[11]]));
         if !first.starts_with(b"loge") || claimed == 0 || !claimed.is_multiple_of(PAGE) || claimed > len {
             continue;
         }
-        let places = (0..claimed / PAGE).map(|sector| start + (at + sector * PAGE) % len);
-        let mut entry: Vec<u8> = places.flat_map(|place| file.read(place, PAGE as usize)).collect();
+        let mut entry = vec![0; claimed as usize];
+        let (before_end, wrapped) = entry.split_at_mut(claimed.min(end - at) as usize);
+        file.fill(before_end, at);
+        file.fill(wrapped, start);
         seal(&mut entry);
-        file.write(start + at, &entry[..PAGE as usize]);
+        file.write(at, &entry[..SEALED]);
     }
 }
 
@@ -108,7 +117,7 @@ mod tests {
         let file = image.sparse();
         let packed = pack(&file);
         assert!(packed.len() < 64 << 10, "{}", packed.len());
-        assert!(unpack(&packed).to_vec() == file.to_vec());
+        assert!(unpack(&packed).to_sparse().to_vec() == file.to_vec());
         let mut sealed = unpack(&packed);
         seal_structures(&mut sealed);
         Vhdx::from_storage(sealed).unwrap();

@@ -120,7 +120,7 @@ fn put_metadata(file: &SparseImage, put: &mut dyn FnMut(&str, String)) {
 }
 
 fn golden() -> SparseImage {
-    unpack(&std::fs::read(common::project().join("testdata/golden/child.packed")).unwrap())
+    unpack(&std::fs::read(common::project().join("testdata/golden/child.packed")).unwrap()).to_sparse()
 }
 
 fn windows() -> Option<SparseImage> {
