@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vhdx::ops::{MergeOptions, check_storage};
-use vhdx::{DiskOffset, ErrorKind, NoProgress, VhdxMut};
+use vhdx::{DiskOffset, ErrorKind, NoProgress, Vhdx, VhdxMut};
 
 use crate::crash::{CrashImage, CrashWorld, Images, Sweep};
 use crate::family::Family;
@@ -210,10 +210,14 @@ impl Run {
 
         // A world of its own, so that only this merge can be interrupted.
         self.world = CrashWorld::new(self.world.images());
+        let left_over = self.left_over(&layers[child], &layers[target], &options);
         match merge(&self.world) {
             Err(error) if error.kind() == ErrorKind::Chain => return self.assert_leaves("after a refusal"),
             result => drop(result.unwrap()),
         }
+        // Their content is that of the disk into which they were merged before, and this merge may end their use.
+        let was_left_over = left_over.contains(&leaf).then(|| self.leaves[&leaf].clone());
+        self.leaves.retain(|path, _| !left_over.contains(path));
         if let Some(seed) = failure {
             let sweep = Sweep { exhaustive: 0, samples: 6, seed };
             let images = self.images(&sweep, |image, leaves| {
@@ -230,11 +234,26 @@ impl Run {
             }
             self.world = world;
         }
-        if delete && child == 0 {
+        if let Some(expected) = was_left_over {
+            if self.leaves.is_empty() {
+                self.leaves.insert(layers[target].clone(), expected);
+            }
+        } else if delete && child == 0 {
             let expected = self.leaves.remove(&leaf).expect("it was one of them");
             self.leaves.insert(layers[target].clone(), expected);
         }
         self.assert_leaves("after a merge");
+    }
+
+    /// The leaves that are read through a file which an earlier, completed merge has left over, and which this merge passes
+    /// over.
+    fn left_over(&self, child: &Path, target: &Path, options: &MergeOptions) -> Vec<PathBuf> {
+        let Ok(plan) = self.world.plan_merge(child, target, options) else { return Vec::new() };
+        let is_left_over = |layer: &Vhdx| plan.left_over.iter().any(|file| layer.path() == Some(&file.path));
+        let is_read_through = |leaf: &&PathBuf| {
+            self.world.chain(leaf).is_ok_and(|chain| chain.layers().iter().any(is_left_over))
+        };
+        self.leaves.keys().filter(is_read_through).cloned().collect()
     }
 
     /// Checks what power failures could leave, and gives one of the results.
