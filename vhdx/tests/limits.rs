@@ -125,7 +125,8 @@ fn sound_to_the_end(number: u64, _: u64) -> u64 {
     }
 }
 
-/// A minute is for a slow and busy machine; the validation takes a second or two.
+/// The last of the tables has 67 million sound entries before the first fault, and is validated twice: that takes half a
+/// minute in a release build, and a minute in a debug build. Five times that is for a slow and busy machine.
 #[test]
 fn a_garbage_bat_of_the_largest_disk_is_an_error_in_bounded_time() {
     let image = largest();
@@ -146,7 +147,7 @@ fn a_garbage_bat_of_the_largest_disk_is_an_error_in_bounded_time() {
         let mut out = Vec::new();
         vhdx::ops::to_stream(&chain, &mut out, &vhdx::NoProgress).unwrap_err();
         assert!(out.is_empty());
-        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 300, "{:?}", begun.elapsed());
     }
 }
 
