@@ -1,5 +1,6 @@
 //! Chains of other programs, merged in place; and what other programs read from the results.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -121,7 +122,7 @@ fn real_chains_are_merged_in_place() {
                 layers: files.iter().map(|file| (*file).to_owned()).collect(),
                 reads: reads.collect(),
                 delete: number % 2 == 1,
-                left: None,
+                left_over: BTreeMap::new(),
             };
             for (child, into) in *steps {
                 family.merge(&judges, child, *into);
@@ -146,8 +147,9 @@ struct Merges {
     /// The digest of what each layer reads as.
     reads: Vec<String>,
     delete: bool,
-    /// A merged file without children, which stays a child of what it was merged into.
-    left: Option<PathBuf>,
+    /// For each target, the lowest layer of the last merge into it, which is left over. Those of earlier merges no longer
+    /// name the target.
+    left_over: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Merges {
@@ -164,10 +166,13 @@ impl Merges {
         let merged = run::vhdx(args).exits(0).json();
         let layers: Vec<PathBuf> = (top..target).map(path).collect();
         assert_eq!((&merged["merged"], &merged["into"]), (&json!(layers), &json!(path(target))));
-        let above = if top > 0 { Some(path(top - 1)) } else { self.left.clone() };
+        let above = (top > 0).then(|| path(top - 1));
         assert_eq!(merged["relinked"], json!(above.iter().collect::<Vec<_>>()));
-        if above.is_none() && !self.delete {
-            self.left = Some(path(target - 1));
+        let left_over: BTreeSet<&PathBuf> =
+            (top..=target).filter_map(|layer| self.left_over.get(&path(layer))).collect();
+        assert_eq!(merged["left_over_children"], json!(left_over));
+        if !self.delete {
+            self.left_over.insert(path(target), path(target - 1));
         }
         assert!(layers.iter().all(|layer| layer.exists() != self.delete));
 
@@ -214,7 +219,7 @@ fn chains_of_another_generator_are_merged_level_by_level() {
             layers: (0..=depth).rev().map(name).collect(),
             reads: (0..=depth).rev().map(digest).collect(),
             delete: number % 2 == 0,
-            left: None,
+            left_over: BTreeMap::new(),
         };
         while let layers @ 2.. = family.layers.len() {
             let top = random.below(layers - 1);

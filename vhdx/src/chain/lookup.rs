@@ -137,7 +137,6 @@ fn exists(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::folders::MAX_SPELLINGS;
 
     fn stored(key: &'static str, path: &str) -> StoredPath {
         StoredPath { key, path: path.to_owned() }
@@ -193,7 +192,7 @@ mod tests {
         }
         let names = vec!["lOOP".to_owned(); 100];
         let route = Route { folder: folder.path().to_owned(), names, found_by: FoundBy::RelativePath };
-        assert!(find(vec![route], FolderIndex::default()).count() <= MAX_SPELLINGS);
+        assert!(find(vec![route], FolderIndex::default()).count() <= crate::chain::folders::MAX_SPELLINGS);
     }
 
     #[test]

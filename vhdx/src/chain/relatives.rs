@@ -208,19 +208,15 @@ impl Relatives {
     /// Whether this is the lowest layer of a completed merge and no disk among these needs it any more: the target holds
     /// its content, and what is read through it was not changed since the merge.
     pub fn is_left_over(&self, layer: &Relative) -> bool {
-        let Some(lowest) = layer.linkages().merge() else { return false };
-        let target = lowest.merge.complete_guid();
         let is_same = |disk: &Relative| match (disk.identity, layer.identity) {
             (Some(mine), Some(theirs)) => mine == theirs,
             _ => disk.path == layer.path,
         };
         let Some(at) = self.disks.iter().position(is_same) else { return false };
         let facts = |at: usize| (self.disks[at].data_write_guid, self.disks[at].linkages());
-        // A child that was relinked names the target first, and the merged disk second.
         let children = |at: usize| {
             let guid = self.disks[at].data_write_guid;
-            let is_child = |disk: &Relative| disk.is_child_of(guid) && disk.linkage != Some(target);
-            (0..self.disks.len()).filter(|&other| is_child(&self.disks[other])).collect()
+            (0..self.disks.len()).filter(|&other| self.disks[other].is_child_of(guid)).collect()
         };
         mark::is_left_over(at, facts, children)
     }

@@ -86,3 +86,27 @@ fn several_levels_are_left_over_until_the_merged_disk_is_used() {
     let unmarked = (MERGED, linkages(mid, Uuid::nil()), 1);
     assert!(!is_unneeded(&[lowest, middle, unmarked]));
 }
+
+#[test]
+fn children_that_are_left_over_do_not_count() {
+    let (mark, other) = (random(), Uuid::from_u128(30));
+    let [low, later, changed] = [20, 31, 32].map(Uuid::from_u128);
+    let (merge, earlier) = (IncompleteMerge::new(Some(mark), MERGED), IncompleteMerge::new(None, other));
+    let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);
+    let merged = (MERGED, linkages(low, mark), 0);
+    // It was merged into the merged disk before that was merged itself.
+    let left = (other, linkages(earlier.guid(), earlier.complete_guid()), 1);
+    assert!(is_unneeded(&[lowest, merged, left]));
+    assert!(!is_unneeded(&[lowest, merged, (changed, left.1, 1)]), "written since");
+    assert!(
+        !is_unneeded(&[lowest, merged, left, (later, linkages(other, Uuid::nil()), 2)]),
+        "it has a child"
+    );
+    let incomplete = linkages(earlier.guid(), Uuid::from_u128(1));
+    assert!(!is_unneeded(&[lowest, merged, (other, incomplete, 1)]), "incomplete");
+
+    let single = IncompleteMerge::new(None, MERGED);
+    let below = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
+    assert!(is_unneeded(&[below, (other, left.1, 0)]));
+    assert!(!is_unneeded(&[below, (changed, left.1, 0)]));
+}
