@@ -1,5 +1,6 @@
 //! A broken rule with the place where it was broken, and the sink that validators report into.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use uuid::Uuid;
@@ -154,6 +155,8 @@ impl fmt::Display for Violation {
 #[derive(Clone, Debug, Default)]
 pub struct Violations {
     list: Vec<Violation>,
+    /// How often each rule was broken, also where the violation is not in the list.
+    counts: BTreeMap<Rule, u64>,
     dropped: u64,
     /// The first one that is not tolerated, kept even when the list is full.
     first: Option<Violation>,
@@ -170,6 +173,12 @@ impl Violations {
 
     /// Adds a violation.
     pub fn report(&mut self, violation: Violation) {
+        let count = self.counts.entry(violation.rule).or_default();
+        *count = count.saturating_add(1);
+        self.keep(violation);
+    }
+
+    fn keep(&mut self, violation: Violation) {
         if self.first.is_none() && violation.severity() > Severity::Tolerated {
             self.first = Some(violation.clone());
         }
@@ -183,8 +192,12 @@ impl Violations {
 
     /// Adds everything that another sink holds.
     pub fn append(&mut self, other: Self) {
-        let Self { list, dropped, first } = other;
-        list.into_iter().for_each(|violation| self.report(violation));
+        let Self { list, counts, dropped, first } = other;
+        list.into_iter().for_each(|violation| self.keep(violation));
+        for (rule, more) in counts {
+            let count = self.counts.entry(rule).or_default();
+            *count = count.saturating_add(more);
+        }
         self.dropped = self.dropped.saturating_add(dropped);
         self.first = self.first.take().or(first);
     }
@@ -192,6 +205,11 @@ impl Violations {
     /// The violations, in the order in which they were found.
     pub fn as_slice(&self) -> &[Violation] {
         &self.list
+    }
+
+    /// The rules that were broken, and how often: the violations beyond the ones kept are counted too.
+    pub fn counts(&self) -> impl Iterator<Item = (Rule, u64)> {
+        self.counts.iter().map(|(&rule, &count)| (rule, count))
     }
 
     /// How many violations were found beyond the ones kept.
@@ -217,11 +235,19 @@ mod tests {
         let mut violations = Violations::new();
         let violation = |rule| Violation::new(Structure::Bat, FileOffset::new(0), rule);
         for _ in 0..Violations::LIMIT + 5 {
-            violations.report(violation(Rule::BatEntryReserved));
+            violations.report(violation(Rule::BatZeroOffset));
         }
         assert!(violations.stop_at_first().is_ok());
         violations.report(violation(Rule::BatStateReserved));
         assert!(violations.stop_at_first().is_err());
         assert_eq!((violations.as_slice().len(), violations.dropped()), (Violations::LIMIT + 1, 5));
+
+        let mut all = Violations::new();
+        all.report(violation(Rule::BatStateReserved));
+        all.append(violations);
+        let counts = [(Rule::BatZeroOffset, Violations::LIMIT as u64 + 5), (Rule::BatStateReserved, 2)];
+        let mut found: Vec<_> = all.counts().collect();
+        found.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        assert_eq!(found, counts);
     }
 }

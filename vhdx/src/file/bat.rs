@@ -73,7 +73,8 @@ impl Vhdx {
     /// How many payload blocks are in each state. Reads the whole BAT.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Corrupt`] for a reserved state.
+    /// [`Error::Io`], and [`Error::Corrupt`] for an entry that breaks a rule about entries alone, which are all rules but
+    /// those about the places of blocks.
     pub fn block_counts(&self) -> Result<BTreeMap<PayloadBlockState, u64>> {
         let mut counts = BTreeMap::new();
         let mut entries = Vec::new();
@@ -86,13 +87,11 @@ impl Vhdx {
             let count = left.min(in_chunk).min(WINDOW);
             self.read_bat(first, count, &mut entries)?;
             for entry in &entries {
-                let state = entry.payload_state().ok_or_else(|| {
-                    let index = self.geometry.payload_bat_index(block);
-                    let at = self.bat_entry_place(index);
-                    self.in_file(
-                        Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved).into(),
-                    )
-                })?;
+                let index = self.geometry.payload_bat_index(block);
+                let at = self.bat_entry_place(index);
+                let mut violations = Violations::new();
+                let state = entry.validate_payload(index, at, self.geometry.has_parent(), &mut violations);
+                let state = self.first_fatal(&violations, index, state)?;
                 *counts.entry(state).or_default() += 1;
                 block = block.saturating_add(1);
             }
@@ -111,7 +110,8 @@ impl Vhdx {
         let index = self.geometry.payload_bat_index(block);
         let at = self.bat_entry_place(index);
         let state = entry.validate_payload(index, at, self.geometry.has_parent(), violations)?;
-        if !matches!(state, PayloadBlockState::FullyPresent | PayloadBlockState::PartiallyPresent) {
+        if !state.is_present() {
+            self.validate_place_without_data(index, entry, violations);
             return Some(state);
         }
         let needed = self.geometry.block_end(block).since(self.geometry.block_start(block));

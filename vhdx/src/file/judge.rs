@@ -26,8 +26,8 @@ impl Vhdx {
     /// [`Violation`] names the BAT entries of both.
     pub fn validate_placement(&self) -> Result<()> {
         let mut violations = Violations::new();
-        let validated = judge_entries(self, Until::Stopped, &mut violations, |_| ());
-        validated.and_then(|()| violations.stop_at_first()).map_err(|error| self.in_file(error))
+        let validated = validate_layout(self, &mut violations, |_| ());
+        validated.map_err(|error| self.in_file(error))
     }
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn judge_mergeable(vhdx: &Vhdx) -> Result<()> {
     judge_for(vhdx, headers::MERGE, |_| ())
 }
 
-/// Refuses a file with a broken rule about its BAT, or whose headers cannot be changed `updates` times more. `take` is
-/// given the MiBs that each block takes, also those of a file that is refused.
+/// Refuses a file with a broken rule about its BAT, with region tables that contradict each other, or whose headers
+/// cannot be changed `updates` times more. `take` is given the MiBs that each block takes.
 ///
 /// # Errors
 /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first rule
@@ -67,11 +67,20 @@ pub(crate) fn judge_mergeable(vhdx: &Vhdx) -> Result<()> {
 pub(super) fn judge_for(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<u64>)) -> Result<()> {
     let judge = || {
         let mut violations = Violations::new();
-        judge_entries(vhdx, Until::End, &mut violations, take)?;
-        violations.stop_at_first()?;
+        validate_layout(vhdx, &mut violations, take)?;
         headers::judge_sequence(vhdx.header(), vhdx.header_number, updates)
     };
     judge().map_err(|error| vhdx.in_file(error))
+}
+
+/// Validates that the file has one layout: region tables that do not contradict each other, and a BAT that breaks no rule.
+/// Ends with the first violation that is not tolerated, so that a large BAT full of garbage takes no longer than a small
+/// one. `take` is given the MiBs that each block takes.
+fn validate_layout(vhdx: &Vhdx, violations: &mut Violations, take: impl FnMut(Range<u64>)) -> Result<()> {
+    vhdx.judge_region_tables(violations)?;
+    violations.stop_at_first()?;
+    judge_entries(vhdx, Until::Stopped, violations, take)?;
+    violations.stop_at_first()
 }
 
 /// Judges every BAT entry of a file, in at most 16 MiB of memory: one bit for each MiB in which a block may lie.
@@ -125,9 +134,12 @@ fn judge_entries(
     })
 }
 
-/// Whether the block needs a sector bitmap block. Entries past the last block are not blocks.
+/// Whether the block needs a sector bitmap block. No block uses an entry past the last one.
 fn judge_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut Violations) -> bool {
     if block.get() >= vhdx.geometry().block_count() {
+        let index = vhdx.geometry().payload_bat_index(block);
+        let at = vhdx.bat_entry_place(index);
+        violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatEntryUnused));
         return false;
     }
     let state = vhdx.judge_payload(block, entry, violations);

@@ -5,7 +5,7 @@ use super::Vhdx;
 use crate::format::bat_entry::BatEntry;
 use crate::format::region_table::{BAT_REGION, METADATA_REGION, Region};
 use crate::rules::Rule;
-use crate::units::{BlockIndex, FileOffset};
+use crate::units::{BatIndex, BlockIndex, FileOffset};
 use crate::violation::{Structure, Violation, Violations};
 
 /// What a block must keep clear of.
@@ -21,7 +21,8 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Judges the block at `place` which `structure`, at offset `at` of the file, points to. The block is `whole`
-    /// bytes long, and the disk has a use for its first `needed` bytes: none of a place that is only kept reserved.
+    /// bytes long, and the disk has a use for its first `needed` bytes: none of a place that is only kept reserved. Such a
+    /// place may lie past the end of the file: see [`Vhdx::validate_place_without_data`].
     ///
     /// Whether it can be used: everything that is broken is reported, but what is tolerated does not stand in the way.
     pub(crate) fn judge(
@@ -50,7 +51,7 @@ impl Layout {
         }
         if needed != 0 && place.checked_add(needed).is_none_or(|end| end.get() > self.file_len) {
             fatal(broken(Rule::BlockPastEnd));
-        } else if end.get() > self.file_len {
+        } else if needed != 0 && end.get() > self.file_len {
             violations.report(broken(Rule::BlockTailPastEnd));
         }
         usable
@@ -58,6 +59,21 @@ impl Layout {
 }
 
 impl Vhdx {
+    /// Validates the offset that the entry of a block without data holds, if any, against the length of the file.
+    pub(super) fn validate_place_without_data(
+        &self,
+        index: BatIndex,
+        entry: BatEntry,
+        violations: &mut Violations,
+    ) {
+        let place = entry.file_offset();
+        if place.get() != 0 && place.saturating_add(self.block_size()).get() > self.layout.file_len {
+            let at = self.bat_entry_place(index);
+            let violation = Violation::new(Structure::BatEntry(index), at, Rule::BlockPlacePastEnd);
+            violations.report(violation.number(place.get()));
+        }
+    }
+
     /// Judges the place that a block without data keeps reserved, which nobody reads.
     pub(crate) fn judge_reserved_place(
         &self,
@@ -91,7 +107,7 @@ fn with_region(violation: Violation, region: &Region) -> Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::{BatIndex, MIB};
+    use crate::units::MIB;
     use uuid::Uuid;
 
     fn mib(n: u64) -> FileOffset {
@@ -136,7 +152,7 @@ mod tests {
     fn a_tail_without_data_may_lie_past_the_end() {
         assert_eq!(judge(mib(11), MIB, 2 * MIB), (true, vec![Rule::BlockTailPastEnd]));
         assert_eq!(judge(mib(11), MIB + 1, 2 * MIB), (false, vec![Rule::BlockPastEnd]));
-        assert_eq!(judge(mib(20), 0, 2 * MIB), (true, vec![Rule::BlockTailPastEnd]));
+        assert_eq!(judge(mib(20), 0, 2 * MIB), (true, vec![]));
     }
 
     #[test]

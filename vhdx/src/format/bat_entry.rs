@@ -16,6 +16,8 @@ pub const SIZE: usize = 8;
 const STATE_MASK: u64 = 0x7;
 const RESERVED_MASK: u64 = 0x000F_FFF8;
 const OFFSET_MASK: u64 = !(STATE_MASK | RESERVED_MASK);
+/// 128 TiB: twice the largest disk, and past its bitmaps and tables. No file is longer.
+const FAR: u64 = 1 << 47;
 /// What an early draft of the format wrote for unmapped blocks.
 const DRAFT_UNMAPPED: u8 = 5;
 
@@ -179,17 +181,13 @@ impl BatEntry {
             state != PayloadBlockState::PartiallyPresent || has_parent,
             broken(Rule::BatPartialWithoutParent),
         );
-        let offset = self.file_offset().get();
-        judge.require(
-            state != PayloadBlockState::Zero || offset == 0,
-            broken(Rule::BatZeroOffset).number(offset),
-        );
         self.judge_place(state.is_present(), &broken, &mut judge);
+        self.validate_offset_without_data(state, &broken, &mut judge);
         judge.verdict(state)
     }
 
     /// Judges the entry of a sector bitmap block, as far as it can be judged alone. `at` is the entry's place in the
-    /// file. Without a parent nobody reads the block, and a present one counts as not present.
+    /// file. No block of a disk without a parent uses the entry, so whatever it holds counts as not present.
     pub fn validate_bitmap(
         self,
         index: BatIndex,
@@ -199,23 +197,42 @@ impl BatEntry {
     ) -> Option<SectorBitmapBlockState> {
         let broken = |rule| Violation::new(Structure::BatEntry(index), at, rule);
         let mut judge = Judge::new(violations);
+        if !has_parent {
+            let present = self.state_bits() == SectorBitmapBlockState::Present.bits();
+            let rule = if present { Rule::BatBitmapWithoutParent } else { Rule::BatEntryUnused };
+            judge.require(self.0 == 0, broken(rule));
+            return Some(SectorBitmapBlockState::NotPresent);
+        }
         self.judge_reserved(&broken, &mut judge);
         let Some(state) = self.bitmap_state() else {
             judge.report(broken(Rule::BatBitmapState).number(self.state_bits()));
             return None;
         };
-        let present = state == SectorBitmapBlockState::Present;
-        if present && !has_parent {
-            judge.report(broken(Rule::BatBitmapWithoutParent));
-            return Some(SectorBitmapBlockState::NotPresent);
-        }
-        self.judge_place(present, &broken, &mut judge);
+        self.judge_place(state == SectorBitmapBlockState::Present, &broken, &mut judge);
         judge.verdict(state)
     }
 
     fn judge_reserved(self, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
         let reserved = self.reserved_bits();
         judge.require(reserved == 0, broken(Rule::BatEntryReserved).number(reserved));
+    }
+
+    /// Validates the offset of a block without data, which is never read from: a number that cannot be a place in a file
+    /// shows that the entry was overwritten.
+    fn validate_offset_without_data(
+        self,
+        state: PayloadBlockState,
+        broken: &impl Fn(Rule) -> Violation,
+        judge: &mut Judge<'_>,
+    ) {
+        let offset = self.file_offset().get();
+        if state.is_present() || offset == 0 {
+            return;
+        }
+        let broken = |rule| broken(rule).number(offset);
+        judge.require(offset < FAR, broken(Rule::BlockPlaceFar));
+        judge.require(state != PayloadBlockState::Zero, broken(Rule::BatZeroOffset));
+        judge.require(state != PayloadBlockState::NotPresent, broken(Rule::BatNotPresentOffset));
     }
 
     fn judge_place(self, present: bool, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
@@ -301,9 +318,25 @@ mod tests {
         assert_eq!(payload(entry(6, 0), false), (None, vec![Rule::BlockInHeader]));
         assert_eq!(payload(entry(6, 1), false), (Some(FullyPresent), vec![]));
         assert_eq!(payload(entry(7, 0), true), (None, vec![Rule::BlockInHeader]));
+        assert_eq!(payload(entry(0, 9), true), (Some(NotPresent), vec![Rule::BatNotPresentOffset]));
         for bits in [0, 1, 3] {
             assert_eq!(payload(entry(bits, 0), false).1, [], "{bits}");
+        }
+        for bits in [1, 3] {
             assert_eq!(payload(entry(bits, 9), true).1, [], "{bits} keeps its place");
+        }
+    }
+
+    #[test]
+    fn an_entry_without_data_whose_offset_is_no_place_in_a_file_is_fatal() {
+        let last = (FAR >> 20) - 1;
+        for bits in [0, 1, 2, 3, 5] {
+            let (state, rules) = payload(entry(bits, last), true);
+            assert!(state.is_some() && !rules.contains(&Rule::BlockPlaceFar), "{bits}: {rules:?}");
+            for far in [last + 1, (1 << 44) - 1] {
+                let (state, rules) = payload(entry(bits, far), true);
+                assert!(state.is_none() && rules.contains(&Rule::BlockPlaceFar), "{bits}: {rules:?}");
+            }
         }
     }
 
@@ -316,15 +349,37 @@ mod tests {
         assert_eq!(bitmap(entry(0, 0), true), (Some(NotPresent), vec![]));
         assert_eq!(bitmap(entry(6, 1), true), (Some(Present), vec![]));
         assert_eq!(bitmap(entry(6, 0), true), (None, vec![Rule::BlockInHeader]));
-        assert_eq!(bitmap(entry(6, 1), false), (Some(NotPresent), vec![Rule::BatBitmapWithoutParent]));
     }
 
     #[test]
-    fn reserved_bits_are_tolerated_and_reported_where_the_entry_is() {
+    fn the_bitmap_entries_of_a_disk_without_a_parent_are_not_used() {
+        use SectorBitmapBlockState::NotPresent;
+        assert_eq!(bitmap(entry(0, 0), false), (Some(NotPresent), vec![]));
+        assert_eq!(bitmap(entry(6, 1), false), (Some(NotPresent), vec![Rule::BatBitmapWithoutParent]));
+        for raw in [8, 3, 7 << 20, u64::MAX] {
+            let entry = BatEntry::from_le_bytes(raw.to_le_bytes());
+            assert_eq!(bitmap(entry, false), (Some(NotPresent), vec![Rule::BatEntryUnused]), "{raw:x}");
+        }
+    }
+
+    #[test]
+    fn reserved_bits_are_fatal_in_every_state() {
+        for bit in 3..20 {
+            for state in [0, 1, 2, 3, 5, 6, 7] {
+                let place = if state < 6 { 0 } else { 1 };
+                let entry = BatEntry::from_le_bytes((entry(state, place).raw() | 1 << bit).to_le_bytes());
+                let (found, rules) = payload(entry, true);
+                assert!(found.is_none() && rules.contains(&Rule::BatEntryReserved), "{state} {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn reserved_bits_are_reported_where_the_entry_is() {
         let entry = BatEntry::from_le_bytes((entry(6, 1).raw() | 8).to_le_bytes());
-        assert_eq!(bitmap(entry, true).1, [Rule::BatEntryReserved]);
+        assert_eq!(bitmap(entry, true), (None, vec![Rule::BatEntryReserved]));
         let mut violations = Violations::new();
-        assert_eq!(entry.validate_payload(INDEX, AT, false, &mut violations), Some(FullyPresent));
+        assert_eq!(entry.validate_payload(INDEX, AT, false, &mut violations), None);
         let expected = Violation::new(Structure::BatEntry(INDEX), AT, Rule::BatEntryReserved).number(1u32);
         assert_eq!(violations.as_slice(), [expected]);
     }

@@ -251,9 +251,9 @@ mod tests {
     }
 
     #[test]
-    fn reserved_bits_are_tolerated() {
+    fn reserved_bits_are_fatal() {
         let (value, rules) = parameters(&hex("0000200006000000"));
-        assert_eq!((value.is_some(), rules), (true, vec![Rule::FileParametersReserved]));
+        assert_eq!((value, rules), (None, vec![Rule::FileParametersReserved]));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //!  24 | length                        | bit 0: required               |
 //! ```
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use nom::Parser;
 use nom::bytes::complete::tag;
@@ -95,6 +95,14 @@ impl RegionTable {
         let mut bytes = encoder.into_vec();
         bytes::seal(&mut bytes);
         bytes
+    }
+
+    /// The regions that the content of the disk depends on: the BAT, the metadata, and all that are required.
+    fn essential(&self) -> BTreeSet<(Uuid, FileOffset, u64)> {
+        let is_essential =
+            |region: &&Region| region.required || [BAT_REGION, METADATA_REGION].contains(&region.id);
+        let essential = self.regions.iter().filter(is_essential);
+        essential.map(|region| (region.id, region.offset, region.length)).collect()
     }
 
     /// Judges the entries of table `table_number`. `log` is the log's place and length in bytes; `file_len` is the
@@ -253,10 +261,12 @@ pub fn choose(
 ) -> Option<(u8, RegionTable)> {
     match (first, second) {
         (Some(first), Some(second)) => {
-            if first != second {
-                violations.report(broken(2, Rule::RegionTablesDiffer).other(Structure::RegionTable(1)));
+            let mut judge = Judge::new(violations);
+            let different = |rule| broken(2, rule).other(Structure::RegionTable(1));
+            if judge.require(first.essential() == second.essential(), different(Rule::RegionTablesDiffer)) {
+                judge.require(first == second, different(Rule::RegionTablesUnequal));
             }
-            Some((1, first))
+            judge.verdict((1, first))
         }
         (Some(first), None) => Some((1, first)),
         (None, Some(second)) => Some((2, second)),

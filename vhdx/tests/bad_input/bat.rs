@@ -1,10 +1,15 @@
 //! Entries of the block allocation table: one matters when it is used, all of them in `check`.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vhdx::format::bat_entry::PayloadBlockState;
-use vhdx::{BatIndex, Chain, DiskOffset, Error, Memory, Rule, Storage, Structure, Vhdx, VhdxMut, ops};
-use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random};
+use vhdx::{
+    BatIndex, Chain, DiskOffset, Error, Memory, ReadAt, Rule, Storage, Structure, Vhdx, VhdxMut, Violations,
+    ops,
+};
+use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random, SparseImage};
 
 use crate::common::{MIB, assert_same, at, read_all};
 use crate::{Expected, assert_listed, block_content, child, patch, sample, violation};
@@ -81,17 +86,105 @@ fn states_that_do_not_exist() {
 fn what_is_odd_but_clear_is_read() {
     let image = sample();
     let place = image.layout().offset(Part::Payload(INDEX));
-    let half = MIB as usize / 2;
-    let reserved = with_entry(&image, INDEX, place | 0x000f_fff8 | 6);
-    assert_same(
-        &read(&base(reserved.clone()), INDEX).unwrap(),
-        &block_content(2)[half..half + 4096],
-        "reserved",
-    );
-    assert_listed(reserved, entry(Rule::BatEntryReserved, &image, INDEX));
-    let zero = with_entry(&image, INDEX, place | 2);
-    assert_same(&read(&base(zero.clone()), INDEX).unwrap(), &[0; 4096], "zero with a place");
-    assert_listed(zero, entry(Rule::BatZeroOffset, &image, INDEX));
+    let past_end = image.layout().len;
+    let cases = [
+        (place, Rule::BatNotPresentOffset),
+        (place | 2, Rule::BatZeroOffset),
+        (past_end, Rule::BlockPlacePastEnd),
+        (past_end | 1, Rule::BlockPlacePastEnd),
+        (past_end | 2, Rule::BlockPlacePastEnd),
+        (past_end | 3, Rule::BlockPlacePastEnd),
+        (past_end | 5, Rule::BlockPlacePastEnd),
+    ];
+    for (value, rule) in cases {
+        let file = with_entry(&image, INDEX, value);
+        assert_same(&read(&base(file.clone()), INDEX).unwrap(), &[0; 4096], "a place without data");
+        assert_listed(file.clone(), entry(rule, &image, INDEX));
+        assert!(ops::check_storage(Arc::new(file)).is_valid(), "{value:x}");
+    }
+}
+
+/// A damaged entry must not pass for one that says that the block reads as zeros.
+#[test]
+fn garbage_in_an_entry_never_reads_as_zeros() {
+    let image = sample();
+    let place = image.layout().offset(Part::Payload(INDEX));
+    for state in [0, 1, 2, 3, 5, 6] {
+        for reserved in [8, 0x0008_0000, 0x000f_fff8] {
+            assert_unusable(&image, place | reserved | state, Rule::BatEntryReserved);
+            if state != 6 {
+                assert_unusable(&image, reserved | state, Rule::BatEntryReserved);
+            }
+        }
+        if state != 6 {
+            for far in [1 << 47, u64::MAX << 20] {
+                assert_unusable(&image, far | state, Rule::BlockPlaceFar);
+            }
+        }
+    }
+    let child = child();
+    let index = child.bitmap_bat_index(0);
+    let bitmap = child.layout().offset(Part::Bitmap(0)) | 6;
+    let file = with_entry(&child, index, bitmap | 8);
+    let error = read(&on_base(file.clone()), 0).unwrap_err();
+    assert_eq!(violation(&error), entry(Rule::BatEntryReserved, &child, index));
+    assert_listed(file, entry(Rule::BatEntryReserved, &child, index));
+}
+
+#[test]
+fn an_entry_that_no_block_uses_may_hold_anything() {
+    // The table of a child has a place for every block of a chunk.
+    let image = child();
+    let unused = with_entry(&image, 100, u64::MAX);
+    assert_same(&read_all(&on_base(unused.clone())), &read_all(&on_base(image.build())), "the disk");
+    assert_listed(unused.clone(), entry(Rule::BatEntryUnused, &image, 100));
+    assert!(ops::check_storage(Arc::new(unused.clone())).is_valid());
+    VhdxMut::from_storage(Arc::new(Memory::new(unused))).unwrap();
+}
+
+/// A disk of 64 TiB whose BAT of 512 MiB is full of garbage, none of which is kept in memory.
+struct GarbageBat {
+    image: SparseImage,
+    bat: std::ops::Range<u64>,
+    read: Arc<AtomicU64>,
+}
+
+impl ReadAt for GarbageBat {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&self.image)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: vhdx::FileOffset) -> io::Result<()> {
+        self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        if !self.bat.contains(&offset.get()) {
+            return self.image.read_exact_at(buf, offset);
+        }
+        for (number, bytes) in buf.chunks_mut(8).enumerate() {
+            let number = offset.get() / 8 + number as u64;
+            let garbage = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            bytes.copy_from_slice(&garbage.to_le_bytes()[..bytes.len()]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_large_bat_full_of_garbage_is_an_error() {
+    let image = Image::dynamic(64 << 40, 1 << 20);
+    let bat = image.layout().offset(Part::Bat);
+    let read = Arc::new(AtomicU64::new(0));
+    let garbage = GarbageBat { image: image.sparse(), bat: bat..bat + (512 << 20), read: Arc::clone(&read) };
+    let garbage = Arc::new(garbage);
+    let vhdx = Vhdx::load(Arc::clone(&garbage) as _, &mut Violations::new()).unwrap();
+    let chain = Chain::from_layers(vec![vhdx]).unwrap();
+    let mut block = vec![0; 4096];
+    chain.read_exact_at(&mut block, at(0)).unwrap_err();
+    chain.validate_placement().unwrap_err();
+    assert!(read.load(Ordering::Relaxed) < 4 * MIB, "{read:?}");
+
+    let report = ops::check_storage(garbage);
+    assert!(!report.is_valid());
+    assert!(report.files[0].violations.as_slice().len() <= 2 * Violations::LIMIT);
 }
 
 #[test]
@@ -140,11 +233,8 @@ fn two_places_past_the_end_that_are_kept_for_two_blocks() {
         let error = VhdxMut::from_storage(Arc::clone(&storage) as Arc<dyn Storage>).unwrap_err();
         assert_eq!(violation(&error).0, Rule::BlockOverlapsBlock, "{error}");
     }
-    // Far out is no file, and whoever is clear of the others may lie anywhere.
-    let beyond = 129 << 40;
-    for places in
-        [[len, len + 2 * MIB, len + 4 * MIB], [far, len, far + 2 * MIB], [beyond, len, beyond + MIB]]
-    {
+    // A place that is clear of the others may lie anywhere up to the longest length of a file.
+    for places in [[len, len + 2 * MIB, len + 4 * MIB], [far, len, far + 2 * MIB]] {
         let file = keeping(places);
         assert!(ops::check_storage(Arc::new(file.clone())).is_valid(), "{places:x?}");
         let mut disk = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap();
@@ -152,6 +242,8 @@ fn two_places_past_the_end_that_are_kept_for_two_blocks() {
         disk.write_all_at(&[1; 4096], at(8 * MIB)).unwrap();
         disk.close().unwrap();
     }
+    let beyond = 129 << 40;
+    assert_listed(keeping([beyond, len, len + 2 * MIB]), entry(Rule::BlockPlaceFar, &image, 0));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Headers and region tables with sound checksums and numbers that make no sense.
 
-use vhdx::{ErrorKind, Guid, Rule, Severity, Structure, Vhdx};
+use std::sync::Arc;
+
+use vhdx::{ErrorKind, Guid, Memory, Rule, Severity, Structure, Vhdx, VhdxMut};
 use vhdx_testkit::{ExtraRegion, Image, Part, Random, RegionTables, SparseImage};
 
 use crate::common::MIB;
-use crate::{assert_listed, assert_refused, patch, patch_headers, patch_regions, sample};
+use crate::{assert_listed, assert_refused, patch, patch_headers, patch_regions, sample, violation};
 
 const FIRST_HEADER: u64 = 64 << 10;
 const SECOND_HEADER: u64 = 128 << 10;
@@ -103,9 +105,11 @@ fn region_tables_that_differ_are_told() {
     let mut file = image.build();
     vhdx::format::bytes::seal(&mut file[FIRST_TABLE as usize + (64 << 10)..][..64 << 10]);
     Vhdx::from_storage(file.clone()).unwrap();
-    let listed = vhdx::ops::check_storage(std::sync::Arc::new(file));
+    let listed = vhdx::ops::check_storage(Arc::new(file.clone()));
     let rules: Vec<Rule> = listed.files[0].violations.as_slice().iter().map(|v| v.rule).collect();
     assert_eq!(rules, [Rule::RegionTablesDiffer]);
+    let error = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap_err();
+    assert_eq!(violation(&error).0, Rule::RegionTablesDiffer);
 }
 
 /// The BAT is entry 0, the metadata entry 1 of both tables.

@@ -94,11 +94,11 @@ fn user_and_system_entries_are_counted_apart() {
 }
 
 #[test]
-fn reserved_bits_are_tolerated() {
+fn reserved_bits_are_fatal() {
     for position in [8, 12, 31, 32 + 24, 32 + 27, 32 + 28, 32 + 31] {
         let mut bytes = sound().encode();
         bytes[position] |= 0x08;
-        assert_eq!(validate(&bytes), (Some(sound()), vec![Rule::MetadataReserved]), "{position}");
+        assert_eq!(validate(&bytes), (None, vec![Rule::MetadataReserved]), "{position}");
     }
 }
 

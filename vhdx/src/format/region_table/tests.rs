@@ -101,7 +101,14 @@ fn the_first_valid_copy_is_chosen() {
     let number = |first, second| judged(|violations| choose(first, second, violations).map(|(n, _)| n));
     let other = with(&[optional(region(some_guid(1), 5, 1))]);
     assert_eq!(number(Some(sound()), Some(sound())), (Some(1), vec![]));
-    assert_eq!(number(Some(sound()), Some(other)), (Some(1), vec![Rule::RegionTablesDiffer]));
+    assert_eq!(number(Some(sound()), Some(other)), (Some(1), vec![Rule::RegionTablesUnequal]));
+    let other = with(&[Region { required: true, ..region(some_guid(1), 5, 1) }]);
+    assert_eq!(number(Some(sound()), Some(other)), (None, vec![Rule::RegionTablesDiffer]));
+    for index in [0, 1] {
+        let mut moved = sound();
+        moved.regions[index].offset = FileOffset::new(64 * MIB);
+        assert_eq!(number(Some(sound()), Some(moved)), (None, vec![Rule::RegionTablesDiffer]));
+    }
     assert_eq!(number(None, Some(sound())), (Some(2), vec![]));
     assert_eq!(number(Some(sound()), None), (Some(1), vec![]));
     assert_eq!(number(None, None), (None, vec![Rule::NoRegionTable]));

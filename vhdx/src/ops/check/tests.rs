@@ -79,7 +79,9 @@ fn a_reserved_place_is_taken_too() {
 
 #[test]
 fn states_without_a_place_take_none() {
-    assert_eq!(broken(&check(&[(3, 0, FIRST_BLOCK)])), []);
+    let not_present = check(&[(3, 0, FIRST_BLOCK)]);
+    assert_eq!(broken(&not_present), [(3, Rule::BatNotPresentOffset)]);
+    assert!(not_present.is_valid());
     let zero = check(&[(3, 2, FIRST_BLOCK)]);
     assert_eq!(broken(&zero), [(3, Rule::BatZeroOffset)]);
     assert!(zero.is_valid());
