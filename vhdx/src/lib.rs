@@ -70,7 +70,10 @@ pub use uuid::Uuid as Guid;
 
 pub use chain::*;
 pub use error::{Error, ErrorKind, InvalidArgument, Result};
-pub use file::{DiskType, Extent, Extents, NewDisk, NewItem, Source, Vhdx, VhdxMut, VhdxWriter, Written};
+pub use file::{
+    DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
+    VhdxWriter, Written,
+};
 pub use geometry::{BatEntryKind, Geometry, MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE};
 pub use log::LogState;
 pub use progress::{NoProgress, Progress};

@@ -107,6 +107,8 @@ rules! {
     LogOffset "log-offset" Fatal "2.2.2" "the log offset is not a multiple of 1 MiB, or is below 1 MiB";
     LogLength "log-length" Fatal "2.2.2" "the log length is not a multiple of 1 MiB";
     LogTooLarge "log-too-large" Unsupported "2.2.2" "the log must be replayed, but it is longer than 1 GiB";
+    LogPlaceUnused "log-place-unused" Tolerated "2.2.2" "the offset or the length of the log, which holds nothing, is not a multiple of 1 MiB, or the offset is below 1 MiB"
+        because "the LogGuid is zero, so nothing is read from the log; whoever writes to the file makes a new log elsewhere";
     LogPastEnd "log-past-end" Tolerated "2.2.2" "the log reaches past the end of the file"
         because "the LogGuid is zero, so nothing is read from the log";
 
@@ -188,9 +190,15 @@ rules! {
     ParentLocatorReserved "parent-locator-reserved" Tolerated "2.6.2.6.1" "reserved bytes are not zero"
         because "the parent is accepted only if its DataWriteGuid is the linkage, which has 128 bits";
     ParentLocatorCount "parent-locator-count" Fatal "2.6.2.6.1" "there are more than 256 entries, or more than the item holds";
-    ParentLocatorEntry "parent-locator-entry" Fatal "2.6.2.6.2" "the key or the value is empty, has an odd length, or lies outside the item";
-    ParentLocatorText "parent-locator-text" Fatal "2.6.2.6.2" "the key or the value is not UTF-16 text";
-    ParentLocatorDuplicate "parent-locator-duplicate" Fatal "2.6.2.6.2" "another entry has the same key";
+    ParentLocatorEntry "parent-locator-entry" Tolerated "2.6.2.6.2" "the key or the value is empty, has an odd length, or lies outside the item; the entry is ignored"
+        because "the parent is accepted only by a linkage, and a locator without a valid parent_linkage is fatal";
+    ParentLocatorText "parent-locator-text" Tolerated "2.6.2.6.2" "the key or the value is not UTF-16 text; the entry is ignored"
+        because "the parent is accepted only by a linkage, and a locator without a valid parent_linkage is fatal";
+    ParentLocatorDuplicate "parent-locator-duplicate" Tolerated "2.6.2.6.2" "another entry has the same key; the first one is used"
+        because "the parent is accepted only by a linkage, and two different values of parent_linkage are fatal";
+    ParentLinkageLost "parent-linkage-lost" Tolerated "2.6.2.6.3" "an entry that is ignored is, or may be, parent_linkage2"
+        because "without it the file accepts one parent less and never another one, and a merge takes it for a file that may depend on its target";
+    ParentLinkageAmbiguous "parent-linkage-ambiguous" Fatal "2.6.2.6.3" "there are two different values of parent_linkage";
     ParentLinkageMissing "parent-linkage-missing" Fatal "2.6.2.6.3" "there is no parent_linkage";
     ParentLinkageMalformed "parent-linkage-malformed" Fatal "2.6.2.6.3" "the linkage is not a GUID";
     ParentPathMissing "parent-path-missing" Tolerated "2.6.2.6.3" "there is no relative_path, volume_path or absolute_win32_path"

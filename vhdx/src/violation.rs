@@ -212,6 +212,11 @@ impl Violations {
         self.counts.iter().map(|(&rule, &count)| (rule, count))
     }
 
+    /// Whether so many violations that are not tolerated were found that a check ends before its end.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= 2 * Self::LIMIT
+    }
+
     /// How many violations were found beyond the ones kept.
     pub fn dropped(&self) -> u64 {
         self.dropped

@@ -12,6 +12,7 @@ mod fixtures;
 mod foreign;
 mod half_merged;
 mod hints;
+mod ignored;
 mod images;
 mod in_place;
 #[cfg(unix)]

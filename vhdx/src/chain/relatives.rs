@@ -17,6 +17,7 @@ use crate::file::{DiskType, Vhdx};
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
 use crate::storage::{FileFormat, FileIdentity};
+use crate::violation::Violation;
 
 /// What a disk says of itself and of its parent. All sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Relative {
     pub linkage2: Option<Uuid>,
     /// When the file was last changed, if the host says so.
     pub modified: Option<SystemTime>,
+    /// The broken rule for which the locator may lack the GUID of another parent: the disk may depend on any other.
+    pub lost_linkage: Option<Violation>,
     /// How many bytes of space it takes at most to give it another parent locator.
     pub(crate) bytes_of_locator: u64,
 }
@@ -64,6 +67,7 @@ impl Relative {
             linkage: locator.and_then(ParentLocator::parent_linkage),
             linkage2: locator.and_then(ParentLocator::parent_linkage2),
             modified: path.metadata().and_then(|metadata| metadata.modified()).ok(),
+            lost_linkage: vhdx.lost_linkage().cloned(),
             bytes_of_locator: vhdx.bytes_of_locator(),
         }
     }
@@ -136,6 +140,12 @@ impl Unjudged {
         Bare(&self.error).to_string()
     }
 
+    /// A disk that may have another parent than those that its locator names.
+    fn of_lost_linkage(disk: &Relative) -> Option<Self> {
+        let error = Error::from(disk.lost_linkage.clone()?).in_file(&disk.path);
+        Some(Self { path: disk.path.clone(), error: Arc::new(error), may_be_disk: true })
+    }
+
     fn of(problem: Problem) -> Option<Self> {
         // Whatever is called or begins otherwise is not looked into.
         let is_damaged = matches!(problem, Problem::Damaged { .. });
@@ -188,12 +198,16 @@ fn has_vanished(path: &Path, error: &Error) -> bool {
 
 impl Relatives {
     /// Refuses to change or to delete what `child` is made of while something may be a disk that needs it, and cannot
-    /// be judged.
+    /// be judged. The child itself is in nobody's way.
     ///
     /// # Errors
     /// [`ChainError::UnjudgedFiles`].
     pub fn refuse_unjudged(&self, child: &Path) -> Result<()> {
-        let unjudged: Vec<Unjudged> = self.unjudged.iter().filter(|file| file.may_be_disk).cloned().collect();
+        let real_child = child.canonicalize().ok();
+        let is_other =
+            |path: &Path| path != child && (real_child.is_none() || path.canonicalize().ok() != real_child);
+        let in_the_way = self.unjudged.iter().filter(|file| file.may_be_disk && is_other(&file.path));
+        let unjudged: Vec<Unjudged> = in_the_way.cloned().collect();
         match unjudged.is_empty() {
             true => Ok(()),
             false => Err(ChainError::UnjudgedFiles { child: child.to_owned(), unjudged }.into()),
@@ -250,7 +264,8 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     let mut disks = Vec::new();
     let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(Relative::of(path, vhdx)))?;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut relatives = Relatives { folders, disks, ..Relatives::default() };
+    let unjudged = disks.iter().filter_map(Unjudged::of_lost_linkage).collect();
+    let mut relatives = Relatives { folders, disks, unjudged, ..Relatives::default() };
     for problem in met.problems {
         match problem {
             Problem::OtherFormat { path, format } => {

@@ -36,16 +36,17 @@ impl Vhdx {
 enum Until {
     /// Up to the first violation that is not tolerated.
     Stopped,
-    /// All of it.
+    /// All of it, unless so much is broken that nothing more is listed.
     End,
 }
 
 impl Until {
-    fn after(self, is_stopped: impl FnOnce() -> bool) -> ControlFlow<()> {
-        match self {
-            Until::Stopped if is_stopped() => ControlFlow::Break(()),
-            Until::Stopped | Until::End => ControlFlow::Continue(()),
-        }
+    fn after(self, violations: &Violations, is_contested: bool) -> ControlFlow<()> {
+        let ends = match self {
+            Until::Stopped => is_contested || violations.stop_at_first().is_err(),
+            Until::End => violations.is_full(),
+        };
+        if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -113,7 +114,7 @@ fn judge_entries(
             occupancy.mark(place.clone());
             take(place);
         }
-        until.after(|| occupancy.is_contested() || violations.stop_at_first().is_err())
+        until.after(violations, occupancy.is_contested())
     })?;
     if occupancy.is_exceeded() {
         violations.report(Violation::new(
@@ -130,7 +131,7 @@ fn judge_entries(
             let violation = Violation::new(Structure::BatEntry(index), at, Rule::BlockOverlapsBlock);
             violations.report(violation.other(Structure::BatEntry(owner)));
         }
-        until.after(|| violations.stop_at_first().is_err())
+        until.after(violations, false)
     })
 }
 
@@ -194,7 +195,10 @@ pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<
 
 /// Visits the entries in order until `visit` breaks off, except those of payload blocks that are zero: large disks have millions of them, and they
 /// neither say anything nor break a rule.
-fn for_each_entry(vhdx: &Vhdx, mut visit: impl FnMut(BatIndex, BatEntry) -> ControlFlow<()>) -> Result<()> {
+pub(super) fn for_each_entry(
+    vhdx: &Vhdx,
+    mut visit: impl FnMut(BatIndex, BatEntry) -> ControlFlow<()>,
+) -> Result<()> {
     let count = vhdx.geometry().bat_entry_count();
     let mut window = BatWindow::default();
     let mut index = BatIndex::new(0);

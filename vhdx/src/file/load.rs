@@ -92,7 +92,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
 /// Puts what is wrong with either region table into `violations`, unless it is there already.
 fn judge_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Result<()> {
     let mut found = Violations::new();
-    let [first, second] = region_tables(Second::Always).load(&Measured::new(storage)?, &mut found)?;
+    let [first, second] = region_tables().load(&Measured::new(storage)?, Second::Always, &mut found)?;
     region_table::choose(first, second, &mut found);
     let is_new = |violation: &&Violation| !violations.as_slice().contains(violation);
     let new: Vec<Violation> = found.as_slice().iter().filter(is_new).cloned().collect();
@@ -101,15 +101,15 @@ fn judge_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Res
 }
 
 /// What lies behind the headers and the log.
-struct Structures {
-    regions: Regions,
-    metadata: Metadata,
-    geometry: Geometry,
-    layout: Layout,
+pub(super) struct Structures {
+    pub(super) regions: Regions,
+    pub(super) metadata: Metadata,
+    pub(super) geometry: Geometry,
+    pub(super) layout: Layout,
 }
 
 impl Structures {
-    fn load(storage: &dyn ReadAt, header: &Header, violations: &mut Violations) -> Result<Self> {
+    pub(super) fn load(storage: &dyn ReadAt, header: &Header, violations: &mut Violations) -> Result<Self> {
         let storage = Measured::new(storage)?;
         let file_len = storage.size();
         let regions = load_regions(&storage, header, file_len, violations)?;
@@ -117,7 +117,7 @@ impl Structures {
         let geometry = load_geometry(&metadata, &regions, violations)?;
         let mut by_offset = regions.all.clone();
         by_offset.sort_by_key(|region| region.offset);
-        let log = (header.log_offset, u64::from(header.log_length));
+        let log = header.log_place();
         let layout = Layout { log, regions: by_offset, file_len };
         Ok(Self { regions, metadata, geometry, layout })
     }
@@ -155,28 +155,29 @@ pub(crate) fn read_data_write_guid(storage: &dyn ReadAt) -> Result<Option<Uuid>>
 
 /// The current header, and whether it is header 1 or 2.
 fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8, Header)> {
-    let copies = Copies {
+    let [first, second] = header_copies().load(storage, Second::Always, violations)?;
+    let current = header::current(first, second, violations);
+    valid(current, violations, Structure::Header(1), header::OFFSETS[0])
+}
+
+pub(super) fn header_copies() -> Copies<Header> {
+    Copies {
         places: header::OFFSETS,
         size: header::SIZE,
         validate: header::validate_copy,
         structure: Structure::Header,
         unreadable: Rule::HeaderUnreadable,
-        second: Second::Always,
-    };
-    let [first, second] = copies.load(storage, violations)?;
-    let current = header::current(first, second, violations);
-    valid(current, violations, Structure::Header(1), header::OFFSETS[0])
+    }
 }
 
 /// A structure that stands twice in the file.
-struct Copies<T> {
+pub(super) struct Copies<T> {
     places: [FileOffset; 2],
     size: usize,
     validate: fn(&[u8], u8, &mut Violations) -> Option<T>,
     structure: fn(u8) -> Structure,
     /// The rule that a copy breaks which cannot be read.
     unreadable: Rule,
-    second: Second,
 }
 
 /// When the second copy is read.
@@ -190,10 +191,15 @@ enum Second {
 impl<T> Copies<T> {
     /// The copies that are read, where they are valid. One that the medium does not give back is as good as a damaged one;
     /// only when that goes for both is it an I/O error.
-    fn load(&self, storage: &dyn ReadAt, violations: &mut Violations) -> Result<[Option<T>; 2]> {
+    fn load(
+        &self,
+        storage: &dyn ReadAt,
+        which: Second,
+        violations: &mut Violations,
+    ) -> Result<[Option<T>; 2]> {
         let [first, second] = self.places;
         let first_copy = self.load_copy(1, first, storage, violations);
-        if self.second == Second::IfNeeded
+        if which == Second::IfNeeded
             && let Ok(Some(copy)) = first_copy
         {
             judge_end(storage, (self.structure)(2), second, self.size)?;
@@ -213,6 +219,14 @@ impl<T> Copies<T> {
         }
     }
 
+    /// Each copy, if it can be read and is valid on its own.
+    pub(super) fn load_each(&self, storage: &dyn ReadAt) -> [Option<T>; 2] {
+        let [first, second] = self.places;
+        [(1, first), (2, second)].map(|(number, place)| {
+            self.load_copy(number, place, storage, &mut Violations::new()).ok().flatten()
+        })
+    }
+
     fn load_copy(
         &self,
         number: u8,
@@ -227,22 +241,21 @@ impl<T> Copies<T> {
 
 /// A log that cannot be read in full matters only when it must be replayed.
 fn judge_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
-    let end = header.log_offset.saturating_add(header.log_length.into());
-    if end.get() > file_len {
+    let (place, length) = header.log_place();
+    if length != 0 && place.saturating_add(length).get() > file_len {
         let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
         violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
     }
     violations.stop_at_first()
 }
 
-fn region_tables(second: Second) -> Copies<RegionTable> {
+pub(super) fn region_tables() -> Copies<RegionTable> {
     Copies {
         places: region_table::OFFSETS,
         size: region_table::SIZE,
         validate: region_table::validate_copy,
         structure: Structure::RegionTable,
         unreadable: Rule::RegionTableUnreadable,
-        second,
     }
 }
 
@@ -252,12 +265,11 @@ fn load_regions(
     file_len: u64,
     violations: &mut Violations,
 ) -> Result<Regions> {
-    let [first, second] = region_tables(Second::IfNeeded).load(storage, violations)?;
+    let [first, second] = region_tables().load(storage, Second::IfNeeded, violations)?;
     let chosen = region_table::choose(first, second, violations);
     let (structure, at) = (Structure::RegionTable(1), region_table::OFFSETS[0]);
     let (number, table) = valid(chosen, violations, structure, at)?;
-    let log = (header.log_offset, header.log_length.into());
-    let regions = table.validate(number, log, file_len, violations);
+    let regions = table.validate(number, header.log_place(), file_len, violations);
     valid(regions, violations, structure, at)
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Metadata {
     pub(super) logical_sector_size: u32,
     pub(super) physical_sector_size: u32,
     pub(super) parent_locator: Option<ParentLocator>,
+    /// The broken rule for which a linkage may be missing in the locator.
+    pub(super) lost_linkage: Option<Violation>,
 }
 
 impl Metadata {
@@ -46,7 +48,7 @@ impl Metadata {
         let virtual_disk_id =
             items.optional(metadata_item::VIRTUAL_DISK_ID, metadata_item::virtual_disk_id)?;
         let has_parent = parameters.is_some_and(|parameters: FileParameters| parameters.has_parent);
-        let parent_locator = items.parent_locator(has_parent)?;
+        let (parent_locator, lost_linkage) = items.parent_locator(has_parent)?;
         if virtual_disk_id.is_none() {
             items.report_missing(metadata_item::VIRTUAL_DISK_ID, Rule::VirtualDiskIdMissing);
         }
@@ -65,6 +67,7 @@ impl Metadata {
             logical_sector_size: logical,
             physical_sector_size: physical,
             parent_locator,
+            lost_linkage,
         })
     }
 }
@@ -146,11 +149,20 @@ impl Items<'_> {
         self.optional(id, validate)
     }
 
-    /// A locator in a file without a parent is only noted: nothing is read from it.
-    fn parent_locator(&mut self, has_parent: bool) -> Result<Option<ParentLocator>> {
+    /// The locator, and the broken rule for which a linkage may be missing in it. A locator in a file without a parent is
+    /// not read: either it or the mark of the file is wrong.
+    fn parent_locator(&mut self, has_parent: bool) -> Result<(Option<ParentLocator>, Option<Violation>)> {
         let id = metadata_item::PARENT_LOCATOR;
-        match (has_parent, self.has(id)) {
-            (true, true) => self.optional(id, ParentLocator::validate),
+        let mut lost_linkage = None;
+        let locator = match (has_parent, self.has(id)) {
+            (true, true) => self.optional(id, |bytes, at, violations| {
+                let mut found = Violations::new();
+                let locator = ParentLocator::validate(bytes, at, &mut found);
+                let is_lost = |violation: &&Violation| violation.rule == Rule::ParentLinkageLost;
+                lost_linkage = found.as_slice().iter().find(is_lost).cloned();
+                violations.append(found);
+                locator
+            }),
             (true, false) => {
                 self.report_missing(id, Rule::ParentLocatorMissing);
                 Ok(None)
@@ -167,7 +179,8 @@ impl Items<'_> {
                 Ok(None)
             }
             (false, false) => Ok(None),
-        }
+        };
+        Ok((locator?, lost_linkage))
     }
 
     fn has(&self, id: Uuid) -> bool {

@@ -14,6 +14,7 @@ mod occupancy;
 mod placement;
 mod read_ahead;
 mod replay;
+mod survey;
 pub(crate) mod travel;
 mod write;
 
@@ -42,6 +43,7 @@ pub(crate) use load::read_data_write_guid;
 use metadata::Metadata;
 use placement::Layout;
 pub use replay::{LogContent, replay, replay_file};
+pub use survey::{Survey, SurveyedBat, SurveyedLog};
 pub use write::VhdxMut;
 pub(crate) use write::{Place, ResizePlan, SectorBits, Space};
 
@@ -236,6 +238,11 @@ impl Vhdx {
     /// differencing file, never for another.
     pub fn parent_locator(&self) -> Option<&ParentLocator> {
         self.metadata.parent_locator.as_ref()
+    }
+
+    /// The broken rule for which the parent locator may lack the GUID of another parent.
+    pub(crate) fn lost_linkage(&self) -> Option<&Violation> {
+        self.metadata.lost_linkage.as_ref()
     }
 
     /// How the file stores its disk.

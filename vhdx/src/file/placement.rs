@@ -59,6 +59,13 @@ impl Layout {
 }
 
 impl Vhdx {
+    /// The place of the log and its length in bytes, if the file has a log that lies inside it.
+    pub(crate) fn place_of_log(&self) -> Option<(FileOffset, u64)> {
+        let (place, len) = self.layout.log;
+        let is_inside = place.saturating_add(len).get() <= self.layout.file_len;
+        (len != 0 && is_inside).then_some((place, len))
+    }
+
     /// Validates the offset that the entry of a block without data holds, if any, against the length of the file.
     pub(super) fn validate_place_without_data(
         &self,

@@ -61,6 +61,14 @@ impl Header {
         fields(bytes).ok().map(|(_, header)| header)
     }
 
+    /// The place of the log and its length in bytes: a length of 0 if the header describes no place that a log can have,
+    /// which it may do as long as the log holds nothing.
+    pub fn log_place(&self) -> (FileOffset, u64) {
+        let (offset, length) = (self.log_offset.get(), u64::from(self.log_length));
+        let is_valid = offset >= MIB && offset.is_multiple_of(MIB) && length.is_multiple_of(MIB);
+        if is_valid { (self.log_offset, length) } else { (FileOffset::new(0), 0) }
+    }
+
     /// The [`SIZE`] bytes, with their checksum.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
@@ -147,7 +155,6 @@ pub fn current(
         (Some(_), Some(second)) => (2, second),
     };
     let mut judge = Judge::new(violations);
-    let log_offset = header.log_offset.get();
     let log_version_matters = !header.log_guid.is_nil();
     judge.require(header.version == 1, broken(number, Rule::HeaderVersion).number(header.version));
     judge.require(
@@ -158,15 +165,22 @@ pub fn current(
         header.log_version == 0 || log_version_matters,
         broken(number, Rule::LogVersionUnused).number(header.log_version),
     );
-    judge.require(
-        log_offset >= MIB && log_offset.is_multiple_of(MIB),
-        broken(number, Rule::LogOffset).number(log_offset),
-    );
-    judge.require(
-        u64::from(header.log_length).is_multiple_of(MIB),
-        broken(number, Rule::LogLength).number(header.log_length),
-    );
+    validate_log_place(&header, number, &mut judge);
     judge.verdict((number, header))
+}
+
+/// Validates the place of the log, which matters only if the log may hold something.
+fn validate_log_place(header: &Header, number: u8, judge: &mut Judge<'_>) {
+    let offset = header.log_offset.get();
+    let offset_is_valid = offset >= MIB && offset.is_multiple_of(MIB);
+    let length_is_valid = u64::from(header.log_length).is_multiple_of(MIB);
+    if header.log_guid.is_nil() {
+        let is_valid = header.log_length == 0 || (offset_is_valid && length_is_valid);
+        judge.require(is_valid, broken(number, Rule::LogPlaceUnused).number(offset));
+        return;
+    }
+    judge.require(offset_is_valid, broken(number, Rule::LogOffset).number(offset));
+    judge.require(length_is_valid, broken(number, Rule::LogLength).number(header.log_length));
 }
 
 #[cfg(test)]
@@ -268,9 +282,13 @@ mod tests {
             (Header { version: 2, ..header(1) }, vec![Rule::HeaderVersion]),
             (Header { log_version: 1, ..header(1) }, vec![Rule::LogVersionUnused]),
             (Header { log_version: 1, ..dirty.clone() }, vec![Rule::LogVersion]),
-            (Header { log_offset: FileOffset::new(MIB + 4096), ..header(1) }, vec![Rule::LogOffset]),
-            (Header { log_offset: FileOffset::new(0), ..header(1) }, vec![Rule::LogOffset]),
-            (Header { log_length: 4096, ..header(1) }, vec![Rule::LogLength]),
+            (Header { log_offset: FileOffset::new(MIB + 4096), ..dirty.clone() }, vec![Rule::LogOffset]),
+            (Header { log_offset: FileOffset::new(0), ..dirty.clone() }, vec![Rule::LogOffset]),
+            (Header { log_length: 4096, ..dirty.clone() }, vec![Rule::LogLength]),
+            (Header { log_offset: FileOffset::new(MIB + 4096), ..header(1) }, vec![Rule::LogPlaceUnused]),
+            (Header { log_offset: FileOffset::new(0), ..header(1) }, vec![Rule::LogPlaceUnused]),
+            (Header { log_length: 4096, ..header(1) }, vec![Rule::LogPlaceUnused]),
+            (Header { log_offset: FileOffset::new(0), log_length: 0, ..header(1) }, vec![]),
             (Header { log_length: 0, ..header(1) }, vec![]),
             (dirty, vec![]),
         ];

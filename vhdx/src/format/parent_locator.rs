@@ -13,8 +13,6 @@
 //!
 //! Keys and values are UTF-16LE without an end mark. Offsets are in bytes from the start of the item, lengths in bytes.
 
-use std::collections::HashSet;
-
 use nom::Parser;
 use nom::multi::count;
 use nom::number::complete::{le_u16, le_u32};
@@ -96,10 +94,8 @@ impl ParentLocator {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (table, (_, _, entry_count)) = header(bytes).ok()?;
         let (_, entries) = entry_table(table, entry_count).ok()?;
-        let entries = entries.iter().map(|entry| {
-            let (key, value) = entry.place(bytes)?;
-            Some((text(key)?, text(value)?))
-        });
+        let entries =
+            entries.iter().map(|entry| Some((text(entry.key(bytes)?)?, text(entry.value(bytes)?)?)));
         Some(Self { entries: entries.collect::<Option<_>>()? })
     }
 
@@ -131,7 +127,8 @@ impl ParentLocator {
         (bytes.len() <= MAX_LENGTH && read.as_ref() == Some(self)).then_some(bytes)
     }
 
-    /// Reads and judges the item, which starts at `at` in the file.
+    /// Reads and validates the item, which starts at `at` in the file. Entries that are not valid are left out, and of
+    /// several entries with one key the first one is kept, so what is written from the result is valid again.
     pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
         let mut judge = Judge::new(violations);
@@ -149,25 +146,51 @@ impl ParentLocator {
             return None;
         };
         let mut locator = Self::default();
-        let mut keys = HashSet::new();
+        let mut ignored = Ignored::default();
         for (index, entry) in (0u16..).zip(&entries) {
             let place = Place { at, index };
-            let Some((key, value)) = judge_entry(entry, bytes, place, &mut judge) else { continue };
-            judge.require(
-                keys.insert(key.clone()),
-                place.broken(Rule::ParentLocatorDuplicate).text(key.as_str()),
-            );
-            locator.entries.push((key, value));
+            match validate_entry(entry, bytes, place, &mut judge) {
+                (Some(key), Some(value)) => locator.add(key, value, place, &mut ignored, &mut judge),
+                (Some(key), None) => ignored.linkage2 |= key == PARENT_LINKAGE2,
+                (None, _) => ignored.unknown = true,
+            }
         }
+        let may_be_linkage2 = ignored.unknown && locator.get(PARENT_LINKAGE2).is_none();
+        judge.require(!ignored.linkage2 && !may_be_linkage2, broken(Rule::ParentLinkageLost));
         locator.judge_keys(at, &mut judge);
         judge.verdict(locator)
+    }
+
+    /// Adds an entry, unless its key is there already or its value is no linkage where one is needed.
+    fn add(
+        &mut self,
+        key: String,
+        value: String,
+        place: Place,
+        ignored: &mut Ignored,
+        judge: &mut Judge<'_>,
+    ) {
+        let is_linkage2 = key == PARENT_LINKAGE2;
+        if is_linkage2 && linkage(&value).is_none() {
+            ignored.linkage2 = true;
+            return;
+        }
+        let Some(first) = self.get(&key) else {
+            self.entries.push((key, value));
+            return;
+        };
+        let is_other = first != value && (linkage(first).is_none() || linkage(first) != linkage(&value));
+        ignored.linkage2 |= is_linkage2 && is_other;
+        let is_ambiguous = key == PARENT_LINKAGE && is_other;
+        let rule = if is_ambiguous { Rule::ParentLinkageAmbiguous } else { Rule::ParentLocatorDuplicate };
+        judge.report(place.broken(rule).text(key));
     }
 
     /// The rules about keys that must be there. They are judged even where an entry was unreadable, for `check`.
     fn judge_keys(&self, at: FileOffset, judge: &mut Judge<'_>) {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
         judge.require(self.get(PARENT_LINKAGE).is_some(), broken(Rule::ParentLinkageMissing));
-        for value in [PARENT_LINKAGE, PARENT_LINKAGE2].into_iter().filter_map(|key| self.get(key)) {
+        if let Some(value) = self.get(PARENT_LINKAGE) {
             judge.require(linkage(value).is_some(), broken(Rule::ParentLinkageMalformed).text(value));
         }
         judge.require(self.paths().next().is_some(), broken(Rule::ParentPathMissing));
@@ -212,14 +235,29 @@ impl Place {
     }
 }
 
-fn judge_entry(entry: &Entry, item: &[u8], place: Place, judge: &mut Judge<'_>) -> Option<(String, String)> {
-    let Some((key, value)) = entry.place(item) else {
-        judge.report(place.broken(Rule::ParentLocatorEntry));
-        return None;
-    };
-    let texts = text(key).zip(text(value));
-    judge.require(texts.is_some(), place.broken(Rule::ParentLocatorText));
-    texts
+/// Which entries were ignored that say more than where to look for the parent.
+#[derive(Default)]
+struct Ignored {
+    /// An entry whose key could not be read.
+    unknown: bool,
+    /// An entry with the key `parent_linkage2`.
+    linkage2: bool,
+}
+
+/// The key and the value, each if it is text inside the item.
+fn validate_entry(
+    entry: &Entry,
+    item: &[u8],
+    place: Place,
+    judge: &mut Judge<'_>,
+) -> (Option<String>, Option<String>) {
+    let (key, value) = (entry.key(item), entry.value(item));
+    let are_inside = key.is_some() && value.is_some();
+    let (key, value) = (key.and_then(text), value.and_then(text));
+    let are_text = key.is_some() && value.is_some();
+    let rule = if are_inside { Rule::ParentLocatorText } else { Rule::ParentLocatorEntry };
+    judge.require(are_text, place.broken(rule));
+    (key, value)
 }
 
 /// An entry as it is stored: where its key and its value are.
@@ -232,16 +270,21 @@ struct Entry {
 }
 
 impl Entry {
-    /// The bytes of the key and of the value, if both lie inside the item and can be text.
-    fn place<'a>(&self, item: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-        let slice = |offset: u32, length: u16| {
-            let start = usize::try_from(offset).ok()?;
-            let end = start.checked_add(usize::from(length))?;
-            let sound = offset > 0 && length > 0 && length.is_multiple_of(2);
-            item.get(start..end).filter(|_| sound)
-        };
-        Some((slice(self.key_offset, self.key_length)?, slice(self.value_offset, self.value_length)?))
+    fn key<'a>(&self, item: &'a [u8]) -> Option<&'a [u8]> {
+        place_of_text(item, self.key_offset, self.key_length)
     }
+
+    fn value<'a>(&self, item: &'a [u8]) -> Option<&'a [u8]> {
+        place_of_text(item, self.value_offset, self.value_length)
+    }
+}
+
+/// The bytes of a key or a value, if they lie inside the item and can be text.
+fn place_of_text(item: &[u8], offset: u32, length: u16) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::from(length))?;
+    let is_sound = offset > 0 && length > 0 && length.is_multiple_of(2);
+    item.get(start..end).filter(|_| is_sound)
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use vhdx::{ErrorKind, Guid, Memory, Rule, Severity, Structure, Vhdx, VhdxMut};
+use vhdx::ops::check_storage;
+use vhdx::{ErrorKind, FileOffset, Guid, Memory, ReadAt, Rule, Severity, Structure, Vhdx, VhdxMut};
 use vhdx_testkit::{ExtraRegion, Image, Part, Random, RegionTables, SparseImage};
 
-use crate::common::MIB;
+use crate::bat::base;
+use crate::common::{MIB, assert_same, at, read_all};
 use crate::{assert_listed, assert_refused, patch, patch_headers, patch_regions, sample, violation};
 
 const FIRST_HEADER: u64 = 64 << 10;
@@ -29,10 +31,51 @@ fn numbers_in_the_header() {
     let header = |rule| (rule, Structure::Header(1), FIRST_HEADER);
     assert_refused(with_header(VERSION, &2u16.to_le_bytes()), header(Rule::HeaderVersion));
     for offset in [0, 4096, MIB + 4096, u64::MAX] {
-        assert_refused(with_header(LOG_OFFSET, &offset.to_le_bytes()), header(Rule::LogOffset));
+        assert_refused(dirty(LOG_OFFSET, &offset.to_le_bytes()), header(Rule::LogOffset));
     }
     for length in [1u32, 4096, (1 << 20) + 1, u32::MAX] {
-        assert_refused(with_header(LOG_LENGTH, &length.to_le_bytes()), header(Rule::LogLength));
+        assert_refused(dirty(LOG_LENGTH, &length.to_le_bytes()), header(Rule::LogLength));
+    }
+}
+
+/// A file whose log may hold something.
+fn dirty(at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = with_header(at, bytes);
+    patch_headers(&mut file, LOG_GUID, &[7; 16]);
+    file
+}
+
+/// The place is not used: a log that is needed is made elsewhere, clear of everything in the file.
+#[test]
+fn the_place_of_a_log_that_holds_nothing_is_not_used() {
+    let bat = sample().layout().offset(Part::Bat);
+    let places: [(u64, u32); 8] = [
+        (0, 0),
+        (0, 1 << 20),
+        (4096, 1 << 20),
+        (bat, 0),
+        (bat + 4096, 1 << 20),
+        (MIB, 4096),
+        (u64::MAX, u32::MAX),
+        (1 << 40, 1 << 20),
+    ];
+    for (offset, length) in places {
+        let mut file = with_header(LOG_OFFSET, &offset.to_le_bytes());
+        patch_headers(&mut file, LOG_LENGTH, &length.to_le_bytes());
+        assert!(check_storage(Arc::new(file.clone())).is_valid(), "{offset:x} {length:x}");
+        let before = read_all(&base(file.clone()));
+        let storage = Arc::new(Memory::new(file));
+        let mut disk = VhdxMut::from_storage(Arc::clone(&storage) as _).unwrap();
+        disk.write_all_at(&[0x5a; 512], at(MIB)).unwrap();
+        disk.close().unwrap();
+
+        let mut file = vec![0; usize::try_from(ReadAt::len(&*storage).unwrap()).unwrap()];
+        storage.read_exact_at(&mut file, FileOffset::new(0)).unwrap();
+        let report = check_storage(Arc::new(file.clone()));
+        assert!(report.files[0].violations.as_slice().is_empty(), "{offset:x} {length:x}: {report:?}");
+        let mut expected = before;
+        expected[MIB as usize..][..512].fill(0x5a);
+        assert_same(&read_all(&base(file)), &expected, "the disk after a session");
     }
 }
 
@@ -49,11 +92,6 @@ fn a_log_that_nobody_needs_may_be_odd() {
 
 #[test]
 fn a_log_that_must_be_replayed_may_not() {
-    let dirty = |at, bytes: &[u8]| {
-        let mut file = with_header(at, bytes);
-        patch_headers(&mut file, LOG_GUID, &[7; 16]);
-        file
-    };
     let log = sample().layout().offset(Part::Log);
     let no_sequence = (Rule::LogNoActiveSequence, Structure::Log, log);
     assert_refused(dirty(LOG_GUID, &[7; 16]), no_sequence);

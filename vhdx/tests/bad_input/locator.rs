@@ -7,6 +7,7 @@ use vhdx_testkit::Image;
 
 use crate::{assert_listed, assert_refused, child, item_place, patch};
 
+const OTHER: &str = "{11111111-2222-3333-4444-555555555555}";
 const LINKAGE: &str = "{f88d4d92-6fcc-408d-9bef-9b7c89f15c89}";
 
 fn with_entries(entries: &[(&str, &str)]) -> Image {
@@ -34,7 +35,7 @@ fn linkages() {
     {
         assert_locator_refused(&[(keys::PARENT_LINKAGE, malformed), path], Rule::ParentLinkageMalformed);
         let second = [(keys::PARENT_LINKAGE, LINKAGE), (keys::PARENT_LINKAGE2, malformed), path];
-        assert_locator_refused(&second, Rule::ParentLinkageMalformed);
+        assert_ignored(with_entries(&second).build(), &[Rule::ParentLinkageLost]);
     }
     let upper = LINKAGE.to_uppercase();
     Vhdx::from_storage(with_entries(&[(keys::PARENT_LINKAGE, &upper), path]).build()).unwrap();
@@ -88,17 +89,32 @@ fn entries_that_point_outside_or_hold_no_text() {
         (value_length, &3u16.to_le_bytes()),
         (value_length, &0xfffeu16.to_le_bytes()),
     ] {
-        assert_refused(with(at, bytes), (Rule::ParentLocatorEntry, structure, second));
+        let file = with(at, bytes);
+        assert_listed(file.clone(), (Rule::ParentLocatorEntry, structure, second));
+        assert_ignored(file, &[Rule::ParentLocatorEntry]);
     }
     let value = u32::from_le_bytes(image.build()[second as usize + 4..][..4].try_into().unwrap());
     let mut file = image.build();
     patch(&mut file, place + u64::from(value), &0xd800u16.to_le_bytes());
-    assert_refused(file, (Rule::ParentLocatorText, structure, second));
+    assert_listed(file.clone(), (Rule::ParentLocatorText, structure, second));
+    assert_ignored(file, &[Rule::ParentLocatorText]);
 
-    let twice = [(keys::PARENT_LINKAGE, LINKAGE), (keys::PARENT_LINKAGE, LINKAGE)];
-    let image = with_entries(&twice);
+    let path = (keys::RELATIVE_PATH, r".\base.vhdx");
+    let twice = [(keys::PARENT_LINKAGE, LINKAGE), (keys::PARENT_LINKAGE, LINKAGE), path];
+    assert_ignored(with_entries(&twice).build(), &[Rule::ParentLocatorDuplicate]);
+    let different = [(keys::PARENT_LINKAGE, LINKAGE), (keys::PARENT_LINKAGE, OTHER), path];
+    let image = with_entries(&different);
     let at = locator(&image) + 20 + 12;
-    assert_refused(image.build(), (Rule::ParentLocatorDuplicate, structure, at));
+    assert_refused(image.build(), (Rule::ParentLinkageAmbiguous, structure, at));
+}
+
+/// The entry with a broken rule is reported, and the file opens without it.
+#[track_caller]
+fn assert_ignored(file: Vec<u8>, rules: &[Rule]) {
+    let vhdx = Vhdx::from_storage(file).unwrap();
+    assert_eq!(vhdx.parent_locator().unwrap().linkages().len(), 1);
+    let found: Vec<Rule> = vhdx.tolerated().iter().map(|violation| violation.rule).collect();
+    assert!(rules.iter().all(|rule| found.contains(rule)), "{found:?}");
 }
 
 #[test]

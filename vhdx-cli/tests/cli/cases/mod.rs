@@ -2,6 +2,7 @@
 //! runs the commands of one case and checks the values that its README expects.
 
 mod crossed_blocks;
+mod empty_locator_path;
 mod gz_taken_for_raw;
 mod lost_middle_link;
 mod misnamed_image_blocks_merge;

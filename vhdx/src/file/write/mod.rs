@@ -249,9 +249,7 @@ impl VhdxMut {
     /// Where the log is, or is going to be if the file has none that lies inside it. Of a log that is too long to be
     /// replayed, only the first part goes on being the log.
     fn place_of_log(&mut self) -> Result<(FileOffset, u64)> {
-        let (place, len) = self.vhdx.layout.log;
-        let is_inside = place.saturating_add(len).get() <= self.len;
-        if len != 0 && is_inside {
+        if let Some((place, len)) = self.vhdx.place_of_log() {
             return Ok((place, len.min(MAX_LOG_LENGTH)));
         }
         Ok((self.space.allocate(NEW_LOG)?.offset, NEW_LOG))

@@ -70,7 +70,8 @@ fn text_beyond_the_basic_plane_survives() {
 #[test]
 fn what_does_not_fit_is_not_read_as_something_else() {
     let long = with(&[("long", &"x".repeat(40_000))]);
-    assert_eq!(validate(&long.encode()), (None, vec![Rule::ParentLocatorEntry]));
+    assert_eq!(validate(&long.encode()), (Some(sound()), vec![Rule::ParentLocatorEntry]));
+    assert_eq!(long.encode_sound(), None);
     let many = ParentLocator { entries: vec![("k".into(), "v".into()); 65_536 + 2] };
     assert_eq!(validate(&many.encode()), (None, vec![Rule::ParentLocatorCount]));
 }
@@ -86,7 +87,11 @@ fn the_item_is_cut_at_any_length() {
             20..56 => Rule::ParentLocatorCount,
             _ => Rule::ParentLocatorEntry,
         };
-        assert_eq!((value, rules[0]), (None, rule), "{len}");
+        assert_eq!(rules[0], rule, "{len}");
+        // The linkage is the first entry, and enough.
+        let linkage_end = 56 + 2 * (PARENT_LINKAGE.len() + GUID.len());
+        assert_eq!(value.is_some(), len >= linkage_end, "{len}: {rules:?}");
+        assert!(value.is_none_or(|value| value.linkages() == sound().linkages()));
         assert_eq!(ParentLocator::parse(&bytes[..len]), None);
     }
 }
@@ -106,19 +111,60 @@ fn keys_and_values_lie_inside_the_item_and_are_not_empty() {
     let zero = |place: std::ops::Range<usize>| {
         move |bytes: &mut Vec<u8>| bytes[32..44][place].iter_mut().for_each(|byte| *byte = 0)
     };
-    for place in [0..4, 4..8, 8..10, 10..12] {
-        assert_eq!(changed(zero(place.clone())).1[0], Rule::ParentLocatorEntry, "{place:?}");
+    let path = Rule::ParentPathMissing;
+    let (of_key, of_value) =
+        (vec![Rule::ParentLocatorEntry, Rule::ParentLinkageLost, path], vec![Rule::ParentLocatorEntry, path]);
+    for (place, rules) in [(0..4, &of_key), (4..8, &of_value), (8..10, &of_key), (10..12, &of_value)] {
+        let (value, found) = changed(zero(place.clone()));
+        assert_eq!(found, *rules, "{place:?}");
+        assert_eq!(value.unwrap().linkages(), sound().linkages());
     }
-    assert_eq!(changed(|bytes| bytes[32 + 8] -= 1).1[0], Rule::ParentLocatorEntry);
-    assert_eq!(changed(|bytes| bytes[32 + 10] += 2).1[0], Rule::ParentLocatorEntry);
-    assert_eq!(changed(|bytes| bytes[32..36].fill(0xff)).1[0], Rule::ParentLocatorEntry);
+    assert_eq!(changed(|bytes| bytes[32 + 8] -= 1).1, of_key);
+    assert_eq!(changed(|bytes| bytes[32 + 10] += 2).1, of_value);
+    assert_eq!(changed(|bytes| bytes[32..36].fill(0xff)).1, of_key);
+}
+
+/// Only `parent_linkage2` could have named another parent.
+#[test]
+fn an_entry_that_is_ignored_may_have_been_a_linkage() {
+    let unreadable = |entries: &[(&str, &str)]| {
+        let mut bytes = with(entries).encode();
+        let last = 20 + 12 * (with(entries).entries.len() - 1);
+        bytes[last..last + 4].fill(0);
+        validate(&bytes).1
+    };
+    let entry = Rule::ParentLocatorEntry;
+    assert_eq!(unreadable(&[("key", "value")]), [entry, Rule::ParentLinkageLost]);
+    assert_eq!(unreadable(&[(PARENT_LINKAGE2, ZERO), ("key", "value")]), [entry]);
+    for second in ["x", "", "{}"] {
+        let (value, rules) = validate(&with(&[(PARENT_LINKAGE2, second), ("key", "value")]).encode());
+        assert!(rules.contains(&Rule::ParentLinkageLost), "{second:?}: {rules:?}");
+        assert_eq!(value, Some(with(&[("key", "value")])), "{second:?}");
+    }
+}
+
+#[test]
+fn the_first_of_several_entries_with_one_key_is_used() {
+    let other = "{11111111-2222-3333-4444-555555555555}";
+    let duplicate = Rule::ParentLocatorDuplicate;
+    let judge = |entries: &[(&str, &str)]| validate(&with(entries).encode());
+    assert_eq!(judge(&[("key", "a"), ("key", "b")]), (Some(with(&[("key", "a")])), vec![duplicate]));
+    let same = GUID.to_uppercase();
+    assert_eq!(judge(&[(PARENT_LINKAGE, &same)]), (Some(sound()), vec![duplicate]));
+    assert_eq!(judge(&[(PARENT_LINKAGE, other)]), (None, vec![Rule::ParentLinkageAmbiguous]));
+    assert_eq!(judge(&[(PARENT_LINKAGE, "x")]), (None, vec![Rule::ParentLinkageAmbiguous]));
+    let second = with(&[(PARENT_LINKAGE2, ZERO)]);
+    let twice = judge(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, ZERO)]);
+    assert_eq!(twice, (Some(second.clone()), vec![duplicate]));
+    let different = judge(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, other)]);
+    assert_eq!(different, (Some(second), vec![duplicate, Rule::ParentLinkageLost]));
 }
 
 #[test]
 fn a_violation_lies_where_its_entry_does() {
     let mut violations = Violations::new();
     let locator = with(&[("relative_path", "x")]);
-    assert_eq!(ParentLocator::validate(&locator.encode(), AT, &mut violations), None);
+    assert_eq!(ParentLocator::validate(&locator.encode(), AT, &mut violations), Some(sound()));
     let [violation] = violations.as_slice() else { panic!("{violations:?}") };
     assert_eq!(violation.rule, Rule::ParentLocatorDuplicate);
     assert_eq!(violation.structure, Structure::ParentLocatorEntry(2));
@@ -137,7 +183,8 @@ fn half_a_surrogate_pair_is_not_text() {
         let last = bytes.len() - 2;
         bytes[last..].copy_from_slice(&[0x00, 0xd8]);
     });
-    assert_eq!((value, rules[0]), (None, Rule::ParentLocatorText));
+    assert_eq!(rules, [Rule::ParentLocatorText, Rule::ParentPathMissing]);
+    assert_eq!(value.unwrap().linkages(), sound().linkages());
 }
 
 #[test]
@@ -148,9 +195,7 @@ fn a_linkage_is_needed_and_is_a_guid() {
     assert_eq!(judge(&[path, (PARENT_LINKAGE2, GUID)]), [Rule::ParentLinkageMissing]);
     for malformed in ["x", "{}", "{0e382594-bdb1-4949-b894-da2d82312c32", "0e382594bdb14949b894da2d82312c32"]
     {
-        let second = with(&[(PARENT_LINKAGE2, malformed)]);
         assert_eq!(judge(&[path, (PARENT_LINKAGE, malformed)]), [Rule::ParentLinkageMalformed]);
-        assert_eq!(validate(&second.encode()).1, [Rule::ParentLinkageMalformed]);
     }
     for spelling in [GUID, &GUID.to_uppercase(), GUID.trim_matches(['{', '}'])] {
         let locator = locator(&[(PARENT_LINKAGE, spelling), path]);

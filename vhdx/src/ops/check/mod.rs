@@ -34,9 +34,12 @@ pub struct FileReport {
 }
 
 impl CheckReport {
-    /// Whether the checks of all files came to their ends.
+    /// Whether the checks of all files came to their ends. The check of a file ends before that when it
+    /// [finds too much](Violations::is_full).
     pub fn is_complete(&self) -> bool {
-        self.files.iter().all(|file| file.log.is_some() && file.error.is_none())
+        let is_complete =
+            |file: &FileReport| file.log.is_some() && file.error.is_none() && !file.violations.is_full();
+        self.files.iter().all(is_complete)
     }
 
     /// Whether every file can be used: see [`FileReport::is_valid`].

@@ -292,9 +292,7 @@ impl MergePlan {
 
 /// A session that finds no log to use takes a place for a new one before anything else. The end of that place, or 0.
 fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<u64> {
-    let header = target.header();
-    let end = header.log_offset.saturating_add(header.log_length.into());
-    if header.log_length != 0 && end.get() <= target.replayed_len() {
+    if target.place_of_log().is_some() {
         return Ok(0);
     }
     Ok(space.allocate(MIB)?.offset.saturating_add(MIB).get())

@@ -1,0 +1,180 @@
+//! Surveys a file that cannot be used: which of its structures are sound.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Vhdx;
+use super::judge::{for_each_entry, judge_bat};
+use super::load::{Structures, header_copies, region_tables};
+use crate::error::{Error, Result};
+use crate::format::bat_entry::{PayloadBlockState, SectorBitmapBlockState};
+use crate::format::header::{self, Header};
+use crate::geometry::BatEntryKind;
+use crate::log::{self, LogState};
+use crate::rules::{Rule, Severity};
+use crate::storage::{FileStorage, ReadAt};
+use crate::units::{FileOffset, MIB};
+use crate::violation::Violations;
+
+/// Which structures of a damaged file are sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Survey {
+    /// The length of the file in bytes.
+    pub file_len: u64,
+    /// Whether header 1 and header 2 are sound.
+    pub headers: [bool; 2],
+    /// What the log holds.
+    pub log: SurveyedLog,
+    /// Whether region table 1 and region table 2 are sound.
+    pub region_tables: [bool; 2],
+    /// Whether a sound region table leads to sound metadata and a place for the BAT.
+    pub metadata: bool,
+    /// What the BAT says, if its place is known.
+    pub bat: Option<SurveyedBat>,
+}
+
+/// What the log of a damaged file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SurveyedLog {
+    /// Not known: there is no current header.
+    Unknown,
+    /// Nothing.
+    Empty,
+    /// Changes that are not in the file yet, all of which are sound.
+    Sound,
+    /// The current header says that the log holds changes, but it cannot be replayed.
+    Damaged,
+}
+
+impl SurveyedLog {
+    /// The name in reports: `unknown`, `empty`, `sound` or `damaged`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SurveyedLog::Unknown => "unknown",
+            SurveyedLog::Empty => "empty",
+            SurveyedLog::Sound => "sound",
+            SurveyedLog::Damaged => "damaged",
+        }
+    }
+}
+
+/// What the BAT of a damaged file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SurveyedBat {
+    /// Whether its entries break no rule, apart from blocks that lie past the end of the file.
+    pub is_sound: bool,
+    /// How many payload and sector bitmap blocks the file has a place for.
+    pub blocks: u64,
+    /// How many of these blocks lie past the end of the file, at least in part.
+    pub blocks_past_end: u64,
+    /// How many bytes of these blocks lie past the end of the file. The unused tail of the last block does not count.
+    pub bytes_past_end: u64,
+}
+
+impl Survey {
+    /// Surveys the file at `path`. Nothing is written. Reads the BAT twice at most.
+    ///
+    /// # Errors
+    /// As [`FileStorage::open`], and [`Error::Io`] when the length of the file cannot be told. Parts that cannot be read
+    /// are not sound.
+    pub fn of(path: &Path) -> Result<Self> {
+        let survey = || survey(Arc::new(FileStorage::open(path)?));
+        survey().map_err(|error| error.in_file(path))
+    }
+}
+
+fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
+    let file_len = storage.len().map_err(|error| Error::io("measure", None, error))?;
+    let copies = header_copies().load_each(&*storage);
+    let headers = copies.each_ref().map(Option::is_some);
+    let [first, second] = copies;
+    let current = header::current(first, second, &mut Violations::new());
+    let (log, storage) = replayed(storage, current.as_ref().map(|(_, header)| header));
+    let region_tables = region_tables_of(&*storage);
+    let (header_number, header) = current.unwrap_or((1, NO_HEADER));
+    let found = Structures::load(&*storage, &header, &mut Violations::new()).ok();
+    let vhdx = found.map(|Structures { regions, metadata, geometry, layout }| Vhdx {
+        storage,
+        path: None,
+        identity: None,
+        file_len,
+        creator: String::new(),
+        header,
+        header_number,
+        log: LogState::Clean,
+        overlay: None,
+        regions,
+        layout,
+        metadata,
+        geometry,
+        tolerated: Vec::new(),
+    });
+    let bat = vhdx.as_ref().and_then(|vhdx| surveyed_bat(vhdx).ok());
+    Ok(Survey { file_len, headers, log, region_tables, metadata: vhdx.is_some(), bat })
+}
+
+/// Stands for the header of a file that has none: it has no log.
+const NO_HEADER: Header = Header {
+    sequence_number: 0,
+    file_write_guid: Uuid::nil(),
+    data_write_guid: Uuid::nil(),
+    log_guid: Uuid::nil(),
+    log_version: 0,
+    version: 1,
+    log_length: 0,
+    log_offset: FileOffset::new(0),
+};
+
+/// The file with its log replayed in memory, if that can be done.
+fn replayed(storage: Arc<dyn ReadAt>, header: Option<&Header>) -> (SurveyedLog, Arc<dyn ReadAt>) {
+    let Some(header) = header else { return (SurveyedLog::Unknown, storage) };
+    if header.log_guid.is_nil() {
+        return (SurveyedLog::Empty, storage);
+    }
+    match log::replay(Arc::clone(&storage), header, &mut Violations::new()) {
+        Ok(replayed) => (SurveyedLog::Sound, replayed.storage),
+        Err(_) => (SurveyedLog::Damaged, storage),
+    }
+}
+
+fn region_tables_of(storage: &dyn ReadAt) -> [bool; 2] {
+    region_tables().load_each(storage).each_ref().map(Option::is_some)
+}
+
+fn surveyed_bat(vhdx: &Vhdx) -> Result<SurveyedBat> {
+    let mut violations = Violations::new();
+    judge_bat(vhdx, &mut violations)?;
+    let is_past_end = |rule: Rule| rule == Rule::BlockPastEnd || rule.severity() <= Severity::Tolerated;
+    let is_sound = violations.counts().all(|(rule, _)| is_past_end(rule));
+    let mut bat = SurveyedBat { is_sound, ..SurveyedBat::default() };
+    let geometry = vhdx.geometry();
+    for_each_entry(vhdx, |index, entry| {
+        let needed = match geometry.entry_kind(index) {
+            BatEntryKind::Payload(block) => {
+                let is_present = entry.payload_state().is_some_and(PayloadBlockState::is_present);
+                let is_used = is_present && block.get() < geometry.block_count();
+                is_used.then(|| geometry.block_end(block).since(geometry.block_start(block)))
+            }
+            BatEntryKind::SectorBitmap(_) => {
+                let is_present = entry.bitmap_state() == Some(SectorBitmapBlockState::Present);
+                (is_present && geometry.has_parent()).then_some(MIB)
+            }
+        };
+        if let Some(needed) = needed {
+            let place = entry.file_offset();
+            let end = place.saturating_add(needed).get();
+            let past_end = end.saturating_sub(place.get().max(vhdx.replayed_len()));
+            bat.blocks = bat.blocks.saturating_add(1);
+            bat.blocks_past_end = bat.blocks_past_end.saturating_add(u64::from(past_end > 0));
+            bat.bytes_past_end = bat.bytes_past_end.saturating_add(past_end);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(bat)
+}
