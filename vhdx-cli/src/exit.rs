@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
 
+use crate::damage::Damage;
 use crate::foreign::Foreign;
 use crate::guesses;
 use crate::output;
@@ -144,7 +145,10 @@ fn path_of(error: &anyhow::Error) -> Option<&Path> {
 pub(crate) fn json(error: &anyhow::Error) -> Value {
     let offset = library(error).and_then(Error::offset).map(vhdx::FileOffset::get);
     let mut details = details(error);
-    details.extend(hint_for(error).map(|hint| ("hint", hint.into())));
+    let damage = damage(error);
+    details.extend(damage.as_ref().map(|damage| ("damage", damage.json())));
+    let hint = hint_for(error).or_else(|| damage.map(|damage| damage.hint().into()));
+    details.extend(hint.map(|hint| ("hint", hint.into())));
     json_of(classify(error).0, &message(error), path_of(error), offset, details)
 }
 
@@ -162,10 +166,15 @@ pub(crate) fn report(error: &anyhow::Error, in_json: bool) -> u8 {
     if let Some(NotTheParent { text, .. }) = error.downcast_ref() {
         let _ = stderr().write_all(text.as_bytes());
     }
-    if let Some(hint) = hint_for(error) {
+    if let Some(hint) = hint_for(error).or_else(|| damage(error).map(|damage| damage.hint().into())) {
         let _ = writeln!(stderr(), "hint: {hint}");
     }
     code
+}
+
+/// What is still sound in the file that is damaged, if that is the error.
+fn damage(error: &anyhow::Error) -> Option<Damage> {
+    library(error).and_then(Damage::of_error)
 }
 
 /// What a person can do about it: what the command knows, or what the error alone tells.

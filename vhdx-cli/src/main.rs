@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod damage;
 mod exit;
 mod foreign;
 mod guesses;

@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::several::{self, Answer};
 use super::source;
 use crate::args::{Args, Check};
+use crate::damage::Damage;
 use crate::exit::{Outcome, Usage};
 use crate::output::{self, shown};
 
@@ -37,13 +38,28 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<
         false => check_file(file),
     };
     reading.report_file(file, &check.parents.resolver())?;
-    let answer = reading.answer_for_one(|| json(&report), |out| text(&report, out))?;
+    let damage: Vec<(&Path, Damage)> = report.files.iter().filter_map(damage).collect();
+    let answer = reading.answer_for_one(|| json(&report, &damage), |out| text(&report, &damage, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {
         Some(error) => Err(error.into()),
         None => Ok(if valid { Outcome::Done } else { Outcome::Found }),
     }))
+}
+
+/// What is still sound in a file that cannot be used.
+fn damage(file: &FileReport) -> Option<(&Path, Damage)> {
+    let path = file.path.as_deref()?;
+    let rule = file.violations.stop_at_first().err()?.violation()?.rule;
+    Some((path, Damage::of(path, rule)?))
+}
+
+fn damage_json((path, damage): &(&Path, Damage)) -> Value {
+    let mut json = damage.json();
+    json["path"] = output::path(path);
+    json["hint"] = damage.hint().into();
+    json
 }
 
 fn violations(report: &CheckReport) -> impl Iterator<Item = (Option<&Path>, &Violation)> {
@@ -62,7 +78,7 @@ fn dropped(report: &CheckReport) -> u64 {
     report.files.iter().map(|file| file.violations.dropped()).sum()
 }
 
-fn json(report: &CheckReport) -> Value {
+fn json(report: &CheckReport, damage: &[(&Path, Damage)]) -> Value {
     let violations: Vec<Value> = violations(report)
         .map(|(path, violation)| {
             json!({
@@ -84,10 +100,11 @@ fn json(report: &CheckReport) -> Value {
         "dirty_logs": dirty(report).map(output::path).collect::<Vec<_>>(),
         "violations": violations,
         "more": dropped(report),
+        "damage": damage.iter().map(damage_json).collect::<Vec<_>>(),
     })
 }
 
-fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
+fn text(report: &CheckReport, damage: &[(&Path, Damage)], out: &mut dyn Write) -> anyhow::Result<()> {
     for (path, violation) in violations(report) {
         let path = path.map(shown).unwrap_or_default();
         writeln!(out, "{path}: {}: {violation}", violation.severity().name())?;
@@ -105,6 +122,9 @@ fn text(report: &CheckReport, out: &mut dyn Write) -> anyhow::Result<()> {
             "{}: the log is dirty: it was replayed in memory, and the result is judged",
             shown(path)
         )?;
+    }
+    for (path, damage) in damage {
+        writeln!(out, "{}: hint: {}", shown(path), damage.hint())?;
     }
     let verdict = if report.is_valid() { "valid" } else { "not valid" };
     let (checked, until_then) =

@@ -212,7 +212,7 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0, "unfinished": [], "found_by_guid": [], "left_over": [] })
+            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [] })
     );
 
     let mut damaged = family.images.base.clone();

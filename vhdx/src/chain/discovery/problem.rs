@@ -210,7 +210,8 @@ impl Problem {
             }
             .to_owned(),
             Problem::Damaged { .. } => {
-                "check the file, and restore it from a backup if it is broken".to_owned()
+                "check the file, which tells what can still be done; if it is broken, restore it from a backup"
+                    .to_owned()
             }
             Problem::OtherFormat { format, .. } => match format.is_packed() {
                 true => "unpack it, and give the packed file another name",

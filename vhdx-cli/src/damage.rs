@@ -1,0 +1,142 @@
+//! Damaged files: which of their structures are sound, and what can still be done.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vhdx::{Error, Rule, Survey, SurveyedBat, SurveyedLog};
+
+use crate::sizes::human;
+
+/// A file that cannot be used, with the rule that it breaks and what is still sound.
+pub(crate) struct Damage {
+    kind: Kind,
+    survey: Survey,
+}
+
+/// Which part of a file is lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Headers,
+    Log,
+    RegionTables,
+    /// Blocks lie past the end of the file.
+    Blocks,
+    /// A structure that every command needs lies past the end of the file.
+    CutStructure,
+}
+
+impl Kind {
+    fn of(rule: Rule) -> Option<Self> {
+        Some(match rule {
+            Rule::NoCurrentHeader | Rule::HeadersAmbiguous => Kind::Headers,
+            Rule::LogNoActiveSequence => Kind::Log,
+            Rule::NoRegionTable => Kind::RegionTables,
+            Rule::BlockPastEnd => Kind::Blocks,
+            Rule::Truncated | Rule::RegionPastEnd | Rule::LogTruncatedFile => Kind::CutStructure,
+            _ => return None,
+        })
+    }
+}
+
+impl Damage {
+    /// The damage for which a command failed, if anything can be said about it.
+    pub(crate) fn of_error(error: &Error) -> Option<Self> {
+        Self::of(error.path()?, error.violation()?.rule)
+    }
+
+    /// The damage of the file at `path`, which breaks `rule`. `None` if the rule says all that is known.
+    pub(crate) fn of(path: &Path, rule: Rule) -> Option<Self> {
+        let kind = Kind::of(rule)?;
+        // The error that is reported says more than that the file cannot be opened again.
+        let survey = Survey::of(path).ok()?;
+        Some(Self { kind, survey })
+    }
+
+    /// What is known and what can be done, in one sentence for each.
+    pub(crate) fn hint(&self) -> String {
+        format!("{}; {}. {}", self.fact(), self.inventory(), self.advice())
+    }
+
+    fn fact(&self) -> String {
+        match (self.kind, &self.survey.bat) {
+            (Kind::Headers, _) => "no header can be used, so it is not known whether the log holds changes that are missing \
+                                   in the rest of the file"
+                .to_owned(),
+            (Kind::Log, _) => "the header says that the log holds changes, but none of them can be read: the newest changes \
+                               may be lost"
+                .to_owned(),
+            (Kind::RegionTables, _) => {
+                "no region table can be used, so the places of the BAT and of the metadata are not known".to_owned()
+            }
+            (Kind::Blocks, Some(bat)) if bat.bytes_past_end > 0 => past_end(bat),
+            (Kind::Blocks | Kind::CutStructure, _) => format!(
+                "the file ends after {} bytes, before the end of a structure that it needs: the copy was probably cut short",
+                self.survey.file_len
+            ),
+        }
+    }
+
+    /// The structures by their state.
+    fn inventory(&self) -> String {
+        let Survey { headers, log, region_tables, metadata, .. } = &self.survey;
+        let log_is_sound = !matches!(log, SurveyedLog::Damaged | SurveyedLog::Unknown);
+        let bat_is_sound = self.survey.bat.is_some_and(|bat| bat.is_sound);
+        let parts = [
+            ("header 1", headers[0]),
+            ("header 2", headers[1]),
+            ("log", log_is_sound),
+            ("region table 1", region_tables[0]),
+            ("region table 2", region_tables[1]),
+            ("metadata", *metadata),
+            ("BAT", bat_is_sound),
+        ];
+        let list = |wanted| {
+            let names: Vec<&str> =
+                parts.iter().filter(|(_, is_sound)| *is_sound == wanted).map(|(name, _)| *name).collect();
+            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+        };
+        let blocks = self.survey.bat.map(|bat| format!(" ({} blocks)", bat.blocks)).unwrap_or_default();
+        format!("sound: {}{blocks}; damaged or not found: {}", list(true), list(false))
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.kind {
+            Kind::Blocks | Kind::CutStructure => {
+                "Copy the file again from its source, or restore it from a backup; no command of vhdx can bring back what is \
+                 past the end"
+            }
+            Kind::Headers | Kind::Log | Kind::RegionTables => {
+                "Copy the file again from its source, or restore it from a backup. No command of vhdx repairs this yet, and \
+                 the blocks with the data of the disk may be whole: keep this file as it is until the disk is back"
+            }
+        }
+    }
+
+    /// The facts for scripts.
+    pub(crate) fn json(&self) -> Value {
+        let Survey { file_len, headers, log, region_tables, metadata, bat, .. } = &self.survey;
+        json!({
+            "file_size": file_len,
+            "headers": headers,
+            "log": log.name(),
+            "region_tables": region_tables,
+            "metadata": metadata,
+            "bat": bat.map(|bat| bat.is_sound),
+            "blocks": bat.map(|bat| bat.blocks),
+            "blocks_past_end": bat.map(|bat| bat.blocks_past_end),
+            "bytes_past_end": bat.map(|bat| bat.bytes_past_end),
+        })
+    }
+}
+
+fn past_end(bat: &SurveyedBat) -> String {
+    let SurveyedBat { is_sound, blocks, blocks_past_end, bytes_past_end, .. } = *bat;
+    let cause = match is_sound {
+        true => "the copy was probably cut short",
+        false => "the copy was cut short, or the BAT is damaged: `vhdx check` lists its broken entries",
+    };
+    format!(
+        "{bytes_past_end} bytes of blocks lie past the end of the file ({}, {blocks_past_end} of {blocks} blocks): {cause}",
+        human(bytes_past_end)
+    )
+}
