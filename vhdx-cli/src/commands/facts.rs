@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::UnfinishedMerge;
 use vhdx::ops::LeftOver;
+use vhdx::{Rule, UnfinishedMerge};
 
 use crate::args::Args;
 use crate::output::{self, shown};
@@ -21,6 +21,8 @@ pub(super) enum Fact {
     FoundByGuid(Vec<Found>),
     /// A completed merge no longer needs the disk.
     LeftOver(LeftOver),
+    /// Entries of a file's BAT break a rule, which leaves no doubt about the content.
+    Entries { path: PathBuf, rule: Rule, count: u64 },
 }
 
 /// A parent that was found by its GUID.
@@ -31,7 +33,7 @@ pub(super) struct Found {
 }
 
 /// The keys that hold the facts in JSON, each a list.
-const KEYS: [&str; 3] = ["unfinished", "found_by_guid", "left_over"];
+const KEYS: [&str; 4] = ["unfinished", "found_by_guid", "left_over", "bat_entries"];
 /// How many parents a warning names.
 const SHOWN: usize = 4;
 
@@ -41,6 +43,7 @@ impl Fact {
             Fact::Unfinished { .. } => "unfinished",
             Fact::FoundByGuid(_) => "found_by_guid",
             Fact::LeftOver(_) => "left_over",
+            Fact::Entries { .. } => "bat_entries",
         }
     }
 
@@ -50,6 +53,11 @@ impl Fact {
             Fact::Unfinished { message, .. } => message.clone(),
             Fact::FoundByGuid(found) => found_by_guid(found),
             Fact::LeftOver(found) => left_over(found),
+            Fact::Entries { path, rule, count } => {
+                let entries = if *count == 1 { "BAT entry" } else { "BAT entries" };
+                let (message, section) = (rule.message(), rule.section());
+                format!("{}: {count} {entries}: {message} ([MS-VHDX] {section})", shown(path))
+            }
         }
     }
 
@@ -65,6 +73,12 @@ impl Fact {
                 let files: Value = found.layers.iter().map(|path| output::path(path)).collect();
                 json!({ "files": files, "into": found.target.as_deref().map(output::path) })
             }
+            Fact::Entries { path, rule, count } => json!({
+                "path": output::path(path),
+                "rule": rule.name(),
+                "message": rule.message(),
+                "count": count,
+            }),
         }
     }
 }

@@ -14,6 +14,10 @@ use crate::output;
 pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
     let chain = Chain::open(&map.file, &map.parents.resolver())?;
     let mut reading = Reading::new(args, &map.parents.parent_dir);
+    // A map of a damaged disk goes as far as the first damage.
+    if chain.validate_placement().is_ok() {
+        reading.report_entries(&chain);
+    }
     reading.report(&map.file, &chain)?;
     let extents = chain.extents(DiskOffset::new(0)..DiskOffset::new(chain.virtual_size()));
     // A map may have millions of lines, so each is printed as it is found.

@@ -58,9 +58,20 @@ impl<'a> Reading<'a> {
     pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<Chain> {
         let chain = Chain::open(path, resolver)?;
         chain.validate_placement()?;
+        self.report_entries(&chain);
         self.report(path, &chain)?;
         self.report_left_over(path, chain.layers())?;
         Ok(chain)
+    }
+
+    /// Reports the tolerated rules that BAT entries of a chain break, after the whole BATs have been validated.
+    pub(super) fn report_entries(&mut self, chain: &Chain) {
+        for layer in chain.layers() {
+            for &(rule, count) in layer.tolerated_entries() {
+                let path = layer.path().unwrap_or(Path::new("")).to_owned();
+                self.facts.report(self.args, Fact::Entries { path, rule, count });
+            }
+        }
     }
 
     /// Reports the facts about the disk in a file, of which the command reads only metadata. Without its parents a file

@@ -37,6 +37,7 @@ fn info_as_json_has_the_agreed_keys() {
         "unfinished": [],
         "found_by_guid": [],
         "left_over": [],
+        "bat_entries": [],
     });
     assert_eq!(info.json(), expected);
     assert_eq!(info.stderr, "");
@@ -212,7 +213,7 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [] })
+            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [], "bat_entries": [] })
     );
 
     let mut damaged = family.images.base.clone();

@@ -5,6 +5,7 @@ mod cases;
 mod create;
 #[cfg(target_os = "linux")]
 mod devices;
+mod entries;
 mod errors;
 mod facts;
 mod finding;

@@ -9,7 +9,7 @@ use super::{Vhdx, headers};
 use crate::error::Result;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
-use crate::rules::Rule;
+use crate::rules::{Rule, Severity};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
@@ -80,8 +80,14 @@ pub(super) fn judge_for(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<u64>))
 fn validate_layout(vhdx: &Vhdx, violations: &mut Violations, take: impl FnMut(Range<u64>)) -> Result<()> {
     vhdx.judge_region_tables(violations)?;
     violations.stop_at_first()?;
-    judge_entries(vhdx, Until::Stopped, violations, take)?;
-    violations.stop_at_first()
+    let mut of_entries = Violations::new();
+    judge_entries(vhdx, Until::Stopped, &mut of_entries, take)?;
+    let is_tolerated = |(rule, _): &(Rule, u64)| rule.severity() == Severity::Tolerated;
+    let tolerated = of_entries.counts().filter(is_tolerated).collect();
+    violations.append(of_entries);
+    violations.stop_at_first()?;
+    vhdx.tolerated_entries.get_or_init(|| tolerated);
+    Ok(())
 }
 
 /// Judges every BAT entry of a file, in at most 16 MiB of memory: one bit for each MiB in which a block may lie.

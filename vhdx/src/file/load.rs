@@ -1,6 +1,6 @@
 //! Opening: identifier, headers, log, region tables, metadata, in the order in which each depends on the ones before.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -86,6 +86,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
         metadata,
         geometry,
         tolerated,
+        tolerated_entries: OnceLock::new(),
     })
 }
 

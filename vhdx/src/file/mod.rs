@@ -20,7 +20,7 @@ mod write;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
+use crate::rules::Rule;
 use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt};
 use crate::units::{DiskOffset, FileOffset};
 use crate::violation::{Violation, Violations};
@@ -100,6 +101,8 @@ pub struct Vhdx {
     metadata: Metadata,
     geometry: Geometry,
     tolerated: Vec<Violation>,
+    /// The tolerated rules that BAT entries break, once the whole BAT has been validated.
+    tolerated_entries: OnceLock<Vec<(Rule, u64)>>,
 }
 
 impl fmt::Debug for Vhdx {
@@ -287,6 +290,13 @@ impl Vhdx {
     /// The broken rules that opening took note of or worked around.
     pub fn tolerated(&self) -> &[Violation] {
         &self.tolerated
+    }
+
+    /// The tolerated rules that entries of the BAT break, and how many entries break each. Nothing before the whole BAT has
+    /// been validated, as [`validate_placement`](Self::validate_placement) and every operation that reads or writes a
+    /// whole disk do.
+    pub fn tolerated_entries(&self) -> &[(Rule, u64)] {
+        self.tolerated_entries.get().map_or(&[], Vec::as_slice)
     }
 
     /// The extents of `range` in this file alone: what it does not hold is [`Source::Unallocated`], whether or not a

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
@@ -114,6 +114,7 @@ fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
         metadata,
         geometry,
         tolerated: Vec::new(),
+        tolerated_entries: OnceLock::new(),
     });
     let bat = vhdx.as_ref().and_then(|vhdx| surveyed_bat(vhdx).ok());
     Ok(Survey { file_len, headers, log, region_tables, metadata: vhdx.is_some(), bat })

@@ -31,6 +31,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let plan = MergePlan::new(&chain, target, &relatives, &options)
         .map_err(|error| left_over::used_since(&chain, target, error))?;
     let mut reading = Reading::new(args, &merge.parents.parent_dir);
+    reading.report_entries(&chain);
     reading.report_with(&chain, &relatives)?;
     for file in &plan.other_formats {
         let path = shown(&file.path);
