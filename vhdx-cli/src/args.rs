@@ -1,7 +1,9 @@
 //! The command line, as types.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+mod format;
+mod share;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::ValueHint;
@@ -9,6 +11,9 @@ use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use vhdx::{DiskType, FolderIndex, FolderResolver};
 
 use crate::{exit, sizes};
+
+pub(crate) use format::Format;
+pub(crate) use share::Share;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt file; \
 4 valid but unsupported; 5 broken chain; 6 input/output; 130 interrupted.";
@@ -124,6 +129,8 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) chain: bool,
     #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
     pub(crate) parents: Parents,
 }
 
@@ -145,6 +152,8 @@ pub(crate) struct Compare {
     /// B's format
     #[arg(long, value_name = "FORMAT")]
     pub(crate) b_from: Option<Format>,
+    #[command(flatten)]
+    pub(crate) share: Share,
     #[command(flatten)]
     pub(crate) parents: Parents,
 }
@@ -179,6 +188,8 @@ pub(crate) struct Convert {
     pub(crate) block_size: Option<u64>,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) share: Share,
     #[command(flatten)]
     pub(crate) parents: Parents,
 }
@@ -246,6 +257,8 @@ pub(crate) struct Merge {
     pub(crate) new: NewVhdx,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) share: Share,
     #[command(flatten)]
     pub(crate) parents: Parents,
 }
@@ -346,31 +359,6 @@ impl Parents {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Raw,
-    Vhdx,
-}
-
-impl Format {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Format::Raw => "raw",
-            Format::Vhdx => "vhdx",
-        }
-    }
-
-    /// The format that a file's name promises, if it promises one.
-    pub(crate) fn of_name(path: &Path) -> Option<Self> {
-        let extension = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
-        match extension.as_str() {
-            "vhdx" | "avhdx" => Some(Format::Vhdx),
-            "raw" | "img" | "dd" => Some(Format::Raw),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NewType {
     Dynamic,
     Fixed,
@@ -402,13 +390,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn names_promise_formats() {
-        assert_eq!(Format::of_name(Path::new("a/b.AVHDX")), Some(Format::Vhdx));
-        assert_eq!(Format::of_name(Path::new("disk.img")), Some(Format::Raw));
-        assert_eq!(Format::of_name(Path::new("disk")), None);
-        assert_eq!(Format::of_name(Path::new("disk.qcow2")), None);
     }
 }

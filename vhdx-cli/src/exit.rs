@@ -223,6 +223,9 @@ fn hint(error: &Error) -> Option<Cow<'static, str>> {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
             Some("turn off the virtual machine, or end the program that uses the file, and try again")
         }
+        Error::Changed(_) => {
+            Some("discard the output, end the program that writes to the file, and run the command again")
+        }
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
     };

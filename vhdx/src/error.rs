@@ -34,6 +34,9 @@ pub enum Error {
     /// The files of a chain do not fit together.
     #[error("{0}")]
     Chain(Box<ChainError>),
+    /// A file changed while it was read.
+    #[error("the file changed while it was read, so what was read is not reliable: {0}")]
+    Changed(FileChange),
     /// The caller asked for something that makes no sense.
     #[error("{0}")]
     InvalidArgument(InvalidArgument),
@@ -49,6 +52,39 @@ pub enum Error {
         #[source]
         error: Box<Error>,
     },
+}
+
+/// How a file changed while it was read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileChange {
+    /// The file became longer or shorter.
+    #[error("its length was {before} bytes and is {after} bytes")]
+    Length {
+        /// The length in bytes when the file was opened.
+        before: u64,
+        /// The length in bytes now.
+        after: u64,
+    },
+    /// A program opened the file and wrote to it ([MS-VHDX] 2.2.2).
+    #[error("its FileWriteGuid was {before} and is {after}")]
+    FileWriteGuid {
+        /// The FileWriteGuid when the file was opened.
+        before: uuid::Uuid,
+        /// The FileWriteGuid now.
+        after: uuid::Uuid,
+    },
+    /// The current header is another one, with the same FileWriteGuid ([MS-VHDX] 2.2.2).
+    #[error("its current header had the sequence number {before} and has {after}")]
+    Header {
+        /// The sequence number when the file was opened.
+        before: u64,
+        /// The sequence number now.
+        after: u64,
+    },
+    /// The host tells a later time of the last change.
+    #[error("the time of its last change is another one")]
+    Modified,
 }
 
 /// What is wrong with the arguments of a call.
@@ -170,7 +206,7 @@ pub enum InvalidArgument {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// See [`Error::Io`].
+    /// See [`Error::Io`] and [`Error::Changed`].
     Io,
     /// See [`Error::Corrupt`].
     Corrupt,
@@ -205,7 +241,7 @@ impl Error {
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Io { .. } => ErrorKind::Io,
+            Error::Io { .. } | Error::Changed(_) => ErrorKind::Io,
             Error::Corrupt(_) => ErrorKind::Corrupt,
             Error::Unsupported(_) => ErrorKind::Unsupported,
             Error::Chain(_) => ErrorKind::Chain,
@@ -265,6 +301,12 @@ impl From<Violation> for Error {
 impl From<ChainError> for Error {
     fn from(error: ChainError) -> Self {
         Error::Chain(Box::new(error))
+    }
+}
+
+impl From<FileChange> for Error {
+    fn from(change: FileChange) -> Self {
+        Error::Changed(change)
     }
 }
 

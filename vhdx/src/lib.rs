@@ -69,7 +69,7 @@ mod violation;
 pub use uuid::Uuid as Guid;
 
 pub use chain::*;
-pub use error::{Error, ErrorKind, InvalidArgument, Result};
+pub use error::{Error, ErrorKind, FileChange, InvalidArgument, Result};
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
     VhdxWriter, Written,
@@ -81,8 +81,8 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileFormat, FileIdentity, FileStorage, Memory, NewFile, RawTarget, ReadAt, Storage, allocated_bytes,
-    free_space,
+    FileFormat, FileIdentity, FileStorage, Memory, NewFile, RawTarget, ReadAt, Sharing, Storage,
+    allocated_bytes, free_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};

@@ -10,7 +10,7 @@ use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
     Chain, ChainError, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid, InvalidArgument,
     MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress, Progress, Rule,
-    Severity, Vhdx, VhdxMut, VhdxWriter, Written,
+    Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, Written,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, ExtraItem, Image, SparseImage, shared};
@@ -33,7 +33,7 @@ fn make_child(parent: &Path, child: &Path, options: &ChildOptions) {
 /// Nothing at all is wrong with the file, not even what is tolerated; but it may do what Windows does.
 #[track_caller]
 fn assert_sound(path: &Path) {
-    let report = ops::check_chain(path, &FolderResolver::default());
+    let report = ops::check_chain(path, &FolderResolver::default(), Sharing::Locked);
     assert!(report.is_valid(), "{report:?}");
     assert!(complaints(&report).is_empty(), "{report:?}");
 }

@@ -9,7 +9,7 @@ use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, ParentLocator, VOLUME_PA
 use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, check_chain, judge_parent};
 use vhdx::{
     Chain, ChainError, Error, ErrorKind, FileStorage, FolderResolver, Guid, InvalidArgument, LogState,
-    NoProgress, Result, Vhdx,
+    NoProgress, Result, Sharing, Vhdx,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, DirtyLog, ExtraItem, Image, SparseImage, windows_locator};
@@ -94,7 +94,7 @@ fn a_parent_that_was_moved_and_renamed() {
     let (data_after, file_after) = guids(chain.leaf());
     assert_eq!(data_after, data, "its own children still know it");
     assert_ne!(file_after, file);
-    assert!(check_chain(&family.path("child.avhdx"), &FolderResolver::default()).is_valid());
+    assert!(check_chain(&family.path("child.avhdx"), &FolderResolver::default(), Sharing::Locked).is_valid());
 
     let again = family.plan("else/where/gold.vhdx", &STRICT).unwrap();
     assert!(!again.changes_anything());

@@ -13,7 +13,7 @@ use serde_json::Value;
 use vhdx::format::header::{Header, OFFSETS};
 use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 use vhdx::ops::{self, LogContent};
-use vhdx::{Chain, ErrorKind, FileOffset, FolderResolver, Guid, LogState, Rule, Vhdx};
+use vhdx::{Chain, ErrorKind, FileOffset, FolderResolver, Guid, LogState, Rule, Sharing, Vhdx};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, Swept, for_each_failure};
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part, Random, SparseImage, chains, shared};
 
@@ -354,7 +354,7 @@ fn real_dirty_logs_are_replayed() {
         assert_eq!((after.log(), after.header().log_guid), (LogState::Clean, Guid::nil()));
         assert_eq!(after.data_write_guid(), before.data_write_guid());
         assert_ne!(after.file_write_guid(), before.file_write_guid());
-        let report = ops::check_file(&path);
+        let report = ops::check_file(&path, Sharing::Locked);
         assert!(report.is_valid(), "{}: {report:?}", path.display());
         let chain = Chain::open(&path, &FolderResolver::default()).unwrap();
         assert_eq!(digest::of_pages(&chain), image["read"]["pages_sha256"].as_str().unwrap());

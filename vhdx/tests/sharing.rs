@@ -1,133 +1,267 @@
-//! File systems whose files can share blocks: a merge of whole blocks takes no space there, and the disks read right.
-#![cfg(target_os = "linux")]
+//! Readers of whole disks keep writers out where the host has locks, and notice writers that heed no locks.
 
 mod common;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use common::{MIB, assert_same, read_all};
-use vhdx::ops::{HostFiles, MergeFiles, MergeOptions, MergePlan};
-use vhdx::{Chain, FolderResolver, NoProgress, ReadAt, Storage, VhdxMut, folders_around, free_space};
-use vhdx_testkit::{Block, Image, shared};
+use vhdx::format::bytes::seal;
+use vhdx::format::header;
+use vhdx::ops::{self, FlattenOptions, FlattenPlan};
+use vhdx::{
+    Chain, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, Progress, ReadAt,
+    Result, Sharing, Storage, Vhdx, VhdxMut,
+};
+use vhdx_testkit::{Block, Image};
 
-/// A file system in a file, mounted by loop.
-struct Mounted(tempfile::TempDir);
+use common::{MIB, at, folder};
 
-impl Mounted {
-    fn new(kind: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let (image, root) = (folder.path().join("image"), folder.path().join("root"));
-        std::fs::create_dir(&root).unwrap();
-        std::fs::File::create(&image).unwrap().set_len(400 * MIB).unwrap();
-        let make = format!("mkfs.{kind}");
-        let made = Command::new(&make).arg("-q").arg(&image).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            return shared::skip(&format!("{make} cannot be run"));
+fn base() -> Image {
+    let mut base = Image::dynamic(3 * MIB, 1 << 20);
+    for block in 0..3 {
+        base.blocks.insert(block, Block::full(vec![b'b'; MIB as usize]));
+    }
+    base
+}
+
+fn leaf() -> Image {
+    let mut leaf = Image::child_of(&base(), "base.vhdx", 1 << 20);
+    leaf.blocks.insert(1, Block::full(vec![b'l'; MIB as usize]));
+    leaf
+}
+
+/// A chain in memory, and its base, which anybody can write to.
+fn in_memory() -> (Chain, Arc<Memory>) {
+    let file = Arc::new(Memory::new(base().build()));
+    let layers =
+        vec![Vhdx::from_storage(leaf().build()).unwrap(), Vhdx::from_storage(Arc::clone(&file)).unwrap()];
+    (Chain::from_layers(layers).unwrap(), file)
+}
+
+/// Does something to a file once the work is under way.
+struct Meanwhile<F>(Mutex<Option<F>>);
+
+impl<F: FnOnce() + Send> Meanwhile<F> {
+    fn new(what: F) -> Self {
+        Self(Mutex::new(Some(what)))
+    }
+}
+
+impl<F: FnOnce() + Send> Progress for Meanwhile<F> {
+    fn advance(&self, _: u64) {
+        if let Some(what) = self.0.lock().unwrap().take() {
+            what();
         }
-        let mounted = Command::new("mount").args(["-o", "loop"]).args([&image, &root]).output().unwrap();
-        match mounted.status.success() {
-            true => Some(Self(folder)),
-            false => shared::skip(&format!("{kind} cannot be mounted by loop")),
-        }
+    }
+}
+
+/// A program that opens the disk, writes a sector and closes it.
+fn write_a_sector(file: &Arc<Memory>) {
+    let mut disk = VhdxMut::from_storage(Arc::clone(file) as Arc<dyn Storage>).unwrap();
+    disk.write_all_at(&[1; 512], at(0)).unwrap();
+    disk.close().unwrap();
+}
+
+/// A change to the headers that leaves all GUIDs.
+fn raise_sequence_numbers(file: &Memory) {
+    for place in header::OFFSETS {
+        let mut bytes = [0; header::SIZE];
+        file.read_exact_at(&mut bytes, place).unwrap();
+        bytes[8] += 2;
+        seal(&mut bytes);
+        file.write_all_at(&bytes, place).unwrap();
+    }
+}
+
+fn grow(file: &Memory) {
+    file.set_len(ReadAt::len(file).unwrap() + MIB).unwrap();
+}
+
+type Operation = fn(&Chain, &dyn Progress) -> Result<()>;
+
+/// Everything that reads a whole disk.
+fn operations() -> Vec<(&'static str, Operation)> {
+    vec![
+        ("compare, first", |chain, progress| ops::compare(chain, &in_memory().0, progress).map(drop)),
+        ("compare, second", |chain, progress| ops::compare(&in_memory().0, chain, progress).map(drop)),
+        ("to_raw", |chain, progress| ops::to_raw(chain, &Memory::default(), progress).map(drop)),
+        ("to_stream", |chain, progress| ops::to_stream(chain, &mut std::io::sink(), progress).map(drop)),
+        ("to_vhdx", |chain, progress| {
+            let file = Memory::default();
+            let made = ops::to_vhdx(chain, &NewDisk::new(3 * MIB), &file, progress).map(drop);
+            assert_eq!(
+                Vhdx::from_storage(file.into_inner()).is_err(),
+                made.is_err(),
+                "a whole file was left"
+            );
+            made
+        }),
+        ("into_raw", |chain, progress| {
+            ops::into_raw(chain, &Memory::new(vec![0; 3 << 20]), false, progress).map(drop)
+        }),
+        ("flatten", |chain, progress| {
+            let plan = FlattenPlan::new(chain, &FlattenOptions::default()).unwrap();
+            plan.execute(chain, &Memory::default(), progress).map(drop)
+        }),
+    ]
+}
+
+#[test]
+fn every_operation_notices_that_a_layer_changed() {
+    for (name, operation) in operations() {
+        operation(&in_memory().0, &NoProgress).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let changed = |change: fn(&Arc<Memory>)| {
+            let (chain, file) = in_memory();
+            let error = operation(&chain, &Meanwhile::new(move || change(&file))).unwrap_err();
+            assert_eq!(error.kind(), vhdx::ErrorKind::Io, "{name}");
+            match error {
+                Error::Changed(change) => change,
+                error => panic!("{name}: {error:?}"),
+            }
+        };
+        let written = changed(|file| write_a_sector(file));
+        assert!(matches!(written, FileChange::FileWriteGuid { .. }), "{name}: {written:?}");
+        let raised = changed(|file| raise_sequence_numbers(file));
+        assert!(matches!(raised, FileChange::Header { before, after } if after == before + 2), "{name}");
+        let grown = changed(|file| grow(file));
+        assert!(matches!(grown, FileChange::Length { before, after } if after == before + MIB), "{name}");
+    }
+}
+
+/// A chain in files.
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = folder();
+        std::fs::write(folder.path().join("base.vhdx"), base().build()).unwrap();
+        std::fs::write(folder.path().join("leaf.avhdx"), leaf().build()).unwrap();
+        Self { folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join("root").join(name)
+        self.folder.path().join(name)
+    }
+
+    fn open(&self) -> Chain {
+        Chain::open_shared(self.path("leaf.avhdx"), &FolderResolver::default()).unwrap()
     }
 }
 
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        Command::new("umount").arg(self.path("")).status().unwrap();
-    }
+fn is_busy<T: std::fmt::Debug>(result: Result<T>, path: &Path) {
+    let error = result.unwrap_err();
+    assert_eq!(error.path(), Some(path));
+    let Error::InFile { error, .. } = error else { panic!("{error:?}") };
+    assert!(
+        matches!(&*error, Error::Io { source, .. } if source.kind() == ErrorKind::ResourceBusy),
+        "{error:?}"
+    );
 }
 
-const BLOCK: usize = 16 << 20;
-
-/// Six blocks; the child has written all of two, most of another, and single sectors.
-fn chain_in(mounted: &Mounted) -> (PathBuf, PathBuf, Vec<u8>) {
-    let filled = |byte: u8| Block::full((0..BLOCK).map(|at| byte ^ (at >> 12) as u8 ^ at as u8).collect());
-    let mut base = Image::dynamic(6 * BLOCK as u64, BLOCK as u32);
-    base.blocks = [0, 1, 3].map(|block| (block, filled(block as u8 + 1))).into();
-    let child = Image::child_of(&base, "base.vhdx", BLOCK as u32);
-    let paths = ["base.vhdx", "child.avhdx"].map(|name| mounted.path(name));
-    for (image, path) in [base, child].iter().zip(&paths) {
-        image.sparse().write_to(path).unwrap();
+#[test]
+fn writers_are_kept_out_of_every_layer_while_a_chain_is_read() {
+    let files = Files::new();
+    let (chain, other) = (files.open(), files.open());
+    for name in ["base.vhdx", "leaf.avhdx"] {
+        is_busy(FileStorage::open_exclusive(&files.path(name)), &files.path(name));
     }
-    let [base, child] = paths;
-    let mut disk = VhdxMut::open(&child).unwrap();
-    for (start, len) in [(BLOCK, 2 * BLOCK), (3 * BLOCK + 512, BLOCK - 8192), (5 * BLOCK + 1024, 512)] {
-        let bytes: Vec<u8> = (0..len).map(|at| 0x80 | (at >> 9) as u8).collect();
-        disk.write_all_at(&bytes, common::at(start as u64)).unwrap();
-    }
-    disk.close().unwrap();
-    let content = read_all(&Chain::open(&child, &FolderResolver::default()).unwrap());
-    (base, child, content)
-}
-
-fn merge(child: &Path) -> u64 {
-    let chain = Chain::open(child, &FolderResolver::default()).unwrap();
-    let relatives = HostFiles
-        .relatives(&folders_around(chain.layers().iter().filter_map(vhdx::Vhdx::path), &[]))
-        .unwrap();
-    let plan = MergePlan::new(&chain, 1, &relatives, &MergeOptions::default()).unwrap();
     drop(chain);
-    plan.execute(&HostFiles, &NoProgress).unwrap().bytes_copied
+    is_busy(FileStorage::open_exclusive(&files.path("base.vhdx")), &files.path("base.vhdx"));
+    drop(other);
+    FileStorage::open_exclusive(&files.path("base.vhdx")).unwrap();
 }
 
-fn free(mounted: &Mounted) -> u64 {
-    assert!(Command::new("sync").arg("-f").arg(mounted.path("")).status().unwrap().success());
-    free_space(&mounted.path("")).unwrap().unwrap()
-}
-
+/// On Windows nobody can read a file that is held so.
+#[cfg(unix)]
 #[test]
-fn merged_blocks_are_shared() {
-    for kind in ["xfs", "btrfs"] {
-        let Some(mounted) = Mounted::new(kind) else { continue };
-        let (base, child, content) = chain_in(&mounted);
-        let before = free(&mounted);
-        let copied = merge(&child);
-        let taken = before.saturating_sub(free(&mounted));
-        assert_eq!(copied, 3 * BLOCK as u64 - 8192 + 512);
-        assert!(taken < 8 * MIB, "{kind}: {taken} bytes for {copied}");
-        let merged = Chain::open(&base, &FolderResolver::default()).unwrap();
-        assert_same(&read_all(&merged), &content, kind);
-    }
+fn a_layer_that_a_writer_holds_is_refused_unless_that_is_forced() {
+    let files = Files::new();
+    let (base, leaf) = (files.path("base.vhdx"), files.path("leaf.avhdx"));
+    let chain = Chain::open(&leaf, &FolderResolver::default()).unwrap();
+    let writer = FileStorage::open_exclusive(&base).unwrap();
+    is_busy(Chain::open_shared(&leaf, &FolderResolver::default()), &base);
+    is_busy(chain.lock_shared(Sharing::Locked), &base);
+    assert_eq!(chain.lock_shared(Sharing::Forced).unwrap(), [1]);
+    // What the writer writes in place is accepted, what changes the file's structure is not.
+    touch(&base);
+    chain.ensure_unchanged().unwrap();
+    writer.set_len(ReadAt::len(&writer).unwrap() + MIB).unwrap();
+    assert!(chain.ensure_unchanged().is_err());
+    drop(writer);
+    let report = ops::check_file(&base, Sharing::Forced);
+    assert!(report.is_valid() && !report.files[0].has_writer);
 }
 
-/// Sharing begins and ends at blocks of the file system, and only between files of one.
+/// Writes a byte into the last block, as a program does that heeds no locks.
+#[cfg(unix)]
+fn touch(path: &Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let end = file.metadata().unwrap().len();
+    FileStorage::new(file).write_all_at(&[1], vhdx::FileOffset::new(end - 1)).unwrap();
+    // The clock that files are stamped with may be slower than this test.
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
+}
+
+#[cfg(unix)]
 #[test]
-fn ranges_of_any_kind_are_copied() {
-    for kind in ["xfs", "btrfs"] {
-        let Some(mounted) = Mounted::new(kind) else { continue };
-        let content: Vec<u8> = (0..5 << 20).map(|at: u32| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect();
-        let source = mounted.path("source");
-        std::fs::write(&source, &content).unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        std::fs::write(elsewhere.path().join("source"), &content).unwrap();
-        for source in [source, elsewhere.path().join("source")] {
-            let source = vhdx::FileStorage::open(&source).unwrap();
-            for (from, to, len) in [
-                (0, 0, 4 << 20),
-                (4096, 1 << 20, 3 << 20),
-                (512, 1024, (2 << 20) + 512),
-                (512, 4608, (3 << 20) + 1024),
-            ] {
-                let path = mounted.path("target");
-                std::fs::write(&path, vec![9; 5 << 20]).unwrap();
-                let target = vhdx::FileStorage::open_exclusive(&path).unwrap();
-                let offset = vhdx::FileOffset::new;
-                target.copy_from(&source, offset(from as u64), offset(to as u64), len as u64).unwrap();
-                let mut expected = vec![9; 5 << 20];
-                expected[to..to + len].copy_from_slice(&content[from..from + len]);
-                assert_same(&std::fs::read(&path).unwrap(), &expected, kind);
-            }
-            let target = vhdx::FileStorage::open_exclusive(&mounted.path("target")).unwrap();
-            let [from, to] = [2 << 20, 0].map(vhdx::FileOffset::new);
-            let past = target.copy_from(&source, from, to, 4 << 20).unwrap_err();
-            assert_eq!(past.kind(), std::io::ErrorKind::UnexpectedEof);
-            assert_eq!(source.len().unwrap(), 5 << 20);
-        }
-    }
+fn a_write_in_place_is_noticed_by_the_time_of_the_last_change() {
+    let files = Files::new();
+    let chain = files.open();
+    chain.ensure_unchanged().unwrap();
+    touch(&files.path("base.vhdx"));
+    let error = chain.ensure_unchanged().unwrap_err();
+    assert_eq!(error.path(), Some(files.path("base.vhdx").as_path()));
+    assert!(error.to_string().contains("changed while it was read"), "{error}");
+
+    let raw = vhdx::RawDisk::open(files.path("leaf.avhdx")).unwrap();
+    assert!(!raw.lock_shared(Sharing::Locked).unwrap());
+    touch(&files.path("leaf.avhdx"));
+    let disk: &dyn vhdx::Disk = &raw;
+    assert!(disk.ensure_unchanged().is_err());
+}
+
+/// A lock that another reader holds, a file that may only be read, and a lock that is held already are no obstacles.
+#[test]
+fn what_only_reads_is_welcome() {
+    let files = Files::new();
+    let base = files.path("base.vhdx");
+    let mut permissions = base.metadata().unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&base, permissions).unwrap();
+    let _reader = FileStorage::open_shared(&base).unwrap();
+    let chain = files.open();
+    assert!(chain.lock_shared(Sharing::Locked).unwrap().is_empty());
+    ops::compare(&chain, &files.open(), &NoProgress).unwrap();
+    assert!(
+        ops::check_chain(&files.path("leaf.avhdx"), &FolderResolver::default(), Sharing::Locked).is_valid()
+    );
+}
+
+/// A lock that is stronger does not become weaker.
+#[cfg(unix)]
+#[test]
+fn an_exclusive_lock_stays_one() {
+    let files = Files::new();
+    let base = files.path("base.vhdx");
+    let held = Arc::new(FileStorage::open_exclusive(&base).unwrap());
+    let chain = Chain::from_layers(vec![Vhdx::from_storage(Arc::clone(&held)).unwrap()]).unwrap();
+    chain.lock_shared(Sharing::Locked).unwrap();
+    assert!(FileStorage::open_shared(&base).is_err());
+}
+
+/// What was refused in the middle of taking the lock holds nothing.
+#[cfg(unix)]
+#[test]
+fn a_refused_reader_leaves_no_lock() {
+    let files = Files::new();
+    let base = files.path("base.vhdx");
+    let chain = Chain::open(&base, &FolderResolver::default()).unwrap();
+    let writer = FileStorage::open_exclusive(&base).unwrap();
+    chain.lock_shared(Sharing::Locked).unwrap_err();
+    drop(writer);
+    FileStorage::open_exclusive(&base).unwrap();
 }

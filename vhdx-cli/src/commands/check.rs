@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
 use vhdx::{LogState, Severity, Violation};
 
-use super::reading::Reading;
+use super::reading::{Reading, or_force_share};
 use super::several::{self, Answer};
 use super::source;
 use crate::args::{Args, Check};
@@ -34,16 +34,19 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
 fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
     source::refuse_foreign(file)?;
     let report = match check.chain {
-        true => check_chain(file, &check.parents.resolver()),
-        false => check_file(file),
+        true => check_chain(file, &check.parents.resolver(), check.share.sharing()),
+        false => check_file(file, check.share.sharing()),
     };
+    for held in report.files.iter().filter(|file| file.has_writer) {
+        reading.report_writer(held.path.as_deref().unwrap_or(file));
+    }
     reading.report_file(file, &check.parents.resolver())?;
     let damage: Vec<(&Path, Damage)> = report.files.iter().filter_map(damage).collect();
     let answer = reading.answer_for_one(|| json(&report, &damage), |out| text(&report, &damage, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(or_force_share(error)),
         None => Ok(if valid { Outcome::Done } else { Outcome::Found }),
     }))
 }

@@ -12,7 +12,7 @@ use crate::progress::Bar;
 
 pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     let resolver = ask.parents.resolver();
-    let mut reading = Reading::new(args, &ask.parents.parent_dir);
+    let mut reading = Reading::new(args, &ask.parents.parent_dir).sharing(ask.share.sharing());
     let a = reading.open_disk(&ask.a, ("--a-from", ask.a_from), &resolver)?;
     let of_b = FolderResolver { named: Vec::new(), ..resolver };
     let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         return in_place::run(args, convert);
     }
     let target = Target::of(convert)?;
-    let mut reading = Reading::new(args, &convert.parents.parent_dir);
+    let mut reading = Reading::new(args, &convert.parents.parent_dir).sharing(convert.share.sharing());
     let source = open_source(&mut reading, convert)?;
     let plan = Plan::new(convert, target, &source)?;
     let padding = plan.virtual_size.saturating_sub(source.disk().virtual_size());

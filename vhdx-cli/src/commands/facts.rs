@@ -23,6 +23,8 @@ pub(super) enum Fact {
     LeftOver(LeftOver),
     /// Entries of a file's BAT break a rule, which leaves no doubt about the content.
     Entries { path: PathBuf, rule: Rule, count: u64 },
+    /// The file is read although another program writes to it.
+    Writer(PathBuf),
 }
 
 /// A parent that was found by its GUID.
@@ -33,7 +35,7 @@ pub(super) struct Found {
 }
 
 /// The keys that hold the facts in JSON, each a list.
-const KEYS: [&str; 4] = ["unfinished", "found_by_guid", "left_over", "bat_entries"];
+const KEYS: [&str; 5] = ["unfinished", "found_by_guid", "left_over", "bat_entries", "held_by_writer"];
 /// How many parents a warning names.
 const SHOWN: usize = 4;
 
@@ -44,6 +46,7 @@ impl Fact {
             Fact::FoundByGuid(_) => "found_by_guid",
             Fact::LeftOver(_) => "left_over",
             Fact::Entries { .. } => "bat_entries",
+            Fact::Writer(_) => "held_by_writer",
         }
     }
 
@@ -58,6 +61,11 @@ impl Fact {
                 let (message, section) = (rule.message(), rule.section());
                 format!("{}: {count} {entries}: {message} ([MS-VHDX] {section})", shown(path))
             }
+            Fact::Writer(path) => format!(
+                "{}: another program has the file open for writing; it is read all the same, and what is read may be a mix of \
+                 old and new data",
+                output::shown(path)
+            ),
         }
     }
 
@@ -79,6 +87,7 @@ impl Fact {
                 "message": rule.message(),
                 "count": count,
             }),
+            Fact::Writer(path) => json!([output::path(path)]),
         }
     }
 }

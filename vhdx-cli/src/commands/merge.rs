@@ -11,6 +11,9 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     if let Some(new) = &merge.output {
         return output::run(args, merge, new);
     }
+    if merge.share.force_share {
+        return Err(Usage("--force-share is for a merge that only reads: add --output".to_owned()).into());
+    }
     if merge.writing.force || merge.new.disk_type.is_some() {
         return Err(Usage("--force and --type are for a new disk, which --output names".to_owned()).into());
     }

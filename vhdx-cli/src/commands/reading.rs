@@ -1,26 +1,28 @@
 //! Opens the disks that a command reads, and reports the facts about them in one way for all commands.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use vhdx::ops::{left_over, refuse_half_merged};
 use vhdx::{
-    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, ParentResolver, RawDisk, Relatives, Vhdx,
-    find_relatives, folders_around, inspect_chain,
+    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, ParentResolver, RawDisk, Relatives, Sharing,
+    Vhdx, find_relatives, folders_around, inspect_chain,
 };
 
 use super::facts::{Fact, Facts, Found};
 use super::several::Answer;
 use super::source::{self, Opened};
 use crate::args::{Args, Format};
-use crate::exit::innermost;
+use crate::exit::{Hint, innermost};
 use crate::output;
 use crate::progress::Bar;
 
 /// What a command reads, and the facts about it.
 pub(super) struct Reading<'a> {
     args: &'a Args,
+    /// Whether a disk is read although a writer holds one of its files.
+    sharing: Sharing,
     /// The folders that were named, in which files may tell something about a disk.
     folders: &'a [PathBuf],
     facts: Facts,
@@ -30,7 +32,12 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(args: &'a Args, folders: &'a [PathBuf]) -> Self {
-        Self { args, folders, facts: Facts::default(), neighbours: None }
+        Self { args, sharing: Sharing::Locked, folders, facts: Facts::default(), neighbours: None }
+    }
+
+    /// The same, for a command that reads whole disks.
+    pub(super) fn sharing(self, sharing: Sharing) -> Self {
+        Self { sharing, ..self }
     }
 
     /// Opens a disk in any format, whose whole content is about to be read. `from` is the option that gives the format,
@@ -46,6 +53,9 @@ impl<'a> Reading<'a> {
             Format::Vhdx => Ok(Opened::Chain(self.open_chain(path, resolver)?)),
             Format::Raw => {
                 let raw = RawDisk::open(path)?;
+                if raw.lock_shared(self.sharing).map_err(or_force_share)? {
+                    self.report_writer(path);
+                }
                 if from.1.is_none() {
                     output::note(self.args, path, "is read as raw");
                 }
@@ -54,9 +64,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Opens a chain, whose whole content is about to be read.
-    pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<Chain> {
+    /// Opens a chain, whose whole content is about to be read: its files are locked against writers until it is closed, and
+    /// the places of its blocks are validated.
+    pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> anyhow::Result<Chain> {
         let chain = Chain::open(path, resolver)?;
+        for layer in chain.lock_shared(self.sharing).map_err(or_force_share)? {
+            self.report_writer(chain.layers().get(layer).and_then(Vhdx::path).unwrap_or(path));
+        }
         chain.validate_placement()?;
         self.report_entries(&chain);
         self.report(path, &chain)?;
@@ -72,6 +86,11 @@ impl<'a> Reading<'a> {
                 self.facts.report(self.args, Fact::Entries { path, rule, count });
             }
         }
+    }
+
+    /// Reports that a file is read although a writer holds it.
+    pub(super) fn report_writer(&mut self, path: &Path) {
+        self.facts.report(self.args, Fact::Writer(path.to_owned()));
     }
 
     /// Reports the facts about the disk in a file, of which the command reads only metadata. Without its parents a file
@@ -212,6 +231,21 @@ impl<'a> Reading<'a> {
         if self.args.json && !self.facts.is_empty() {
             output::json_on_stderr(&self.facts.json());
         }
+    }
+}
+
+/// The error of a command that has `--force-share`.
+pub(super) fn or_force_share(error: Error) -> anyhow::Error {
+    let is_busy =
+        matches!(innermost(&error), Error::Io { source, .. } if source.kind() == ErrorKind::ResourceBusy);
+    let error = anyhow::Error::from(error);
+    match is_busy {
+        true => error.context(Hint(
+            "turn off the virtual machine, or end the program that writes to the file, and try again; `--force-share` reads it \
+             all the same, and what is read may be a mix of old and new data then"
+                .into(),
+        )),
+        false => error,
     }
 }
 

@@ -38,6 +38,7 @@ fn info_as_json_has_the_agreed_keys() {
         "found_by_guid": [],
         "left_over": [],
         "bat_entries": [],
+        "held_by_writer": [],
     });
     assert_eq!(info.json(), expected);
     assert_eq!(info.stderr, "");
@@ -213,7 +214,8 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [], "bat_entries": [] })
+            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [], "bat_entries": [],
+            "held_by_writer": [] })
     );
 
     let mut damaged = family.images.base.clone();

@@ -34,6 +34,8 @@ mod reparent;
 mod replay;
 mod run;
 mod several;
+#[cfg(unix)]
+mod sharing;
 mod stdout;
 mod tree;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Chain;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Extent, Source};
-use crate::storage::{FileIdentity, FileStorage, ReadAt, read_into};
+use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
 /// The content of a disk, whatever it is stored in.
@@ -34,6 +34,13 @@ pub trait Disk: Send + Sync {
     /// As [`Chain::validate_placement`].
     fn validate_placement(&self) -> Result<()>;
 
+    /// Compares the files that the content comes from with what they were when they were opened, after the whole disk has
+    /// been read. A disk that cannot change has nothing to compare.
+    ///
+    /// # Errors
+    /// As [`Chain::ensure_unchanged`].
+    fn ensure_unchanged(&self) -> Result<()>;
+
     /// The files that the content comes from.
     fn identities(&self) -> Vec<FileIdentity>;
 }
@@ -59,6 +66,10 @@ impl Disk for Chain {
         self.validate_placement()
     }
 
+    fn ensure_unchanged(&self) -> Result<()> {
+        self.ensure_unchanged()
+    }
+
     fn identities(&self) -> Vec<FileIdentity> {
         self.layers().iter().filter_map(|layer| layer.identity()).collect()
     }
@@ -69,6 +80,7 @@ impl Disk for Chain {
 pub struct RawDisk {
     file: FileStorage,
     path: PathBuf,
+    guard: ReadGuard,
     len: u64,
     identity: FileIdentity,
 }
@@ -82,9 +94,9 @@ impl RawDisk {
         let path = path.as_ref();
         let open = || {
             let file = FileStorage::open(path)?;
-            let len = file.len().map_err(|e| Error::io("measure", None, e))?;
+            let guard = ReadGuard::new(&file)?;
             let identity = file.identity()?;
-            Ok(Self { file, path: path.to_owned(), len, identity })
+            Ok(Self { len: guard.len(), file, path: path.to_owned(), guard, identity })
         };
         open().map_err(|error: Error| error.in_file(path))
     }
@@ -92,6 +104,15 @@ impl RawDisk {
     /// The path that the file was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Locks the file against writers until it is closed. Returns whether a writer holds it, which only
+    /// [`Sharing::Forced`] allows. Who is kept out is as for [`Chain::lock_shared`].
+    ///
+    /// # Errors
+    /// As [`Chain::lock_shared`].
+    pub fn lock_shared(&self, sharing: Sharing) -> Result<bool> {
+        self.guard.lock(&self.file, sharing).map_err(|error| error.in_file(&self.path))
     }
 
     /// The next extent of `rest`: a hole of the host's file system is unallocated.
@@ -158,6 +179,10 @@ impl Disk for RawDisk {
 
     fn validate_placement(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn ensure_unchanged(&self) -> Result<()> {
+        self.guard.ensure_unchanged(&self.file, |_| Ok(())).map_err(|error| error.in_file(&self.path))
     }
 
     fn identities(&self) -> Vec<FileIdentity> {

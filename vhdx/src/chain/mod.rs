@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 
 use crate::error::{InvalidArgument, Result};
 use crate::file::{Extents, Source, Vhdx};
-use crate::storage::read_into;
+use crate::storage::{Sharing, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
 pub use discovery::{
@@ -115,6 +115,38 @@ impl Chain {
             self.placement_is_valid.get_or_init(|| ());
         }
         Ok(())
+    }
+
+    /// Locks every layer against writers until the chain is dropped. Returns the layers that a writer holds, which only
+    /// [`Sharing::Forced`] allows.
+    ///
+    /// The locks are those of [`FileStorage::open_shared`](crate::FileStorage::open_shared): any number of readers can
+    /// hold them, and a writer that heeds locks (this library, on Linux QEMU, on Windows every program) is refused
+    /// meanwhile. Files on a file system without locks, and layers that are no files, are not locked.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) with the operation `lock`, with [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
+    /// when a writer holds a layer; with the layer's path.
+    pub fn lock_shared(&self, sharing: Sharing) -> Result<Vec<usize>> {
+        let mut with_writer = Vec::new();
+        for (number, layer) in self.layers.iter().enumerate() {
+            if layer.lock_shared(sharing)? {
+                with_writer.push(number);
+            }
+        }
+        Ok(with_writer)
+    }
+
+    /// Compares every layer with what it was when it was opened: its length, its FileWriteGuid, its current header, and
+    /// the time of its last change unless a writer was accepted ([`Sharing::Forced`]). Whoever reads a whole disk calls
+    /// this at the end: not every writer heeds locks. The operations in [`ops`](crate::ops) that read a whole disk do so
+    /// themselves.
+    ///
+    /// # Errors
+    /// [`Error::Changed`](crate::Error::Changed) with the path of the first layer that changed;
+    /// [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) if its header cannot be read again.
+    pub fn ensure_unchanged(&self) -> Result<()> {
+        self.layers.iter().try_for_each(Vhdx::ensure_unchanged)
     }
 
     /// Where the bytes of `range` are.

@@ -10,6 +10,7 @@ use super::linkage::{self, Layer, Outcome, Seen};
 use super::resolver::{FoundBy, ParentRequest, ParentResolver};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
+use crate::storage::Sharing;
 
 /// How many files a chain may have: the most that any implementation accepts.
 pub const MAX_CHAIN_LENGTH: usize = 256;
@@ -103,6 +104,17 @@ impl Chain {
     /// [`Error::Chain`] when the files do not fit together; as [`Vhdx::open`] for each of them.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         Self::from_leaf(Vhdx::open(path)?, resolver)
+    }
+
+    /// Opens a file and all its parents, and locks them against writers, as [`lock_shared`](Self::lock_shared) does with
+    /// [`Sharing::Locked`]. This is how to open a disk whose whole content is read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`lock_shared`](Self::lock_shared).
+    pub fn open_shared(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
+        let chain = Self::open(path, resolver)?;
+        chain.lock_shared(Sharing::Locked)?;
+        Ok(chain)
     }
 
     /// Opens all the parents of a file.

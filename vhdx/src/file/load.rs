@@ -14,7 +14,7 @@ use crate::format::region_table::{self, RegionTable, Regions};
 use crate::geometry::Geometry;
 use crate::log;
 use crate::rules::Rule;
-use crate::storage::{Measured, ReadAt, judge_end, read_structure};
+use crate::storage::{Measured, ReadAt, ReadGuard, judge_end, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -57,8 +57,8 @@ impl Vhdx {
 }
 
 fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
-    let measured = Measured::new(&*storage)?;
-    let file_len = measured.size();
+    let (raw, guard) = (Arc::clone(&storage), ReadGuard::new(&*storage)?);
+    let (measured, file_len) = (guard.measured(&*storage), guard.len());
     let creator = load_identifier(&measured, violations)?;
     let (header_number, header) = load_header(&measured, violations)?;
     judge_log_place(&header, file_len, violations)?;
@@ -73,9 +73,10 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     let tolerated = violations.as_slice().to_vec();
     Ok(Vhdx {
         storage,
+        raw,
+        guard,
         path: None,
         identity: None,
-        file_len,
         creator,
         header,
         header_number,
@@ -155,7 +156,7 @@ pub(crate) fn read_data_write_guid(storage: &dyn ReadAt) -> Result<Option<Uuid>>
 }
 
 /// The current header, and whether it is header 1 or 2.
-fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8, Header)> {
+pub(super) fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8, Header)> {
     let [first, second] = header_copies().load(storage, Second::Always, violations)?;
     let current = header::current(first, second, violations);
     valid(current, violations, Structure::Header(1), header::OFFSETS[0])

@@ -16,6 +16,7 @@ mod read_ahead;
 mod replay;
 mod survey;
 pub(crate) mod travel;
+mod unchanged;
 mod write;
 
 use std::fmt;
@@ -32,7 +33,7 @@ use crate::format::region_table::{Region, Regions};
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
 use crate::rules::Rule;
-use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt};
+use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt, ReadGuard};
 use crate::units::{DiskOffset, FileOffset};
 use crate::violation::{Violation, Violations};
 
@@ -86,9 +87,11 @@ impl fmt::Display for DiskType {
 pub struct Vhdx {
     /// The file with its log replayed.
     storage: Arc<dyn ReadAt>,
+    /// The file as it is.
+    raw: Arc<dyn ReadAt>,
+    guard: ReadGuard,
     path: Option<PathBuf>,
     identity: Option<FileIdentity>,
-    file_len: u64,
     creator: String,
     header: Header,
     /// Whether header 1 or header 2 is current.
@@ -191,7 +194,7 @@ impl Vhdx {
 
     /// The length of the file in bytes, as it is, without a replayed log.
     pub fn file_len(&self) -> u64 {
-        self.file_len
+        self.guard.len()
     }
 
     /// What made the file, as it says; for diagnosis only ([MS-VHDX] 2.2.1).

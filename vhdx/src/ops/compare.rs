@@ -22,13 +22,16 @@ pub struct Comparison {
 /// bytes that either of them holds.
 ///
 /// # Errors
-/// As [`Disk::validate_placement`] before anything is read, what reading the disks gives, and [`Error::Cancelled`].
+/// As [`Disk::validate_placement`] before anything is read, what reading the disks gives, as
+/// [`Disk::ensure_unchanged`] at the end, and [`Error::Cancelled`].
 pub fn compare(a: &dyn Disk, b: &dyn Disk, progress: &dyn Progress) -> Result<Comparison> {
     a.validate_placement()?;
     b.validate_placement()?;
     let either = || union(data(a, whole(a)), data(b, whole(b)));
     progress.start(total(either(), progress)?);
     let first_difference = first_difference(a, b, windows(either()), progress)?;
+    a.ensure_unchanged()?;
+    b.ensure_unchanged()?;
     let virtual_sizes = [a.virtual_size(), b.virtual_size()];
     Ok(Comparison { equal: first_difference.is_none(), first_difference, virtual_sizes })
 }

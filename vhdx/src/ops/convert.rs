@@ -29,7 +29,8 @@ pub struct Converted {
 ///
 /// # Errors
 /// [`InvalidArgument::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything is
-/// written, what reading the disk gives, [`Error::Io`] from the storage, [`Error::Cancelled`].
+/// written, what reading the disk gives, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
+/// [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
     if !storage.is_empty().map_err(failed("measure", 0))? {
@@ -44,6 +45,7 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
         storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))?;
         pace.begin_sync(storage, bytes.len() as u64)
     })?;
+    disk.ensure_unchanged()?;
     Ok(Converted { bytes_copied, blocks: 0, file_size })
 }
 
@@ -51,7 +53,8 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
 ///
 /// # Errors
 /// As [`Disk::validate_placement`] before anything is written, what reading the disk gives, [`Error::Io`] from the stream,
-/// [`Error::Cancelled`].
+/// [`Error::Cancelled`]. As [`Disk::ensure_unchanged`] at the end: the stream has the whole disk then, and must be
+/// discarded.
 pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
     disk.validate_placement()?;
     progress.start(disk.virtual_size());
@@ -67,6 +70,7 @@ pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progre
     }
     stream.zeros_up_to(whole(disk).end, &zeros)?;
     stream.flush()?;
+    disk.ensure_unchanged()?;
     Ok(Converted { bytes_copied, blocks: 0, file_size: disk.virtual_size() })
 }
 
@@ -111,8 +115,8 @@ impl Stream<'_> {
 ///
 /// # Errors
 /// [`InvalidArgument`] for what [`VhdxWriter::new`] refuses and for a `new` disk that is too small, as
-/// [`Disk::validate_placement`] before anything is written, what reading the disk gives, [`Error::Io`] from the storage,
-/// [`Error::Cancelled`].
+/// [`Disk::validate_placement`] before anything is written, what reading the disk gives, as [`Disk::ensure_unchanged`]
+/// before the file becomes a VHDX, [`Error::Io`] from the storage, [`Error::Cancelled`].
 pub fn to_vhdx(
     disk: &dyn Disk,
     new: &NewDisk,
@@ -141,6 +145,7 @@ pub(super) fn write_vhdx(
         writer.write(at, bytes)?;
         pace.begin_sync(storage, bytes.len() as u64)
     })?;
+    disk.ensure_unchanged()?;
     let written = writer.finish()?;
     Ok(Converted { bytes_copied, blocks: written.blocks, file_size: written.file_size })
 }

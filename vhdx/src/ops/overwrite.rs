@@ -36,8 +36,8 @@ pub struct Overwritten {
 /// `target_is_zero` its data.
 ///
 /// # Errors
-/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], what reading the disk gives, [`Error::Io`] from the
-/// target, [`Error::Cancelled`].
+/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], what reading the disk
+/// gives, as [`Disk::ensure_unchanged`] when everything is written, [`Error::Io`] from the target, [`Error::Cancelled`].
 pub fn into_raw(
     disk: &dyn Disk,
     target: &dyn Storage,
@@ -66,6 +66,7 @@ pub fn into_raw(
         filled.zeros_up_to(whole(disk).end)?;
         (copied, filled.zeroed)
     };
+    disk.ensure_unchanged()?;
     target.sync().map_err(|error| Error::io("sync", None, error))?;
     Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
 }

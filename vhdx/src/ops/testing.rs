@@ -72,6 +72,10 @@ impl Disk for Plain {
         Ok(())
     }
 
+    fn ensure_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn identities(&self) -> Vec<FileIdentity> {
         Vec::new()
     }

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use super::early_sync::EarlySync;
 #[cfg(target_os = "linux")]
-use super::linux as host;
+pub(super) use super::linux as host;
 #[cfg(not(any(target_os = "linux", windows)))]
-use super::other as host;
+pub(super) use super::other as host;
+use super::shared_lock::SharedLock;
 #[cfg(windows)]
-use super::windows as host;
+pub(super) use super::windows as host;
 use super::{FileIdentity, ReadAt, Storage, advance, copy, write_zeros};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
@@ -21,6 +22,8 @@ use crate::units::FileOffset;
 pub struct FileStorage {
     file: File,
     is_locked: bool,
+    /// Held beside `is_locked` only if that is not set.
+    shared: SharedLock,
     early_sync: EarlySync,
 }
 
@@ -29,7 +32,7 @@ pub struct FileStorage {
 impl Drop for FileStorage {
     fn drop(&mut self) {
         let _ = self.early_sync.end(); // who needs it to be durable has synced
-        if self.is_locked {
+        if self.is_locked || self.shared.is_held() {
             host::unlock(&self.file);
         }
     }
@@ -124,7 +127,7 @@ impl FileStorage {
 
     /// Wraps an open file.
     pub fn new(file: File) -> Self {
-        Self { file, is_locked: false, early_sync: EarlySync::default() }
+        Self { file, is_locked: false, shared: SharedLock::default(), early_sync: EarlySync::default() }
     }
 
     /// The file below.
@@ -294,6 +297,11 @@ impl ReadAt for FileStorage {
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
         let hole = host::hole_after(&self.file, offset.get())?;
         Ok(hole.map(|hole| FileOffset::new(hole.start)..FileOffset::new(hole.end)))
+    }
+
+    fn lock_shared(&self) -> io::Result<()> {
+        // The lock that is held already is as strong, and must not become weaker.
+        if self.is_locked { Ok(()) } else { self.shared.take(&self.file).map_err(plain_if_busy) }
     }
 
     #[cfg(unix)]

@@ -39,7 +39,12 @@ pub(super) fn lock_shared(file: &File) -> io::Result<()> {
     flock(file, File::try_lock_shared)
 }
 
-/// Gives up what the two above have taken; the file is about to be closed.
+/// As [`lock_shared`], for a file that is open already.
+pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
+    lock_shared(file).map(|()| None)
+}
+
+/// Gives up what the functions above have taken.
 pub(super) fn unlock(file: &File) {
     let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     let _ = file.unlock();

@@ -19,7 +19,9 @@ mod new_file;
 #[cfg(not(any(target_os = "linux", windows)))]
 mod other;
 mod raw_target;
+mod read_guard;
 mod room;
+mod shared_lock;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -49,6 +51,8 @@ pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
 pub use raw_target::RawTarget;
+pub(crate) use read_guard::ReadGuard;
+pub use read_guard::Sharing;
 pub(crate) use room::overwrites_in_place;
 pub use room::{allocated_bytes, free_space};
 
@@ -88,6 +92,15 @@ pub trait ReadAt: Send + Sync {
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
         let _ = offset;
         Ok(None)
+    }
+
+    /// Keeps programs that heed locks from writing, for as long as this storage lives. A storage without locks has
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`] when a writer holds the storage, else the operating system's reason.
+    fn lock_shared(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -211,6 +224,10 @@ macro_rules! forward {
 
             fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
                 (**self).hole_after(offset)
+            }
+
+            fn lock_shared(&self) -> io::Result<()> {
+                (**self).lock_shared()
             }
         }
 

@@ -201,6 +201,40 @@ fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
     set(libc::F_WRLCK, 201).unwrap_err();
 }
 
+/// A file that is open already is locked as one that is opened so; of a lock that is refused nothing is left.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use nix::libc;
+    let (_folder, path) = file_of(b"");
+    let reader = FileStorage::open(&path).unwrap();
+    reader.lock_shared().unwrap();
+    reader.lock_shared().unwrap();
+    is_taken(&path);
+    drop(FileStorage::open_shared(&path).unwrap());
+    drop(reader);
+
+    let reader = FileStorage::open(&path).unwrap();
+    let other = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let byte = |l_type: i32, l_start: i64| libc::flock {
+        l_type: l_type as i16,
+        l_whence: 0,
+        l_start,
+        l_len: 1,
+        l_pid: 0,
+    };
+    let set = |l_type, start| fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(l_type, start)));
+    set(libc::F_RDLCK, 101).unwrap(); // QEMU writes
+    assert_eq!(reader.lock_shared().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    set(libc::F_UNLCK, 101).unwrap();
+    drop(FileStorage::open_exclusive(&path).unwrap());
+    // A lock that appears later is refused.
+    reader.lock_shared().unwrap();
+    set(libc::F_WRLCK, 201).unwrap_err();
+    other.try_lock().unwrap_err();
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn qemu_is_detected_and_kept_out() {

@@ -5,13 +5,15 @@ use std::io;
 use std::ops::Range;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::MetadataExt;
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::Path;
 use std::{mem, ptr};
 
-use windows_sys::Win32::Foundation::{ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION};
+use windows_sys::Win32::Foundation::{
+    ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION, GENERIC_READ, INVALID_HANDLE_VALUE,
+};
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_ATTRIBUTE_COMPRESSED, FILE_ATTRIBUTE_SPARSE_FILE, GetDiskFreeSpaceExW,
+    FILE_ATTRIBUTE_COMPRESSED, FILE_ATTRIBUTE_SPARSE_FILE, FILE_SHARE_READ, GetDiskFreeSpaceExW, ReOpenFile,
 };
 use windows_sys::Win32::System::IO::DeviceIoControl;
 use windows_sys::Win32::System::Ioctl::{FILE_ZERO_DATA_INFORMATION, FSCTL_SET_ZERO_DATA};
@@ -24,6 +26,17 @@ pub(super) fn lock(_: &File) -> io::Result<()> {
 /// The way the file was opened keeps those out that write.
 pub(super) fn lock_shared(_: &File) -> io::Result<()> {
     Ok(())
+}
+
+/// Opens a file again without sharing it with writers, which fails while one has it open.
+pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
+    // SAFETY: the handle is open for as long as `file` is borrowed.
+    let handle = unsafe { ReOpenFile(file.as_raw_handle(), GENERIC_READ, FILE_SHARE_READ, 0) };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the handle was just opened, and nothing else owns it.
+    Ok(Some(unsafe { File::from_raw_handle(handle) }))
 }
 
 /// What is not inherited ends with the file.

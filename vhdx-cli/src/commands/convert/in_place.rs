@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
         return Err(Usage("--in-place writes raw into a file or a device".to_owned()).into());
     }
-    let mut reading = Reading::new(args, &convert.parents.parent_dir);
+    let mut reading = Reading::new(args, &convert.parents.parent_dir).sharing(convert.share.sharing());
     let source = open_source(&mut reading, convert)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;

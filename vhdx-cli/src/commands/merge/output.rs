@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
     if Format::of_name(new) != Some(Format::Vhdx) {
         return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
     }
-    let mut reading = Reading::new(args, &merge.parents.parent_dir);
+    let mut reading = Reading::new(args, &merge.parents.parent_dir).sharing(merge.share.sharing());
     let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
     destination::judge(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;

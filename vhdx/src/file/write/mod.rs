@@ -125,7 +125,7 @@ impl VhdxMut {
         let headers = Headers::new(storage, vhdx.header.clone(), vhdx.header_number);
         Ok(Self {
             space: Space::of(&vhdx)?,
-            len: vhdx.file_len,
+            len: vhdx.file_len(),
             vhdx,
             staged,
             headers,

@@ -14,7 +14,7 @@ impl Vhdx {
     /// home, for the log, and for whole MiBs.
     pub(crate) fn bytes_of_session(&self, transactions: u64) -> u64 {
         let replayed = self.log_content().map_or(0, |log| log.bytes().saturating_add(log.zeroed));
-        let longer = self.replayed_len().saturating_sub(self.file_len);
+        let longer = self.replayed_len().saturating_sub(self.file_len());
         // No entry is longer than 1 MiB, and neither is a log that is made because there is none.
         let log = self.layout.log.1.max(MIB).min(transactions.saturating_add(1).saturating_mul(MIB));
         [replayed, longer, log].into_iter().fold(MIB, u64::saturating_add)

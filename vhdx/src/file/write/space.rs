@@ -54,7 +54,7 @@ impl Space {
             taken: Vec::new(),
             searched_to: 0,
             searched_for: u64::MAX,
-            fresh: vhdx.layout.file_len.max(vhdx.file_len).div_ceil(MIB),
+            fresh: vhdx.layout.file_len.max(vhdx.file_len()).div_ceil(MIB),
         };
         space.mark(0..1);
         let (log, log_len) = vhdx.layout.log;

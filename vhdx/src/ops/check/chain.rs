@@ -2,18 +2,31 @@
 
 use std::path::Path;
 
-use super::{CheckReport, FileReport, check_file, judge_all};
+use super::{CheckReport, FileReport, check_file, check_open};
 use crate::chain::{InspectedLayer, Link, ParentResolver, inspect_chain};
 use crate::error::Error;
+use crate::file::Vhdx;
+use crate::storage::Sharing;
 
 /// Checks a file, all its parents, and each link between them. A link that is not sound is the error of the child.
-/// Nothing is written.
-pub fn check_chain(path: &Path, resolver: &dyn ParentResolver) -> CheckReport {
+/// Nothing is written. All files are locked against writers meanwhile, and compared at the end with what they were, as
+/// [`check_file`] does.
+pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing) -> CheckReport {
     let mut report = CheckReport::default();
     match inspect_chain(path, resolver) {
-        Ok(layers) => layers.into_iter().for_each(|layer| add_layer(&mut report.files, layer)),
+        Ok(layers) => {
+            let mut open = Vec::new();
+            for layer in layers {
+                open.push((report.files.len(), add_layer(&mut report.files, layer, sharing)));
+            }
+            for (number, vhdx) in open {
+                if let (Err(error), Some(file)) = (vhdx.ensure_unchanged(), report.files.get_mut(number)) {
+                    file.error.get_or_insert(error);
+                }
+            }
+        }
         Err(error) => {
-            report = check_file(path);
+            report = check_file(path, sharing);
             if let Some(leaf) = report.files.first_mut()
                 && leaf.is_valid()
             {
@@ -24,11 +37,11 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver) -> CheckReport {
     report
 }
 
-fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer) {
+/// Checks a layer, which stays open and locked.
+fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, sharing: Sharing) -> Vhdx {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
-        judge_all(&layer.vhdx, violations).map_err(|error| error.in_file(&layer.name))?;
-        Ok(layer.vhdx.log())
+        check_open(&layer.vhdx, sharing, violations).map_err(|error| error.in_file(&layer.name))
     });
     let broken = match layer.link {
         Link::Base | Link::Ok => None,
@@ -36,7 +49,7 @@ fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer) {
     };
     match broken.as_ref().and_then(|error| damaged_parent(error, &layer.name)) {
         Some(parent) => {
-            let parent = check_file(parent);
+            let parent = check_file(parent, sharing);
             files.push(file);
             files.extend(parent.files);
         }
@@ -45,6 +58,7 @@ fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer) {
             files.push(file);
         }
     }
+    layer.vhdx
 }
 
 /// The parent, if it is there but breaks a rule: then all that it breaks says more than that it cannot be opened.
@@ -78,7 +92,7 @@ mod tests {
         if !base.is_empty() {
             fs::write(&paths[1], base).unwrap();
         }
-        (check_chain(&paths[0], &FolderResolver::default()), paths)
+        (check_chain(&paths[0], &FolderResolver::default(), Sharing::Locked), paths)
     }
 
     fn broken(report: &FileReport) -> Vec<Rule> {

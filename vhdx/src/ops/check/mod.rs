@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::file::{Vhdx, judge_bat};
 use crate::log::LogState;
-use crate::storage::ReadAt;
+use crate::storage::{ReadAt, Sharing};
 use crate::violation::Violations;
 
 pub use chain::check_chain;
@@ -31,6 +31,8 @@ pub struct FileReport {
     pub error: Option<Error>,
     /// The state of the log; `None` when the check did not come to its end.
     pub log: Option<LogState>,
+    /// Whether a writer holds the file, which only [`Sharing::Forced`] allows.
+    pub has_writer: bool,
 }
 
 impl CheckReport {
@@ -54,34 +56,55 @@ impl FileReport {
         self.error.is_none() && self.violations.stop_at_first().is_ok()
     }
 
-    fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<LogState>) -> Self {
+    fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<Checked>) -> Self {
         let mut violations = Violations::new();
-        let result = check(&mut violations);
-        let (log, error) = result.map_or_else(|error| (None, Some(error)), |log| (Some(log), None));
+        let path = path.map(Path::to_owned);
+        let (checked, error) = match check(&mut violations) {
+            Ok(checked) => (Some(checked), None),
+            Err(error) => (None, Some(error)),
+        };
         // A violation that stopped the check is in the list already.
         let error = error.filter(|error| error.violation().is_none());
-        Self { path: path.map(Path::to_owned), violations, error, log }
+        let has_writer = checked.as_ref().is_some_and(|checked| checked.has_writer);
+        Self { path, violations, error, log: checked.map(|checked| checked.log), has_writer }
     }
 }
 
-/// Checks one file: its structures, and every entry of its block allocation table. Nothing is written.
-pub fn check_file(path: &Path) -> CheckReport {
+/// What a check that came to its end found beside violations.
+struct Checked {
+    log: LogState,
+    has_writer: bool,
+}
+
+/// Checks one file: its structures, and every entry of its block allocation table. Nothing is written. The file is locked
+/// against writers meanwhile, and compared at the end with what it was at the beginning, as
+/// [`Chain::lock_shared`](crate::Chain::lock_shared) and [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged) do.
+pub fn check_file(path: &Path, sharing: Sharing) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_path(path, violations)?;
-        judge_all(&vhdx, violations).map_err(|error| error.in_file(path))?;
-        Ok(vhdx.log())
+        let checked = check_open(&vhdx, sharing, violations).map_err(|error| error.in_file(path))?;
+        vhdx.ensure_unchanged()?;
+        Ok(checked)
     });
     CheckReport { files: vec![report] }
 }
 
-/// Checks whatever can be read at any offset, as [`check_file`] does.
+/// Checks whatever can be read at any offset, as [`check_file`] does, but locks nothing.
 pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     let report = FileReport::of(None, |violations| {
         let vhdx = Vhdx::load(storage, violations)?;
         judge_all(&vhdx, violations)?;
-        Ok(vhdx.log())
+        vhdx.ensure_unchanged()?;
+        Ok(Checked { log: vhdx.log(), has_writer: false })
     });
     CheckReport { files: vec![report] }
+}
+
+/// Locks a file, and checks what opening it has left out.
+fn check_open(vhdx: &Vhdx, sharing: Sharing, violations: &mut Violations) -> Result<Checked> {
+    let has_writer = vhdx.lock_shared(sharing)?;
+    judge_all(vhdx, violations)?;
+    Ok(Checked { log: vhdx.log(), has_writer })
 }
 
 /// Judges what opening the file has left out.

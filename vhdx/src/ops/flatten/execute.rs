@@ -15,7 +15,8 @@ impl FlattenPlan {
     /// # Errors
     /// [`InvalidArgument::StalePlan`] when the chain is not the one that was planned for,
     /// [`InvalidArgument::DestinationExists`] when the storage is not empty, [`Error::Io`](crate::Error::Io) and
-    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, [`Error::Io`](crate::Error::Io) from the storage,
+    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, as [`Chain::ensure_unchanged`] before the file becomes a VHDX,
+    /// [`Error::Io`](crate::Error::Io) from the storage,
     /// [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn execute(
         &self,

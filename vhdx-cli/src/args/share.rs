@@ -1,0 +1,17 @@
+//! The option of commands that read whole disks.
+
+use clap::Args as ClapArgs;
+use vhdx::Sharing;
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Share {
+    /// Read a file that another program writes to, too; what is read may be a mix of old and new data
+    #[arg(long)]
+    pub(crate) force_share: bool,
+}
+
+impl Share {
+    pub(crate) fn sharing(&self) -> Sharing {
+        if self.force_share { Sharing::Forced } else { Sharing::Locked }
+    }
+}
