@@ -131,6 +131,21 @@ fn median_of_runs(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(super::table::median(&seconds))
 }
 
+/// A disk with a large block allocation table and, for its size, little to read.
+pub(crate) fn make_spread(file: &Path, size: u64) -> Result<()> {
+    let mut image = Image::dynamic(size, MIB as u32);
+    image.litter = false;
+    image.blocks = (0..image.block_count()).step_by(64).map(|b| (b, Block::full(Vec::new()))).collect();
+    Ok(image.sparse().write_to(file)?)
+}
+
+pub(crate) fn validate_placement(leaf: &Path) -> Result<f64> {
+    let chain = Chain::open(leaf, &FolderResolver::default())?;
+    let begin = Instant::now();
+    chain.validate_placement()?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
 pub(crate) fn plan(leaf: &Path) -> Result<f64> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let begin = Instant::now();

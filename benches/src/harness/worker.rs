@@ -62,6 +62,10 @@ pub(crate) enum Worker {
     ScanBitmap,
     /// Read the bitmap that `scan-bitmap` goes through; print the seconds
     ReadBitmap,
+    /// Make a disk of that many bytes with blocks of 1 MiB, one in 64 of which is present and holds zeros without space
+    MakeSpread { file: PathBuf, size: u64 },
+    /// Validate the placement of a disk's blocks; print the seconds
+    ValidatePlacement { leaf: PathBuf },
     /// Plan a merge; print the seconds
     MakePlan { leaf: PathBuf },
     /// Read the bitmap bytes of a file's blocks that such a plan needs; print the seconds
@@ -92,6 +96,8 @@ impl Worker {
             Self::ReadHeaders { list, times } => print(metadata::read_headers(list, *times)?),
             Self::ScanBitmap => print(metadata::scan_bitmap()?),
             Self::ReadBitmap => print(metadata::read_bitmap()?),
+            Self::MakeSpread { file, size } => metadata::make_spread(file, *size),
+            Self::ValidatePlacement { leaf } => print(metadata::validate_placement(leaf)?),
             Self::MakePlan { leaf } => print(metadata::plan(leaf)?),
             Self::ReadBitmapFile { leaf } => print(metadata::read_bitmap_file(leaf)?),
         }

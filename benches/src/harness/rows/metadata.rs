@@ -93,6 +93,19 @@ pub(super) fn plan(context: &Context) -> Result<Comparison<'_>> {
     Ok(comparison(jobs, OURS, 2.0))
 }
 
+/// What a whole read pays for the validation that comes before it.
+pub(super) fn placement(context: &Context) -> Result<Comparison<'_>> {
+    const OURS: &str = "library: Chain::validate_placement";
+    let size = context.scaled(TIB).to_string();
+    let disk = context.made("spread", |file| context.worker(["make-spread"]).arg(file).arg(size).run())?;
+    let run = context.vhdx(["convert", "--quiet", "--from", "vhdx"]).arg(&disk).arg("-");
+    let jobs = vec![
+        Job::new(Role::Limit, "vhdx convert IMAGE -", vec![run]),
+        own(context, Role::Ours, OURS, context.worker(["validate-placement"]).arg(disk)),
+    ];
+    Ok(comparison(jobs, OURS, 0.05))
+}
+
 /// Many families.
 pub(super) fn tree(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "vhdx tree";
