@@ -9,13 +9,13 @@ use uuid::Uuid;
 use super::Vhdx;
 use super::judge::{for_each_entry, judge_bat};
 use super::load::{Structures, header_copies, region_tables};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::bat_entry::{PayloadBlockState, SectorBitmapBlockState};
 use crate::format::header::{self, Header};
 use crate::geometry::BatEntryKind;
 use crate::log::{self, LogState};
 use crate::rules::{Rule, Severity};
-use crate::storage::{FileStorage, ReadAt};
+use crate::storage::{FileStorage, ReadAt, ReadGuard};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
@@ -90,7 +90,8 @@ impl Survey {
 }
 
 fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
-    let file_len = storage.len().map_err(|error| Error::io("measure", None, error))?;
+    let (raw, guard) = (Arc::clone(&storage), ReadGuard::new(&*storage)?);
+    let file_len = guard.len();
     let copies = header_copies().load_each(&*storage);
     let headers = copies.each_ref().map(Option::is_some);
     let [first, second] = copies;
@@ -100,10 +101,11 @@ fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
     let (header_number, header) = current.unwrap_or((1, NO_HEADER));
     let found = Structures::load(&*storage, &header, &mut Violations::new()).ok();
     let vhdx = found.map(|Structures { regions, metadata, geometry, layout }| Vhdx {
+        raw,
+        guard,
         storage,
         path: None,
         identity: None,
-        file_len,
         creator: String::new(),
         header,
         header_number,
