@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
 
 use super::reading::Reading;
+use super::size_differences::{self, SizeDifference, Sized};
 use crate::args::{Args, Chain};
 use crate::exit::Outcome;
 use crate::output::{self, shown};
@@ -42,7 +43,21 @@ fn json(layers: &[InspectedLayer]) -> Value {
             "found_by": layer.found_by.map(FoundBy::name),
         })
     };
-    json!({ "layers": layers.iter().map(layer).collect::<Vec<_>>() })
+    json!({
+        "layers": layers.iter().map(layer).collect::<Vec<_>>(),
+        "size_differences": size_differences::json(differences(layers)),
+    })
+}
+
+fn differences(layers: &[InspectedLayer]) -> impl Iterator<Item = SizeDifference<'_>> {
+    fn sized(layer: &InspectedLayer) -> Sized<'_> {
+        Sized { path: &layer.name, virtual_size: layer.vhdx.virtual_size() }
+    }
+    let linked = layers.windows(2).filter_map(|pair| match pair {
+        [child, parent] if matches!(child.link, Link::Ok) => Some((child, parent)),
+        _ => None,
+    });
+    linked.filter_map(|(child, parent)| SizeDifference::of(sized(child), sized(parent)))
 }
 
 fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
@@ -63,5 +78,6 @@ fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
             shown(&layer.name),
         ]
     }));
-    output::table(out, &[false, false, true, true, true, false, false, false], &rows)
+    output::table(out, &[false, false, true, true, true, false, false, false], &rows)?;
+    size_differences::text(differences(layers), out)
 }

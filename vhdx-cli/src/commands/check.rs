@@ -9,6 +9,7 @@ use vhdx::{LogState, Severity, Violation};
 
 use super::reading::{Reading, or_force_share};
 use super::several::{self, Answer};
+use super::size_differences::{self, SizeDifference, Sized};
 use super::source;
 use crate::args::{Args, Check};
 use crate::damage::Damage;
@@ -81,6 +82,17 @@ fn dropped(report: &CheckReport) -> u64 {
     report.files.iter().map(|file| file.violations.dropped()).sum()
 }
 
+/// Only the files of a chain are checked together.
+fn differences(report: &CheckReport) -> impl Iterator<Item = SizeDifference<'_>> {
+    fn sized(file: &FileReport) -> Option<Sized<'_>> {
+        Some(Sized { path: file.path.as_deref()?, virtual_size: file.virtual_size? })
+    }
+    report.files.windows(2).filter_map(|pair| match pair {
+        [child, parent] if child.error.is_none() => SizeDifference::of(sized(child)?, sized(parent)?),
+        _ => None,
+    })
+}
+
 fn json(report: &CheckReport, damage: &[(&Path, Damage)]) -> Value {
     let violations: Vec<Value> = violations(report)
         .map(|(path, violation)| {
@@ -104,6 +116,7 @@ fn json(report: &CheckReport, damage: &[(&Path, Damage)]) -> Value {
         "violations": violations,
         "more": dropped(report),
         "damage": damage.iter().map(damage_json).collect::<Vec<_>>(),
+        "size_differences": size_differences::json(differences(report)),
     })
 }
 
@@ -129,6 +142,7 @@ fn text(report: &CheckReport, damage: &[(&Path, Damage)], out: &mut dyn Write) -
     for (path, damage) in damage {
         writeln!(out, "{}: hint: {}", shown(path), damage.hint())?;
     }
+    size_differences::text(differences(report), out)?;
     let verdict = if report.is_valid() { "valid" } else { "not valid" };
     let (checked, until_then) =
         if report.is_complete() { ("checked", "") } else { ("not checked to the end", " until then") };

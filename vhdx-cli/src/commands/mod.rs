@@ -18,6 +18,7 @@ mod reading;
 mod reparent;
 mod replay;
 mod several;
+mod size_differences;
 mod source;
 mod tree;
 

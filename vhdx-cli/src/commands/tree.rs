@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use vhdx::{DiscoveredDisk, Forest, OtherFile, Problem, discover};
 
 use super::folder;
+use super::size_differences::{self, SizeDifference, Sized};
 use crate::args::{Args, Tree};
 use crate::exit::Outcome;
 use crate::output;
@@ -33,7 +34,15 @@ fn json(forest: &Forest) -> Value {
         "others": forest.others,
         "other_files": forest.other_files.iter().map(other_json).collect::<Vec<_>>(),
         "problems": forest.all_problems().into_iter().map(problem_json).collect::<Vec<_>>(),
+        "size_differences":
+            size_differences::json(forest.disks.iter().filter_map(|disk| size_difference(forest, disk))),
     })
+}
+
+/// How the size of a disk differs from that of its parent.
+fn size_difference<'a>(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<SizeDifference<'a>> {
+    let sized = |disk: &'a DiscoveredDisk| Sized { path: &disk.path, virtual_size: disk.virtual_size };
+    SizeDifference::of(sized(disk), sized(forest.disks.get(disk.parent?)?))
 }
 
 fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) -> Value {

@@ -214,7 +214,7 @@ fn check_counts_what_is_not_tolerated() {
     assert_eq!(
         sound,
         json!({ "valid": true, "complete": true, "files": [family.base()], "dirty_logs": [], "violations": [],
-            "more": 0, "damage": [], "unfinished": [], "found_by_guid": [], "left_over": [], "bat_entries": [],
+            "more": 0, "damage": [], "size_differences": [], "unfinished": [], "found_by_guid": [], "left_over": [], "bat_entries": [],
             "held_by_writer": [] })
     );
 

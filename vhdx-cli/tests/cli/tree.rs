@@ -117,7 +117,10 @@ fn a_folder_without_disks() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(run!("tree", folder.path()).exits(0).text(), "no disks found\n");
     let json = run!("tree", folder.path(), "--json").exits(0).json();
-    assert_eq!(json, json!({ "disks": [], "orphans": [], "others": 0, "other_files": [], "problems": [] }));
+    let expected = json!({
+        "disks": [], "orphans": [], "others": 0, "other_files": [], "problems": [], "size_differences": [],
+    });
+    assert_eq!(json, expected);
 }
 
 #[test]

@@ -5,14 +5,16 @@ use std::io::Write;
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
 use super::date::utc;
-use super::hint;
+use super::{hint, size_difference};
 use crate::output::{self, shown};
 use crate::sizes::human;
 
 pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut rows =
         vec![["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned).to_vec()];
-    rows.extend(branches(forest).filter_map(|branch| Some(row(forest.disks.get(branch.disk)?, &branch))));
+    rows.extend(
+        branches(forest).filter_map(|branch| Some(row(forest, forest.disks.get(branch.disk)?, &branch))),
+    );
     if forest.disks.is_empty() {
         writeln!(out, "no disks found")?;
     } else {
@@ -86,7 +88,7 @@ fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
     })
 }
 
-fn row(disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
+fn row(forest: &Forest, disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
     let fork = match (branch.level, branch.is_last) {
         (0, _) => "",
         (_, true) => "└─ ",
@@ -103,7 +105,7 @@ fn row(disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
         human(disk.file_size),
         disk.allocated.map_or_else(|| "?".to_owned(), human),
         disk.modified.map_or_else(|| "?".to_owned(), utc),
-        marks(disk),
+        marks(forest, disk),
     ]
 }
 
@@ -116,7 +118,7 @@ fn kind(disk: &DiscoveredDisk) -> &'static str {
     }
 }
 
-fn marks(disk: &DiscoveredDisk) -> String {
+fn marks(forest: &Forest, disk: &DiscoveredDisk) -> String {
     let link = match disk.link {
         DiskLink::Base | DiskLink::Ok => None,
         DiskLink::Missing => Some("parent missing"),
@@ -124,5 +126,6 @@ fn marks(disk: &DiscoveredDisk) -> String {
         DiskLink::Cycle => Some("its own ancestor"),
     };
     let log = disk.dirty_log.then_some("dirty log");
-    link.into_iter().chain(log).collect::<Vec<_>>().join(", ")
+    let size = size_difference(forest, disk).map(|difference| difference.fact());
+    link.into_iter().chain(log).map(str::to_owned).chain(size).collect::<Vec<_>>().join(", ")
 }

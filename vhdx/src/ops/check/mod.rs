@@ -33,6 +33,8 @@ pub struct FileReport {
     pub log: Option<LogState>,
     /// Whether a writer holds the file, which only [`Sharing::Forced`] allows.
     pub has_writer: bool,
+    /// The size of the disk in bytes; `None` when the check did not come to its end.
+    pub virtual_size: Option<u64>,
 }
 
 impl CheckReport {
@@ -66,7 +68,8 @@ impl FileReport {
         // A violation that stopped the check is in the list already.
         let error = error.filter(|error| error.violation().is_none());
         let has_writer = checked.as_ref().is_some_and(|checked| checked.has_writer);
-        Self { path, violations, error, log: checked.map(|checked| checked.log), has_writer }
+        let virtual_size = checked.as_ref().map(|checked| checked.virtual_size);
+        Self { path, violations, error, log: checked.map(|checked| checked.log), has_writer, virtual_size }
     }
 }
 
@@ -74,6 +77,13 @@ impl FileReport {
 struct Checked {
     log: LogState,
     has_writer: bool,
+    virtual_size: u64,
+}
+
+impl Checked {
+    fn of(vhdx: &Vhdx, has_writer: bool) -> Self {
+        Self { log: vhdx.log(), has_writer, virtual_size: vhdx.virtual_size() }
+    }
 }
 
 /// Checks one file: its structures, and every entry of its block allocation table. Nothing is written. The file is locked
@@ -95,7 +105,7 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
         let vhdx = Vhdx::load(storage, violations)?;
         judge_all(&vhdx, violations)?;
         vhdx.ensure_unchanged()?;
-        Ok(Checked { log: vhdx.log(), has_writer: false })
+        Ok(Checked::of(&vhdx, false))
     });
     CheckReport { files: vec![report] }
 }
@@ -104,7 +114,7 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
 fn check_open(vhdx: &Vhdx, sharing: Sharing, violations: &mut Violations) -> Result<Checked> {
     let has_writer = vhdx.lock_shared(sharing)?;
     judge_all(vhdx, violations)?;
-    Ok(Checked { log: vhdx.log(), has_writer })
+    Ok(Checked::of(vhdx, has_writer))
 }
 
 /// Judges what opening the file has left out.

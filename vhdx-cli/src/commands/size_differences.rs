@@ -1,0 +1,63 @@
+//! Disks whose size is not that of their parent: no violation, but a merge changes the size of the parent's disk.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::output::{self, shown};
+use crate::sizes::both;
+
+/// A disk, for its size.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sized<'a> {
+    pub(super) path: &'a Path,
+    /// In bytes.
+    pub(super) virtual_size: u64,
+}
+
+/// A child and its parent, of different sizes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SizeDifference<'a> {
+    child: Sized<'a>,
+    parent: Sized<'a>,
+}
+
+impl<'a> SizeDifference<'a> {
+    /// `None` if both have the same size.
+    pub(super) fn of(child: Sized<'a>, parent: Sized<'a>) -> Option<Self> {
+        (child.virtual_size != parent.virtual_size).then_some(Self { child, parent })
+    }
+
+    /// What the child shows of the parent, or how much the parent has nothing for.
+    pub(super) fn fact(&self) -> String {
+        let (child, parent) = (self.child.virtual_size, self.parent.virtual_size);
+        match parent.checked_sub(child) {
+            Some(hidden) => format!("{} of its parent lie past its end", both(hidden)),
+            None => format!("{} larger than its parent", both(child.saturating_sub(parent))),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "path": output::path(self.child.path),
+            "parent": output::path(self.parent.path),
+            "virtual_size": self.child.virtual_size,
+            "parent_virtual_size": self.parent.virtual_size,
+        })
+    }
+}
+
+pub(super) fn json<'a>(differences: impl IntoIterator<Item = SizeDifference<'a>>) -> Value {
+    differences.into_iter().map(|difference| difference.json()).collect()
+}
+
+pub(super) fn text<'a>(
+    differences: impl IntoIterator<Item = SizeDifference<'a>>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    for difference in differences {
+        writeln!(out, "{}: {}", shown(difference.child.path), difference.fact())?;
+    }
+    Ok(())
+}
