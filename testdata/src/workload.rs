@@ -205,7 +205,7 @@ impl Run {
         }
         let child = child % (layers.len() - 1);
         let target = child + 1 + levels % (layers.len() - child - 1);
-        let options = MergeOptions { delete_merged: delete, ..MergeOptions::default() };
+        let options = MergeOptions { delete_merged: delete, shrink_target: true, ..MergeOptions::default() };
         let merge = |world: &CrashWorld| world.merge(&layers[child], &layers[target], &options, &NoProgress);
 
         // A world of its own, so that only this merge can be interrupted.

@@ -249,9 +249,12 @@ pub(crate) struct Merge {
     /// Merge although a file or a folder that cannot be judged may be, or hold, a disk that depends on what changes
     #[arg(long)]
     pub(crate) ignore_unjudged: bool,
+    /// Merge although the target's disk, or a layer between, has data past the end of the checkpoint, which is lost then
+    #[arg(long)]
+    pub(crate) shrink_target: bool,
     /// Make this VHDX file instead, which must be called .vhdx or .avhdx
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["into", "delete_merged", "ignore_unjudged"])]
+        conflicts_with_all = ["into", "delete_merged", "ignore_unjudged", "shrink_target"])]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
@@ -332,6 +335,9 @@ pub(crate) struct Writing {
     /// Judge what can be judged without writing, say what would be made, and make nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Begin although there may be too little free space: right where the content is sparse and takes less
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
 }
 
 /// Where parents may be looked for. The child's own folder always is such a place.

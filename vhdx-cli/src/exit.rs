@@ -15,8 +15,9 @@ use crate::damage::Damage;
 use crate::foreign::Foreign;
 use crate::guesses;
 use crate::output;
+use crate::sizes::both;
 
-pub(crate) use errors::{Hint, Interrupted, NotDeleted, NotTheParent, PartlyOverwritten, Usage};
+pub(crate) use errors::{Details, Hint, Interrupted, NotDeleted, NotTheParent, PartlyOverwritten, Usage};
 
 /// What a command that did its work found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +196,12 @@ fn message(error: &anyhow::Error) -> String {
         Some(_) if is_broken_pipe(error) => "stdout was closed before it had the whole disk".to_owned(),
         Some(vhdx) => match error.downcast_ref::<PartlyOverwritten>() {
             Some(state) => format!("{}; {state}", innermost(vhdx)),
-            None => innermost(vhdx).to_string(),
+            None => match innermost(vhdx) {
+                Error::NoSpace { needed, free } => {
+                    format!("too little space: up to {} are needed, {} are free", both(*needed), both(*free))
+                }
+                error => error.to_string(),
+            },
         },
         None => format!("{error:#}"),
     }
@@ -226,6 +232,10 @@ fn hint(error: &Error) -> Option<Cow<'static, str>> {
         Error::Changed(_) => {
             Some("discard the output, end the program that writes to the file, and run the command again")
         }
+        Error::NoSpace { .. } => Some(
+            "make space on the file system of that file. `--no-space-check` goes on all the same, which is right where the \
+             content is sparse and takes less: a new file that runs out of space is removed",
+        ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         _ => None,
     };
@@ -292,6 +302,11 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ChainError::Superseded { .. } => Some(
             "run that merge again; once it is complete and no virtual machine uses the merged files, delete them",
         ),
+        ChainError::DataPastEnd { .. } => Some(
+            "`vhdx chain CHILD` shows the sizes. To keep that data, expand the child to the size of the target first; or make a \
+             new disk of the child's size, which changes none: `--output NEW.vhdx`. `--shrink-target` merges all the same, and \
+             that data is lost",
+        ),
         ChainError::UnjudgedFiles { .. } => Some(
             "make them readable, or move them out of these folders if they are no disks of this family; \
              `--ignore-unjudged` goes on all the same, and what depends on the target is lost then",
@@ -320,10 +335,24 @@ fn hint_to_relink(error: &Error) -> Option<&'static str> {
 
 /// What some errors have beside their message.
 fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
+    let mut details = facts(error);
+    if let Some(Details(more)) = error.downcast_ref() {
+        details.extend(more.iter().cloned());
+    }
+    details
+}
+
+fn facts(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
     if let Some(refused) = error.downcast_ref::<NotTheParent>() {
         return vec![("evidence", refused.evidence.clone())];
     }
-    let Some(Error::Chain(error)) = library(error).map(innermost) else { return Vec::new() };
+    let error = match library(error).map(innermost) {
+        Some(Error::Chain(error)) => error,
+        Some(Error::NoSpace { needed, free }) => {
+            return vec![("needed", (*needed).into()), ("free", (*free).into())];
+        }
+        _ => return Vec::new(),
+    };
     match &**error {
         ChainError::OtherChildren { in_the_way, unfinished, .. } => {
             vec![("in_the_way", output::children(in_the_way)), ("unfinished", output::unfinished(unfinished))]
@@ -332,6 +361,12 @@ fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
         ChainError::AmbiguousParent { parents, .. } => {
             vec![("parents", parents.iter().map(|path| output::path(path)).collect())]
         }
+        ChainError::DataPastEnd { target, bytes, size_before, size, .. } => vec![
+            ("into", output::path(target)),
+            ("virtual_size_before", (*size_before).into()),
+            ("virtual_size", (*size).into()),
+            ("bytes_dropped", (*bytes).into()),
+        ],
         ChainError::UnjudgedFiles { unjudged, .. } => vec![("unjudged", output::unjudged(unjudged))],
         _ => Vec::new(),
     }

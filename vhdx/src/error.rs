@@ -25,6 +25,14 @@ pub enum Error {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// A file system has less free space than an operation may take. Nothing was written.
+    #[error("too little space: up to {needed} bytes are needed, {free} bytes are free")]
+    NoSpace {
+        /// The most bytes that the operation takes there.
+        needed: u64,
+        /// How many bytes are free there.
+        free: u64,
+    },
     /// The file breaks a rule, and what it says cannot be decided.
     #[error("{0}")]
     Corrupt(Violation),
@@ -206,7 +214,7 @@ pub enum InvalidArgument {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// See [`Error::Io`] and [`Error::Changed`].
+    /// See [`Error::Io`], [`Error::NoSpace`] and [`Error::Changed`].
     Io,
     /// See [`Error::Corrupt`].
     Corrupt,
@@ -241,7 +249,7 @@ impl Error {
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::Io { .. } | Error::Changed(_) => ErrorKind::Io,
+            Error::Io { .. } | Error::NoSpace { .. } | Error::Changed(_) => ErrorKind::Io,
             Error::Corrupt(_) => ErrorKind::Corrupt,
             Error::Unsupported(_) => ErrorKind::Unsupported,
             Error::Chain(_) => ErrorKind::Chain,

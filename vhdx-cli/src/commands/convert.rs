@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
     if target != Target::Stdout {
-        destination::judge_space(&convert.destination, bytes)?;
+        destination::judge_space(&convert.destination, &convert.writing, bytes)?;
     }
     let made = match convert.writing.dry_run {
         true => Converted { bytes_copied: bytes, blocks: 0, file_size },

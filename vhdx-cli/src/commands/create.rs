@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     let disk = new.disk();
     let least = disk.file_size(0)?;
     if disk.disk_type == DiskType::Fixed {
-        destination::judge_space(&create.file, least)?;
+        destination::judge_space(&create.file, &create.writing, least)?;
     }
     let left = LeftBehind::beside(&create.file);
     if create.writing.dry_run {

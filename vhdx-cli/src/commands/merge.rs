@@ -3,6 +3,7 @@
 mod in_place;
 mod left_over;
 mod output;
+mod space;
 
 use crate::args::{Args, Merge};
 use crate::exit::{Outcome, Usage};

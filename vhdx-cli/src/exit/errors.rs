@@ -83,3 +83,13 @@ impl fmt::Display for Hint {
         f.write_str(&self.0)
     }
 }
+
+/// Facts that a command adds to the JSON of an error, by their keys.
+#[derive(Debug)]
+pub(crate) struct Details(pub(crate) Vec<(&'static str, Value)>);
+
+impl fmt::Display for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(key, value)| write!(f, "{key}: {value} "))
+    }
+}

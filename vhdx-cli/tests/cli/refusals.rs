@@ -183,7 +183,7 @@ fn a_disk_that_is_too_full_for_a_new_one() {
     for option in ["--dry-run", "--quiet"] {
         let create = ["create".as_ref(), new.as_os_str(), "--size".as_ref(), "64M".as_ref()];
         let fixed = ["--type", "fixed", "--block-size", "1M", "--json", option].map(AsRef::as_ref);
-        names_the_file(private.vhdx(create.into_iter().chain(fixed)), &new, &["needs", "are free"]);
+        names_the_file(private.vhdx(create.into_iter().chain(fixed)), &new, &["are needed", "are free"]);
         assert_eq!(names(&private.seen(scratch.path())), [""; 0]);
     }
 }

@@ -174,6 +174,26 @@ pub enum ChainError {
         /// the same once they are complete.
         is_certain: bool,
     },
+    /// A merge would lose data that lies past the end of the merged disk, which is smaller than the target's disk or than
+    /// a layer between them.
+    #[error(
+        "merge refused: {bytes} bytes of data past the end of {} would be lost; the disk of {} has {size_before} bytes and \
+         would have {size}",
+        Quoted(child),
+        Quoted(target)
+    )]
+    DataPastEnd {
+        /// The file that was to be merged.
+        child: PathBuf,
+        /// The one into which it was to be merged.
+        target: PathBuf,
+        /// How many bytes of data lie past the end of the child.
+        bytes: u64,
+        /// The size of the target's disk in bytes.
+        size_before: u64,
+        /// The size of the child's disk in bytes, which the target would get.
+        size: u64,
+    },
     /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
     #[error(
         "{} is not merged, because what cannot be judged may be a disk that needs what the merge changes: {}",
@@ -209,6 +229,7 @@ impl ChainError {
             | ChainError::OtherChildren { child: path, .. }
             | ChainError::Superseded { child: path, .. }
             | ChainError::HalfMerged { disk: path, .. }
+            | ChainError::DataPastEnd { child: path, .. }
             | ChainError::UnjudgedFiles { child: path, .. } => path,
         }
     }
@@ -364,54 +385,4 @@ impl fmt::Display for AlsoDamaged<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::InvalidArgument;
-    use uuid::uuid;
-
-    #[test]
-    fn a_missing_parent_says_what_was_looked_for_and_where() {
-        let error = ChainError::MissingParent {
-            child: "differencing.avhdx".into(),
-            expected: vec![uuid!("ff34003b-11ed-4cf8-a166-b2be05e20b80")],
-            names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
-            looked_for: vec!["/vm/Generation 1.avhdx".into()],
-            folders: vec!["/vm".into(), "/backup".into()],
-            searched: vec!["/vm".into(), "/backup".into()],
-            in_chain: vec!["/vm/y".into()],
-            unusable: vec![(
-                "/vm/x".into(),
-                Error::from(InvalidArgument::NotARegularFile).in_file(Path::new("/vm/x")),
-            )],
-            unreadable: (1..=10).map(|number| format!("/vm/{number}").into()).collect(),
-        };
-        assert_eq!(
-            error.to_string(),
-            "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
-             ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
-             \"/vm\", \"/backup\", and for the DataWriteGuid in every file there; \"/vm/y\" is already in this chain and has \
-             another DataWriteGuid; \"/vm/x\" is there, but cannot be used: this is not a regular file; could not be read, \
-             and may be the parent: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \"/vm/5\", \"/vm/6\", \"/vm/7\", \"/vm/8\" \
-             and 2 more"
-        );
-        assert_eq!(error.path(), Path::new("differencing.avhdx"));
-    }
-
-    #[test]
-    fn a_mismatch_says_what_the_child_expects() {
-        let (found, wanted) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let mismatch = |expected| ChainError::Mismatch {
-            child: "child.avhdx".into(),
-            parent: "base.vhdx".into(),
-            expected,
-            found,
-            damaged: Vec::new(),
-        };
-        let ends = |expected, end: &str| {
-            let said = mismatch(expected).to_string();
-            assert!(said.ends_with(end), "{said}");
-        };
-        ends(vec![wanted, found], &format!("is {found}, but must be {wanted} or {found}"));
-        ends(Vec::new(), &format!("is {found}, but the child's linkage is zero, which no file matches"));
-    }
-}
+mod tests;

@@ -34,7 +34,7 @@ impl Case {
             model: ChainModel { seed: 1, sector_size: 512, layers },
             siblings: Vec::new(),
             target: 0,
-            options: MergeOptions::default(),
+            options: MergeOptions { shrink_target: true, ..MergeOptions::default() },
             change: |_, _| (),
             then: |_, _| (),
         }
@@ -205,7 +205,7 @@ pub(crate) fn with_two_children() -> Case {
 pub(crate) fn with_deletion() -> Case {
     let middle = layer(5, vec![write(4 * SECTORS_PER_MIB, 1)]);
     let layers = vec![busy_base(), middle, busy_child()];
-    let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+    let options = MergeOptions { delete_merged: true, shrink_target: true, ..MergeOptions::default() };
     Case { options, child: 2, ..Case::new("with deletion", layers) }
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn of_a_child_that_is_linked_by_its_second_linkage() -> Case {
 
 pub(crate) fn in_small_batches() -> Case {
     let case = Case::new("in small batches", vec![busy_base(), busy_child(), top()]);
-    Case { options: MergeOptions { batch_bytes: 1, ..MergeOptions::default() }, ..case }
+    Case { options: MergeOptions { batch_bytes: 1, shrink_target: true, ..MergeOptions::default() }, ..case }
 }
 
 /// Blocks that become zero are freed batch by batch, and taken by new ones.
@@ -227,7 +227,7 @@ pub(crate) fn where_freed_space_is_used_again() -> Case {
         vec![clear(0, Zero), clear(1, Zero), write(3 * SECTORS_PER_MIB, 1), write(4 * SECTORS_PER_MIB, 1)],
     );
     let case = Case::new("where freed space is used again", vec![base, child, layer(6, vec![write(0, 1)])]);
-    Case { options: MergeOptions { batch_bytes: 1, ..MergeOptions::default() }, ..case }
+    Case { options: MergeOptions { batch_bytes: 1, shrink_target: true, ..MergeOptions::default() }, ..case }
 }
 
 /// Each log holds what its file is not right without; the children's too.

@@ -76,7 +76,7 @@ fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Im
         name: name.into(),
         images,
         layers: vec![names[1].clone(), names[2].clone()],
-        options: MergeOptions::default(),
+        options: MergeOptions { shrink_target: true, ..MergeOptions::default() },
         leaves: vec![(names[3].clone(), content(&world, &names[3], &places))],
         between: Vec::new(),
         content: content(&world, &names[2], &places),

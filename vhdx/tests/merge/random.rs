@@ -39,7 +39,7 @@ fn merge_and_compare(model: &ChainModel, siblings: &[(usize, LayerModel)], choic
     let world = CrashWorld::new(family.images.clone());
     let paths = (&family.chain[child], &family.chain[target]);
     let in_the_way = siblings.iter().any(|&(layer, _)| (target..child).contains(&layer));
-    let options = MergeOptions::default();
+    let options = MergeOptions { shrink_target: true, ..MergeOptions::default() };
     let result = world.merge(paths.0, paths.1, &options, &NoProgress);
     if in_the_way {
         let error = result.unwrap_err();
@@ -82,7 +82,7 @@ proptest! {
         let family = Family::new(&model, &[]);
         let world = CrashWorld::new(family.images.clone());
         let leaf = family.leaves[0].path.clone();
-        let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+        let options = MergeOptions { delete_merged: true, shrink_target: true, ..MergeOptions::default() };
         for layer in 1..family.chain.len() {
             world.merge(&family.chain[layer], &family.chain[0], &options, &NoProgress).unwrap();
             if layer + 1 < family.chain.len() {

@@ -29,6 +29,7 @@ fn options() -> impl Strategy<Value = MergeOptions> {
             delete_merged,
             batch_bytes,
             pages,
+            shrink_target: true,
             ..MergeOptions::default()
         })
 }

@@ -35,6 +35,10 @@ impl MergeFiles for Free {
         HostFiles.holes(path)
     }
 
+    fn bytes_freed_by_deletion(&self, path: &Path) -> Result<u64> {
+        HostFiles.bytes_freed_by_deletion(path)
+    }
+
     fn free_space(&self, _: &Path) -> Result<Option<u64>> {
         Ok(Some(self.0))
     }
@@ -197,4 +201,56 @@ fn what_a_fixed_disk_grows_by_is_asked_for_once() {
     let plan = disks.plan(MIB);
     assert!(least(&plan) <= first - taken, "{} of {first} after {taken}", least(&plan));
     plan.execute(&Free(first - taken), &NoProgress).unwrap();
+}
+
+/// Zeros in one range, and data here and there.
+fn change(path: &Path, number: u64) {
+    let mut disk = VhdxMut::open(path).unwrap();
+    let start = 16 * number * MIB % SIZE;
+    disk.write_zeros(DiskOffset::new(start)..DiskOffset::new(start + 16 * MIB)).unwrap();
+    disk.close().unwrap();
+    write(path, (0..6).map(|block| (11 * block + 5 * number) % 64 * MIB), number as u8);
+}
+
+/// Checkpoints with other block sizes, data over zeros, and zeros over data.
+fn family() -> (Disks, Vec<PathBuf>) {
+    let disks = Disks::empty(&NewDisk { block_size: 2 << 20, ..NewDisk::new(SIZE) }, SIZE);
+    let mut files = vec![disks.base.clone(), disks.child.clone()];
+    change(&files[1], 1);
+    for (number, block_size) in (2..).zip([2 * MIB, 16 * MIB, MIB]) {
+        let path = disks.base.with_file_name(format!("{number}.avhdx"));
+        let chain = Chain::open(&files[files.len() - 1], &FolderResolver::default()).unwrap();
+        let options = ChildOptions { block_size: Some(block_size), virtual_size: Some(SIZE) };
+        make(&path, &new_child(&chain, &path, &options).unwrap().disk);
+        drop(chain);
+        change(&path, number);
+        files.push(path);
+    }
+    files.reverse();
+    (disks, files)
+}
+
+/// The bounds of a merge level by level hold for the merges that are made then.
+#[test]
+fn no_step_takes_more_than_was_said() {
+    let (disks, files) = family();
+    let content = disks.content(&files[0]);
+    let relatives = || find_relatives(&[disks.base.parent().unwrap().into()], &NoProgress).unwrap();
+    let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+    let chain = Chain::open(&files[0], &FolderResolver::default()).unwrap();
+    let steps =
+        MergePlan::steps_that_fit(&chain, files.len() - 1, &relatives(), &options, &HostFiles).unwrap();
+    drop(chain);
+    assert_eq!(steps.len(), files.len() - 1);
+    for (step, pair) in steps.iter().zip(files.windows(2)) {
+        assert_eq!([&step.child, &step.into], [&pair[0], &pair[1]]);
+        let chain = Chain::open(&step.child, &FolderResolver::default()).unwrap();
+        let plan = MergePlan::new(&chain, 1, &relatives(), &options).unwrap();
+        drop(chain);
+        let (least, before) = (least(&plan), allocated_bytes(&step.into).unwrap());
+        assert!(least <= step.bytes_needed, "{step:?}: {least} bytes");
+        plan.execute(&Free(least), &NoProgress).unwrap();
+        assert!(allocated_bytes(&step.into).unwrap() <= before + step.bytes_needed, "{step:?}");
+    }
+    assert!(disks.content(&disks.base) == content);
 }

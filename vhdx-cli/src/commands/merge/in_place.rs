@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, completed_target};
 use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
-use super::left_over;
+use super::{left_over, space};
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
 use crate::commands::reading::Reading;
@@ -26,6 +26,9 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let options = MergeOptions {
         ignore_unjudged: merge.ignore_unjudged,
         delete_merged: merge.delete_merged,
+        // A dry run says what would be lost.
+        shrink_target: merge.shrink_target || merge.writing.dry_run,
+        ignore_space: merge.writing.no_space_check,
         ..MergeOptions::default()
     };
     let plan = MergePlan::new(&chain, target, &relatives, &options)
@@ -43,13 +46,10 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
     let done = match merge.writing.dry_run {
-        true => {
-            plan.refuse_in_use(&HostFiles)?;
-            plan.refuse_too_little_space(&HostFiles)?;
-            would_be_done(&plan)
-        }
-        false => execute(args, merge, &plan)?,
+        true => would_be_done(&plan),
+        false => execute(args, merge, &plan),
     };
+    let done = done.map_err(|error| space::with_way_out(merge, target, &relatives, &options, error))?;
     let report = Report::new(merge, &plan, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
     refuse_undeleted(&done.undeleted)
@@ -148,16 +148,19 @@ fn half_done(plan: &MergePlan) -> String {
     )
 }
 
-fn would_be_done(plan: &MergePlan) -> Merged {
+/// What a merge would do that nothing keeps from beginning.
+fn would_be_done(plan: &MergePlan) -> anyhow::Result<Merged> {
+    plan.refuse_in_use(&HostFiles)?;
+    plan.refuse_too_little_space(&HostFiles)?;
     let children = plan.children.iter().map(|child| child.path.clone());
     let deleted = plan.delete.iter().filter_map(|&layer| Some(plan.layers.get(layer)?.path.clone()));
-    Merged {
+    Ok(Merged {
         bytes_copied: plan.bytes_to_copy,
         blocks: plan.block_counts().into_values().sum(),
         relinked: plan.relinked.iter().map(|child| child.path.clone()).chain(children).collect(),
         deleted: deleted.collect(),
         undeleted: Vec::new(),
-    }
+    })
 }
 
 struct Report<'a> {
@@ -189,6 +192,8 @@ impl<'a> Report<'a> {
             "merged": paths(&self.merged),
             "into": output::path(&self.into),
             "virtual_size": plan.virtual_size,
+            "virtual_size_before": plan.virtual_size_before,
+            "bytes_dropped": plan.bytes_dropped,
             "bytes_copied": self.done.bytes_copied,
             "blocks": self.done.blocks,
             "block_actions": actions.iter().map(|(action, n)| (action.name().to_owned(), json!(n))).collect::<Value>(),
@@ -227,6 +232,7 @@ impl<'a> Report<'a> {
         for (position, path) in (1..).zip(&self.merged) {
             writeln!(out, "  from {position}. {}", shown(path))?;
         }
+        self.sizes(out)?;
         if plan.copied {
             writeln!(out, "an earlier run has copied everything")?;
         }
@@ -277,6 +283,29 @@ impl<'a> Report<'a> {
         if self.plan.delete.is_empty() {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(out, "no longer needed, and deleted by --delete-merged: {}", merged.join(", "))?;
+        }
+        Ok(())
+    }
+
+    /// How the target's size changes, and what is lost by it.
+    fn sizes(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let (before, after) = (self.plan.virtual_size_before, self.plan.virtual_size);
+        let is_dry = self.merge.writing.dry_run;
+        if before != after {
+            let was = if is_dry { "is" } else { "was" };
+            writeln!(out, "its size changes: it {was} {}", both(before))?;
+        }
+        if self.plan.bytes_dropped == 0 {
+            return Ok(());
+        }
+        let (lost, child) = (both(self.plan.bytes_dropped), shown(&self.merge.child));
+        let lost = format!("warning: {lost} of data past the end of {child}");
+        match (is_dry, self.merge.shrink_target) {
+            (false, _) => writeln!(out, "{lost} are lost")?,
+            (true, true) => writeln!(out, "{lost} would be lost")?,
+            (true, false) => {
+                writeln!(out, "{lost} would be lost; without --shrink-target the merge is refused")?
+            }
         }
         Ok(())
     }

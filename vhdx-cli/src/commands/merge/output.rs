@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
     destination::judge(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
-    destination::judge_space(new, plan.bytes_to_copy)?;
+    destination::judge_space(new, &merge.writing, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
         true => {
             Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }

@@ -1,5 +1,6 @@
 //! Where a merge finds the files of its plan.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,6 +61,16 @@ pub trait MergeFiles {
         Ok(true)
     }
 
+    /// How many bytes become free when a file is deleted, as far as the host can tell: 0 for one that has another name,
+    /// and if the host does not say. What a snapshot or a reflinked copy keeps is not known.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn bytes_freed_by_deletion(&self, path: &Path) -> Result<u64> {
+        let _ = path;
+        Ok(0)
+    }
+
     /// How many bytes a file may still take where this one is, if the host says so.
     ///
     /// # Errors
@@ -106,6 +117,11 @@ impl MergeFiles for HostFiles {
         attempt().map(Some).map_err(|e| Error::io("look at it", None, e).in_file(path))
     }
 
+    fn bytes_freed_by_deletion(&self, path: &Path) -> Result<u64> {
+        let attempt = || if has_other_names(path)? { Ok(0) } else { allocated_bytes(path) };
+        attempt().map_err(|e| Error::io("look at it", None, e).in_file(path))
+    }
+
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
         find_relatives(folders, &NoProgress)
     }
@@ -120,4 +136,15 @@ impl MergeFiles for HostFiles {
         let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         free_space(folder).map_err(|e| Error::io("look for free space", None, e).in_file(path))
     }
+}
+
+#[cfg(unix)]
+fn has_other_names(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(path.metadata()?.nlink() > 1)
+}
+
+#[cfg(windows)]
+fn has_other_names(path: &Path) -> io::Result<bool> {
+    Ok(winapi_util::file::information(std::fs::File::open(path)?)?.number_of_links() > 1)
 }

@@ -12,10 +12,12 @@ mod items;
 mod left_over;
 mod locked;
 mod needs;
+mod past_end;
 mod pieces;
 mod plan;
 mod relations;
 mod state;
+mod steps;
 mod target;
 mod touched;
 mod unfinished;
@@ -32,6 +34,7 @@ pub use pieces::{Content, Piece};
 pub use plan::{MergeOptions, MergePlan};
 pub use relations::completed_target;
 pub use state::FileState;
+pub use steps::MergeStep;
 pub use unfinished::refuse_half_merged;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! How much space the host must have for a merge: upper bounds, less what is known of holes in the target.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::batch::Unwritten;
 use super::files::MergeFiles;
-use super::{FileState, MergePlan};
+use super::plan::Passes;
+use super::{FileState, MergeOptions, MergePlan};
 use crate::chain::Relatives;
 use crate::chain::mark::Linkages;
 use crate::error::{Error, Result};
@@ -25,6 +25,15 @@ struct Need {
     path: PathBuf,
     volume: Option<u64>,
     bytes: u64,
+}
+
+/// What the files of a merge that lie on one file system take there at most.
+pub(super) struct VolumeNeed<'a> {
+    /// A file that lies there.
+    pub(super) path: &'a Path,
+    /// Which file system it is, if that is known.
+    pub(super) volume: Option<u64>,
+    pub(super) bytes: u64,
 }
 
 /// What goes to the places of the target's blocks.
@@ -66,19 +75,27 @@ pub(super) struct Needs {
     /// Whether an earlier run has begun the merge, when there was space for everything. What it has taken of that beside
     /// the content is not asked for again.
     has_begun: bool,
+    /// Whether too little space is no reason to refuse the merge.
+    is_ignored: bool,
 }
 
 impl Needs {
     /// What `plan` takes, all else of which is decided.
-    pub(super) fn of(plan: &MergePlan, layers: &[Vhdx], relatives: &Relatives) -> Self {
-        let mut needs = Self::default();
+    pub(super) fn of(
+        plan: &MergePlan,
+        layers: &[Vhdx],
+        relatives: &Relatives,
+        options: &MergeOptions,
+        passes: Passes,
+    ) -> Self {
+        let mut needs = Self { is_ignored: options.ignore_space, ..Self::default() };
         if let [leaf, .., target] = layers {
             needs.content = Content::of(plan, target);
             needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
         }
         if let [.., lowest, target] = layers {
             needs.has_begun = has_begun(lowest, target);
-            let has_marks = !plan.copied && layers.len() > 2;
+            let has_marks = !plan.copied && layers.len() > 2 && passes == Passes::One;
             // It names the merge, or is detached. That the merge is complete is written to the same places.
             let is_changed = !plan.copied || plan.detach;
             let bytes = if is_changed { lowest.bytes_of_locator() } else { 0 };
@@ -88,8 +105,7 @@ impl Needs {
             }
         }
         for child in &plan.children {
-            let found = relatives.disks.iter().find(|disk| disk.path == child.path);
-            needs.add(child, found.map_or(0, |disk| disk.bytes_of_locator));
+            needs.add(child, bytes_of_child(child, relatives));
         }
         needs
     }
@@ -107,6 +123,27 @@ impl Needs {
         }
     }
 
+    /// What each file system must have free at most, by a file that lies there.
+    pub(super) fn by_volume(&self, files: &dyn MergeFiles) -> Result<Vec<VolumeNeed<'_>>> {
+        let needs = self.all.iter().enumerate().map(|(i, need)| {
+            Ok(VolumeNeed { path: &need.path, volume: need.volume, bytes: self.bytes(i, need, files)? })
+        });
+        needs.collect()
+    }
+
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    fn bytes(&self, i: usize, need: &Need, files: &dyn MergeFiles) -> Result<u64> {
+        // Elsewhere the space of what is overwritten becomes free only afterwards, if at all.
+        let is_in_place = files.overwrites_in_place(&need.path)?;
+        let besides = if self.has_begun && is_in_place { 0 } else { need.bytes };
+        let holes = if is_in_place { files.holes(&need.path)? } else { None };
+        let content = if i == 0 { self.content.bytes(holes) } else { 0 };
+        Ok(besides.saturating_add(content))
+    }
+
     fn total(&self) -> u64 {
         self.all.iter().fold(self.content.bytes(None), |sum, need| sum.saturating_add(need.bytes))
     }
@@ -116,6 +153,12 @@ impl Needs {
 fn has_begun(lowest: &Vhdx, target: &Vhdx) -> bool {
     let linkages = Linkages::of(lowest);
     linkages.merge().is_some() || linkages.second == Some(target.data_write_guid())
+}
+
+/// What a child of the leaf takes when it is relinked.
+pub(super) fn bytes_of_child(child: &FileState, relatives: &Relatives) -> u64 {
+    let found = relatives.disks.iter().find(|disk| disk.path == child.path);
+    found.map_or(0, |disk| disk.bytes_of_locator)
 }
 
 /// What the target takes beside its content.
@@ -156,20 +199,14 @@ impl MergePlan {
     /// before it writes anything.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::NoSpace`] in a file of the file system that has too little; [`Error::Io`].
     pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
-        for (i, need) in self.needs.all.iter().enumerate() {
-            let path = &need.path;
-            // Elsewhere the space of what is overwritten becomes free only afterwards, if at all.
-            let is_in_place = files.overwrites_in_place(path)?;
-            let besides = if self.needs.has_begun && is_in_place { 0 } else { need.bytes };
-            let holes = if is_in_place { files.holes(path)? } else { None };
-            let content = if i == 0 { self.needs.content.bytes(holes) } else { 0 };
-            let bytes = besides.saturating_add(content);
-            if let Some(free) = files.free_space(path)?.filter(|&free| free < bytes) {
-                let reason = format!("up to {bytes} bytes of space are needed, {free} are free");
-                let source = io::Error::new(io::ErrorKind::StorageFull, reason);
-                return Err(Error::io("merge", None, source).in_file(path));
+        if self.needs.is_ignored {
+            return Ok(());
+        }
+        for VolumeNeed { path, bytes: needed, .. } in self.needs.by_volume(files)? {
+            if let Some(free) = files.free_space(path)?.filter(|&free| free < needed) {
+                return Err(Error::NoSpace { needed, free }.in_file(path));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::batch::{Batch, Batcher, Decided, Unwritten};
 use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
 use super::items::{self, ItemChanges};
 use super::needs::{self, Needs};
+use super::past_end;
 use super::pieces::{Piece, pieces};
 use super::relations::{self, Children};
 use super::state::FileState;
@@ -27,6 +28,12 @@ pub struct MergeOptions {
     pub ignore_unjudged: bool,
     /// Whether the merged files are deleted in the end.
     pub delete_merged: bool,
+    /// Whether to merge a disk that is smaller than the target's, or than a layer between, although data that lies past
+    /// its end is lost.
+    pub shrink_target: bool,
+    /// Whether to merge where the host may have too little space. A merge that finds none left stops, and can be run
+    /// again.
+    pub ignore_space: bool,
     /// How many bytes of blocks a batch has at most, unless a single block has more. A merge that is cancelled ends
     /// with a batch.
     pub batch_bytes: u64,
@@ -37,8 +44,24 @@ pub struct MergeOptions {
 
 impl Default for MergeOptions {
     fn default() -> Self {
-        Self { ignore_unjudged: false, delete_merged: false, batch_bytes: 256 * MIB, pages: 84 }
+        Self {
+            ignore_unjudged: false,
+            delete_merged: false,
+            shrink_target: false,
+            ignore_space: false,
+            batch_bytes: 256 * MIB,
+            pages: 84,
+        }
     }
+}
+
+/// In how many passes the levels are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passes {
+    One,
+    /// One for each level. The plan counts what the last of them takes at most and is not carried out: the lowest merged
+    /// layer answers for the sectors of all layers by then, and may store zeros that these only declare.
+    LevelByLevel,
 }
 
 /// A plan for merging a disk into one of its ancestors, together with all layers between them: afterwards the ancestor,
@@ -67,6 +90,11 @@ pub struct MergePlan {
     pub delete: Vec<usize>,
     /// The size that the target's disk has in the end, in bytes: the leaf's.
     pub virtual_size: u64,
+    /// The size that the target's disk has now, in bytes.
+    pub virtual_size_before: u64,
+    /// How many bytes of data lie past the leaf's end and are lost: what the target's disk shows there, and what the
+    /// layers between have there. Counted by sectors that have a place in a file, whatever is in them.
+    pub bytes_dropped: u64,
     /// How the target grows before the first batch.
     pub(crate) growth: Option<ResizePlan>,
     /// Whether the target's disk shrinks after the last batch.
@@ -107,12 +135,25 @@ impl MergePlan {
     /// metadata that it is to get; [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the
     /// merge depends on the target or on a layer below the leaf,
     /// [`ChainError::UnjudgedFiles`](crate::ChainError::UnjudgedFiles) when one that cannot be judged may;
+    /// [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) when data past the leaf's end would be lost, unless
+    /// the options allow it;
     /// [`ChainError::Superseded`](crate::ChainError::Superseded) when an earlier merge, further down, needs one of the layers;
     /// [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) when another merge, into one of the merged layers, is
     /// incomplete;
     /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about a block allocation table that is not
     /// tolerated, with the path; [`Error::Io`](crate::Error::Io).
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
+        Self::counting(chain, target, relatives, options, Passes::One)
+    }
+
+    /// As [`new`](Self::new).
+    pub(super) fn counting(
+        chain: &Chain,
+        target: usize,
+        relatives: &Relatives,
+        options: &MergeOptions,
+        passes: Passes,
+    ) -> Result<Self> {
         let no_target = || InvalidArgument::MergeTarget { target, layers: chain.layers().len() };
         let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
         let (base, merged) = layers.split_last().ok_or_else(no_target)?;
@@ -131,9 +172,13 @@ impl MergePlan {
             plan.delete = (0..target).collect();
         }
         if !plan.copied {
-            plan.add_copying(merged, base, space, options)?;
+            plan.bytes_dropped = past_end::bytes_past_end(chain.layers(), target)?;
+            if !options.shrink_target {
+                plan.ensure_nothing_dropped()?;
+            }
+            plan.add_copying(merged, base, space, options, passes)?;
         }
-        plan.needs = Needs::of(&plan, layers, relatives);
+        plan.needs = Needs::of(&plan, layers, relatives, options, passes);
         Ok(plan)
     }
 
@@ -143,6 +188,8 @@ impl MergePlan {
         let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
+            virtual_size_before: base.virtual_size(),
+            bytes_dropped: 0,
             layers: states,
             copied: children.is_complete || !children.relinked.is_empty(),
             detach: !children.is_complete && !children.relinked.is_empty(),
@@ -174,6 +221,7 @@ impl MergePlan {
         base: &Vhdx,
         mut space: Space,
         options: &MergeOptions,
+        passes: Passes,
     ) -> Result<()> {
         let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
         let log_end = reserve_log(base, &mut space)?;
@@ -189,7 +237,10 @@ impl MergePlan {
         let mut batcher = Batcher::new(self.geometry, &mut space, base.holes(), begun, options);
         let mut bytes_to_copy = 0_u64;
         for block in Touched::new(merged, self.geometry) {
-            let block = block?;
+            let block = match passes {
+                Passes::One => block?,
+                Passes::LevelByLevel => block?.with_zeros_as_data(),
+            };
             let before = target.before(block.index)?;
             let says = self.says(&block);
             let bits = || target.bits(block.index, block.ranges.iter().cloned());

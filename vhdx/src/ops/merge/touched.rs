@@ -64,6 +64,11 @@ impl<'a> Touched<'a> {
 }
 
 impl TouchedBlock {
+    /// The same block, of which all is stored.
+    pub(super) fn with_zeros_as_data(self) -> Self {
+        Self { data: self.data.saturating_add(self.zeros), zeros: 0, ..self }
+    }
+
     fn add(&mut self, extent: &Extent) {
         let len = match extent.source {
             Source::Data { .. } => &mut self.data,

@@ -3,8 +3,14 @@ use crate::file::Vhdx;
 use crate::format::bat_entry::PayloadBlockState;
 use crate::ops::merge::testing::{base, child, full, open};
 
-const LARGE: MergeOptions =
-    MergeOptions { ignore_unjudged: false, delete_merged: false, batch_bytes: u64::MAX, pages: usize::MAX };
+const LARGE: MergeOptions = MergeOptions {
+    ignore_unjudged: false,
+    delete_merged: false,
+    shrink_target: false,
+    ignore_space: false,
+    batch_bytes: u64::MAX,
+    pages: usize::MAX,
+};
 
 fn place(mib: u64) -> FileOffset {
     FileOffset::new(mib * MIB)

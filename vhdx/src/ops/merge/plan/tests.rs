@@ -12,7 +12,8 @@ use vhdx_testkit::{Block, Image};
 mod applied;
 
 fn plan(images: [&Image; 2]) -> MergePlan {
-    MergePlan::new(&chain(images), 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap()
+    let options = MergeOptions { shrink_target: true, ..MergeOptions::default() };
+    MergePlan::new(&chain(images), 1, &relatives(Vec::new()), &options).unwrap()
 }
 
 /// The blocks of all batches, with what happens to them.

@@ -215,7 +215,7 @@ proptest! {
     ) {
         let leaf = leaf.index(model.layers.len() - 1);
         let target = 1 + target.index(model.layers.len() - 1 - leaf);
-        let options = MergeOptions { pages, batch_bytes: batch_mib * MIB, ..MergeOptions::default() };
+        let options = MergeOptions { pages, batch_bytes: batch_mib * MIB, shrink_target: true, ..MergeOptions::default() };
         check(&model, leaf, target, &options);
     }
 }

@@ -1,0 +1,56 @@
+//! Counts the data that a merge loses because it lies past the end of the merged disk.
+
+use super::MergePlan;
+use crate::chain::ChainError;
+use crate::error::Result;
+use crate::file::{Extents, Source, Vhdx};
+use crate::units::DiskOffset;
+
+/// How many bytes of data lie past the end of the leaf: what layer `target` and its parents show there, and what the
+/// layers between have there themselves. `chain` is a whole chain, leaf first.
+pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
+    let Some(leaf) = chain.first() else { return Ok(0) };
+    let between = (1..target).filter_map(|layer| chain.get(layer..=layer));
+    let mut bytes = 0_u64;
+    for layers in between.chain(chain.get(target..)) {
+        bytes = bytes.saturating_add(data_from(layers, leaf.virtual_size())?);
+    }
+    Ok(bytes)
+}
+
+/// How many bytes of data these layers, leaf first, have from `end` to the end of their disk.
+fn data_from(layers: &[Vhdx], end: u64) -> Result<u64> {
+    let size = layers.first().map_or(0, Vhdx::virtual_size);
+    if size <= end {
+        return Ok(0);
+    }
+    let mut bytes = 0_u64;
+    for extent in Extents::new(layers, DiskOffset::new(end)..DiskOffset::new(size)) {
+        let extent = extent?;
+        if matches!(extent.source, Source::Data { .. }) {
+            bytes = bytes.saturating_add(extent.len);
+        }
+    }
+    Ok(bytes)
+}
+
+impl MergePlan {
+    /// Checks that no data lies past the end of the merged disk.
+    pub(super) fn ensure_nothing_dropped(&self) -> Result<()> {
+        match (&*self.layers, self.bytes_dropped) {
+            (_, 0) => Ok(()),
+            ([leaf, .., target], bytes) => Err(ChainError::DataPastEnd {
+                child: leaf.path.clone(),
+                target: target.path.clone(),
+                bytes,
+                size_before: self.virtual_size_before,
+                size: self.virtual_size,
+            }
+            .into()),
+            _ => Err(crate::error::InvalidArgument::NoLayers.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
