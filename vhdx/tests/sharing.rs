@@ -120,7 +120,7 @@ fn every_operation_notices_that_a_layer_changed() {
                 error => panic!("{name}: {error:?}"),
             }
         };
-        let written = changed(|file| write_a_sector(file));
+        let written = changed(write_a_sector);
         assert!(matches!(written, FileChange::FileWriteGuid { .. }), "{name}: {written:?}");
         let raised = changed(|file| raise_sequence_numbers(file));
         assert!(matches!(raised, FileChange::Header { before, after } if after == before + 2), "{name}");
