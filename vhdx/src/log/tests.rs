@@ -249,6 +249,61 @@ fn a_log_without_room_for_it_stays_as_it_is() {
     }
 }
 
+/// A foreign log whose active sequence takes `sectors` of its 256, from sector `start` on: entries that write one page
+/// again and again, and a last one without writes where that is needed to make up the number.
+fn sequence(start: u64, sectors: u64) -> Log {
+    let mut log = Log::new();
+    for number in 0..sectors / 2 {
+        log = log.fill((start + 2 * number) % 256, start, 7 + number, number as u8);
+    }
+    if sectors % 2 == 1 {
+        log = log.entry((start + sectors - 1) % 256, start, 7 + sectors / 2, &[]);
+    }
+    log
+}
+
+/// Appended again, it takes two sectors; beside the sequence there must be room for one that it was made from.
+#[test]
+fn an_active_sequence_of_half_the_log_or_more_is_not_appended_again() {
+    for start in [0, 40, 200] {
+        for (sectors, has_room) in [
+            (126, true),
+            (127, true),
+            (128, false),
+            (129, false),
+            (170, false),
+            (200, false),
+            (253, false),
+            (254, false),
+            (255, false),
+            (256, false),
+        ] {
+            let log = sequence(start, sectors);
+            let (before, outcome) = (log.file.clone(), sequence(start, sectors).outcome());
+            let after = log.appended_again();
+            assert_eq!(after.file != before, has_room, "{sectors} from {start}");
+            for sector in (start..start + sectors).map(|sector| (LOG + sector % 256 * SECTOR) as usize) {
+                let sector = sector..sector + SECTOR as usize;
+                assert!(after.file[sector.clone()] == before[sector], "{sectors} from {start}");
+            }
+            assert_eq!(after.outcome().0, outcome.0, "{sectors} from {start}");
+        }
+    }
+}
+
+/// The lengths in an entry are whole MiBs, so an entry for this file would make it longer.
+#[test]
+fn a_file_of_no_whole_mibs_is_not_appended_to() {
+    for (extra, has_room) in [(0, true), (1, false), (4096, false), (MIB - 1, false), (MIB, true)] {
+        let mut log = torn();
+        log.file.resize((4 * MIB + extra) as usize, 0);
+        let before = log.file.clone();
+        let after = log.appended_again();
+        assert_eq!(after.file != before, has_room, "{extra}");
+        assert_eq!(after.file.len(), before.len());
+    }
+}
+
 /// Power fails in what is written when everything in the log is appended again.
 fn assert_nothing_changes(what: &str, header: &Header, file: Torn) {
     let outcome = |file: &[u8]| Log { file: file.to_vec(), ..Log::new() }.outcome();

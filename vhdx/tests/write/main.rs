@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod lost;
 mod model;
+mod places;
 mod script;
 
 use common::{MIB, at};

@@ -116,7 +116,7 @@ impl VhdxMut {
     /// How many pages a change of one block stages at most: its bits, its entry, and its bitmap's entry.
     pub(crate) fn pages_of_block(&self) -> usize {
         let bytes = usize::try_from(self.sectors_per_block() / 8).unwrap_or(0);
-        bytes.div_ceil(SECTOR_SIZE) + 3
+        bytes.div_ceil(SECTOR_SIZE) + 2
     }
 
     /// A place that becomes free with the next commit.
@@ -176,3 +176,6 @@ impl VhdxMut {
         self.staged.storage().begin_sync().map_err(|e| Error::io("sync", None, e))
     }
 }
+
+#[cfg(test)]
+mod tests;
