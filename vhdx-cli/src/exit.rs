@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, UnfinishedMerge};
+use vhdx::{ChainError, Error, ErrorKind, InvalidArgument, Rule, UnfinishedMerge};
 
 use crate::damage::Damage;
 use crate::foreign::Foreign;
@@ -237,6 +237,10 @@ fn hint(error: &Error) -> Option<Cow<'static, str>> {
              content is sparse and takes less: a new file that runs out of space is removed",
         ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
+        error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
+            "the start of the file is damaged, or it is no VHDX: `vhdx convert --from raw` reads a raw disk that has bytes of a \
+             VHDX by chance",
+        ),
         _ => None,
     };
     text.map(Cow::from)

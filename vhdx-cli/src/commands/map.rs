@@ -14,8 +14,9 @@ use crate::output;
 pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
     let chain = Chain::open(&map.file, &map.parents.resolver())?;
     let mut reading = Reading::new(args, &map.parents.parent_dir);
-    // A map of a damaged disk goes as far as the first damage.
-    if chain.validate_placement().is_ok() {
+    // A map of a damaged disk goes as far as the first damage, which is the error then. Blocks that overlap do not end it.
+    let placement = chain.validate_placement();
+    if placement.is_ok() {
         reading.report_entries(&chain);
     }
     reading.report(&map.file, &chain)?;
@@ -25,6 +26,7 @@ pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
         true => print_json(&chain, extents, out),
         false => print_text(&chain, extents, out),
     })?;
+    placement?;
     // The document on stdout is that of `qemu-img map`, which has no place for them.
     reading.facts_beside_answer();
     Ok(Outcome::Done)

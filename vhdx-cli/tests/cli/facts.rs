@@ -65,7 +65,8 @@ fn told_in_json(ran: &Ran, facts: Facts, unfinished: &Value, half: &Path) -> boo
         InError => ran.error()["unfinished"] == *unfinished,
         InProblems => {
             let problems = ran.json()["problems"].to_string();
-            problems.contains("completes the merge") && problems.contains(half.to_str().unwrap())
+            let half = json!(half).to_string();
+            problems.contains("completes the merge") && problems.contains(half.trim_matches('"'))
         }
     }
 }

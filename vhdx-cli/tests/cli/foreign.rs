@@ -1,10 +1,13 @@
 //! Files of other formats: told by their content, refused with what to run instead, and neither children nor parents.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
+use vhdx_testkit::shared;
 
 use crate::images::{Family, MIB, family};
+use crate::peers::qemu;
 use crate::run;
 
 /// The start of a file, the name of its format, and what unpacks or converts `disk.img`.
@@ -26,7 +29,7 @@ const IMAGES: &[(usize, &[u8], &str, &str)] = &[
     (0, b"QFI\xfb", "a QCOW2 image", "qemu-img convert -O vhdx"),
     (0, b"QED\0", "a QED image", "qemu-img convert -O vhdx"),
     (0, b"KDMV", "a VMDK image", "qemu-img convert -O vhdx"),
-    (64, b"\xbe\xda\x10\x7f", "a VDI image", "qemu-img convert -O vhdx"),
+    (64, b"\x7f\x10\xda\xbe", "a VDI image", "qemu-img convert -O vhdx"),
     (0, b"EVF\x09\x0d\x0a\xff\0", "an EWF image", "ewfexport -f raw"),
 ];
 
@@ -102,6 +105,51 @@ fn a_raw_disk_with_a_boot_sector_is_raw() {
         bytes[510..512].copy_from_slice(b"\x55\xaa");
         fs::write(&disk, &bytes).unwrap();
         assert!(run!("convert", disk, "-").exits(0).stdout == bytes);
+    }
+}
+
+/// Nothing but the user knows that a raw disk has the bytes of a VHDX header by chance.
+#[test]
+fn a_raw_disk_with_the_bytes_of_a_vhdx_is_read_when_told_so() {
+    let family = family();
+    let disk = family.path("disk.img");
+    for (offset, text) in [(64 << 10, "header"), (192 << 10, "register"), (2 << 20, "metadata")] {
+        let mut bytes = vec![0; 4 << 20];
+        bytes[offset..][..text.len()].copy_from_slice(text.as_bytes());
+        fs::write(&disk, &bytes).unwrap();
+        let error = run!("convert", disk, "-", "--json").exits(3).error();
+        assert!(error["hint"].as_str().unwrap().contains("--from raw"), "{error}");
+        assert!(run!("convert", disk, "-", "--from", "raw").exits(0).stdout == bytes);
+    }
+}
+
+/// Images as QEMU makes them.
+#[test]
+fn images_of_qemu_are_recognised() {
+    if shared::program("qemu-img").is_none() {
+        return;
+    }
+    let family = family();
+    for (format, name) in
+        [("vdi", "VDI"), ("qcow2", "QCOW2"), ("vmdk", "VMDK"), ("vpc", "VHD"), ("qed", "QED")]
+    {
+        let image = family.path("image");
+        qemu(&["create", "-q", "-f", format], &[&image, Path::new("4M")]);
+        for source in [image.clone(), family.path("image.img")] {
+            if source != image {
+                fs::rename(&image, &source).unwrap();
+            }
+            let error = run!("convert", source, "-", "--json").exits(4).error();
+            assert!(error["message"].as_str().unwrap().contains(&format!("a {name} image")), "{error}");
+            run!("compare", source, family.base()).exits(4);
+            let merge = run!("merge", family.leaf(), "--dry-run", "--json").exits(0).json();
+            assert_eq!(merge["other_formats"], json!([]), "{merge}");
+        }
+        let misnamed = family.path("misnamed.vhdx");
+        fs::rename(family.path("image.img"), &misnamed).unwrap();
+        let merge = run!("merge", family.leaf(), "--dry-run", "--json").exits(0).json();
+        assert_eq!(merge["other_formats"][0]["path"], misnamed.to_str().unwrap(), "{merge}");
+        fs::remove_file(&misnamed).unwrap();
     }
 }
 

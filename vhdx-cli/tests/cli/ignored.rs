@@ -21,7 +21,9 @@ fn with_locator(image: &Image, entries: &[(&str, &str)]) -> Image {
 fn rules(path: &Path) -> Vec<String> {
     let check = run!("check", path, "--json").exits(0).json();
     let violations = check["violations"].as_array().unwrap().clone();
-    violations.iter().map(|found| found["rule"].as_str().unwrap().to_owned()).collect()
+    // Windows stores plain absolute paths, which is a note.
+    let broken = violations.iter().filter(|found| found["severity"] != "note");
+    broken.map(|found| found["rule"].as_str().unwrap().to_owned()).collect()
 }
 
 fn assert_reads_as_before(family: &Family, path: &Path) {

@@ -74,7 +74,7 @@ const SIGNATURES: &[(FileFormat, &[Part])] = &[
     (FileFormat::Vmdk, &[(0, b"KDMV")]),
     (FileFormat::Vmdk, &[(0, b"COWD")]),
     (FileFormat::Vmdk, &[(0, b"# Disk DescriptorFile")]),
-    (FileFormat::Vdi, &[(64, b"\xbe\xda\x10\x7f")]),
+    (FileFormat::Vdi, &[(64, b"\x7f\x10\xda\xbe")]),
     (FileFormat::Ewf, &[(0, b"EVF\x09\x0d\x0a\xff\0")]),
     (FileFormat::Ewf, &[(0, b"EVF2\x0d\x0a\x81\0")]),
     (FileFormat::Gzip, &[(0, b"\x1f\x8b\x08")]),

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::{mem, ptr};
 
 use windows_sys::Win32::Foundation::{
-    ERROR_LOCK_VIOLATION, ERROR_SHARING_VIOLATION, GENERIC_READ, INVALID_HANDLE_VALUE,
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_LOCK_VIOLATION, ERROR_NOT_SUPPORTED,
+    ERROR_SHARING_VIOLATION, GENERIC_READ, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_ATTRIBUTE_COMPRESSED, FILE_ATTRIBUTE_SPARSE_FILE, FILE_SHARE_READ, GetDiskFreeSpaceExW, ReOpenFile,
@@ -28,15 +29,22 @@ pub(super) fn lock_shared(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file again without sharing it with writers, which fails while one has it open.
+/// Opens a file again without sharing it with writers, which fails while one has it open. `None` where the file system
+/// cannot open a file again: it has no locks then, and readers compare the file at the end.
 pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     // SAFETY: the handle is open for as long as `file` is borrowed.
     let handle = unsafe { ReOpenFile(file.as_raw_handle(), GENERIC_READ, FILE_SHARE_READ, 0) };
     if handle == INVALID_HANDLE_VALUE {
-        return Err(io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        return if has_no_locks(&error) { Ok(None) } else { Err(error) };
     }
     // SAFETY: the handle was just opened, and nothing else owns it.
     Ok(Some(unsafe { File::from_raw_handle(handle) }))
+}
+
+fn has_no_locks(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(i32::cast_unsigned);
+    matches!(code, Some(ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED))
 }
 
 /// What is not inherited ends with the file.

@@ -106,7 +106,9 @@ fn copies_are_one_parent_and_others_are_ambiguous() {
     let ChainError::AmbiguousParent { child, guid, parents } = error else { panic!("{error}") };
     assert_eq!((child, guid), (leaf.clone(), BASE));
     assert_eq!(parents, [first.clone(), second, other.clone(), folder.path("a/1")]);
-    for part in [&BASE.to_string(), "not proven to be copies", "vm/c", "a/1"] {
+    let places = ["vm/c", "a/1"].map(|place| folder.path(place).components().collect::<PathBuf>());
+    let [c, one] = places.each_ref().map(|path| path.to_str().unwrap());
+    for part in [&BASE.to_string(), "not proven to be copies", c, one] {
         assert!(message.contains(part), "{part} in {message}");
     }
     assert_eq!(Chain::open(&leaf, &resolver()).unwrap_err().kind(), ErrorKind::Chain);

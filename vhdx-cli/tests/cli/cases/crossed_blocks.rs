@@ -41,6 +41,8 @@ fn every_command_that_reads_the_whole_disk_refuses_it() {
         }
         is_refused(run!("merge", file, "--output", path("n.vhdx")), entries);
         is_refused(run!("compare", file, path("p.vhdx")), entries);
+        let map = run!("map", file).exits(3);
+        assert!(map.stderr.contains("overlaps another block"), "{}", map.stderr);
         is_refused(run!("compare", path("p.vhdx"), file), entries);
         is_refused(run!("compare", file, file), entries);
         is_refused(run!("convert", file, target, "--in-place"), entries);
