@@ -106,8 +106,8 @@ impl Damage {
                  past the end"
             }
             Kind::Headers | Kind::Log | Kind::RegionTables => {
-                "Copy the file again from its source, or restore it from a backup. No command of vhdx repairs this yet, and \
-                 the blocks with the data of the disk may be whole: keep this file as it is until the disk is back"
+                "Copy the file again from its source, or restore it from a backup. vhdx cannot repair this yet. The data blocks \
+                 may be intact: keep this file unchanged until you have a working copy"
             }
         }
     }

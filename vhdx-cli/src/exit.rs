@@ -233,8 +233,8 @@ fn hint(error: &Error) -> Option<Cow<'static, str>> {
             Some("discard the output, end the program that writes to the file, and run the command again")
         }
         Error::NoSpace { .. } => Some(
-            "make space on the file system of that file. `--no-space-check` goes on all the same, which is right where the \
-             content is sparse and takes less: a new file that runs out of space is removed",
+            "free space on the file system of that file. `--no-space-check` starts anyway, which is right where the content is \
+             sparse and takes less: if the space runs out, a new file is removed",
         ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
@@ -252,13 +252,13 @@ fn hint_to_complete(unfinished: &[UnfinishedMerge]) -> String {
     commands.dedup();
     let how = match commands.is_empty() {
         true => {
-            "find the disk that was merged (`--parent-dir DIR` adds a folder), and run it again".to_owned()
+            "find the disk that was merged (`--parent-dir DIR` adds a folder), and merge it again".to_owned()
         }
         false => format!("run it again, with the options that it had: {}", commands.join(", ")),
     };
     format!(
-        "an earlier merge comes first: {how}. Do not move or delete its files before it is complete; `--delete-merged` deletes \
-         them then"
+        "an earlier merge comes first: {how}. Do not move or delete any file of that merge before it is complete; \
+         `--delete-merged` deletes the merged files afterwards"
     )
 }
 
@@ -300,16 +300,17 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ChainError::NotAnAncestor { .. } => Some(
             "`vhdx merge CHILD --into ANCESTOR`: the newer disk comes first; `vhdx chain CHILD` lists its parents",
         ),
-        ChainError::Superseded { is_complete: true, .. } => {
-            Some("if no virtual machine and no other disk uses the merged disk, delete it and then this file")
-        }
+        ChainError::Superseded { is_complete: true, .. } => Some(
+            "`vhdx tree DIR` lists the files that are left over, in the order in which to delete them. Do not delete the merge \
+                 target. First make sure that the target opens, and that no virtual machine uses the files that are left over",
+        ),
         ChainError::Superseded { .. } => Some(
             "run that merge again; once it is complete and no virtual machine uses the merged files, delete them",
         ),
         ChainError::DataPastEnd { .. } => Some(
-            "`vhdx chain CHILD` shows the sizes. To keep that data, expand the child to the size of the target first; or make a \
-             new disk of the child's size, which changes none: `--output NEW.vhdx`. `--shrink-target` merges all the same, and \
-             that data is lost",
+            "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: `vhdx convert TARGET COPY.vhdx`. \
+             `--output NEW.vhdx` merges into a new disk of the child's size and changes no existing file. `--shrink-target` merges \
+             in place, and the data past the child's end is lost",
         ),
         ChainError::UnjudgedFiles { .. } => Some(
             "make them readable, or move them out of these folders if they are no disks of this family; \

@@ -193,8 +193,12 @@ pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> Str
              `qemu-img convert -f raw -O {format} {raw} {new}`"
         )
     };
-    let piped =
-        |program: &str| format!("pipe raw through {program}: `vhdx convert {disk} - | {program} > {new}`");
+    let piped = |program: &str| {
+        format!(
+            "pipe raw through {program}: `vhdx convert {disk} - | {program} > {new}`, after `set -o pipefail`: delete the output if \
+             that fails"
+        )
+    };
     let how = match kind {
         Kind::Format(FileFormat::Vhd) => with_qemu_img("vpc"),
         Kind::Format(FileFormat::Qcow2) => with_qemu_img("qcow2"),

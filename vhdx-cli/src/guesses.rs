@@ -7,8 +7,8 @@ const GUESSES: &[(&[&str], &str)] = &[
     (
         &["repair", "fix", "mend"],
         "a damaged file is not repaired in place. `vhdx check FILE` says what is wrong with it, `vhdx replay FILE` applies \
-         its log, `vhdx reparent CHILD --parent FILE` mends a link to a parent, and `vhdx convert FILE NEW.vhdx` copies \
-         what can be read",
+         its log, `vhdx reparent CHILD --parent FILE` mends a link to a parent, and `vhdx convert FILE NEW.vhdx` copies a \
+         disk that can still be read completely: it stops at the first damage",
     ),
     (
         &["salvage", "rescue", "recover"],
@@ -18,7 +18,7 @@ const GUESSES: &[(&[&str], &str)] = &[
     (
         &["resize", "expand", "extend", "grow", "enlarge"],
         "a disk grows by a larger child that is merged into it: `vhdx create CHILD.avhdx --parent FILE --size SIZE`, then \
-         `vhdx merge CHILD.avhdx`",
+         `vhdx merge CHILD.avhdx`. The new part reads as zeros: a merge into a parent that is larger still overwrites its data",
     ),
     (
         &["shrink", "truncate", "reduce"],
@@ -31,7 +31,7 @@ const GUESSES: &[(&[&str], &str)] = &[
     ),
     (
         &["mount", "attach", "open", "unmount", "detach", "serve", "nbd"],
-        "no command attaches a disk to this host. `vhdx convert FILE DISK.raw` makes a raw image, which `losetup -rP` \
+        "no command attaches a disk to this host. `vhdx convert FILE DISK.raw` makes a raw image, which `losetup -rfP --show DISK.raw` \
          attaches on Linux; `vhdx map FILE` shows where its data lies",
     ),
     (
@@ -58,12 +58,14 @@ const GUESSES: &[(&[&str], &str)] = &[
     ),
     (
         &["revert", "apply", "rollback"],
-        "to go back to a checkpoint, make an empty child of its disk, and use that: \
-         `vhdx create NEW.avhdx --parent CHECKPOINT.avhdx`",
+        "to go back to a checkpoint, make an empty child of the file that was in use when the checkpoint was made, and use that: \
+         `vhdx create NEW.avhdx --parent FILE`. FILE is the parent of the .avhdx file that the checkpoint created, which holds \
+         the later changes",
     ),
     (
         &["restore", "write", "dd", "flash"],
-        "`vhdx convert FILE TARGET --in-place` writes a disk over a file or, on Linux, a device",
+        "`vhdx convert FILE TARGET --in-place` overwrites a file or, on Linux, a device with the raw content of a disk: all data in \
+         TARGET is lost. `vhdx convert FILE NEW.vhdx` makes a new VHDX",
     ),
     (
         &["verify", "validate", "fsck", "test", "scrub"],
@@ -79,8 +81,8 @@ const GUESSES: &[(&[&str], &str)] = &[
     ),
     (
         &["commit", "flatten", "consolidate", "coalesce", "collapse"],
-        "`vhdx merge CHILD` merges a child into its parent, `--into ANCESTOR` into one further down, and `--output NEW.vhdx` \
-         into a new disk",
+        "`vhdx merge CHILD` merges a child into its parent, `--into ANCESTOR` merges it and the files between into an older \
+         ancestor, and `--output NEW.vhdx` makes a new disk",
     ),
     (&["diff", "cmp"], "`vhdx compare A B` says whether two disks read the same"),
     (

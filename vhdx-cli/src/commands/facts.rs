@@ -62,8 +62,7 @@ impl Fact {
                 format!("{}: {count} {entries}: {message} ([MS-VHDX] {section})", shown(path))
             }
             Fact::Writer(path) => format!(
-                "{}: another program has the file open for writing; it is read all the same, and what is read may be a mix of \
-                 old and new data",
+                "{}: another program has the file open for writing. It is read anyway: the result may be a mix of old and new data",
                 output::shown(path)
             ),
         }
@@ -109,15 +108,19 @@ fn found_by_guid(found: &[Found]) -> String {
 
 fn left_over(found: &LeftOver) -> String {
     let files: Vec<String> = found.layers.iter().map(|path| shown(path)).collect();
-    let into = match &found.target {
-        Some(target) => shown(target),
-        None => "a disk that was changed since".to_owned(),
-    };
-    format!(
-        "{} is left over from a completed merge into {into}; it can be deleted, in this order: {}",
-        files.first().map_or("the file", String::as_str),
-        files.join(", ")
-    )
+    let (first, all) = (files.first().map_or("the file", String::as_str), files.join(", "));
+    match &found.target {
+        Some(target) => format!(
+            "{first} is left over from a completed merge into {0}. If no virtual machine uses these files, delete only these, in \
+             this order: {all}. Do not delete {0}",
+            shown(target)
+        ),
+        None => format!(
+            "{first} is left over from a completed merge into another disk, which was not found, was changed since, or was \
+             replaced. Find that disk first: if it is lost, or was restored from an older backup, these files may be the only copy \
+             of their data. If it opens, and no virtual machine uses these files, delete them in this order: {all}"
+        ),
+    }
 }
 
 /// The facts that a command has reported.

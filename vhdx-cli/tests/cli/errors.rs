@@ -70,7 +70,7 @@ fn other_formats_do_not_pass_for_raw() {
         (0, b"QFI\xfb", "QCOW2"),
         (0, b"KDMV", "VMDK"),
         (0, b"# Disk DescriptorFile", "VMDK"),
-        (64, &[0xbe, 0xda, 0x10, 0x7f], "VDI"),
+        (64, &[0x7f, 0x10, 0xda, 0xbe], "VDI"),
     ];
     for (offset, signature, name) in signatures {
         let mut bytes = vec![0; 65_536];

@@ -195,9 +195,56 @@ fn a_completed_merge_looks_completed() {
     assert_eq!((&merged["into"], &merged["left_over_children"]), (&json!(mid), &json!([leaf])));
     run!("merge", mid, "--into", base).exits(0);
     assert!(reads_as(&base) == family.content);
-    let deleted = run!("merge", leaf, "--delete-merged", "--json").exits(0).json();
-    assert_eq!((&deleted["already_merged"], &deleted["deleted"]), (&json!(true), &json!([leaf])));
-    assert!(!leaf.exists());
+    // The target was changed since, which looks the same as an older copy in its place.
+    let again = run!("merge", leaf, "--json").exits(0).json();
+    assert_eq!((&again["already_merged"], &again["deleted"]), (&json!(true), &json!([])));
+    let refused = run!("merge", leaf, "--delete-merged").exits(5).stderr;
+    assert!(refused.contains("nothing is deleted") && refused.contains("only copy"), "{refused}");
+    assert!(leaf.exists());
+}
+
+/// The target of a completed merge is lost, or an older copy of it was put in its place.
+#[test]
+fn without_the_target_nothing_is_deleted_or_called_unneeded() {
+    for is_restored in [false, true] {
+        let family = family();
+        let (mid, leaf, top) = (family.mid(), family.leaf(), family.path("top.avhdx"));
+        let backup = std::fs::read(&mid).unwrap();
+        run!("create", top, "--parent", leaf).exits(0);
+        let content = run!("convert", top, "-").exits(0).stdout;
+        run!("merge", leaf).exits(0);
+        std::fs::remove_file(&mid).unwrap();
+        if is_restored {
+            std::fs::write(&mid, &backup).unwrap();
+        }
+        for merged in [
+            run!("merge", leaf, "--delete-merged", "--dry-run", "--json"),
+            run!("merge", leaf, "--delete-merged", "--json"),
+        ] {
+            let merged = merged.exits(0).json();
+            assert_eq!(
+                (&merged["deleted"], &merged["in_use"][0]["path"]),
+                (&json!([]), &json!(top)),
+                "{merged}"
+            );
+        }
+        // The child names the lost target first. As long as that is not here, it needs the merged file.
+        let said = run!("tree", family.folder.path(), "--json").text();
+        assert!(!said.contains("delete them"), "{said}");
+        for file in [&top, &leaf] {
+            let said = run!("info", file, "--json").text();
+            assert!(said.contains("\"left_over\": []") || said.contains("\"left_over\":[]"), "{said}");
+        }
+        std::fs::remove_file(&top).unwrap();
+        let said = run!("tree", family.folder.path()).text();
+        assert!(said.contains("may be the only copy"), "{said}");
+        run!("merge", leaf, "--delete-merged", "--dry-run").exits(5);
+        run!("merge", leaf, "--delete-merged").exits(5);
+        // The data of the merged file is still there.
+        std::fs::write(&mid, &backup).unwrap();
+        run!("reparent", leaf, "--parent", mid, "--ignore-id-mismatch").exits(0);
+        assert!(run!("convert", leaf, "-").exits(0).stdout == content);
+    }
 }
 
 /// The merged disk was kept, and a machine went on using it.

@@ -177,10 +177,10 @@ pub enum ChainError {
     /// A merge would lose data that lies past the end of the merged disk, which is smaller than the target's disk or than
     /// a layer between them.
     #[error(
-        "merge refused: {bytes} bytes of data past the end of {} would be lost; the disk of {} has {size_before} bytes and \
-         would have {size}",
-        Quoted(child),
-        Quoted(target)
+        "merge refused: {bytes} bytes of data of {target} or of a file between would be lost, because they lie past the end of \
+         the virtual disk of {child}; the disk of {target} has {size_before} bytes and would have {size}",
+        child = Quoted(child),
+        target = Quoted(target)
     )]
     DataPastEnd {
         /// The file that was to be merged.
@@ -344,11 +344,11 @@ impl fmt::Display for LayerOfMerge<'_> {
         match self.is_complete {
             true => write!(
                 f,
-                "left over from a completed merge into {parent}: that disk holds this data, or newer data"
+                "left over from a completed merge into {parent}, or into another file that had its place: it cannot be read by itself"
             ),
             false => write!(
                 f,
-                "left by a merge into {parent} that may be incomplete: this file is read only below the disk that is merged"
+                "left by a merge into {parent} that may be incomplete: this file can be read only as a parent of the merged disk"
             ),
         }
     }

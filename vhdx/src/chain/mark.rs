@@ -10,9 +10,6 @@
 //! Earlier versions of this library wrote the mark itself into the lowest layer's `parent_linkage`. Such layers are read
 //! as before; whether their merge is complete cannot be told from them.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
-
 use uuid::Uuid;
 
 use crate::file::Vhdx;
@@ -106,84 +103,6 @@ pub(crate) fn names_newer_first(linkages: Linkages) -> bool {
 /// Whether the file is a target, and the merge into it is incomplete.
 pub(crate) fn is_half_merged(vhdx: &Vhdx) -> bool {
     IncompleteMerge::from_guid(vhdx.data_write_guid()).is_some()
-}
-
-/// Whether a layer of a completed merge is of no use any more: the target holds everything, and no disk that is read
-/// through the layer was changed since or has children of its own. Children that are themselves left over do not count.
-///
-/// Disks are told by any value: `facts` gives a disk's DataWriteGuid and linkages, `children` the disks that name it.
-pub(crate) fn is_left_over<D: Copy + Eq + Hash>(
-    lowest: D,
-    facts: impl Fn(D) -> (Uuid, Linkages),
-    children: impl Fn(D) -> Vec<D>,
-) -> bool {
-    LeftOvers { facts, children, known: HashMap::new() }.contains(lowest)
-}
-
-/// Finds left-over layers among disks, each once.
-struct LeftOvers<D, F, C> {
-    facts: F,
-    children: C,
-    /// What is known of each lowest layer. `false` while it is being found out, so that a cycle ends.
-    known: HashMap<D, bool>,
-}
-
-impl<D: Copy + Eq + Hash, F: Fn(D) -> (Uuid, Linkages), C: Fn(D) -> Vec<D>> LeftOvers<D, F, C> {
-    fn contains(&mut self, lowest: D) -> bool {
-        let (guid, linkages) = (self.facts)(lowest);
-        let Some(LowestLayer { merge, is_complete: true }) = linkages.merge() else { return false };
-        if let Some(&known) = self.known.get(&lowest) {
-            return known;
-        }
-        self.known.insert(lowest, false);
-        let found = self.read_through(lowest, merge);
-        let is_left_over = match merge.required_mark() {
-            Some(checksum) => self.all_lead_to_merged_disk(&found, merge, RequiredMark::Checksum(checksum)),
-            None => merge.is_of(guid) && found.len() == 1,
-        };
-        self.known.insert(lowest, is_left_over);
-        is_left_over
-    }
-
-    /// The layer and each disk that is read through it and not left over, with the position of its parent in this list.
-    fn read_through(&mut self, lowest: D, merge: IncompleteMerge) -> Vec<(D, usize)> {
-        let mut found = vec![(lowest, 0)];
-        let mut seen = HashSet::from([lowest]);
-        let mut next = 0;
-        while let Some(&(disk, _)) = found.get(next) {
-            for child in (self.children)(disk) {
-                // A child that was relinked names the target first, and the merged disk second.
-                let is_relinked = (self.facts)(child).1.first == Some(merge.complete_guid());
-                if !is_relinked && seen.insert(child) && !self.contains(child) {
-                    found.push((child, next));
-                }
-            }
-            next += 1;
-        }
-        found
-    }
-
-    /// Whether each disk of the list is the unchanged merged disk, or other disks are read through it that are. What lies
-    /// between the lowest layer and the merged disk is not read by itself.
-    fn all_lead_to_merged_disk(
-        &self,
-        found: &[(D, usize)],
-        merge: IncompleteMerge,
-        required: RequiredMark,
-    ) -> bool {
-        let is_unchanged_merged_disk = |disk: D| {
-            let (guid, linkages) = (self.facts)(disk);
-            merge.is_of(guid) && linkages.carried_mark().is_some_and(|mark| required.is(mark))
-        };
-        let mut leads_to_merged_disk = vec![false; found.len()];
-        for (at, &(disk, parent)) in found.iter().enumerate().skip(1).rev() {
-            if !leads_to_merged_disk[at] && !is_unchanged_merged_disk(disk) {
-                return false;
-            }
-            leads_to_merged_disk[parent] = true;
-        }
-        true
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod discovery;
 mod disk;
 mod error;
 mod folders;
+mod left_overs;
 mod linkage;
 pub(crate) mod locator;
 mod lookup;
@@ -34,7 +35,9 @@ pub use folders::FolderIndex;
 pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
-pub use relatives::{OtherFormat, Relative, Relatives, Unjudged, find_relatives, folders_around};
+pub use relatives::{
+    LeftOverDisks, OtherFormat, Relative, Relatives, Unjudged, find_relatives, folders_around,
+};
 use resolved::Resolved;
 pub use resolver::{
     Candidate, Candidates, FolderResolver, FoundBy, GuidSearch, ParentRequest, ParentResolver,

@@ -1,5 +1,7 @@
 //! Which disks lie in some folders, and which parents they name: children that nothing in their parent tells of.
 
+mod left_over_disks;
+
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,9 +10,11 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+pub use left_over_disks::LeftOverDisks;
+
 use super::discovery::scan::{self, has_disk_name};
 use super::error::{Bare, Quoted};
-use super::mark::{self, Linkages};
+use super::mark::Linkages;
 use super::{ChainError, Problem, lookup};
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
@@ -91,6 +95,14 @@ impl Relative {
     /// nothing.
     pub fn is_child_of(&self, data_write_guid: Uuid) -> bool {
         !data_write_guid.is_nil() && [self.linkage, self.linkage2].contains(&Some(data_write_guid))
+    }
+
+    /// Whether both are the same file. Without identities, paths that are spelled the same are.
+    pub fn is_same_file(&self, other: &Relative) -> bool {
+        match (self.identity, other.identity) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.path == other.path,
+        }
     }
 }
 
@@ -219,20 +231,9 @@ impl Relatives {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
     }
 
-    /// Whether this is the lowest layer of a completed merge and no disk among these needs it any more: the target holds
-    /// its content, and what is read through it was not changed since the merge.
-    pub fn is_left_over(&self, layer: &Relative) -> bool {
-        let is_same = |disk: &Relative| match (disk.identity, layer.identity) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => disk.path == layer.path,
-        };
-        let Some(at) = self.disks.iter().position(is_same) else { return false };
-        let facts = |at: usize| (self.disks[at].data_write_guid, self.disks[at].linkages());
-        let children = |at: usize| {
-            let guid = self.disks[at].data_write_guid;
-            (0..self.disks.len()).filter(|&other| self.disks[other].is_child_of(guid)).collect()
-        };
-        mark::is_left_over(at, facts, children)
+    /// Finds out which of these disks a completed merge has left over.
+    pub fn left_overs(&self) -> LeftOverDisks<'_> {
+        LeftOverDisks::new(&self.disks)
     }
 
     /// The disks that stand on a file with this DataWriteGuid, directly or on others that do; its children first.

@@ -255,7 +255,7 @@ impl<'a> Report<'a> {
         for file in &self.plan.left_over {
             writeln!(
                 out,
-                "left over from an earlier merge, no longer readable then, and can be deleted: {}",
+                "left over from an earlier, completed merge; this merge makes it unreadable, and the target holds its data: {}",
                 shown(&file.path)
             )?;
         }
@@ -282,7 +282,11 @@ impl<'a> Report<'a> {
         undeleted_text(&self.done.undeleted, out)?;
         if self.plan.delete.is_empty() {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
-            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", merged.join(", "))?;
+            writeln!(
+                out,
+                "no longer needed: {}; the same command with --delete-merged deletes them",
+                merged.join(", ")
+            )?;
         }
         Ok(())
     }
@@ -299,7 +303,8 @@ impl<'a> Report<'a> {
             return Ok(());
         }
         let (lost, child) = (both(self.plan.bytes_dropped), shown(&self.merge.child));
-        let lost = format!("warning: {lost} of data past the end of {child}");
+        let lost =
+            format!("warning: {lost} of data of older files, past the end of the virtual disk of {child},");
         match (is_dry, self.merge.shrink_target) {
             (false, _) => writeln!(out, "{lost} are lost")?,
             (true, true) => writeln!(out, "{lost} would be lost")?,

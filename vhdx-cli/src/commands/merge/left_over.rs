@@ -28,6 +28,9 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
         _ => return Err(error.into()),
     };
     drop(layers);
+    if merge.delete_merged && found.relinked.is_empty() && found.in_use.is_empty() {
+        return Err(anyhow::Error::from(error).context(Hint(not_deleted(&found).into())));
+    }
     let deletion = match merge.delete_merged {
         true => delete(merge, &found, &relatives)?,
         false => Deletion::default(),
@@ -79,23 +82,25 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
 fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
     let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
-    let listed = |is: fn(&Relative, &Relatives) -> bool| {
-        let disks = relatives.disks.iter().filter(|disk| is(disk, &relatives));
+    let mut left_overs = relatives.left_overs();
+    let listed = |is: &mut dyn FnMut(&Relative) -> bool| {
+        let disks = relatives.disks.iter().filter(|disk| is(disk));
         disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
     };
-    let needed = listed(is_asked_for_in_vain);
+    let needed = listed(&mut |disk| is_asked_for_in_vain(disk, &relatives) && !left_overs.contain(disk));
     if !needed.is_empty() {
         return Ok(format!(
             "{needed} is read only below a disk that is in none of the folders searched, and the merge of that disk may be \
              incomplete: do not move or delete {needed}; `--parent-dir DIR` adds a folder to search for the disk"
         ));
     }
-    let left = listed(|disk, relatives| names_no_parent(disk) || relatives.is_left_over(disk));
+    let left = listed(&mut |disk| names_no_parent(disk) || left_overs.contain(disk));
     Ok(match left.is_empty() {
         true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
         false => format!(
             "if it was merged before with `--delete-merged`, these files are left over from that merge: {left}. Check that all \
-             disks in use open (`vhdx check DISK --chain`), then delete them"
+             disks in use open (`vhdx check DISK --chain`) and that the merge target was not replaced by an older copy, then \
+             delete them"
         ),
     })
 }
@@ -109,7 +114,7 @@ fn names_no_parent(disk: &Relative) -> bool {
 /// The merged disk may be gone, or only elsewhere.
 fn is_asked_for_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
     let is_carried = || relatives.disks.iter().any(|other| other.carries_mark_for(disk));
-    disk.requires_mark() && !is_carried() && !relatives.is_left_over(disk)
+    disk.requires_mark() && !is_carried()
 }
 
 /// The lowest layer names no parent, which only the end of a merge brings about.
@@ -117,6 +122,18 @@ const UNPROVEN: &str = "a merge in place leaves this of what it has merged, and 
     the one that was relinked lies elsewhere, which `--parent-dir DIR` helps with, or a later merge has changed it, and \
     then `--delete-merged` does not help. Once all disks in use open (`vhdx check DISK --chain`), delete by hand what was \
     merged, from the top down to this file";
+
+/// Nothing proves that the data of the merged files is anywhere else.
+fn not_deleted(found: &AlreadyMerged) -> String {
+    let files: Vec<String> = found.layers.iter().map(|layer| shown(&layer.path)).collect();
+    format!(
+        "this merge is complete, but the merge target was not found, was changed since, or was replaced by another copy, so \
+         nothing is deleted. These files may be the only copy of their data if the target is lost or was restored from an older \
+         backup. Otherwise, if the target opens (`vhdx check TARGET --chain`) and no virtual machine uses these files, delete \
+         them by hand, in this order: {}",
+        files.join(", ")
+    )
+}
 
 /// Deletes the layers of a merge that was completed before, or says what it would delete.
 fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::Result<Deletion> {
@@ -189,7 +206,11 @@ impl Nothing<'_> {
         undeleted_text(&self.deletion.undeleted, out)?;
         if !self.merge.delete_merged && self.found.may_delete() {
             let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
-            writeln!(out, "no longer needed, and deleted by --delete-merged: {}", left.join(", "))?;
+            writeln!(
+                out,
+                "no longer needed: {}; the same command with --delete-merged deletes them",
+                left.join(", ")
+            )?;
         }
         Ok(())
     }

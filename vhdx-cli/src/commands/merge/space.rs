@@ -46,18 +46,19 @@ fn step_json(step: &MergeStep) -> Value {
 }
 
 fn hint(merge: &Merge, steps: &[MergeStep]) -> String {
-    let check = "`--no-space-check` merges all the same, which is right where the content is sparse and takes less: a merge \
-                 that runs out of space stops, the merged disk reads as before, and the same command completes it";
+    let check = "`--no-space-check` starts anyway, which is right where the content is sparse and takes less: a merge that runs \
+                 out of space stops, the merged disk reads as before, and the same command completes it";
     match steps {
         [first, .., last] => format!(
-            "merge level by level, which needs less space at a time: first {}, which needs up to {}; then merge its parent in \
-             the same way, and so on, until {} has taken in everything after {} merges; or make space there. {check}",
+            "free space there, or merge level by level, which needs less space at a time. Each step deletes the file that it has \
+             merged. The first step is {}, which needs up to {}. Then merge each parent in the same way (a `--parent` that was \
+             merged is left out), until the last of {steps} merges has {} as its target. {check}",
             first_command(merge, first),
             both(first.bytes_needed),
             output::shown(&last.into),
-            steps.len(),
+            steps = steps.len(),
         ),
-        _ => format!("make space on the file system of that file. {check}"),
+        _ => format!("free space on the file system of that file. {check}"),
     }
 }
 

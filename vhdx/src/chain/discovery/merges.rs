@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use super::{DiscoveredDisk, DiskLink, Problem};
-use crate::chain::mark::{LowestLayer, is_left_over};
+use crate::chain::left_overs::{Disks, LeftOvers};
+use crate::chain::mark::{Linkages, LowestLayer};
 use crate::chain::open::MAX_CHAIN_LENGTH;
 use crate::format::merge_guid::IncompleteMerge;
 
@@ -21,8 +24,27 @@ fn path(disk: &DiscoveredDisk) -> PathBuf {
     disk.path.clone()
 }
 
+/// The disks by their positions.
+struct Forest<'a>(&'a [DiscoveredDisk]);
+
+impl Disks for Forest<'_> {
+    type Id = usize;
+
+    fn facts(&self, at: usize) -> (Uuid, Linkages) {
+        (self.0[at].data_write_guid, self.0[at].merge_linkages)
+    }
+
+    fn children(&self, at: usize) -> Vec<usize> {
+        self.0[at].children.clone()
+    }
+
+    /// A child that was relinked is a child of the target here, if the target is there.
+    fn has(&self, _: Uuid) -> bool {
+        false
+    }
+}
+
 fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<Problem> {
-    let facts = |at: usize| (disks[at].data_write_guid, disks[at].merge_linkages);
     let target = disks[i].parent.map(|parent| &disks[parent]);
     let is_flagged = target.is_some_and(|target| target.data_write_guid == lowest.merge.guid());
     if is_flagged || !lowest.is_complete {
@@ -33,13 +55,8 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
         };
         return target.map(begun);
     }
-    if !is_left_over(i, facts, |at| disks[at].children.clone()) {
-        return None;
-    }
-    // The merged disk first: each file is deleted before the one that it is read through.
-    let mut layers: Vec<PathBuf> = descendants(disks, i).map(|at| path(&disks[at])).collect();
-    layers.reverse();
-    layers.push(path(&disks[i]));
+    // Each file is deleted before the one that it is read through.
+    let layers = LeftOvers::new(Forest(disks)).below(i)?.into_iter().map(|at| path(&disks[at])).collect();
     Some(Problem::LeftOver { path: path(&disks[i]), layers, target: target.map(path) })
 }
 

@@ -256,9 +256,17 @@ impl Problem {
                 "find the files that are merged into it, and run that merge again; until then do not use this disk"
                     .to_owned()
             }
-            Problem::LeftOver { layers, .. } => {
-                format!("delete these files, in this order: {}", List(layers, layers.len()))
-            }
+            Problem::LeftOver { layers, target: Some(target), .. } => format!(
+                "if no virtual machine uses these files, delete them, in this order: {}; do not delete {}",
+                List(layers, layers.len()),
+                Quoted(target)
+            ),
+            Problem::LeftOver { layers, target: None, .. } => format!(
+                "find the disk into which they were merged. If it is lost, or was restored from an older backup, keep these \
+                 files: they may be the only copy of their data. If it opens, and no virtual machine uses these files, delete \
+                 them, in this order: {}",
+                List(layers, layers.len())
+            ),
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
             Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
             Problem::Cycle { .. } => {
@@ -320,7 +328,7 @@ impl fmt::Display for Problem {
             ),
             Problem::MergeBegun { target, is_certain, .. } => write!(
                 f,
-                "is merged into {0}, and the merge {1} incomplete: until it is complete, the content of {0} may be a mix of \
+                "is being merged into {0}, and the merge {1} incomplete: until it is complete, the content of {0} may be a mix of \
                  old and new data",
                 Quoted(target),
                 if *is_certain { "is" } else { "may be" }
@@ -329,10 +337,10 @@ impl fmt::Display for Problem {
                 "is only partly merged: a merge into it is incomplete, and its content may be a mix of old and new data",
             ),
             Problem::LeftOver { target: Some(target), .. } => {
-                write!(f, "is left over from a completed merge into {}; it can be deleted", Quoted(target))
+                write!(f, "is left over from a completed merge into {}, and no longer needed", Quoted(target))
             }
             Problem::LeftOver { target: None, .. } => f.write_str(
-                "is left over from a completed merge into a disk that was changed since or is not here; it can be deleted",
+                "is left over from a completed merge into another disk, which was not found, was changed since, or was replaced",
             ),
             Problem::ParentElsewhere { parent, .. } => {
                 write!(f, "has its parent {} outside of what was searched", Quoted(parent))

@@ -33,9 +33,11 @@ pub struct AlreadyMerged {
 }
 
 impl AlreadyMerged {
-    /// Whether the layers can be deleted: they, or a relinked child, prove that they were merged, and no disk needs them.
+    /// Whether the layers can be deleted: a relinked child, whose parent was found, proves that the target holds their data,
+    /// and no disk needs them. Layers that say that the merge is complete do not prove it: the target may be lost, or replaced
+    /// by an older copy.
     pub fn may_delete(&self) -> bool {
-        (self.is_proven || !self.relinked.is_empty()) && self.in_use.is_empty()
+        !self.relinked.is_empty() && self.in_use.is_empty()
     }
 
     /// Deletes the layers, the leaf first; nothing if they [may not be](Self::may_delete).

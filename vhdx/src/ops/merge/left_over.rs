@@ -16,17 +16,23 @@ pub struct LeftOver {
     pub target: Option<PathBuf>,
 }
 
-/// The files from the first of `layers` down to the lowest layer of a completed merge, if none of `relatives` needs them any
-/// more. Each layer is read through the one after it; the first one is the merged disk, or a layer between it and the target.
+/// What a completed merge has left, if the disk with these `layers` is read through it and none of `relatives` needs it any
+/// more. Each layer is read through the one after it. The files are all of `relatives` that are read through the lowest
+/// merged layer; `layers` must be among them.
 pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
-    let path = |vhdx: &Vhdx| vhdx.path().map(Path::to_owned);
     let is_complete = |vhdx: &Vhdx| Linkages::of(vhdx).merge().filter(|lowest| lowest.is_complete);
     let (at, lowest) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;
     let merged = layers.get(..=at)?;
     let relative = Relative::of(merged.last()?.path()?, merged.last()?);
-    if !relatives.is_left_over(&relative) {
+    let found = relatives.left_overs().below(&relative)?;
+    let is_found = |vhdx: &Vhdx| {
+        let layer = vhdx.path().map(|path| Relative::of(path, vhdx));
+        layer.is_some_and(|layer| found.iter().any(|disk| disk.is_same_file(&layer)))
+    };
+    if !merged.iter().all(is_found) {
         return None;
     }
+    let layers_left = found.iter().map(|disk| disk.path.clone()).collect();
     let target = layers.get(at + 1).filter(|target| lowest.is_complete_in(target.data_write_guid()));
-    Some(LeftOver { layers: merged.iter().filter_map(path).collect(), target: target.and_then(path) })
+    Some(LeftOver { layers: layers_left, target: target.and_then(Vhdx::path).map(Path::to_owned) })
 }

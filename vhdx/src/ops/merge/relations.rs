@@ -39,13 +39,14 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
 
     let mut children = Children { is_complete, ..Children::default() };
     let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());
+    let mut left_overs = relatives.left_overs();
     for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
         let is_child = disk.is_child_of(merged.data_write_guid);
         let is_marked_child = is_child && has_mark(disk);
         let needs = || lower.iter().find(|state| disk.is_child_of(state.data_write_guid));
         if was_relinked(disk, merged, target) {
             children.relinked.push(FileState::of_relative(disk));
-        } else if (is_child || needs().is_some()) && relatives.is_left_over(disk) {
+        } else if (is_child || needs().is_some()) && left_overs.contain(disk) {
             children.left_over.push(FileState::of_relative(disk));
         } else if let Some(parent) = needs().or(is_marked_child.then_some(merged)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
