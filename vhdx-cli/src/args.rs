@@ -249,7 +249,7 @@ pub(crate) struct Merge {
     /// Merge although a file or a folder that cannot be judged may be, or hold, a disk that depends on what changes
     #[arg(long)]
     pub(crate) ignore_unjudged: bool,
-    /// Merge although the target's disk, or a layer between, has data past the end of the checkpoint, which is lost then
+    /// Merge although data of the target, or of a file between, past the end of the checkpoint's disk is lost
     #[arg(long)]
     pub(crate) shrink_target: bool,
     /// Make this VHDX file instead, which must be called .vhdx or .avhdx

@@ -79,7 +79,7 @@ impl Damage {
     /// The structures by their state.
     fn inventory(&self) -> String {
         let Survey { headers, log, region_tables, metadata, .. } = &self.survey;
-        let log_is_sound = !matches!(log, SurveyedLog::Damaged | SurveyedLog::Unknown);
+        let log_is_sound = *log != SurveyedLog::Damaged;
         let bat_is_sound = self.survey.bat.is_some_and(|bat| bat.is_sound);
         let parts = [
             ("header 1", headers[0]),
@@ -90,9 +90,10 @@ impl Damage {
             ("metadata", *metadata),
             ("BAT", bat_is_sound),
         ];
+        let is_known = |name| *log != SurveyedLog::Unknown || name != "log";
         let list = |wanted| {
-            let names: Vec<&str> =
-                parts.iter().filter(|(_, is_sound)| *is_sound == wanted).map(|(name, _)| *name).collect();
+            let of_state = parts.iter().filter(|(name, is_sound)| *is_sound == wanted && is_known(*name));
+            let names: Vec<&str> = of_state.map(|(name, _)| *name).collect();
             if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
         };
         let blocks = self.survey.bat.map(|bat| format!(" ({} blocks)", bat.blocks)).unwrap_or_default();

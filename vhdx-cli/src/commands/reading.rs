@@ -241,8 +241,8 @@ pub(super) fn or_force_share(error: Error) -> anyhow::Error {
     let error = anyhow::Error::from(error);
     match is_busy {
         true => error.context(Hint(
-            "turn off the virtual machine, or end the program that writes to the file, and try again; `--force-share` reads it \
-             all the same, and what is read may be a mix of old and new data then"
+            "turn off the virtual machine, or end the program that writes to the file, and try again. `--force-share` reads it \
+             anyway: the result may be a mix of old and new data, and is no reliable backup"
                 .into(),
         )),
         false => error,

@@ -152,7 +152,8 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
     if !candidate_children.is_empty() {
         let children = listed(candidate_children);
         lines.push(format!(
-            "these disks depend on the candidate, and a child that skips a level loses what that level holds: {children}"
+            "these disks depend on the candidate; if one of them is a missing link of the chain, a child that skips it loses the \
+             data of that link: {children}"
         ));
     }
     match (others.is_empty(), folders.is_empty()) {

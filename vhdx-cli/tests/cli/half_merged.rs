@@ -168,6 +168,16 @@ fn the_target_is_not_merged_itself() {
     assert!(reads_as(&base) == family.content);
 }
 
+#[test]
+fn an_interrupted_merge_goes_on_without_being_told_its_target() {
+    let family = family();
+    let (base, leaf) = (family.base(), family.leaf());
+    interrupted(&family, &leaf, 2);
+    let merged = run!("merge", leaf, "--json").exits(0).json();
+    assert_eq!(merged["into"], json!(base), "{merged}");
+    is_sound(&family, &base);
+}
+
 /// The files are kept: the target is a disk like any other, and nothing asks for the merge again.
 #[test]
 fn a_completed_merge_looks_completed() {

@@ -28,7 +28,7 @@ pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLa
 pub use merge::{
     AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, Deletion, FileState, HostFiles,
     ItemChanges, LeftOver, MergeFiles, MergeOptions, MergePlan, MergeStep, Merged, MetadataItemId, NewBitmap,
-    OpenFile, Piece, Undeleted, already_merged, completed_target, left_over, refuse_half_merged,
+    OpenFile, Piece, Undeleted, already_merged, earlier_target, left_over, refuse_half_merged,
 };
 pub use overwrite::{Overwritten, into_raw};
 pub use reparent::{ParentJudgement, RelinkedFile, ReparentOptions, ReparentPlan, judge_parent};

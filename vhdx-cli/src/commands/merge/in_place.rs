@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, completed_target};
+use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, earlier_target};
 use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
 
 use super::{left_over, space};
@@ -88,8 +88,8 @@ fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
                 Usage(format!("{} has no parent that it could be merged into", shown(&merge.child))).into()
             );
         }
-        // Without being told, a merge that was completed is not begun again with another target.
-        return Ok(completed_target(chain).unwrap_or(1));
+        // Without being told, a merge that was begun or completed is not begun again with another target.
+        return Ok(earlier_target(chain).unwrap_or(1));
     };
     let identity = FileStorage::open(into)?.identity().map_err(|error| error.in_file(into))?;
     let is_it = |layer: &vhdx::Vhdx| layer.identity() == Some(identity);

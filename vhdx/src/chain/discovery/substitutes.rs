@@ -126,8 +126,8 @@ pub(super) fn fix(substitutes: &[Substitute]) -> String {
     let path = Quoted(&first.path);
     if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
         return format!(
-            "{find}. If no copy exists, {path} may be the parent, changed since: what the child does not hold itself may be wrong \
-             then. Work with copies of both"
+            "{find}. If no copy exists: {path} may be the parent, but it was changed after the child was made. Data that the child \
+             does not hold may be wrong. Work only on copies of both files"
         );
     }
     if is_only(Substitute::is_nearest_end) {
@@ -137,8 +137,8 @@ pub(super) fn fix(substitutes: &[Substitute]) -> String {
         );
     }
     format!(
-        "{find}. If no copy exists, what the missing file held is lost, and nothing tells which substitute is the nearest: one \
-         that other disks depend on would leave out their content"
+        "{find}. If no copy exists, what the missing file held is lost, and no substitute can be recommended: with one that other \
+         disks depend on, their content is lost, too"
     )
 }
 

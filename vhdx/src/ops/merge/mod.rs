@@ -32,7 +32,7 @@ pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};
 pub use pieces::{Content, Piece};
 pub use plan::{MergeOptions, MergePlan};
-pub use relations::completed_target;
+pub use relations::earlier_target;
 pub use state::FileState;
 pub use steps::MergeStep;
 pub use unfinished::refuse_half_merged;

@@ -69,23 +69,36 @@ fn is_complete(layers: &[Vhdx]) -> bool {
     let Some(lowest) = layers.len().checked_sub(2).and_then(|lowest| layers.get(lowest)) else {
         return false;
     };
-    let linkages = Linkages::of(lowest);
-    let carried = Linkages::of(merged).carried_mark();
-    let is_of_merged = match linkages.required_mark() {
-        Some(required) => carried.is_some_and(|mark| required.is(mark)),
-        None => layers.len() == 2,
-    };
-    linkages.merge().is_some_and(|layer| {
-        is_of_merged
+    Linkages::of(lowest).merge().is_some_and(|layer| {
+        is_lowest_of(lowest, merged, layers.len())
             && layer.is_complete_in(target.data_write_guid())
             && layer.merge.is_of(merged.data_write_guid())
     })
 }
 
-/// The layer into which the leaf of a chain was merged, if the files say that this is complete and the leaf was not changed
-/// since.
-pub fn completed_target(chain: &Chain) -> Option<usize> {
-    (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_complete))
+/// Whether `lowest`, the last but one of so many layers, is the lowest layer of a merge of the first of them.
+fn is_lowest_of(lowest: &Vhdx, merged: &Vhdx, layers: usize) -> bool {
+    match Linkages::of(lowest).required_mark() {
+        Some(required) => Linkages::of(merged).carried_mark().is_some_and(|mark| required.is(mark)),
+        None => layers == 2,
+    }
+}
+
+/// Whether a merge of the first layer into the last one was begun and is not complete.
+fn is_begun(layers: &[Vhdx]) -> bool {
+    let [merged, .., _] = layers else { return false };
+    let Some(lowest) = layers.len().checked_sub(2).and_then(|lowest| layers.get(lowest)) else {
+        return false;
+    };
+    let is_incomplete = Linkages::of(lowest).merge().is_some_and(|layer| !layer.is_complete);
+    is_incomplete && is_lowest_of(lowest, merged, layers.len())
+}
+
+/// The layer into which an earlier run has merged the leaf of a chain, completely or in part, if the files say so. A complete
+/// merge counts only if the leaf was not changed since.
+pub fn earlier_target(chain: &Chain) -> Option<usize> {
+    let is_merge = |layers: &[Vhdx]| is_complete(layers) || is_begun(layers);
+    (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_merge))
 }
 
 /// Refuses to merge a disk, or a layer, into which a merge is incomplete.

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// What can be done about a merge that may be incomplete.
 pub(super) fn complete(merged: &Path, target: &Path) -> String {
     format!(
-        "merge {} into {} again, which completes the merge, before you do anything else with them",
+        "merge {} into {} again, which completes the merge; do not use, move or delete these files before",
         Quoted(merged),
         Quoted(target)
     )
