@@ -328,6 +328,9 @@ fn hint_to_relink(error: &Error) -> Option<&'static str> {
                 "a merge in place leaves this of what it has merged: if your disks open, delete it by hand. \
                  `--ignore-id-mismatch` would bring old content back",
             ),
+            ChainError::HalfMerged { .. } => Some(
+                "`vhdx info` of that file names the command that completes the merge, if the merged files lie beside it",
+            ),
             ChainError::Mismatch { .. } => Some(
                 "if a file above has the DataWriteGuid that the child expects, that is the one to give to `--parent`; \
                  `--ignore-id-mismatch` takes this one all the same: make a copy of the child first",

@@ -1,17 +1,18 @@
 //! `vhdx reparent`: a child that points at its parent again.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, judge_parent};
-use vhdx::{Error, ErrorKind, FolderResolver, Relative};
+use vhdx::{ChainError, Error, ErrorKind, FolderResolver, Relative};
 
 use super::info::{parent_json, parent_rows};
 use super::reading::Reading;
 use super::tree::date;
 use crate::args::{Args, Reparent};
-use crate::exit::{self, NotTheParent, Outcome};
+use crate::exit::{self, Hint, NotTheParent, Outcome};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -19,7 +20,10 @@ use crate::sizes::both;
 pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     let Reparent { child, parent, parent_dir, .. } = reparent;
     let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet));
-    let judgement = judgement.map_err(exit::parent_does_not_open)?;
+    let judgement = judgement.map_err(|error| match child != parent && is_cycle(&error) {
+        true => anyhow::Error::from(error).context(swapped(child, parent)),
+        false => exit::parent_does_not_open(error),
+    })?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
     let plan = ReparentPlan::new(&judgement, &options).map_err(|error| with_evidence(error, &judgement))?;
     match reparent.dry_run {
@@ -33,6 +37,21 @@ pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     let report = Report { reparent, plan: &plan, judgement: &judgement };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
+}
+
+fn is_cycle(error: &Error) -> bool {
+    matches!(exit::innermost(error), Error::Chain(error) if matches!(**error, ChainError::Cycle { .. }))
+}
+
+fn swapped(child: &Path, parent: &Path) -> Hint {
+    let text = format!(
+        "{} is read through {}, so it cannot be its parent. If the two were swapped: `vhdx reparent {} --parent {}`",
+        shown(parent),
+        shown(child),
+        output::word(parent),
+        output::word(child)
+    );
+    Hint(text.into())
 }
 
 fn with_evidence(error: Error, judgement: &ParentJudgement) -> anyhow::Error {

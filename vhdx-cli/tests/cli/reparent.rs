@@ -114,6 +114,8 @@ fn what_never_becomes_a_parent() {
         let cycle = run!("reparent", family.mid(), "--parent", parent, "--ignore-id-mismatch").exits(5);
         let says = format!("its parent would be \"{}\", which is already in this chain", parent.display());
         assert!(cycle.stderr.contains(&says), "{}", cycle.stderr);
+        let swapped = format!("vhdx reparent {} --parent {}", parent.display(), family.mid().display());
+        assert_eq!(cycle.stderr.contains(&swapped), parent != family.mid(), "{}", cycle.stderr);
     }
     let ancestor = run!("reparent", family.leaf(), "--parent", family.base(), "--json").exits(5).error();
     assert_eq!(ancestor["evidence"]["ancestor_level"], json!(2));

@@ -358,7 +358,11 @@ struct Unfinished<'a>(&'a [UnfinishedMerge]);
 
 impl fmt::Display for Unfinished<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, .. }| {
+        self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, target }| {
+            if target.as_ref() == Some(layer) {
+                // The disk itself says so; its merged files were not looked for, or not found.
+                return f.write_str("; run that merge again before you use, move or delete it");
+            }
             write!(
                 f,
                 "; {} belongs to a merge that may be incomplete: do not move or delete it before you have run that merge again, ",
