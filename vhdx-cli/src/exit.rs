@@ -302,7 +302,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ),
         ChainError::Superseded { is_complete: true, .. } => Some(
             "`vhdx tree DIR` lists the files that are left over, in the order in which to delete them. Do not delete the merge \
-                 target. First make sure that the target opens, and that no virtual machine uses the files that are left over",
+             target. First make sure that the target opens, and that no virtual machine uses the files that are left over",
         ),
         ChainError::Superseded { .. } => Some(
             "run that merge again; once it is complete and no virtual machine uses the merged files, delete them",

@@ -93,7 +93,7 @@ rules! {
         because "a change is written only after both headers describe it, so the other header is as good; without one the file is refused";
     HeaderChecksum "header-checksum" Tolerated "2.2.2" "the checksum does not match the content"
         because "a change is written only after both headers describe it, so the other header is as good; without one the file is refused";
-    HeaderUnreadable "header-unreadable" Tolerated "2.2.2" "the medium does not give it back"
+    HeaderUnreadable "header-unreadable" Tolerated "2.2.2" "it cannot be read"
         because "a change is written only after both headers describe it, so the other header is as good; without one the file is refused";
     NoCurrentHeader "no-current-header" Fatal "2.2.2" "neither header is valid";
     HeadersAmbiguous "headers-ambiguous" Fatal "2.2.2" "both headers are valid and carry the same sequence number, but differ";
@@ -116,7 +116,7 @@ rules! {
         because "the other table is a copy; without a valid one the file is refused";
     RegionTableChecksum "region-table-checksum" Tolerated "2.2.3.1" "the checksum does not match the content"
         because "the other table is a copy; without a valid one the file is refused";
-    RegionTableUnreadable "region-table-unreadable" Tolerated "2.2.3" "the medium does not give it back"
+    RegionTableUnreadable "region-table-unreadable" Tolerated "2.2.3" "it cannot be read"
         because "the other table is a copy; without a valid one the file is refused";
     NoRegionTable "no-region-table" Fatal "2.2.3" "neither region table is valid";
     RegionTablesDiffer "region-tables-differ" Fatal "2.2.3" "the two valid region tables differ about the BAT, the metadata or another required region";

@@ -63,7 +63,7 @@ impl Fact {
             }
             Fact::Writer(path) => format!(
                 "{}: another program has the file open for writing. It is read anyway: the result may be a mix of old and new data",
-                output::shown(path)
+                shown(path)
             ),
         }
     }

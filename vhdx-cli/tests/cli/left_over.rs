@@ -79,6 +79,8 @@ fn a_disk_that_was_used_by_itself_is_not_overwritten_by_it() {
     // A base that was written to cannot be told from an older copy, so nothing is deleted.
     let again = run!("merge", family.leaf(), "--into", family.base(), "--json").exits(0).json();
     assert_eq!((&again["already_merged"], &again["deleted"]), (&json!(true), &json!([])));
+    let said = run!("merge", family.leaf(), "--into", family.base()).exits(0).text();
+    assert!(said.contains("warning: ") && said.contains("may be the only copy"), "{said}");
     let refused = run!("merge", family.leaf(), "--into", family.base(), "--delete-merged").exits(5).stderr;
     assert!(refused.contains("nothing is deleted"), "{refused}");
     assert!(family.leaf().exists() && family.mid().exists());

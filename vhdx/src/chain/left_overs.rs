@@ -43,9 +43,9 @@ impl<D: Disks> LeftOvers<D> {
 
     /// The disks that are read through a layer, and last the layer itself, if it is left over. Each comes before its parent.
     /// Children that are left over by themselves are not among them.
-    pub(crate) fn below(&mut self, lowest: D::Id) -> Option<Vec<D::Id>> {
+    pub(crate) fn with_descendants(&mut self, lowest: D::Id) -> Option<Vec<D::Id>> {
         let merge = self.disks.facts(lowest).1.merge()?.merge;
-        if !self.contain(lowest) {
+        if !self.contains(lowest) {
             return None;
         }
         Some(self.read_through(lowest, merge).into_iter().rev().map(|(disk, _)| disk).collect())
@@ -53,7 +53,7 @@ impl<D: Disks> LeftOvers<D> {
 
     /// Whether a disk is the lowest layer of a completed merge, and left over. Layers that are nested deeper than a chain may
     /// be are not.
-    pub(crate) fn contain(&mut self, lowest: D::Id) -> bool {
+    pub(crate) fn contains(&mut self, lowest: D::Id) -> bool {
         let (guid, linkages) = self.disks.facts(lowest);
         let Some(LowestLayer { merge, is_complete: true }) = linkages.merge() else { return false };
         if let Some(&known) = self.known.get(&lowest) {
@@ -84,7 +84,7 @@ impl<D: Disks> LeftOvers<D> {
         while let Some(&(disk, _)) = found.get(next) {
             for child in self.disks.children(disk) {
                 let is_relinked = target_is_here && self.disks.facts(child).1.first == Some(target);
-                if !is_relinked && seen.insert(child) && !self.contain(child) {
+                if !is_relinked && seen.insert(child) && !self.contains(child) {
                     found.push((child, next));
                 }
             }

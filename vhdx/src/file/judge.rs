@@ -199,8 +199,8 @@ pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<
     len.map(|len| first..first.saturating_add(len / MIB))
 }
 
-/// Visits the entries in order until `visit` breaks off, except those of payload blocks that are zero: large disks have millions of them, and they
-/// neither say anything nor break a rule.
+/// Visits the entries in order until `visit` breaks off, except those of payload blocks that are zero: large disks have
+/// millions of them, and they neither say anything nor break a rule.
 pub(super) fn for_each_entry(
     vhdx: &Vhdx,
     mut visit: impl FnMut(BatIndex, BatEntry) -> ControlFlow<()>,

@@ -191,7 +191,7 @@ enum Second {
 }
 
 impl<T> Copies<T> {
-    /// The copies that are read, where they are valid. One that the medium does not give back is as good as a damaged one;
+    /// The copies that are read, where they are valid. One that cannot be read is as good as a damaged one;
     /// only when that goes for both is it an I/O error.
     fn load(
         &self,

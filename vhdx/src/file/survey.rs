@@ -81,8 +81,8 @@ impl Survey {
     /// Surveys the file at `path`. Nothing is written. Reads the BAT twice at most.
     ///
     /// # Errors
-    /// As [`FileStorage::open`], and [`Error::Io`](crate::Error::Io) when the length of the file cannot be told. Parts that cannot be read
-    /// are not sound.
+    /// As [`FileStorage::open`], and [`Error::Io`](crate::Error::Io) when the length of the file cannot be told. Parts that
+    /// cannot be read are not sound.
     pub fn of(path: &Path) -> Result<Self> {
         let survey = || survey(Arc::new(FileStorage::open(path)?));
         survey().map_err(|error| error.in_file(path))

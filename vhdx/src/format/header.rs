@@ -64,9 +64,19 @@ impl Header {
     /// The place of the log and its length in bytes: a length of 0 if the header describes no place that a log can have,
     /// which it may do as long as the log holds nothing.
     pub fn log_place(&self) -> (FileOffset, u64) {
-        let (offset, length) = (self.log_offset.get(), u64::from(self.log_length));
-        let is_valid = offset >= MIB && offset.is_multiple_of(MIB) && length.is_multiple_of(MIB);
-        if is_valid { (self.log_offset, length) } else { (FileOffset::new(0), 0) }
+        match self.log_offset_is_valid() && self.log_length_is_valid() {
+            true => (self.log_offset, self.log_length.into()),
+            false => (FileOffset::new(0), 0),
+        }
+    }
+
+    fn log_offset_is_valid(&self) -> bool {
+        let offset = self.log_offset.get();
+        offset >= MIB && offset.is_multiple_of(MIB)
+    }
+
+    fn log_length_is_valid(&self) -> bool {
+        u64::from(self.log_length).is_multiple_of(MIB)
     }
 
     /// The [`SIZE`] bytes, with their checksum.
@@ -172,8 +182,7 @@ pub fn current(
 /// Validates the place of the log, which matters only if the log may hold something.
 fn validate_log_place(header: &Header, number: u8, judge: &mut Judge<'_>) {
     let offset = header.log_offset.get();
-    let offset_is_valid = offset >= MIB && offset.is_multiple_of(MIB);
-    let length_is_valid = u64::from(header.log_length).is_multiple_of(MIB);
+    let (offset_is_valid, length_is_valid) = (header.log_offset_is_valid(), header.log_length_is_valid());
     if header.log_guid.is_nil() {
         let is_valid = header.log_length == 0 || (offset_is_valid && length_is_valid);
         judge.require(is_valid, broken(number, Rule::LogPlaceUnused).number(offset));

@@ -156,38 +156,35 @@ fn programs_that_use_flock_are_detected() {
     is_taken(&path);
 }
 
+/// Locks one byte of a file, or unlocks it.
+#[cfg(target_os = "linux")]
+fn lock_byte(file: &fs::File, kind: i32, place: i64) -> nix::Result<i32> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    let byte = nix::libc::flock { l_type: kind as i16, l_whence: 0, l_start: place, l_len: 1, l_pid: 0 };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&byte))
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn programs_that_lock_single_bytes_are_detected_and_kept_out() {
-    use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
     let (_folder, path) = file_of(b"");
     let other = fs::File::options().read(true).write(true).open(&path).unwrap();
-    let byte =
-        |l_type: i32| libc::flock { l_type: l_type as i16, l_whence: 0, l_start: 201, l_len: 1, l_pid: 0 };
-    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_RDLCK))).unwrap();
+    lock_byte(&other, libc::F_RDLCK, 201).unwrap();
     is_taken(&path);
-    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_UNLCK))).unwrap();
+    lock_byte(&other, libc::F_UNLCK, 201).unwrap();
     let _held = FileStorage::open_exclusive(&path).unwrap();
-    fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(libc::F_RDLCK))).unwrap_err();
+    lock_byte(&other, libc::F_RDLCK, 201).unwrap_err();
 }
 
 /// QEMU's own protocol: 100 to 105 are what somebody does, 200 to 205 what nobody else may do.
 #[cfg(target_os = "linux")]
 #[test]
 fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
-    use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
     let (_folder, path) = file_of(b"");
     let other = fs::File::options().read(true).write(true).open(&path).unwrap();
-    let byte = |l_type: i32, l_start: i64| libc::flock {
-        l_type: l_type as i16,
-        l_whence: 0,
-        l_start,
-        l_len: 1,
-        l_pid: 0,
-    };
-    let set = |l_type, start| fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(l_type, start)));
+    let set = |kind, place| lock_byte(&other, kind, place);
     for (place, is_writer) in [(100, false), (101, true), (102, true), (103, true), (201, false)] {
         set(libc::F_RDLCK, place).unwrap();
         match is_writer {
@@ -205,7 +202,6 @@ fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
-    use nix::fcntl::{FcntlArg, fcntl};
     use nix::libc;
     let (_folder, path) = file_of(b"");
     let reader = FileStorage::open(&path).unwrap();
@@ -217,14 +213,7 @@ fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
 
     let reader = FileStorage::open(&path).unwrap();
     let other = fs::File::options().read(true).write(true).open(&path).unwrap();
-    let byte = |l_type: i32, l_start: i64| libc::flock {
-        l_type: l_type as i16,
-        l_whence: 0,
-        l_start,
-        l_len: 1,
-        l_pid: 0,
-    };
-    let set = |l_type, start| fcntl(&other, FcntlArg::F_OFD_SETLK(&byte(l_type, start)));
+    let set = |kind, place| lock_byte(&other, kind, place);
     set(libc::F_RDLCK, 101).unwrap(); // QEMU writes
     assert_eq!(reader.lock_shared().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
     set(libc::F_UNLCK, 101).unwrap();

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
     };
     drop(layers);
     if merge.delete_merged && found.relinked.is_empty() && found.in_use.is_empty() {
-        return Err(anyhow::Error::from(error).context(Hint(not_deleted(&found).into())));
+        return Err(anyhow::Error::from(error).context(Hint(not_proven(&found).into())));
     }
     let deletion = match merge.delete_merged {
         true => delete(merge, &found, &relatives)?,
@@ -87,14 +87,14 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
         let disks = relatives.disks.iter().filter(|disk| is(disk));
         disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
     };
-    let needed = listed(&mut |disk| is_asked_for_in_vain(disk, &relatives) && !left_overs.contain(disk));
+    let needed = listed(&mut |disk| is_asked_for_in_vain(disk, &relatives) && !left_overs.contains(disk));
     if !needed.is_empty() {
         return Ok(format!(
             "{needed} is read only below a disk that is in none of the folders searched, and the merge of that disk may be \
              incomplete: do not move or delete {needed}; `--parent-dir DIR` adds a folder to search for the disk"
         ));
     }
-    let left = listed(&mut |disk| names_no_parent(disk) || left_overs.contain(disk));
+    let left = listed(&mut |disk| names_no_parent(disk) || left_overs.contains(disk));
     Ok(match left.is_empty() {
         true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
         false => format!(
@@ -124,7 +124,7 @@ const UNPROVEN: &str = "a merge in place leaves this of what it has merged, and 
     merged, from the top down to this file";
 
 /// Nothing proves that the data of the merged files is anywhere else.
-fn not_deleted(found: &AlreadyMerged) -> String {
+fn not_proven(found: &AlreadyMerged) -> String {
     let files: Vec<String> = found.layers.iter().map(|layer| shown(&layer.path)).collect();
     format!(
         "this merge is complete, but the merge target was not found, was changed since, or was replaced by another copy, so \
@@ -211,6 +211,9 @@ impl Nothing<'_> {
                 "no longer needed: {}; the same command with --delete-merged deletes them",
                 left.join(", ")
             )?;
+        }
+        if self.found.relinked.is_empty() && self.found.in_use.is_empty() {
+            writeln!(out, "warning: {}", not_proven(self.found))?;
         }
         Ok(())
     }

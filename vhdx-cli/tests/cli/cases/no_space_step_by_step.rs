@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use vhdx_testkit::shared;
 
 use super::generate;
+use crate::fixtures::hex;
 use crate::private::Private;
 use crate::run::Ran;
 
@@ -46,8 +47,7 @@ impl Full {
     #[track_caller]
     fn base_reads_right(&self) {
         let raw = self.private.vhdx(["convert", &self.path("S.vhdx"), "-", "--quiet"]).exits(0).stdout;
-        let found: String = Sha256::digest(&raw).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(found, self.printed.split_whitespace().last().unwrap());
+        assert_eq!(hex(Sha256::new_with_prefix(&raw)), *self.printed.split_whitespace().last().unwrap());
     }
 
     fn is_there(&self, name: &str) -> bool {

@@ -56,7 +56,8 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
         return target.map(begun);
     }
     // Each file is deleted before the one that it is read through.
-    let layers = LeftOvers::new(Forest(disks)).below(i)?.into_iter().map(|at| path(&disks[at])).collect();
+    let layers =
+        LeftOvers::new(Forest(disks)).with_descendants(i)?.into_iter().map(|at| path(&disks[at])).collect();
     Some(Problem::LeftOver { path: path(&disks[i]), layers, target: target.map(path) })
 }
 

@@ -22,15 +22,15 @@ impl<'a> LeftOverDisks<'a> {
 
     /// Whether this is the lowest layer of a completed merge and no disk needs it any more: the target got its content, and
     /// what is read through it was not changed since the merge. A disk that is none of those among which it looks is not.
-    pub fn contain(&mut self, layer: &Relative) -> bool {
-        layer.linkages().merge().is_some() && self.position(layer).is_some_and(|at| self.found.contain(at))
+    pub fn contains(&mut self, layer: &Relative) -> bool {
+        layer.linkages().merge().is_some() && self.position(layer).is_some_and(|at| self.found.contains(at))
     }
 
-    /// The disks that are read through a layer, and last the layer itself, if it [is left over](Self::contain). Each comes
+    /// The disks that are read through a layer, and last the layer itself, if it [is left over](Self::contains). Each comes
     /// before its parent, so that they can be deleted in this order.
-    pub fn below(&mut self, layer: &Relative) -> Option<Vec<&'a Relative>> {
+    pub fn with_descendants(&mut self, layer: &Relative) -> Option<Vec<&'a Relative>> {
         let at = self.position(layer)?;
-        let found = self.found.below(at)?;
+        let found = self.found.with_descendants(at)?;
         Some(found.into_iter().map(|at| &self.disks[at]).collect())
     }
 

@@ -16,7 +16,7 @@ use crate::format::parent_locator::ParentLocator;
 
 /// A disk that was merged before, into a target that was changed since or is gone: its lowest layer says that the merge is
 /// complete; or it names no parent any more, as merges of earlier versions leave it once all children are relinked. There is
-/// nothing left to do, but to delete the layers.
+/// nothing to copy. Whether the layers [can be deleted](Self::may_delete) is another question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlreadyMerged {

@@ -24,7 +24,7 @@ pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
     let (at, lowest) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;
     let merged = layers.get(..=at)?;
     let relative = Relative::of(merged.last()?.path()?, merged.last()?);
-    let found = relatives.left_overs().below(&relative)?;
+    let found = relatives.left_overs().with_descendants(&relative)?;
     let is_found = |vhdx: &Vhdx| {
         let layer = vhdx.path().map(|path| Relative::of(path, vhdx));
         layer.is_some_and(|layer| found.iter().any(|disk| disk.is_same_file(&layer)))

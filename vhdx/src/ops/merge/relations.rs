@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::state::FileState;
 use super::unfinished;
-use crate::chain::mark::{self, Linkages};
+use crate::chain::mark::{self, Linkages, LowestLayer};
 use crate::chain::{Chain, ChainError, Relative, Relatives};
 use crate::error::Result;
 use crate::file::Vhdx;
@@ -46,7 +46,7 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
         let needs = || lower.iter().find(|state| disk.is_child_of(state.data_write_guid));
         if was_relinked(disk, merged, target) {
             children.relinked.push(FileState::of_relative(disk));
-        } else if (is_child || needs().is_some()) && left_overs.contain(disk) {
+        } else if (is_child || needs().is_some()) && left_overs.contains(disk) {
             children.left_over.push(FileState::of_relative(disk));
         } else if let Some(parent) = needs().or(is_marked_child.then_some(merged)) {
             in_the_way.push((disk.path.clone(), parent.path.clone()));
@@ -62,41 +62,31 @@ pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> 
     Err(ChainError::OtherChildren { child, target, in_the_way, unfinished }.into())
 }
 
+/// What the lowest merged layer says of a merge of the first of `layers` into the last one; `None` if it is the lowest layer
+/// of no such merge.
+fn merge_of(layers: &[Vhdx]) -> Option<LowestLayer> {
+    let [merged, .., _] = layers else { return None };
+    let linkages = Linkages::of(layers.get(layers.len().checked_sub(2)?)?);
+    let is_of_merged = match linkages.required_mark() {
+        Some(required) => Linkages::of(merged).carried_mark().is_some_and(|mark| required.is(mark)),
+        None => layers.len() == 2,
+    };
+    linkages.merge().filter(|_| is_of_merged)
+}
+
 /// Whether the lowest of the merged layers and the target, the last one, say that the merge of the first one is complete, and
 /// the first one was not changed since.
 fn is_complete(layers: &[Vhdx]) -> bool {
     let [merged, .., target] = layers else { return false };
-    let Some(lowest) = layers.len().checked_sub(2).and_then(|lowest| layers.get(lowest)) else {
-        return false;
-    };
-    Linkages::of(lowest).merge().is_some_and(|layer| {
-        is_lowest_of(lowest, merged, layers.len())
-            && layer.is_complete_in(target.data_write_guid())
-            && layer.merge.is_of(merged.data_write_guid())
+    merge_of(layers).is_some_and(|lowest| {
+        lowest.is_complete_in(target.data_write_guid()) && lowest.merge.is_of(merged.data_write_guid())
     })
-}
-
-/// Whether `lowest`, the last but one of so many layers, is the lowest layer of a merge of the first of them.
-fn is_lowest_of(lowest: &Vhdx, merged: &Vhdx, layers: usize) -> bool {
-    match Linkages::of(lowest).required_mark() {
-        Some(required) => Linkages::of(merged).carried_mark().is_some_and(|mark| required.is(mark)),
-        None => layers == 2,
-    }
-}
-
-/// Whether a merge of the first layer into the last one was begun and is not complete.
-fn is_begun(layers: &[Vhdx]) -> bool {
-    let [merged, .., _] = layers else { return false };
-    let Some(lowest) = layers.len().checked_sub(2).and_then(|lowest| layers.get(lowest)) else {
-        return false;
-    };
-    let is_incomplete = Linkages::of(lowest).merge().is_some_and(|layer| !layer.is_complete);
-    is_incomplete && is_lowest_of(lowest, merged, layers.len())
 }
 
 /// The layer into which an earlier run has merged the leaf of a chain, completely or in part, if the files say so. A complete
 /// merge counts only if the leaf was not changed since.
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
+    let is_begun = |layers: &[Vhdx]| merge_of(layers).is_some_and(|lowest| !lowest.is_complete);
     let is_merge = |layers: &[Vhdx]| is_complete(layers) || is_begun(layers);
     (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_merge))
 }

@@ -1,7 +1,7 @@
 //! A file that replaces another one lets nobody in whom the old file kept out.
 
 use std::fs::{self, Permissions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -198,7 +198,7 @@ mod lists {
     fn a_list_that_cannot_be_kept_leaves_the_owner() {
         let old = old(0o600);
         let mut file = fs::File::create(old.folder.path().join("new")).unwrap();
-        file.write_all(b"new").unwrap();
+        io::Write::write_all(&mut file, b"new").unwrap();
         file.set_permissions(Permissions::from_mode(0o600)).unwrap();
         let access = Access::of(&old.path).unwrap().unwrap();
         let access = Access { mode: 0o664, acl: Some(b"no list".to_vec()), ..access };
