@@ -229,6 +229,9 @@ fn hint(error: &Error) -> Option<Cow<'static, str>> {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
             Some("turn off the virtual machine, or end the program that uses the file, and try again")
         }
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Some("free space on the file system of that file, and run the command again")
+        }
         Error::Changed(_) => {
             Some("discard the output, end the program that writes to the file, and run the command again")
         }
@@ -263,10 +266,7 @@ fn hint_to_complete(unfinished: &[UnfinishedMerge]) -> String {
 }
 
 fn command_to_complete(unfinished: &UnfinishedMerge) -> Option<String> {
-    let mut command = format!("vhdx merge {}", output::word(unfinished.merged.as_deref()?));
-    if let Some(target) = &unfinished.target {
-        command += &format!(" --into {}", output::word(target));
-    }
+    let command = output::merge_command(unfinished.merged.as_deref()?, unfinished.target.as_deref());
     Some(format!("`{command}`"))
 }
 
@@ -277,9 +277,9 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted by hand",
         ),
         ChainError::MissingParent { .. } => Some(
-            "if the parent was moved or renamed, `vhdx tree DIR` finds it by the GUIDs inside the files, in subfolders too, and \
-             `vhdx reparent CHILD --parent FILE` makes the child find it again; to change nothing, `--parent-dir DIR` adds a \
-             folder in which every file is searched, and `--parent FILE`, once for each level, nearest first, names the parents",
+            "`vhdx tree DIR` finds a parent that was moved or renamed, in subfolders too. `--parent-dir DIR` searches one more folder \
+             by GUID, and `--parent FILE`, once for each level, nearest first, names the parents. `vhdx reparent CHILD --parent FILE` \
+             stores the path in the child",
         ),
         ChainError::AmbiguousParent { .. } => Some(
             "compare these files, and name the right one: `--parent FILE`, once for each level, nearest first. Keep copies of \

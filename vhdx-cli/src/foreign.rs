@@ -110,7 +110,7 @@ impl fmt::Display for Foreign {
             f.write_str(": unpack it first")?;
         }
         match self.wish {
-            Wish::Read => f.write_str(", which is not read: only VHDX is"),
+            Wish::Read => f.write_str("; only VHDX is read"),
             Wish::ReadAny(option) => write!(f, "; {option} raw takes its bytes as they are"),
             Wish::Overwrite => f.write_str("; --to raw overwrites it all the same"),
         }

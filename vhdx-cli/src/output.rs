@@ -123,6 +123,12 @@ pub(crate) fn unfinished(merges: &[UnfinishedMerge]) -> Value {
     merges.iter().map(json).collect()
 }
 
+/// The command that merges a disk, or completes its merge.
+pub(crate) fn merge_command(merged: &Path, target: Option<&Path>) -> String {
+    let into = target.map_or(String::new(), |target| format!(" --into {}", word(target)));
+    format!("vhdx merge {}{into}", word(merged))
+}
+
 /// What could not be judged, as JSON holds it.
 pub(crate) fn unjudged(files: &[Unjudged]) -> Value {
     files.iter().map(|file| json!({ "path": path(&file.path), "message": file.reason() })).collect()

@@ -43,7 +43,9 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<
     }
     reading.report_file(file, &check.parents.resolver())?;
     let damage: Vec<(&Path, Damage)> = report.files.iter().filter_map(damage).collect();
-    let answer = reading.answer_for_one(|| json(&report, &damage), |out| text(&report, &damage, out))?;
+    let is_unfinished = reading.has_unfinished();
+    let answer = reading
+        .answer_for_one(|| json(&report, &damage), |out| text(&report, &damage, is_unfinished, out))?;
     let valid = report.is_valid();
     // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
     Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {
@@ -120,7 +122,12 @@ fn json(report: &CheckReport, damage: &[(&Path, Damage)]) -> Value {
     })
 }
 
-fn text(report: &CheckReport, damage: &[(&Path, Damage)], out: &mut dyn Write) -> anyhow::Result<()> {
+fn text(
+    report: &CheckReport,
+    damage: &[(&Path, Damage)],
+    is_unfinished: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     for (path, violation) in violations(report) {
         let path = path.map(shown).unwrap_or_default();
         writeln!(out, "{path}: {}: {violation}", violation.severity().name())?;
@@ -145,6 +152,7 @@ fn text(report: &CheckReport, damage: &[(&Path, Damage)], out: &mut dyn Write) -
     size_differences::text(differences(report), out)?;
     let breaks_a_rule = |file: &FileReport| file.violations.stop_at_first().is_err();
     let verdict = match report.is_valid() {
+        true if is_unfinished => "valid, but a merge into the disk is not known to be complete",
         true => "valid",
         false if report.files.iter().any(breaks_a_rule) => "not valid",
         false => "no verdict",

@@ -141,6 +141,11 @@ impl Facts {
         self.0.is_empty()
     }
 
+    /// Whether a merge into the disk was begun and may not be complete.
+    pub(super) fn has_unfinished(&self) -> bool {
+        self.0.iter().any(|fact| matches!(fact, Fact::Unfinished { .. }))
+    }
+
     /// The answer with a list at each key: an empty one if there is nothing to report.
     pub(super) fn in_json(&self, mut answer: Value) -> Value {
         for key in KEYS {

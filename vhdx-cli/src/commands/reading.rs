@@ -200,6 +200,11 @@ impl<'a> Reading<'a> {
         Ok(&self.neighbours.insert((around, relatives)).1)
     }
 
+    /// Whether a merge into the disk was begun and may not be complete, as far as that was reported.
+    pub(super) fn has_unfinished(&self) -> bool {
+        self.facts.has_unfinished()
+    }
+
     /// The answer about one of several files. The facts about the next file are its own.
     pub(super) fn answer_for_one(
         &mut self,

@@ -55,8 +55,12 @@ fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
     let refused = run!("merge", target, "--output", new, "--dry-run", "--json").exits(5).error();
     assert_eq!(refused["unfinished"], unfinished);
     assert!(run!("compare", target, target).exits(0).stderr.contains("a merge into it is incomplete"));
-    assert!(run!("check", target, "--quiet").exits(0).stderr.is_empty());
+    let quiet = run!("check", target, "--quiet").exits(0);
+    assert!(quiet.stderr.is_empty());
+    assert!(quiet.text().contains("valid, but a merge into the disk is not known to be complete"));
 
+    let drawn = run!("tree", family.folder.path()).exits(0).text();
+    assert!(drawn.lines().any(|line| line.trim() == command), "{drawn}");
     let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
     let problems: Vec<&Value> = tree["problems"].as_array().unwrap().iter().collect();
     let names = |problem: &Value, path: &Path| {
@@ -72,7 +76,9 @@ fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
 
 fn is_sound(family: &Family, disk: &Path) {
     assert_eq!(run!("check", disk, "--json").exits(0).json()["unfinished"], json!([]));
-    assert!(run!("check", disk).exits(0).stderr.is_empty());
+    let checked = run!("check", disk).exits(0);
+    assert!(checked.stderr.is_empty());
+    assert!(checked.text().lines().any(|line| line.starts_with("valid: 1 file")));
     assert!(!run!("tree", family.folder.path()).exits(0).text().contains("completes the merge"));
     run!("create", family.path("new.avhdx"), "--parent", disk).exits(0);
 }

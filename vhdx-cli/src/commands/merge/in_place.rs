@@ -26,8 +26,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let options = MergeOptions {
         ignore_unjudged: merge.ignore_unjudged,
         delete_merged: merge.delete_merged,
-        // A dry run says what would be lost.
-        shrink_target: merge.shrink_target || merge.writing.dry_run,
+        shrink_target: merge.shrink_target,
         ignore_space: merge.writing.no_space_check,
         ..MergeOptions::default()
     };
@@ -305,13 +304,7 @@ impl<'a> Report<'a> {
         let (lost, child) = (both(self.plan.bytes_dropped), shown(&self.merge.child));
         let lost =
             format!("warning: {lost} of data of older files, past the end of the virtual disk of {child},");
-        match (is_dry, self.merge.shrink_target) {
-            (false, _) => writeln!(out, "{lost} are lost")?,
-            (true, true) => writeln!(out, "{lost} would be lost")?,
-            (true, false) => {
-                writeln!(out, "{lost} would be lost; without --shrink-target the merge is refused")?
-            }
-        }
+        writeln!(out, "{lost} {}", if is_dry { "would be lost" } else { "are lost" })?;
         Ok(())
     }
 

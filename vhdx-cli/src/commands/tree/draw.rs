@@ -35,17 +35,26 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
     for problem in problems {
         writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), problem.fix())?;
     }
-    let merges: Vec<String> = hint::merges(forest).collect();
-    if !merges.is_empty() {
-        writeln!(out, "\nchains that open only when their files are named:")?;
-    }
-    merges.iter().try_for_each(|merge| writeln!(out, "  {merge}"))?;
+    commands(
+        out,
+        "to complete the merges, with the options that they had:",
+        hint::incomplete_merges(forest),
+    )?;
+    commands(out, "chains that open only when their files are named:", hint::merges(forest))?;
     let parents_first = branches(forest).filter_map(|branch| forest.disks.get(branch.disk));
-    let reparents: Vec<String> = hint::reparents(forest, parents_first).collect();
-    if !reparents.is_empty() {
-        writeln!(out, "\nor, to make each child find its parent again, which changes the children:")?;
-    }
-    reparents.iter().try_for_each(|reparent| writeln!(out, "  {reparent}"))?;
+    let reparents = hint::reparents(forest, parents_first);
+    commands(out, "or, to make each child find its parent again, which changes the children:", reparents)
+}
+
+/// Prints commands below what they do, if there are any.
+fn commands(
+    out: &mut dyn Write,
+    purpose: &str,
+    mut commands: impl Iterator<Item = String>,
+) -> anyhow::Result<()> {
+    let Some(first) = commands.next() else { return Ok(()) };
+    writeln!(out, "\n{purpose}\n  {first}")?;
+    commands.try_for_each(|command| writeln!(out, "  {command}"))?;
     Ok(())
 }
 

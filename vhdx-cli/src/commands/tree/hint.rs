@@ -1,11 +1,19 @@
-//! How to open chains whose files do not find each other.
+//! Commands for what is wrong in a forest: they complete merges, and open chains whose files do not find each other.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use vhdx::{DiscoveredDisk, DiskLink, Forest, MAX_CHAIN_LENGTH, Problem};
 
-use crate::output::word;
+use crate::output::{merge_command, word};
+
+/// For each merge that is incomplete, or may be: the command that completes it.
+pub(super) fn incomplete_merges(forest: &Forest) -> impl Iterator<Item = String> {
+    forest.all_problems().into_iter().filter_map(|problem| match problem {
+        Problem::MergeBegun { path, target, .. } => Some(merge_command(path, Some(target))),
+        _ => None,
+    })
+}
 
 /// For each leaf of a whole chain whose stored paths do not lead to all parents: the command that merges it.
 pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {

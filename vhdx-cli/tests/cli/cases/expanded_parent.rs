@@ -31,25 +31,27 @@ fn sizes(answer: &Value) -> Value {
 }
 
 #[test]
-fn the_plan_warns_and_the_merge_is_refused() {
+fn the_merge_and_its_dry_run_are_refused() {
     let Some((folder, printed)) = make("expanded-parent") else { return };
     let [base, child] = ["FOO.vhdx", "FOO_1.avhdx"].map(|name| folder.path().join(name));
     let before = files(folder.path());
     reads_as(&child, digest(&printed, "child"));
 
-    let plan = run!("merge", child, "--dry-run", "--json").exits(0).json();
-    assert_eq!(sizes(&plan), json!([BEFORE, AFTER, DROPPED]), "{plan}");
-    let plan = run!("merge", child, "--dry-run").exits(0).text();
-    for words in ["67108864 (64 MiB)", "25165824 (24 MiB)", "warning: 4194304 (4 MiB)", "--shrink-target"] {
-        assert!(plan.contains(words), "{words}: {plan}");
+    for command in [run!("merge", child, "--json"), run!("merge", child, "--dry-run", "--json")] {
+        let refused = command.exits(5).error();
+        assert_eq!((&refused["kind"], &refused["into"]), (&json!("chain"), &json!(base)), "{refused}");
+        assert_eq!(sizes(&refused), json!([BEFORE, AFTER, DROPPED]), "{refused}");
     }
-
-    let refused = run!("merge", child, "--json").exits(5).error();
-    assert_eq!((&refused["kind"], &refused["into"]), (&json!("chain"), &json!(base)), "{refused}");
-    assert_eq!(sizes(&refused), json!([BEFORE, AFTER, DROPPED]), "{refused}");
     let text = run!("merge", child).exits(5).stderr;
     for words in ["4194304 bytes", "67108864", "25165824", "hint: ", "--shrink-target", "--output"] {
         assert!(text.contains(words), "{words}: {text}");
+    }
+    let plan = run!("merge", child, "--dry-run", "--shrink-target", "--json").exits(0).json();
+    assert_eq!(sizes(&plan), json!([BEFORE, AFTER, DROPPED]), "{plan}");
+    let plan = run!("merge", child, "--dry-run", "--shrink-target").exits(0).text();
+    for words in ["it is 67108864 (64 MiB)", "25165824 (24 MiB)", "warning: 4194304 (4 MiB)", "would be lost"]
+    {
+        assert!(plan.contains(words), "{words}: {plan}");
     }
     assert_eq!(files(folder.path()), before);
 
