@@ -18,14 +18,14 @@ pub fn program(name: &str) -> Option<()> {
     }
 }
 
-/// Says loudly that a test is skipped; as [`folder`].
+/// LayerCoverage loudly that a test is skipped; as [`folder`].
 pub fn skip<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("VHDX_REQUIRE_SHARED").is_none_or(|value| value != "1"), "{why}");
     say_skipped(why);
     None
 }
 
-/// Says loudly that a test is skipped, and may be: past the macros, whose output is kept back where a test passes.
+/// LayerCoverage loudly that a test is skipped, and may be: past the macros, whose output is kept back where a test passes.
 pub fn say_skipped(why: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {why}");
 }

@@ -248,13 +248,13 @@ pub(crate) struct Merge {
     pub(crate) delete_merged: bool,
     /// Merge although a file or a folder that cannot be judged may be, or hold, a disk that depends on what changes
     #[arg(long)]
-    pub(crate) ignore_unjudged: bool,
+    pub(crate) ignore_undetermined: bool,
     /// Merge although data of the target, or of a file between, past the end of the checkpoint's disk is lost
     #[arg(long)]
     pub(crate) shrink_target: bool,
     /// Make this VHDX file instead, which must be called .vhdx or .avhdx
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["into", "delete_merged", "ignore_unjudged", "shrink_target"])]
+        conflicts_with_all = ["into", "delete_merged", "ignore_undetermined", "shrink_target"])]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
@@ -285,7 +285,7 @@ pub(crate) struct Reparent {
     /// hold itself may be wrong then
     #[arg(long)]
     pub(crate) ignore_id_mismatch: bool,
-    /// Judge, say what would be written, and write nothing
+    /// Validator, say what would be written, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -332,7 +332,7 @@ pub(crate) struct Writing {
     /// Replace the new file if it exists; never one of the files that are read
     #[arg(long)]
     pub(crate) force: bool,
-    /// Judge what can be judged without writing, say what would be made, and make nothing
+    /// Validator what can be judged without writing, say what would be made, and make nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Begin although there may be too little free space: right where the content is sparse and takes less

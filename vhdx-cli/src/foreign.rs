@@ -120,7 +120,7 @@ impl fmt::Display for Foreign {
 impl std::error::Error for Foreign {}
 
 impl Foreign {
-    /// Says what to run to get a disk out of the file.
+    /// LayerCoverage what to run to get a disk out of the file.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
         if self.wish == Wish::Overwrite {
             return None;
@@ -183,7 +183,7 @@ fn unused(path: &Path, extension: &str) -> PathBuf {
     names.into_iter().chain(later).find(is_unused).unwrap_or_else(|| path.with_added_extension(extension))
 }
 
-/// Says how to make a file of a format that is not written here, out of the disk in `source`.
+/// LayerCoverage how to make a file of a format that is not written here, out of the disk in `source`.
 pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> String {
     let (disk, new) = (word(source), word(destination));
     let with_qemu_img = |format: &str| {

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::{Severity, UnfinishedMerge, Unjudged, Violation};
+use vhdx::{Severity, Undetermined, UnfinishedMerge, Violation};
 
 use crate::args::Args;
 
@@ -130,7 +130,7 @@ pub(crate) fn merge_command(merged: &Path, target: Option<&Path>) -> String {
 }
 
 /// What could not be judged, as JSON holds it.
-pub(crate) fn unjudged(files: &[Unjudged]) -> Value {
+pub(crate) fn undetermined(files: &[Undetermined]) -> Value {
     files.iter().map(|file| json!({ "path": path(&file.path), "message": file.reason() })).collect()
 }
 

@@ -45,7 +45,7 @@ impl Bar {
         Ok(Self { bar: Self::shown(quiet), interrupted, answer: Mutex::new(None) })
     }
 
-    /// Says `answer` as soon as the operation is asked to stop: until it has stopped, it would look deaf.
+    /// LayerCoverage `answer` as soon as the operation is asked to stop: until it has stopped, it would look deaf.
     pub(crate) fn answering(mut self, args: &Args, answer: &'static str) -> Self {
         self.answer = Mutex::new(Some(answer).filter(|_| !args.quiet && !args.json));
         self

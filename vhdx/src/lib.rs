@@ -53,23 +53,36 @@
 //! # }
 //! ```
 
-mod chain;
+mod disk;
 mod error;
+mod family;
 mod file;
 pub mod format;
 mod geometry;
 mod log;
+mod metadata_id;
 pub mod ops;
 mod progress;
+mod quoted;
 mod rules;
 mod storage;
 mod units;
 mod violation;
+mod windows_path;
 
 pub use uuid::Uuid as Guid;
 
-pub use chain::*;
+pub use disk::{
+    Candidate, Candidates, Chain, ChainReader, Disk, FolderIndex, FolderResolver, FoundBy, GuidSearch,
+    InspectedLayer, Link, MAX_CHAIN_LENGTH, ParentRequest, ParentResolver, RawDisk, inspect_chain,
+};
+pub use error::{ChainError, Undetermined, UnfinishedMerge};
 pub use error::{Error, ErrorKind, FileChange, InvalidArgument, Result};
+pub use family::{
+    DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, OtherFile,
+    OtherFormat, OtherKind, Problem, Relative, Relatives, Substitute, discover, find_disks, find_relatives,
+    folders_around,
+};
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
     VhdxWriter, Written,
@@ -86,3 +99,4 @@ pub use storage::{
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};
+pub use windows_path::StoredPath;

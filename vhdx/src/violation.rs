@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::metadata_id;
 use crate::rules::{Rule, Severity};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, FileOffset};
 
@@ -64,7 +64,7 @@ impl fmt::Display for Structure {
             Structure::MetadataTable => f.write_str("metadata table"),
             Structure::MetadataTableEntry(n) => write!(f, "metadata table entry {n}"),
             Structure::MetadataItem(id) => {
-                write!(f, "metadata item {}", crate::format::metadata_item::name_of(*id))
+                write!(f, "metadata item {}", metadata_id::name_of(*id))
             }
             Structure::ParentLocator => f.write_str("parent locator"),
             Structure::ParentLocatorEntry(n) => write!(f, "parent locator entry {n}"),
@@ -222,12 +222,13 @@ impl Violations {
         self.dropped
     }
 
-    /// The first violation that is not tolerated, as the error that it is.
+    /// Returns the first violation that is not tolerated as an error.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] or [`Error::Unsupported`] if there is one.
-    pub fn stop_at_first(&self) -> Result<(), Error> {
-        self.first.as_ref().map_or(Ok(()), |violation| Err(violation.clone().into()))
+    /// The violation, if there is one. It converts into [`Error::Corrupt`](crate::Error::Corrupt) or
+    /// [`Error::Unsupported`](crate::Error::Unsupported).
+    pub fn stop_at_first(&self) -> Result<(), Violation> {
+        self.first.as_ref().map_or(Ok(()), |violation| Err(violation.clone()))
     }
 }
 

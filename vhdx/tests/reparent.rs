@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Folder, MIB, assert_same, read_all};
 use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, ParentLocator, VOLUME_PATH};
-use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, check_chain, judge_parent};
+use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_chain, check_parent};
 use vhdx::{
     Chain, ChainError, Error, ErrorKind, FileStorage, FolderResolver, Guid, InvalidArgument, LogState,
     NoProgress, Result, Sharing, Vhdx,
@@ -46,12 +46,12 @@ impl Family {
         std::fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    fn judge(&self, child: &str, candidate: &str) -> Result<ParentJudgement> {
-        judge_parent(&self.path(child), &self.path(candidate), &[], &NoProgress)
+    fn check(&self, child: &str, candidate: &str) -> Result<ParentCheck> {
+        check_parent(&self.path(child), &self.path(candidate), &[], &NoProgress)
     }
 
     fn plan(&self, candidate: &str, options: &ReparentOptions) -> Result<ReparentPlan> {
-        ReparentPlan::new(&self.judge("child.avhdx", candidate)?, options)
+        ReparentPlan::new(&self.check("child.avhdx", candidate)?, options)
     }
 
     fn locator(&self) -> ParentLocator {
@@ -126,8 +126,8 @@ fn a_child_that_was_relinked_is_taken_back_by_its_old_parent_alone() {
     let (base, child) = (family.base.data_write_guid, family.child.data_write_guid);
     top.parent_locator = Some(windows_locator(base, child, "base.vhdx"));
     family.folder.put("top.avhdx", &top);
-    let judgement = family.judge("top.avhdx", "child.avhdx").unwrap();
-    assert_eq!(ReparentPlan::new(&judgement, &STRICT).unwrap().new.linkages(), [child]);
+    let check = family.check("top.avhdx", "child.avhdx").unwrap();
+    assert_eq!(ReparentPlan::new(&check, &STRICT).unwrap().new.linkages(), [child]);
 }
 
 /// The second linkage may prove that an interrupted merge is complete.
@@ -156,7 +156,7 @@ fn a_parent_that_somebody_writes_to() {
     let plan = family.plan("gold.vhdx", &STRICT).unwrap();
     let before = std::fs::read(family.path("child.avhdx")).unwrap();
     let is_refused = |held: &str| {
-        for result in [plan.refuse_in_use(), plan.execute()] {
+        for result in [plan.ensure_not_in_use(), plan.execute()] {
             let error = result.unwrap_err();
             assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(&*family.path(held))), "{error}");
         }
@@ -169,7 +169,7 @@ fn a_parent_that_somebody_writes_to() {
     drop(held);
     assert!(std::fs::read(family.path("child.avhdx")).unwrap() == before);
     let _reader = FileStorage::open_shared(&family.path("gold.vhdx")).unwrap();
-    plan.refuse_in_use().unwrap();
+    plan.ensure_not_in_use().unwrap();
     assert!(std::fs::read(family.path("child.avhdx")).unwrap() == before);
     plan.execute().unwrap();
 }
@@ -185,7 +185,7 @@ fn a_child_that_changed_since_is_left_as_it_is() {
     family.child.sparse().write_to(&family.path("child.avhdx")).unwrap();
     let before = std::fs::read(family.path("child.avhdx")).unwrap();
     assert_ne!(Vhdx::open(family.path("child.avhdx")).unwrap().log(), LogState::Clean);
-    for result in [plan.refuse_in_use(), plan.execute()] {
+    for result in [plan.ensure_not_in_use(), plan.execute()] {
         assert!(result.unwrap_err().to_string().contains("the plan was made for"));
     }
     let storage = FileStorage::open_exclusive(&family.path("child.avhdx")).unwrap();
@@ -201,22 +201,22 @@ fn a_mismatch_is_refused_with_evidence() {
     family.rename("base.vhdx", "copy-of-base.vhdx");
     family.folder.put("base.vhdx", &changed);
     std::fs::write(family.path("broken.vhdx"), "vhdxfile").unwrap();
-    let judgement = family.judge("child.avhdx", "base.vhdx").unwrap();
-    assert!(!judgement.fits());
-    assert_eq!(judgement.expected, [family.base.data_write_guid]);
-    assert_eq!(judgement.candidate.data_write_guid, changed.data_write_guid);
-    assert_eq!(judgement.candidate.virtual_disk_id, judgement.child.virtual_disk_id);
-    assert_eq!(judgement.others, [family.path("copy-of-base.vhdx")]);
+    let check = family.check("child.avhdx", "base.vhdx").unwrap();
+    assert!(!check.fits());
+    assert_eq!(check.expected, [family.base.data_write_guid]);
+    assert_eq!(check.candidate.data_write_guid, changed.data_write_guid);
+    assert_eq!(check.candidate.virtual_disk_id, check.child.virtual_disk_id);
+    assert_eq!(check.others, [family.path("copy-of-base.vhdx")]);
     assert_eq!(
-        judgement.folders,
+        check.folders,
         [family.path("").parent().unwrap().join(family.folder.0.path().file_name().unwrap())]
     );
-    assert_eq!((judgement.unjudged.len(), judgement.candidate_children.len(), judgement.level), (1, 0, None));
-    assert!(judgement.child.modified.is_some() && judgement.candidate.modified.is_some());
-    let error = ReparentPlan::new(&judgement, &STRICT).unwrap_err();
+    assert_eq!((check.undetermined.len(), check.candidate_children.len(), check.level), (1, 0, None));
+    assert!(check.child.modified.is_some() && check.candidate.modified.is_some());
+    let error = ReparentPlan::new(&check, &STRICT).unwrap_err();
     assert!(matches!(chain_error(&error), ChainError::Mismatch { .. }), "{error}");
 
-    let plan = ReparentPlan::new(&judgement, &FORCED).unwrap();
+    let plan = ReparentPlan::new(&check, &FORCED).unwrap();
     assert!(plan.ignores_id_mismatch);
     plan.execute().unwrap();
     assert_eq!(family.locator().linkages(), [changed.data_write_guid]);
@@ -228,12 +228,12 @@ fn an_ancestor_that_would_skip_a_layer() {
     let family = Family::new();
     let leaf = Image::child_of(&family.child, "child.avhdx", 1 << 20);
     family.folder.put("leaf.avhdx", &leaf);
-    let judgement = family.judge("leaf.avhdx", "base.vhdx").unwrap();
-    assert_eq!((judgement.fits(), judgement.level), (false, Some(2)));
-    ReparentPlan::new(&judgement, &STRICT).unwrap_err();
+    let check = family.check("leaf.avhdx", "base.vhdx").unwrap();
+    assert_eq!((check.fits(), check.level), (false, Some(2)));
+    ReparentPlan::new(&check, &STRICT).unwrap_err();
     let child = [family.path("child.avhdx")];
-    assert_eq!([&judgement.others[..], &judgement.candidate_children], [&child, &child]);
-    assert_eq!(family.judge("leaf.avhdx", "child.avhdx").unwrap().level, Some(1));
+    assert_eq!([&check.others[..], &check.candidate_children], [&child, &child]);
+    assert_eq!(family.check("leaf.avhdx", "child.avhdx").unwrap().level, Some(1));
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn a_cycle_is_refused_always() {
     family.folder.put("leaf.avhdx", &leaf);
     std::fs::hard_link(family.path("child.avhdx"), family.path("same.avhdx")).unwrap();
     for candidate in ["child.avhdx", "same.avhdx", "leaf.avhdx"] {
-        let error = family.judge("child.avhdx", candidate).unwrap_err();
+        let error = family.check("child.avhdx", candidate).unwrap_err();
         assert!(matches!(chain_error(&error), ChainError::Cycle { .. }), "{candidate}: {error}");
     }
     // Also when the child's own parent is missing, so that no chain opens.
     std::fs::remove_file(family.path("base.vhdx")).unwrap();
-    let error = family.judge("child.avhdx", "leaf.avhdx").unwrap_err();
+    let error = family.check("child.avhdx", "leaf.avhdx").unwrap_err();
     assert!(matches!(chain_error(&error), ChainError::Cycle { .. }), "{error}");
 }
 
@@ -270,7 +270,7 @@ fn what_can_never_be_a_parent() {
     family.folder.put("orphan.avhdx", &orphan);
     let error = family.plan("orphan.avhdx", &FORCED).unwrap_err();
     assert!(matches!(chain_error(&error), ChainError::MissingParent { .. }), "{error}");
-    let error = family.judge("base.vhdx", "child.avhdx").unwrap_err();
+    let error = family.check("base.vhdx", "child.avhdx").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert_eq!(family.plan("nowhere.vhdx", &FORCED).unwrap_err().kind(), ErrorKind::Io);
 }

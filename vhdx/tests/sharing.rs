@@ -97,8 +97,8 @@ fn operations() -> Vec<(&'static str, Operation)> {
             );
             made
         }),
-        ("into_raw", |chain, progress| {
-            ops::into_raw(chain, &Memory::new(vec![0; 3 << 20]), false, progress).map(drop)
+        ("overwrite_raw", |chain, progress| {
+            ops::overwrite_raw(chain, &Memory::new(vec![0; 3 << 20]), false, progress).map(drop)
         }),
         ("flatten", |chain, progress| {
             let plan = FlattenPlan::new(chain, &FlattenOptions::default()).unwrap();

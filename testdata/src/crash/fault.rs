@@ -94,7 +94,7 @@ pub fn for_each_failure(
     }
 }
 
-/// Says where it happened if a test panics.
+/// LayerCoverage where it happened if a test panics.
 pub(super) struct Context<T: Display>(pub(super) T);
 
 impl<T: Display> Drop for Context<T> {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
 }
 
 fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
-    source::refuse_foreign(file)?;
+    source::ensure_not_foreign(file)?;
     let report = match check.chain {
         true => check_chain(file, &check.parents.resolver(), check.share.sharing()),
         false => check_file(file, check.share.sharing()),
@@ -57,7 +57,7 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<
 /// What is still sound in a file that cannot be used.
 fn damage(file: &FileReport) -> Option<(&Path, Damage)> {
     let path = file.path.as_deref()?;
-    let rule = file.violations.stop_at_first().err()?.violation()?.rule;
+    let rule = file.violations.stop_at_first().err()?.rule;
     Some((path, Damage::of(path, rule)?))
 }
 

@@ -18,7 +18,7 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;
     // --parent-dir may be meant for B.
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
-        source::refuse_parents_of_raw(&a, &ask.parents)?;
+        source::ensure_no_parents_of_raw(&a, &ask.parents)?;
     }
     let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;

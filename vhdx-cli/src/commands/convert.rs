@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     let padding = plan.virtual_size.saturating_sub(source.disk().virtual_size());
     if let Target::File(format) = target {
         warn_if_misnamed(args, &convert.destination, format);
-        destination::judge(&convert.destination, &convert.writing, source.disk().identities())?;
+        destination::check(&convert.destination, &convert.writing, source.disk().identities())?;
     }
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::Io {
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
     if target != Target::Stdout {
-        destination::judge_space(&convert.destination, &convert.writing, bytes)?;
+        destination::ensure_space(&convert.destination, &convert.writing, bytes)?;
     }
     let made = match convert.writing.dry_run {
         true => Converted { bytes_copied: bytes, blocks: 0, file_size },
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
 fn open_source(reading: &mut Reading<'_>, convert: &Convert) -> anyhow::Result<Opened> {
     let resolver = convert.parents.resolver();
     let source = reading.open_disk(&convert.source, ("--from", convert.from), &resolver)?;
-    source::refuse_parents_of_raw(&source, &convert.parents)?;
+    source::ensure_no_parents_of_raw(&source, &convert.parents)?;
     Ok(source)
 }
 

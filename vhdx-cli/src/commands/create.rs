@@ -22,14 +22,14 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
         return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
     }
     // Where the file cannot be at all, the way from there to its parent is not worth a word.
-    NewFile::judge(&create.file, true)?;
+    NewFile::check(&create.file, true)?;
     let mut reading = Reading::new(args, &create.parent_dir);
     let Plan { new, sources } = plan(&mut reading, create)?;
-    destination::judge(&create.file, &create.writing, sources)?;
+    destination::check(&create.file, &create.writing, sources)?;
     let disk = new.disk();
     let least = disk.file_size(0)?;
     if disk.disk_type == DiskType::Fixed {
-        destination::judge_space(&create.file, &create.writing, least)?;
+        destination::ensure_space(&create.file, &create.writing, least)?;
     }
     let left = LeftBehind::beside(&create.file);
     if create.writing.dry_run {

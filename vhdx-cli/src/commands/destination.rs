@@ -8,9 +8,9 @@ use crate::args::Writing;
 use crate::exit::Hint;
 
 /// Refuses a destination that is one of the sources, and one that no new file can be made at.
-pub(super) fn judge(destination: &Path, writing: &Writing, sources: Vec<FileIdentity>) -> anyhow::Result<()> {
-    NewFile::refuse_source(destination, sources).map_err(|error| error.in_file(destination))?;
-    NewFile::judge(destination, writing.force).map_err(|error| match is_no_file(destination) {
+pub(super) fn check(destination: &Path, writing: &Writing, sources: Vec<FileIdentity>) -> anyhow::Result<()> {
+    NewFile::ensure_no_source(destination, sources).map_err(|error| error.in_file(destination))?;
+    NewFile::check(destination, writing.force).map_err(|error| match is_no_file(destination) {
         true => anyhow::Error::from(error).context(Hint(hint_for_no_file(destination).into())),
         false => error.into(),
     })
@@ -43,7 +43,7 @@ pub(super) fn is_block_device(_: &Path) -> bool {
 }
 
 /// Refuses to begin what cannot end: `bytes` is the most that will be copied.
-pub(super) fn judge_space(destination: &Path, writing: &Writing, bytes: u64) -> Result<()> {
+pub(super) fn ensure_space(destination: &Path, writing: &Writing, bytes: u64) -> Result<()> {
     if writing.no_space_check {
         return Ok(());
     }

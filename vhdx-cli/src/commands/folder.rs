@@ -7,7 +7,7 @@ use std::path::Path;
 use vhdx::{Error, Result};
 
 /// Refuses what does not exist or is no folder.
-pub(super) fn refuse_missing(folder: &Path) -> Result<()> {
+pub(super) fn ensure_is_folder(folder: &Path) -> Result<()> {
     if look(folder)?.is_dir() {
         return Ok(());
     }

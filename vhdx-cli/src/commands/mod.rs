@@ -28,7 +28,7 @@ use crate::exit::Outcome;
 /// Runs the command that the arguments ask for.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     for folder in args.command.parent_dirs() {
-        folder::refuse_missing(folder)?;
+        folder::ensure_is_folder(folder)?;
     }
     let done = match &args.command {
         Command::Info(info) => info::run(args, info),

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vhdx::ops::{left_over, refuse_half_merged};
+use vhdx::ops::{ensure_not_half_merged, left_over};
 use vhdx::{
     Chain, ChainError, Error, FoundBy, InspectedLayer, Link, ParentResolver, RawDisk, Relatives, Sharing,
     Vhdx, find_relatives, folders_around, inspect_chain,
@@ -125,7 +125,7 @@ impl<'a> Reading<'a> {
             Error::Chain(found) => matches!(**found, ChainError::HalfMerged { is_certain: true, .. }),
             _ => false,
         };
-        match refuse_half_merged(leaf, self.neighbours(path)?) {
+        match ensure_not_half_merged(leaf, self.neighbours(path)?) {
             Err(error) if is_certain(&error) => Err(error),
             _ => Ok(()), // what is not certain is reported as a fact
         }
@@ -147,7 +147,7 @@ impl<'a> Reading<'a> {
 
     /// Reports the merges into a disk that may not be complete, as [`report`](Self::report) does among other facts.
     fn report_merges(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
-        match refuse_half_merged(chain.leaf(), self.neighbours(path)?) {
+        match ensure_not_half_merged(chain.leaf(), self.neighbours(path)?) {
             Ok(()) => Ok(()),
             Err(error) => self.add(error),
         }
@@ -156,7 +156,7 @@ impl<'a> Reading<'a> {
     /// As [`report`](Self::report), where the disks in all folders are known.
     pub(super) fn report_with(&mut self, chain: &Chain, relatives: &Relatives) -> vhdx::Result<()> {
         self.report_links(chain);
-        match refuse_half_merged(chain.leaf(), relatives) {
+        match ensure_not_half_merged(chain.leaf(), relatives) {
             Ok(()) => Ok(()),
             Err(error) => self.add(error),
         }
@@ -186,7 +186,7 @@ impl<'a> Reading<'a> {
     /// Refuses a disk that is about to become a parent, if a fact forbids it.
     pub(super) fn ensure_may_have_children(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
         self.report_links(chain);
-        refuse_half_merged(chain.leaf(), self.neighbours(path)?)
+        ensure_not_half_merged(chain.leaf(), self.neighbours(path)?)
     }
 
     /// The disks in the folder of `path` and in those that were named.

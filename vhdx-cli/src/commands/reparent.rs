@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
-use vhdx::ops::{ParentJudgement, ReparentOptions, ReparentPlan, judge_parent};
+use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_parent};
 use vhdx::{ChainError, Error, ErrorKind, FolderResolver, Relative};
 
 use super::info::{parent_json, parent_rows};
@@ -19,22 +19,22 @@ use crate::sizes::both;
 
 pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
     let Reparent { child, parent, parent_dir, .. } = reparent;
-    let judgement = judge_parent(child, parent, parent_dir, &Bar::new(args.quiet));
-    let judgement = judgement.map_err(|error| match child != parent && is_cycle(&error) {
+    let check = check_parent(child, parent, parent_dir, &Bar::new(args.quiet));
+    let check = check.map_err(|error| match child != parent && is_cycle(&error) {
         true => anyhow::Error::from(error).context(swapped(child, parent)),
         false => exit::parent_does_not_open(error),
     })?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
-    let plan = ReparentPlan::new(&judgement, &options).map_err(|error| with_evidence(error, &judgement))?;
+    let plan = ReparentPlan::new(&check, &options).map_err(|error| with_evidence(error, &check))?;
     match reparent.dry_run {
-        true => plan.refuse_in_use()?,
+        true => plan.ensure_not_in_use()?,
         false => plan.execute()?,
     }
     let mut reading = Reading::new(args, parent_dir);
     let resolver = FolderResolver { folders: parent_dir.clone(), ..FolderResolver::default() };
     reading.report_child(child, &resolver)?;
     reading.report_file(parent, &resolver)?;
-    let report = Report { reparent, plan: &plan, judgement: &judgement };
+    let report = Report { reparent, plan: &plan, check: &check };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
 }
@@ -54,10 +54,10 @@ fn swapped(child: &Path, parent: &Path) -> Hint {
     Hint(text.into())
 }
 
-fn with_evidence(error: Error, judgement: &ParentJudgement) -> anyhow::Error {
+fn with_evidence(error: Error, check: &ParentCheck) -> anyhow::Error {
     match error.kind() {
         ErrorKind::Chain => {
-            let (evidence, text) = (evidence_json(judgement), evidence_text(judgement));
+            let (evidence, text) = (evidence_json(check), evidence_text(check));
             NotTheParent { error, evidence, text }.into()
         }
         _ => error.into(),
@@ -67,13 +67,13 @@ fn with_evidence(error: Error, judgement: &ParentJudgement) -> anyhow::Error {
 struct Report<'a> {
     reparent: &'a Reparent,
     plan: &'a ReparentPlan,
-    judgement: &'a ParentJudgement,
+    check: &'a ParentCheck,
 }
 
 impl Report<'_> {
     fn json(&self) -> Value {
-        let Self { reparent, plan, judgement } = self;
-        let evidence = plan.ignores_id_mismatch.then(|| evidence_json(judgement));
+        let Self { reparent, plan, check } = self;
+        let evidence = plan.ignores_id_mismatch.then(|| evidence_json(check));
         json!({
             "dry_run": reparent.dry_run,
             "child": output::path(&reparent.child),
@@ -87,7 +87,7 @@ impl Report<'_> {
     }
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Self { reparent, plan, judgement } = self;
+        let Self { reparent, plan, check } = self;
         let (child, parent) = (shown(&reparent.child), shown(&reparent.parent));
         let does = match (plan.changes_anything(), reparent.dry_run) {
             (false, _) => "points already at",
@@ -103,24 +103,24 @@ impl Report<'_> {
                 out,
                 "The mismatch was ignored: whether the disk's content is consistent is not known."
             )?;
-            out.write_all(evidence_text(judgement).as_bytes())?;
+            out.write_all(evidence_text(check).as_bytes())?;
         }
         Ok(())
     }
 }
 
-fn evidence_json(judgement: &ParentJudgement) -> Value {
+fn evidence_json(check: &ParentCheck) -> Value {
     let guids = |guids: &[vhdx::Guid]| guids.iter().map(|guid| json!(guid.to_string())).collect::<Value>();
     json!({
-        "expected": guids(&judgement.expected),
-        "child": disk_json(&judgement.child),
-        "candidate": disk_json(&judgement.candidate),
-        "ancestor_level": judgement.level,
-        "chain_opens": judgement.chain_opens,
-        "others": judgement.others.iter().map(|path| output::path(path)).collect::<Value>(),
-        "candidate_children": judgement.candidate_children.iter().map(|path| output::path(path)).collect::<Value>(),
-        "folders": judgement.folders.iter().map(|path| output::path(path)).collect::<Value>(),
-        "unjudged": output::unjudged(&judgement.unjudged),
+        "expected": guids(&check.expected),
+        "child": disk_json(&check.child),
+        "candidate": disk_json(&check.candidate),
+        "ancestor_level": check.level,
+        "chain_opens": check.chain_opens,
+        "others": check.others.iter().map(|path| output::path(path)).collect::<Value>(),
+        "candidate_children": check.candidate_children.iter().map(|path| output::path(path)).collect::<Value>(),
+        "folders": check.folders.iter().map(|path| output::path(path)).collect::<Value>(),
+        "undetermined": output::undetermined(&check.undetermined),
     })
 }
 
@@ -139,9 +139,9 @@ fn disk_json(disk: &Relative) -> Value {
 }
 
 /// The evidence as lines for people.
-fn evidence_text(judgement: &ParentJudgement) -> String {
-    let ParentJudgement { child, candidate, expected, others, candidate_children, folders, unjudged, .. } =
-        judgement;
+fn evidence_text(check: &ParentCheck) -> String {
+    let ParentCheck { child, candidate, expected, others, candidate_children, folders, undetermined, .. } =
+        check;
     let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
     let expected =
         if expected.is_empty() { "none: its linkage is zero".to_owned() } else { expected.join(" or ") };
@@ -155,12 +155,12 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         both_have("logical sector size", |disk| Some(disk.logical_sector_size.to_string()), child, candidate),
         both_have("last change", |disk| disk.modified.map(date::utc_to_the_second), child, candidate),
     ];
-    match judgement.level {
+    match check.level {
         Some(1) => lines.push("the candidate is the child's parent already".to_owned()),
         Some(level) => {
             lines.push(format!("the candidate is an ancestor of the child, {level} levels below it"))
         }
-        None if judgement.chain_opens => lines.push("the candidate is no ancestor of the child".to_owned()),
+        None if check.chain_opens => lines.push("the candidate is no ancestor of the child".to_owned()),
         None => lines.push(
             "whether the candidate is an ancestor of the child is not known: the child's chain does not open"
                 .to_owned(),
@@ -185,7 +185,7 @@ fn evidence_text(judgement: &ParentJudgement) -> String {
         }
         (true, true) => {}
     }
-    lines.extend(unjudged.iter().map(|file| {
+    lines.extend(undetermined.iter().map(|file| {
         format!("could not be judged: {}: {}", shown(&file.path), output::harmless(&file.reason()))
     }));
     lines.into_iter().map(|line| format!("  {line}\n")).collect()

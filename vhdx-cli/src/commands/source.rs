@@ -24,7 +24,7 @@ impl Opened {
 }
 
 /// Refuses parents for a source that has none.
-pub(super) fn refuse_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Usage> {
+pub(super) fn ensure_no_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Usage> {
     let is_raw = matches!(source, Opened::Raw(_));
     if is_raw && !(parents.parent.is_empty() && parents.parent_dir.is_empty()) {
         return Err(Usage(
@@ -62,14 +62,14 @@ fn detect(path: &Path, option: &'static str) -> anyhow::Result<Format> {
 pub(super) fn named_by_format(error: anyhow::Error) -> anyhow::Error {
     let is_broken = |error: &Error| error.violation().is_some();
     let path = error.downcast_ref::<Error>().filter(|error| is_broken(error)).and_then(Error::path);
-    match path.map(refuse_foreign) {
+    match path.map(ensure_not_foreign) {
         Some(Err(foreign)) => foreign.into(),
         _ => error,
     }
 }
 
 /// Refuses a file of another format. What cannot be read fails when it is opened.
-pub(super) fn refuse_foreign(path: &Path) -> Result<(), Foreign> {
+pub(super) fn ensure_not_foreign(path: &Path) -> Result<(), Foreign> {
     match Kind::of_file(path) {
         Ok(Some(kind)) => Err(Foreign { path: path.to_owned(), kind, wish: Wish::Read }),
         Ok(None) | Err(_) => Ok(()),

@@ -43,7 +43,7 @@ fn a_merge_does_not_change_what_a_lost_linkage_may_name() {
     with("{22222222}");
     let before = family.files();
     let error = run!("merge", family.leaf(), "--into", family.base(), "--json").exits(5).error();
-    assert_eq!(error["unjudged"][0]["path"], other.to_str().unwrap());
+    assert_eq!(error["undetermined"][0]["path"], other.to_str().unwrap());
     assert_eq!(family.files(), before);
 
     with(UNRELATED);

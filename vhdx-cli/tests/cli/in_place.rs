@@ -14,11 +14,11 @@ use crate::peers::qemu;
 use crate::run;
 
 /// Programs that read what was merged.
-struct Judges {
+struct References {
     reader: PathBuf,
 }
 
-impl Judges {
+impl References {
     fn all() -> Option<Self> {
         let reader = shared::folder("oracle/dump_vhdx.py")?;
         ["python3", "qemu-img", "7zz"].into_iter().try_for_each(shared::program)?;
@@ -109,7 +109,7 @@ const REAL: [Real; 4] = [
 #[test]
 fn real_chains_are_merged_in_place() {
     let Some(fixtures) = shared::folder("fixtures") else { return };
-    let (Some(()), Some(judges)) = (shared::program("xz"), Judges::all()) else { return };
+    let (Some(()), Some(references)) = (shared::program("xz"), References::all()) else { return };
     let images = manifest(&fixtures);
     for Real { folder, files, merges } in REAL {
         let found: Vec<&Value> = files.iter().map(|file| find(&images, folder, file)).collect();
@@ -125,7 +125,7 @@ fn real_chains_are_merged_in_place() {
                 left_over: BTreeMap::new(),
             };
             for (child, into) in *steps {
-                family.merge(&judges, child, *into);
+                family.merge(&references, child, *into);
             }
         }
     }
@@ -153,7 +153,7 @@ struct Merges {
 }
 
 impl Merges {
-    fn merge(&mut self, judges: &Judges, child: &str, into: Option<&str>) {
+    fn merge(&mut self, references: &References, child: &str, into: Option<&str>) {
         let place = |name: &str| self.layers.iter().position(|layer| layer == name).unwrap();
         let top = place(child);
         let target = into.map_or(top + 1, place);
@@ -182,7 +182,7 @@ impl Merges {
         for (position, (layer, expected)) in self.layers.iter().zip(&self.reads).enumerate() {
             let disk = self.folder.join(layer);
             match [0, top].contains(&position) {
-                true => judges.agree(&disk, expected),
+                true => references.agree(&disk, expected),
                 false => assert_eq!(disk_digest(&disk), *expected, "{}", disk.display()),
             }
         }
@@ -204,7 +204,7 @@ fn wanted_chains() -> u64 {
 #[test]
 fn chains_of_another_generator_are_merged_level_by_level() {
     let Some(generator) = shared::folder("oracle/mkchain.py") else { return };
-    let Some(judges) = Judges::all() else { return };
+    let Some(references) = References::all() else { return };
     for number in 1..=wanted_chains() {
         let mut random = Random::new(number);
         let folder = tempfile::tempdir().unwrap();
@@ -226,7 +226,7 @@ fn chains_of_another_generator_are_merged_level_by_level() {
             let target = top + 1 + random.below((layers - 1 - top).min(3));
             let [child, into] = [top, target].map(|layer| family.layers[layer].clone());
             let into = (target > top + 1 || random.below(2) == 0).then_some(into);
-            family.merge(&judges, &child, into.as_deref());
+            family.merge(&references, &child, into.as_deref());
         }
     }
 }

@@ -40,4 +40,4 @@ mod stdout;
 mod tree;
 #[cfg(target_os = "linux")]
 mod undeleted;
-mod unjudged;
+mod undetermined;

@@ -68,7 +68,7 @@ fn a_mismatch_is_refused_with_what_is_known() {
     assert_eq!(evidence["candidate"]["virtual_disk_id"], evidence["child"]["virtual_disk_id"]);
     assert!(evidence["candidate"]["modified"].is_u64() && evidence["child"]["modified"].is_u64());
     assert_eq!((&evidence["others"], &evidence["ancestor_level"]), (&json!([kept]), &json!(null)));
-    assert_eq!(evidence["unjudged"], json!([]));
+    assert_eq!(evidence["undetermined"], json!([]));
     assert_eq!(family.files(), before);
 
     let done = run!("reparent", family.mid(), "--parent", family.base(), "--ignore-id-mismatch", "--json")

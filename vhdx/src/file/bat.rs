@@ -101,7 +101,7 @@ impl Vhdx {
 
     /// The state of a payload block, once every rule about its entry and its place holds; what breaks one is in
     /// `violations`.
-    pub(crate) fn judge_payload(
+    pub(crate) fn validate_payload(
         &self,
         block: BlockIndex,
         entry: BatEntry,
@@ -117,12 +117,12 @@ impl Vhdx {
         let needed = self.geometry.block_end(block).since(self.geometry.block_start(block));
         let structure = Structure::BatEntry(index);
         let place = entry.file_offset();
-        let fits = self.layout.judge(structure, at, place, needed, self.block_size(), violations);
+        let fits = self.layout.validate_place(structure, at, place, needed, self.block_size(), violations);
         fits.then_some(state)
     }
 
     /// Where the sector bitmap block of a chunk lies, if it is present and every rule about it holds.
-    pub(crate) fn judge_bitmap(
+    pub(crate) fn validate_bitmap(
         &self,
         chunk: ChunkIndex,
         entry: BatEntry,
@@ -135,14 +135,14 @@ impl Vhdx {
             return Some(None);
         }
         let place = entry.file_offset();
-        let fits = self.layout.judge(Structure::BatEntry(index), at, place, MIB, MIB, violations);
+        let fits = self.layout.validate_place(Structure::BatEntry(index), at, place, MIB, MIB, violations);
         fits.then_some(Some(place))
     }
 
     /// The state of a block that is about to be used.
     pub(super) fn use_payload(&self, block: BlockIndex, entry: BatEntry) -> Result<PayloadBlockState> {
         let mut violations = Violations::new();
-        let state = self.judge_payload(block, entry, &mut violations);
+        let state = self.validate_payload(block, entry, &mut violations);
         self.first_fatal(&violations, self.geometry.payload_bat_index(block), state)
     }
 
@@ -150,7 +150,7 @@ impl Vhdx {
     pub(super) fn use_bitmap(&self, chunk: ChunkIndex, entry: BatEntry) -> Result<FileOffset> {
         let index = self.geometry.bitmap_bat_index(chunk);
         let mut violations = Violations::new();
-        let place = self.judge_bitmap(chunk, entry, &mut violations);
+        let place = self.validate_bitmap(chunk, entry, &mut violations);
         if place == Some(None) {
             let at = self.bat_entry_place(index);
             violations.report(Violation::new(Structure::BatEntry(index), at, Rule::BatBitmapMissing));
@@ -161,6 +161,10 @@ impl Vhdx {
     fn first_fatal<T>(&self, violations: &Violations, index: BatIndex, value: Option<T>) -> Result<T> {
         let at = self.bat_entry_place(index);
         let broken = || Error::from(Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved));
-        violations.stop_at_first().and_then(|()| value.ok_or_else(broken)).map_err(|e| self.in_file(e))
+        violations
+            .stop_at_first()
+            .map_err(Into::into)
+            .and_then(|()| value.ok_or_else(broken))
+            .map_err(|e| self.in_file(e))
     }
 }

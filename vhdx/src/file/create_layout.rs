@@ -42,7 +42,7 @@ pub(super) struct NewLayout {
 
 impl NewLayout {
     pub(super) fn new(disk: &NewDisk, geometry: &Geometry) -> Result<Self, InvalidArgument> {
-        judge_items(disk)?;
+        validate_items(disk)?;
         let own = own_items(disk);
         let contents =
             own.iter().map(|(_, content)| content.len()).chain(disk.items.iter().map(|i| i.content.len()));
@@ -94,7 +94,7 @@ impl NewLayout {
 }
 
 /// Whether the further items can be told apart, are within their limits, and leave the file readable.
-fn judge_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
+fn validate_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
     let mut known: Vec<_> = OWN_ITEMS.iter().map(|&id| (id, false)).collect();
     known.push((metadata_item::INCOMPLETE_FILE, false));
     for item in &disk.items {

@@ -178,8 +178,8 @@ impl<'a> Cursor<'a> {
         let count = usize::try_from((bits.end - bits.start).div_ceil(64)).unwrap_or(0);
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
         let in_chunk = SECTORS_PER_CHUNK.saturating_sub(bits.start);
-        let asked_for = self.limit.since(start) / geometry.sector_size();
-        let most = usize::try_from(in_chunk.min(asked_for).div_ceil(64)).unwrap_or(0) * 8;
+        let required = self.limit.since(start) / geometry.sector_size();
+        let most = usize::try_from(in_chunk.min(required).div_ceil(64)).unwrap_or(0) * 8;
         let bitmap = bitmap.saturating_add(bits.start / 8);
         self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.run = None;

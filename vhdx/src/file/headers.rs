@@ -38,7 +38,7 @@ impl Headers {
     /// [`Error::Io`]; with nothing written also if there is a newer header by now, and [`Error::Unsupported`] when the
     /// sequence number cannot grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
-        judge_sequence(&self.current, self.number, 2)?;
+        ensure_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
         self.unmake_torn()?;
@@ -84,7 +84,7 @@ pub(super) const MERGE: u64 = SESSION << 16;
 ///
 /// # Errors
 /// [`Error::Unsupported`].
-pub(super) fn judge_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
+pub(super) fn ensure_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
     if current.sequence_number.checked_add(updates).is_some() {
         return Ok(());
     }

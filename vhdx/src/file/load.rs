@@ -14,7 +14,7 @@ use crate::format::region_table::{self, RegionTable, Regions};
 use crate::geometry::Geometry;
 use crate::log;
 use crate::rules::Rule;
-use crate::storage::{Measured, ReadAt, ReadGuard, judge_end, read_structure};
+use crate::storage::{Measured, ReadAt, ReadGuard, ensure_end, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -38,13 +38,13 @@ impl Vhdx {
         result
     }
 
-    /// Judges both region tables: opening leaves the second one alone where the first one is sound. What is in
+    /// References both region tables: opening leaves the second one alone where the first one is sound. What is in
     /// `violations` already is not put there again.
     ///
     /// # Errors
     /// [`Error::Io`] when neither can be read.
-    pub(crate) fn judge_region_tables(&self, violations: &mut Violations) -> Result<()> {
-        judge_region_tables(&*self.storage, violations)
+    pub(crate) fn validate_region_tables(&self, violations: &mut Violations) -> Result<()> {
+        validate_region_tables(&*self.storage, violations)
     }
 
     /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
@@ -61,13 +61,13 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     let (measured, file_len) = (guard.measured(&*storage), guard.len());
     let creator = load_identifier(&measured, violations)?;
     let (header_number, header) = load_header(&measured, violations)?;
-    judge_log_place(&header, file_len, violations)?;
+    validate_log_place(&header, file_len, violations)?;
     let log::Replayed { storage, overlay, state } = log::replay(storage, &header, violations)?;
     let found = Structures::load(&*storage, &header, violations);
     if found.is_err() {
         // The file does not open, and a second table that says something else may be the reason to hope. What cannot be
         // read is told already.
-        let _ = judge_region_tables(&*storage, violations);
+        let _ = validate_region_tables(&*storage, violations);
     }
     let Structures { regions, metadata, geometry, layout } = found?;
     let tolerated = violations.as_slice().to_vec();
@@ -92,7 +92,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
 }
 
 /// Puts what is wrong with either region table into `violations`, unless it is there already.
-fn judge_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Result<()> {
+fn validate_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Result<()> {
     let mut found = Violations::new();
     let [first, second] = region_tables().load(&Measured::new(storage)?, Second::Always, &mut found)?;
     region_table::choose(first, second, &mut found);
@@ -204,7 +204,7 @@ impl<T> Copies<T> {
         if which == Second::IfNeeded
             && let Ok(Some(copy)) = first_copy
         {
-            judge_end(storage, (self.structure)(2), second, self.size)?;
+            ensure_end(storage, (self.structure)(2), second, self.size)?;
             return Ok([Some(copy), None]);
         }
         match (first_copy, self.load_copy(2, second, storage, violations)) {
@@ -242,13 +242,13 @@ impl<T> Copies<T> {
 }
 
 /// A log that cannot be read in full matters only when it must be replayed.
-fn judge_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
+fn validate_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
     let (place, length) = header.log_place();
     if length != 0 && place.saturating_add(length).get() > file_len {
         let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
         violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
     }
-    violations.stop_at_first()
+    Ok(violations.stop_at_first()?)
 }
 
 pub(super) fn region_tables() -> Copies<RegionTable> {

@@ -10,7 +10,7 @@ use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::Region;
 use crate::rules::Rule;
-use crate::storage::{ReadAt, judge_end, read_into, read_structure};
+use crate::storage::{ReadAt, ensure_end, read_into, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -75,7 +75,7 @@ impl Metadata {
 /// The table. What lies behind its last entry means nothing, and is zeros here.
 fn read_table(storage: &dyn ReadAt, region: &Region) -> Result<Vec<u8>> {
     let (structure, at) = (Structure::MetadataTable, region.offset);
-    judge_end(storage, structure, at, metadata_table::SIZE)?;
+    ensure_end(storage, structure, at, metadata_table::SIZE)?;
     let mut bytes = vec![0; metadata_table::SIZE];
     let (first, rest) = bytes.split_at_mut(PAGE);
     read_into(storage, first, at)?;

@@ -5,9 +5,9 @@ mod bat_window;
 mod create;
 mod create_layout;
 mod cursor;
+pub(crate) mod disk_metadata;
 mod extents;
 mod headers;
-mod judge;
 mod load;
 mod metadata;
 mod occupancy;
@@ -15,8 +15,8 @@ mod placement;
 mod read_ahead;
 mod replay;
 mod survey;
-pub(crate) mod travel;
 mod unchanged;
+mod validate_bat;
 mod write;
 
 use std::fmt;
@@ -40,12 +40,12 @@ use crate::violation::{Violation, Violations};
 pub(crate) use bat_window::BatWindow;
 pub use create::{NewDisk, NewItem, VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
-pub(crate) use judge::{judge_bat, judge_mergeable};
 pub(crate) use load::read_data_write_guid;
 use metadata::Metadata;
 use placement::Layout;
 pub use replay::{LogContent, replay, replay_file};
 pub use survey::{Survey, SurveyedBat, SurveyedLog};
+pub(crate) use validate_bat::{ensure_mergeable, validate_bat};
 pub use write::VhdxMut;
 pub(crate) use write::{Place, ResizePlan, SectorBits, Space};
 
@@ -79,7 +79,7 @@ impl fmt::Display for DiskType {
 
 /// An open VHDX file that is only read. Opening reads the headers, a dirty log, a region table and the metadata,
 /// but no BAT: its entries are read, and judged, as they are used. The second region table is read only if the first one
-/// cannot be used; [`check_file`](crate::ops::check_file) judges both.
+/// cannot be used; [`check_file`](crate::ops::check_file) references both.
 ///
 /// A dirty log is replayed in memory; no byte of the file ever changes.
 ///

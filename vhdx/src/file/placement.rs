@@ -20,12 +20,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Judges the block at `place` which `structure`, at offset `at` of the file, points to. The block is `whole`
+    /// References the block at `place` which `structure`, at offset `at` of the file, points to. The block is `whole`
     /// bytes long, and the disk has a use for its first `needed` bytes: none of a place that is only kept reserved. Such a
     /// place may lie past the end of the file: see [`Vhdx::validate_place_without_data`].
     ///
     /// Whether it can be used: everything that is broken is reported, but what is tolerated does not stand in the way.
-    pub(crate) fn judge(
+    pub(crate) fn validate_place(
         &self,
         structure: Structure,
         at: FileOffset,
@@ -81,8 +81,8 @@ impl Vhdx {
         }
     }
 
-    /// Judges the place that a block without data keeps reserved, which nobody reads.
-    pub(crate) fn judge_reserved_place(
+    /// References the place that a block without data keeps reserved, which nobody reads.
+    pub(crate) fn validate_reserved_place(
         &self,
         block: BlockIndex,
         entry: BatEntry,
@@ -91,7 +91,7 @@ impl Vhdx {
         let index = self.geometry.payload_bat_index(block);
         let at = self.bat_entry_place(index);
         let structure = Structure::BatEntry(index);
-        self.layout.judge(structure, at, entry.file_offset(), 0, self.block_size(), violations);
+        self.layout.validate_place(structure, at, entry.file_offset(), 0, self.block_size(), violations);
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     }
 
     /// Log at 1, metadata at 2, BAT at 5 and 6; the file is 12 MiB long.
-    fn judge(place: FileOffset, needed: u64, whole: u64) -> (bool, Vec<Rule>) {
+    fn validate(place: FileOffset, needed: u64, whole: u64) -> (bool, Vec<Rule>) {
         let layout = Layout {
             log: (mib(1), MIB),
             regions: vec![region(METADATA_REGION, 2, 1), region(BAT_REGION, 5, 2)],
@@ -134,37 +134,38 @@ mod tests {
         };
         let mut violations = Violations::new();
         let structure = Structure::BatEntry(BatIndex::new(7));
-        let usable = layout.judge(structure, FileOffset::new(56), place, needed, whole, &mut violations);
+        let usable =
+            layout.validate_place(structure, FileOffset::new(56), place, needed, whole, &mut violations);
         (usable, violations.as_slice().iter().map(|violation| violation.rule).collect())
     }
 
     #[test]
     fn a_block_between_the_regions_or_at_the_end_is_in_order() {
-        assert_eq!(judge(mib(3), 2 * MIB, 2 * MIB), (true, vec![]));
-        assert_eq!(judge(mib(7), 5 * MIB, 5 * MIB), (true, vec![]));
+        assert_eq!(validate(mib(3), 2 * MIB, 2 * MIB), (true, vec![]));
+        assert_eq!(validate(mib(7), 5 * MIB, 5 * MIB), (true, vec![]));
     }
 
     #[test]
     fn every_place_that_a_block_must_not_touch_is_named() {
-        assert_eq!(judge(mib(1), MIB, MIB), (false, vec![Rule::BlockOverlapsLog]));
-        assert_eq!(judge(mib(2), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));
-        assert_eq!(judge(mib(6), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));
-        assert_eq!(judge(mib(4), MIB, 8 * MIB), (false, vec![Rule::BlockOverlapsRegion]));
-        assert_eq!(judge(mib(12), MIB, MIB), (false, vec![Rule::BlockPastEnd]));
+        assert_eq!(validate(mib(1), MIB, MIB), (false, vec![Rule::BlockOverlapsLog]));
+        assert_eq!(validate(mib(2), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));
+        assert_eq!(validate(mib(6), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));
+        assert_eq!(validate(mib(4), MIB, 8 * MIB), (false, vec![Rule::BlockOverlapsRegion]));
+        assert_eq!(validate(mib(12), MIB, MIB), (false, vec![Rule::BlockPastEnd]));
         let both = vec![Rule::BlockOverlapsLog, Rule::BlockOverlapsRegion];
-        assert_eq!(judge(mib(1), MIB, 8 * MIB), (false, both));
+        assert_eq!(validate(mib(1), MIB, 8 * MIB), (false, both));
     }
 
     #[test]
     fn a_tail_without_data_may_lie_past_the_end() {
-        assert_eq!(judge(mib(11), MIB, 2 * MIB), (true, vec![Rule::BlockTailPastEnd]));
-        assert_eq!(judge(mib(11), MIB + 1, 2 * MIB), (false, vec![Rule::BlockPastEnd]));
-        assert_eq!(judge(mib(20), 0, 2 * MIB), (true, vec![]));
+        assert_eq!(validate(mib(11), MIB, 2 * MIB), (true, vec![Rule::BlockTailPastEnd]));
+        assert_eq!(validate(mib(11), MIB + 1, 2 * MIB), (false, vec![Rule::BlockPastEnd]));
+        assert_eq!(validate(mib(20), 0, 2 * MIB), (true, vec![]));
     }
 
     #[test]
     fn a_place_near_the_end_of_the_number_range_does_not_wrap() {
         let place = FileOffset::new(u64::MAX - MIB + 1);
-        assert_eq!(judge(place, 256 * MIB, 256 * MIB), (false, vec![Rule::BlockPastEnd]));
+        assert_eq!(validate(place, 256 * MIB, 256 * MIB), (false, vec![Rule::BlockPastEnd]));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::headers::Headers;
-use super::{Vhdx, judge_bat};
+use super::{Vhdx, validate_bat};
 use crate::error::{Error, Result};
 use crate::log::LogState;
 use crate::storage::{FileStorage, ReadAt, Storage};
@@ -71,7 +71,7 @@ pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
 /// Whether nothing of the disk lies in the log: a file of which that is not known is not written to any further.
 fn owns_its_log(vhdx: &Vhdx) -> bool {
     let mut violations = Violations::new();
-    judge_bat(vhdx, &mut violations).is_ok() && violations.stop_at_first().is_ok()
+    validate_bat(vhdx, &mut violations).is_ok() && violations.stop_at_first().is_ok()
 }
 
 /// As [`replay`], for the file at `path`, which nobody else may use in the meantime.

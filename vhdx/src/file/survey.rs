@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 use super::Vhdx;
-use super::judge::{for_each_entry, judge_bat};
 use super::load::{Structures, header_copies, region_tables};
+use super::validate_bat::{for_each_entry, validate_bat};
 use crate::error::Result;
 use crate::format::bat_entry::{PayloadBlockState, SectorBitmapBlockState};
 use crate::format::header::{self, Header};
@@ -152,7 +152,7 @@ fn region_tables_of(storage: &dyn ReadAt) -> [bool; 2] {
 
 fn surveyed_bat(vhdx: &Vhdx) -> Result<SurveyedBat> {
     let mut violations = Violations::new();
-    judge_bat(vhdx, &mut violations)?;
+    validate_bat(vhdx, &mut violations)?;
     let is_past_end = |rule: Rule| rule == Rule::BlockPastEnd || rule.severity() <= Severity::Tolerated;
     let is_sound = violations.counts().all(|(rule, _)| is_past_end(rule));
     let mut bat = SurveyedBat { is_sound, ..SurveyedBat::default() };

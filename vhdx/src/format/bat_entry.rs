@@ -5,7 +5,7 @@
 //!   0 | file offset in MiB                            | reserved | state |
 //! ```
 
-use super::judge::Judge;
+use super::validator::Validator;
 use crate::rules::Rule;
 use crate::units::{BatIndex, FileOffset, MIB};
 use crate::violation::{Structure, Violation, Violations};
@@ -161,7 +161,7 @@ impl BatEntry {
         }
     }
 
-    /// Judges the entry of a payload block, as far as it can be judged alone. `at` is the entry's place in the file.
+    /// References the entry of a payload block, as far as it can be judged alone. `at` is the entry's place in the file.
     pub fn validate_payload(
         self,
         index: BatIndex,
@@ -170,23 +170,23 @@ impl BatEntry {
         violations: &mut Violations,
     ) -> Option<PayloadBlockState> {
         let broken = |rule| Violation::new(Structure::BatEntry(index), at, rule);
-        let mut judge = Judge::new(violations);
-        self.judge_reserved(&broken, &mut judge);
+        let mut validator = Validator::new(violations);
+        self.validate_reserved(&broken, &mut validator);
         let Some(state) = self.payload_state() else {
-            judge.report(broken(Rule::BatStateReserved).number(self.state_bits()));
+            validator.report(broken(Rule::BatStateReserved).number(self.state_bits()));
             return None;
         };
-        judge.require(self.state_bits() != DRAFT_UNMAPPED, broken(Rule::BatStateDraft));
-        judge.require(
+        validator.require(self.state_bits() != DRAFT_UNMAPPED, broken(Rule::BatStateDraft));
+        validator.require(
             state != PayloadBlockState::PartiallyPresent || has_parent,
             broken(Rule::BatPartialWithoutParent),
         );
-        self.judge_place(state.is_present(), &broken, &mut judge);
-        self.validate_offset_without_data(state, &broken, &mut judge);
-        judge.verdict(state)
+        self.validate_place(state.is_present(), &broken, &mut validator);
+        self.validate_offset_without_data(state, &broken, &mut validator);
+        validator.verdict(state)
     }
 
-    /// Judges the entry of a sector bitmap block, as far as it can be judged alone. `at` is the entry's place in the
+    /// References the entry of a sector bitmap block, as far as it can be judged alone. `at` is the entry's place in the
     /// file. No block of a disk without a parent uses the entry, so whatever it holds counts as not present.
     pub fn validate_bitmap(
         self,
@@ -196,25 +196,25 @@ impl BatEntry {
         violations: &mut Violations,
     ) -> Option<SectorBitmapBlockState> {
         let broken = |rule| Violation::new(Structure::BatEntry(index), at, rule);
-        let mut judge = Judge::new(violations);
+        let mut validator = Validator::new(violations);
         if !has_parent {
             let present = self.state_bits() == SectorBitmapBlockState::Present.bits();
             let rule = if present { Rule::BatBitmapWithoutParent } else { Rule::BatEntryUnused };
-            judge.require(self.0 == 0, broken(rule));
+            validator.require(self.0 == 0, broken(rule));
             return Some(SectorBitmapBlockState::NotPresent);
         }
-        self.judge_reserved(&broken, &mut judge);
+        self.validate_reserved(&broken, &mut validator);
         let Some(state) = self.bitmap_state() else {
-            judge.report(broken(Rule::BatBitmapState).number(self.state_bits()));
+            validator.report(broken(Rule::BatBitmapState).number(self.state_bits()));
             return None;
         };
-        self.judge_place(state == SectorBitmapBlockState::Present, &broken, &mut judge);
-        judge.verdict(state)
+        self.validate_place(state == SectorBitmapBlockState::Present, &broken, &mut validator);
+        validator.verdict(state)
     }
 
-    fn judge_reserved(self, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+    fn validate_reserved(self, broken: &impl Fn(Rule) -> Violation, validator: &mut Validator<'_>) {
         let reserved = self.reserved_bits();
-        judge.require(reserved == 0, broken(Rule::BatEntryReserved).number(reserved));
+        validator.require(reserved == 0, broken(Rule::BatEntryReserved).number(reserved));
     }
 
     /// Validates the offset of a block without data, which is never read from: a number that cannot be a place in a file
@@ -223,27 +223,32 @@ impl BatEntry {
         self,
         state: PayloadBlockState,
         broken: &impl Fn(Rule) -> Violation,
-        judge: &mut Judge<'_>,
+        validator: &mut Validator<'_>,
     ) {
         let offset = self.file_offset().get();
         if state.is_present() || offset == 0 {
             return;
         }
         let broken = |rule| broken(rule).number(offset);
-        judge.require(offset < FAR, broken(Rule::BlockPlaceFar));
-        judge.require(state != PayloadBlockState::Zero, broken(Rule::BatZeroOffset));
-        judge.require(state != PayloadBlockState::NotPresent, broken(Rule::BatNotPresentOffset));
+        validator.require(offset < FAR, broken(Rule::BlockPlaceFar));
+        validator.require(state != PayloadBlockState::Zero, broken(Rule::BatZeroOffset));
+        validator.require(state != PayloadBlockState::NotPresent, broken(Rule::BatNotPresentOffset));
     }
 
-    fn judge_place(self, present: bool, broken: &impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+    fn validate_place(
+        self,
+        present: bool,
+        broken: &impl Fn(Rule) -> Violation,
+        validator: &mut Validator<'_>,
+    ) {
         let offset = self.file_offset().get();
-        judge.require(!present || offset >= MIB, broken(Rule::BlockInHeader).number(offset));
+        validator.require(!present || offset >= MIB, broken(Rule::BlockInHeader).number(offset));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::judged;
+    use super::super::testing::validated;
     use super::PayloadBlockState::*;
     use super::*;
 
@@ -255,11 +260,11 @@ mod tests {
     }
 
     fn payload(entry: BatEntry, has_parent: bool) -> (Option<PayloadBlockState>, Vec<Rule>) {
-        judged(|violations| entry.validate_payload(INDEX, AT, has_parent, violations))
+        validated(|violations| entry.validate_payload(INDEX, AT, has_parent, violations))
     }
 
     fn bitmap(entry: BatEntry, has_parent: bool) -> (Option<SectorBitmapBlockState>, Vec<Rule>) {
-        judged(|violations| entry.validate_bitmap(INDEX, AT, has_parent, violations))
+        validated(|violations| entry.validate_bitmap(INDEX, AT, has_parent, violations))
     }
 
     #[test]

@@ -75,11 +75,11 @@ impl FileTypeIdentifier {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::judged;
+    use super::super::testing::validated;
     use super::*;
 
     fn validate(bytes: &[u8]) -> (Option<String>, Vec<Rule>) {
-        judged(|violations| {
+        validated(|violations| {
             FileTypeIdentifier::validate(bytes, violations).map(|identifier| identifier.creator)
         })
     }

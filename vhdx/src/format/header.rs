@@ -21,7 +21,7 @@ use nom::number::complete::{le_u16, le_u32, le_u64};
 use uuid::Uuid;
 
 use super::bytes::{self, Encoder, Parsed};
-use super::judge::Judge;
+use super::validator::Validator;
 use crate::rules::Rule;
 use crate::units::{FileOffset, KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
@@ -164,37 +164,37 @@ pub fn current(
         (Some(first), Some(second)) if first.sequence_number > second.sequence_number => (1, first),
         (Some(_), Some(second)) => (2, second),
     };
-    let mut judge = Judge::new(violations);
+    let mut validator = Validator::new(violations);
     let log_version_matters = !header.log_guid.is_nil();
-    judge.require(header.version == 1, broken(number, Rule::HeaderVersion).number(header.version));
-    judge.require(
+    validator.require(header.version == 1, broken(number, Rule::HeaderVersion).number(header.version));
+    validator.require(
         header.log_version == 0 || !log_version_matters,
         broken(number, Rule::LogVersion).number(header.log_version),
     );
-    judge.require(
+    validator.require(
         header.log_version == 0 || log_version_matters,
         broken(number, Rule::LogVersionUnused).number(header.log_version),
     );
-    validate_log_place(&header, number, &mut judge);
-    judge.verdict((number, header))
+    validate_log_place(&header, number, &mut validator);
+    validator.verdict((number, header))
 }
 
 /// Validates the place of the log, which matters only if the log may hold something.
-fn validate_log_place(header: &Header, number: u8, judge: &mut Judge<'_>) {
+fn validate_log_place(header: &Header, number: u8, validator: &mut Validator<'_>) {
     let offset = header.log_offset.get();
     let (offset_is_valid, length_is_valid) = (header.log_offset_is_valid(), header.log_length_is_valid());
     if header.log_guid.is_nil() {
         let is_valid = header.log_length == 0 || (offset_is_valid && length_is_valid);
-        judge.require(is_valid, broken(number, Rule::LogPlaceUnused).number(offset));
+        validator.require(is_valid, broken(number, Rule::LogPlaceUnused).number(offset));
         return;
     }
-    judge.require(offset_is_valid, broken(number, Rule::LogOffset).number(offset));
-    judge.require(length_is_valid, broken(number, Rule::LogLength).number(header.log_length));
+    validator.require(offset_is_valid, broken(number, Rule::LogOffset).number(offset));
+    validator.require(length_is_valid, broken(number, Rule::LogLength).number(header.log_length));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{for_each_flip, hex, judged, some_guid};
+    use super::super::testing::{for_each_flip, hex, some_guid, validated};
     use super::*;
 
     fn header(sequence_number: u64) -> Header {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn current_number(first: Option<Header>, second: Option<Header>) -> (Option<u8>, Vec<Rule>) {
-        judged(|violations| current(first, second, violations).map(|(number, _)| number))
+        validated(|violations| current(first, second, violations).map(|(number, _)| number))
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
             ..header(10)
         };
         assert_eq!(expected.encode(), bytes);
-        assert_eq!(judged(|violations| validate_copy(&bytes, 1, violations)), (Some(expected), vec![]));
+        assert_eq!(validated(|violations| validate_copy(&bytes, 1, violations)), (Some(expected), vec![]));
     }
 
     #[test]
@@ -241,18 +241,18 @@ mod tests {
     fn every_flipped_byte_is_noticed() {
         for_each_flip(&header(5).encode(), |position, bytes| {
             let rule = if position < 4 { Rule::HeaderSignature } else { Rule::HeaderChecksum };
-            assert_eq!(judged(|violations| validate_copy(bytes, 2, violations)), (None, vec![rule]));
+            assert_eq!(validated(|violations| validate_copy(bytes, 2, violations)), (None, vec![rule]));
         });
     }
 
     #[test]
     fn a_short_copy_is_rejected_and_reserved_bytes_are_tolerated() {
         let mut bytes = header(5).encode();
-        let (value, rules) = judged(|violations| validate_copy(&bytes[..SIZE - 1], 1, violations));
+        let (value, rules) = validated(|violations| validate_copy(&bytes[..SIZE - 1], 1, violations));
         assert_eq!((value, rules), (None, vec![Rule::Truncated]));
         bytes[SIZE - 1] = 1;
         bytes::seal(&mut bytes);
-        let (value, rules) = judged(|violations| validate_copy(&bytes, 1, violations));
+        let (value, rules) = validated(|violations| validate_copy(&bytes, 1, violations));
         assert_eq!((value, rules), (Some(header(5)), vec![Rule::HeaderReserved]));
     }
 

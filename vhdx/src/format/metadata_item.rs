@@ -14,55 +14,20 @@
 
 use nom::Parser;
 use nom::number::complete::{le_u32, le_u64};
-use uuid::{Uuid, uuid};
+use uuid::Uuid;
 
 use super::bytes::{self, Encoder, Parsed};
-use super::judge::Judge;
+use super::validator::Validator;
+pub use crate::metadata_id::*;
 use crate::rules::Rule;
 use crate::units::{FileOffset, MIB};
 use crate::violation::{Structure, Violation, Violations};
-
-/// File parameters ([MS-VHDX] 2.6.2.1).
-pub const FILE_PARAMETERS: Uuid = uuid!("caa16737-fa36-4d43-b3b6-33f0aa44e76b");
-/// Virtual disk size ([MS-VHDX] 2.6.2.2).
-pub const VIRTUAL_DISK_SIZE: Uuid = uuid!("2fa54224-cd1b-4876-b211-5dbed83bf4b8");
-/// Virtual disk id ([MS-VHDX] 2.6.2.3).
-pub const VIRTUAL_DISK_ID: Uuid = uuid!("beca12ab-b2e6-4523-93ef-c309e000c746");
-/// Logical sector size ([MS-VHDX] 2.6.2.4).
-pub const LOGICAL_SECTOR_SIZE: Uuid = uuid!("8141bf1d-a96f-4709-ba47-f233a8faab5f");
-/// Physical sector size ([MS-VHDX] 2.6.2.5).
-pub const PHYSICAL_SECTOR_SIZE: Uuid = uuid!("cda348c7-445d-4471-9cc9-e9885251c556");
-/// Parent locator ([MS-VHDX] 2.6.2.6).
-pub const PARENT_LOCATOR: Uuid = uuid!("a8d35f2d-b30b-454d-abf7-d3d84834ab0c");
-/// A cylinder, head and sector geometry for guests that ask for one; not in the specification.
-pub const CHS_PARAMETERS: Uuid = uuid!("da02d7bc-3d3a-423c-ac88-2a36ab21479b");
-/// Marks a file whose creation has not finished; not in the specification.
-pub const INCOMPLETE_FILE: Uuid = uuid!("71cc85f0-1b69-4e28-9558-c3bf83ae75d3");
-/// Labels of a persistent memory disk; not in the specification.
-pub const PMEM_LABELS: Uuid = uuid!("10e1ae8a-4b7e-4169-a40f-cd70de928393");
 
 const MAX_BLOCK_SIZE: u64 = 256 * MIB;
 const MAX_VIRTUAL_DISK_SIZE: u64 = 64 << 40;
 
 const LEAVE_BLOCKS_ALLOCATED: u32 = 1;
 const HAS_PARENT: u32 = 2;
-
-/// The name of an item for people: its GUID if it has none.
-pub fn name_of(id: Uuid) -> String {
-    let name = match id {
-        FILE_PARAMETERS => "file parameters",
-        VIRTUAL_DISK_SIZE => "virtual disk size",
-        VIRTUAL_DISK_ID => "virtual disk id",
-        LOGICAL_SECTOR_SIZE => "logical sector size",
-        PHYSICAL_SECTOR_SIZE => "physical sector size",
-        PARENT_LOCATOR => "parent locator",
-        CHS_PARAMETERS => "CHS parameters",
-        INCOMPLETE_FILE => "incomplete file",
-        PMEM_LABELS => "PMEM labels",
-        _ => return id.to_string(),
-    };
-    name.to_owned()
-}
 
 /// Whether a file that requires this item can be opened here: its content is read, or (the CHS parameters) says nothing
 /// about the disk's data. A user item is never known, whatever its id.
@@ -106,17 +71,17 @@ impl FileParameters {
         encoder.into_vec()
     }
 
-    /// Reads and judges the item, which starts at `at` in the file.
+    /// Reads and references the item, which starts at `at` in the file.
     pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
         let (parameters, reserved) = read(bytes, FILE_PARAMETERS, at, violations, file_parameters)?;
-        let mut judge = Judge::new(violations);
+        let mut validator = Validator::new(violations);
         let block_size = u64::from(parameters.block_size);
-        judge.require(
+        validator.require(
             block_size.is_power_of_two() && (MIB..=MAX_BLOCK_SIZE).contains(&block_size),
             broken(FILE_PARAMETERS, at, Rule::BlockSize).number(block_size),
         );
-        judge.require(!reserved, broken(FILE_PARAMETERS, at, Rule::FileParametersReserved));
-        judge.verdict(parameters)
+        validator.require(!reserved, broken(FILE_PARAMETERS, at, Rule::FileParametersReserved));
+        validator.verdict(parameters)
     }
 }
 
@@ -128,13 +93,13 @@ pub fn virtual_disk_size(
     violations: &mut Violations,
 ) -> Option<u64> {
     let size = read(bytes, VIRTUAL_DISK_SIZE, at, violations, le_u64)?;
-    let mut judge = Judge::new(violations);
+    let mut validator = Validator::new(violations);
     let whole_sectors = size.checked_rem(u64::from(logical_sector_size)) == Some(0);
-    judge.require(
+    validator.require(
         (1..=MAX_VIRTUAL_DISK_SIZE).contains(&size) && whole_sectors,
         broken(VIRTUAL_DISK_SIZE, at, Rule::VirtualDiskSize).number(size),
     );
-    judge.verdict(size)
+    validator.verdict(size)
 }
 
 /// The id of the virtual disk, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.3). Disks and the
@@ -162,9 +127,9 @@ fn sector_size(
     violations: &mut Violations,
 ) -> Option<u32> {
     let size = read(bytes, id, at, violations, le_u32)?;
-    let mut judge = Judge::new(violations);
-    judge.require(matches!(size, 512 | 4096), broken(id, at, rule).number(size));
-    judge.verdict(size)
+    let mut validator = Validator::new(violations);
+    validator.require(matches!(size, 512 | 4096), broken(id, at, rule).number(size));
+    validator.verdict(size)
 }
 
 fn read<'a, T>(
@@ -197,13 +162,13 @@ fn file_parameters(input: &[u8]) -> Parsed<'_, (FileParameters, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{hex, judged, some_guid};
+    use super::super::testing::{hex, some_guid, validated};
     use super::*;
 
     const AT: FileOffset = FileOffset::new(0x21_0000);
 
     fn parameters(bytes: &[u8]) -> (Option<FileParameters>, Vec<Rule>) {
-        judged(|violations| FileParameters::validate(bytes, AT, violations))
+        validated(|violations| FileParameters::validate(bytes, AT, violations))
     }
 
     #[test]
@@ -215,12 +180,12 @@ mod tests {
         assert_eq!(parameters(&bytes), (Some(expected), vec![]));
 
         let (size, rules) =
-            judged(|violations| virtual_disk_size(&hex("0000400000000000"), AT, 512, violations));
+            validated(|violations| virtual_disk_size(&hex("0000400000000000"), AT, 512, violations));
         assert_eq!((size, rules), (Some(4 << 20), vec![]));
         let (id, rules) =
-            judged(|violations| virtual_disk_id(&hex("aa026d6b47890f49aa2d2e81bb5c6b28"), AT, violations));
-        assert_eq!((id, rules), (Some(uuid!("6b6d02aa-8947-490f-aa2d-2e81bb5c6b28")), vec![]));
-        let sectors = judged(|violations| {
+            validated(|violations| virtual_disk_id(&hex("aa026d6b47890f49aa2d2e81bb5c6b28"), AT, violations));
+        assert_eq!((id, rules), (Some(uuid::uuid!("6b6d02aa-8947-490f-aa2d-2e81bb5c6b28")), vec![]));
+        let sectors = validated(|violations| {
             let logical = logical_sector_size(&hex("00020000"), AT, violations);
             (logical, physical_sector_size(&hex("00100000"), AT, violations))
         });
@@ -259,7 +224,7 @@ mod tests {
     #[test]
     fn a_disk_has_whole_sectors_up_to_64_tib() {
         let size = |size: u64, sector| {
-            judged(|violations| virtual_disk_size(&size.to_le_bytes(), AT, sector, violations)).0
+            validated(|violations| virtual_disk_size(&size.to_le_bytes(), AT, sector, violations)).0
         };
         assert_eq!(size(0, 512), None);
         assert_eq!(size(512, 512), Some(512));
@@ -273,9 +238,9 @@ mod tests {
     #[test]
     fn only_the_logical_sector_size_matters() {
         for bytes in [[0u8; 4], [0, 4, 0, 0], [0xff; 4]] {
-            let (size, rules) = judged(|violations| logical_sector_size(&bytes, AT, violations));
+            let (size, rules) = validated(|violations| logical_sector_size(&bytes, AT, violations));
             assert_eq!((size, rules), (None, vec![Rule::LogicalSectorSize]));
-            let (size, rules) = judged(|violations| physical_sector_size(&bytes, AT, violations));
+            let (size, rules) = validated(|violations| physical_sector_size(&bytes, AT, violations));
             assert_eq!((size, rules), (Some(u32::from_le_bytes(bytes)), vec![Rule::PhysicalSectorSize]));
         }
     }
@@ -291,16 +256,14 @@ mod tests {
             (4, |bytes, violations| physical_sector_size(bytes, AT, violations).is_some()),
         ];
         for (len, read) in items {
-            let (is_some, rules) = judged(|violations| read(&bytes[..len - 1], violations));
+            let (is_some, rules) = validated(|violations| read(&bytes[..len - 1], violations));
             assert_eq!((is_some, rules), (false, vec![Rule::MetadataItemSize]), "{len}");
-            assert!(judged(|violations| read(&bytes, violations)).0, "{len}");
+            assert!(validated(|violations| read(&bytes, violations)).0, "{len}");
         }
     }
 
     #[test]
-    fn items_have_names() {
-        assert_eq!(name_of(VIRTUAL_DISK_ID), "virtual disk id");
-        assert_eq!(name_of(some_guid(1)), some_guid(1).to_string());
+    fn items_of_the_specification_are_known() {
         assert!(is_known(PARENT_LOCATOR) && !is_known(INCOMPLETE_FILE) && !is_known(some_guid(1)));
     }
 }

@@ -24,10 +24,10 @@ use nom::number::complete::{le_u16, le_u32};
 use uuid::Uuid;
 
 use super::bytes::{self, Encoder, Parsed, array};
-use super::judge::Judge;
 use super::metadata_item::{self, INCOMPLETE_FILE};
 use super::overlap::{Span, overlaps};
 use super::region_table::Region;
+use super::validator::Validator;
 use crate::rules::Rule;
 use crate::units::MIB;
 use crate::violation::{Structure, Violation, Violations};
@@ -111,55 +111,56 @@ impl MetadataTable {
         self.entries.iter().find(|entry| entry.is_system(id))
     }
 
-    /// Reads and judges the table from its [`SIZE`] bytes (fewer if the file ends there), the first ones of `region`.
+    /// Reads and references the table from its [`SIZE`] bytes (fewer if the file ends there), the first ones of `region`.
     pub fn validate(bytes: &[u8], region: &Region, violations: &mut Violations) -> Option<Self> {
-        let mut judge = Judge::new(violations);
+        let mut validator = Validator::new(violations);
         let at = |rule| Violation::new(Structure::MetadataTable, region.offset, rule);
         let Some(bytes) = bytes.get(..SIZE) else {
-            judge.report(at(Rule::Truncated));
+            validator.report(at(Rule::Truncated));
             return None;
         };
-        if !judge.require(bytes.starts_with(SIGNATURE), at(Rule::MetadataSignature)) {
+        if !validator.require(bytes.starts_with(SIGNATURE), at(Rule::MetadataSignature)) {
             return None;
         }
         // Signature and size are right: only the count can be wrong.
         let Ok((_, fields)) = fields(bytes) else {
-            judge.report(at(Rule::MetadataCount));
+            validator.report(at(Rule::MetadataCount));
             return None;
         };
-        judge.require(!fields.reserved, at(Rule::MetadataReserved));
+        validator.require(!fields.reserved, at(Rule::MetadataReserved));
         let mut entries = Vec::with_capacity(fields.entries.len());
         for (index, (entry, reserved)) in (0u16..).zip(fields.entries) {
-            judge.require(!reserved, broken(region, index, Rule::MetadataReserved));
+            validator.require(!reserved, broken(region, index, Rule::MetadataReserved));
             entries.push(entry);
         }
         let user_count = entries.iter().filter(|entry| entry.is_user).count();
         let system_count = entries.len().saturating_sub(user_count);
-        judge.require(user_count <= MAX_USER_ENTRIES, at(Rule::MetadataUserCount));
-        judge.require(system_count <= MAX_SYSTEM_ENTRIES, at(Rule::MetadataSystemCount));
+        validator.require(user_count <= MAX_USER_ENTRIES, at(Rule::MetadataUserCount));
+        validator.require(system_count <= MAX_SYSTEM_ENTRIES, at(Rule::MetadataSystemCount));
 
         let table = Self { entries };
-        table.judge_entries(region, &mut judge);
-        table.judge_overlaps(region, &mut judge);
-        judge.verdict(table)
+        table.validate_entries(region, &mut validator);
+        table.validate_overlaps(region, &mut validator);
+        validator.verdict(table)
     }
 
-    fn judge_entries(&self, region: &Region, judge: &mut Judge<'_>) {
+    fn validate_entries(&self, region: &Region, validator: &mut Validator<'_>) {
         // Before all others: that the file was never finished is the reason for whatever else is wrong with it.
         for (index, entry) in (0u16..).zip(&self.entries) {
             let incomplete = entry.is_system(INCOMPLETE_FILE);
-            judge.require(!incomplete, broken(region, index, Rule::CreationIncomplete));
+            validator.require(!incomplete, broken(region, index, Rule::CreationIncomplete));
         }
         let mut ids = HashSet::new();
         for (index, entry) in (0u16..).zip(&self.entries) {
             let at = |rule| broken(region, index, rule);
-            judge.require(ids.insert((entry.id, entry.is_user)), at(Rule::MetadataDuplicate).guid(entry.id));
-            judge_place(entry, region, at, judge);
-            judge_flags(entry, at, judge);
+            validator
+                .require(ids.insert((entry.id, entry.is_user)), at(Rule::MetadataDuplicate).guid(entry.id));
+            validate_place(entry, region, at, validator);
+            validate_flags(entry, at, validator);
         }
     }
 
-    fn judge_overlaps(&self, region: &Region, judge: &mut Judge<'_>) {
+    fn validate_overlaps(&self, region: &Region, validator: &mut Validator<'_>) {
         let spans = (0u16..).zip(&self.entries).map(|(index, entry)| Span {
             start: u64::from(entry.offset),
             end: u64::from(entry.offset).saturating_add(u64::from(entry.length)),
@@ -167,36 +168,36 @@ impl MetadataTable {
         });
         for (before, index) in overlaps(spans.collect()) {
             let other = Structure::MetadataTableEntry(before);
-            judge.report(broken(region, index, Rule::MetadataItemOverlap).other(other));
+            validator.report(broken(region, index, Rule::MetadataItemOverlap).other(other));
         }
     }
 }
 
-fn judge_place(
+fn validate_place(
     entry: &MetadataEntry,
     region: &Region,
     at: impl Fn(Rule) -> Violation,
-    judge: &mut Judge<'_>,
+    validator: &mut Validator<'_>,
 ) {
     let (offset, length) = (u64::from(entry.offset), u64::from(entry.length));
     if length == 0 {
-        judge.require(offset == 0, at(Rule::MetadataItemEmpty).number(offset));
+        validator.require(offset == 0, at(Rule::MetadataItemEmpty).number(offset));
         return;
     }
-    judge.require(length <= MAX_ITEM_LENGTH, at(Rule::MetadataItemLength).number(length));
+    validator.require(length <= MAX_ITEM_LENGTH, at(Rule::MetadataItemLength).number(length));
     let inside = offset.checked_add(length).is_some_and(|end| end <= region.length);
-    judge.require(entry.offset >= ITEMS_START && inside, at(Rule::MetadataItemPlace).number(offset));
+    validator.require(entry.offset >= ITEMS_START && inside, at(Rule::MetadataItemPlace).number(offset));
 }
 
-fn judge_flags(entry: &MetadataEntry, at: impl Fn(Rule) -> Violation, judge: &mut Judge<'_>) {
+fn validate_flags(entry: &MetadataEntry, at: impl Fn(Rule) -> Violation, validator: &mut Validator<'_>) {
     if entry.is_system(INCOMPLETE_FILE) {
         return;
     }
     if entry.is_user || !metadata_item::is_known(entry.id) {
-        judge.require(!entry.is_required, at(Rule::MetadataItemUnknown).guid(entry.id));
+        validator.require(!entry.is_required, at(Rule::MetadataItemUnknown).guid(entry.id));
     } else if let Some(is_virtual_disk) = metadata_item::is_virtual_disk(entry.id) {
         let right = entry.is_required && entry.is_virtual_disk == is_virtual_disk;
-        judge.require(right, at(Rule::MetadataItemFlags).number(entry.flags()));
+        validator.require(right, at(Rule::MetadataItemFlags).number(entry.flags()));
     }
 }
 

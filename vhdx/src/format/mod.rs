@@ -26,7 +26,6 @@ pub mod bat_entry;
 pub mod bytes;
 pub mod file_identifier;
 pub mod header;
-mod judge;
 pub mod log_entry;
 pub mod merge_guid;
 pub mod metadata_item;
@@ -36,3 +35,4 @@ pub mod parent_locator;
 pub mod region_table;
 #[cfg(test)]
 mod testing;
+mod validator;

@@ -19,11 +19,12 @@ use nom::number::complete::{le_u16, le_u32};
 use uuid::{Uuid, uuid};
 
 use super::bytes::{self, Encoder, Parsed};
-use super::judge::Judge;
 use super::metadata_item;
+use super::validator::Validator;
 use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
+use crate::windows_path::StoredPath;
 
 /// The type of the locators of VHDX parents ([MS-VHDX] 2.6.2.6.3).
 pub const LOCATOR_TYPE: Uuid = uuid!("b04aefb7-d19e-4a81-b789-25b8e9445913");
@@ -90,6 +91,11 @@ impl ParentLocator {
             .filter_map(|key| Some((key, self.get(key)?)))
     }
 
+    /// Returns the stored paths in the order in which to try them.
+    pub(crate) fn stored_paths(&self) -> Vec<StoredPath> {
+        self.paths().map(|(key, path)| StoredPath { key, path: path.to_owned() }).collect()
+    }
+
     /// Reads the entries, if every one of them is text inside the item.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (table, (_, _, entry_count)) = header(bytes).ok()?;
@@ -131,34 +137,36 @@ impl ParentLocator {
     /// several entries with one key the first one is kept, so what is written from the result is valid again.
     pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
-        let mut judge = Judge::new(violations);
+        let mut validator = Validator::new(violations);
         let Ok((table, (locator_type, reserved, entry_count))) = header(bytes) else {
             let structure = Structure::MetadataItem(metadata_item::PARENT_LOCATOR);
-            judge.report(Violation::new(structure, at, Rule::MetadataItemSize));
+            validator.report(Violation::new(structure, at, Rule::MetadataItemSize));
             return None;
         };
-        if !judge.require(locator_type == LOCATOR_TYPE, broken(Rule::ParentLocatorType).guid(locator_type)) {
+        if !validator
+            .require(locator_type == LOCATOR_TYPE, broken(Rule::ParentLocatorType).guid(locator_type))
+        {
             return None;
         }
-        judge.require(reserved == 0, broken(Rule::ParentLocatorReserved).number(reserved));
+        validator.require(reserved == 0, broken(Rule::ParentLocatorReserved).number(reserved));
         let Ok((_, entries)) = entry_table(table, entry_count) else {
-            judge.report(broken(Rule::ParentLocatorCount).number(entry_count));
+            validator.report(broken(Rule::ParentLocatorCount).number(entry_count));
             return None;
         };
         let mut locator = Self::default();
         let mut ignored = Ignored::default();
         for (index, entry) in (0u16..).zip(&entries) {
             let place = Place { at, index };
-            match validate_entry(entry, bytes, place, &mut judge) {
-                (Some(key), Some(value)) => locator.add(key, value, place, &mut ignored, &mut judge),
+            match validate_entry(entry, bytes, place, &mut validator) {
+                (Some(key), Some(value)) => locator.add(key, value, place, &mut ignored, &mut validator),
                 (Some(key), None) => ignored.linkage2 |= key == PARENT_LINKAGE2,
                 (None, _) => ignored.unknown = true,
             }
         }
         let may_be_linkage2 = ignored.unknown && locator.get(PARENT_LINKAGE2).is_none();
-        judge.require(!ignored.linkage2 && !may_be_linkage2, broken(Rule::ParentLinkageLost));
-        locator.judge_keys(at, &mut judge);
-        judge.verdict(locator)
+        validator.require(!ignored.linkage2 && !may_be_linkage2, broken(Rule::ParentLinkageLost));
+        locator.validate_keys(at, &mut validator);
+        validator.verdict(locator)
     }
 
     /// Adds an entry, unless its key is there already or its value is no linkage where one is needed.
@@ -168,7 +176,7 @@ impl ParentLocator {
         value: String,
         place: Place,
         ignored: &mut Ignored,
-        judge: &mut Judge<'_>,
+        validator: &mut Validator<'_>,
     ) {
         let is_linkage2 = key == PARENT_LINKAGE2;
         if is_linkage2 && linkage(&value).is_none() {
@@ -183,22 +191,23 @@ impl ParentLocator {
         ignored.linkage2 |= is_linkage2 && is_other;
         let is_ambiguous = key == PARENT_LINKAGE && is_other;
         let rule = if is_ambiguous { Rule::ParentLinkageAmbiguous } else { Rule::ParentLocatorDuplicate };
-        judge.report(place.broken(rule).text(key));
+        validator.report(place.broken(rule).text(key));
     }
 
     /// The rules about keys that must be there. They are judged even where an entry was unreadable, for `check`.
-    fn judge_keys(&self, at: FileOffset, judge: &mut Judge<'_>) {
+    fn validate_keys(&self, at: FileOffset, validator: &mut Validator<'_>) {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
-        judge.require(self.get(PARENT_LINKAGE).is_some(), broken(Rule::ParentLinkageMissing));
+        validator.require(self.get(PARENT_LINKAGE).is_some(), broken(Rule::ParentLinkageMissing));
         if let Some(value) = self.get(PARENT_LINKAGE) {
-            judge.require(linkage(value).is_some(), broken(Rule::ParentLinkageMalformed).text(value));
+            validator.require(linkage(value).is_some(), broken(Rule::ParentLinkageMalformed).text(value));
         }
-        judge.require(self.paths().next().is_some(), broken(Rule::ParentPathMissing));
+        validator.require(self.paths().next().is_some(), broken(Rule::ParentPathMissing));
         if let Some(path) = self.get(ABSOLUTE_WIN32_PATH) {
-            judge.require(path.starts_with(LITERAL_PATH_PREFIX), broken(Rule::ParentPathPrefix).text(path));
+            validator
+                .require(path.starts_with(LITERAL_PATH_PREFIX), broken(Rule::ParentPathPrefix).text(path));
         }
         if let Some(path) = self.get(VOLUME_PATH) {
-            judge.require(path.starts_with(VOLUME_PREFIX), broken(Rule::ParentVolumePath).text(path));
+            validator.require(path.starts_with(VOLUME_PREFIX), broken(Rule::ParentVolumePath).text(path));
         }
     }
 }
@@ -249,14 +258,14 @@ fn validate_entry(
     entry: &Entry,
     item: &[u8],
     place: Place,
-    judge: &mut Judge<'_>,
+    validator: &mut Validator<'_>,
 ) -> (Option<String>, Option<String>) {
     let (key, value) = (entry.key(item), entry.value(item));
     let are_inside = key.is_some() && value.is_some();
     let (key, value) = (key.and_then(text), value.and_then(text));
     let are_text = key.is_some() && value.is_some();
     let rule = if are_inside { Rule::ParentLocatorText } else { Rule::ParentLocatorEntry };
-    judge.require(are_text, place.broken(rule));
+    validator.require(are_text, place.broken(rule));
     (key, value)
 }
 

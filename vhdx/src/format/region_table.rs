@@ -22,8 +22,8 @@ use nom::number::complete::{le_u32, le_u64};
 use uuid::{Uuid, uuid};
 
 use super::bytes::{self, Encoder, Parsed};
-use super::judge::Judge;
 use super::overlap::{Span, overlaps};
+use super::validator::Validator;
 use crate::rules::Rule;
 use crate::units::{FileOffset, KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
@@ -105,7 +105,7 @@ impl RegionTable {
         essential.map(|region| (region.id, region.offset, region.length)).collect()
     }
 
-    /// Judges the entries of table `table_number`. `log` is the log's place and length in bytes; `file_len` is the
+    /// References the entries of table `table_number`. `log` is the log's place and length in bytes; `file_len` is the
     /// size of the file in bytes, after the log's replay if there is one.
     pub fn validate(
         &self,
@@ -114,23 +114,23 @@ impl RegionTable {
         file_len: u64,
         violations: &mut Violations,
     ) -> Option<Regions> {
-        let mut judge = Judge::new(violations);
+        let mut validator = Validator::new(violations);
         let mut ids = HashSet::new();
         for (index, region) in (0u32..).zip(&self.regions) {
             let entry = Entry { table_number, index };
-            judge.require(ids.insert(region.id), entry.broken(Rule::RegionDuplicate).guid(region.id));
-            judge_region(region, entry, file_len, &mut judge);
+            validator.require(ids.insert(region.id), entry.broken(Rule::RegionDuplicate).guid(region.id));
+            validate_region(region, entry, file_len, &mut validator);
         }
-        self.judge_overlaps(table_number, log, &mut judge);
+        self.validate_overlaps(table_number, log, &mut validator);
 
         let find = |id| self.regions.iter().find(|region| region.id == id).copied();
         let (bat, metadata) = (find(BAT_REGION), find(METADATA_REGION));
-        judge.require(bat.is_some(), broken(table_number, Rule::BatRegionMissing));
-        judge.require(metadata.is_some(), broken(table_number, Rule::MetadataRegionMissing));
-        judge.verdict(Regions { bat: bat?, metadata: metadata?, all: self.regions.clone() })
+        validator.require(bat.is_some(), broken(table_number, Rule::BatRegionMissing));
+        validator.require(metadata.is_some(), broken(table_number, Rule::MetadataRegionMissing));
+        validator.verdict(Regions { bat: bat?, metadata: metadata?, all: self.regions.clone() })
     }
 
-    fn judge_overlaps(&self, table_number: u8, log: (FileOffset, u64), judge: &mut Judge<'_>) {
+    fn validate_overlaps(&self, table_number: u8, log: (FileOffset, u64), validator: &mut Validator<'_>) {
         let span = |offset: FileOffset, length, what| Span {
             start: offset.get(),
             end: offset.saturating_add(length).get(),
@@ -148,29 +148,29 @@ impl RegionTable {
                 (Some(entry), None) | (None, Some(entry)) => (entry, Structure::Log),
                 (None, None) => continue,
             };
-            judge.report(entry.broken(Rule::RegionOverlap).other(other));
+            validator.report(entry.broken(Rule::RegionOverlap).other(other));
         }
     }
 }
 
-fn judge_region(region: &Region, entry: Entry, file_len: u64, judge: &mut Judge<'_>) {
+fn validate_region(region: &Region, entry: Entry, file_len: u64, validator: &mut Validator<'_>) {
     let offset = region.offset.get();
-    judge.require(
+    validator.require(
         offset >= MIB && offset.is_multiple_of(MIB),
         entry.broken(Rule::RegionOffset).number(offset),
     );
-    judge.require(
+    validator.require(
         region.length > 0 && region.length.is_multiple_of(MIB),
         entry.broken(Rule::RegionLength).number(region.length),
     );
     if region.id != BAT_REGION && region.id != METADATA_REGION {
-        judge.require(!region.required, entry.broken(Rule::RegionUnknown).guid(region.id));
+        validator.require(!region.required, entry.broken(Rule::RegionUnknown).guid(region.id));
         return;
     }
-    judge.require(region.required, entry.broken(Rule::RegionNotRequired));
+    validator.require(region.required, entry.broken(Rule::RegionNotRequired));
     let end = region.offset.checked_add(region.length);
-    judge.require(end.is_some_and(|end| end.get() <= file_len), entry.broken(Rule::RegionPastEnd));
-    judge.require(
+    validator.require(end.is_some_and(|end| end.get() <= file_len), entry.broken(Rule::RegionPastEnd));
+    validator.require(
         region.id != METADATA_REGION || region.length <= MAX_METADATA_LENGTH,
         entry.broken(Rule::MetadataRegionTooLarge).number(region.length),
     );
@@ -261,12 +261,13 @@ pub fn choose(
 ) -> Option<(u8, RegionTable)> {
     match (first, second) {
         (Some(first), Some(second)) => {
-            let mut judge = Judge::new(violations);
+            let mut validator = Validator::new(violations);
             let different = |rule| broken(2, rule).other(Structure::RegionTable(1));
-            if judge.require(first.essential() == second.essential(), different(Rule::RegionTablesDiffer)) {
-                judge.require(first == second, different(Rule::RegionTablesUnequal));
+            if validator.require(first.essential() == second.essential(), different(Rule::RegionTablesDiffer))
+            {
+                validator.require(first == second, different(Rule::RegionTablesUnequal));
             }
-            judge.verdict((1, first))
+            validator.verdict((1, first))
         }
         (Some(first), None) => Some((1, first)),
         (None, Some(second)) => Some((2, second)),

@@ -12,9 +12,9 @@ pub(super) fn hex(digits: &str) -> Vec<u8> {
 }
 
 /// What `judge` gives, and the rules that it reports.
-pub(super) fn judged<T>(judge: impl FnOnce(&mut Violations) -> T) -> (T, Vec<Rule>) {
+pub(super) fn validated<T>(validate: impl FnOnce(&mut Violations) -> T) -> (T, Vec<Rule>) {
     let mut violations = Violations::new();
-    let value = judge(&mut violations);
+    let value = validate(&mut violations);
     (value, violations.as_slice().iter().map(|violation| violation.rule).collect())
 }
 

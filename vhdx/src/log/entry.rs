@@ -35,7 +35,7 @@ impl Entry {
         let Some(header) = LogEntryHeader::parse(first.as_slice()) else {
             return Ok(Err(violation(Rule::LogEntrySignature)));
         };
-        if let Err(rule) = judge_header(&header, ring, log_guid) {
+        if let Err(rule) = validate_header(&header, ring, log_guid) {
             return Ok(Err(violation(rule)));
         }
         let reserved_is_zero = LogEntryHeader::reserved_is_zero(first.as_slice());
@@ -44,7 +44,7 @@ impl Entry {
         let mut sectors = Sectors::new(&header);
         let mut sector = first;
         loop {
-            if let Err(rule) = sectors.judge(sector.as_slice()) {
+            if let Err(rule) = sectors.validate(sector.as_slice()) {
                 return Ok(Err(violation(rule)));
             }
             if sectors.is_complete() {
@@ -95,7 +95,7 @@ pub(super) struct Described<'a> {
     pub(super) data_sector: FileOffset,
 }
 
-fn judge_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> Result<(), Rule> {
+fn validate_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> Result<(), Rule> {
     let whole_sectors = |n: u32| u64::from(n).is_multiple_of(SECTOR);
     if header.log_guid != log_guid {
         return Err(Rule::LogEntryGuid);
@@ -126,7 +126,7 @@ fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = &
     body.chunks_exact(DESCRIPTOR_SIZE).take(left)
 }
 
-/// Walks over the sectors of an entry and judges one after the other.
+/// Walks over the sectors of an entry and references one after the other.
 struct Sectors {
     sequence_number: u64,
     entry_sectors: u64,
@@ -157,10 +157,10 @@ impl Sectors {
         self.done.saturating_mul(SECTOR)
     }
 
-    fn judge(&mut self, sector: &[u8]) -> Result<(), Rule> {
+    fn validate(&mut self, sector: &[u8]) -> Result<(), Rule> {
         if self.done < self.descriptor_sectors {
             for descriptor in descriptors(sector, self.done, self.descriptor_count) {
-                self.judge_descriptor(&Descriptor::parse(descriptor).ok_or(Rule::LogDescriptor)?)?;
+                self.validate_descriptor(&Descriptor::parse(descriptor).ok_or(Rule::LogDescriptor)?)?;
             }
         } else {
             let data = DataSector::parse(sector).ok_or(Rule::LogDataSector)?;
@@ -177,7 +177,7 @@ impl Sectors {
         Ok(())
     }
 
-    fn judge_descriptor(&mut self, descriptor: &Descriptor) -> Result<(), Rule> {
+    fn validate_descriptor(&mut self, descriptor: &Descriptor) -> Result<(), Rule> {
         let (offset, length, sequence_number) = match descriptor {
             Descriptor::Zero { file_offset, length, sequence_number } => {
                 (file_offset, *length, *sequence_number)

@@ -90,7 +90,7 @@ pub(crate) fn replay(
         return Err(Violation::new(Structure::Log, header.log_offset, Rule::LogNoActiveSequence).into());
     };
     let file_len = storage.len().map_err(|e| Error::io("measure", None, e))?;
-    judge_lengths(&active, &ring, file_len, violations);
+    validate_lengths(&active, &ring, file_len, violations);
     violations.stop_at_first()?;
 
     let last_file_offset = active.last().map_or(0, |head| head.header.last_file_offset);
@@ -111,7 +111,7 @@ pub(crate) fn replay(
 }
 
 /// The lengths that the head claims decide; those of the other entries are only looked at.
-fn judge_lengths(active: &[Entry], ring: &Ring<'_>, file_len: u64, violations: &mut Violations) {
+fn validate_lengths(active: &[Entry], ring: &Ring<'_>, file_len: u64, violations: &mut Violations) {
     for entry in active {
         for offset in [entry.header.flushed_file_offset, entry.header.last_file_offset] {
             if !offset.is_multiple_of(MIB) {
@@ -171,7 +171,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
         if overlay.patches() > MAX_PATCHES {
             let violation = Violation::new(structure, described.at, Rule::LogTooManyWrites);
             violations.report(violation);
-            return violations.stop_at_first();
+            return Ok(violations.stop_at_first()?);
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Whether two disks read the same.
 
 use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::copy::copy_nonzero;
 use super::pace::Pace;
 use super::ranges::{WINDOW, Window, data, total, whole, windows};
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::ranges::{WINDOW, windows};
 use super::zeros::nonzero_runs;
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::held_parent::HeldParent;
-use crate::chain::locator::NewLink;
-use crate::chain::mark;
-use crate::chain::{Chain, ChainError, MAX_CHAIN_LENGTH};
+use super::parent_lock::ParentLock;
+use crate::disk::locator::NewLink;
+use crate::disk::mark;
+use crate::disk::{Chain, MAX_CHAIN_LENGTH};
+use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, Written};
 use crate::progress::Progress;
@@ -28,7 +29,7 @@ pub struct ChildOptions {
 pub struct NewChild {
     /// What the child is to be.
     pub disk: NewDisk,
-    _parent: Option<HeldParent>,
+    _parent: Option<ParentLock>,
 }
 
 /// What a child of the chain's leaf is to be, once it is made at `destination`: it stores the way from there to the leaf.
@@ -38,7 +39,7 @@ pub struct NewChild {
 /// # Errors
 /// [`Error::Io`], also when the leaf is being written to, a merge into it included; [`InvalidArgument::StalePlan`] if it
 /// has changed since it was opened. [`ChainError::HalfMerged`] when a merge into the leaf is incomplete;
-/// [`refuse_half_merged`](crate::ops::refuse_half_merged) also finds merges of earlier versions, which the leaf does not tell.
+/// [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the leaf does not tell.
 /// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
 /// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
 /// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be.
@@ -83,7 +84,7 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
     disk.file_size(0)?; // refuses what is not possible
     let is_leaf =
         |held: &Vhdx| held.identity() == leaf.identity() && held.data_write_guid() == leaf.data_write_guid();
-    let parent = leaf.identity().map(|_| HeldParent::open(path, is_leaf)).transpose()?;
+    let parent = leaf.identity().map(|_| ParentLock::open(path, is_leaf)).transpose()?;
     Ok(NewChild { disk, _parent: parent })
 }
 

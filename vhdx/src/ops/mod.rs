@@ -9,10 +9,10 @@ mod convert;
 mod copy;
 mod create;
 mod flatten;
-mod held_parent;
 mod merge;
 mod overwrite;
 mod pace;
+mod parent_lock;
 mod ranges;
 mod reparent;
 #[cfg(test)]
@@ -26,9 +26,9 @@ pub use convert::{Converted, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLayer, dropped};
 pub use merge::{
-    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, Deletion, FileState, HostFiles,
-    ItemChanges, LeftOver, MergeFiles, MergeOptions, MergePlan, MergeStep, Merged, MetadataItemId, NewBitmap,
-    OpenFile, Piece, Undeleted, already_merged, earlier_target, left_over, refuse_half_merged,
+    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, CopyPiece, Deletion, FileState,
+    HostFiles, ItemChanges, LeftOver, MergeFiles, MergeOptions, MergePlan, MergeStep, Merged, MetadataItemId,
+    NewBitmap, OpenFile, Undeleted, already_merged, earlier_target, ensure_not_half_merged, left_over,
 };
-pub use overwrite::{Overwritten, into_raw};
-pub use reparent::{ParentJudgement, RelinkedFile, ReparentOptions, ReparentPlan, judge_parent};
+pub use overwrite::{Overwritten, overwrite_raw};
+pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};

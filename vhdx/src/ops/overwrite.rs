@@ -3,7 +3,7 @@
 use super::copy::copy_nonzero;
 use super::pace::Pace;
 use super::ranges::{WINDOW, data, total, whole};
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::progress::Progress;
 use crate::storage::Storage;
@@ -38,7 +38,7 @@ pub struct Overwritten {
 /// # Errors
 /// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], what reading the disk
 /// gives, as [`Disk::ensure_unchanged`] when everything is written, [`Error::Io`] from the target, [`Error::Cancelled`].
-pub fn into_raw(
+pub fn overwrite_raw(
     disk: &dyn Disk,
     target: &dyn Storage,
     target_is_zero: bool,
@@ -158,7 +158,7 @@ mod tests {
         for tail in [0, 1, 3 * MIB] {
             let target = Memory::new(vec![0xff; disk.bytes.len() + tail]);
             let meter = Meter::new();
-            let done = into_raw(&disk, &target, false, &meter).unwrap();
+            let done = overwrite_raw(&disk, &target, false, &meter).unwrap();
             assert_eq!(meter.total(), disk.virtual_size());
             assert_eq!(done.bytes_copied + done.bytes_zeroed, disk.virtual_size());
             assert_eq!(done.target_size, (disk.bytes.len() + tail) as u64);
@@ -173,7 +173,7 @@ mod tests {
     fn a_disk_without_data_is_zeros_everywhere() {
         let disk = Plain::new(2 * ZEROED_AT_ONCE as usize + 512, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let done = into_raw(&disk, &target, false, &Meter::new()).unwrap();
+        let done = overwrite_raw(&disk, &target, false, &Meter::new()).unwrap();
         assert_eq!((done.bytes_copied, done.bytes_zeroed), (0, disk.virtual_size()));
         assert!(target.into_inner() == disk.bytes);
     }
@@ -183,7 +183,7 @@ mod tests {
         let disk = scattered();
         let target = Memory::new(vec![0; disk.bytes.len() + 512]);
         let meter = Meter::new();
-        let done = into_raw(&disk, &target, true, &meter).unwrap();
+        let done = overwrite_raw(&disk, &target, true, &meter).unwrap();
         assert!(done.bytes_copied < meter.total(), "zeros in data were written");
         assert_eq!(done.bytes_zeroed, 0);
         let target = target.into_inner();
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(target.len(), disk.bytes.len() + 512);
         // The promise is taken at its word.
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        into_raw(&disk, &target, true, &Meter::new()).unwrap();
+        overwrite_raw(&disk, &target, true, &Meter::new()).unwrap();
         assert_eq!(target.into_inner()[2 * MIB], 0xff);
     }
 
@@ -199,7 +199,7 @@ mod tests {
     fn a_target_that_is_too_small_is_not_touched() {
         let disk = scattered();
         let target = Memory::new(vec![0xff; disk.bytes.len() - 1]);
-        let error = into_raw(&disk, &target, false, &Meter::new()).unwrap_err();
+        let error = overwrite_raw(&disk, &target, false, &Meter::new()).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TargetTooSmall { .. })), "{error}");
         assert!(target.into_inner().iter().all(|&byte| byte == 0xff));
     }
@@ -208,7 +208,7 @@ mod tests {
     fn it_can_be_cancelled_while_zeros_are_made() {
         let disk = Plain::new(3 * ZEROED_AT_ONCE as usize, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let cancelled = into_raw(&disk, &target, false, &Meter::cancelling_at(ZEROED_AT_ONCE));
+        let cancelled = overwrite_raw(&disk, &target, false, &Meter::cancelling_at(ZEROED_AT_ONCE));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
         let target = target.into_inner();
         assert_eq!((target[0], target[ZEROED_AT_ONCE as usize]), (0, 0xff));
@@ -272,7 +272,7 @@ mod tests {
                 let memory = Memory::new(vec![0; disk.bytes.len()]);
                 let (calls, names) = (AtomicUsize::new(0), Mutex::default());
                 let target = Failing { memory, calls, fails, names };
-                let result = into_raw(&disk, &target, target_is_zero, &Meter::new());
+                let result = overwrite_raw(&disk, &target, target_is_zero, &Meter::new());
                 let names = target.names.into_inner().unwrap();
                 if names.len() <= fails {
                     result.unwrap();

@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::ops::Range;
 
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::file::Source;
 use crate::progress::Progress;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::chain::Disk;
+use crate::disk::Disk;
 use crate::error::{InvalidArgument, Result};
 use crate::file::{Extent, NewDisk, Source, Vhdx, VhdxWriter};
 use crate::format::bat_entry::BatEntry;

@@ -4,6 +4,7 @@ mod access;
 #[cfg(target_os = "linux")]
 mod block_device;
 mod buffer;
+mod disk_space;
 mod early_sync;
 mod file;
 mod file_format;
@@ -20,7 +21,6 @@ mod new_file;
 mod other;
 mod raw_target;
 mod read_guard;
-mod room;
 mod shared_lock;
 #[cfg(test)]
 mod tests;
@@ -41,6 +41,8 @@ use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
 pub(crate) use buffer::Buffer;
+pub(crate) use disk_space::overwrites_in_place;
+pub use disk_space::{allocated_bytes, free_space};
 pub use file::FileStorage;
 pub use file_format::FileFormat;
 pub(crate) use holes::Holes;
@@ -53,8 +55,6 @@ pub(crate) use new_file::delete;
 pub use raw_target::RawTarget;
 pub(crate) use read_guard::ReadGuard;
 pub use read_guard::Sharing;
-pub(crate) use room::overwrites_in_place;
-pub use room::{allocated_bytes, free_space};
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {
@@ -165,7 +165,7 @@ pub trait Storage: ReadAt {
 /// The most that is read or written at once where a whole range is meant.
 const PIECE: usize = 1024 * 1024;
 
-struct Piece {
+struct BufferPiece {
     start: u64,
     len: usize,
 }
@@ -175,9 +175,9 @@ fn buffer_len(len: u64) -> usize {
 }
 
 /// A range of `len` bytes, cut into pieces that a buffer holds.
-fn pieces(len: u64) -> impl Iterator<Item = Piece> {
+fn pieces(len: u64) -> impl Iterator<Item = BufferPiece> {
     let starts = (0..len).step_by(PIECE);
-    starts.map(move |start| Piece { start, len: buffer_len(len - start) })
+    starts.map(move |start| BufferPiece { start, len: buffer_len(len - start) })
 }
 
 /// No file has bytes past the end of `u64`.
@@ -305,14 +305,14 @@ pub(crate) fn read_structure(
     offset: FileOffset,
     len: usize,
 ) -> Result<Vec<u8>> {
-    judge_end(storage, structure, offset, len)?;
+    ensure_end(storage, structure, offset, len)?;
     let mut bytes = vec![0; len];
     read_into(storage, &mut bytes, offset)?;
     Ok(bytes)
 }
 
 /// Refuses a structure of `len` bytes inside which the file ends.
-pub(crate) fn judge_end(
+pub(crate) fn ensure_end(
     storage: &dyn ReadAt,
     structure: Structure,
     offset: FileOffset,

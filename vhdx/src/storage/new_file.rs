@@ -61,7 +61,7 @@ impl NewFile {
     ///
     /// # Errors
     /// As [`create`](Self::create), apart from those that only making the file can show.
-    pub fn judge(destination: &Path, overwrite: bool) -> Result<()> {
+    pub fn check(destination: &Path, overwrite: bool) -> Result<()> {
         settle(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
     }
 
@@ -69,7 +69,10 @@ impl NewFile {
     ///
     /// # Errors
     /// [`InvalidArgument::DestinationIsSource`], or [`Error::Io`] when the destination cannot be identified.
-    pub fn refuse_source(destination: &Path, sources: impl IntoIterator<Item = FileIdentity>) -> Result<()> {
+    pub fn ensure_no_source(
+        destination: &Path,
+        sources: impl IntoIterator<Item = FileIdentity>,
+    ) -> Result<()> {
         if !destination.is_file() {
             return Ok(());
         }
@@ -104,7 +107,7 @@ impl NewFile {
             storage.sync().map_err(io_error("sync"))?;
             drop(storage);
             if overwrite {
-                refuse_in_use(&destination)?;
+                ensure_not_in_use(&destination)?;
                 temporary.persist(&destination).map_err(|failed| io_error("rename")(failed.error))?;
             } else {
                 rename_to_new(temporary, &destination)?;
@@ -125,7 +128,7 @@ pub(crate) fn delete(path: &Path) -> io::Result<()> {
 fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
     match destination.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            judge_folder(folder(destination))?;
+            ensure_folder(folder(destination))?;
             // `new.vhdx/` can only name a folder: the rename would fail, after all the work.
             match destination.to_string_lossy().ends_with(std::path::is_separator) {
                 true => Err(InvalidArgument::NotARegularFile.into()),
@@ -136,14 +139,14 @@ fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
         Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
         Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
         Ok(_) => {
-            refuse_in_use(destination)?;
+            ensure_not_in_use(destination)?;
             destination.canonicalize().map_err(io_error("look at it"))
         }
     }
 }
 
 /// Whoever has a file open would go on with one that has no name. A file that only cannot be written to may be replaced.
-fn refuse_in_use(destination: &Path) -> Result<()> {
+fn ensure_not_in_use(destination: &Path) -> Result<()> {
     let is_busy = |error: &Error| match error {
         Error::Io { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,
         _ => false,
@@ -154,7 +157,7 @@ fn refuse_in_use(destination: &Path) -> Result<()> {
     }
 }
 
-fn judge_folder(folder: &Path) -> Result<()> {
+fn ensure_folder(folder: &Path) -> Result<()> {
     match folder.metadata() {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(io_error("find its folder")(io::ErrorKind::NotADirectory.into())),

@@ -65,7 +65,7 @@ fn every_operation_on_a_whole_disk_refuses_them_two_levels_down() {
 
     for target_is_zero in [false, true] {
         let target = Memory::new(vec![7; 4 * MIB as usize]);
-        names_both(ops::into_raw(&crossed, &target, target_is_zero, &NoProgress));
+        names_both(ops::overwrite_raw(&crossed, &target, target_is_zero, &NoProgress));
         assert!(target.into_inner().iter().all(|&byte| byte == 7));
     }
 }

@@ -88,11 +88,11 @@ fn a_rerun_after_every_step() {
             let ended = scene.merge(&cut, &NoProgress);
             assert!(!ended.is_ok_and(|merged| merged.is_none_or(|merged| merged.undeleted.is_empty())));
             let left = CrashWorld::new(cut.images());
-            scene.judge(&left, "when it ended early");
+            scene.check(&left, "when it ended early");
             if step.is_multiple_of(3) {
                 left.fail(Fault::forever(Calls::Writes, step / 2));
                 drop(scene.merge(&left, &NoProgress));
-                scene.judge(&CrashWorld::new(left.images()), "when the next run ended early");
+                scene.check(&CrashWorld::new(left.images()), "when the next run ended early");
             }
             scene.complete(&CrashWorld::new(left.images()), "after the next run");
         }
@@ -119,8 +119,8 @@ fn a_second_merge_into_a_target_that_a_merged_child_still_names() {
     second.complete(&world, "without a failure");
 
     let done = Cell::new(0_usize);
-    let judge_and_go_on = |image: &CrashImage| {
-        scene.judge(&image.world(), "after a power failure");
+    let validate_and_go_on = |image: &CrashImage| {
+        scene.check(&image.world(), "after a power failure");
         let again = image.world();
         if relinked(&again, &scene) == 1 {
             second.merge(&again, &NoProgress).unwrap();
@@ -134,7 +134,7 @@ fn a_second_merge_into_a_target_that_a_merged_child_still_names() {
         }
         second.complete(&again, "after both");
     };
-    let swept = world.recording().garbling().crash(&Sweep::default(), judge_and_go_on);
+    let swept = world.recording().garbling().crash(&Sweep::default(), validate_and_go_on);
     report(&second.name, &swept);
     assert!(done.get() > 50, "{} done", done.get());
 }
@@ -201,7 +201,7 @@ fn a_header_that_was_torn_before_the_merge_does_not_come_back() {
         scene.complete(&world, "without a failure");
         let sweep = Sweep { exhaustive: 0, samples: 400, seed };
         total += world.recording().garbling().crash(&sweep, |image| {
-            scene.judge(&image.world(), "after both failures");
+            scene.check(&image.world(), "after both failures");
         });
     }
     report("a merge after a torn header", &total);

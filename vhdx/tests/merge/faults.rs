@@ -16,9 +16,9 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
     for fault in faults {
         calls += for_each_failure(&scene.images, fault, |world| {
             let result =
-                scene.merge(world, &vhdx::NoProgress).and_then(|merged| refuse_undeleted(merged.as_ref()));
+                scene.merge(world, &vhdx::NoProgress).and_then(|merged| ensure_all_deleted(merged.as_ref()));
             let left = CrashWorld::new(world.images());
-            scene.judge(&left, "after a failed call");
+            scene.check(&left, "after a failed call");
             match result {
                 Ok(_) => scene.assert_done(&left, "in spite of a failed call"),
                 Err(ref error) => {
@@ -30,23 +30,23 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
             assert!(!are_all_necessary || !world.has_failed() || result.is_err());
             scene.complete(&left, "after a failed call and another run");
             scene.assert_valid(&left, "after a failed call and another run");
-            judge_power_failure(scene, world);
+            check_power_failure(scene, world);
         });
     }
     calls
 }
 
 /// A file that could not be deleted makes no merge incomplete, and is a failure of a call all the same.
-fn refuse_undeleted(merged: Option<&Merged>) -> Result<()> {
+fn ensure_all_deleted(merged: Option<&Merged>) -> Result<()> {
     let Some(first) = merged.and_then(|merged| merged.undeleted.first()) else { return Ok(()) };
     let source = std::io::Error::other(first.error.to_string());
     Err(Error::Io { operation: "delete", offset: None, source }.in_file(&first.path))
 }
 
 /// Power may fail right after the program has given up.
-fn judge_power_failure(scene: &Scene, world: &CrashWorld) {
+fn check_power_failure(scene: &Scene, world: &CrashWorld) {
     let left = CrashWorld::new(world.recording().garbling().at_the_end(1));
-    scene.judge(&left, "when power failed too");
+    scene.check(&left, "when power failed too");
 }
 
 const CHANGING: [fn(usize) -> Fault; 2] =
@@ -101,12 +101,12 @@ fn a_merge_is_cancelled_wherever_it_asks() {
                 Ok(_) => break,
                 Err(error) => assert!(matches!(error, Error::Cancelled), "{error}"),
             }
-            scene.judge(&world, "after a cancel");
+            scene.check(&world, "after a cancel");
             scene.assert_valid(&world, "after a cancel");
             scene.assert_clean(&world, "after a cancel");
             let left = CrashWorld::new(world.images());
             scene.complete(&left, "after a cancel and another run");
-            judge_power_failure(&scene, &world);
+            check_power_failure(&scene, &world);
             questions += 1;
         }
         let world = scene.world();

@@ -28,7 +28,7 @@ fn interrupted_everywhere(case: &Case, how: &str, fault: impl Fn(usize) -> Fault
         scene.merge(&world, &NoProgress).unwrap();
         let sweep = Sweep { exhaustive: 3, samples: 12, seed: number as u64 };
         let what = format!("{how} at write {number}, run again, and power failed");
-        images += world.recording().crash(&sweep, |image| scene.judge(&image.world(), &what)).images;
+        images += world.recording().crash(&sweep, |image| scene.check(&image.world(), &what)).images;
     }
     eprintln!("{}, {how}: {images} images", scene.name);
     assert!(images > 100, "only {images} images");
@@ -88,7 +88,7 @@ fn a_rerun_leaves_no_layer_readable_by_itself() {
         let sweep = Sweep { exhaustive: 3, samples: 12, seed: number as u64 };
         let swept = cut.recording().crash(&sweep, |image| {
             let what = format!("a sync failed at {number}, run again, and power failed");
-            scene.judge_between(&image.world(), &what);
+            scene.check_between(&image.world(), &what);
             let world = image.world();
             refused += scene.between.iter().filter(|(layer, _)| world.chain(layer).is_err()).count();
         });

@@ -75,7 +75,7 @@ proptest! {
                 world.fail(fault);
                 drop(scene.merge(&world, &vhdx::NoProgress));
                 let left = CrashWorld::new(world.images());
-                scene.judge(&left, "after a failed call");
+                scene.check(&left, "after a failed call");
                 scene.complete(&left, "after a failed call and another run");
             }
         }

@@ -213,7 +213,7 @@ fn a_half_merged_disk_is_not_merged_on() {
     assert!(refused > 10, "{refused}");
 }
 
-/// Says that the last block lies where the BAT does: nobody can write to this file.
+/// LayerCoverage that the last block lies where the BAT does: nobody can write to this file.
 fn damage_bat(world: &CrashWorld, path: &Path) -> CrashWorld {
     let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
     let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
@@ -244,7 +244,7 @@ fn a_child_with_a_damaged_bat() {
     for (path, _) in &scene.leaves {
         let world = damage_bat(&scene.world(), path);
         let plan = plan(&scene, &world);
-        let results = [plan.refuse_in_use(&world), scene.merge(&world, &NoProgress).map(drop)];
+        let results = [plan.ensure_not_in_use(&world), scene.merge(&world, &NoProgress).map(drop)];
         for error in results.map(Result::unwrap_err) {
             assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
         }

@@ -132,7 +132,7 @@ fn least(plan: &MergePlan) -> u64 {
     let (mut refused, mut taken) = (0, plan.bytes_needed() + 1);
     while taken - refused > 1 {
         let middle = refused + (taken - refused) / 2;
-        match plan.refuse_too_little_space(&Free(middle)) {
+        match plan.ensure_space(&Free(middle)) {
             Ok(()) => taken = middle,
             Err(_) => refused = middle,
         }

@@ -87,7 +87,7 @@ impl Scene {
     }
 
     /// What holds at every instant: every disk without children opens and reads the same.
-    pub(crate) fn judge(&self, world: &CrashWorld, when: &str) {
+    pub(crate) fn check(&self, world: &CrashWorld, when: &str) {
         for (leaf, content) in &self.leaves {
             if leaf == self.child() && self.options.delete_merged && !world.contains(leaf) {
                 content.assert(world, self.target(), when); // its child is gone, so it must be complete
@@ -98,7 +98,7 @@ impl Scene {
     }
 
     /// The layers between the merged child and the target are read as they were, or not at all.
-    pub(crate) fn judge_between(&self, world: &CrashWorld, when: &str) {
+    pub(crate) fn check_between(&self, world: &CrashWorld, when: &str) {
         for (layer, content) in self.between.iter().filter(|(layer, _)| world.contains(layer)) {
             match world.chain(layer) {
                 Ok(_) => content.assert(world, layer, when),
@@ -107,7 +107,7 @@ impl Scene {
         }
     }
 
-    /// Runs the merge to its end, from whatever an earlier run has left, and judges what it comes to.
+    /// Runs the merge to its end, from whatever an earlier run has left, and references what it comes to.
     pub(crate) fn complete(&self, world: &CrashWorld, when: &str) {
         if world.contains(self.child()) {
             self.merge(world, &NoProgress).unwrap_or_else(|e| panic!("{when}: {}: {e}", self.name));
@@ -128,7 +128,7 @@ impl Scene {
 
     /// What holds when the merge is done.
     pub(crate) fn assert_done(&self, world: &CrashWorld, when: &str) {
-        self.judge(world, when);
+        self.check(world, when);
         self.content.assert(world, self.target(), when);
         let merged = &self.layers[1..];
         for (leaf, _) in self.leaves.iter().filter(|(leaf, _)| leaf != self.child()) {
@@ -170,8 +170,8 @@ impl Scene {
         let (mut total, mut number) = (Swept::default(), 0_usize);
         let few = Sweep { exhaustive: 3, samples: (sweep.samples / 20).max(2), seed: 0 };
         let swept = world.recording().garbling().crash(sweep, |image| {
-            self.judge(&image.world(), "after a power failure");
-            self.judge_between(&image.world(), "after a power failure");
+            self.check(&image.world(), "after a power failure");
+            self.check_between(&image.world(), "after a power failure");
             see(image);
             let again = image.world();
             self.complete(&again, "after a power failure and another run");
@@ -182,7 +182,7 @@ impl Scene {
             if number.is_multiple_of(97) && (number / 97).is_power_of_two() {
                 let few = Sweep { seed: number as u64, ..few };
                 total += again.recording().garbling().crash(&few, |image| {
-                    self.judge(&image.world(), "after a second power failure");
+                    self.check(&image.world(), "after a second power failure");
                     self.complete(&image.world(), "after a second power failure and a third run");
                 });
             }

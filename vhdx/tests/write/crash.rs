@@ -71,10 +71,10 @@ fn sweep(script: &Script, sweep: &Sweep, garbles_in_place: bool) -> Swept {
     drop(disk);
     let recording = world.recording();
     let mut total = recording.crash(sweep, |image| {
-        script.judge(&image.world(), &history.versions_at(image.event()), false);
+        script.check(&image.world(), &history.versions_at(image.event()), false);
     });
     total += recording.garbling().crash(&Sweep { exhaustive: 0, ..*sweep }, |image| {
-        script.judge(&image.world(), &history.versions_at(image.event()), garbles_in_place);
+        script.check(&image.world(), &history.versions_at(image.event()), garbles_in_place);
     });
     report(&script.name, &total);
     total

@@ -48,9 +48,9 @@ fn let_calls_fail(script: &Script, faults: &[fn(usize) -> Fault]) -> usize {
                 }
             }
             let versions = history.versions_at(usize::MAX);
-            script.judge(&CrashWorld::new(left), &versions, false);
+            script.check(&CrashWorld::new(left), &versions, false);
             let after_power_failed = world.recording().at_the_end(1);
-            script.judge(&CrashWorld::new(after_power_failed), &versions, false);
+            script.check(&CrashWorld::new(after_power_failed), &versions, false);
         });
     }
     calls

@@ -131,7 +131,7 @@ impl Script {
 
     /// The disk opens, each sector is as in one of the versions that it can have, and the disk can be written to again.
     /// If `garbles`, the medium does not keep its promise about sectors that are written in their places.
-    pub(crate) fn judge(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
+    pub(crate) fn check(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
         let mut read = world.read_disk(&self.path).unwrap();
         assert_each_sector_is_one_of(&read, versions, garbles);
         let file = || Vhdx::from_storage(world.images()[&self.path].clone()).unwrap();

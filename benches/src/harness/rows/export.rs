@@ -44,17 +44,17 @@ fn convert<'a>(
         let made = made.clone();
         Job::new(role, name, steps).prepare(move || remove(&made))
     };
-    let judged = |job: Job<'static>| {
+    let validated = |job: Job<'static>| {
         let (made, expected) = (made.clone(), expected.clone());
         job.verify(move || verify(&made, &expected))
     };
     let copy = context.worker(["copy-sparse", "--sync"]).arg(&expected).arg(&made);
     let ours =
         context.vhdx(["convert", "--quiet"]).args(options.iter().map(Into::into)).arg(source).arg(&made);
-    let mut jobs = vec![job(Role::Limit, LIMIT, vec![copy]), judged(job(Role::Ours, OURS, vec![ours]))];
+    let mut jobs = vec![job(Role::Limit, LIMIT, vec![copy]), validated(job(Role::Ours, OURS, vec![ours]))];
     if let Some(qemu_img) = context.peer("qemu-img") {
         let convert = Step::new(qemu_img, qemu).arg(source).arg(&made);
-        jobs.push(judged(job(Role::Peer, "qemu-img convert, sync", vec![convert, sync_data(&made)])));
+        jobs.push(validated(job(Role::Peer, "qemu-img convert, sync", vec![convert, sync_data(&made)])));
     }
     Ok(Comparison {
         jobs,

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Overwritten, into_raw};
+use vhdx::ops::{Overwritten, overwrite_raw};
 use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
 use super::{Plan, misnamed, open_source, warn_if_misnamed};
@@ -40,13 +40,13 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
 fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> {
     let path = &convert.destination;
     // On Windows an open source cannot be opened as a target: that would hide what it is.
-    NewFile::refuse_source(path, disk.identities()).map_err(|error| error.in_file(path))?;
+    NewFile::ensure_no_source(path, disk.identities()).map_err(|error| error.in_file(path))?;
     let target = RawTarget::open(path).map_err(in_use)?;
     let sources = disk.identities();
     if target.identities().iter().any(|file| sources.contains(file)) {
         return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(path).into());
     }
-    refuse_container(convert, &target)?;
+    ensure_no_image(convert, &target)?;
     let len = target.len().map_err(|source| Error::Io { operation: "measure", offset: None, source });
     let (len, virtual_size) = (len.map_err(|error| error.in_file(path))?, disk.virtual_size());
     if len < virtual_size {
@@ -70,7 +70,7 @@ fn in_use(error: Error) -> anyhow::Error {
 
 /// An image of a disk, or what is called like one, may be the only copy of that disk. Only an outright `--to raw`
 /// overwrites it.
-fn refuse_container(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> {
+fn ensure_no_image(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> {
     if convert.to.is_some() {
         return Ok(());
     }
@@ -90,7 +90,7 @@ fn execute(
     target: &RawTarget,
 ) -> anyhow::Result<Overwritten> {
     let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping");
-    let result = into_raw(disk, target, convert.target_is_zero, &progress);
+    let result = overwrite_raw(disk, target, convert.target_is_zero, &progress);
     drop(progress);
     let path = &convert.destination;
     match result {

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let target = target(merge, &chain)?;
     let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
     let options = MergeOptions {
-        ignore_unjudged: merge.ignore_unjudged,
+        ignore_undetermined: merge.ignore_undetermined,
         delete_merged: merge.delete_merged,
         shrink_target: merge.shrink_target,
         ignore_space: merge.writing.no_space_check,
@@ -51,11 +51,11 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     let done = done.map_err(|error| space::with_way_out(merge, target, &relatives, &options, error))?;
     let report = Report::new(merge, &plan, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
-    refuse_undeleted(&done.undeleted)
+    ensure_all_deleted(&done.undeleted)
 }
 
 /// A merge that is complete, but for files that could not be deleted, is a failure of its own.
-pub(super) fn refuse_undeleted(undeleted: &[Undeleted]) -> anyhow::Result<Outcome> {
+pub(super) fn ensure_all_deleted(undeleted: &[Undeleted]) -> anyhow::Result<Outcome> {
     let Some(first) = undeleted.first() else { return Ok(Outcome::Done) };
     let paths: Vec<String> = undeleted.iter().map(|file| shown(&file.path)).collect();
     let message = format!(
@@ -110,7 +110,7 @@ pub(super) fn relatives<'a>(
 }
 
 fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merged> {
-    for (path, message) in &plan.unjudged {
+    for (path, message) in &plan.undetermined {
         let what = format!("could not be judged, and may be another child: {}", output::harmless(message));
         output::note(args, path, &what);
     }
@@ -149,8 +149,8 @@ fn half_done(plan: &MergePlan) -> String {
 
 /// What a merge would do that nothing keeps from beginning.
 fn would_be_done(plan: &MergePlan) -> anyhow::Result<Merged> {
-    plan.refuse_in_use(&HostFiles)?;
-    plan.refuse_too_little_space(&HostFiles)?;
+    plan.ensure_not_in_use(&HostFiles)?;
+    plan.ensure_space(&HostFiles)?;
     let children = plan.children.iter().map(|child| child.path.clone());
     let deleted = plan.delete.iter().filter_map(|&layer| Some(plan.layers.get(layer)?.path.clone()));
     Ok(Merged {
@@ -205,7 +205,7 @@ impl<'a> Report<'a> {
             "not_deleted": undeleted_json(&self.done.undeleted),
             "stale": paths(&self.stale),
             "folders": paths(&self.plan.folders),
-            "unjudged": plan.unjudged.iter()
+            "undetermined": plan.undetermined.iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
                 .collect::<Value>(),
             "other_formats": plan.other_formats.iter()
@@ -261,7 +261,7 @@ impl<'a> Report<'a> {
         for folder in &self.plan.folders {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
-        for (path, message) in &plan.unjudged {
+        for (path, message) in &plan.undetermined {
             writeln!(out, "could not be judged: {}: {}", shown(path), output::harmless(message))?;
         }
         if is_dry { Ok(()) } else { self.what_next(out) }

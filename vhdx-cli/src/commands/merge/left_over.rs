@@ -8,7 +8,7 @@ use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
 use vhdx::{Chain, ChainError, Error, Guid, Relative, Relatives, Vhdx, inspect_chain};
 
-use super::in_place::{paths, refuse_undeleted, relatives, undeleted_json, undeleted_text};
+use super::in_place::{ensure_all_deleted, paths, relatives, undeleted_json, undeleted_text};
 use crate::args::{Args, Merge};
 use crate::exit::{Hint, Outcome, innermost};
 use crate::output::{self, shown};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
     let into = merged_into(&found, &relatives);
     let report = Nothing { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
-    refuse_undeleted(&deletion.undeleted)
+    ensure_all_deleted(&deletion.undeleted)
 }
 
 /// A child of the target is in the way of a merge that was begun before. Whether it was complete when the child was made is
@@ -87,7 +87,7 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
         let disks = relatives.disks.iter().filter(|disk| is(disk));
         disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
     };
-    let needed = listed(&mut |disk| is_asked_for_in_vain(disk, &relatives) && !left_overs.contains(disk));
+    let needed = listed(&mut |disk| is_required_in_vain(disk, &relatives) && !left_overs.contains(disk));
     if !needed.is_empty() {
         return Ok(format!(
             "{needed} is read only below a disk that is in none of the folders searched, and the merge of that disk may be \
@@ -112,7 +112,7 @@ fn names_no_parent(disk: &Relative) -> bool {
 }
 
 /// The merged disk may be gone, or only elsewhere.
-fn is_asked_for_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
+fn is_required_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
     let is_carried = || relatives.disks.iter().any(|other| other.carries_mark_for(disk));
     disk.requires_mark() && !is_carried()
 }
@@ -137,13 +137,13 @@ fn not_proven(found: &AlreadyMerged) -> String {
 
 /// Deletes the layers of a merge that was completed before, or says what it would delete.
 fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::Result<Deletion> {
-    if !merge.ignore_unjudged {
-        relatives.refuse_unjudged(&merge.child)?;
+    if !merge.ignore_undetermined {
+        relatives.ensure_all_determined(&merge.child)?;
     }
     match merge.writing.dry_run {
         false => found.delete(&HostFiles),
         true if found.may_delete() => {
-            found.refuse_in_use(&HostFiles)?;
+            found.ensure_not_in_use(&HostFiles)?;
             let mut would_be = Deletion::default();
             would_be.deleted = found.layers.iter().map(|layer| layer.path.clone()).collect();
             Ok(would_be)

@@ -23,10 +23,10 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
     }
     let mut reading = Reading::new(args, &merge.parents.parent_dir).sharing(merge.share.sharing());
     let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
-    destination::judge(new, &merge.writing, chain.identities())?;
+    destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
-    destination::judge_space(new, &merge.writing, plan.bytes_to_copy)?;
+    destination::ensure_space(new, &merge.writing, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
         true => {
             Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }

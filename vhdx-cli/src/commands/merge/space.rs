@@ -66,7 +66,7 @@ fn hint(merge: &Merge, steps: &[MergeStep]) -> String {
 fn first_command(merge: &Merge, first: &MergeStep) -> String {
     let mut command = format!("vhdx merge {} --delete-merged", output::word(&first.child));
     for (option, is_given) in
-        [("--shrink-target", merge.shrink_target), ("--ignore-unjudged", merge.ignore_unjudged)]
+        [("--shrink-target", merge.shrink_target), ("--ignore-undetermined", merge.ignore_undetermined)]
     {
         if is_given {
             command += &format!(" {option}");

@@ -12,7 +12,7 @@ fn a_merge_goes_on_beside_images_of_other_formats() {
     let others = [("is-qcow2.vhdx", "QCOW2"), ("is-vhd.vhdx", "VHD")];
     let other_formats = json!(others.map(|(name, format)| json!({ "path": path(name), "format": format })));
     let dry = run!("merge", child, "--dry-run", "--json").exits(0).json();
-    assert_eq!((&dry["other_formats"], &dry["unjudged"]), (&other_formats, &json!([])));
+    assert_eq!((&dry["other_formats"], &dry["undetermined"]), (&other_formats, &json!([])));
     let text = run!("merge", child, "--dry-run").exits(0);
     for (name, format) in others {
         let warning = format!("{} is called like a VHDX, but is a {format} image", path(name).display());

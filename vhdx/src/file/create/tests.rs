@@ -2,7 +2,7 @@ use std::io;
 use std::sync::Mutex;
 
 use super::*;
-use crate::chain::Chain;
+use crate::disk::Chain;
 use crate::file::Vhdx;
 use crate::ops::check_storage;
 use crate::storage::{Memory, NewFile, ReadAt};

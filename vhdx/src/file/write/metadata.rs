@@ -128,7 +128,7 @@ impl Vhdx {
     ) -> Result<ItemPlaces, InvalidArgument> {
         let (replaced, kept): (Vec<_>, Vec<_>) =
             self.metadata.entries.iter().partition(|entry| is_replaced(entry));
-        judge_counts(&kept, new)?;
+        ensure_counts(&kept, new)?;
         if let Some(table) = place_in_gaps(&replaced, &kept, new, self.regions.metadata.length) {
             return Ok(ItemPlaces::Gaps(table));
         }
@@ -143,7 +143,7 @@ impl Vhdx {
     ///
     /// # Errors
     /// [`InvalidArgument::TooMuchMetadata`].
-    pub(crate) fn judge_locator(&self, locator: &ParentLocator) -> Result<()> {
+    pub(crate) fn ensure_locator_fits(&self, locator: &ParentLocator) -> Result<()> {
         let placed = self.place_items(is_locator, &[entry_of(&locator_item(locator))]);
         placed.map(drop).map_err(|error| self.in_file(error.into()))
     }
@@ -171,7 +171,7 @@ fn entry_of(item: &NewItem) -> MetadataEntry {
     MetadataEntry { id, offset: 0, length, is_user, is_virtual_disk, is_required }
 }
 
-fn judge_counts(kept: &[MetadataEntry], new: &[MetadataEntry]) -> Result<(), InvalidArgument> {
+fn ensure_counts(kept: &[MetadataEntry], new: &[MetadataEntry]) -> Result<(), InvalidArgument> {
     let user_items = kept.iter().chain(new).filter(|entry| entry.is_user).count();
     let all = kept.len().saturating_add(new.len());
     let is_too_many = user_items > MAX_USER_ITEMS || all - user_items > MAX_SYSTEM_ITEMS;

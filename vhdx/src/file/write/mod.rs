@@ -14,9 +14,9 @@
 
 mod blocks;
 mod metadata;
+mod metadata_space;
 mod payload;
 mod resize;
-mod room;
 mod space;
 mod staged;
 

@@ -16,7 +16,7 @@ impl VhdxMut {
     /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::NotWholeSectors`], [`Error::Io`](crate::Error::Io), and
     /// [`Error::Corrupt`](crate::Error::Corrupt) for a damaged BAT entry.
     pub fn write_all_at(&mut self, buf: &[u8], offset: DiskOffset) -> Result<()> {
-        let range = self.judge_range(offset, buf.len() as u64)?;
+        let range = self.ensure_range(offset, buf.len() as u64)?;
         self.change(|this| {
             let mut rest = buf;
             this.for_each_block(range, |this, block, part| {
@@ -34,7 +34,7 @@ impl VhdxMut {
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).
     pub fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
-        let range = self.judge_range(range.start, range.end.since(range.start))?;
+        let range = self.ensure_range(range.start, range.end.since(range.start))?;
         self.change(|this| this.for_each_block(range, Self::zero_in_block))
     }
 
@@ -44,7 +44,7 @@ impl VhdxMut {
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).
     pub fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
-        let range = self.judge_range(range.start, range.end.since(range.start))?;
+        let range = self.ensure_range(range.start, range.end.since(range.start))?;
         self.change(|this| {
             this.for_each_block(range, |this, block, part| match this.is_whole(block, &part) {
                 true if this.vhdx.disk_type() == DiskType::Fixed => this.zero_in_block(block, part),
@@ -54,7 +54,7 @@ impl VhdxMut {
         })
     }
 
-    fn judge_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
+    fn ensure_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
         let (virtual_size, sector_size) = (self.vhdx.virtual_size(), self.vhdx.geometry.sector_size());
         let end = start.checked_add(len).filter(|end| end.get() <= virtual_size);
         let refuse = |argument: InvalidArgument| self.vhdx.in_file(argument.into());

@@ -6,7 +6,7 @@
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
 use crate::error::{InvalidArgument, Result};
-use crate::file::judge::occupied;
+use crate::file::validate_bat::occupied;
 use crate::file::{DiskType, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::metadata_item::VIRTUAL_DISK_SIZE;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::file::headers;
-use crate::file::judge::judge_for;
+use crate::file::validate_bat::ensure_writable;
 use crate::units::{FileOffset, MIB};
 
 /// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
@@ -38,7 +38,7 @@ impl Space {
     /// # Errors
     /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first rule that is not tolerated, [`Error::Io`].
     pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
-        Self::judged(vhdx, headers::SESSION)
+        Self::validated(vhdx, headers::SESSION)
     }
 
     /// As [`of`](Self::of), of a file that is to be written to in several sessions.
@@ -46,10 +46,10 @@ impl Space {
     /// # Errors
     /// As [`of`](Self::of).
     pub(crate) fn of_mergeable(vhdx: &Vhdx) -> Result<Self> {
-        Self::judged(vhdx, headers::MERGE)
+        Self::validated(vhdx, headers::MERGE)
     }
 
-    fn judged(vhdx: &Vhdx, updates: u64) -> Result<Self> {
+    fn validated(vhdx: &Vhdx, updates: u64) -> Result<Self> {
         let mut space = Self {
             taken: Vec::new(),
             searched_to: 0,
@@ -62,7 +62,7 @@ impl Space {
         for region in &vhdx.layout.regions {
             space.take(region.offset, region.length);
         }
-        judge_for(vhdx, updates, |place| space.mark(place))?;
+        ensure_writable(vhdx, updates, |place| space.mark(place))?;
         Ok(space)
     }
 

@@ -1,6 +1,6 @@
 use super::super::metadata_item::*;
 use super::super::region_table::METADATA_REGION;
-use super::super::testing::{hex, judged, some_guid};
+use super::super::testing::{hex, some_guid, validated};
 use super::*;
 use crate::units::FileOffset;
 
@@ -38,7 +38,7 @@ fn with(more: &[MetadataEntry]) -> MetadataTable {
 }
 
 fn validate(bytes: &[u8]) -> (Option<MetadataTable>, Vec<Rule>) {
-    judged(|violations| MetadataTable::validate(bytes, &region(), violations))
+    validated(|violations| MetadataTable::validate(bytes, &region(), violations))
 }
 
 fn rules(table: &MetadataTable) -> Vec<Rule> {

@@ -1,4 +1,4 @@
-use super::super::testing::{hex, judged};
+use super::super::testing::{hex, validated};
 use super::*;
 
 const AT: FileOffset = FileOffset::new(0x21_0028);
@@ -20,7 +20,7 @@ fn with(more: &[(&str, &str)]) -> ParentLocator {
 }
 
 fn validate(bytes: &[u8]) -> (Option<ParentLocator>, Vec<Rule>) {
-    judged(|violations| ParentLocator::validate(bytes, AT, violations))
+    validated(|violations| ParentLocator::validate(bytes, AT, violations))
 }
 
 /// What validation says about `sound()` after `change`.
@@ -147,16 +147,16 @@ fn an_entry_that_is_ignored_may_have_been_a_linkage() {
 fn the_first_of_several_entries_with_one_key_is_used() {
     let other = "{11111111-2222-3333-4444-555555555555}";
     let duplicate = Rule::ParentLocatorDuplicate;
-    let judge = |entries: &[(&str, &str)]| validate(&with(entries).encode());
-    assert_eq!(judge(&[("key", "a"), ("key", "b")]), (Some(with(&[("key", "a")])), vec![duplicate]));
+    let validated = |entries: &[(&str, &str)]| validate(&with(entries).encode());
+    assert_eq!(validated(&[("key", "a"), ("key", "b")]), (Some(with(&[("key", "a")])), vec![duplicate]));
     let same = GUID.to_uppercase();
-    assert_eq!(judge(&[(PARENT_LINKAGE, &same)]), (Some(sound()), vec![duplicate]));
-    assert_eq!(judge(&[(PARENT_LINKAGE, other)]), (None, vec![Rule::ParentLinkageAmbiguous]));
-    assert_eq!(judge(&[(PARENT_LINKAGE, "x")]), (None, vec![Rule::ParentLinkageAmbiguous]));
+    assert_eq!(validated(&[(PARENT_LINKAGE, &same)]), (Some(sound()), vec![duplicate]));
+    assert_eq!(validated(&[(PARENT_LINKAGE, other)]), (None, vec![Rule::ParentLinkageAmbiguous]));
+    assert_eq!(validated(&[(PARENT_LINKAGE, "x")]), (None, vec![Rule::ParentLinkageAmbiguous]));
     let second = with(&[(PARENT_LINKAGE2, ZERO)]);
-    let twice = judge(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, ZERO)]);
+    let twice = validated(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, ZERO)]);
     assert_eq!(twice, (Some(second.clone()), vec![duplicate]));
-    let different = judge(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, other)]);
+    let different = validated(&[(PARENT_LINKAGE2, ZERO), (PARENT_LINKAGE2, other)]);
     assert_eq!(different, (Some(second), vec![duplicate, Rule::ParentLinkageLost]));
 }
 
@@ -190,12 +190,12 @@ fn half_a_surrogate_pair_is_not_text() {
 #[test]
 fn a_linkage_is_needed_and_is_a_guid() {
     let path = (RELATIVE_PATH, "base.vhdx");
-    let judge = |entries: &[(&str, &str)]| validate(&locator(entries).encode()).1;
-    assert_eq!(judge(&[path]), [Rule::ParentLinkageMissing]);
-    assert_eq!(judge(&[path, (PARENT_LINKAGE2, GUID)]), [Rule::ParentLinkageMissing]);
+    let validated = |entries: &[(&str, &str)]| validate(&locator(entries).encode()).1;
+    assert_eq!(validated(&[path]), [Rule::ParentLinkageMissing]);
+    assert_eq!(validated(&[path, (PARENT_LINKAGE2, GUID)]), [Rule::ParentLinkageMissing]);
     for malformed in ["x", "{}", "{0e382594-bdb1-4949-b894-da2d82312c32", "0e382594bdb14949b894da2d82312c32"]
     {
-        assert_eq!(judge(&[path, (PARENT_LINKAGE, malformed)]), [Rule::ParentLinkageMalformed]);
+        assert_eq!(validated(&[path, (PARENT_LINKAGE, malformed)]), [Rule::ParentLinkageMalformed]);
     }
     for spelling in [GUID, &GUID.to_uppercase(), GUID.trim_matches(['{', '}'])] {
         let locator = locator(&[(PARENT_LINKAGE, spelling), path]);
@@ -216,9 +216,9 @@ fn linkages_are_those_that_can_match() {
 
 #[test]
 fn paths_are_tolerated_as_they_are() {
-    let judge = |entries: &[(&str, &str)]| validate(&locator(entries).encode());
-    let (value, rules) = judge(&[(PARENT_LINKAGE, GUID)]);
+    let validated = |entries: &[(&str, &str)]| validate(&locator(entries).encode());
+    let (value, rules) = validated(&[(PARENT_LINKAGE, GUID)]);
     assert_eq!((value.is_some(), rules), (true, vec![Rule::ParentPathMissing]));
-    let (value, rules) = judge(&[(PARENT_LINKAGE, GUID), (ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]);
+    let (value, rules) = validated(&[(PARENT_LINKAGE, GUID), (ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]);
     assert_eq!((value.is_some(), rules), (true, vec![]));
 }

@@ -1,4 +1,4 @@
-use super::super::testing::{for_each_flip, hex, judged, some_guid};
+use super::super::testing::{for_each_flip, hex, some_guid, validated};
 use super::*;
 
 const LOG: (FileOffset, u64) = (FileOffset::new(MIB), MIB);
@@ -23,7 +23,7 @@ fn with(more: &[Region]) -> RegionTable {
 }
 
 fn validate(table: &RegionTable) -> (Option<Regions>, Vec<Rule>) {
-    judged(|violations| table.validate(1, LOG, FILE_LEN, violations))
+    validated(|violations| table.validate(1, LOG, FILE_LEN, violations))
 }
 
 fn rules(table: &RegionTable) -> Vec<Rule> {
@@ -42,7 +42,7 @@ fn golden_bytes_that_windows_wrote() {
         06a27c8b90479a4bb8fe575f050f886e 0000200000000000 0000100001000000");
     bytes.resize(SIZE, 0);
     assert_eq!(sound().encode(), bytes);
-    assert_eq!(judged(|violations| validate_copy(&bytes, 1, violations)), (Some(sound()), vec![]));
+    assert_eq!(validated(|violations| validate_copy(&bytes, 1, violations)), (Some(sound()), vec![]));
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn what_does_not_fit_is_not_read_as_something_else() {
     let many = RegionTable { regions: vec![region(BAT_REGION, 3, 1); MAX_ENTRIES + 1] };
     assert_eq!(many.encode().len(), SIZE);
     assert_eq!(
-        judged(|violations| validate_copy(&many.encode(), 1, violations)),
+        validated(|violations| validate_copy(&many.encode(), 1, violations)),
         (None, vec![Rule::RegionCount])
     );
 }
@@ -68,7 +68,7 @@ fn every_flipped_byte_is_noticed() {
     for_each_flip(&sound().encode(), |position, bytes| {
         let rule = if position < 4 { Rule::RegionTableSignature } else { Rule::RegionTableChecksum };
         assert_eq!(
-            judged(|violations| validate_copy(bytes, 2, violations)),
+            validated(|violations| validate_copy(bytes, 2, violations)),
             (None, vec![rule]),
             "{position}"
         );
@@ -79,7 +79,7 @@ fn every_flipped_byte_is_noticed() {
 fn a_short_copy_is_rejected() {
     let bytes = sound().encode();
     for len in [0, 3, 16, SIZE - 1] {
-        let (table, rules) = judged(|violations| validate_copy(&bytes[..len], 1, violations));
+        let (table, rules) = validated(|violations| validate_copy(&bytes[..len], 1, violations));
         assert_eq!((table, rules), (None, vec![Rule::Truncated]), "{len}");
     }
 }
@@ -90,7 +90,7 @@ fn reserved_bits_are_tolerated_and_not_taken_for_required() {
         let mut bytes = sound().encode();
         bytes[position] |= 0x80;
         bytes::seal(&mut bytes);
-        let (table, rules) = judged(|violations| validate_copy(&bytes, 1, violations));
+        let (table, rules) = validated(|violations| validate_copy(&bytes, 1, violations));
         assert_eq!(rules, [Rule::RegionTableReserved], "{position}");
         assert_eq!(table.unwrap().regions[0].required, required);
     }
@@ -98,7 +98,7 @@ fn reserved_bits_are_tolerated_and_not_taken_for_required() {
 
 #[test]
 fn the_first_valid_copy_is_chosen() {
-    let number = |first, second| judged(|violations| choose(first, second, violations).map(|(n, _)| n));
+    let number = |first, second| validated(|violations| choose(first, second, violations).map(|(n, _)| n));
     let other = with(&[optional(region(some_guid(1), 5, 1))]);
     assert_eq!(number(Some(sound()), Some(sound())), (Some(1), vec![]));
     assert_eq!(number(Some(sound()), Some(other)), (Some(1), vec![Rule::RegionTablesUnequal]));
@@ -151,7 +151,7 @@ fn a_metadata_region_has_at_most_128_mib() {
     for (length, expected) in [(128, vec![]), (129, vec![Rule::MetadataRegionTooLarge])] {
         let table =
             RegionTable { regions: vec![region(BAT_REGION, 3, 1), region(METADATA_REGION, 4, length)] };
-        assert_eq!(judged(|violations| table.validate(1, LOG, 1 << 40, violations)).1, expected);
+        assert_eq!(validated(|violations| table.validate(1, LOG, 1 << 40, violations)).1, expected);
     }
 }
 

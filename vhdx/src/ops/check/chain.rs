@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{CheckReport, FileReport, check_file, check_open};
-use crate::chain::{InspectedLayer, Link, ParentResolver, inspect_chain};
+use crate::disk::{InspectedLayer, Link, ParentResolver, inspect_chain};
 use crate::error::Error;
 use crate::file::Vhdx;
 use crate::storage::Sharing;
@@ -70,7 +70,7 @@ fn damaged_parent<'a>(error: &'a Error, child: &Path) -> Option<&'a Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::FolderResolver;
+    use crate::disk::FolderResolver;
     use crate::file::NewDisk;
     use crate::format::bytes::seal;
     use crate::ops::testing::{image, link, set_entry};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::file::{Vhdx, judge_bat};
+use crate::file::{Vhdx, validate_bat};
 use crate::log::LogState;
 use crate::storage::{ReadAt, Sharing};
 use crate::violation::Violations;
@@ -103,7 +103,7 @@ pub fn check_file(path: &Path, sharing: Sharing) -> CheckReport {
 pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     let report = FileReport::of(None, |violations| {
         let vhdx = Vhdx::load(storage, violations)?;
-        judge_all(&vhdx, violations)?;
+        validate_all(&vhdx, violations)?;
         vhdx.ensure_unchanged()?;
         Ok(Checked::of(&vhdx, false))
     });
@@ -113,14 +113,14 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
 /// Locks a file, and checks what opening it has left out.
 fn check_open(vhdx: &Vhdx, sharing: Sharing, violations: &mut Violations) -> Result<Checked> {
     let has_writer = vhdx.lock_shared(sharing)?;
-    judge_all(vhdx, violations)?;
+    validate_all(vhdx, violations)?;
     Ok(Checked::of(vhdx, has_writer))
 }
 
-/// Judges what opening the file has left out.
-fn judge_all(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
-    vhdx.judge_region_tables(violations)?;
-    judge_bat(vhdx, violations)
+/// References what opening the file has left out.
+fn validate_all(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
+    vhdx.validate_region_tables(violations)?;
+    validate_bat(vhdx, violations)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use crate::chain::Chain;
-use crate::file::travel;
+use crate::disk::Chain;
+use crate::file::disk_metadata;
 use crate::format::region_table::{BAT_REGION, METADATA_REGION};
 
 /// Something in a file of the chain that the new file will not have.
@@ -34,8 +34,12 @@ pub enum DroppedPart {
 ///
 /// An item of a lower layer that the leaf has too is not dropped but replaced.
 pub fn dropped(chain: &Chain) -> Vec<Dropped> {
-    let carried: Vec<_> =
-        chain.leaf().metadata_entries().iter().filter(|entry| travel::travels(entry)).collect();
+    let carried: Vec<_> = chain
+        .leaf()
+        .metadata_entries()
+        .iter()
+        .filter(|entry| disk_metadata::is_disk_metadata(entry))
+        .collect();
     let is_carried = |id, is_user| carried.iter().any(|entry| entry.id == id && entry.is_user == is_user);
     let mut dropped = Vec::new();
     for (layer, vhdx) in chain.layers().iter().enumerate() {
@@ -44,7 +48,7 @@ pub fn dropped(chain: &Chain) -> Vec<Dropped> {
         dropped.extend(unknown.map(|region| Dropped { layer, part: DroppedPart::Region(region.id) }));
         for entry in vhdx.metadata_entries() {
             let is_replaced = entry.is_virtual_disk && is_carried(entry.id, entry.is_user);
-            if !travel::is_own(entry) && !is_replaced {
+            if !disk_metadata::is_own(entry) && !is_replaced {
                 let part = DroppedPart::MetadataItem { id: entry.id, is_user: entry.is_user };
                 dropped.push(Dropped { layer, part });
             }

@@ -1,7 +1,7 @@
 //! Carrying out a plan to flatten a chain.
 
 use super::plan::{FlattenPlan, FlattenedLayer};
-use crate::chain::Chain;
+use crate::disk::Chain;
 use crate::error::{InvalidArgument, Result};
 use crate::ops::convert::{Converted, write_vhdx};
 use crate::ops::ranges::{data, whole};

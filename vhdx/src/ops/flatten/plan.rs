@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::dropped::{Dropped, dropped};
-use crate::chain::Chain;
+use crate::disk::Chain;
 use crate::error::Result;
 use crate::file::{DiskType, NewDisk, Vhdx};
 use crate::ops::ranges::{data, whole};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::chain::Chain;
+use crate::disk::Chain;
 use crate::error::{Error, InvalidArgument};
 use crate::file::{DiskType, NewDisk, NewItem, Vhdx};
 use crate::ops::testing::{self, Meter, link, set_entry};

@@ -9,9 +9,10 @@ use super::files::MergeFiles;
 use super::locked::{locked_while_deleting, open_as_planned};
 use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
-use crate::chain::mark::Linkages;
-use crate::chain::{InspectedLayer, Link, Relative, Relatives};
+use crate::disk::mark::Linkages;
+use crate::disk::{InspectedLayer, Link};
 use crate::error::{Error, InvalidArgument, Result};
+use crate::family::{Relative, Relatives};
 use crate::format::parent_locator::ParentLocator;
 
 /// A disk that was merged before, into a target that was changed since or is gone: its lowest layer says that the merge is

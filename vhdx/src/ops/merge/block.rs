@@ -96,7 +96,7 @@ impl BlockPlan {
 
 /// What the merged layers say of a block of the target. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Says {
+pub(super) struct LayerCoverage {
     /// They have data.
     pub(super) data: u64,
     /// They say that it is zero.
@@ -107,7 +107,7 @@ pub(super) struct Says {
     pub(super) cut_off: u64,
 }
 
-impl Says {
+impl LayerCoverage {
     /// Whether all that will be left of the block is zero.
     fn is_zero(&self) -> bool {
         self.data == 0 && self.nothing == 0
@@ -137,7 +137,7 @@ pub(super) enum Bits {
 pub(super) fn decide(
     target: DiskType,
     state: PayloadBlockState,
-    says: &Says,
+    says: &LayerCoverage,
     bits: impl FnOnce() -> Result<Bits>,
 ) -> Result<Option<BlockAction>> {
     use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent};
@@ -163,7 +163,7 @@ pub(super) fn decide(
 }
 
 /// What happens to a block without content of which the merged layers say zero, at least in part.
-fn clear(target: DiskType, state: PayloadBlockState, says: &Says) -> Option<BlockAction> {
+fn clear(target: DiskType, state: PayloadBlockState, says: &LayerCoverage) -> Option<BlockAction> {
     use PayloadBlockState::{NotPresent, Undefined, Unmapped, Zero};
 
     match (state, target) {

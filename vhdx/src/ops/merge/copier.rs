@@ -1,6 +1,6 @@
 //! The one place where a merge moves data.
 
-use super::pieces::{Content, Piece};
+use super::pieces::{Content, CopyPiece};
 use crate::error::Result;
 use crate::file::{Vhdx, VhdxMut};
 use crate::ops::pace::Pace;
@@ -27,7 +27,7 @@ impl<'a> Copier<'a> {
         self.merged
     }
 
-    pub(super) fn write(&mut self, target: &VhdxMut, piece: &Piece) -> Result<()> {
+    pub(super) fn write(&mut self, target: &VhdxMut, piece: &CopyPiece) -> Result<()> {
         match piece.content {
             Content::Nothing => return Ok(()),
             Content::Zeros => target.put_zeros(piece.to, piece.len)?,
@@ -36,7 +36,7 @@ impl<'a> Copier<'a> {
         if self.pace.is_due(piece.len) { target.begin_sync() } else { Ok(()) }
     }
 
-    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &Piece) -> Result<()> {
+    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &CopyPiece) -> Result<()> {
         let layer = &self.merged[layer];
         // If it fails, the loop below finds out why, and in which of the files.
         if piece.len > BUFFER as u64 && target.put_from(layer, from, piece.to, piece.len).is_ok() {

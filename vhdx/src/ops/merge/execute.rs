@@ -21,8 +21,8 @@ use super::files::MergeFiles;
 use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
-use crate::chain::locator::with_linkages;
-use crate::chain::mark::{self, Linkages};
+use crate::disk::locator::with_linkages;
+use crate::disk::mark::{self, Linkages};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
 use crate::format::merge_guid::IncompleteMerge;
@@ -60,8 +60,8 @@ impl MergePlan {
         let locked = Locked::open(self, files)?;
         let names = Names::of(self, &locked)?;
         let guid = names.target;
-        self.refuse_newcomers(files, guid)?;
-        self.refuse_too_little_space(files)?;
+        self.ensure_no_new_children(files, guid)?;
+        self.ensure_space(files)?;
         let locators = locked.locators(self, guid)?;
         progress.start(self.bytes_to_copy);
         locked.settle(self)?;
@@ -74,7 +74,7 @@ impl MergePlan {
         }
         locked.relink(self, locators, progress, &mut done)?;
         if self.detach || !self.delete.is_empty() {
-            self.refuse_newcomers(files, guid)?;
+            self.ensure_no_new_children(files, guid)?;
         }
         if self.detach {
             locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
@@ -88,7 +88,7 @@ impl MergePlan {
 
     /// Refuses to go on when there is a disk now, or what may be one, that depends on what changes; only programs that take
     /// no locks can have made one while the files were locked.
-    fn refuse_newcomers(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
+    fn ensure_no_new_children(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
         let known = [self.layers.as_slice(), &self.children, &self.relinked, &self.left_over].concat();
         // A target that holds everything does not change, so new children of it do not matter.
         let changing = if self.copied { self.layers.len() - 1 } else { self.layers.len() };
@@ -99,10 +99,11 @@ impl MergePlan {
         let newcomer = find_newcomer(&relatives, &parents, &known).map(|disk| &disk.path);
         let is_known = |path: &PathBuf| {
             known.iter().any(|state| is_path_of(&state.path, path))
-                || self.unjudged.iter().any(|(known, _)| is_path_of(known, path))
+                || self.undetermined.iter().any(|(known, _)| is_path_of(known, path))
         };
-        let mut unjudged = relatives.unjudged.iter().filter(|file| file.may_be_disk).map(|file| &file.path);
-        match newcomer.or_else(|| unjudged.find(|path| !is_known(path))) {
+        let mut undetermined =
+            relatives.undetermined.iter().filter(|file| file.may_be_disk).map(|file| &file.path);
+        match newcomer.or_else(|| undetermined.find(|path| !is_known(path))) {
             Some(path) => Err(Error::from(InvalidArgument::StalePlan).in_file(path)),
             None => Ok(()),
         }

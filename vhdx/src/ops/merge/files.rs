@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::FileState;
-use crate::chain::{Relatives, find_relatives};
 use crate::error::{Error, InvalidArgument, Result};
+use crate::family::{Relatives, find_relatives};
 use crate::progress::NoProgress;
 use crate::storage::{
     FileIdentity, FileStorage, Storage, allocated_bytes, delete, free_space, overwrites_in_place,

@@ -11,17 +11,17 @@ impl MergePlan {
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn refuse_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
+    pub fn ensure_not_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
         Locked::open(self, files).map(drop)
     }
 }
 
 impl AlreadyMerged {
-    /// As [`MergePlan::refuse_in_use`], for [`delete`](Self::delete).
+    /// As [`MergePlan::ensure_not_in_use`], for [`delete`](Self::delete).
     ///
     /// # Errors
     /// As [`delete`](Self::delete).
-    pub fn refuse_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
+    pub fn ensure_not_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
         for state in self.layers.iter().chain(&self.relinked) {
             open_as_planned(files, state)?;
         }

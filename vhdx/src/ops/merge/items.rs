@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use crate::chain::locator::with_linkages;
+use crate::disk::locator::with_linkages;
 use crate::error::Result;
-use crate::file::{Vhdx, travel};
+use crate::file::{Vhdx, disk_metadata};
 use crate::format::metadata_item::{
     LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
 };
@@ -69,7 +69,7 @@ impl ItemChanges {
         }
         let is_lost = |entry: &&MetadataEntry| find(merged, entry).is_none_or(|other| !is_of_disk(other));
         // A disk without an identity of its own, which is only tolerated, does not take the target's.
-        let lost = of_disk(target).filter(|entry| !travel::is_own(entry)).filter(is_lost);
+        let lost = of_disk(target).filter(|entry| !disk_metadata::is_own(entry)).filter(is_lost);
         changes.lost.extend(lost.map(MetadataItemId::of));
         if !changes.is_empty() {
             let new: Vec<MetadataEntry> = changes.taken_from(merged).collect();
@@ -85,10 +85,10 @@ impl ItemChanges {
 /// # Errors
 /// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
 /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata).
-pub(super) fn judge_linkages(layer: &Vhdx) -> Result<()> {
+pub(super) fn ensure_linkages(layer: &Vhdx) -> Result<()> {
     let old = layer.parent_locator().cloned().unwrap_or_default();
     let new = with_linkages(&old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.in_file(error))?;
-    layer.judge_locator(&new)
+    layer.ensure_locator_fits(&new)
 }
 
 impl MetadataItemId {
@@ -104,7 +104,7 @@ fn of_disk(vhdx: &Vhdx) -> impl Iterator<Item = &MetadataEntry> {
 /// Flags of the items that every file has are only tolerated when they are wrong, and decide nothing.
 fn is_of_disk(entry: &MetadataEntry) -> bool {
     let always = [VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE];
-    travel::travels(entry) || always.into_iter().any(|id| entry.is_system(id))
+    disk_metadata::is_disk_metadata(entry) || always.into_iter().any(|id| entry.is_system(id))
 }
 
 fn find<'a>(vhdx: &'a Vhdx, entry: &MetadataEntry) -> Option<&'a MetadataEntry> {
@@ -113,7 +113,7 @@ fn find<'a>(vhdx: &'a Vhdx, entry: &MetadataEntry) -> Option<&'a MetadataEntry> 
 
 fn is_alike(one: &MetadataEntry, other: &MetadataEntry) -> bool {
     one.length == other.length
-        && (travel::is_own(one)
+        && (disk_metadata::is_own(one)
             || (one.is_virtual_disk, one.is_required) == (other.is_virtual_disk, other.is_required))
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::chain::mark::Linkages;
-use crate::chain::{Relative, Relatives};
+use crate::disk::mark::Linkages;
+use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
 /// Files that a completed merge no longer needs.

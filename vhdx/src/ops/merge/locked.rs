@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
-use crate::chain::locator::NewLink;
+use crate::disk::locator::NewLink;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{Vhdx, VhdxMut, judge_mergeable};
+use crate::file::{Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
@@ -33,7 +33,7 @@ impl Locked {
         // The plan has judged no child. One that can be read, but not written to, would end the merge in its last step.
         let open_child = |state: &FileState| {
             let (file, child) = load_as_planned(files, state)?;
-            judge_mergeable(&child).map(|()| file)
+            ensure_mergeable(&child).map(|()| file)
         };
         Ok(Self {
             layers: open(&plan.layers)?,
@@ -70,7 +70,7 @@ impl Locked {
                 known: known.parent_locator(),
             };
             let locator = link.locator().map_err(|error| error.in_file(&state.path))?;
-            child.judge_locator(&locator)?;
+            child.ensure_locator_fits(&locator)?;
             Ok(locator)
         };
         self.children.iter().zip(&plan.children).map(locator).collect()

@@ -30,12 +30,12 @@ pub use execute::Merged;
 pub use files::{HostFiles, MergeFiles, OpenFile};
 pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};
-pub use pieces::{Content, Piece};
+pub use pieces::{Content, CopyPiece};
 pub use plan::{MergeOptions, MergePlan};
 pub use relations::earlier_target;
 pub use state::FileState;
 pub use steps::MergeStep;
-pub use unfinished::refuse_half_merged;
+pub use unfinished::ensure_not_half_merged;
 
 #[cfg(test)]
 mod testing;

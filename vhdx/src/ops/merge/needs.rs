@@ -6,9 +6,9 @@ use super::batch::Unwritten;
 use super::files::MergeFiles;
 use super::plan::Passes;
 use super::{FileState, MergeOptions, MergePlan};
-use crate::chain::Relatives;
-use crate::chain::mark::Linkages;
+use crate::disk::mark::Linkages;
 use crate::error::{Error, Result};
+use crate::family::Relatives;
 use crate::file::{DiskType, ResizePlan, Vhdx};
 use crate::geometry::Geometry;
 
@@ -200,7 +200,7 @@ impl MergePlan {
     ///
     /// # Errors
     /// [`Error::NoSpace`] in a file of the file system that has too little; [`Error::Io`].
-    pub fn refuse_too_little_space(&self, files: &dyn MergeFiles) -> Result<()> {
+    pub fn ensure_space(&self, files: &dyn MergeFiles) -> Result<()> {
         if self.needs.is_ignored {
             return Ok(());
         }

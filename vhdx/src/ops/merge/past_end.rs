@@ -1,7 +1,7 @@
 //! Counts the data that a merge loses because it lies past the end of the merged disk.
 
 use super::MergePlan;
-use crate::chain::ChainError;
+use crate::error::ChainError;
 use crate::error::Result;
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::DiskOffset;

@@ -8,7 +8,7 @@ use crate::units::{DiskOffset, FileOffset};
 
 /// A run of sectors of the target that the merged layers answer for, and how it gets its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct CopyPiece {
     /// The first byte on the disk.
     pub start: DiskOffset,
     /// The length in bytes.
@@ -19,7 +19,7 @@ pub struct Piece {
     pub content: Content,
 }
 
-/// The content of a [`Piece`].
+/// The content of a [`CopyPiece`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// That of a merged layer's file, from an offset on.
@@ -41,7 +41,7 @@ pub(super) fn pieces<'a>(
     geometry: Geometry,
     virtual_size: u64,
     plan: &BlockPlan,
-) -> impl Iterator<Item = Result<Piece>> + use<'a> {
+) -> impl Iterator<Item = Result<CopyPiece>> + use<'a> {
     let plan = *plan;
     let start = geometry.block_start(plan.block);
     let end = match plan.action {
@@ -54,7 +54,7 @@ pub(super) fn pieces<'a>(
     })
 }
 
-fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Option<Piece> {
+fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Option<CopyPiece> {
     let content = match extent.source {
         Source::Unallocated => return None,
         Source::Data { layer, offset } => Content::Copy { layer, offset },
@@ -62,5 +62,5 @@ fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Option<P
         Source::Zero { .. } => Content::Zeros,
     };
     let to = plan.place.saturating_add(extent.start.since(block_start));
-    Some(Piece { start: extent.start, len: extent.len, to, content })
+    Some(CopyPiece { start: extent.start, len: extent.len, to, content })
 }

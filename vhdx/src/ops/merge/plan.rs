@@ -5,18 +5,19 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::batch::{Batch, Batcher, Decided, Unwritten};
-use super::block::{BitChange, BlockAction, BlockPlan, Says, decide};
+use super::block::{BitChange, BlockAction, BlockPlan, LayerCoverage, decide};
 use super::items::{self, ItemChanges};
 use super::needs::{self, Needs};
 use super::past_end;
-use super::pieces::{Piece, pieces};
+use super::pieces::{CopyPiece, pieces};
 use super::relations::{self, Children};
 use super::state::FileState;
 use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
-use crate::chain::{Chain, OtherFormat, Relatives};
+use crate::disk::Chain;
 use crate::error::{InvalidArgument, Result};
-use crate::file::{ResizePlan, Space, Vhdx, judge_mergeable};
+use crate::family::{OtherFormat, Relatives};
+use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
 
@@ -25,7 +26,7 @@ use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
 pub struct MergeOptions {
     /// Whether to merge although something among the relatives may be a disk, and cannot be judged: if it is one that
     /// needs what changes, its content is lost.
-    pub ignore_unjudged: bool,
+    pub ignore_undetermined: bool,
     /// Whether the merged files are deleted in the end.
     pub delete_merged: bool,
     /// Whether to merge a disk that is smaller than the target's, or than a layer between, although data that lies past
@@ -45,7 +46,7 @@ pub struct MergeOptions {
 impl Default for MergeOptions {
     fn default() -> Self {
         Self {
-            ignore_unjudged: false,
+            ignore_undetermined: false,
             delete_merged: false,
             shrink_target: false,
             ignore_space: false,
@@ -114,7 +115,7 @@ pub struct MergePlan {
     pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
     /// What could not be judged in the folders where children were looked for, and why.
-    pub unjudged: Vec<(PathBuf, String)>,
+    pub undetermined: Vec<(PathBuf, String)>,
     /// The files in these folders that are called like a VHDX, but are of another format, and so were not taken for
     /// children.
     pub other_formats: Vec<OtherFormat>,
@@ -134,7 +135,7 @@ impl MergePlan {
     /// [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] when a file has no room for the
     /// metadata that it is to get; [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the
     /// merge depends on the target or on a layer below the leaf,
-    /// [`ChainError::UnjudgedFiles`](crate::ChainError::UnjudgedFiles) when one that cannot be judged may;
+    /// [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) when one that cannot be judged may;
     /// [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) when data past the leaf's end would be lost, unless
     /// the options allow it;
     /// [`ChainError::Superseded`](crate::ChainError::Superseded) when an earlier merge, further down, needs one of the layers;
@@ -158,14 +159,14 @@ impl MergePlan {
         let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
         let (base, merged) = layers.split_last().ok_or_else(no_target)?;
         relations::ensure_none_half_merged(merged, relatives)?;
-        let children = relations::judge(layers, relatives)?;
+        let children = relations::find_children(layers, relatives)?;
         let changes_nothing = children.is_complete && !options.delete_merged;
-        if !options.ignore_unjudged && !changes_nothing {
-            relatives.refuse_unjudged(&FileState::of_layer(0, chain.leaf()).path)?;
+        if !options.ignore_undetermined && !changes_nothing {
+            relatives.ensure_all_determined(&FileState::of_layer(0, chain.leaf()).path)?;
         }
-        relations::refuse_to_part(chain.layers(), target)?;
-        merged.first().into_iter().chain(merged.last()).try_for_each(items::judge_linkages)?;
-        merged.iter().try_for_each(judge_mergeable)?;
+        relations::ensure_whole(chain.layers(), target)?;
+        merged.first().into_iter().chain(merged.last()).try_for_each(items::ensure_linkages)?;
+        merged.iter().try_for_each(ensure_mergeable)?;
         let space = Space::of_mergeable(base)?;
         let mut plan = Self::without_copying(layers, children, relatives)?;
         if options.delete_merged {
@@ -207,7 +208,11 @@ impl MergePlan {
             overwritten_bytes: 0,
             unwritten: Unwritten::default(),
             needs: Needs::default(),
-            unjudged: relatives.unjudged.iter().map(|file| (file.path.clone(), file.reason())).collect(),
+            undetermined: relatives
+                .undetermined
+                .iter()
+                .map(|file| (file.path.clone(), file.reason()))
+                .collect(),
             other_formats: relatives.other_formats.clone(),
             folders: relatives.folders.clone(),
             geometry: base.geometry(),
@@ -281,10 +286,10 @@ impl MergePlan {
         Ok(ends.chain(last).max().map_or(0, FileOffset::get))
     }
 
-    fn says(&self, block: &TouchedBlock) -> Says {
+    fn says(&self, block: &TouchedBlock) -> LayerCoverage {
         let (start, end) = (self.geometry.block_start(block.index), self.geometry.block_end(block.index));
         let visible = end.min(DiskOffset::new(self.virtual_size)).since(start);
-        Says {
+        LayerCoverage {
             data: block.data,
             zeros: block.zeros,
             nothing: visible.saturating_sub(block.data).saturating_sub(block.zeros),
@@ -298,7 +303,7 @@ impl MergePlan {
         &self,
         merged: &'a [Vhdx],
         block: &BlockPlan,
-    ) -> impl Iterator<Item = Result<Piece>> + use<'a> {
+    ) -> impl Iterator<Item = Result<CopyPiece>> + use<'a> {
         pieces(merged, self.geometry, self.virtual_size, block)
     }
 
@@ -315,7 +320,7 @@ impl MergePlan {
     ///
     /// # Errors
     /// [`InvalidArgument::StalePlan`].
-    pub fn judge_state(&self, layers: &[Vhdx]) -> Result<()> {
+    pub fn validate_state(&self, layers: &[Vhdx]) -> Result<()> {
         let fits = layers.len() == self.layers.len()
             && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
         if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }

@@ -4,9 +4,11 @@ use uuid::Uuid;
 
 use super::state::FileState;
 use super::unfinished;
-use crate::chain::mark::{self, Linkages, LowestLayer};
-use crate::chain::{Chain, ChainError, Relative, Relatives};
+use crate::disk::Chain;
+use crate::disk::mark::{self, Linkages, LowestLayer};
+use crate::error::ChainError;
 use crate::error::Result;
+use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
 /// The children of the merged disk, and what earlier merges have left.
@@ -26,7 +28,7 @@ pub(super) struct Children {
 ///
 /// # Errors
 /// [`ChainError::OtherChildren`] when a disk outside the merge has one of the other layers for its parent.
-pub(super) fn judge(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
+pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
     let states: Vec<FileState> =
         layers.iter().enumerate().map(|(i, vhdx)| FileState::of_layer(i, vhdx)).collect();
     let (Some(merged), Some(target)) = (states.first(), states.last()) else {
@@ -112,7 +114,7 @@ pub(super) fn has_mark(disk: &Relative) -> bool {
 ///
 /// # Errors
 /// [`ChainError::Superseded`].
-pub(super) fn refuse_to_part(chain: &[Vhdx], target: usize) -> Result<()> {
+pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
     let (merged, staying) = chain.split_at(target.min(chain.len()));
     for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {
         let linkages = Linkages::of(layer);

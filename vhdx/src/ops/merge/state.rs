@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::chain::Relative;
+use crate::family::Relative;
 use crate::file::Vhdx;
 use crate::storage::FileIdentity;
 

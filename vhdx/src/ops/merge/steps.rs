@@ -8,8 +8,9 @@ use super::files::MergeFiles;
 use super::needs::{self, VolumeNeed};
 use super::plan::Passes;
 use super::{FileState, MergeOptions, MergePlan};
-use crate::chain::{Chain, Relatives};
+use crate::disk::Chain;
 use crate::error::Result;
+use crate::family::Relatives;
 
 /// One merge of several: a disk goes into its parent, and is deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]

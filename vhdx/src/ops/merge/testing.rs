@@ -2,7 +2,8 @@
 
 use vhdx_testkit::{Block, Image};
 
-use crate::chain::{Chain, Relative, Relatives};
+use crate::disk::Chain;
+use crate::family::{Relative, Relatives};
 use crate::file::{Extents, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::units::{DiskOffset, FileOffset, MIB};

@@ -2,9 +2,10 @@
 
 use super::FileState;
 use super::relations::{has_mark, is_file};
-use crate::chain::mark;
-use crate::chain::{ChainError, Relative, Relatives, UnfinishedMerge};
+use crate::disk::mark;
 use crate::error::Result;
+use crate::error::{ChainError, UnfinishedMerge};
+use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
 /// Returns an error if a merge into a disk is incomplete, or may be: the disk says so itself, or one of these
@@ -12,7 +13,7 @@ use crate::file::Vhdx;
 ///
 /// # Errors
 /// [`ChainError::HalfMerged`].
-pub fn refuse_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
+pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
     let state = FileState::of_layer(0, leaf);
     if mark::is_half_merged(leaf) {
         return Err(half_merged(&state, relatives).into());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::plan::{RelinkedFile, ReparentPlan};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Vhdx, VhdxMut};
-use crate::ops::held_parent::HeldParent;
+use crate::ops::parent_lock::ParentLock;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, Storage};
 use crate::violation::Violations;
 
@@ -28,10 +28,10 @@ impl ReparentPlan {
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
-    pub fn refuse_in_use(&self) -> Result<()> {
+    pub fn ensure_not_in_use(&self) -> Result<()> {
         let _parent = self.hold_parent()?;
         match self.lock_child()? {
-            Some((child, identity)) => self.judge_child(Arc::new(child), Some(identity)),
+            Some((child, identity)) => self.ensure_child_unchanged(Arc::new(child), Some(identity)),
             None => Ok(()),
         }
     }
@@ -47,8 +47,8 @@ impl ReparentPlan {
         }
     }
 
-    fn hold_parent(&self) -> Result<HeldParent> {
-        HeldParent::open(&self.parent.path, |vhdx| self.parent.is(vhdx))
+    fn hold_parent(&self) -> Result<ParentLock> {
+        ParentLock::open(&self.parent.path, |vhdx| self.parent.is(vhdx))
     }
 
     /// The child, if anything is to be written to it.
@@ -63,19 +63,19 @@ impl ReparentPlan {
     }
 
     /// Judged with the log replayed in memory: replaying it into the file would be a change.
-    fn judge_child(&self, child: Arc<dyn ReadAt>, identity: Option<FileIdentity>) -> Result<()> {
-        let judge = || {
+    fn ensure_child_unchanged(&self, child: Arc<dyn ReadAt>, identity: Option<FileIdentity>) -> Result<()> {
+        let check = || {
             let child = Vhdx::load(child, &mut Violations::new())?.identified(identity);
             match self.child.is(&child) && child.parent_locator() == Some(&self.old) {
                 true => Ok(()),
                 false => Err(Error::from(InvalidArgument::StalePlan)),
             }
         };
-        judge().map_err(|error| error.in_file(&self.child.path))
+        check().map_err(|error| error.in_file(&self.child.path))
     }
 
     fn relink(&self, storage: Arc<dyn Storage>, identity: Option<FileIdentity>) -> Result<()> {
-        self.judge_child(Arc::clone(&storage) as Arc<dyn ReadAt>, identity)?;
+        self.ensure_child_unchanged(Arc::clone(&storage) as Arc<dyn ReadAt>, identity)?;
         let path = &self.child.path;
         let mut child = VhdxMut::from_storage(storage).map_err(|error| error.in_file(path))?.named(path);
         child.set_parent_locator(&self.new)?;

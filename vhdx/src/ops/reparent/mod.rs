@@ -2,8 +2,8 @@
 //! which decides nothing.
 
 mod execute;
-mod judge;
+mod parent_check;
 mod plan;
 
-pub use judge::{ParentJudgement, judge_parent};
+pub use parent_check::{ParentCheck, check_parent};
 pub use plan::{RelinkedFile, ReparentOptions, ReparentPlan};

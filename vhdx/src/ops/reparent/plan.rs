@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::judge::ParentJudgement;
-use crate::chain::ChainError;
-use crate::chain::locator::NewLink;
+use super::parent_check::ParentCheck;
+use crate::disk::locator::NewLink;
+use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::merge_guid::IncompleteMerge;
 use crate::format::parent_locator::ParentLocator;
@@ -64,8 +64,8 @@ impl ReparentPlan {
     /// [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete;
     /// [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
     /// [`InvalidArgument::ParentLocator`] and [`Error::Io`] always.
-    pub fn new(judgement: &ParentJudgement, options: &ReparentOptions) -> Result<Self> {
-        let ParentJudgement { child, candidate, locator, .. } = judgement;
+    pub fn new(check: &ParentCheck, options: &ReparentOptions) -> Result<Self> {
+        let ParentCheck { child, candidate, locator, .. } = check;
         let (child_size, parent_size) = (child.logical_sector_size, candidate.logical_sector_size);
         let paths = || (child.path.clone(), candidate.path.clone());
         if child_size != parent_size {
@@ -81,13 +81,13 @@ impl ReparentPlan {
             return Err(ChainError::half_merged(&candidate.path).into());
         }
         let is_layer = (layer.is_some() || child.requires_mark()) && !options.ignore_id_mismatch;
-        if !judgement.fits() && child.requires_mark() && is_layer {
+        if !check.fits() && child.requires_mark() && is_layer {
             let ((child, parent), is_complete) = (paths(), layer.is_some_and(|layer| layer.is_complete));
             return Err(ChainError::Superseded { child, parent, is_complete }.into());
         }
-        if !judgement.fits() && !options.ignore_id_mismatch {
+        if !check.fits() && !options.ignore_id_mismatch {
             let ((child, parent), found) = (paths(), candidate.data_write_guid);
-            let (expected, damaged) = (judgement.expected.clone(), Vec::new());
+            let (expected, damaged) = (check.expected.clone(), Vec::new());
             return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
         }
         let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
@@ -98,10 +98,10 @@ impl ReparentPlan {
             (link.linkage, link.linkage2) = (Uuid::nil(), candidate.data_write_guid);
         } else if child.linkage == Some(candidate.data_write_guid) {
             link.linkage2 = child.linkage2.unwrap_or_default();
-        } else if let (None, Some(first)) = (layer, judgement.linkage_before_merge()) {
+        } else if let (None, Some(first)) = (layer, check.linkage_before_merge()) {
             (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
         }
-        let file = |file: &crate::chain::Relative| RelinkedFile {
+        let file = |file: &crate::family::Relative| RelinkedFile {
             path: file.path.clone(),
             identity: file.identity,
             data_write_guid: file.data_write_guid,
@@ -111,7 +111,7 @@ impl ReparentPlan {
             parent: file(candidate),
             old: locator.clone(),
             new: NewLink { old: Some(locator), ..link }.locator()?,
-            ignores_id_mismatch: !judgement.fits(),
+            ignores_id_mismatch: !check.fits(),
         })
     }
 

@@ -114,12 +114,12 @@ fn a_source_is_no_destination_by_any_name() {
     fs::write(&source, b"").unwrap();
     fs::hard_link(&source, &link).unwrap();
     let identity = FileStorage::open(&source).unwrap().identity().unwrap();
-    let error = NewFile::refuse_source(&link, [identity]).unwrap_err();
+    let error = NewFile::ensure_no_source(&link, [identity]).unwrap_err();
     assert_eq!(reason(&error), InvalidArgument::DestinationIsSource);
 
     fs::write(folder.path().join("other"), b"").unwrap();
-    NewFile::refuse_source(&folder.path().join("other"), [identity]).unwrap();
-    NewFile::refuse_source(&folder.path().join("absent"), [identity]).unwrap();
+    NewFile::ensure_no_source(&folder.path().join("other"), [identity]).unwrap();
+    NewFile::ensure_no_source(&folder.path().join("absent"), [identity]).unwrap();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_long_name_still_fits() {
 fn a_name_that_only_a_folder_can_have_is_refused_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("new.vhdx").join("");
-    for refused in [NewFile::judge(&destination, false), NewFile::create(&destination, true).map(drop)] {
+    for refused in [NewFile::check(&destination, false), NewFile::create(&destination, true).map(drop)] {
         assert_eq!(refused.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

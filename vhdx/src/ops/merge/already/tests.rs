@@ -1,5 +1,6 @@
 use super::*;
-use crate::chain::{FolderResolver, find_relatives, inspect_chain};
+use crate::disk::{FolderResolver, inspect_chain};
+use crate::family::find_relatives;
 use crate::ops::merge::testing::{base, child, open, relatives};
 use crate::progress::NoProgress;
 use crate::units::MIB;
@@ -28,7 +29,7 @@ fn family(change: impl FnOnce([&mut Image; 3])) -> tempfile::TempDir {
     folder
 }
 
-fn judge(folder: &Path) -> Option<AlreadyMerged> {
+fn found_in(folder: &Path) -> Option<AlreadyMerged> {
     let layers = inspect_chain(folder.join("leaf.avhdx"), &FolderResolver::default()).unwrap();
     already_merged(&layers, &find_relatives(&[folder.to_owned()], &NoProgress).unwrap())
 }
@@ -36,7 +37,7 @@ fn judge(folder: &Path) -> Option<AlreadyMerged> {
 #[test]
 fn what_a_merge_leaves_behind_is_known_and_may_go() {
     let folder = family(|_| ());
-    let found = judge(folder.path()).unwrap();
+    let found = found_in(folder.path()).unwrap();
     let paths: Vec<_> = found.layers.iter().map(|state| state.path.clone()).collect();
     assert_eq!(paths, ["leaf.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)));
     assert_eq!(found.relinked.len(), 1);
@@ -48,11 +49,11 @@ fn what_a_merge_leaves_behind_is_known_and_may_go() {
 fn without_a_relinked_child_nothing_proves_that_the_layers_may_go() {
     let folder = family(|_| ());
     fs::remove_file(folder.path().join("top.avhdx")).unwrap();
-    let found = judge(folder.path()).unwrap();
+    let found = found_in(folder.path()).unwrap();
     assert!(found.relinked.is_empty() && !found.may_delete());
     let folder = family(|_| ());
     fs::remove_file(folder.path().join("target.vhdx")).unwrap();
-    let found = judge(folder.path()).unwrap();
+    let found = found_in(folder.path()).unwrap();
     assert_eq!(found.in_use, [["top.avhdx", "leaf.avhdx"].map(|name| folder.path().join(name)).into()]);
     assert!(!found.may_delete());
 }
@@ -69,7 +70,7 @@ fn a_layer_that_is_a_parent_must_stay() {
         ..Image::dynamic(MIB, 1 << 20)
     };
     fs::write(folder.path().join("other.avhdx"), other.build()).unwrap();
-    let found = judge(folder.path()).unwrap();
+    let found = found_in(folder.path()).unwrap();
     assert_eq!(found.in_use, [["other.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)).into()]);
     assert!(!found.relinked.is_empty() && !found.may_delete());
 }
@@ -85,13 +86,13 @@ fn other_broken_chains_were_not_merged() {
         let folder = family(|[_, lowest, _]| {
             lowest.parent_locator = Some(windows_locator(linkages.0, linkages.1, "target.vhdx"));
         });
-        assert_eq!(judge(folder.path()), None, "{linkages:?}");
+        assert_eq!(found_in(folder.path()), None, "{linkages:?}");
     }
     // The chain breaks above the layer without a parent.
     let folder = family(|[leaf, _, _]| {
         leaf.parent_locator = Some(windows_locator(one_is_set, Uuid::nil(), "lowest.avhdx"));
     });
-    assert_eq!(judge(folder.path()), None);
+    assert_eq!(found_in(folder.path()), None);
 }
 
 #[test]

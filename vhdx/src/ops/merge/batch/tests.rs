@@ -4,7 +4,7 @@ use crate::format::bat_entry::PayloadBlockState;
 use crate::ops::merge::testing::{base, child, full, open};
 
 const LARGE: MergeOptions = MergeOptions {
-    ignore_unjudged: false,
+    ignore_undetermined: false,
     delete_merged: false,
     shrink_target: false,
     ignore_space: false,

@@ -4,22 +4,22 @@ use crate::file::DiskType::{Differencing, Dynamic, Fixed};
 use crate::format::bat_entry::PayloadBlockState::*;
 use crate::units::MIB;
 
-const DATA: Says = Says { data: 1, zeros: 0, nothing: 0, cut_off: 0 };
-const ZEROS: Says = Says { data: 0, zeros: 1, nothing: 0, cut_off: 0 };
-const DATA_AND_ZEROS: Says = Says { zeros: 1, ..DATA };
-const SOME_DATA: Says = Says { nothing: 1, ..DATA };
-const SOME_ZEROS: Says = Says { nothing: 1, ..ZEROS };
-const SOME_OF_BOTH: Says = Says { nothing: 1, ..DATA_AND_ZEROS };
-const NOTHING: Says = Says { data: 0, zeros: 0, nothing: 1, cut_off: 0 };
+const DATA: LayerCoverage = LayerCoverage { data: 1, zeros: 0, nothing: 0, cut_off: 0 };
+const ZEROS: LayerCoverage = LayerCoverage { data: 0, zeros: 1, nothing: 0, cut_off: 0 };
+const DATA_AND_ZEROS: LayerCoverage = LayerCoverage { zeros: 1, ..DATA };
+const SOME_DATA: LayerCoverage = LayerCoverage { nothing: 1, ..DATA };
+const SOME_ZEROS: LayerCoverage = LayerCoverage { nothing: 1, ..ZEROS };
+const SOME_OF_BOTH: LayerCoverage = LayerCoverage { nothing: 1, ..DATA_AND_ZEROS };
+const NOTHING: LayerCoverage = LayerCoverage { data: 0, zeros: 0, nothing: 1, cut_off: 0 };
 
 const ALL_STATES: [PayloadBlockState; 6] =
     [NotPresent, Undefined, Zero, Unmapped, FullyPresent, PartiallyPresent];
 
-fn action(target: DiskType, state: PayloadBlockState, says: Says) -> Option<BlockAction> {
+fn action(target: DiskType, state: PayloadBlockState, says: LayerCoverage) -> Option<BlockAction> {
     decide(target, state, &says, || panic!("bits matter only when the block is partially present")).unwrap()
 }
 
-fn partial(says: Says, bits: Bits) -> Option<BlockAction> {
+fn partial(says: LayerCoverage, bits: Bits) -> Option<BlockAction> {
     decide(Differencing, PartiallyPresent, &says, || Ok(bits)).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn what_the_merged_layers_say_nothing_of_stays() {
     for target in [Dynamic, Fixed, Differencing] {
         for state in ALL_STATES {
             assert_eq!(action(target, state, NOTHING), None);
-            assert_eq!(action(target, state, Says { cut_off: 1, ..NOTHING }), None);
+            assert_eq!(action(target, state, LayerCoverage { cut_off: 1, ..NOTHING }), None);
         }
     }
 }
@@ -41,7 +41,10 @@ fn a_full_block_is_overwritten_or_becomes_zero() {
         }
         assert_eq!(action(target, FullyPresent, ZEROS), Some(BlockAction::Zero));
         // What lies past the end of the merged disk is cut off, whatever it is.
-        assert_eq!(action(target, FullyPresent, Says { cut_off: 1, ..ZEROS }), Some(BlockAction::Zero));
+        assert_eq!(
+            action(target, FullyPresent, LayerCoverage { cut_off: 1, ..ZEROS }),
+            Some(BlockAction::Zero)
+        );
     }
 }
 
@@ -68,7 +71,7 @@ fn a_partial_block_gets_bits_or_becomes_full_or_zero() {
         assert_eq!(partial(says, Bits::More), Some(BlockAction::Mark), "{says:?}");
         assert_eq!(partial(says, Bits::All), Some(BlockAction::Promote), "{says:?}");
     }
-    for says in [ZEROS, Says { cut_off: 1, ..ZEROS }] {
+    for says in [ZEROS, LayerCoverage { cut_off: 1, ..ZEROS }] {
         assert_eq!(action(Differencing, PartiallyPresent, says), Some(BlockAction::Zero));
     }
     let failed = decide(Differencing, PartiallyPresent, &DATA, || Err(Error::Cancelled));
@@ -107,16 +110,17 @@ fn what_the_parent_of_the_target_answers_for_stays_with_it() {
     for says in [DATA, DATA_AND_ZEROS] {
         assert_eq!(action(says), Some(BlockAction::Fill), "{says:?}");
         // Until it is cut off, what lies past the end of the merged disk is the parent's.
-        assert_eq!(action(Says { cut_off: 1, ..says }), Some(BlockAction::FillPart), "{says:?}");
+        assert_eq!(action(LayerCoverage { cut_off: 1, ..says }), Some(BlockAction::FillPart), "{says:?}");
     }
     assert_eq!(action(ZEROS), Some(BlockAction::Zero));
-    assert_eq!(action(Says { cut_off: 1, ..ZEROS }), Some(BlockAction::Zero));
+    assert_eq!(action(LayerCoverage { cut_off: 1, ..ZEROS }), Some(BlockAction::Zero));
 }
 
 #[test]
 fn a_differencing_block_that_reads_as_zeros_has_no_use_for_the_parent() {
     for state in [Zero, Undefined, Unmapped] {
-        for says in [DATA, DATA_AND_ZEROS, SOME_DATA, SOME_OF_BOTH, Says { cut_off: 1, ..SOME_DATA }] {
+        for says in [DATA, DATA_AND_ZEROS, SOME_DATA, SOME_OF_BOTH, LayerCoverage { cut_off: 1, ..SOME_DATA }]
+        {
             assert_eq!(action(Differencing, state, says), Some(BlockAction::Fill), "{state:?} {says:?}");
         }
     }

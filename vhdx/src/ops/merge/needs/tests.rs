@@ -63,8 +63,8 @@ fn exactly_what_is_needed_must_be_free() {
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
     // A sector in a hole takes a page.
     assert_eq!((plan.growth_bytes, plan.overwritten_bytes), (MIB, 4096));
-    plan.refuse_too_little_space(&Free(plan.bytes_needed())).unwrap();
-    let error = plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
+    plan.ensure_space(&Free(plan.bytes_needed())).unwrap();
+    let error = plan.ensure_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
     assert!(matches!(error, Error::InFile { .. }) && error.path() == Some("layer 1".as_ref()), "{error}");
     assert!(plan.bytes_needed() < 12 * MIB, "{}", plan.bytes_needed());
 }
@@ -80,10 +80,10 @@ fn what_takes_no_space_need_not_be_free() {
     assert_eq!((plan.growth_bytes, plan.overwritten_bytes), (MIB, 8 * MIB));
     for (holes, spared) in [(0, 9 * MIB - 4096), (3 * MIB, 6 * MIB - 4096), (90 * MIB, MIB - 4096)] {
         let needed = plan.bytes_needed() - spared;
-        plan.refuse_too_little_space(&Sparse(needed, holes)).unwrap();
-        plan.refuse_too_little_space(&Sparse(needed - 1, holes)).unwrap_err();
+        plan.ensure_space(&Sparse(needed, holes)).unwrap();
+        plan.ensure_space(&Sparse(needed - 1, holes)).unwrap_err();
     }
-    plan.refuse_too_little_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
+    plan.ensure_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
 }
 
 /// So many bytes are free; nothing is a hole, and what is overwritten takes new space.
@@ -127,10 +127,10 @@ fn a_rerun_needs_space_for_what_it_overwrites_where_that_is_copied_on_write() {
     let all = plan.bytes_needed();
     for has_begun in [false, true] {
         plan.needs.has_begun = has_begun;
-        plan.refuse_too_little_space(&CopyOnWrite(all)).unwrap();
-        plan.refuse_too_little_space(&CopyOnWrite(all - 1)).unwrap_err();
+        plan.ensure_space(&CopyOnWrite(all)).unwrap();
+        plan.ensure_space(&CopyOnWrite(all - 1)).unwrap_err();
     }
-    plan.refuse_too_little_space(&Sparse(0, 0)).unwrap();
+    plan.ensure_space(&Sparse(0, 0)).unwrap();
 }
 
 /// Lies on another file system than every file of the tests.

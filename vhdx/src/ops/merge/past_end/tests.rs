@@ -3,7 +3,7 @@ use std::path::Path;
 use vhdx_testkit::Image;
 
 use super::*;
-use crate::chain::Chain;
+use crate::disk::Chain;
 use crate::error::Error;
 use crate::format::bat_entry::PayloadBlockState::Zero;
 use crate::ops::merge::MergeOptions;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::chain::Relative;
 use crate::error::Error;
+use crate::family::Relative;
 use crate::file::DiskType;
 use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
 use crate::ops::merge::testing::{base, chain, child, content, full, open, partial, relatives, with_entries};
@@ -108,11 +108,11 @@ fn a_plan_knows_the_files_that_it_was_made_for() {
     let base = base(MIB);
     let child = child(&base);
     let plan = plan([&child, &base]);
-    plan.judge_state(&[open(&child), open(&base)]).unwrap();
+    plan.validate_state(&[open(&child), open(&base)]).unwrap();
     let mut changed = base.clone();
     changed.file_write_guid = Uuid::from_u128(1);
     for layers in [vec![open(&child), open(&changed)], vec![open(&child)], Vec::new()] {
-        let error = plan.judge_state(&layers).unwrap_err();
+        let error = plan.validate_state(&layers).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::StalePlan)), "{error}");
     }
 }
@@ -130,10 +130,10 @@ fn a_smaller_middle_layer_makes_the_target_zero() {
     assert_eq!(actions(&plan), [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]);
     assert_eq!(plan.bytes_to_copy, 0);
     let block = &plan.batches[0].blocks[0];
-    let pieces: Vec<Piece> = plan.pieces(&chain.layers()[..2], block).map(Result::unwrap).collect();
+    let pieces: Vec<CopyPiece> = plan.pieces(&chain.layers()[..2], block).map(Result::unwrap).collect();
     let (start, to) = (DiskOffset::new(MIB + 512), block.place.saturating_add(512));
     let content = super::super::pieces::Content::Zeros;
-    assert_eq!(pieces, [Piece { start, len: MIB - 512, to, content }]);
+    assert_eq!(pieces, [CopyPiece { start, len: MIB - 512, to, content }]);
     assert_eq!(plan.pieces(&chain.layers()[..2], &plan.batches[0].blocks[1]).count(), 0);
 }
 

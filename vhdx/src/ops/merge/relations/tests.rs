@@ -20,8 +20,8 @@ fn disk(path: &str, linkage: Uuid, linkage2: Uuid) -> Relative {
     disk
 }
 
-fn judge_all(layers: &[Vhdx], disks: Vec<Relative>) -> Result<Children> {
-    judge(layers, &relatives(disks))
+fn validate_all(layers: &[Vhdx], disks: Vec<Relative>) -> Result<Children> {
+    find_children(layers, &relatives(disks))
 }
 
 /// The disks in the way, each with its parent's name.
@@ -44,7 +44,7 @@ fn children_of_the_leaf_are_relinked_whatever_linkage_names_it() {
     let layers = layers();
     let leaf = layers[0].data_write_guid();
     let disks = vec![disk("a", leaf, Uuid::nil()), disk("b", OTHER, leaf), disk("c", OTHER, Uuid::nil())];
-    let children = judge_all(&layers, disks).unwrap();
+    let children = validate_all(&layers, disks).unwrap();
     let paths: Vec<_> = children.to_relink.iter().map(|state| state.path.as_path()).collect();
     assert_eq!(paths, [Path::new("a"), Path::new("b")]);
     assert!(children.relinked.is_empty());
@@ -57,11 +57,11 @@ fn other_children_of_what_changes_are_in_the_way() {
     for parent in [(middle, "layer 1"), (target, "layer 2")] {
         for linkages in [(parent.0, Uuid::nil()), (OTHER, parent.0), (leaf, parent.0)] {
             let disks = vec![disk("a", linkages.0, linkages.1), disk("b", leaf, Uuid::nil())];
-            assert_eq!(in_the_way(judge_all(&layers, disks)), [in_order("a", parent.1)]);
+            assert_eq!(in_the_way(validate_all(&layers, disks)), [in_order("a", parent.1)]);
         }
     }
     let disks = vec![disk("a", middle, Uuid::nil()), disk("b", target, Uuid::nil())];
-    let result = judge_all(&layers, disks);
+    let result = validate_all(&layers, disks);
     let message = result.as_ref().unwrap_err().to_string();
     assert!(
         message.contains("\"a\" is a child of \"layer 1\", \"b\" is a child of \"layer 2\""),
@@ -74,13 +74,14 @@ fn other_children_of_what_changes_are_in_the_way() {
 fn a_child_that_was_relinked_is_none_of_the_others() {
     let layers = layers();
     let [leaf, middle, target] = [0, 1, 2].map(|layer: usize| layers[layer].data_write_guid());
-    let children = judge_all(&layers, vec![disk("a", target, leaf), disk("b", leaf, Uuid::nil())]).unwrap();
+    let children =
+        validate_all(&layers, vec![disk("a", target, leaf), disk("b", leaf, Uuid::nil())]).unwrap();
     assert_eq!(children.relinked[0].path, Path::new("a"));
     assert_eq!(children.relinked.len(), 1);
     assert_eq!(children.to_relink.len(), 1);
     // Only in this order, and only the leaf.
     for linkages in [(leaf, target), (target, middle)] {
-        assert_eq!(in_the_way(judge_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
+        assert_eq!(in_the_way(validate_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
     }
 }
 
@@ -90,9 +91,9 @@ fn the_files_of_the_merge_are_not_in_its_way() {
     let of_layer = |layer: usize, path: &str| Relative::of(Path::new(path), &layers[layer]);
     // In memory a name is all that tells a file.
     let own = vec![of_layer(0, "layer 0"), of_layer(1, "layer 1"), of_layer(2, "layer 2")];
-    assert_eq!(judge_all(&layers, own).unwrap(), Children::default());
+    assert_eq!(validate_all(&layers, own).unwrap(), Children::default());
     let copy = vec![of_layer(0, "copy")];
-    assert_eq!(in_the_way(judge_all(&layers, copy)), [in_order("copy", "layer 1")]);
+    assert_eq!(in_the_way(validate_all(&layers, copy)), [in_order("copy", "layer 1")]);
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_zero_linkage_names_nobody() {
     target.data_write_guid = OTHER;
     let layers = [open(&child(&target)), open(&target)];
     let disks = vec![disk("a", Uuid::nil(), Uuid::nil())];
-    assert_eq!(judge_all(&layers, disks).unwrap(), Children::default());
+    assert_eq!(validate_all(&layers, disks).unwrap(), Children::default());
 }
 
 /// What is said of the disks in the way: which of them is left of a merge of what into what.
@@ -123,7 +124,7 @@ fn what_an_unfinished_merge_has_left_is_told_from_other_children() {
     const OLD: Uuid = Uuid::from_u128(78);
     let layers = layers();
     let [middle, target] = [1, 2].map(|layer: usize| layers[layer].data_write_guid());
-    let of = |disks: Vec<Relative>| unfinished(judge_all(&layers, disks));
+    let of = |disks: Vec<Relative>| unfinished(validate_all(&layers, disks));
     let marked = || disk("k", MARK, target);
     let other = || disk("x", target, Uuid::nil());
     assert_eq!(of(vec![other(), marked()]), [known(["k", "", "layer 2"])]);

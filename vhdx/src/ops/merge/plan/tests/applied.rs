@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use vhdx_testkit::{ChainModel, chains};
 
 use super::*;
-use crate::file::{VhdxMut, judge_bat, replay};
+use crate::file::{VhdxMut, replay, validate_bat};
 use crate::format::bat_entry::{BatEntry, SectorBitmapBlockState};
 use crate::ops::merge::batch::NewBitmap;
 use crate::ops::merge::pieces::Content;
@@ -127,7 +127,7 @@ impl Applied {
     }
 
     /// Writes a piece; gives how many bytes are copied.
-    fn write(&mut self, piece: &Piece, block: &BlockPlan, merged: &[Vhdx]) -> u64 {
+    fn write(&mut self, piece: &CopyPiece, block: &BlockPlan, merged: &[Vhdx]) -> u64 {
         let place = block.place.get()..block.place.get() + self.geometry.block_size();
         assert!(place.contains(&piece.to.get()) && piece.to.get() + piece.len <= place.end);
         let bytes = &mut self.file[piece.to.get() as usize..][..piece.len as usize];
@@ -193,7 +193,7 @@ fn check(model: &ChainModel, leaf: usize, target: usize, options: &MergeOptions)
 
     let vhdx = Vhdx::from_storage(applied.file.clone()).unwrap();
     let mut violations = Violations::new();
-    judge_bat(&vhdx, &mut violations).unwrap();
+    validate_bat(&vhdx, &mut violations).unwrap();
     violations.stop_at_first().unwrap();
     if is_fixed {
         let counts = vhdx.block_counts().unwrap();

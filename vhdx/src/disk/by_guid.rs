@@ -1,0 +1,110 @@
+//! Chooses the parent among files that were found by their DataWriteGuid.
+//!
+//! The rules are those of [`discover`](super::discover): of two linkages the second one counts if it belongs to what is
+//! being merged into, and of several files with one GUID any is the parent if all are proven to be copies.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::copies;
+use super::linkage::{self, Layer, Outcome, Rejected, Seen};
+use super::resolver::{Candidate, FoundBy, ParentRequest};
+use crate::error::ChainError;
+use crate::file::Vhdx;
+use crate::format::parent_locator::ParentLocator;
+use crate::storage::FileIdentity;
+
+/// The files that have one DataWriteGuid. Only the first one stays open.
+struct Holders {
+    first: Layer,
+    /// All of them.
+    names: Vec<PathBuf>,
+    identities: HashSet<FileIdentity>,
+    /// What they need themselves: the linkages, `None` for a base.
+    linkages: HashSet<Option<Vec<Uuid>>>,
+    are_copies: bool,
+}
+
+impl Holders {
+    fn new(first: Layer) -> Self {
+        Self {
+            names: vec![first.name.clone()],
+            identities: first.vhdx.identity().into_iter().collect(),
+            linkages: [linkages(&first.vhdx)].into(),
+            are_copies: true,
+            first,
+        }
+    }
+
+    fn add(&mut self, other: &Layer) {
+        // Several names of one file are one file.
+        if other.vhdx.identity().is_some_and(|identity| !self.identities.insert(identity)) {
+            return;
+        }
+        self.names.push(other.name.clone());
+        self.linkages.insert(linkages(&other.vhdx));
+        self.are_copies = self.are_copies && copies::are_copies(&self.first.vhdx, &other.vhdx);
+    }
+
+    fn outcome(self, request: &ParentRequest<'_>, seen: &[Seen]) -> Outcome {
+        if !self.are_copies {
+            let guid = self.first.vhdx.data_write_guid();
+            let child = request.name.to_owned();
+            return Outcome::Nothing(ChainError::AmbiguousParent { child, guid, parents: self.names }.into());
+        }
+        match linkage::check_link(request.name, request.child, &self.first, seen) {
+            None => Outcome::Parent(self.first),
+            Some(error) => Outcome::Wrong(self.first, Box::new(error)),
+        }
+    }
+}
+
+fn linkages(vhdx: &Vhdx) -> Option<Vec<Uuid>> {
+    vhdx.parent_locator().map(ParentLocator::linkages)
+}
+
+/// Opens all candidates, each validated like one that was found by its name. `None` if none of them has one of the
+/// GUIDs. `seen` are the files of the chain so far.
+pub(super) fn choose(
+    request: &ParentRequest<'_>,
+    candidates: Vec<Candidate>,
+    seen: &[Seen],
+    rejected: &mut Rejected,
+) -> Option<Outcome> {
+    let expected = request.linkages();
+    let (mut by_first, mut by_second): (Option<Holders>, Option<Holders>) = (None, None);
+    let mut cycle = None;
+    for candidate in candidates {
+        if rejected.has_tried(candidate.name()) {
+            continue;
+        }
+        let layer = match candidate.open() {
+            (name, Ok(vhdx)) => Layer { name, vhdx, found_by: Some(FoundBy::Guid) },
+            (name, Err(error)) => {
+                rejected.unopened.push((name, error));
+                continue;
+            }
+        };
+        // The file may have been changed since its header was read.
+        let Some(linkage) = expected.iter().position(|guid| *guid == layer.vhdx.data_write_guid()) else {
+            continue;
+        };
+        if layer.is_among(seen) {
+            cycle.get_or_insert(ChainError::Cycle { child: request.name.to_owned(), parent: layer.name });
+            continue;
+        }
+        match if linkage == 0 { &mut by_first } else { &mut by_second } {
+            Some(holders) => holders.add(&layer),
+            none => *none = Some(Holders::new(layer)),
+        }
+    }
+    let chosen = match (by_first, by_second) {
+        // A merge changes a parent, not what the parent depends on: the second one is being merged into.
+        (Some(first), Some(second)) if !first.linkages.is_disjoint(&second.linkages) => Some(second),
+        (first, second) => first.or(second),
+    };
+    // A file that only depends on itself is a cycle.
+    chosen.map(|holders| holders.outcome(request, seen)).or(cycle.map(|cycle| Outcome::Nothing(cycle.into())))
+}

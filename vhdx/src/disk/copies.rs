@@ -1,0 +1,48 @@
+//! Compares files that claim to be copies of each other.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::file::Vhdx;
+use crate::progress::{NoProgress, Progress};
+use crate::storage::{Buffer, FileStorage, ReadAt};
+use crate::units::FileOffset;
+
+/// Longer files are not compared byte for byte.
+pub(crate) const LONGEST_COMPARED: u64 = 1 << 30;
+
+const WINDOW: usize = 1 << 20;
+
+/// Whether two open files are proven to have the same bytes. A file that cannot be read proves nothing.
+pub(super) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
+    let claim = |vhdx: &Vhdx| (vhdx.file_write_guid(), vhdx.data_write_guid(), vhdx.file_len());
+    let (Some(a), Some(b)) = (one.path(), other.path()) else { return false };
+    let len = one.file_len();
+    claim(one) == claim(other)
+        && len <= LONGEST_COMPARED
+        && same_bytes(a, b, len, &NoProgress).unwrap_or(false)
+}
+
+/// Whether two files of `len` bytes have the same bytes.
+///
+/// # Errors
+/// [`Error::Cancelled`]; [`Error::Io`] if a file cannot be read.
+pub(crate) fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) -> Result<bool> {
+    let files = [FileStorage::open(a)?, FileStorage::open(b)?];
+    let mut buffers = [Buffer::new(WINDOW), Buffer::new(WINDOW)];
+    let mut at = FileOffset::new(0);
+    while at.get() < len {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let window = usize::try_from(len - at.get()).unwrap_or(WINDOW).min(WINDOW);
+        for (file, buffer) in files.iter().zip(&mut buffers) {
+            file.read_exact_at(&mut buffer[..window], at).map_err(|e| Error::io("read", at, e))?;
+        }
+        if buffers[0][..window] != buffers[1][..window] {
+            return Ok(false);
+        }
+        at = at.saturating_add(window as u64);
+    }
+    Ok(true)
+}

@@ -1,0 +1,226 @@
+//! Finds the files of this host that have a name, whatever the case of its letters and whether they are composed.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use super::folders::FolderIndex;
+use super::resolver::FoundBy;
+use crate::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH};
+use crate::windows_path::{self, StoredPath};
+
+/// Where a stored path may lead: a folder, and the names from there down.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    folder: PathBuf,
+    names: Vec<String>,
+    found_by: FoundBy,
+}
+
+impl Route {
+    /// The folder in which the route begins.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The names of the folders on the way, then that of the file.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The route with the names spelled as they are stored.
+    pub(crate) fn path(&self) -> PathBuf {
+        let mut path = self.folder.clone();
+        path.extend(&self.names);
+        path
+    }
+}
+
+/// Every place where a child's parent is looked for: for each stored path, as it is below `own` (the child's folders) if
+/// it is a relative one, then suffix by suffix below each of `folders`.
+pub(crate) fn routes(stored: &[StoredPath], own: &[PathBuf], folders: &[PathBuf]) -> Vec<Route> {
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    let mut routes = Vec::new();
+    for StoredPath { key, path } in stored {
+        let as_it_is = if *key == RELATIVE_PATH { windows_path::relative(path) } else { None };
+        if let Some((up, names)) = as_it_is {
+            routes.extend(own.iter().map(|folder| {
+                let mut folder = folder.clone();
+                folder.extend(std::iter::repeat_n("..", up));
+                Route { folder, names: owned(names.clone()), found_by: FoundBy::RelativePath }
+            }));
+        }
+        for names in windows_path::suffixes(path) {
+            let found_by = if names.len() == 1 { FoundBy::Name } else { found_by(key) };
+            let below =
+                |folder: &PathBuf| Route { folder: folder.clone(), names: owned(names.clone()), found_by };
+            routes.extend(folders.iter().map(below));
+        }
+    }
+    let mut seen = HashSet::new();
+    routes.retain(|route| seen.insert(route.path()));
+    routes
+}
+
+fn found_by(key: &str) -> FoundBy {
+    match key {
+        RELATIVE_PATH => FoundBy::RelativePath,
+        ABSOLUTE_WIN32_PATH => FoundBy::AbsoluteWin32Path,
+        _ => FoundBy::VolumePath,
+    }
+}
+
+/// The paths that a relative stored path leads to as it is.
+pub(crate) fn in_place(stored: &[StoredPath], own: &[PathBuf]) -> Vec<PathBuf> {
+    routes(stored, own, &[]).iter().map(|route| without_detours(&route.path())).collect()
+}
+
+/// The folder of a file; and, if the file is behind a link, the folder in which it really is.
+pub(crate) fn folders_of(file: &Path) -> Vec<PathBuf> {
+    let folder = folder_of(file);
+    // To find out where a file really is takes a call for each part of its path.
+    if !file.is_symlink() {
+        return vec![folder];
+    }
+    let real = file.canonicalize().map(|file| folder_of(&file)).ok();
+    let other = real.filter(|real| folder.canonicalize().is_ok_and(|folder| folder != *real));
+    std::iter::once(folder).chain(other).collect()
+}
+
+/// The folder of a file's path, as a path that can be listed.
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// What exists along the routes: first every exact path, then the other spellings of the same names. Folders are listed,
+/// once each, only when the iterator gets to the second kind.
+pub(crate) fn find(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf, FoundBy)> {
+    let mut seen = HashSet::new();
+    let plain = |(path, found_by): (PathBuf, FoundBy)| (without_detours(&path), found_by);
+    all(routes, index).map(plain).filter(move |(path, _)| seen.insert(path.clone()))
+}
+
+fn all(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf, FoundBy)> {
+    let exact: Vec<_> = routes.iter().map(|route| (route.path(), route.found_by)).collect();
+    let exact = exact.into_iter().filter(|(path, _)| exists(path));
+    let spelled =
+        move |route: Route| index.spellings(&route).into_iter().map(move |path| (path, route.found_by));
+    exact.chain(routes.into_iter().flat_map(spelled))
+}
+
+/// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match (plain.components().next_back(), part) {
+            (Some(Component::Normal(_)), Component::ParentDir) => drop(plain.pop()),
+            (Some(Component::CurDir), Component::ParentDir) => plain = PathBuf::from(".."),
+            _ => plain.push(part),
+        }
+    }
+    let is_same =
+        || plain.canonicalize().is_ok_and(|real| path.canonicalize().is_ok_and(|path| path == real));
+    if plain != path && is_same() { plain } else { path.to_owned() }
+}
+
+/// A file that may not be looked at exists: opening it will say why it is of no use.
+fn exists(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(key: &'static str, path: &str) -> StoredPath {
+        StoredPath { key, path: path.to_owned() }
+    }
+
+    #[test]
+    fn the_relative_path_comes_first_and_no_place_twice() {
+        let stored =
+            [stored(RELATIVE_PATH, r"..\vm\base.vhdx"), stored(ABSOLUTE_WIN32_PATH, r"D:\vm\base.vhdx")];
+        let folders = [PathBuf::from("own"), PathBuf::from("other")];
+        let routes = routes(&stored, &folders[..1], &folders);
+        let paths: Vec<PathBuf> = routes.iter().map(Route::path).collect();
+        let found_by: Vec<FoundBy> = routes.iter().map(|route| route.found_by).collect();
+        let expected = [
+            ("own/../vm/base.vhdx", FoundBy::RelativePath),
+            ("own/vm/base.vhdx", FoundBy::RelativePath),
+            ("other/vm/base.vhdx", FoundBy::RelativePath),
+            ("own/base.vhdx", FoundBy::Name),
+            ("other/base.vhdx", FoundBy::Name),
+        ];
+        assert_eq!(paths, expected.map(|(path, _)| PathBuf::from(path)));
+        assert_eq!(found_by, expected.map(|(_, found_by)| found_by));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn every_spelling_is_found_the_exact_one_first() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("VMS")).unwrap();
+        for name in ["ÄRGER.vhdx", "ärger.VHDX", "arger.vhdx"] {
+            std::fs::write(folder.path().join("VMS").join(name), []).unwrap();
+        }
+        let route = |names: [&str; 2]| Route {
+            folder: folder.path().to_owned(),
+            names: names.map(str::to_owned).into(),
+            found_by: FoundBy::RelativePath,
+        };
+        let found = |names| -> Vec<String> {
+            let paths = find(vec![route(names)], FolderIndex::default());
+            paths.map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(found(["vms", "Ärger.vhdx"]), ["ÄRGER.vhdx", "ärger.VHDX"]);
+        assert_eq!(found(["VMS", "ärger.VHDX"]), ["ärger.VHDX", "ÄRGER.vhdx"]);
+        assert_eq!(found(["vms", "none.vhdx"]), [""; 0]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_that_multiply_spellings_end() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["loop", "LOOP", "Loop"] {
+            std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
+        }
+        let names = vec!["lOOP".to_owned(); 100];
+        let route = Route { folder: folder.path().to_owned(), names, found_by: FoundBy::RelativePath };
+        assert!(find(vec![route], FolderIndex::default()).count() <= crate::disk::folders::MAX_SPELLINGS);
+    }
+
+    #[test]
+    fn detours_are_left_out_where_they_lead_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(path("a/deep")).unwrap();
+        std::fs::create_dir(path("b")).unwrap();
+        std::fs::write(path("b/disk"), b"").unwrap();
+        let plain = |name: &str| without_detours(&path(name)).into_os_string();
+        assert_eq!(plain("a/../b/disk"), path("b/disk"));
+        assert_eq!(plain("a/deep/../../b/disk"), path("b/disk"));
+        assert_eq!(plain("a/../b/none"), path("a/../b/none"));
+        assert_eq!(without_detours(Path::new("../x")), Path::new("../x"));
+        assert_eq!(without_detours(Path::new("./src/../src/lib.rs")), Path::new("./src/lib.rs"));
+        assert_eq!(without_detours(Path::new("./../vhdx/src/lib.rs")), Path::new("../vhdx/src/lib.rs"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(path("a/deep"), path("link")).unwrap();
+            std::fs::write(path("a/disk"), b"").unwrap();
+            std::fs::write(path("disk"), b"").unwrap();
+            assert_eq!(plain("link/../disk"), path("link/../disk"), "a/disk");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name() {
+        assert_eq!(folder_of(Path::new("leaf.avhdx")), Path::new("."));
+        assert_eq!(folder_of(Path::new("vm/leaf.avhdx")), Path::new("vm"));
+    }
+}

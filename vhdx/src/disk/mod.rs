@@ -1,0 +1,26 @@
+//! One disk through its layers: finds and checks the parents of a file, and reads the chain.
+
+mod by_guid;
+mod chain;
+mod copies;
+pub(crate) mod folders;
+mod linkage;
+pub(crate) mod locator;
+pub(crate) mod lookup;
+pub(crate) mod mark;
+mod open;
+mod reader;
+mod resolved;
+mod resolver;
+mod traits;
+
+pub use chain::Chain;
+pub(crate) use copies::{LONGEST_COMPARED, same_bytes};
+pub use folders::FolderIndex;
+pub(crate) use open::inspect_chain_below;
+pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
+pub use reader::ChainReader;
+pub use resolver::{
+    Candidate, Candidates, FolderResolver, FoundBy, GuidSearch, ParentRequest, ParentResolver,
+};
+pub use traits::{Disk, RawDisk};

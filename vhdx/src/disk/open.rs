@@ -1,0 +1,263 @@
+//! From a leaf to its base, judging every link.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::chain::Chain;
+use super::linkage::{self, Layer, Outcome, Seen};
+use super::resolver::{FoundBy, ParentRequest, ParentResolver};
+use crate::error::ChainError;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{DiskType, Vhdx};
+use crate::storage::Sharing;
+
+/// How many files a chain may have: the most that any implementation accepts.
+pub const MAX_CHAIN_LENGTH: usize = 256;
+
+/// A file of a chain, and how it is linked to its parent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct InspectedLayer {
+    /// What the file is called: its path, or the name that the [`ParentResolver`] gave it.
+    pub name: PathBuf,
+    /// The file.
+    pub vhdx: Vhdx,
+    /// How the file was found; `None` for the leaf.
+    pub found_by: Option<FoundBy>,
+    /// Its link to the next layer.
+    pub link: Link,
+}
+
+/// How a file is linked to its parent.
+#[derive(Debug)]
+pub enum Link {
+    /// The file needs no parent.
+    Base,
+    /// The next layer is its parent.
+    Ok,
+    /// The next layer stands in its parent's place, but is not its parent, or does not fit it.
+    Mismatch(Error),
+    /// No file could be taken for its parent; this is the last layer.
+    Missing(Error),
+}
+
+impl Link {
+    /// The name in reports: `base`, `ok`, `mismatch` or `missing`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Link::Base => "base",
+            Link::Ok => "ok",
+            Link::Mismatch(_) => "mismatch",
+            Link::Missing(_) => "missing",
+        }
+    }
+
+    /// What is wrong with the link, if anything is.
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Link::Base | Link::Ok => None,
+            Link::Mismatch(error) | Link::Missing(error) => Some(error),
+        }
+    }
+
+    fn sound(self) -> Result<()> {
+        match self {
+            Link::Base | Link::Ok => Ok(()),
+            Link::Mismatch(error) | Link::Missing(error) => Err(error),
+        }
+    }
+}
+
+/// Walks from a file to its base without stopping at a link that is not sound, as far as files can be found at all.
+/// The last layer's link is [`Link::Base`] or [`Link::Missing`].
+///
+/// # Errors
+/// As [`Vhdx::open`] for the file itself, and [`ChainError::TooManyParents`]. Whatever is wrong with its parents is in
+/// the links.
+pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
+    let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
+    if let Some(InspectedLayer { link: Link::Base, name, .. }) = layers.last() {
+        ensure_all_used(resolver, layers.len(), name)?;
+    }
+    Ok(layers)
+}
+
+/// As [`inspect_chain`], for a file that is to be read below disks which bear these marks.
+///
+/// # Errors
+/// As [`Vhdx::open`].
+pub(crate) fn inspect_chain_below(
+    path: &Path,
+    resolver: &dyn ParentResolver,
+    marks: &[Uuid],
+) -> Result<Vec<InspectedLayer>> {
+    let walk = Walk::from(Vhdx::open(path)?, resolver);
+    let above = marks.iter().copied().map(Seen::of_mark).collect::<Vec<_>>();
+    Ok(Walk { marks: above.len(), seen: above, ..walk }.collect())
+}
+
+impl Chain {
+    /// Opens a file and all its parents.
+    ///
+    /// # Errors
+    /// [`Error::Chain`] when the files do not fit together; as [`Vhdx::open`] for each of them.
+    pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
+        Self::from_leaf(Vhdx::open(path)?, resolver)
+    }
+
+    /// Opens a file and all its parents, and locks them against writers, as [`lock_shared`](Self::lock_shared) does with
+    /// [`Sharing::Locked`]. This is how to open a disk whose whole content is read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`lock_shared`](Self::lock_shared).
+    pub fn open_shared(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
+        let chain = Self::open(path, resolver)?;
+        chain.lock_shared(Sharing::Locked)?;
+        Ok(chain)
+    }
+
+    /// Opens all the parents of a file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_leaf(leaf: Vhdx, resolver: &dyn ParentResolver) -> Result<Self> {
+        let (mut layers, mut found_by) = (Vec::new(), Vec::new());
+        let mut base = PathBuf::new();
+        for layer in Walk::from(leaf, resolver) {
+            layer.link.sound()?;
+            layers.push(layer.vhdx);
+            found_by.push(layer.found_by);
+            base = layer.name;
+        }
+        ensure_all_used(resolver, layers.len(), &base)?;
+        Ok(Self::of(layers, found_by))
+    }
+
+    /// Puts open files together, leaf first.
+    ///
+    /// # Errors
+    /// [`Error::Chain`] when one is not the parent of the file before it, when one before the last has no parent, when
+    /// the last one has; [`InvalidArgument::NoLayers`] when there are none. In messages, a file that was not opened by
+    /// a path is called by its place: `layer 0` is the leaf.
+    ///
+    /// # Examples
+    /// ```
+    /// use vhdx::{Chain, Error, InvalidArgument};
+    ///
+    /// let error = Chain::from_layers(Vec::new()).unwrap_err();
+    /// assert!(matches!(error, Error::InvalidArgument(InvalidArgument::NoLayers)));
+    /// ```
+    pub fn from_layers(layers: Vec<Vhdx>) -> Result<Self> {
+        let name = |(i, vhdx): (usize, Vhdx)| {
+            let name = vhdx.path().map_or_else(|| format!("layer {i}").into(), Path::to_owned);
+            Layer { name, vhdx, found_by: None }
+        };
+        let layers: Vec<Layer> = layers.into_iter().enumerate().map(name).collect();
+        let mut seen = Vec::new();
+        for (child, parent) in layers.iter().zip(layers.iter().skip(1)) {
+            seen.push(child.seen());
+            check_pair(child, parent, &seen)?;
+        }
+        match layers.last() {
+            Some(last) if layers.len() > MAX_CHAIN_LENGTH => Err(too_deep(&last.name).into()),
+            Some(last) if has_parent(&last.vhdx) => Err(missing(last).into()),
+            Some(_) => {
+                let found_by = vec![None; layers.len()];
+                Ok(Self::of(layers.into_iter().map(|layer| layer.vhdx).collect(), found_by))
+            }
+            None => Err(InvalidArgument::NoLayers.into()),
+        }
+    }
+}
+
+fn has_parent(vhdx: &Vhdx) -> bool {
+    vhdx.disk_type() == DiskType::Differencing
+}
+
+fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<()> {
+    if !has_parent(&child.vhdx) {
+        let (path, extra) = (child.name.clone(), parent.name.clone());
+        return Err(ChainError::TooManyParents { path, extra }.into());
+    }
+    if parent.is_among(seen) {
+        let (child, parent) = (child.name.clone(), parent.name.clone());
+        return Err(ChainError::Cycle { child, parent }.into());
+    }
+    linkage::check_link(&child.name, &child.vhdx, parent, seen).map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn too_deep(path: &Path) -> ChainError {
+    ChainError::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }
+}
+
+fn missing(layer: &Layer) -> ChainError {
+    let request = ParentRequest { child: &layer.vhdx, name: &layer.name, level: 0 };
+    ChainError::MissingParent {
+        child: layer.name.clone(),
+        expected: request.linkages(),
+        names: request.stored_paths(),
+        looked_for: Vec::new(),
+        folders: Vec::new(),
+        searched: Vec::new(),
+        in_chain: Vec::new(),
+        unusable: Vec::new(),
+        unreadable: Vec::new(),
+    }
+}
+
+fn ensure_all_used(resolver: &dyn ParentResolver, layers: usize, base: &Path) -> Result<()> {
+    match resolver.unused(layers) {
+        Some(extra) => Err(ChainError::TooManyParents { path: base.to_owned(), extra }.into()),
+        None => Ok(()),
+    }
+}
+
+/// The way from a leaf down, file by file. A file is opened when the one above it is yielded.
+struct Walk<'a> {
+    resolver: &'a dyn ParentResolver,
+    /// How many of those that were seen are no files, but marks.
+    marks: usize,
+    seen: Vec<Seen>,
+    next: Option<Layer>,
+}
+
+impl<'a> Walk<'a> {
+    fn from(leaf: Vhdx, resolver: &'a dyn ParentResolver) -> Self {
+        let name = leaf.path().unwrap_or(Path::new("leaf")).to_owned();
+        Self { resolver, marks: 0, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf, found_by: None }) }
+    }
+
+    fn link(&self, child: &Layer) -> (Link, Option<Layer>) {
+        if !has_parent(&child.vhdx) {
+            return (Link::Base, None);
+        }
+        let depth = self.seen.len().saturating_sub(self.marks);
+        if depth >= MAX_CHAIN_LENGTH {
+            return (Link::Missing(too_deep(&child.name).into()), None);
+        }
+        let level = depth.saturating_sub(1);
+        let request = ParentRequest { child: &child.vhdx, name: &child.name, level };
+        let found = match self.resolver.candidates(&request) {
+            Ok(found) => found,
+            Err(error) => return (Link::Missing(error.in_file(&child.name)), None),
+        };
+        match linkage::find_parent(&request, found, &self.seen, || self.resolver.search(&request)) {
+            Outcome::Parent(parent) => (Link::Ok, Some(parent)),
+            Outcome::Wrong(parent, error) => (Link::Mismatch((*error).into()), Some(parent)),
+            Outcome::Nothing(error) => (Link::Missing(error), None),
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = InspectedLayer;
+
+    fn next(&mut self) -> Option<InspectedLayer> {
+        let layer = self.next.take()?;
+        self.seen.push(layer.seen());
+        let (link, parent) = self.link(&layer);
+        self.next = parent;
+        Some(InspectedLayer { name: layer.name, vhdx: layer.vhdx, found_by: layer.found_by, link })
+    }
+}

@@ -1,0 +1,67 @@
+//! `Read + Seek` over a chain, for everything that expects a file.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use super::chain::Chain;
+use crate::units::DiskOffset;
+
+/// The disk of a chain as a stream.
+///
+/// # Examples
+/// ```no_run
+/// use std::io::{Read, Seek, SeekFrom};
+/// use vhdx::{Chain, FolderResolver};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut disk = Chain::open("checkpoint.avhdx", &FolderResolver::default())?.into_reader();
+/// let mut signature = [0; 8];
+/// disk.seek(SeekFrom::Start(512))?;
+/// disk.read_exact(&mut signature)?;
+/// assert_eq!(&signature, b"EFI PART");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ChainReader {
+    chain: Chain,
+    position: u64,
+}
+
+impl ChainReader {
+    /// A stream that begins at the first byte of the disk.
+    pub fn new(chain: Chain) -> Self {
+        Self { chain, position: 0 }
+    }
+
+    /// The chain below.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+}
+
+impl Read for ChainReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.chain.virtual_size().saturating_sub(self.position);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        if count == 0 {
+            return Ok(0); // at the end of the disk, or past it after a seek
+        }
+        self.chain
+            .read_exact_at(&mut buf[..count], DiskOffset::new(self.position))
+            .map_err(io::Error::other)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for ChainReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(by) => self.chain.virtual_size().checked_add_signed(by),
+            SeekFrom::Current(by) => self.position.checked_add_signed(by),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}

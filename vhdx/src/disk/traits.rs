@@ -1,0 +1,208 @@
+//! What a chain and a raw image have in common, so that they can be compared and converted alike.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::chain::Chain;
+use crate::error::{Error, InvalidArgument, Result};
+use crate::file::{Extent, Source};
+use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
+use crate::units::{DiskOffset, FileOffset};
+
+/// The content of a disk, whatever it is stored in.
+pub trait Disk: Send + Sync {
+    /// The size in bytes.
+    fn virtual_size(&self) -> u64;
+
+    /// The logical sector size in bytes: 512 or 4096.
+    fn logical_sector_size(&self) -> u32;
+
+    /// Where the bytes of `range` are: sorted, without gaps. Ends after an error, such as
+    /// [`InvalidArgument::PastEndOfDisk`] for a range that does not lie on the disk.
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
+
+    /// Fills `buf` from `offset` on.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
+
+    /// Validates the places of all blocks of all files that the content comes from, before the whole disk is read. A
+    /// disk without blocks has nothing to validate.
+    ///
+    /// # Errors
+    /// As [`Chain::validate_placement`].
+    fn validate_placement(&self) -> Result<()>;
+
+    /// Compares the files that the content comes from with what they were when they were opened, after the whole disk has
+    /// been read. A disk that cannot change has nothing to compare.
+    ///
+    /// # Errors
+    /// As [`Chain::ensure_unchanged`].
+    fn ensure_unchanged(&self) -> Result<()>;
+
+    /// The files that the content comes from.
+    fn identities(&self) -> Vec<FileIdentity>;
+}
+
+impl Disk for Chain {
+    fn virtual_size(&self) -> u64 {
+        self.virtual_size()
+    }
+
+    fn logical_sector_size(&self) -> u32 {
+        self.logical_sector_size()
+    }
+
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+        Box::new(self.extents(range))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        self.read_exact_at(buf, offset)
+    }
+
+    fn validate_placement(&self) -> Result<()> {
+        self.validate_placement()
+    }
+
+    fn ensure_unchanged(&self) -> Result<()> {
+        self.ensure_unchanged()
+    }
+
+    fn identities(&self) -> Vec<FileIdentity> {
+        self.layers().iter().filter_map(|layer| layer.identity()).collect()
+    }
+}
+
+/// A raw image: the bytes of the disk, one after the other.
+#[derive(Debug)]
+pub struct RawDisk {
+    file: FileStorage,
+    path: PathBuf,
+    guard: ReadGuard,
+    len: u64,
+    identity: FileIdentity,
+}
+
+impl RawDisk {
+    /// Opens a regular file as a raw image. Its logical sector size is taken to be 512 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`InvalidArgument::NotARegularFile`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let open = || {
+            let file = FileStorage::open(path)?;
+            let guard = ReadGuard::new(&file)?;
+            let identity = file.identity()?;
+            Ok(Self { len: guard.len(), file, path: path.to_owned(), guard, identity })
+        };
+        open().map_err(|error: Error| error.in_file(path))
+    }
+
+    /// The path that the file was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Locks the file against writers until it is closed. Returns whether a writer holds it, which only
+    /// [`Sharing::Forced`] allows. Who is kept out is as for [`Chain::lock_shared`].
+    ///
+    /// # Errors
+    /// As [`Chain::lock_shared`].
+    pub fn lock_shared(&self, sharing: Sharing) -> Result<bool> {
+        self.guard.lock(&self.file, sharing).map_err(|error| error.in_file(&self.path))
+    }
+
+    /// The next extent of `rest`: a hole of the host's file system is unallocated.
+    fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
+        let at = rest.start.get();
+        let data = self.file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
+        if data.is_none() && self.file.len().map_err(|e| self.seek_error(at, e))? < self.len {
+            // Past the end there is nothing but holes, and a file that was cut off must not become zeros.
+            return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        let data = data.map_or(rest.end.get(), |data| data.get().clamp(at, rest.end.get()));
+        if data > at {
+            return Ok(Extent { start: rest.start, len: data - at, source: Source::Unallocated });
+        }
+        let hole = self.file.next_hole(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
+        let end = hole.get().clamp(at, rest.end.get());
+        // A file that changes while it is read may answer with an empty run; then everything left is taken as data.
+        let end = if end == at { rest.end.get() } else { end };
+        Ok(Extent {
+            start: rest.start,
+            len: end - at,
+            source: Source::Data { layer: 0, offset: FileOffset::new(at) },
+        })
+    }
+
+    fn seek_error(&self, at: u64, source: std::io::Error) -> Error {
+        Error::io("seek", FileOffset::new(at), source).in_file(&self.path)
+    }
+}
+
+impl Disk for RawDisk {
+    fn virtual_size(&self) -> u64 {
+        self.len
+    }
+
+    fn logical_sector_size(&self) -> u32 {
+        512
+    }
+
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+        if range.end.get() > self.len || range.start > range.end {
+            let (start, len) = (range.start, range.end.since(range.start));
+            let error = InvalidArgument::PastEndOfDisk { start, len, virtual_size: self.len };
+            return Box::new(std::iter::once(Err(error.into())));
+        }
+        let mut rest = range;
+        Box::new(std::iter::from_fn(move || {
+            if rest.start >= rest.end {
+                return None;
+            }
+            let extent = self.next_extent(&rest);
+            rest.start = extent.as_ref().map_or(rest.end, Extent::end);
+            Some(extent)
+        }))
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        let len = buf.len() as u64;
+        if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
+            return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size: self.len }.into());
+        }
+        read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn validate_placement(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_unchanged(&self) -> Result<()> {
+        self.guard.ensure_unchanged(&self.file, |_| Ok(())).map_err(|error| error.in_file(&self.path))
+    }
+
+    fn identities(&self) -> Vec<FileIdentity> {
+        vec![self.identity]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_cut_off_while_it_is_read_does_not_become_zeros() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.raw");
+        std::fs::write(&path, vec![1; 1 << 20]).unwrap();
+        let disk = RawDisk::open(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 19).unwrap();
+        let all = DiskOffset::new(0)..DiskOffset::new(disk.virtual_size());
+        let result: Result<Vec<Extent>> = disk.extents(all).collect();
+        assert!(matches!(result, Err(error) if error.kind() == crate::error::ErrorKind::Io));
+    }
+}

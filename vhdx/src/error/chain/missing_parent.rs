@@ -1,0 +1,80 @@
+//! What is said of a parent that is missing.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::{Bare, Either, Joined, Shown};
+use crate::error::Error;
+use crate::quoted::Quoted;
+use crate::windows_path::StoredPath;
+
+pub(super) struct Wanted<'a> {
+    pub(super) expected: &'a [Uuid],
+    pub(super) names: &'a [StoredPath],
+    pub(super) looked_for: &'a [PathBuf],
+    pub(super) folders: &'a [PathBuf],
+    pub(super) searched: &'a [PathBuf],
+}
+
+impl fmt::Display for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.expected.is_empty() {
+            return f.write_str("Its parent linkage is zero, which no file matches");
+        }
+        write!(f, "Its DataWriteGuid must be {}; ", Either(self.expected))?;
+        // Without folders the stored paths were not used: the caller named the files.
+        if self.folders.is_empty() && !self.looked_for.is_empty() {
+            let tried: Vec<_> = self.looked_for.iter().map(Quoted).collect();
+            return write!(f, "tried {}", Joined(&tried, ", "));
+        }
+        match self.names {
+            [] => f.write_str("the file stores no path to it")?,
+            names => write!(f, "looked for {}", Joined(names, ", "))?,
+        }
+        if !self.names.is_empty() && !self.folders.is_empty() {
+            let folders: Vec<_> = self.folders.iter().map(Quoted).collect();
+            write!(f, " in {}", Joined(&folders, ", "))?;
+        }
+        if self.searched.is_empty() {
+            return Ok(());
+        }
+        if !self.names.is_empty() && self.searched == self.folders {
+            return f.write_str(", and for the DataWriteGuid in every file there");
+        }
+        let searched: Vec<_> = self.searched.iter().map(Quoted).collect();
+        write!(f, "; looked for the DataWriteGuid in every file in {}", Joined(&searched, ", "))
+    }
+}
+
+pub(super) struct InChain<'a>(pub(super) &'a [PathBuf]);
+
+impl fmt::Display for InChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|path| {
+            write!(f, "; {} is already in this chain and has another DataWriteGuid", Quoted(path))
+        })
+    }
+}
+
+pub(super) struct Unusable<'a>(pub(super) &'a [(PathBuf, Error)]);
+
+impl fmt::Display for Unusable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(path, error)| {
+            write!(f, "; {} is there, but cannot be used: {}", Quoted(path), Bare(error))
+        })
+    }
+}
+
+pub(super) struct Unreadable<'a>(pub(super) &'a [PathBuf]);
+
+impl fmt::Display for Unreadable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            paths => write!(f, "; could not be read, and may be the parent: {}", Shown(paths)),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Remembers which disks of a family are proven to be copies of each other.
+
+use std::collections::HashMap;
+
+use super::forest::DiscoveredDisk;
+use crate::disk::{LONGEST_COMPARED, same_bytes};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Remembers what was compared, because many children may ask for the same parents.
+pub(super) struct Copies<'a> {
+    progress: &'a dyn Progress,
+    compared: HashMap<(usize, usize), bool>,
+}
+
+impl<'a> Copies<'a> {
+    pub(super) fn new(progress: &'a dyn Progress) -> Self {
+        Self { progress, compared: HashMap::new() }
+    }
+
+    /// Whether two files are proven to have the same bytes. Their GUIDs are no proof: damage does not change them.
+    pub(super) fn are_proven(&mut self, disks: &[DiscoveredDisk], a: usize, b: usize) -> Result<bool> {
+        let (one, other) = (&disks[a], &disks[b]);
+        let claim = |disk: &DiscoveredDisk| (disk.file_write_guid, disk.data_write_guid, disk.file_size);
+        if claim(one) != claim(other) || one.file_size > LONGEST_COMPARED {
+            return Ok(false);
+        }
+        if let Some(known) = self.compared.get(&(a, b)) {
+            return Ok(*known);
+        }
+        let proven = match same_bytes(&one.path, &other.path, one.file_size, self.progress) {
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            result => result.unwrap_or(false),
+        };
+        self.compared.insert((a, b), proven);
+        Ok(proven)
+    }
+}

@@ -1,0 +1,201 @@
+//! Children to parents, by DataWriteGuid ([MS-VHDX] 2.6.2.6.3).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::copies::Copies;
+use super::forest::{DiscoveredDisk, DiskLink};
+use super::merges;
+use super::paths::{self, Paths};
+use super::problem::Problem;
+use crate::disk::MAX_CHAIN_LENGTH;
+use crate::disk::mark::names_newer_first;
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::storage::FileIdentity;
+
+/// How many files a problem names.
+const SHOWN: usize = 8;
+
+/// Which disks have a DataWriteGuid. A zero GUID names no content.
+type Holders = HashMap<Uuid, Vec<usize>>;
+
+fn holders(disks: &[DiscoveredDisk]) -> Holders {
+    let mut holders = Holders::new();
+    for (i, disk) in disks.iter().enumerate().filter(|(_, disk)| !disk.data_write_guid.is_nil()) {
+        holders.entry(disk.data_write_guid).or_default().push(i);
+    }
+    holders
+}
+
+/// Sets each disk's parent, children and link.
+pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths, progress: &dyn Progress) -> Result<()> {
+    let holders = holders(disks);
+    let identities: HashMap<FileIdentity, usize> =
+        disks.iter().enumerate().filter_map(|(i, disk)| Some((disk.identity?, i))).collect();
+    let by_identity = |identity| identities.get(&identity).copied();
+    let mut copies = Copies::new(progress);
+    for i in 0..disks.len() {
+        if disks[i].link != DiskLink::Base {
+            choose_parent(disks, i, &holders, by_identity, paths, &mut copies)?;
+        }
+    }
+    break_cycles(disks);
+    for i in 0..disks.len() {
+        if let Some(parent) = disks[i].parent {
+            disks[parent].children.push(i);
+        }
+    }
+    Ok(())
+}
+
+fn choose_parent(
+    disks: &mut [DiscoveredDisk],
+    child: usize,
+    holders: &Holders,
+    by_identity: impl Fn(FileIdentity) -> Option<usize>,
+    paths: &Paths,
+    copies: &mut Copies<'_>,
+) -> Result<()> {
+    let disk = &disks[child];
+    let holding = |guid: &Uuid| holders.get(guid).into_iter().flatten().copied();
+    let others = |guid: &Uuid| holding(guid).filter(|&holder| holder != child);
+    let answered: Vec<Uuid> =
+        disk.linkages.iter().filter(|guid| others(guid).next().is_some()).copied().collect();
+    let stands_for = |identity, guids: &[Uuid]| {
+        by_identity(identity).filter(|&i| i != child && guids.contains(&disks[i].data_write_guid))
+    };
+    let in_place = match answered[..] {
+        [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
+        _ => None,
+    };
+    // A merge changes a parent and leaves what that depends on, so one of the two is an old copy of the target.
+    let own = |i: usize| (disks[i].link == DiskLink::Base, &disks[i].linkages);
+    let meant = match answered[..] {
+        _ if names_newer_first(disk.merge_linkages) => answered.first().copied(),
+        [first, second] if others(&second).any(|i| others(&first).any(|j| own(i) == own(j))) => Some(second),
+        _ => answered.first().copied(),
+    };
+    let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
+    let parent = match guid {
+        // What only the child itself has is a cycle of one.
+        None => disk.linkages.iter().flat_map(holding).next(),
+        Some(guid) if others(&guid).nth(1).is_none() => others(&guid).next(),
+        Some(guid) => {
+            let stored = paths.files(disk).find_map(|(_, identity)| stands_for(identity, &[guid]));
+            match in_place.or(stored) {
+                Some(parent) => Some(parent),
+                None => any_copy(disks, child, others(&guid), copies)?,
+            }
+        }
+    };
+    if let (None, Some(guid)) = (parent, guid) {
+        let (parents, count) = (shown(disks, others(&guid)), others(&guid).count());
+        let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count };
+        disks[child].link = DiskLink::Ambiguous;
+        disks[child].problems.push(problem);
+        return Ok(());
+    }
+    disks[child].parent = parent;
+    disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
+    Ok(())
+}
+
+/// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.
+fn any_copy(
+    disks: &[DiscoveredDisk],
+    child: usize,
+    holders: impl Iterator<Item = usize> + Clone,
+    copies: &mut Copies<'_>,
+) -> Result<Option<usize>> {
+    let Some(first) = holders.clone().next() else { return Ok(None) };
+    for other in holders.clone().skip(1) {
+        if !copies.are_proven(disks, first, other)? {
+            return Ok(None);
+        }
+    }
+    let beside = |&i: &usize| disks[i].path.parent() == disks[child].path.parent();
+    Ok(holders.clone().find(beside).or(Some(first)))
+}
+
+fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<PathBuf> {
+    indices.take(SHOWN).map(|i| disks[i].path.clone()).collect()
+}
+
+/// Unlinks the disks that are their own ancestors. What hangs on them stays linked.
+fn break_cycles(disks: &mut [DiscoveredDisk]) {
+    let mut walk_of = vec![usize::MAX; disks.len()];
+    for start in 0..disks.len() {
+        let mut at = Some(start);
+        while let Some(i) = at.filter(|&i| walk_of[i] == usize::MAX) {
+            walk_of[i] = start;
+            at = disks[i].parent;
+        }
+        // Only a walk that comes back to its own way has closed a cycle; unlinking goes round it once.
+        while let Some(i) = at.filter(|&i| walk_of[i] == start) {
+            at = disks[i].parent.take();
+            if let Some(parent) = at {
+                let problem =
+                    Problem::Cycle { path: disks[i].path.clone(), parent: disks[parent].path.clone() };
+                disks[i].problems.push(problem);
+                disks[i].link = DiskLink::Cycle;
+            }
+        }
+    }
+}
+
+/// Finds what is wrong with links, once they are set.
+pub(super) fn check_links(disks: &mut [DiscoveredDisk], paths: &Paths) {
+    for indices in holders(disks).into_values().filter(|indices| indices.len() > 1) {
+        let first = indices[0];
+        let others = shown(disks, indices.iter().copied().skip(1));
+        let (path, guid, count) =
+            (disks[first].path.clone(), disks[first].data_write_guid, indices.len() - 1);
+        disks[first].problems.push(Problem::DuplicateGuid { path, guid, others, count });
+    }
+    for i in 0..disks.len() {
+        if let Some(parent) = disks[i].parent {
+            let problems = link_problems(&disks[i], &disks[parent], paths);
+            disks[i].problems.extend(problems);
+        }
+        if let Some(problem) = merges::problem(disks, i) {
+            disks[i].problems.push(problem);
+        }
+    }
+    for i in too_deep(disks) {
+        let problem = Problem::TooDeep { path: disks[i].path.clone(), limit: MAX_CHAIN_LENGTH };
+        disks[i].problems.push(problem);
+    }
+}
+
+fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if child.logical_sector_size != parent.logical_sector_size {
+        problems.push(Problem::SectorSize {
+            path: child.path.clone(),
+            parent: parent.path.clone(),
+            child_size: child.logical_sector_size,
+            parent_size: parent.logical_sector_size,
+        });
+    }
+    let found = paths.files(child).any(|(_, identity)| Some(identity) == parent.identity);
+    if !found {
+        problems.push(Problem::StalePath {
+            path: child.path.clone(),
+            parent: parent.path.clone(),
+            stored: child.stored_paths.clone(),
+        });
+    }
+    problems
+}
+
+/// The disks that stand directly on a chain of the greatest length.
+fn too_deep(disks: &[DiscoveredDisk]) -> Vec<usize> {
+    let mut level: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].parent.is_none()).collect();
+    for _ in 0..MAX_CHAIN_LENGTH {
+        level = level.iter().flat_map(|&i| &disks[i].children).copied().collect();
+    }
+    level
+}

@@ -1,0 +1,126 @@
+//! What merges have left in a forest: incomplete ones, and files that a completed one no longer needs.
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::forest::{DiscoveredDisk, DiskLink};
+use super::problem::Problem;
+use crate::disk::MAX_CHAIN_LENGTH;
+use crate::disk::mark::{Linkages, LowestLayer};
+use crate::family::left_overs::{Disks, LeftOvers};
+use crate::format::merge_guid::IncompleteMerge;
+
+/// What the merges that this disk took part in have left of it.
+pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
+    let disk = &disks[i];
+    match disk.merge_linkages.merge() {
+        Some(lowest) => of_lowest(disks, i, lowest),
+        None if IncompleteMerge::from_guid(disk.data_write_guid).is_some() => half_merged(disks, i),
+        None => of_earlier_version(disks, i),
+    }
+}
+
+fn path(disk: &DiscoveredDisk) -> PathBuf {
+    disk.path.clone()
+}
+
+/// The disks by their positions.
+struct Forest<'a>(&'a [DiscoveredDisk]);
+
+impl Disks for Forest<'_> {
+    type Id = usize;
+
+    fn facts(&self, at: usize) -> (Uuid, Linkages) {
+        (self.0[at].data_write_guid, self.0[at].merge_linkages)
+    }
+
+    fn children(&self, at: usize) -> Vec<usize> {
+        self.0[at].children.clone()
+    }
+
+    /// A child that was relinked is a child of the target here, if the target is there.
+    fn has(&self, _: Uuid) -> bool {
+        false
+    }
+}
+
+fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<Problem> {
+    let target = disks[i].parent.map(|parent| &disks[parent]);
+    let is_flagged = target.is_some_and(|target| target.data_write_guid == lowest.merge.guid());
+    if is_flagged || !lowest.is_complete {
+        let begun = |target: &DiscoveredDisk| Problem::MergeBegun {
+            path: path(merged_disk(disks, i).unwrap_or(&disks[i])),
+            target: path(target),
+            is_certain: true,
+        };
+        return target.map(begun);
+    }
+    // Each file is deleted before the one that it is read through.
+    let layers =
+        LeftOvers::new(Forest(disks)).with_descendants(i)?.into_iter().map(|at| path(&disks[at])).collect();
+    Some(Problem::LeftOver { path: path(&disks[i]), layers, target: target.map(path) })
+}
+
+/// A target whose lowest merged layer is not here. If it is, that layer tells more.
+fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
+    let is_of_merge = |&child: &usize| {
+        let lowest = disks[child].merge_linkages.merge();
+        lowest.is_some_and(|lowest| lowest.merge.guid() == disks[i].data_write_guid)
+    };
+    let has_layer = disks[i].children.iter().any(is_of_merge);
+    (!has_layer).then(|| Problem::HalfMerged { path: path(&disks[i]) })
+}
+
+/// The disk that was merged over several levels, the lowest of which is `i`.
+fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
+    let required = disks[i].merge_linkages.required_mark()?;
+    let carries = |at: &usize| disks[*at].merge_linkages.carried_mark().is_some_and(|mark| required.is(mark));
+    descendants(disks, i).find(carries).map(|at| &disks[at])
+}
+
+/// The disks that are read through a disk, parents before their children.
+fn descendants(disks: &[DiscoveredDisk], i: usize) -> impl Iterator<Item = usize> {
+    let mut found = disks[i].children.clone();
+    let mut next = 0;
+    while let Some(&at) = found.get(next) {
+        found.extend(&disks[at].children);
+        next += 1;
+    }
+    found.into_iter()
+}
+
+/// Versions of this library before the target had a GUID for it could not tell whether a merge is complete. The lowest layer
+/// of several levels requires a mark. The only one of a single level names its parent by the second linkage; so does a child
+/// that was relinked, whose parent of today is not here, but then its former parent does not open any more.
+fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
+    let disk = &disks[i];
+    let parent = disk.parent.map(|parent| &disks[parent]);
+    let stands_here = |other: &&DiscoveredDisk| {
+        let below = |&at: &usize| disks[at].parent;
+        std::iter::successors(other.parent, below).take(MAX_CHAIN_LENGTH).any(|at| at == i)
+    };
+    if let Some(required) = disk.merge_linkages.required_mark() {
+        let carries = |other: &&DiscoveredDisk| {
+            other.merge_linkages.carried_mark().is_some_and(|mark| required.is(mark))
+        };
+        let carriers = || disks.iter().filter(carries);
+        let merged = carriers().find(stands_here).or_else(|| carriers().next());
+        let [merged, target] = [merged, parent].map(|disk| disk.map(path));
+        return Some(Problem::Superseded { path: path(disk), merged, target });
+    }
+    let [_, second] = disk.linkages[..] else { return None };
+    let target = parent.filter(|parent| parent.data_write_guid == second && opens(disks, parent))?;
+    // One of several levels is about to write the mark below the disk that carries it.
+    let has_mark = |other: &&DiscoveredDisk| other.merge_linkages.carried_mark().is_some();
+    let merged = disks.iter().filter(has_mark).find(stands_here).unwrap_or(disk);
+    Some(Problem::MergeBegun { path: path(merged), target: path(target), is_certain: false })
+}
+
+/// Whether all ancestors of a disk are here.
+fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
+    let parent = |disk: &&DiscoveredDisk| disk.parent.map(|parent| &disks[parent]);
+    std::iter::successors(Some(disk), parent)
+        .take(MAX_CHAIN_LENGTH)
+        .all(|disk| matches!(disk.link, DiskLink::Base | DiskLink::Ok))
+}

@@ -1,0 +1,19 @@
+//! The catalogue of disks in folders: which files are disks, and how the disks depend on each other.
+
+mod copies;
+mod forest;
+mod left_overs;
+mod link;
+mod merges;
+mod others;
+mod paths;
+mod problem;
+mod relatives;
+mod scan;
+mod substitutes;
+
+pub use forest::{DiscoveredDisk, DiskLink, Forest, FoundDisks, discover, find_disks};
+pub use others::{OtherFile, OtherKind};
+pub use problem::Problem;
+pub use relatives::{LeftOverDisks, OtherFormat, Relative, Relatives, find_relatives, folders_around};
+pub use substitutes::{Evidence, MAX_SUBSTITUTES, Substitute};

@@ -1,0 +1,79 @@
+//! Which disks of some folders a completed merge has left over.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Relative;
+use crate::disk::mark::Linkages;
+use crate::family::left_overs::{Disks, LeftOvers};
+
+/// Finds out which disks a completed merge has left over: nothing among the disks needs them. Remembers what it has found, so
+/// that all disks together take little longer than one.
+pub struct LeftOverDisks<'a> {
+    disks: &'a [Relative],
+    found: LeftOvers<Indexed<'a>>,
+}
+
+impl<'a> LeftOverDisks<'a> {
+    pub(super) fn new(disks: &'a [Relative]) -> Self {
+        Self { disks, found: LeftOvers::new(Indexed::new(disks)) }
+    }
+
+    /// Whether this is the lowest layer of a completed merge and no disk needs it any more: the target got its content, and
+    /// what is read through it was not changed since the merge. A disk that is none of those among which it looks is not.
+    pub fn contains(&mut self, layer: &Relative) -> bool {
+        layer.linkages().merge().is_some() && self.position(layer).is_some_and(|at| self.found.contains(at))
+    }
+
+    /// The disks that are read through a layer, and last the layer itself, if it [is left over](Self::contains). Each comes
+    /// before its parent, so that they can be deleted in this order.
+    pub fn with_descendants(&mut self, layer: &Relative) -> Option<Vec<&'a Relative>> {
+        let at = self.position(layer)?;
+        let found = self.found.with_descendants(at)?;
+        Some(found.into_iter().map(|at| &self.disks[at]).collect())
+    }
+
+    fn position(&self, layer: &Relative) -> Option<usize> {
+        self.disks.iter().position(|disk| disk.is_same_file(layer))
+    }
+}
+
+/// The disks by their positions.
+struct Indexed<'a> {
+    disks: &'a [Relative],
+    /// The disks that name a GUID in one of their linkages.
+    children: HashMap<Uuid, Vec<usize>>,
+    guids: HashMap<Uuid, usize>,
+}
+
+impl<'a> Indexed<'a> {
+    fn new(disks: &'a [Relative]) -> Self {
+        let mut children: HashMap<Uuid, Vec<usize>> = HashMap::new();
+        for (at, disk) in disks.iter().enumerate() {
+            let first = disk.linkage.filter(|guid| !guid.is_nil());
+            let second = disk.linkage2.filter(|guid| !guid.is_nil() && Some(*guid) != first);
+            for guid in first.into_iter().chain(second) {
+                children.entry(guid).or_default().push(at);
+            }
+        }
+        let guids = disks.iter().enumerate().map(|(at, disk)| (disk.data_write_guid, at)).collect();
+        Self { disks, children, guids }
+    }
+}
+
+impl Disks for Indexed<'_> {
+    type Id = usize;
+
+    fn facts(&self, at: usize) -> (Uuid, Linkages) {
+        (self.disks[at].data_write_guid, self.disks[at].linkages())
+    }
+
+    fn children(&self, at: usize) -> Vec<usize> {
+        self.children.get(&self.disks[at].data_write_guid).cloned().unwrap_or_default()
+    }
+
+    fn has(&self, data_write_guid: Uuid) -> bool {
+        self.guids.contains_key(&data_write_guid)
+    }
+}

@@ -1,0 +1,236 @@
+//! Every VHDX file below the roots, and the facts about it. Each is opened once, and closed again.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::forest::{DiscoveredDisk, DiskLink, Forest};
+use super::others;
+use super::problem::Problem;
+use crate::disk::mark::Linkages;
+use crate::error::{Error, Result};
+use crate::file::{DiskType, Vhdx};
+use crate::format::parent_locator::ParentLocator;
+use crate::log::LogState;
+use crate::progress::Progress;
+use crate::rules::Severity;
+use crate::storage::{FileFormat, FileIdentity, FileStorage, allocated_bytes};
+use crate::violation::Violations;
+use crate::windows_path;
+
+/// The disks below the roots, not yet linked.
+pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
+    let mut disks = Vec::new();
+    let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(facts(path, vhdx)))?;
+    disks.sort_by(|a, b| a.path.cmp(&b.path));
+    let others = found.others.len();
+    Ok(Forest { disks, problems: found.problems, others, other_files: others::recognise(found.others) })
+}
+
+/// What a walk met that are no disks.
+pub(super) struct Met {
+    /// What could not be read, or is damaged, sorted by path.
+    pub(super) problems: Vec<Problem>,
+    /// The regular files that are neither called like a VHDX nor have a signature of one.
+    others: Vec<PathBuf>,
+}
+
+/// Shows every VHDX file below the roots, down to `depth` folders, to `disk`: each file once, whatever it is called.
+/// A file of a root itself lies one folder deep.
+pub(super) fn walk(
+    roots: &[PathBuf],
+    depth: usize,
+    progress: &dyn Progress,
+    disk: impl FnMut(&Path, &Vhdx),
+) -> Result<Met> {
+    let mut scan = Scan {
+        disk,
+        problems: Vec::new(),
+        files: HashSet::new(),
+        plain: HashMap::new(),
+        others: HashSet::new(),
+    };
+    let mut links = Vec::new();
+    for root in roots {
+        for entry in WalkDir::new(root).max_depth(depth).sort_by_file_name() {
+            if progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match entry {
+                Ok(entry) if entry.file_type().is_symlink() => links.push(entry.into_path()),
+                Ok(entry) => scan.entry(&entry),
+                Err(error) => scan.unreadable(error, root),
+            }
+        }
+    }
+    // A file is better called by its own name than by that of a link to it.
+    for link in links {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        scan.link(&link);
+    }
+    scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
+    let Scan { problems, files, mut plain, .. } = scan;
+    plain.retain(|identity, _| !files.contains(identity));
+    Ok(Met { others: plain.into_values().collect(), problems })
+}
+
+struct Scan<F> {
+    disk: F,
+    problems: Vec<Problem>,
+    /// The regular files that were looked at.
+    files: HashSet<FileIdentity>,
+    /// The regular files whose name and signatures are not those of a disk, by the first of their names.
+    plain: HashMap<FileIdentity, PathBuf>,
+    /// The other things that were reported, which several roots may contain.
+    others: HashSet<PathBuf>,
+}
+
+impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
+    fn entry(&mut self, entry: &DirEntry) {
+        if !entry.file_type().is_dir() {
+            self.path(entry.path(), entry.file_type());
+        }
+    }
+
+    /// Links to folders are not followed. Links that lead nowhere matter only when they are called like a disk.
+    fn link(&mut self, path: &Path) {
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(metadata) => self.path(path, metadata.file_type()),
+            Err(_) => self.not_regular(path),
+        }
+    }
+
+    fn path(&mut self, path: &Path, file_type: FileType) {
+        if file_type.is_file() { self.file(path) } else { self.not_regular(path) }
+    }
+
+    fn not_regular(&mut self, path: &Path) {
+        if has_disk_name(path) {
+            self.report(Problem::NotARegularFile { path: path.to_owned() });
+        }
+    }
+
+    fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
+        let path = error.path().unwrap_or(root).to_owned();
+        let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
+        let error = Error::io("list", None, source).in_file(&path);
+        self.report(Problem::Unreadable { path, error: error.into() });
+    }
+
+    fn report(&mut self, problem: Problem) {
+        if self.others.insert(problem.path().to_owned()) {
+            self.problems.push(problem);
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let Sniffed { file, identity, is_signed } = match sniff(path) {
+            Ok(sniffed) => sniffed,
+            Err(error) => {
+                return self.report(Problem::Unreadable { path: path.to_owned(), error: error.into() });
+            }
+        };
+        if !is_signed && !has_disk_name(path) {
+            self.plain.entry(identity).or_insert_with(|| path.to_owned());
+            return;
+        }
+        if !self.files.insert(identity) {
+            return;
+        }
+        match Vhdx::load_file(file, path, &mut Violations::new()) {
+            Ok(vhdx) => (self.disk)(path, &vhdx),
+            Err(error) => self.report(unloadable(path, error)),
+        }
+    }
+}
+
+/// A file that cannot be loaded as a VHDX is of another format only if nothing of a VHDX is left in it.
+fn unloadable(path: &Path, error: Error) -> Problem {
+    let recognise = || FileFormat::of(&FileStorage::open(path)?);
+    let format = match error.violation() {
+        Some(_) => recognise().ok().flatten().filter(|format| *format != FileFormat::Vhdx),
+        None => None,
+    };
+    let path = path.to_owned();
+    match format {
+        Some(format) => Problem::OtherFormat { path, format },
+        None => Problem::Damaged { path, error: error.into() },
+    }
+}
+
+/// A regular file, which one it is, and whether it has a signature of a VHDX, even if its start was overwritten.
+struct Sniffed {
+    file: FileStorage,
+    identity: FileIdentity,
+    is_signed: bool,
+}
+
+fn sniff(path: &Path) -> Result<Sniffed> {
+    let file = FileStorage::open(path)?;
+    let identity = file.identity().map_err(|error| error.in_file(path))?;
+    let format = FileFormat::of(&file).map_err(|error| error.in_file(path))?;
+    let is_signed = format == Some(FileFormat::Vhdx);
+    Ok(Sniffed { file, identity, is_signed })
+}
+
+/// Whether a file is called like a VHDX. A VHD set (`.vhds`) holds no disk: its disk is an AVHDX beside it.
+pub(super) fn has_disk_name(path: &Path) -> bool {
+    let is_one =
+        |extension: &std::ffi::OsStr| ["vhdx", "avhdx"].iter().any(|one| extension.eq_ignore_ascii_case(one));
+    path.extension().is_some_and(is_one)
+}
+
+fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
+    let locator = vhdx.parent_locator();
+    let metadata = path.metadata().ok();
+    let has_parent = vhdx.disk_type() == DiskType::Differencing;
+    DiscoveredDisk {
+        path: path.to_owned(),
+        disk_type: vhdx.disk_type(),
+        virtual_size: vhdx.virtual_size(),
+        block_size: vhdx.block_size(),
+        logical_sector_size: vhdx.logical_sector_size(),
+        file_size: vhdx.file_len(),
+        allocated: allocated_bytes(path).ok(),
+        data_write_guid: vhdx.data_write_guid(),
+        file_write_guid: vhdx.file_write_guid(),
+        virtual_disk_id: vhdx.virtual_disk_id(),
+        modified: metadata.as_ref().and_then(|metadata| metadata.modified().ok()),
+        dirty_log: vhdx.log() != LogState::Clean,
+        linkages: locator.map(ParentLocator::linkages).unwrap_or_default(),
+        stored_paths: locator.map(ParentLocator::stored_paths).unwrap_or_default(),
+        parent: None,
+        link: if has_parent { DiskLink::Missing } else { DiskLink::Base },
+        children: Vec::new(),
+        problems: problems(path, vhdx),
+        identity: vhdx.identity(),
+        merge_linkages: Linkages::of(vhdx),
+        created: metadata.and_then(|metadata| metadata.created().ok()),
+    }
+}
+
+/// What can be said of a file without looking at others.
+fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
+        problems.push(Problem::OddName { path: path.to_owned() });
+    }
+    let mut telling = vhdx.tolerated().iter().filter(|violation| violation.severity() > Severity::Note);
+    if let Some(first) = telling.next() {
+        let (path, first) = (path.to_owned(), first.clone());
+        problems.push(Problem::Imperfect { path, first, more: telling.count() });
+    }
+    problems.extend(side_files(path).map(|side_file| Problem::SideFile { path: path.to_owned(), side_file }));
+    problems
+}
+
+/// The files in which Hyper-V tracks what changed on a disk.
+fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let beside = |extension| [path.with_added_extension(extension), path.with_extension(extension)];
+    ["rct", "mrt"].into_iter().flat_map(beside).filter(|path| path.is_file())
+}

@@ -1,0 +1,72 @@
+//! What the validators share: report, and remember whether the reader can go on.
+
+use crate::rules::Severity;
+use crate::violation::{Violation, Violations};
+
+/// Passes violations on to a sink. Keeps its own verdict, because the sink drops what exceeds its limit.
+pub(super) struct Validator<'a> {
+    violations: &'a mut Violations,
+    sound: bool,
+}
+
+impl<'a> Validator<'a> {
+    pub(super) fn new(violations: &'a mut Violations) -> Self {
+        Self { violations, sound: true }
+    }
+
+    pub(super) fn report(&mut self, violation: Violation) {
+        self.sound &= violation.severity() <= Severity::Tolerated;
+        self.violations.report(violation);
+    }
+
+    /// Reports `violation` unless the rule holds; gives back whether it does.
+    pub(super) fn require(&mut self, holds: bool, violation: Violation) -> bool {
+        if !holds {
+            self.report(violation);
+        }
+        holds
+    }
+
+    /// `value`, unless a rule above [`Severity::Tolerated`] was broken.
+    pub(super) fn verdict<T>(self, value: T) -> Option<T> {
+        self.sound.then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rule;
+    use crate::units::FileOffset;
+    use crate::violation::Structure;
+
+    fn broken(rule: Rule) -> Violation {
+        Violation::new(Structure::Bat, FileOffset::new(0), rule)
+    }
+
+    #[test]
+    fn only_what_is_not_tolerated_takes_the_value_away() {
+        let mut violations = Violations::new();
+        let mut validator = Validator::new(&mut violations);
+        assert!(!validator.require(false, broken(Rule::BatZeroOffset)));
+        assert!(validator.require(true, broken(Rule::BatTooShort)));
+        assert_eq!(validator.verdict(1), Some(1));
+        for rule in [Rule::BatTooShort, Rule::RegionUnknown] {
+            let mut validator = Validator::new(&mut violations);
+            validator.report(broken(rule));
+            assert_eq!(validator.verdict(1), None);
+        }
+        assert_eq!(violations.as_slice().len(), 3);
+    }
+
+    #[test]
+    fn a_full_sink_does_not_hide_that_the_value_is_wrong() {
+        let mut violations = Violations::new();
+        let mut validator = Validator::new(&mut violations);
+        for _ in 0..Violations::LIMIT {
+            validator.report(broken(Rule::BatZeroOffset));
+        }
+        validator.report(broken(Rule::BatTooShort));
+        assert_eq!(validator.verdict(1), None);
+    }
+}
