@@ -105,6 +105,24 @@ fn several_levels() {
     is_sound(&family, &base);
 }
 
+/// No stored path leads to the target. An old copy of it has the GUID that the target had before the merge.
+#[test]
+fn the_target_is_found_by_guid_beside_an_old_copy() {
+    let family = family();
+    let [target, copy] = ["renamed.vhdx", "copy.vhdx"].map(|name| family.path(name));
+    std::fs::copy(family.base(), &copy).unwrap();
+    interrupted(&family, &family.leaf(), 2);
+    std::fs::rename(family.base(), &target).unwrap();
+    let layers = run!("chain", family.leaf(), "--json").exits(0).json()["layers"].clone();
+    assert_eq!((&layers[2]["path"], &layers[2]["found_by"]), (&json!(target), &json!("guid")), "{layers}");
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let mid =
+        tree["disks"].as_array().unwrap().iter().find(|disk| disk["path"] == json!(family.mid())).unwrap();
+    assert_eq!(mid["parent"], json!(target));
+    run!("merge", family.leaf(), "--into", target).exits(0);
+    assert!(reads_as(&target) == family.content);
+}
+
 /// Once it is complete, a relinked child proves it; what was merged is no target, wherever the target is.
 #[test]
 fn with_a_child_that_was_relinked() {

@@ -1,7 +1,7 @@
 //! Chooses the parent among files that were found by their DataWriteGuid.
 //!
-//! The rules are those of [`discover`](super::discover): of two linkages the second one counts if it belongs to what is
-//! being merged into, and of several files with one GUID any is the parent if all are proven to be copies.
+//! The rules are those of [`discover`](crate::discover): [`mark::prefers_second`] says which of two linkages counts, and of
+//! several files with one GUID any is the parent if all are proven to be copies.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::copies;
 use super::linkage::{self, Layer, Outcome, Rejected, Seen};
+use super::mark::{self, Linkages};
 use super::resolver::{Candidate, FoundBy, ParentRequest};
 use crate::error::ChainError;
 use crate::file::Vhdx;
@@ -101,8 +102,14 @@ pub(super) fn choose(
         }
     }
     let chosen = match (by_first, by_second) {
-        // A merge changes a parent, not what the parent depends on: the second one is being merged into.
-        (Some(first), Some(second)) if !first.linkages.is_disjoint(&second.linkages) => Some(second),
+        (Some(first), Some(second)) => {
+            let have_same_parent = !first.linkages.is_disjoint(&second.linkages);
+            Some(if mark::prefers_second(Linkages::of(request.child), have_same_parent) {
+                second
+            } else {
+                first
+            })
+        }
         (first, second) => first.or(second),
     };
     // A file that only depends on itself is a cycle.

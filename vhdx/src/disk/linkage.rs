@@ -147,7 +147,6 @@ fn by_name(
     rejected: &mut Rejected,
 ) -> Option<Outcome> {
     let expected = request.linkages();
-    let names_newer_first = mark::names_newer_first(Linkages::of(request.child));
     let (mut by_first, mut by_second) = (None, None);
     // A zero linkage matches nothing, so there is no use in opening anything.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
@@ -189,8 +188,11 @@ fn by_name(
         by.get_or_insert((outcome, own));
     }
     match (by_first, by_second) {
-        // A merge changes a parent and leaves what that depends on, so one of the two is an old copy of the target.
-        (Some((_, first)), Some((outcome, second))) if first == second && !names_newer_first => Some(outcome),
+        (Some((_, first)), Some((outcome, second)))
+            if mark::prefers_second(Linkages::of(request.child), first == second) =>
+        {
+            Some(outcome)
+        }
         (Some((outcome, _)), _) | (None, Some((outcome, _))) => Some(outcome),
         (None, None) => None,
     }

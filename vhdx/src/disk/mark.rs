@@ -96,8 +96,16 @@ impl LowestLayer {
 }
 
 /// Which of two GUIDs of the target is the newer one: the first while a merge is incomplete, otherwise the second.
-pub(crate) fn names_newer_first(linkages: Linkages) -> bool {
+fn names_newer_first(linkages: Linkages) -> bool {
     linkages.merge().is_some_and(|layer| !layer.is_complete)
+}
+
+/// Whether the parent of a child is the file that its second linkage names, where each linkage names a file.
+/// `have_same_parent`: whether these two files are bases, or name the same parents.
+///
+/// A merge changes its target and leaves what the target depends on. So two such files are the target and an old copy of it.
+pub(crate) fn prefers_second(child: Linkages, have_same_parent: bool) -> bool {
+    have_same_parent && !names_newer_first(child)
 }
 
 /// Whether the file is a target, and the merge into it is incomplete.

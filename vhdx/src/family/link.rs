@@ -11,7 +11,7 @@ use super::merges;
 use super::paths::{self, Paths};
 use super::problem::Problem;
 use crate::disk::MAX_CHAIN_LENGTH;
-use crate::disk::mark::names_newer_first;
+use crate::disk::mark::prefers_second;
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
@@ -71,11 +71,12 @@ fn choose_parent(
         [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
         _ => None,
     };
-    // A merge changes a parent and leaves what that depends on, so one of the two is an old copy of the target.
     let own = |i: usize| (disks[i].link == DiskLink::Base, &disks[i].linkages);
     let meant = match answered[..] {
-        _ if names_newer_first(disk.merge_linkages) => answered.first().copied(),
-        [first, second] if others(&second).any(|i| others(&first).any(|j| own(i) == own(j))) => Some(second),
+        [first, second] => {
+            let have_same_parent = others(&second).any(|i| others(&first).any(|j| own(i) == own(j)));
+            Some(if prefers_second(disk.merge_linkages, have_same_parent) { second } else { first })
+        }
         _ => answered.first().copied(),
     };
     let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
