@@ -73,8 +73,9 @@ mod windows_path;
 pub use uuid::Uuid as Guid;
 
 pub use disk::{
-    Candidate, Candidates, Chain, ChainReader, Disk, FolderIndex, FolderResolver, FoundBy, GuidSearch,
-    InspectedLayer, Link, MAX_CHAIN_LENGTH, ParentRequest, ParentResolver, RawDisk, inspect_chain,
+    Candidate, Candidates, Chain, ChainMut, ChainReader, Disk, DiskMut, FolderIndex, FolderResolver, FoundBy,
+    GuidSearch, InspectedLayer, Link, MAX_CHAIN_LENGTH, ParentRequest, ParentResolver, RawDisk,
+    inspect_chain,
 };
 pub use error::{ChainError, Undetermined, UnfinishedMerge};
 pub use error::{Error, ErrorKind, FileChange, InvalidArgument, Result};

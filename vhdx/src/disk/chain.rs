@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::read::{fill, read_extents};
 use super::reader::ChainReader;
 use super::resolved::Resolved;
 use super::resolver::FoundBy;
 use crate::error::{InvalidArgument, Result};
-use crate::file::{Extents, Source, Vhdx};
-use crate::storage::{Sharing, read_into};
+use crate::file::{Extents, Vhdx};
+use crate::storage::Sharing;
 use crate::units::{DiskOffset, FileOffset};
 
 /// A file and all its parents, each link checked: what a virtual machine sees as a disk. A fixed or dynamic file is a
@@ -145,32 +146,16 @@ impl Chain {
             rest = after;
             self.fill(now, part.data)
         });
-        known.unwrap_or_else(|| self.read_alone(buf, range))
-    }
-
-    /// As [`read_exact_at`](Self::read_exact_at), asking the layers for nothing but this range.
-    fn read_alone(&self, mut buf: &mut [u8], range: Range<DiskOffset>) -> Result<()> {
-        for extent in self.extents(range) {
-            let extent = extent?;
-            let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(buf.len());
-            let (now, after) = buf.split_at_mut(len);
-            buf = after;
-            let data = match extent.source {
-                Source::Data { layer, offset } => Some((layer, offset)),
-                Source::Zero { .. } | Source::Unallocated => None,
-            };
-            self.fill(now, data)?;
-        }
-        Ok(())
+        known.unwrap_or_else(|| read_extents(buf, self.extents(range), |layer| &self.layers[layer]))
     }
 
     fn fill(&self, buf: &mut [u8], data: Option<(usize, FileOffset)>) -> Result<()> {
-        let Some((layer, offset)) = data else {
-            buf.fill(0);
-            return Ok(());
-        };
-        let vhdx = &self.layers[layer];
-        read_into(vhdx.storage(), buf, offset).map_err(|e| vhdx.in_file(e))
+        fill(buf, data.map(|(layer, offset)| (&self.layers[layer], offset)))
+    }
+
+    /// Splits the chain into its files, leaf first.
+    pub(super) fn into_layers(self) -> Vec<Vhdx> {
+        self.layers
     }
 
     /// The disk as a stream that can be sought in.

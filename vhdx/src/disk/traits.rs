@@ -45,6 +45,35 @@ pub trait Disk: Send + Sync {
     fn identities(&self) -> Vec<FileIdentity>;
 }
 
+/// A disk whose content can be changed. Every range is in bytes and need not begin or end at a sector.
+pub trait DiskMut: Disk {
+    /// Writes `buf` from `offset` on. After a power failure before the next [`flush`](Self::flush), each sector is old
+    /// or new.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
+    fn write_all_at(&mut self, buf: &[u8], offset: DiskOffset) -> Result<()>;
+
+    /// Makes a range read as zeros. The space of whole blocks may be freed.
+    ///
+    /// # Errors
+    /// As [`write_all_at`](Self::write_all_at).
+    fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()>;
+
+    /// Tells that the content of a range is no longer needed. Each whole block in it reads as zeros afterwards, and its
+    /// space may be freed. The other bytes keep their content.
+    ///
+    /// # Errors
+    /// As [`write_all_at`](Self::write_all_at).
+    fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()>;
+
+    /// Makes all earlier changes durable.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; changes up to the previous flush stay durable.
+    fn flush(&mut self) -> Result<()>;
+}
+
 impl Disk for Chain {
     fn virtual_size(&self) -> u64 {
         self.virtual_size()

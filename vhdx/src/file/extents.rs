@@ -96,10 +96,20 @@ pub struct Extents<'a> {
 }
 
 impl<'a> Extents<'a> {
-    /// The extents of `range` through `layers`, leaf first.
+    /// Returns the extents of `range` through `layers`, leaf first. Without layers, the disk has no bytes.
     pub(crate) fn new(layers: &'a [Vhdx], range: Range<DiskOffset>) -> Self {
-        let sector_size = layers.first().map_or(512, |leaf| leaf.geometry.sector_size());
-        let virtual_size = layers.first().map_or(0, |leaf| leaf.geometry.virtual_size());
+        Self::over(layers.iter(), range)
+    }
+
+    /// Returns the extents of `range` through a leaf and its parents, nearest first.
+    pub(crate) fn through(leaf: &'a Vhdx, parents: &'a [Vhdx], range: Range<DiskOffset>) -> Self {
+        Self::over(std::iter::once(leaf).chain(parents), range)
+    }
+
+    fn over(layers: impl Iterator<Item = &'a Vhdx> + Clone, range: Range<DiskOffset>) -> Self {
+        let leaf = layers.clone().next();
+        let sector_size = leaf.map_or(512, |leaf| leaf.geometry.sector_size());
+        let virtual_size = leaf.map_or(0, |leaf| leaf.geometry.virtual_size());
         let next = DiskOffset::new(range.start.get() / sector_size * sector_size);
         let end = DiskOffset::new(range.end.get().div_ceil(sector_size).saturating_mul(sector_size));
         let outside = range.end.get() > virtual_size || range.start > range.end;
@@ -108,7 +118,7 @@ impl<'a> Extents<'a> {
             InvalidArgument::PastEndOfDisk { start: range.start, len, virtual_size }.into()
         });
         Self {
-            cursors: layers.iter().map(|vhdx| Cursor::new(vhdx, end)).collect(),
+            cursors: layers.map(|vhdx| Cursor::new(vhdx, end)).collect(),
             sector_size,
             next,
             end,

@@ -57,7 +57,7 @@ impl Vhdx {
 }
 
 fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
-    let (raw, guard) = (Arc::clone(&storage), ReadGuard::new(&*storage)?);
+    let (raw, guard) = (Arc::clone(&storage), Arc::new(ReadGuard::new(&*storage)?));
     let (measured, file_len) = (guard.measured(&*storage), guard.len());
     let creator = load_identifier(&measured, violations)?;
     let (header_number, header) = load_header(&measured, violations)?;

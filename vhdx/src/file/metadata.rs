@@ -17,6 +17,7 @@ use crate::violation::{Structure, Violation, Violations};
 /// How much of the table and of the items is read before it is known how much there is.
 const PAGE: usize = 4096;
 
+#[derive(Clone)]
 pub(super) struct Metadata {
     pub(super) entries: Vec<MetadataEntry>,
     pub(super) parameters: FileParameters,

@@ -84,12 +84,15 @@ impl fmt::Display for DiskType {
 /// A dirty log is replayed in memory; no byte of the file ever changes.
 ///
 /// A `Vhdx` is one file. Its disk is read through a [`Chain`](crate::Chain), which knows the parents.
+///
+/// A clone shares the open file.
+#[derive(Clone)]
 pub struct Vhdx {
     /// The file with its log replayed.
     storage: Arc<dyn ReadAt>,
     /// The file as it is.
     raw: Arc<dyn ReadAt>,
-    guard: ReadGuard,
+    guard: Arc<ReadGuard>,
     path: Option<PathBuf>,
     identity: Option<FileIdentity>,
     creator: String,

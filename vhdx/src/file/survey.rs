@@ -90,7 +90,7 @@ impl Survey {
 }
 
 fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
-    let (raw, guard) = (Arc::clone(&storage), ReadGuard::new(&*storage)?);
+    let (raw, guard) = (Arc::clone(&storage), Arc::new(ReadGuard::new(&*storage)?));
     let file_len = guard.len();
     let copies = header_copies().load_each(&*storage);
     let headers = copies.each_ref().map(Option::is_some);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::test_runner::Config;
-use vhdx::{Chain, DiskOffset, Vhdx};
+use vhdx::{Chain, Disk, DiskOffset, Vhdx};
 use vhdx_testkit::crash::Swept;
 use vhdx_testkit::{ChainModel, Image};
 
@@ -37,9 +37,9 @@ pub(crate) fn at(offset: u64) -> DiskOffset {
 }
 
 /// The whole disk. Not for large ones.
-pub(crate) fn read_all(chain: &Chain) -> Vec<u8> {
-    let mut bytes = vec![0xaa; usize::try_from(chain.virtual_size()).unwrap()];
-    chain.read_exact_at(&mut bytes, at(0)).unwrap();
+pub(crate) fn read_all(disk: &dyn Disk) -> Vec<u8> {
+    let mut bytes = vec![0xaa; usize::try_from(disk.virtual_size()).unwrap()];
+    disk.read_exact_at(&mut bytes, at(0)).unwrap();
     bytes
 }
 

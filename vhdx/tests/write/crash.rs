@@ -6,7 +6,7 @@ use vhdx::ops::replay;
 use vhdx_testkit::chains;
 use vhdx_testkit::crash::{Sweep, Swept};
 
-use crate::common::{assert_same, cases, report};
+use crate::common::{MIB, assert_same, cases, report};
 use crate::script::{Change, Script, changes, disk, empty_child, empty_disk};
 
 fn write(start: u64, count: u64, fill: u8) -> Change {
@@ -31,6 +31,8 @@ pub(crate) fn everything() -> Vec<Change> {
         Change::Flush,
         write(2 * 2048 - 2, 2048 + 4, 4),
         zero(12, 5),
+        Change::WriteBytes { start: 3 * MIB - 300, len: 2000, fill: 11 },
+        Change::ZeroBytes { start: 100, len: 50 },
         write(4 * 2048 + 3, 1, 5),
         Change::Flush,
         unmap(2),

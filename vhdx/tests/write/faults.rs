@@ -1,7 +1,7 @@
 //! Every call fails, one after the other, while a disk is written to: each sector is old or new, nothing more is done with
 //! the open disk, and the file can be opened again.
 
-use vhdx::{DiskType, Error, ErrorKind, InvalidArgument, VhdxMut};
+use vhdx::{ChainMut, DiskMut, DiskType, Error, ErrorKind, InvalidArgument};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, for_each_failure};
 
 use crate::common::at;
@@ -16,7 +16,7 @@ const CHANGING: &[fn(usize) -> Fault] = &[
 const ANY: &[fn(usize) -> Fault] =
     &[|number| Fault::once(Calls::Any, number), |number| Fault::forever(Calls::Any, number)];
 
-fn assert_refuses_all_changes(mut disk: VhdxMut, world: &CrashWorld) {
+fn assert_refuses_all_changes(mut disk: ChainMut, world: &CrashWorld) {
     let calls = world.calls(Calls::Writes);
     let results = [
         disk.write_all_at(&[1; 512], at(0)),

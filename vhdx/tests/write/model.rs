@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::check_storage;
 use vhdx::{
-    Chain, DiskType, FileOffset, LogState, Memory, NewDisk, ReadAt, Storage, Vhdx, VhdxMut, VhdxWriter,
+    Chain, ChainMut, DiskType, FileOffset, LogState, Memory, NewDisk, ReadAt, Storage, Vhdx, VhdxMut,
+    VhdxWriter,
 };
 use vhdx_testkit::{ChainModel, chains};
 
@@ -31,8 +32,14 @@ impl Subject {
         VhdxMut::from_storage(Arc::clone(&self.file) as Arc<dyn Storage>).unwrap()
     }
 
-    fn apply(&mut self, disk: &mut VhdxMut, change: &Change) {
+    fn open_chain(&self) -> ChainMut {
+        let parents = self.parents.iter().map(|parent| Vhdx::from_storage(parent.clone()).unwrap());
+        ChainMut::from_layers(self.open(), parents.collect()).unwrap()
+    }
+
+    fn apply(&mut self, disk: &mut ChainMut, change: &Change) {
         change.apply(disk, &mut self.expected).unwrap();
+        assert_same(&read_all(disk), &self.expected, "through the open disk");
         if matches!(change, Change::Flush) {
             self.assert_reads("after a flush");
         }
@@ -53,20 +60,21 @@ impl Subject {
 
     fn run(mut self, changes: &[Change]) {
         let before = self.assert_reads("before");
-        let mut disk = self.open();
+        let mut disk = self.open_chain();
         for change in changes {
             if matches!(change, Change::Reopen) {
                 disk.close().unwrap();
                 let found = self.assert_reads("after closing");
                 assert_eq!(found.log(), LogState::Clean);
-                disk = self.open();
+                disk = self.open_chain();
             }
             self.apply(&mut disk, change);
         }
         disk.close().unwrap();
         let after = self.assert_reads("at the end");
         assert_eq!(after.log(), LogState::Clean);
-        let changed = changes.iter().any(|change| matches!(change, Change::Write { .. }));
+        let changed =
+            changes.iter().any(|change| matches!(change, Change::Write { .. } | Change::WriteBytes { .. }));
         if changed {
             assert_ne!(after.data_write_guid(), before.data_write_guid());
         }
@@ -80,7 +88,7 @@ proptest! {
     #![proptest_config(cases(96))]
 
     #[test]
-    fn disks_and_children_read_like_the_model(model in chains(3), changes in changes()) {
+    fn disks_and_children_read_like_the_model(model in chains(4), changes in changes()) {
         Subject::new(&model).run(&changes);
     }
 

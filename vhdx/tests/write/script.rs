@@ -6,20 +6,24 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::check_storage;
-use vhdx::{DiskType, LogState, Result, Vhdx, VhdxMut};
+use vhdx::{ChainMut, Disk, DiskMut, DiskType, LogState, Result, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{Calls, CrashWorld, Images};
-use vhdx_testkit::{ChainModel, DirtyLog, Family, Headers, LayerModel, Operation, RegionTables};
+use vhdx_testkit::{
+    ByRelativePath, ChainModel, DirtyLog, Family, Headers, LayerModel, Operation, RegionTables,
+};
 
 use crate::common::{assert_same, at};
 
 /// What a medium writes whole, in bytes, whatever the disk's own sectors are.
 const MEDIUM_SECTOR: usize = 512;
 
-/// Something that is done to an open disk. Places are in sectors, taken modulo the size of the disk.
+/// Something that is done to an open disk. Places are in sectors, or in bytes for `…Bytes`, modulo the size of the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Write { start: u64, count: u64, fill: u8 },
+    WriteBytes { start: u64, len: u64, fill: u8 },
     Zero { start: u64, count: u64 },
+    ZeroBytes { start: u64, len: u64 },
     Unmap { start: u64, count: u64 },
     Flush,
     Reopen,
@@ -28,7 +32,12 @@ pub(crate) enum Change {
 pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
     let count = || prop_oneof![4 => 1..64u64, 2 => 1..5000u64, 1 => Just(u64::MAX)];
     let start = || prop_oneof![3 => 0..12_000u64, 1 => (0..6u64).prop_map(|mib| mib * 2048)];
+    let byte =
+        || prop_oneof![3 => 0..6_000_000u64, 1 => (0..6u64).prop_map(|mib| (mib << 20) - mib.min(1) * 100)];
+    let len = || prop_oneof![4 => 1..600u64, 1 => 1..100_000u64];
     let change = prop_oneof![
+        3 => (byte(), len(), 1..=255u8).prop_map(|(start, len, fill)| Change::WriteBytes { start, len, fill }),
+        1 => (byte(), len()).prop_map(|(start, len)| Change::ZeroBytes { start, len }),
         6 => (start(), count(), 1..=255u8).prop_map(|(start, count, fill)| Change::Write { start, count, fill }),
         3 => (start(), count()).prop_map(|(start, count)| Change::Zero { start, count }),
         2 => (start(), count()).prop_map(|(start, count)| Change::Unmap { start, count }),
@@ -40,9 +49,14 @@ pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
 
 impl Change {
     /// Does it, to the disk and to the plain array, which gets it also if the disk does not.
-    pub(crate) fn apply(&self, disk: &mut VhdxMut, bytes: &mut [u8]) -> Result<()> {
-        let sector = disk.geometry().sector_size();
-        let sectors = disk.virtual_size() / sector;
+    pub(crate) fn apply(&self, disk: &mut ChainMut, bytes: &mut [u8]) -> Result<()> {
+        let sector = u64::from(disk.logical_sector_size());
+        let (size, block_size) = (disk.virtual_size(), u64::from(disk.leaf().block_size()));
+        let sectors = size / sector;
+        let byte_range = |start: u64, len: u64| {
+            let start = start % size;
+            start..start + len.min(size - start)
+        };
         let range = |start: u64, count: u64| {
             let start = start % sectors;
             start * sector..(start + count.min(sectors - start)) * sector
@@ -54,6 +68,16 @@ impl Change {
                 bytes[places(&range)].fill(fill);
                 disk.write_all_at(&bytes[places(&range)], at(range.start))
             }
+            Change::WriteBytes { start, len, fill } => {
+                let range = byte_range(start, len);
+                bytes[places(&range)].fill(fill);
+                disk.write_all_at(&bytes[places(&range)], at(range.start))
+            }
+            Change::ZeroBytes { start, len } => {
+                let range = byte_range(start, len);
+                bytes[places(&range)].fill(0);
+                disk.write_zeros(at(range.start)..at(range.end))
+            }
             Change::Zero { start, count } => {
                 let range = range(start, count);
                 bytes[places(&range)].fill(0);
@@ -61,8 +85,8 @@ impl Change {
             }
             Change::Unmap { start, count } => {
                 let range = range(start, count);
-                for start in (0..disk.virtual_size()).step_by(disk.block_size() as usize) {
-                    let end = (start + disk.block_size()).min(disk.virtual_size());
+                for start in (0..size).step_by(block_size as usize) {
+                    let end = (start + block_size).min(size);
                     if range.start <= start && end <= range.end {
                         bytes[start as usize..end as usize].fill(0);
                     }
@@ -97,15 +121,19 @@ impl Script {
         CrashWorld::new(self.images.clone())
     }
 
+    fn open(&self, world: &CrashWorld) -> Result<ChainMut> {
+        ChainMut::from_leaf(VhdxMut::from_storage(world.storage(&self.path))?, &ByRelativePath(world))
+    }
+
     /// Does everything, up to the first error. What is not flushed at the end is not: the disk is left open.
-    pub(crate) fn run(&self, world: &CrashWorld) -> (History, Option<VhdxMut>, Result<()>) {
+    pub(crate) fn run(&self, world: &CrashWorld) -> (History, Option<ChainMut>, Result<()>) {
         let mut history = History { versions: vec![(0, self.before.clone())], durable: vec![(0, 0)] };
         let mut disk = None;
         let result = self.run_on(world, &mut history, &mut disk);
         (history, disk, result)
     }
 
-    fn run_on(&self, world: &CrashWorld, history: &mut History, disk: &mut Option<VhdxMut>) -> Result<()> {
+    fn run_on(&self, world: &CrashWorld, history: &mut History, disk: &mut Option<ChainMut>) -> Result<()> {
         for change in &self.changes {
             if let (Change::Reopen, Some(open)) = (change, disk.take_if(|_| matches!(change, Change::Reopen)))
             {
@@ -114,7 +142,7 @@ impl Script {
                 continue;
             }
             if disk.is_none() {
-                *disk = Some(VhdxMut::from_storage(world.storage(&self.path))?);
+                *disk = Some(self.open(world)?);
             }
             let open = disk.as_mut().unwrap();
             let began = world.calls(Calls::Writes);
@@ -133,15 +161,16 @@ impl Script {
     /// If `garbles`, the medium does not keep its promise about sectors that are written in their places.
     pub(crate) fn check(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
         let mut read = world.read_disk(&self.path).unwrap();
-        assert_each_sector_is_one_of(&read, versions, garbles);
         let file = || Vhdx::from_storage(world.images()[&self.path].clone()).unwrap();
         let original = Vhdx::from_storage(self.images[&self.path].clone()).unwrap();
+        let sector_size = original.logical_sector_size() as usize;
+        assert_each_sector_is_one_of(&read, versions, garbles.then_some(sector_size));
         if read != self.before {
             assert_ne!(file().data_write_guid(), original.data_write_guid(), "its children would not know");
             assert_ne!(file().file_write_guid(), original.file_write_guid());
         }
 
-        let mut disk = VhdxMut::from_storage(world.storage(&self.path)).unwrap();
+        let mut disk = self.open(world).unwrap();
         let start = read.len() as u64 / 3 / 4096;
         let change = Change::Write { start, count: 3, fill: 0xee };
         change.apply(&mut disk, &mut read).unwrap();
@@ -174,7 +203,8 @@ impl History {
     }
 }
 
-fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbles: bool) {
+/// A medium that garbles sectors may do so with every part of a sector of `garbled` bytes that is written.
+fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option<usize>) {
     const CHUNK: usize = 64 << 10;
     assert!(!versions.is_empty() && versions.iter().all(|version| version.len() == read.len()));
     for start in (0..read.len()).step_by(CHUNK) {
@@ -185,8 +215,11 @@ fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbles: bool) 
         for sector in chunk.clone().step_by(MEDIUM_SECTOR) {
             let sector = sector..sector + MEDIUM_SECTOR;
             let mut those = versions.iter().map(|version| &version[sector.clone()]);
-            let first = those.clone().next().unwrap();
-            let may_be_anything = garbles && those.clone().any(|version| version != first);
+            let may_be_anything = garbled.is_some_and(|size| {
+                let written = sector.start / size * size;
+                let written = written..(written + size).min(read.len());
+                versions.iter().any(|version| version[written.clone()] != versions[0][written.clone()])
+            });
             assert!(
                 may_be_anything || those.any(|version| *version == read[sector.clone()]),
                 "byte {:#x} was never so",
