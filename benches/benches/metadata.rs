@@ -1,4 +1,4 @@
-//! Bitmaps, blocks, logs, plans and families: what is done before the first byte of a disk is read or copied.
+//! Benchmarks of bitmaps, blocks, logs, plans and families: the work before a byte of a disk is read or copied.
 #![allow(missing_docs)]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Opening, extents and reads of a chain whose layers each hold scattered sectors.
+//! Benchmarks of opening, extents and reads of a chain with scattered sectors in each layer.
 #![allow(missing_docs)]
 
 use std::hint::black_box;

@@ -1,11 +1,12 @@
-//! What the benchmarks in `benches/` read; this crate keeps their dependencies out of `cargo test`.
+//! Makes the disks for the benchmarks in `benches/`. This crate keeps their dependencies out of `cargo test`.
 
 use vhdx_testkit::{
     Block, ChainModel, DirtyLog, Headers, Image, LayerModel, Operation, Random, RegionTables, SparseImage,
 };
 
-/// A chain of `depth` differencing disks of 64 MiB in 2 MiB blocks over a full base, leaf first; each holds runs of
-/// 4 KiB all over the disk.
+/// Returns a chain of `depth` differencing disks and a full base, leaf first.
+///
+/// The disks are 64 MiB large, in blocks of 2 MiB. Each differencing disk holds runs of 4 KiB all over the disk.
 pub fn scattered(depth: usize) -> Vec<SparseImage> {
     const SECTORS: u64 = (64 << 20) / 512;
     let layer = |operations| LayerModel {
@@ -32,7 +33,7 @@ pub fn scattered(depth: usize) -> Vec<SparseImage> {
     ChainModel { seed: 1, sector_size: 512, layers }.files()
 }
 
-/// A child of 2 GiB with data and without in turn, 2 MiB each.
+/// Returns a child of 2 GiB, in which 2 MiB with data alternate with 2 MiB without.
 pub fn long_runs() -> SparseImage {
     const BLOCK: u32 = 32 << 20;
     let mut child = Image::child_of(&Image::dynamic(2 << 30, BLOCK), "base.vhdx", BLOCK);
@@ -42,7 +43,7 @@ pub fn long_runs() -> SparseImage {
     child.sparse()
 }
 
-/// A disk whose log is to be replayed.
+/// Returns a disk whose log must be replayed.
 pub fn dirty() -> SparseImage {
     let mut image = Image::dynamic(64 << 20, 2 << 20);
     image.log = Some(DirtyLog { seed: 1, entries: 8, stale: 4, runs: 32, closed: false });
@@ -50,10 +51,10 @@ pub fn dirty() -> SparseImage {
     image.sparse()
 }
 
-/// A folder with a base and its children, `members` disks in all.
+/// Makes a folder with a base and its children, `members` disks in total.
 ///
 /// # Panics
-/// If the folder cannot be made.
+/// If the folder or a file cannot be created.
 pub fn family(members: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let base = Image::dynamic(64 << 30, 32 << 20);

@@ -1,4 +1,4 @@
-//! Compares whole processes: the `vhdx` command, the plain copy of the same bytes, and what else a user would take.
+//! Compares whole processes: the `vhdx` command, a plain copy of the same bytes, and other programs.
 
 #[cfg(target_os = "linux")]
 mod harness;
@@ -10,6 +10,6 @@ fn main() -> anyhow::Result<std::process::ExitCode> {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> std::process::ExitCode {
-    eprintln!("vhdx-bench measures on Linux only");
+    eprintln!("vhdx-bench runs only on Linux");
     std::process::ExitCode::from(2)
 }

@@ -1,4 +1,4 @@
-//! Arbitrary bytes, both as a file and as a packed one, with checksums as they are.
+//! Reads arbitrary bytes, both as a file and as a packed file, without correcting checksums.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Writes, merges, crashes and reopenings in any order, against plain arrays.
+//! Writes, merges, crashes and reopens disks in any order, and compares them with plain arrays.
 #![no_main]
 
 use vhdx_fuzz::operations::Operations;

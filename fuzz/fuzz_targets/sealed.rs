@@ -1,4 +1,4 @@
-//! A packed file whose checksums are made right first, so that the fuzzer gets past them.
+//! Reads a packed file after correcting its checksums, so that the fuzzer gets past them.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! From an [`Image`] to its bytes.
+//! Builds the bytes of an [`Image`].
 
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::format::file_identifier::FileTypeIdentifier;
@@ -16,16 +16,16 @@ use crate::sparse::SparseImage;
 /// Where the items start in the metadata region: after the table ([MS-VHDX] 2.6.1).
 const FIRST_ITEM: u32 = 64 << 10;
 const LITTER: u8 = 0xe5;
-/// The place of a block and its state share a BAT entry ([MS-VHDX] 2.5.1); sector bitmap blocks know this state only.
+/// The PRESENT state of a sector bitmap block. A BAT entry is a state and an offset ([MS-VHDX] 2.5.1).
 const BITMAP_PRESENT: u64 = 6;
 
 impl Image {
-    /// The file as bytes.
+    /// Returns the file as bytes.
     pub fn build(&self) -> Vec<u8> {
         self.sparse().to_vec()
     }
 
-    /// The file, without spending memory on its holes.
+    /// Returns the file, without spending memory on its holes.
     pub fn sparse(&self) -> SparseImage {
         let layout = self.layout();
         let mut file = SparseImage::new(layout.len);
@@ -106,7 +106,7 @@ impl Image {
         file.write(region_table::OFFSETS[1].get(), second);
     }
 
-    /// The metadata items in the order of the table.
+    /// Returns the metadata items in the order of the table.
     fn items(&self) -> Vec<ExtraItem> {
         let system = |id, is_virtual_disk, bytes| ExtraItem {
             id,
@@ -135,7 +135,7 @@ impl Image {
         items
     }
 
-    /// The metadata items with their places in the metadata region.
+    /// Returns the metadata items with their offsets in the metadata region.
     pub fn placed_items(&self) -> Vec<(u32, ExtraItem)> {
         let mut at = FIRST_ITEM;
         let place = |item: ExtraItem| {

@@ -1,4 +1,4 @@
-//! A chain with other children beside it, in files that can lose power; and how a user merges them.
+//! A chain with further children, in files that can lose power, and its merges.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,31 +21,34 @@ pub struct Family {
     pub images: Images,
     /// The files of the chain, base first.
     pub chain: Vec<PathBuf>,
-    /// What each of them reads as.
+    /// The content of each disk of the chain, base first.
     pub disks: Vec<Vec<u8>>,
-    /// Disks without children, and what they read as: the top of the chain and the further children.
+    /// The disks without children: the further children, and the last disk of the chain if it has none.
     pub leaves: Vec<Leaf>,
 }
 
-/// A disk that nobody has for a parent.
+/// A disk without children.
 #[derive(Clone, Debug)]
 pub struct Leaf {
     /// Its file.
     pub path: PathBuf,
-    /// The layer of the chain that it hangs on, if it is not its top.
+    /// The layer of the chain that is its parent; `None` for the last disk of the chain.
     pub parent: Option<usize>,
-    /// Its bytes.
+    /// The bytes that it must read as.
     pub expected: Vec<u8>,
 }
 
 impl Family {
-    /// The files of a chain, and a further child for each of `siblings`, which hangs on that layer of the chain.
+    /// Makes the files of a chain and further children.
+    ///
+    /// Each sibling has the given layer of the chain as its parent.
     pub fn new(model: &ChainModel, siblings: &[(usize, LayerModel)]) -> Self {
         Self::with(model, siblings, |_, _| ())
     }
 
-    /// The same, where something is changed about the files of the chain, by their layers, that does not change how they
-    /// read.
+    /// As [`new`](Self::new), but with changes to the files of the chain.
+    ///
+    /// `change` is called with the number and the file of each layer. It must not alter the content of the disks.
     pub fn with(
         model: &ChainModel,
         siblings: &[(usize, LayerModel)],
@@ -67,7 +70,7 @@ impl Family {
             family.add_sibling(model, number, *layer, sibling);
         }
         if siblings.iter().any(|(layer, _)| layer + 1 == family.chain.len()) {
-            family.leaves.remove(0); // the top of the chain has a child
+            family.leaves.remove(0); // the last disk of the chain has a child
         }
         family
     }
@@ -94,7 +97,7 @@ fn path(name: &str) -> PathBuf {
     Path::new("/vm").join(name)
 }
 
-/// Finds parents where their children say that they are, and nowhere else: by the relative path.
+/// Finds parents only by the relative path in their children.
 pub struct ByRelativePath<'a>(pub &'a CrashWorld);
 
 impl ParentResolver for ByRelativePath<'_> {
@@ -117,17 +120,17 @@ fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
     Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
 }
 
-/// What a range of a disk must read as.
+/// The expected content of a range of a disk.
 #[derive(Clone, Debug)]
 pub enum Expected {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// So many zeros.
+    /// This many zeros.
     Zeros(u64),
 }
 
 impl Expected {
-    /// `bytes`, cut where pages of zeros begin and end, with the place of each part.
+    /// Cuts `bytes` where pages of zeros begin and end. Returns each part with its offset.
     pub fn parts(bytes: &[u8]) -> Vec<(u64, Self)> {
         let is_zero = |page: &[u8]| page.iter().all(|&byte| byte == 0);
         let mut parts = Vec::new();
@@ -149,7 +152,7 @@ impl Expected {
         }
     }
 
-    /// At most [`PART`] bytes from one on.
+    /// Returns `len` bytes, at most [`PART`], from `first` on.
     fn part(&self, first: u64, len: u64) -> &[u8] {
         match self {
             Self::Bytes(bytes) => &bytes[first as usize..(first + len) as usize],
@@ -161,8 +164,11 @@ impl Expected {
 const PART: usize = 1 << 16;
 static ZEROS: [u8; PART] = [0; PART];
 
-/// The first byte of a disk that is not as `expected` from byte `start` on, if there is one. What nobody has stored is
-/// not read, as a crash test looks at a great many disks.
+/// Returns the offset of the first byte that differs from `expected`, if there is one.
+///
+/// `start` is the offset of the first expected byte.
+///
+/// Ranges that no layer stores are not read, because a crash test checks a great many disks.
 ///
 /// # Errors
 /// As [`Chain::read_exact_at`].
@@ -195,7 +201,7 @@ pub fn find_difference(chain: &Chain, start: u64, expected: &Expected) -> Result
 }
 
 impl CrashWorld {
-    /// A disk with its parents, each of which must be where its child says.
+    /// Opens a disk and its ancestors. Each parent is found by the path in its child.
     ///
     /// # Errors
     /// As [`Chain::open`].
@@ -203,7 +209,7 @@ impl CrashWorld {
         Chain::from_leaf(load(self, leaf)?, &ByRelativePath(self))
     }
 
-    /// What a disk reads as, through all its parents.
+    /// Reads a whole disk through all its ancestors.
     ///
     /// # Errors
     /// As [`Chain::open`] and [`Chain::read_exact_at`].
@@ -214,7 +220,7 @@ impl CrashWorld {
         Ok(bytes)
     }
 
-    /// All files, as a search in their folder finds them.
+    /// Returns all files, as a search of their folder would find them.
     ///
     /// # Errors
     /// As [`Vhdx::open`].
@@ -236,7 +242,7 @@ impl CrashWorld {
         MergePlan::new(&chain, found.unwrap_or(usize::MAX), &self.relatives()?, options)
     }
 
-    /// Plans a merge and carries it out; `None` if an earlier run has completed it.
+    /// Plans and executes a merge. Returns `None` if an earlier run has completed it.
     ///
     /// # Errors
     /// As [`MergePlan::new`] and [`MergePlan::execute`].
@@ -253,7 +259,7 @@ impl CrashWorld {
         self.plan_merge(child, target, options)?.execute(self, progress).map(Some)
     }
 
-    /// Whether the way down from a disk ends at one that names no parent any more, as after a merge.
+    /// Returns whether the disk or one of its ancestors has lost its linkages, as after a merge.
     fn is_detached(&self, child: &Path) -> Result<bool> {
         let mut at = child.to_owned();
         loop {

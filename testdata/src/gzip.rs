@@ -1,12 +1,12 @@
-//! Committed images are kept compressed: most of their bytes are zeros.
+//! Unpacks the images in this repository. They are compressed because most of their bytes are zeros.
 
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The bytes of a `.gz` file.
+/// Returns the unpacked bytes of a `.gz` file.
 ///
 /// # Errors
-/// When it cannot be read or is damaged.
+/// If the file cannot be read or is damaged.
 pub fn gunzip(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(std::fs::File::open(path)?).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! What a VHDX file should contain, sound or not, and where its parts come to lie.
+//! Describes a VHDX file, valid or damaged, and the places of its parts.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,12 @@ use crate::random::Random;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A VHDX file to be made. Start from [`dynamic`](Image::dynamic) or [`child_of`](Image::child_of) and set what differs.
+/// The description of a VHDX file.
+///
+/// Start from [`dynamic`](Image::dynamic) or [`child_of`](Image::child_of), and change the fields that differ.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Who claims to have written it.
+    /// The creator in the file type identifier.
     pub creator: String,
     /// The size of the disk in bytes.
     pub virtual_size: u64,
@@ -23,7 +25,7 @@ pub struct Image {
     pub logical_sector_size: u32,
     /// The physical sector size in bytes.
     pub physical_sector_size: u32,
-    /// The flag of fixed disks. It allocates nothing: give every block.
+    /// The flag of fixed disks. It allocates nothing; list every block in `blocks`.
     pub leave_blocks_allocated: bool,
     /// The virtual disk id.
     pub virtual_disk_id: Guid,
@@ -31,28 +33,30 @@ pub struct Image {
     pub file_write_guid: Guid,
     /// The DataWriteGuid of the current header.
     pub data_write_guid: Guid,
-    /// The parent locator's keys and values, exactly; with one, the disk is a differencing disk.
+    /// The exact keys and values of the parent locator. A disk with a locator is a differencing disk.
     pub parent_locator: Option<Vec<(String, String)>>,
     /// The sequence number of the current header.
     pub sequence_number: u64,
-    /// Which headers there are.
+    /// The state of the headers.
     pub headers: Headers,
-    /// Which region tables are sound.
+    /// The state of the region tables.
     pub region_tables: RegionTables,
-    /// Regions beside the BAT and the metadata.
+    /// Regions besides the BAT and the metadata.
     pub extra_regions: Vec<ExtraRegion>,
-    /// Metadata items beside those that every disk has.
+    /// Metadata items besides those that every disk has.
     pub extra_items: Vec<ExtraItem>,
     /// The payload blocks that are not NOT_PRESENT.
     pub blocks: BTreeMap<u64, Block>,
     /// The size of the log in bytes.
     pub log_length: u32,
-    /// What lies in the log.
+    /// The content of the log.
     pub log: Option<DirtyLog>,
-    /// With a seed, the parts of the file lie in a random order, with gaps.
+    /// A seed, if the parts of the file are placed in a random order, with gaps.
     pub shuffle: Option<u64>,
-    /// Fills what must never be read with bytes that are not zero: sectors that are not present, the tail of the last
-    /// block, space that ZERO blocks keep, bitmap bits of FULLY_PRESENT blocks.
+    /// Whether everything that must never be read is filled with bytes other than zero.
+    ///
+    /// This applies to sectors that are not present, the tail of the last block, space that blocks without content
+    /// keep, and bitmap bits of FULLY_PRESENT blocks.
     pub litter: bool,
 }
 
@@ -61,39 +65,39 @@ pub struct Image {
 pub struct Block {
     /// Its state in the BAT.
     pub state: PayloadBlockState,
-    /// Its content from its first byte on; what is missing is not present.
+    /// Its content from its first byte on. Bytes after it are not written.
     pub bytes: Vec<u8>,
-    /// Its bits in the sector bitmap, from its first sector on; what is missing is clear.
+    /// Its bits in the sector bitmap, from its first sector on. Missing bits are clear.
     pub sectors: Vec<bool>,
     /// Whether it has a place in the file. Blocks without content may keep one.
     pub placed: bool,
 }
 
 impl Block {
-    /// A FULLY_PRESENT block that starts with `bytes`.
+    /// Returns a FULLY_PRESENT block that starts with `bytes`.
     pub fn full(bytes: Vec<u8>) -> Self {
         Self { state: PayloadBlockState::FullyPresent, bytes, sectors: Vec::new(), placed: true }
     }
 
-    /// A PARTIALLY_PRESENT block with these bits.
+    /// Returns a PARTIALLY_PRESENT block with these bits.
     pub fn partial(bytes: Vec<u8>, sectors: Vec<bool>) -> Self {
         Self { state: PayloadBlockState::PartiallyPresent, bytes, sectors, placed: true }
     }
 
-    /// A block without content; it keeps its place in the file if `placed`.
+    /// Returns a block without content. It keeps a place in the file if `placed` is set.
     pub fn empty(state: PayloadBlockState, placed: bool) -> Self {
         Self { state, bytes: Vec::new(), sectors: Vec::new(), placed }
     }
 }
 
-/// The state of the two headers. The one that is not current belongs to an older session and names another content.
+/// The state of the two headers. Unless both are equal, the other header has different GUIDs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Headers {
     /// The first one is current.
     FirstIsCurrent,
     /// The second one is current.
     SecondIsCurrent,
-    /// Both are the same, sequence number included.
+    /// Both are equal, including the sequence number.
     Equal,
     /// The second one has a higher sequence number, but is damaged.
     FirstIsSound,
@@ -104,7 +108,7 @@ pub enum Headers {
 /// The state of the two region tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegionTables {
-    /// Both are sound.
+    /// Both are valid.
     Both,
     /// The second one is damaged.
     FirstIsSound,
@@ -119,11 +123,11 @@ pub struct ExtraRegion {
     pub id: Guid,
     /// Its length in MiB.
     pub mib: u64,
-    /// Whether who does not know it must refuse the file.
+    /// Whether a reader that does not know it must reject the file.
     pub required: bool,
 }
 
-/// A metadata item beside those that every disk has.
+/// A metadata item besides those that every disk has.
 #[derive(Clone, Debug)]
 pub struct ExtraItem {
     /// Its GUID.
@@ -139,7 +143,7 @@ pub struct ExtraItem {
 }
 
 impl Image {
-    /// An empty dynamic disk with 512-byte sectors, laid out as Windows does.
+    /// Returns an empty dynamic disk with 512-byte sectors and the layout of Windows.
     pub fn dynamic(virtual_size: u64, block_size: u32) -> Self {
         let mut random = Random::new(virtual_size ^ u64::from(block_size));
         Self {
@@ -166,7 +170,9 @@ impl Image {
         }
     }
 
-    /// An empty child of `parent`, which lies beside it under `parent_name`: size and sectors are the parent's.
+    /// Returns an empty child of `parent`, which lies beside it as `parent_name`.
+    ///
+    /// The size of the disk and of its sectors are those of the parent.
     pub fn child_of(parent: &Image, parent_name: &str, block_size: u32) -> Self {
         let mut random = Random::new(parent.data_write_guid.as_u64_pair().0);
         Self {
@@ -180,17 +186,17 @@ impl Image {
         }
     }
 
-    /// How many payload blocks one sector bitmap block serves ([MS-VHDX] 2.4).
+    /// Returns the number of payload blocks for each sector bitmap block ([MS-VHDX] 2.4).
     pub fn chunk_ratio(&self) -> u64 {
         (1 << 23) * u64::from(self.logical_sector_size) / u64::from(self.block_size)
     }
 
-    /// How many payload blocks the disk has.
+    /// Returns the number of payload blocks.
     pub fn block_count(&self) -> u64 {
         self.virtual_size.div_ceil(u64::from(self.block_size))
     }
 
-    /// How many BAT entries the disk has ([MS-VHDX] 2.5).
+    /// Returns the number of BAT entries ([MS-VHDX] 2.5).
     pub fn bat_entries(&self) -> u64 {
         match self.parent_locator {
             Some(_) => self.block_count().div_ceil(self.chunk_ratio()) * (self.chunk_ratio() + 1),
@@ -198,17 +204,19 @@ impl Image {
         }
     }
 
-    /// The BAT index of a payload block.
+    /// Returns the BAT index of a payload block.
     pub fn bat_index(&self, block: u64) -> u64 {
         block + block / self.chunk_ratio()
     }
 
-    /// The BAT index of a sector bitmap block.
+    /// Returns the BAT index of a sector bitmap block.
     pub fn bitmap_bat_index(&self, chunk: u64) -> u64 {
         (chunk + 1) * (self.chunk_ratio() + 1) - 1
     }
 
-    /// Where every part of the file lies. Depends on nothing but the image, so that tests know what to damage.
+    /// Returns the places of all parts of the file.
+    ///
+    /// They depend only on the image, so that tests know what to damage.
     pub fn layout(&self) -> Layout {
         let mut parts = vec![
             (Part::Log, u64::from(self.log_length)),
@@ -238,7 +246,7 @@ impl Image {
     }
 }
 
-/// The parent locator that Windows writes: its keys, in its order.
+/// Returns a parent locator as Windows writes it: the same keys, in the same order.
 pub fn windows_locator(linkage: Guid, linkage2: Guid, parent_name: &str) -> Vec<(String, String)> {
     let entry = |key: &str, value: String| (key.to_owned(), value);
     vec![
@@ -253,7 +261,7 @@ pub fn windows_locator(linkage: Guid, linkage2: Guid, parent_name: &str) -> Vec<
     ]
 }
 
-/// A part of the file that has a place of its own.
+/// A part of a file that is placed separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The log.
@@ -262,7 +270,7 @@ pub enum Part {
     Metadata,
     /// The BAT region.
     Bat,
-    /// An extra region, by its position.
+    /// An extra region, by its index.
     Extra(usize),
     /// A sector bitmap block, by its chunk.
     Bitmap(u64),
@@ -270,7 +278,7 @@ pub enum Part {
     Payload(u64),
 }
 
-/// Where the parts of a file lie.
+/// The places of the parts of a file.
 #[derive(Clone, Debug)]
 pub struct Layout {
     pub(crate) places: BTreeMap<Part, (u64, u64)>,
@@ -279,17 +287,20 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The parts with their offsets and lengths in bytes.
+    /// Returns the parts with their offsets and lengths in bytes.
     pub fn parts(&self) -> impl Iterator<Item = (Part, u64, u64)> + '_ {
         self.places.iter().map(|(&part, &(offset, len))| (part, offset, len))
     }
 
-    /// Where a part starts. Panics if the file has no such part.
+    /// Returns the offset of a part.
+    ///
+    /// # Panics
+    /// If the file has no such part.
     pub fn offset(&self, part: Part) -> u64 {
         self.places[&part].0
     }
 
-    /// Where an entry of the BAT is, by its index.
+    /// Returns the offset of a BAT entry, by its index.
     pub fn bat_entry(&self, index: u64) -> u64 {
         self.offset(Part::Bat) + index * 8
     }

@@ -1,7 +1,7 @@
-//! Makes VHDX images and chains for tests, together with the bytes that they must read as.
+//! Makes VHDX images and chains for tests, with the bytes that they must read as.
 //!
-//! [`Image`] is one file, sound or damaged at will. [`ChainModel`] is a chain with a plain-array model of its content;
-//! [`chains`] makes random ones. [`Counting`] watches what is read. [`crash`] holds files that lose power.
+//! [`Image`] describes one file, valid or damaged. [`ChainModel`] is a chain with a plain-array model of its content;
+//! [`chains`] makes random ones. [`Counting`] records what is read. [`crash`] simulates power failures.
 
 mod build;
 pub mod crash;

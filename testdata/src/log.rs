@@ -1,4 +1,4 @@
-//! A log that must, or must not, be replayed for the right answer.
+//! Puts a log into an image: one that must be replayed, or one that must not.
 
 use std::collections::BTreeSet;
 
@@ -10,32 +10,32 @@ use crate::random::Random;
 use crate::sparse::SparseImage;
 
 const SECTOR: u64 = 4096;
-/// Windows starts near here.
+/// Near the number with which Windows starts.
 const FIRST_SEQUENCE_NUMBER: u64 = 1 << 61;
-/// Nothing below may be written by a log: the headers are there.
+/// A log entry must not write to lower offsets, because the headers are there.
 const FIRST_TARGET: u64 = 192 << 10;
 
-/// What lies in the log.
+/// The content of a log.
 ///
-/// The active sequence carries sectors whose place in the file holds something else: region tables, metadata, BAT,
-/// bitmaps and payload, whatever the image has; runs of zeros are zero descriptors. Around it lie entries that must not
-/// be replayed, although they are valid and carry the same GUID, and one that was torn.
+/// The active sequence contains sectors of region tables, metadata, BAT, bitmaps and payload. Their places in the file
+/// hold other bytes. Runs of zeros become zero descriptors. Before the sequence lie stale entries, which are valid and
+/// have the same GUID, but must not be replayed. After it lies a torn entry.
 #[derive(Clone, Copy, Debug)]
 pub struct DirtyLog {
-    /// Chooses the sectors, the entries, and where in the ring they lie.
+    /// The seed for the sectors, the entries, and their places in the ring.
     pub seed: u64,
-    /// How many entries are active, at least 1.
+    /// The number of active entries, at least 1.
     pub entries: usize,
-    /// How many stale entries lie just before them.
+    /// The number of stale entries just before them.
     pub stale: usize,
-    /// How many runs of sectors the active entries carry, at most 32.
+    /// The number of runs of sectors in the active entries, at most 32.
     pub runs: usize,
-    /// The log was replayed: the header's LogGuid is zero, the file is right, and every entry is stale.
+    /// Whether the log was replayed: the header's LogGuid is zero, the file is valid, and every entry is stale.
     pub closed: bool,
 }
 
 impl DirtyLog {
-    /// The LogGuid of the current header.
+    /// Returns the LogGuid of the current header.
     pub(crate) fn header_guid(&self) -> Guid {
         if self.closed { Guid::nil() } else { self.guid() }
     }
@@ -44,7 +44,7 @@ impl DirtyLog {
         Random::new(self.seed).guid()
     }
 
-    /// Takes sectors out of the sound `file` and puts them into the log.
+    /// Moves sectors from the valid `file` into the log.
     pub(crate) fn put(&self, image: &Image, layout: &Layout, file: &mut SparseImage) {
         let mut random = Random::new(self.seed ^ 0x10f);
         let mut taken = BTreeSet::new();
@@ -108,7 +108,7 @@ impl DirtyLog {
     }
 }
 
-/// Puts something else into one of the sectors in which an entry arrives at the medium; not the first, which makes it one.
+/// Changes one sector of 512 bytes of an entry; not the first one, which makes it an entry.
 fn tear(entry: &mut [u8], seed: u64) {
     let mut random = Random::new(seed ^ 0x7ea2);
     let sector = 1 + random.below(entry.len() / 512 - 1);
@@ -116,7 +116,9 @@ fn tear(entry: &mut [u8], seed: u64) {
     entry[sector * 512..][..512].iter_mut().for_each(|byte| *byte ^= fill);
 }
 
-/// A run of sectors of one part of the file, not taken before: up to 16 of zeros, or one of data.
+/// Takes a run of sectors of one part of the file: up to 16 of zeros, or one of data.
+///
+/// Returns `None` if the chosen sector was taken before.
 fn take_run(
     layout: &Layout,
     file: &SparseImage,
@@ -139,7 +141,7 @@ fn take_run(
     Some(LogWrite::Zero { offset: FileOffset::new(offset), len })
 }
 
-/// A write of garbage to a place of meaning that the sound entries leave alone.
+/// Returns a write of garbage to a place that matters, but that no valid entry writes to.
 fn garbage_elsewhere(
     image: &Image,
     layout: &Layout,
@@ -150,14 +152,18 @@ fn garbage_elsewhere(
     Some(data(offset, garbage_sector(image, random)))
 }
 
-/// A sector that differs from whatever is sound; with few bytes where the image is to have few.
+/// Returns a random sector, which differs from a valid one.
+///
+/// It is mostly zeros if the image has no litter.
 fn garbage_sector(image: &Image, random: &mut Random) -> Vec<u8> {
     let mut sector = random.bytes(if image.litter { SECTOR as usize } else { 8 });
     sector.resize(SECTOR as usize, 0);
     sector
 }
 
-/// A sector of a random part; the first sectors of a part matter most, and are chosen more often.
+/// Returns the offset of a sector of a random part.
+///
+/// The first sectors matter most and are chosen more often.
 fn sector_with_meaning(layout: &Layout, random: &mut Random) -> u64 {
     let mut parts: Vec<(u64, u64)> = vec![(FIRST_TARGET, 64 << 10), (FIRST_TARGET + (64 << 10), 64 << 10)];
     let others = layout.parts().filter(|(part, ..)| !matches!(part, Part::Log | Part::Extra(_)));
@@ -191,7 +197,7 @@ mod tests {
     use crate::image::{Block, MIB};
     use vhdx::{LogState, Vhdx};
 
-    /// The sectors outside the log that differ from those of the same image without one.
+    /// Counts the sectors outside the log that differ from those of the same image without a log.
     fn differing(log: DirtyLog) -> (usize, LogState) {
         let mut image = Image::dynamic(3 * MIB, 1 << 20);
         image.blocks.insert(1, Block::full(Random::new(1).bytes(MIB as usize)));

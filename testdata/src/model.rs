@@ -1,4 +1,4 @@
-//! A chain of disks as plain arrays: what the leaf must read as.
+//! A model of a chain: its files, and the content of its disks as plain arrays.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::sparse::SparseImage;
 /// A chain, base first.
 #[derive(Clone, Debug)]
 pub struct ChainModel {
-    /// Chooses content, GUIDs and places.
+    /// The seed for content, GUIDs and places.
     pub seed: u64,
     /// The logical sector size of every layer in bytes.
     pub sector_size: u32,
@@ -25,17 +25,17 @@ pub struct ChainModel {
 pub struct LayerModel {
     /// The size of a payload block in MiB.
     pub block_mib: u32,
-    /// Its own size in sectors.
+    /// The size of this disk in sectors.
     pub sectors: u64,
-    /// What was done to it, in order.
+    /// The operations that were done to it, in order.
     pub operations: Vec<Operation>,
-    /// Whether its link to its parent is the second one, as in an interrupted merge.
+    /// Whether `parent_linkage2` names its parent, as after an interrupted merge.
     pub second_linkage: bool,
-    /// Whether its parts lie in a random order.
+    /// Whether the parts of the file are in a random order.
     pub shuffled: bool,
-    /// Which headers it has.
+    /// The state of its headers.
     pub headers: Headers,
-    /// Which region tables are sound.
+    /// The state of its region tables.
     pub region_tables: RegionTables,
     /// Its log.
     pub log: Option<DirtyLog>,
@@ -43,16 +43,18 @@ pub struct LayerModel {
     pub is_fixed: bool,
 }
 
-/// Something that a guest, or Windows, does to a disk. Places are taken modulo the size of the disk.
+/// An operation of a guest, or of Windows, on a disk.
+///
+/// Places are taken modulo the size of the disk.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
-    /// Writes sectors; zeros if `zeros`.
+    /// Writes sectors.
     Write {
         /// The first sector.
         start: u64,
-        /// How many: cut off at the end of the disk.
+        /// The number of sectors, cut off at the end of the disk.
         count: u64,
-        /// Zeros, and not the layer's content.
+        /// Whether zeros are written instead of the layer's content.
         zeros: bool,
     },
     /// Writes a whole block.
@@ -60,24 +62,24 @@ pub enum Operation {
         /// The block.
         block: u64,
     },
-    /// Gives a block this state, which has no content; it keeps a place in the file if `placed`.
+    /// Gives a block a state without content.
     Clear {
         /// The block.
         block: u64,
         /// ZERO, UNMAPPED or UNDEFINED.
         state: PayloadBlockState,
-        /// Whether it keeps a place.
+        /// Whether the block keeps a place in the file.
         placed: bool,
     },
 }
 
 impl ChainModel {
-    /// What each layer reads as, base first, each as long as its own disk.
+    /// Returns the content of each layer's disk, base first.
     pub fn disks(&self) -> Vec<Vec<u8>> {
         let mut below = Vec::new();
         let mut disks = Vec::new();
         for number in 0..self.layers.len() {
-            // Past the end of a layer there is nothing, whatever lies below: cutting and growing forgets it.
+            // A layer hides everything past its end: a part that it cuts off reads as zeros in a larger child.
             below.resize(self.size(number), 0);
             for block in self.blocks(number) {
                 block.answer(&mut below, self.sector_size as usize);
@@ -87,7 +89,7 @@ impl ChainModel {
         disks
     }
 
-    /// The files, base first.
+    /// Returns the files, base first.
     pub fn images(&self) -> Vec<Image> {
         let mut images: Vec<Image> = Vec::new();
         let mut random = Random::new(self.seed);
@@ -121,15 +123,15 @@ impl ChainModel {
         images
     }
 
-    /// The files in memory, leaf first, as a chain lists its layers.
+    /// Returns the files in memory, leaf first, as a chain lists its layers.
     pub fn files(&self) -> Vec<SparseImage> {
         self.images().iter().rev().map(Image::sparse).collect()
     }
 
-    /// Writes the files into `folder` and gives their paths, leaf first.
+    /// Writes the files into `folder`, and returns their paths, leaf first.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     pub fn write_to(&self, folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for (number, image) in self.images().iter().enumerate() {
@@ -144,7 +146,7 @@ impl ChainModel {
         self.layers[layer].sectors as usize * self.sector_size as usize
     }
 
-    /// The blocks of a layer after its operations.
+    /// Returns the blocks of a layer after its operations.
     fn blocks(&self, number: usize) -> Vec<BlockModel> {
         let layer = &self.layers[number];
         let sector_size = self.sector_size as usize;
@@ -190,17 +192,17 @@ impl ChainModel {
     }
 }
 
-/// The name of a layer's file: `base.vhdx`, `layer-1.avhdx`.
+/// Returns the name of a layer's file: `base.vhdx`, `layer-1.avhdx`.
 pub fn name(layer: usize) -> String {
     if layer == 0 { "base.vhdx".to_owned() } else { format!("layer-{layer}.avhdx") }
 }
 
-/// One block of one layer, sector by sector.
+/// A block of a layer, sector by sector.
 struct BlockModel {
     index: u64,
     start: usize,
     has_parent: bool,
-    /// The sectors of the block that lie on the disk: whether this layer answers for them, and with what.
+    /// For each sector that lies on the disk: whether this layer holds it.
     present: Vec<bool>,
     bytes: Vec<u8>,
     cleared: Option<(PayloadBlockState, bool)>,
@@ -211,7 +213,7 @@ impl BlockModel {
         Self { index, start, has_parent, present: vec![false; sectors], bytes: Vec::new(), cleared: None }
     }
 
-    /// A write to a block that was cleared makes all of it present: its other sectors stay zero.
+    /// Writes a sector. In a cleared block this makes all sectors present; the others stay zeros.
     fn write(&mut self, sector: usize, content: Vec<u8>) {
         let size = content.len();
         self.bytes.resize(self.present.len() * size, 0);
@@ -228,7 +230,7 @@ impl BlockModel {
         self.cleared = Some((state, placed));
     }
 
-    /// Puts what this layer says over what the layers below say.
+    /// Overwrites the ancestors' content in `disk` with the sectors of this layer.
     fn answer(&self, disk: &mut [u8], sector_size: usize) {
         let disk = &mut disk[self.start..][..self.present.len() * sector_size];
         if self.cleared.is_some() {
@@ -240,7 +242,7 @@ impl BlockModel {
         }
     }
 
-    /// The block in the file; `None` if it is NOT_PRESENT.
+    /// Returns the block for the file, or `None` if it is NOT_PRESENT.
     fn to_image(&self) -> Option<Block> {
         if let Some((state, placed)) = self.cleared {
             return Some(Block::empty(state, placed));

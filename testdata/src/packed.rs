@@ -1,6 +1,7 @@
-//! Files as short byte strings, for fuzzing: a VHDX file has its first block after several MiB, most of them zeros.
+//! Packs files into short byte strings for fuzzing.
 //!
-//! A packed file is its length (in pages of 4 KiB, and bytes), and pieces: page number, offset in the page, length, and
+//! This is necessary because the first block of a VHDX file comes after several MiB, most of them zeros. A packed file
+//! is the length of the file (in pages of 4 KiB, and bytes), and pieces: page number, offset in the page, length, and
 //! that many bytes. Every byte string is a packed file.
 
 use vhdx::format::bytes::seal;
@@ -11,14 +12,17 @@ use crate::sparse::SparseImage;
 use crate::unpacked::UnpackedFile;
 
 const PAGE: u64 = 4096;
-/// How many pages a file has at most: 64 MiB.
+/// A file has fewer pages than this: less than 64 MiB.
 const PAGES: u64 = 16 << 10;
-/// Pieces that lie closer together are one piece.
+/// Pieces with fewer bytes between them are stored as one piece.
 const GAP: usize = 16;
-/// Where the checksum of a structure ends: sealing changes nothing past it.
+/// The end of a structure's checksum. Sealing changes nothing past it.
 const SEALED: usize = 8;
 
-/// Packs a file of at most 64 MiB.
+/// Packs a file of less than 64 MiB.
+///
+/// # Panics
+/// If the file is larger.
 pub fn pack(file: &SparseImage) -> Vec<u8> {
     assert!(file.size() / PAGE < PAGES, "too large to be packed");
     let mut packed = Vec::new();
@@ -41,7 +45,7 @@ pub fn pack(file: &SparseImage) -> Vec<u8> {
     packed
 }
 
-/// The file that a byte string stands for.
+/// Returns the file that a byte string represents.
 pub fn unpack(packed: &[u8]) -> UnpackedFile {
     let Some((size, mut rest)) = packed.split_first_chunk::<4>() else { return UnpackedFile::default() };
     let mut file = UnpackedFile::new(number(size, 0) % PAGES * PAGE + number(size, 2) % PAGE);
@@ -57,7 +61,9 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]]).into()
 }
 
-/// Makes the checksums of headers, region tables and log entries right, so that what is behind them is looked at.
+/// Corrects the checksums of headers, region tables and log entries.
+///
+/// Readers then look at the rest.
 pub fn seal_structures(file: &mut UnpackedFile) {
     let headers = header::OFFSETS.map(|offset| Header::parse(&seal_at(file, offset.get(), header::SIZE)));
     for offset in region_table::OFFSETS {
@@ -68,7 +74,7 @@ pub fn seal_structures(file: &mut UnpackedFile) {
     }
 }
 
-/// Seals the structure at `offset` in the file, unless the file ends inside it, and returns its bytes.
+/// Seals the structure at `offset`, unless the file ends inside it. Returns its bytes.
 fn seal_at(file: &mut UnpackedFile, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     file.fill(&mut bytes, offset);
@@ -79,8 +85,9 @@ fn seal_at(file: &mut UnpackedFile, offset: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Seals everything that begins as an entry in a log of `len` bytes. A log in a place that no header may name is left
-/// alone, because the file is refused before its log is read.
+/// Seals everything that starts like an entry in a log of `len` bytes.
+///
+/// A log in a place that no header may name is not changed, because readers reject the file before they read its log.
 fn seal_log(file: &mut UnpackedFile, start: u64, len: u64) {
     let end = start.saturating_add(len);
     if !start.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) || end > file.size() {

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudorandom numbers that are the same in every run.
 
 use vhdx::Guid;
 
@@ -7,28 +7,28 @@ use vhdx::Guid;
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence that belongs to `seed`.
+    /// Returns the generator for `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// A number below `bound`.
+    /// Returns a number less than `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.number() % bound as u64) as usize
     }
 
-    /// A GUID that is not zero.
+    /// Returns a GUID that is not zero.
     pub fn guid(&mut self) -> Guid {
         Guid::from_u64_pair(self.number() | 1, self.number())
     }
 
-    /// `len` bytes.
+    /// Returns `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(len + 8);
         while bytes.len() < len {
@@ -38,7 +38,7 @@ impl Random {
         bytes
     }
 
-    /// Puts `items` into another order.
+    /// Shuffles `items`.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -46,8 +46,9 @@ impl Random {
     }
 }
 
-/// Fills `buf` with the content that `layer` gives the disk from `offset` (a multiple of 8) on. A byte read from another
-/// layer or another place differs.
+/// Fills `buf` with the content of `layer` from `offset` (a multiple of 8) on.
+///
+/// Each layer and each place has different content.
 pub fn content(seed: u64, layer: usize, offset: u64, buf: &mut [u8]) {
     for (word, chunk) in (offset / 8..).zip(buf.chunks_mut(8)) {
         let value = mix(mix(seed ^ (layer as u64) << 56).wrapping_add(word));

@@ -1,16 +1,16 @@
-//! Things that some tests need and a checkout does not have: the collection in `../shared`, and programs.
+//! Finds what some tests need and a checkout does not contain: the collection in `../shared`, and programs.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A part of the collection beside the checkout, or `None`, loudly: with `VHDX_REQUIRE_SHARED=1` that is a failure.
+/// Returns a part of the collection beside the checkout. If it is missing, calls [`skip`].
 pub fn folder(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(part);
     if path.exists() { Some(path) } else { skip(&format!("there is no {}", path.display())) }
 }
 
-/// Whether a program can be run at all; as [`folder`] when not.
+/// Returns `Some` if a program can be run. If it cannot, calls [`skip`].
 pub fn program(name: &str) -> Option<()> {
     match Command::new(name).arg("--version").output() {
         Ok(_) => Some(()),
@@ -18,14 +18,19 @@ pub fn program(name: &str) -> Option<()> {
     }
 }
 
-/// LayerCoverage loudly that a test is skipped; as [`folder`].
+/// Reports that a test is skipped, and returns `None`.
+///
+/// # Panics
+/// If the environment has `VHDX_REQUIRE_SHARED=1`.
 pub fn skip<T>(why: &str) -> Option<T> {
     assert!(std::env::var_os("VHDX_REQUIRE_SHARED").is_none_or(|value| value != "1"), "{why}");
     say_skipped(why);
     None
 }
 
-/// LayerCoverage loudly that a test is skipped, and may be: past the macros, whose output is kept back where a test passes.
+/// Reports on stderr that a test is skipped, even with `VHDX_REQUIRE_SHARED=1`.
+///
+/// It does not use the print macros, because their output is hidden when a test passes.
 pub fn say_skipped(why: &str) {
     let _ = writeln!(io::stderr(), "SKIPPED: {why}");
 }

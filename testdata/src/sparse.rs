@@ -1,5 +1,4 @@
-//! A file in memory that spends memory only on the pages that were written: images of many TiB fit. Clones share what
-//! they have in common.
+//! A sparse file in memory. Only written pages take memory, so images of many TiB fit. Clones share unchanged pages.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +19,7 @@ pub struct SparseImage {
     len: u64,
 }
 
-/// A page, whose fingerprint is computed at most once.
+/// A page, whose fingerprint is computed once, on demand.
 #[derive(Debug)]
 struct Page {
     bytes: Box<[u8]>,
@@ -32,7 +31,7 @@ impl Page {
         Arc::new(Self { bytes, fingerprint: OnceLock::new() })
     }
 
-    /// 0 for zeros.
+    /// Returns the fingerprint, which is 0 for a page of zeros.
     fn fingerprint(&self) -> u64 {
         *self.fingerprint.get_or_init(|| {
             let words = self.bytes.chunks_exact(8).zip(1..);
@@ -45,13 +44,13 @@ impl Page {
 }
 
 impl Clone for Page {
-    /// Pages are cloned to be changed, so the copy has no fingerprint yet.
+    /// Clones the bytes only: pages are cloned to be changed, so the fingerprint would be wrong.
     fn clone(&self) -> Self {
         Self { bytes: self.bytes.clone(), fingerprint: OnceLock::new() }
     }
 }
 
-/// Bytes to be written, which may be written to several images: whole pages are then shared.
+/// A write that can be applied to several images, which then share its whole pages.
 #[derive(Clone, Debug)]
 pub(crate) struct Patch {
     offset: u64,
@@ -82,7 +81,7 @@ impl Patch {
         self.len
     }
 
-    /// The part of it in `start..end` of the file.
+    /// Returns the part of the write that lies in `start..end` of the file.
     pub(crate) fn part(&self, start: u64, end: u64) -> Self {
         let (start, end) = (start.max(self.offset), end.min(self.offset + self.len));
         let mut image = SparseImage::new(0);
@@ -92,17 +91,17 @@ impl Patch {
 }
 
 impl SparseImage {
-    /// A file of `len` zeros.
+    /// Returns a file of `len` zeros.
     pub fn new(len: u64) -> Self {
         Self { pages: BTreeMap::new(), len }
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub fn size(&self) -> u64 {
         self.len
     }
 
-    /// Cuts or extends the file; new bytes read as zeros.
+    /// Truncates or extends the file. New bytes read as zeros.
     pub fn set_len(&mut self, len: u64) {
         if len < self.len {
             drop(self.pages.split_off(&len.div_ceil(PAGE)));
@@ -113,7 +112,7 @@ impl SparseImage {
         self.len = len;
     }
 
-    /// Writes `bytes`, growing the file as needed.
+    /// Writes `bytes`, and extends the file if necessary.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
         for (page, within, from, to) in pieces(offset, bytes.len()) {
             self.page(page)[within..within + (to - from)].copy_from_slice(&bytes[from..to]);
@@ -121,7 +120,7 @@ impl SparseImage {
         self.grow(offset, bytes.len() as u64);
     }
 
-    /// Writes what was prepared for several images.
+    /// Applies a write that was prepared for several images.
     pub(crate) fn apply(&mut self, patch: &Patch) {
         for piece in &patch.pieces {
             match piece {
@@ -148,7 +147,7 @@ impl SparseImage {
         &mut page.bytes
     }
 
-    /// Makes a range read as zeros, without growing the file, and forgets its pages.
+    /// Makes a range read as zeros without extending the file, and drops its whole pages.
     pub fn zero(&mut self, offset: u64, len: u64) {
         let end = offset.saturating_add(len).min(self.len);
         if offset >= end {
@@ -166,29 +165,29 @@ impl SparseImage {
         self.pages.append(&mut kept);
     }
 
-    /// The same for images that have the same length and the same bytes, and different for others.
+    /// Returns a hash of the length and the bytes. It does not depend on how they were written.
     pub fn fingerprint(&self) -> u64 {
         let pages = self.pages.iter().filter(|(_, page)| page.fingerprint() != 0);
         pages
             .fold(mix(self.len), |sum, (page, bytes)| sum.wrapping_add(mix(bytes.fingerprint() ^ mix(*page))))
     }
 
-    /// The `len` bytes from `offset` on; zeros past the end.
+    /// Returns `len` bytes from `offset` on, with zeros past the end.
     pub fn read(&self, offset: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.fill(&mut bytes, offset);
         bytes
     }
 
-    /// All the bytes.
+    /// Returns all bytes.
     pub fn to_vec(&self) -> Vec<u8> {
         self.read(0, usize::try_from(self.len).expect("the image fits into memory"))
     }
 
-    /// Writes a file with holes where nothing was written.
+    /// Writes the image to a file, with holes where nothing was written.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     pub fn write_to(&self, path: &Path) -> io::Result<()> {
         use std::io::{Seek, SeekFrom, Write};
         let mut file = File::create(path)?;
@@ -200,10 +199,10 @@ impl SparseImage {
         file.set_len(self.len)
     }
 
-    /// Reads a whole file, holes and all; pages of zeros become holes.
+    /// Reads a whole file. Pages of zeros take no memory.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     pub fn read_from(path: &Path) -> io::Result<Self> {
         use std::io::Read;
         let mut file = File::open(path)?;
@@ -245,7 +244,9 @@ impl ReadAt for SparseImage {
     }
 }
 
-/// Cuts `len` bytes at `offset` where pages end: (page, offset in the page, from, to).
+/// Cuts `len` bytes from `offset` on at the ends of pages.
+///
+/// Returns the page, the offset in the page, and the start and the end in the bytes.
 fn pieces(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize, usize)> {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_a_plain_array_whatever_is_done_to_it_and_clones_are_apart() {
+    fn an_image_behaves_like_a_plain_array_and_clones_are_independent() {
         let mut random = Random::new(1);
         let (mut image, mut array) = (SparseImage::default(), Vec::new());
         let mut states: Vec<(SparseImage, Vec<u8>)> = Vec::new();
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_bytes_have_equal_fingerprints_however_they_came_about() {
+    fn equal_bytes_have_equal_fingerprints() {
         let mut written = SparseImage::new(3 * PAGE);
         written.write(PAGE + 5, b"x");
         written.write(0, &vec![7; PAGE as usize]);
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_patch() {
+    fn a_part_of_a_patch_writes_only_its_range() {
         let patch = Patch::new(100, &Random::new(3).bytes(3 * PAGE as usize));
         let mut whole = SparseImage::default();
         whole.apply(&patch);
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_back() {
+    fn a_written_file_can_be_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
         let mut image = SparseImage::new(5 * PAGE + 3);

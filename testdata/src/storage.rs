@@ -1,4 +1,4 @@
-//! Test doubles for storage.
+//! A storage for tests that counts reads.
 
 use std::io;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vhdx::{FileOffset, ReadAt};
 
-/// Counts what is read through it.
+/// A storage that counts what is read through it.
 #[derive(Clone, Debug)]
 pub struct Counting<S> {
     storage: S,
     counts: Arc<Counts>,
 }
 
-/// What was read.
+/// The reads of a [`Counting`] storage.
 #[derive(Debug, Default)]
 pub struct Counts {
     reads: AtomicU64,
@@ -22,17 +22,17 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// How many reads there were.
+    /// Returns the number of reads.
     pub fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// How many bytes they gave.
+    /// Returns the number of bytes that were requested.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether any read touched `range` of the file.
+    /// Returns whether any read touched `range` of the file.
     pub fn touched(&self, range: std::ops::Range<u64>) -> bool {
         let reads = self.within.lock().expect("no panic elsewhere");
         reads.iter().any(|&(start, end)| start < range.end && range.start < end)
@@ -40,7 +40,7 @@ impl Counts {
 }
 
 impl<S> Counting<S> {
-    /// Wraps a storage; the counts are shared with it.
+    /// Wraps a storage, and returns it with its counts.
     pub fn new(storage: S) -> (Self, Arc<Counts>) {
         let counts = Arc::new(Counts::default());
         (Self { storage, counts: Arc::clone(&counts) }, counts)

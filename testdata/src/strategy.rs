@@ -10,10 +10,10 @@ use crate::log::DirtyLog;
 use crate::model::{ChainModel, LayerModel, Operation};
 use crate::workload::{Step, Workload};
 
-/// The largest disk in MiB: a plain array of it is compared again and again.
+/// The size of the largest disk in MiB. It is small because its plain array is compared again and again.
 const MAX_MIB: u64 = 5;
 
-/// Chains of 1 to `max_depth` layers with blocks of 1 to 8 MiB, another size in each layer.
+/// Returns chains of 1 to `max_depth` layers. Each layer has its own block size, 1 to 8 MiB.
 pub fn chains(max_depth: usize) -> impl Strategy<Value = ChainModel> {
     (any::<u64>(), prop_oneof![3 => Just(512u32), 1 => Just(4096)]).prop_flat_map(
         move |(seed, sector_size)| {
@@ -23,7 +23,9 @@ pub fn chains(max_depth: usize) -> impl Strategy<Value = ChainModel> {
     )
 }
 
-/// Chains of 2 to `max_depth` layers, and up to two further children with the layers that they hang on.
+/// Returns chains of 2 to `max_depth` layers, with up to two further children.
+///
+/// Each child comes with the number of its parent.
 pub fn families(max_depth: usize) -> impl Strategy<Value = (ChainModel, Vec<(usize, LayerModel)>)> {
     chains(max_depth).prop_filter("a merge needs two layers", |model| model.layers.len() > 1).prop_flat_map(
         |model| {
@@ -33,7 +35,7 @@ pub fn families(max_depth: usize) -> impl Strategy<Value = (ChainModel, Vec<(usi
     )
 }
 
-/// Anything that is done to families of up to `max_depth` layers.
+/// Returns random operations on families of up to `max_depth` layers.
 pub fn workloads(max_depth: usize) -> impl Strategy<Value = Workload> {
     let count = || prop_oneof![4 => 1..64u64, 2 => 1..5000u64, 1 => Just(u64::MAX)];
     let start = || prop_oneof![3 => 0..12_000u64, 1 => (0..MAX_MIB).prop_map(|mib| mib * 2048)];

@@ -1,4 +1,4 @@
-//! A small file in memory that is cheap to make, to read and to drop. The fuzz targets make one for each input.
+//! A small file in memory that is cheap to create, read and drop. The fuzz targets create one for each input.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +7,7 @@ use vhdx::{FileOffset, ReadAt};
 
 use crate::sparse::SparseImage;
 
-/// The size of a page in bytes: small, because every page that an input touches is filled with zeros first.
+/// The size of a page in bytes. It is small because every page that an input touches is filled with zeros first.
 const PAGE: u64 = 4096;
 
 /// A file of fixed length. Pages that were never written take no memory and read as zeros.

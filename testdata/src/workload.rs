@@ -1,4 +1,4 @@
-//! Anything that is done to a family of disks, in any order, held against plain arrays.
+//! Runs operations on a family of disks in any order, and compares the disks with plain arrays.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -11,78 +11,78 @@ use crate::crash::{CrashImage, CrashWorld, Images, Sweep};
 use crate::family::Family;
 use crate::model::{ChainModel, LayerModel};
 
-/// What a medium writes whole, in bytes, whatever the disk's own sectors are.
+/// The unit in bytes that a medium writes as a whole, for every sector size of the disk.
 const MEDIUM_SECTOR: usize = 512;
 
-/// What is done, from the files of a family on.
+/// A family of disks, and steps to run on it.
 #[derive(Clone, Debug)]
 pub struct Workload {
     /// The chain.
     pub model: ChainModel,
-    /// Its further children.
+    /// Further children of its layers.
     pub siblings: Vec<(usize, LayerModel)>,
-    /// What is done, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// One step. Disks, layers and sectors are taken modulo what there is.
+/// One step. The numbers of disks, layers and sectors are taken modulo how many there are.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
     /// Writes sectors of a disk without children.
     Write {
-        /// Which disk.
+        /// The number of the disk.
         leaf: usize,
         /// The first sector.
         start: u64,
-        /// How many: cut off at the end of the disk.
+        /// The number of sectors, cut off at the end of the disk.
         count: u64,
         /// The byte to write.
         fill: u8,
     },
     /// Zeroes sectors of a disk without children.
     Zero {
-        /// Which disk.
+        /// The number of the disk.
         leaf: usize,
         /// The first sector.
         start: u64,
-        /// How many: cut off at the end of the disk.
+        /// The number of sectors, cut off at the end of the disk.
         count: u64,
     },
-    /// Gives back blocks of a disk without children.
+    /// Unmaps sectors of a disk without children.
     Unmap {
-        /// Which disk.
+        /// The number of the disk.
         leaf: usize,
         /// The first sector.
         start: u64,
-        /// How many: cut off at the end of the disk.
+        /// The number of sectors, cut off at the end of the disk.
         count: u64,
     },
     /// Flushes the disk that was written to last.
     Flush,
     /// Closes the disk that was written to last.
     Close,
-    /// Merges a layer of a disk's chain into one below it.
+    /// Merges a layer of a disk's chain into one of its ancestors.
     Merge {
-        /// Which disk.
+        /// The number of the disk.
         leaf: usize,
-        /// Which layer of its chain; the disk itself is the first.
+        /// The number of the merged layer in the chain; the disk itself is 0.
         child: usize,
-        /// How many levels further down its target is, beyond the first.
+        /// The number of layers between the merged layer and the target.
         levels: usize,
         /// Whether the merged files are deleted.
         delete: bool,
-        /// Whether power fails on the way, and in which way.
+        /// The seed of a power failure during the merge, if there is one.
         failure: Option<u64>,
     },
-    /// Power fails, whatever is open.
+    /// Lets power fail, also while a disk is open. The number is a seed.
     PowerFailure(u64),
 }
 
 impl Workload {
-    /// Does everything.
+    /// Runs all steps.
     ///
     /// # Panics
-    /// When a disk does not read what it must, or a file is not sound.
+    /// If a disk has the wrong content, or a file is not valid.
     pub fn run(&self) {
         let family = Family::new(&self.model, &self.siblings);
         let leaves = family.leaves.into_iter().map(|leaf| (leaf.path, leaf.expected)).collect();
@@ -103,10 +103,10 @@ impl Workload {
 
 struct Run {
     world: CrashWorld,
-    /// The disks without children, and what they read as.
+    /// The disks without children, and their expected content.
     leaves: BTreeMap<PathBuf, Vec<u8>>,
     open: Option<Open>,
-    /// For each disk, the fingerprints of its files when it was read last.
+    /// For each disk, the fingerprints of its files when it was last read.
     seen: BTreeMap<PathBuf, Vec<u64>>,
     /// The fingerprints of files that were checked.
     sound: HashSet<u64>,
@@ -116,7 +116,7 @@ struct Run {
 struct Open {
     path: PathBuf,
     disk: VhdxMut,
-    /// What it read as when it was last durable, and after each change since.
+    /// The content when it was last durable, and after each later change.
     versions: Vec<Vec<u8>>,
 }
 
@@ -208,14 +208,14 @@ impl Run {
         let options = MergeOptions { delete_merged: delete, shrink_target: true, ..MergeOptions::default() };
         let merge = |world: &CrashWorld| world.merge(&layers[child], &layers[target], &options, &NoProgress);
 
-        // A world of its own, so that only this merge can be interrupted.
+        // A new world, so that power fails only during this merge.
         self.world = CrashWorld::new(self.world.images());
         let left_over = self.left_over(&layers[child], &layers[target], &options);
         match merge(&self.world) {
             Err(error) if error.kind() == ErrorKind::Chain => return self.assert_leaves("after a refusal"),
             result => drop(result.unwrap()),
         }
-        // Their content is that of the disk into which they were merged before, and this merge may end their use.
+        // Left-over disks have the content of the disk that they were merged into. This merge may make them unusable.
         let was_left_over = left_over.contains(&leaf).then(|| self.leaves[&leaf].clone());
         self.leaves.retain(|path, _| !left_over.contains(path));
         if let Some(seed) = failure {
@@ -245,8 +245,9 @@ impl Run {
         self.assert_leaves("after a merge");
     }
 
-    /// The leaves that are read through a file which an earlier, completed merge has left over, and which this merge passes
-    /// over.
+    /// Returns the leaves that are read through a file that is left over from a complete merge.
+    ///
+    /// The merge of `child` into `target` ignores these files.
     fn left_over(&self, child: &Path, target: &Path, options: &MergeOptions) -> Vec<PathBuf> {
         let Ok(plan) = self.world.plan_merge(child, target, options) else { return Vec::new() };
         let is_left_over = |layer: &Vhdx| plan.left_over.iter().any(|file| layer.path() == Some(&file.path));
@@ -256,7 +257,7 @@ impl Run {
         self.leaves.keys().filter(is_read_through).cloned().collect()
     }
 
-    /// Checks what power failures could leave, and gives one of the results.
+    /// Checks what power failures could leave, and returns one of the results.
     fn images(&self, sweep: &Sweep, check: impl Fn(&CrashImage, &BTreeMap<PathBuf, Vec<u8>>)) -> Images {
         let mut images = Vec::new();
         self.world.recording().crash(sweep, |image| {
@@ -275,7 +276,7 @@ impl Run {
             for (number, bytes) in read.chunks(MEDIUM_SECTOR).enumerate() {
                 let place = number * MEDIUM_SECTOR..(number + 1) * MEDIUM_SECTOR;
                 let is_one_of_them = versions.iter().any(|version| version[place.clone()] == *bytes);
-                assert!(is_one_of_them, "sector {number} of {} was never so", path.display());
+                assert!(is_one_of_them, "sector {number} of {} never had this content", path.display());
             }
             self.seen.remove(&path);
             self.leaves.insert(path, read);
@@ -283,8 +284,9 @@ impl Run {
         self.assert_leaves("after a power failure");
     }
 
-    /// Every disk reads what it must, and every file is sound. What has not changed since it was looked at last is not
-    /// looked at again.
+    /// Checks that every disk has the expected content, and that every file is valid.
+    ///
+    /// Disks and files that have not changed since their last check are skipped.
     fn assert_leaves(&mut self, when: &str) {
         let images = self.world.images();
         let fingerprints: BTreeMap<&PathBuf, u64> =
@@ -302,7 +304,7 @@ impl Run {
             match read().unwrap_or_else(|e| panic!("{when}: {}: {e}", path.display())) {
                 None => {}
                 Some((read, files)) => {
-                    assert!(read == *expected, "{when}: {} reads otherwise", path.display());
+                    assert!(read == *expected, "{when}: {} has the wrong content", path.display());
                     self.seen.insert(path.clone(), files);
                 }
             }

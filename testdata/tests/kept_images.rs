@@ -1,4 +1,4 @@
-//! The images that are kept in the project read as their provenance says.
+//! Checks the images in this repository against their provenance.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,7 +18,7 @@ fn read(chain: &Chain) -> Vec<u8> {
 }
 
 #[test]
-fn images_of_qemu_read_as_their_provenance_says() {
+fn images_of_qemu_have_the_content_in_their_provenance() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu");
     let provenance = std::fs::read_to_string(folder.join("PROVENANCE.md")).unwrap();
     let rows = provenance.lines().filter_map(|line| {
@@ -70,7 +70,7 @@ fn the_golden_child_is_what_its_command_makes() {
         [kept.as_path(), made.path()].map(|folder| std::fs::read(folder.join("child.packed")).unwrap());
     assert!(
         a == b,
-        "what is written for a child has changed: make the golden file anew, and look at what differs"
+        "the bytes of a new child have changed: compare the files, and run make-golden if that is intended"
     );
     let report = ops::check_storage(std::sync::Arc::new(vhdx_testkit::unpack(&a)));
     assert!(report.is_valid(), "{report:?}");

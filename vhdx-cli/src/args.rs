@@ -1,4 +1,4 @@
-//! The command line, as types.
+//! Defines the command line: commands, options and their help.
 
 mod format;
 mod share;
@@ -15,20 +15,20 @@ use crate::{exit, sizes};
 pub(crate) use format::Format;
 pub(crate) use share::Share;
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt file; \
-4 valid but unsupported; 5 broken chain; 6 input/output; 130 interrupted.";
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt \
+file; 4 valid but unsupported; 5 broken chain; 6 input/output; 130 interrupted.";
 
-/// Look at, check and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
+/// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
 ///
-/// A command that reads a disk leaves its file as it is, and does not even replay its log. New files are complete or
-/// absent.
+/// A command that only reads a disk does not change its files: a dirty log is replayed in memory. A new file is
+/// complete or absent.
 #[derive(Debug, Parser)]
 #[command(name = "vhdx", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Answer with one JSON document on stdout; errors are JSON on stderr
+    /// Print one JSON document on stdout; errors are JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No progress bar and no warnings
+    /// Print no progress bar and no warnings
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
@@ -53,7 +53,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The folders that were named for parents to be looked for in.
+    /// Returns the folders of `--parent-dir`.
     pub(crate) fn parent_dirs(&self) -> &[PathBuf] {
         match self {
             Command::Chain(chain) => &chain.parents.parent_dir,
@@ -72,19 +72,18 @@ impl Command {
 
 /// Show the facts about files
 ///
-/// A log that was not replayed is replayed in memory; the file is not touched. The block allocation table is read
-/// only with --blocks.
+/// A dirty log is replayed in memory; the file is not changed. The block allocation table is read only with --blocks.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Info {
-    /// VHDX or AVHDX files, or folders: every disk below them
+    /// VHDX or AVHDX files, or folders: every disk in them and in their subfolders
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) files: Vec<PathBuf>,
-    /// Count the states of the payload blocks
+    /// Count the payload blocks in each state
     #[arg(long)]
     pub(crate) blocks: bool,
 }
 
-/// Show a file and its parents, down to the base, and judge each link
+/// Show a file and its parents down to the base, and check each link
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Chain {
     /// A VHDX or AVHDX file
@@ -94,20 +93,20 @@ pub(crate) struct Chain {
     pub(crate) parents: Parents,
 }
 
-/// Find every disk below some folders, and which file belongs to which
+/// Find every disk in folders and subfolders, and show which file belongs to which
 ///
-/// Files are linked by the GUIDs inside them, whatever they are called and whatever paths they remember. Block
-/// allocation tables are not read: `check --chain` does.
+/// Files are linked by the GUIDs inside them. Their names and stored paths do not matter. Block allocation tables are
+/// not read; `check --chain` reads them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Tree {
-    /// Where to look
+    /// The folders to search
     #[arg(required = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
     pub(crate) roots: Vec<PathBuf>,
 }
 
 /// Show where each part of a disk is stored
 ///
-/// The JSON is that of `qemu-img map --output=json`, and names the file of every range with data.
+/// The JSON is that of `qemu-img map --output=json`, with the file name of every range that has data.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Map {
     /// A VHDX or AVHDX file
@@ -119,13 +118,13 @@ pub(crate) struct Map {
 
 /// Check files against every rule of the format
 ///
-/// Exits with 1 if a violation is fatal or unsupported. Tolerated ones, which real Windows files have too, are listed.
+/// Exits with 1 if a violation is fatal or unsupported. Tolerated violations and notes are only listed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Check {
-    /// VHDX or AVHDX files, or folders: every disk below them
+    /// VHDX or AVHDX files, or folders: every disk in them and in their subfolders
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) files: Vec<PathBuf>,
-    /// Check its parents too, and the links between them
+    /// Also check the parents of each file, and the links between them
     #[arg(long)]
     pub(crate) chain: bool,
     #[command(flatten)]
@@ -134,22 +133,22 @@ pub(crate) struct Check {
     pub(crate) parents: Parents,
 }
 
-/// Tell whether two disks read the same, whatever their formats
+/// Compare the content of two disks, in any format
 ///
-/// Each is a VHDX, AVHDX or raw image. Where one is shorter, it counts as zeros. Exits with 1 at a difference.
-/// --parent-dir holds for both, --parent names parents of A only.
+/// Each disk is a VHDX, AVHDX or raw image. A shorter disk counts as zeros past its end. Exits with 1 if the disks
+/// differ. --parent-dir applies to both disks, --parent only to A.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Compare {
-    /// One disk
+    /// The first disk
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) a: PathBuf,
-    /// The other disk
+    /// The second disk
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) b: PathBuf,
-    /// A's format [default: told as `convert` tells its source's]
+    /// Format of A [default: recognized as in `convert`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) a_from: Option<Format>,
-    /// B's format
+    /// Format of B [default: recognized as in `convert`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) b_from: Option<Format>,
     #[command(flatten)]
@@ -158,32 +157,32 @@ pub(crate) struct Compare {
     pub(crate) parents: Parents,
 }
 
-/// Copy what a disk and its parents hold into one new file, or over a device
+/// Copy a disk with all its parents into one new file, or over an existing file or device
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Convert {
     /// The disk to copy: VHDX, AVHDX or raw
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
-    /// The file to make; `-` writes raw to stdout; with --in-place, what to overwrite
+    /// The new file; `-` writes raw to stdout; with --in-place, the file or device to overwrite
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) destination: PathBuf,
-    /// The source's format [default: vhdx if the file is one, even a damaged one, or is called so; else raw, unless it
-    /// looks like another format]
+    /// Format of the source [default: vhdx if the file has a signature of a VHDX or is named .vhdx or .avhdx; else raw,
+    /// unless it looks like another format]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) from: Option<Format>,
-    /// The new file's format [default: by its name: .vhdx or .avhdx, .raw, .img or .dd; raw on stdout]
+    /// Format of the new file [default: by its name: .vhdx, .avhdx; .raw, .img, .dd; raw on stdout]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) to: Option<Format>,
-    /// Write raw over what is in DESTINATION: an existing file, or on Linux a block device, that is not in use and at
-    /// least as long as the disk
+    /// Overwrite DESTINATION with the raw disk; its content is lost. DESTINATION is an existing file, or on Linux a
+    /// block device, that is not in use and at least as long as the disk
     #[arg(long, conflicts_with_all = ["disk_type", "block_size", "force"])]
     pub(crate) in_place: bool,
-    /// What is overwritten reads as zeros already: write only what is not zero. Wrong if it does not
+    /// Write only data that is not zero. DESTINATION must read as zeros already: any old data in it stays in the disk
     #[arg(long, requires = "in_place")]
     pub(crate) target_is_zero: bool,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
-    /// The new VHDX's block size: a power of two from 1M to 256M [default: 32M; a chain keeps its base's]
+    /// Block size of the new VHDX: a power of two from 1M to 256M [default: that of the base; 32M for a raw source]
     #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) block_size: Option<u64>,
     #[command(flatten)]
@@ -196,33 +195,33 @@ pub(crate) struct Convert {
 
 /// Make a new disk, or a child of a disk
 ///
-/// A child holds only what will differ from its parent, which must not change any more from then on. The parent's
-/// file is not touched.
+/// A child stores only the differences from its parent. The command does not write to the parent. The parent must not
+/// change any more: do not start a virtual machine from it.
 #[derive(Debug, ClapArgs)]
 #[command(group(ArgGroup::new("kind").args(["size", "parent"]).required(true).multiple(true)))]
 pub(crate) struct Create {
-    /// The VHDX file to make, which must be called .vhdx or .avhdx
+    /// The new VHDX file, which must be named .vhdx or .avhdx
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// The disk's size [default for a child: its parent's]
+    /// Size of the disk [default for a child: that of its parent]
     #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) size: Option<u64>,
-    /// Make a child of this disk, whose own parents must be found too
+    /// Make a child of this disk; all of its own parents must be found
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
         conflicts_with_all = ["disk_type", "logical_sector_size", "physical_sector_size"])]
     pub(crate) parent: Option<PathBuf>,
-    /// Look for the parents of FILE in this folder too (repeatable)
+    /// Also search this folder for the parents of the file of --parent (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parent")]
     pub(crate) parent_dir: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
-    /// The block size: a power of two from 1M to 256M [default: 32M; 2M for a child]
+    /// Block size: a power of two from 1M to 256M [default: 32M; 2M for a child]
     #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) block_size: Option<u64>,
-    /// The sector size that the guest sees: 512 or 4096 [default: 512]; a child has its parent's
+    /// Logical sector size, in which the guest addresses the disk: 512 or 4096 [default: 512]; a child has its parent's
     #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) logical_sector_size: Option<u64>,
-    /// The sector size of the medium, as the guest is told: 512 or 4096 [default: 4096]; a child has its parent's
+    /// Physical sector size that the disk reports to the guest: 512 or 4096 [default: 4096]; a child has its parent's
     #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
     pub(crate) physical_sector_size: Option<u64>,
     #[command(flatten)]
@@ -231,28 +230,34 @@ pub(crate) struct Create {
 
 /// Merge a checkpoint into its parent, or into one new standalone disk
 ///
-/// Without --output, the parent (or --into) takes the checkpoint's content, and the checkpoint's own children get it
-/// for their parent; whenever power fails, every disk reads as before, and the same command completes what was begun.
-/// Other disks that depend on what changes are looked for in the folders of all these files and in each --parent-dir,
-/// and are refused; so is what may be such a disk but cannot be read. With --output, the chain is left as it is.
+/// Without --output, the merge is in place: the target (the parent, or --into) takes over the checkpoint's content, and
+/// the children of the checkpoint become children of the target. After a power failure at any moment, every disk
+/// except the target reads as before, and the same command completes the merge. Until then, do not start a virtual
+/// machine from the target: its content may be a mix of old and new data.
+///
+/// Other disks that depend on the changed files are searched for in the folders of all these files and in each
+/// --parent-dir. If there is one, or a file that may be one but cannot be read, the merge is refused. With --output,
+/// the existing files are not changed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Merge {
-    /// The checkpoint whose content is wanted: usually the newest AVHDX
+    /// The checkpoint to merge; to merge a whole chain, its newest AVHDX
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) child: PathBuf,
-    /// Merge into this ancestor, and all layers in between with it [default: the parent]
+    /// Merge into this ancestor, together with all files between [default: the target of an earlier merge of the
+    /// checkpoint, else the parent]
     #[arg(long, value_name = "ANCESTOR", value_hint = ValueHint::FilePath)]
     pub(crate) into: Option<PathBuf>,
-    /// Delete the merged files in the end, the checkpoint first
+    /// Delete the merged files at the end, the checkpoint first; the target is never deleted
     #[arg(long)]
     pub(crate) delete_merged: bool,
-    /// Merge although a file or a folder that cannot be judged may be, or hold, a disk that depends on what changes
+    /// Merge although files or folders that cannot be read may be, or contain, disks that depend on the changed files:
+    /// such a disk is lost
     #[arg(long)]
     pub(crate) ignore_undetermined: bool,
-    /// Merge although data of the target, or of a file between, past the end of the checkpoint's disk is lost
+    /// Merge although data is lost: that of the target, or of a file between, past the end of the checkpoint's disk
     #[arg(long)]
     pub(crate) shrink_target: bool,
-    /// Make this VHDX file instead, which must be called .vhdx or .avhdx
+    /// Make this new VHDX file instead, which must be named .vhdx or .avhdx
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
         conflicts_with_all = ["into", "delete_merged", "ignore_undetermined", "shrink_target"])]
     pub(crate) output: Option<PathBuf>,
@@ -266,44 +271,44 @@ pub(crate) struct Merge {
     pub(crate) parents: Parents,
 }
 
-/// Point a child at its parent: the paths and the GUID that it stores
+/// Change the parent that a child stores: its paths and its GUID
 ///
-/// For a parent that was moved, renamed or changed. A file that is not what the child was made from is refused, with
-/// all that is known about the two; a file that stands on the child, always.
+/// For a parent that was moved, renamed or changed. A file that the child was not made from is refused, and the
+/// evidence is printed. A file that depends on the child is always refused.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Reparent {
     /// The child: an AVHDX, or a differencing VHDX
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) child: PathBuf,
-    /// The parent, whose own parents must be found too
+    /// The parent; all of its own parents must be found
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) parent: PathBuf,
-    /// Look for parents, and for files with the right GUID, in this folder too (repeatable)
+    /// Also search this folder for parents, and for files with the expected GUID (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) parent_dir: Vec<PathBuf>,
-    /// Take the parent although it is not, or is no longer, what the child was made from: whatever the child does not
-    /// hold itself may be wrong then
+    /// Accept the parent although the child was not made from it, or it was changed since: all data that the child does
+    /// not store itself may then be wrong
     #[arg(long)]
     pub(crate) ignore_id_mismatch: bool,
-    /// Validator, say what would be written, and write nothing
+    /// Check everything, print what would be written, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-/// Write what a dirty log holds to its places in the file
+/// Apply a dirty log to the file
 ///
-/// Hyper-V does so when it opens the file. The file reads the same before and after, also if this is interrupted.
+/// Hyper-V does this when it opens the file. The disk reads the same before, after, and after an interruption.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Replay {
-    /// A VHDX or AVHDX file that nobody uses
+    /// A VHDX or AVHDX file that is not in use
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Say what would be written, and write nothing
+    /// Print what would be written, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
-/// Print the completions of a shell
+/// Print the completion script for a shell
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
@@ -315,41 +320,41 @@ pub(crate) struct Man {
     /// Write vhdx.1 and one page for each command into this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: Option<PathBuf>,
-    /// Replace pages that exist
+    /// Replace existing pages
     #[arg(long, requires = "out")]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewVhdx {
-    /// Whether the new VHDX has all its space from the start [default: dynamic]
+    /// Type of the new VHDX: a fixed one has all its space from the start [default: dynamic]
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) disk_type: Option<NewType>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Writing {
-    /// Replace the new file if it exists; never one of the files that are read
+    /// Replace the destination if it exists; a file that is read is never replaced
     #[arg(long)]
     pub(crate) force: bool,
-    /// Validator what can be judged without writing, say what would be made, and make nothing
+    /// Check what can be checked without writing, print the plan, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Begin although there may be too little free space: right where the content is sparse and takes less
+    /// Start although free space may be too small: useful if the content is sparse and takes less
     #[arg(long)]
     pub(crate) no_space_check: bool,
 }
 
-/// Where parents may be looked for. The child's own folder always is such a place.
+/// Where parents are searched for, in addition to the child's own folder.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Parents {
-    /// Look for parents in this folder too (repeatable)
+    /// Also search this folder for parents (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) parent_dir: Vec<PathBuf>,
-    /// Name a parent outright (repeatable, nearest first)
+    /// Use this file as a parent (once for each level, nearest first)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) parent: Vec<PathBuf>,
-    /// What the command has read of folders.
+    /// The folders that the command has read so far.
     #[arg(skip)]
     pub(crate) index: FolderIndex,
 }
@@ -379,7 +384,10 @@ impl NewVhdx {
     }
 }
 
-/// The arguments of this process, or the code to end with because help or a complaint has been printed.
+/// Parses the arguments of this process.
+///
+/// # Errors
+/// The exit code, after the help or a usage error was printed.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
         let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");

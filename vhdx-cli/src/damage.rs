@@ -1,4 +1,4 @@
-//! Damaged files: which of their structures are sound, and what can still be done.
+//! Describes a damaged file: which of its structures are sound, and what can still be done.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use vhdx::{Error, Rule, Survey, SurveyedBat, SurveyedLog};
 
 use crate::sizes::human;
 
-/// A file that cannot be used, with the rule that it breaks and what is still sound.
+/// The damage of a file that cannot be used, and the structures that are still sound.
 pub(crate) struct Damage {
     kind: Kind,
     survey: Survey,
 }
 
-/// Which part of a file is lost.
+/// The part of a file that is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Headers,
@@ -39,44 +39,50 @@ impl Kind {
 }
 
 impl Damage {
-    /// The damage for which a command failed, if anything can be said about it.
+    /// Returns the damage that made a command fail, if more is known than the error says.
     pub(crate) fn of_error(error: &Error) -> Option<Self> {
         Self::of(error.path()?, error.violation()?.rule)
     }
 
-    /// The damage of the file at `path`, which breaks `rule`. `None` if the rule says all that is known.
+    /// Returns the damage of the file at `path`, which breaks `rule`. `None` if the rule says all that is known.
     pub(crate) fn of(path: &Path, rule: Rule) -> Option<Self> {
         let kind = Kind::of(rule)?;
-        // The error that is reported says more than that the file cannot be opened again.
+        // If the file cannot be opened again, the error that is already reported says more than that.
         let survey = Survey::of(path).ok()?;
         Some(Self { kind, survey })
     }
 
-    /// What is known and what can be done, in one sentence for each.
+    /// Returns what is lost, which structures are sound, and what can be done.
     pub(crate) fn hint(&self) -> String {
         format!("{}; {}. {}", self.fact(), self.inventory(), self.advice())
     }
 
     fn fact(&self) -> String {
         match (self.kind, &self.survey.bat) {
-            (Kind::Headers, _) => "no header can be used, so it is not known whether the log holds changes that are missing \
-                                   in the rest of the file"
-                .to_owned(),
-            (Kind::Log, _) => "the header says that the log holds changes, but none of them can be read: the newest changes \
-                               may be lost"
-                .to_owned(),
+            (Kind::Headers, _) => {
+                "no header can be used, so it is not known whether the log contains changes that are \
+                 missing in the rest of the file"
+                    .to_owned()
+            }
+            (Kind::Log, _) => {
+                "the header says that the log contains changes, but none of them can be read: the newest \
+                 changes may be lost"
+                    .to_owned()
+            }
             (Kind::RegionTables, _) => {
-                "no region table can be used, so the places of the BAT and of the metadata are not known".to_owned()
+                "no region table can be used, so the places of the BAT and the metadata are not known"
+                    .to_owned()
             }
             (Kind::Blocks, Some(bat)) if bat.bytes_past_end > 0 => past_end(bat),
             (Kind::Blocks | Kind::CutStructure, _) => format!(
-                "the file ends after {} bytes, before the end of a structure that it needs: the copy was probably cut short",
+                "the file ends after {} bytes, before the end of a structure that it needs: the copy was probably cut \
+                 short",
                 self.survey.file_len
             ),
         }
     }
 
-    /// The structures by their state.
+    /// Returns the names of the sound structures and of the damaged ones.
     fn inventory(&self) -> String {
         let Survey { headers, log, region_tables, metadata, .. } = &self.survey;
         let log_is_sound = *log != SurveyedLog::Damaged;
@@ -103,17 +109,17 @@ impl Damage {
     fn advice(&self) -> &'static str {
         match self.kind {
             Kind::Blocks | Kind::CutStructure => {
-                "Copy the file again from its source, or restore it from a backup; no command of vhdx can bring back what is \
-                 past the end"
+                "Copy the file again from its source, or restore it from a backup. vhdx cannot restore the data past \
+                 the end of the file"
             }
             Kind::Headers | Kind::Log | Kind::RegionTables => {
-                "Copy the file again from its source, or restore it from a backup. vhdx cannot repair this yet. The data blocks \
-                 may be intact: keep this file unchanged until you have a working copy"
+                "Copy the file again from its source, or restore it from a backup. vhdx cannot repair this yet. The \
+                 data blocks may be intact: keep this file unchanged until you have a working copy"
             }
         }
     }
 
-    /// The facts for scripts.
+    /// Returns the damage as JSON.
     pub(crate) fn json(&self) -> Value {
         let Survey { file_len, headers, log, region_tables, metadata, bat, .. } = &self.survey;
         json!({
@@ -134,10 +140,11 @@ fn past_end(bat: &SurveyedBat) -> String {
     let SurveyedBat { is_sound, blocks, blocks_past_end, bytes_past_end, .. } = *bat;
     let cause = match is_sound {
         true => "the copy was probably cut short",
-        false => "the copy was cut short, or the BAT is damaged: `vhdx check` lists its broken entries",
+        false => "the copy was cut short, or the BAT is damaged: `vhdx check` lists the broken entries",
     };
     format!(
-        "{bytes_past_end} bytes of blocks lie past the end of the file ({}, {blocks_past_end} of {blocks} blocks): {cause}",
+        "{bytes_past_end} bytes of blocks lie past the end of the file ({}, {blocks_past_end} of {blocks} blocks): \
+         {cause}",
         human(bytes_past_end)
     )
 }

@@ -1,4 +1,4 @@
-//! How the process ends: the code for each kind of error, and the error as people or scripts read it.
+//! Maps results and errors to exit codes, and prints errors as text or JSON.
 
 mod errors;
 mod hints;
@@ -20,18 +20,18 @@ use crate::sizes::both;
 
 pub(crate) use errors::{Details, Hint, Interrupted, NotDeleted, NotTheParent, PartlyOverwritten, Usage};
 
-/// What a command that did its work found.
+/// The result of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
-    /// Violations, or a difference.
+    /// `check` found violations, or `compare` a difference.
     Found,
-    /// Several files were looked at, their errors are reported, and this is the worst of their codes.
+    /// The command read several files and has reported their errors. This is the largest exit code.
     Reported(u8),
 }
 
 impl Outcome {
-    /// The exit code.
+    /// Returns the exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Outcome::Done => 0,
@@ -41,7 +41,7 @@ impl Outcome {
     }
 }
 
-/// The failure to open a parent, for a command whose `--parent` does not name the levels of a chain.
+/// Adds a hint to the failure to open a new parent, for commands whose `--parent` does not name the levels of a chain.
 pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
     let is_wrong_link = match innermost(&error) {
         Error::Chain(error) => match &**error {
@@ -54,8 +54,8 @@ pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
     let error = anyhow::Error::from(error);
     match is_wrong_link {
         true => error.context(Hint(
-            "this is about the chain of the file that is to be the parent: `--parent-dir DIR` adds a folder to look in; or \
-             point each of its files at its own parent first, from the base upwards: `vhdx reparent CHILD --parent FILE`"
+            "the chain of the new parent does not open. `--parent-dir DIR` adds a folder to search. Or first point \
+             each file of that chain at its own parent, starting at the base: `vhdx reparent CHILD --parent FILE`"
                 .into(),
         )),
         false => error,
@@ -70,7 +70,7 @@ const CHAIN: u8 = 5;
 const IO: u8 = 6;
 const INTERRUPTED: u8 = 130;
 
-/// Reports an error on stderr, if there is one, and gives the code to end with.
+/// Reports an error, if any, on stderr and returns the exit code of the process.
 pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
     match result {
         Ok(outcome) => ExitCode::from(outcome.code()),
@@ -78,16 +78,16 @@ pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
     }
 }
 
-/// The reader of a disk on stdout went away before it had all of it.
+/// Whether the reader of a disk on stdout closed it early.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let source = error.downcast_ref::<Error>().map(innermost);
     matches!(source, Some(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints what the argument parser has to say: help and the version too.
+/// Prints the output of the argument parser: an error, the help or the version.
 pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
     if let Some((name, advice)) = guesses::advice(error) {
-        // The parser would suggest a command whose name looks alike, whatever it does.
+        // The parser would suggest a command with a similar name that may do something else.
         let message = format!("there is no command `{}`", output::harmless(name));
         match json {
             true => print_json("usage", &message, vec![("hint", advice.into())]),
@@ -109,7 +109,7 @@ fn print_text(message: &str, hint: &str) {
     let _ = writeln!(stderr(), "vhdx: {message}\nhint: {hint}");
 }
 
-/// The library's error, if it is one.
+/// Returns the error of the library, if it is one.
 fn library(error: &anyhow::Error) -> Option<&Error> {
     let refused = || error.downcast_ref::<NotTheParent>().map(|refused| &refused.error);
     let shared = || error.downcast_ref::<Arc<Error>>().map(|shared| &**shared);
@@ -136,14 +136,14 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
     }
 }
 
-/// The file that an error is about.
+/// Returns the file that an error is about.
 fn path_of(error: &anyhow::Error) -> Option<&Path> {
     let foreign = error.downcast_ref::<Foreign>().map(|foreign| foreign.path.as_path());
     let undeleted = error.downcast_ref::<NotDeleted>().map(|undeleted| undeleted.path.as_path());
     library(error).and_then(Error::path).or(foreign).or(undeleted)
 }
 
-/// An error as JSON holds it.
+/// Returns the JSON form of an error.
 pub(crate) fn json(error: &anyhow::Error) -> Value {
     let offset = library(error).and_then(Error::offset).map(vhdx::FileOffset::get);
     let mut details = details(error);
@@ -154,7 +154,7 @@ pub(crate) fn json(error: &anyhow::Error) -> Value {
     json_of(classify(error).0, &message(error), path_of(error), offset, details)
 }
 
-/// Reports an error on stderr, and gives its exit code.
+/// Reports an error on stderr and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error, in_json: bool) -> u8 {
     let (kind, code) = classify(error);
     if in_json {
@@ -174,12 +174,12 @@ pub(crate) fn report(error: &anyhow::Error, in_json: bool) -> u8 {
     code
 }
 
-/// What is still sound in the file that is damaged, if that is the error.
+/// Returns the damage of the file, if the error is about a damaged file.
 fn damage(error: &anyhow::Error) -> Option<Damage> {
     library(error).and_then(Damage::of_error)
 }
 
-/// What a person can do about it: what the command knows, or what the error alone tells.
+/// Returns the hint for an error: that of the command, else the general one.
 fn hint_for(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     let foreign = || error.downcast_ref::<Foreign>().and_then(Foreign::hint);
     let known = error.downcast_ref::<Hint>().map(|hint| hint.0.clone()).or_else(foreign);
@@ -191,10 +191,10 @@ fn hint_for(error: &anyhow::Error) -> Option<Cow<'static, str>> {
     known.or_else(general)
 }
 
-/// The message without the path, which stands in front of it or beside it; a chain's error names its files itself.
+/// Returns the message without the path, which the caller prints. Only a chain's error names its files itself.
 fn message(error: &anyhow::Error) -> String {
     match library(error) {
-        Some(_) if is_broken_pipe(error) => "stdout was closed before it had the whole disk".to_owned(),
+        Some(_) if is_broken_pipe(error) => "stdout was closed before the whole disk was written".to_owned(),
         Some(vhdx) => match error.downcast_ref::<PartlyOverwritten>() {
             Some(state) => format!("{}; {state}", innermost(vhdx)),
             None => match innermost(vhdx) {
@@ -208,7 +208,7 @@ fn message(error: &anyhow::Error) -> String {
     }
 }
 
-/// The error without the files' names.
+/// Returns the error without the names of files around it.
 pub(crate) fn innermost(error: &Error) -> &Error {
     match error {
         Error::InFile { error, .. } => innermost(error),
@@ -216,7 +216,7 @@ pub(crate) fn innermost(error: &Error) -> &Error {
     }
 }
 
-/// What some errors have beside their message.
+/// Returns the additional JSON keys of an error.
 fn details(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
     let mut details = facts(error);
     if let Some(Details(more)) = error.downcast_ref() {

@@ -1,4 +1,4 @@
-//! Files of formats that are not read or written here: what they are called in messages, and what to run instead.
+//! Recognizes files of formats that vhdx does not read or write, and tells which program to run instead.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -9,12 +9,12 @@ use vhdx::{FileFormat, FileStorage};
 
 use crate::output::word;
 
-/// What a file is instead of a VHDX or a raw disk.
+/// The kind of a file that is neither a VHDX nor a raw disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A format that has a signature.
+    /// A format with a signature.
     Format(FileFormat),
-    /// A VHD set, which has no published signature and is known by its name alone.
+    /// A VHD set. It has no published signature and is recognized only by its name.
     VhdSet,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    /// The name in JSON.
+    /// Returns the name for JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Kind::Format(format) => format.name(),
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Returns what a file is if it is of another format; `None` for a VHDX, even a damaged one, and for a raw disk.
+    /// Returns the kind of a file of another format; `None` for a VHDX, even a damaged one, and for a raw disk.
     ///
     /// # Errors
     /// If the file cannot be opened or read.
@@ -49,7 +49,7 @@ impl Kind {
         })
     }
 
-    /// Returns what the name of a file promises, if that is neither VHDX nor raw.
+    /// Returns the kind that the extension of a file name stands for, if that is neither VHDX nor raw.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
         let named = EXTENSIONS.iter().find(|(extension, _)| is_called(path, extension));
         named.map(|(_, format)| Kind::Format(*format)).or(is_called(path, "vhds").then_some(Kind::VhdSet))
@@ -81,22 +81,22 @@ fn is_called(path: &Path, extension: &str) -> bool {
     path.extension().and_then(OsStr::to_str).is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
-/// A file that is sound for all that is known, but of a format that is not read or must not be overwritten.
+/// A file that is not damaged as far as is known, but has a format that is not read, or must not be overwritten.
 #[derive(Debug)]
 pub(crate) struct Foreign {
     pub(crate) path: PathBuf,
-    /// What it looks like.
+    /// The kind that the file looks like.
     pub(crate) kind: Kind,
-    /// What the command wanted to do with it.
+    /// What the command was about to do with the file.
     pub(crate) wish: Wish,
 }
 
-/// What a command wanted to do with a file of another format.
+/// What a command was about to do with a file of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Read it as a VHDX.
     Read,
-    /// Read it as any disk: this option with the value `raw` takes its bytes as they are.
+    /// Read it as a disk in any format. The option in this field, with the value `raw`, reads the file as raw bytes.
     ReadAny(&'static str),
     /// Overwrite it.
     Overwrite,
@@ -111,8 +111,10 @@ impl fmt::Display for Foreign {
         }
         match self.wish {
             Wish::Read => f.write_str("; only VHDX is read"),
-            Wish::ReadAny(option) => write!(f, "; {option} raw takes its bytes as they are"),
-            Wish::Overwrite => f.write_str("; --to raw overwrites it all the same"),
+            Wish::ReadAny(option) => write!(f, "; {option} raw reads its bytes as a raw disk"),
+            Wish::Overwrite => {
+                f.write_str(" and may be the only copy of a disk; --to raw overwrites it anyway")
+            }
         }
     }
 }
@@ -120,14 +122,14 @@ impl fmt::Display for Foreign {
 impl std::error::Error for Foreign {}
 
 impl Foreign {
-    /// LayerCoverage what to run to get a disk out of the file.
+    /// Returns the command that makes a disk of the file, or unpacks it.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
         if self.wish == Wish::Overwrite {
             return None;
         }
         Some(match self.kind {
             Kind::VhdSet => {
-                "a VHD set holds no disk itself: its disk is an .avhdx file beside it, which `vhdx tree DIR` shows"
+                "a VHD set contains no disk data: use the .avhdx file beside it, which `vhdx tree DIR` shows"
                     .into()
             }
             Kind::Format(format) => how_to_read(&self.path, format).into(),
@@ -135,11 +137,11 @@ impl Foreign {
     }
 }
 
-/// The command that makes a VHDX of a file, or unpacks it. It never names an existing file as its output.
+/// Returns the command that makes a VHDX of a file, or unpacks it. It never names an existing file as its output.
 fn how_to_read(path: &Path, format: FileFormat) -> String {
     let file = word(path);
     let unpack =
-        |command: &str| format!("unpack it with `{command} {file}`, and use the disk that was in it");
+        |command: &str| format!("unpack it with `{command} {file}`, and use the disk that it contains");
     let unpack_to = |command: &str, to: &str| {
         let new = word(&unused(path, "unpacked"));
         format!("unpack it with `{command} {file} {to}{new}`, and use {new}")
@@ -148,7 +150,7 @@ fn how_to_read(path: &Path, format: FileFormat) -> String {
         let new = word(&unused(path, "vhdx"));
         format!("`qemu-img convert {options}-O vhdx {file} {new}` makes a VHDX of it, `-O raw` a raw image")
     };
-    // These programs refuse files without their extension.
+    // Such a program refuses a file without its own extension.
     let if_called = |extension: &str, command: &str| match is_called(path, extension) {
         true => unpack(command),
         false => unpack("7zz x"),
@@ -175,7 +177,7 @@ fn how_to_read(path: &Path, format: FileFormat) -> String {
     }
 }
 
-/// A name beside `path`, with this extension, that no file has.
+/// Returns an unused file name with this extension, in the folder of `path`.
 fn unused(path: &Path, extension: &str) -> PathBuf {
     let names = [path.with_extension(extension), path.with_added_extension(extension)];
     let later = (2u32..).map(|n| path.with_extension(format!("{n}.{extension}")));
@@ -183,7 +185,7 @@ fn unused(path: &Path, extension: &str) -> PathBuf {
     names.into_iter().chain(later).find(is_unused).unwrap_or_else(|| path.with_added_extension(extension))
 }
 
-/// LayerCoverage how to make a file of a format that is not written here, out of the disk in `source`.
+/// Returns a message that tells how to make a file of a format that vhdx does not write from the disk in `source`.
 pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> String {
     let (disk, new) = (word(source), word(destination));
     let with_qemu_img = |format: &str| {
@@ -195,8 +197,8 @@ pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> Str
     };
     let piped = |program: &str| {
         format!(
-            "pipe raw through {program}: `vhdx convert {disk} - | {program} > {new}`, after `set -o pipefail`: delete the output if \
-             that fails"
+            "pipe the raw disk through {program}: `vhdx convert {disk} - | {program} > {new}`. Run `set -o pipefail` \
+             before, and delete {new} if the command fails"
         )
     };
     let how = match kind {
@@ -209,10 +211,10 @@ pub(crate) fn how_to_write(source: &Path, destination: &Path, kind: Kind) -> Str
             piped(format.name())
         }
         Kind::Format(format @ (FileFormat::Zstd | FileFormat::Lz4)) => piped(format.name()),
-        Kind::VhdSet => "make a .vhdx, which Hyper-V's `Convert-VHD` makes a VHD set of".to_owned(),
-        Kind::Format(_) => "make a .vhdx or a .raw file, and pack that".to_owned(),
+        Kind::VhdSet => "make a .vhdx file, and convert it with Hyper-V's `Convert-VHD`".to_owned(),
+        Kind::Format(_) => "make a .vhdx or a .raw file, and pack it".to_owned(),
     };
-    format!("{new} is called like {kind}, but only VHDX and raw are written; {how}")
+    format!("{new} is named like {kind}, but only VHDX and raw are written; {how}")
 }
 
 #[cfg(test)]
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_run() {
+    fn hints_name_the_command_for_each_format() {
         let hint = |name, format| how_to_read(Path::new(name), format);
         for (name, format, command) in [
             ("no/d.gz", FileFormat::Gzip, "`gunzip -k no/d.gz`"),

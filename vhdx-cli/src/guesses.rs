@@ -1,38 +1,39 @@
-//! Names of commands that people guess, and what exists instead.
+//! Advises users who guess the name of a command that does not exist.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Each group of names, and a sentence about what exists.
+/// Groups of guessed names, each with the advice for them.
 const GUESSES: &[(&[&str], &str)] = &[
     (
         &["repair", "fix", "mend"],
-        "a damaged file is not repaired in place. `vhdx check FILE` says what is wrong with it, `vhdx replay FILE` applies \
-         its log, `vhdx reparent CHILD --parent FILE` mends a link to a parent, and `vhdx convert FILE NEW.vhdx` copies a \
-         disk that can still be read completely: it stops at the first damage",
+        "no command repairs a damaged file in place. `vhdx check FILE` lists the damage. `vhdx replay FILE` applies a \
+         dirty log. `vhdx reparent CHILD --parent FILE` repairs the link to a parent. `vhdx convert FILE NEW.vhdx` \
+         copies a disk that can still be read completely: it stops at the first damage",
     ),
     (
         &["salvage", "rescue", "recover"],
-        "no command reads around damage yet. `vhdx check FILE` says what is wrong, and `vhdx convert FILE NEW.vhdx` copies a \
-         disk that can still be read",
+        "no command can skip damaged parts yet. `vhdx check FILE` lists the damage, and `vhdx convert FILE NEW.vhdx` \
+         copies a disk that can still be read completely",
     ),
     (
         &["resize", "expand", "extend", "grow", "enlarge"],
-        "a disk grows by a larger child that is merged into it: `vhdx create CHILD.avhdx --parent FILE --size SIZE`, then \
-         `vhdx merge CHILD.avhdx`. The new part reads as zeros: a merge into a parent that is larger still overwrites its data",
+        "to enlarge a disk, make a larger child and merge it: `vhdx create CHILD.avhdx --parent FILE --size SIZE`, \
+         then `vhdx merge CHILD.avhdx`. The new part reads as zeros. If FILE has a larger parent, a later merge into \
+         that parent writes zeros over its data past the old end of FILE",
     ),
     (
         &["shrink", "truncate", "reduce"],
-        "no command makes a disk smaller. Shrink its last partition in the guest first, then use `Resize-VHD` of Hyper-V",
+        "no command shrinks a disk. First shrink its last partition in the guest, then use Hyper-V's `Resize-VHD`",
     ),
     (
         &["compact", "optimize", "optimise", "trim", "sparsify"],
-        "no command makes a file smaller in place. `vhdx convert FILE NEW.vhdx` makes a copy of the whole chain without the \
-         blocks that hold only zeros",
+        "no command compacts a file in place. `vhdx convert FILE NEW.vhdx` copies the whole chain without the blocks \
+         that contain only zeros",
     ),
     (
         &["mount", "attach", "open", "unmount", "detach", "serve", "nbd"],
-        "no command attaches a disk to this host. `vhdx convert FILE DISK.raw` makes a raw image, which `losetup -rfP --show DISK.raw` \
-         attaches on Linux; `vhdx map FILE` shows where its data lies",
+        "no command attaches a disk to this host. `vhdx convert FILE DISK.raw` makes a raw image. On Linux, \
+         `losetup -rfP --show DISK.raw` attaches it. `vhdx map FILE` shows where the data of a disk is stored",
     ),
     (
         &[
@@ -44,27 +45,28 @@ const GUESSES: &[(&[&str], &str)] = &[
             "delete-snapshot",
             "remove-snapshot",
         ],
-        "a checkpoint is deleted by merging it into its parent: `vhdx merge CHECKPOINT.avhdx --delete-merged`. Never delete a \
-         file that others depend on: `vhdx tree DIR` shows which do",
+        "to delete a checkpoint, merge it into its parent: `vhdx merge CHECKPOINT.avhdx --delete-merged`. Never delete \
+         a file that other files depend on: `vhdx tree DIR` shows them",
     ),
     (
         &["list", "ls", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
-        "`vhdx tree DIR` lists all disks below a folder, `vhdx chain FILE` a disk and its parents. The files inside a disk are \
-         not read",
+        "`vhdx tree DIR` lists all disks in a folder and its subfolders, `vhdx chain FILE` a disk and its parents. No \
+         command reads the files inside a disk",
     ),
     (
         &["snapshot", "checkpoint", "fork", "branch", "child"],
-        "`vhdx create CHILD.avhdx --parent FILE` makes a child, and FILE must not change any more from then on",
+        "`vhdx create CHILD.avhdx --parent FILE` makes a child. After that, do not start a virtual machine from FILE: \
+         FILE must not change any more",
     ),
     (
         &["revert", "apply", "rollback"],
-        "to go back to a checkpoint, make an empty child of the file that was in use when the checkpoint was made, and use that: \
-         `vhdx create NEW.avhdx --parent FILE`. FILE is the parent of the .avhdx file that the checkpoint created, which holds \
-         the later changes",
+        "to go back to a checkpoint, make an empty child of the file that was in use when the checkpoint was made, and \
+         use that child: `vhdx create NEW.avhdx --parent FILE`. FILE is the parent of the .avhdx file that the \
+         checkpoint created; that .avhdx file contains the later changes",
     ),
     (
         &["restore", "write", "dd", "flash"],
-        "`vhdx convert FILE TARGET --in-place` overwrites a file or, on Linux, a device with the raw content of a disk: all data in \
+        "`vhdx convert FILE TARGET --in-place` overwrites a file or, on Linux, a device with the raw disk: all data in \
          TARGET is lost. `vhdx convert FILE NEW.vhdx` makes a new VHDX",
     ),
     (
@@ -81,10 +83,10 @@ const GUESSES: &[(&[&str], &str)] = &[
     ),
     (
         &["commit", "flatten", "consolidate", "coalesce", "collapse"],
-        "`vhdx merge CHILD` merges a child into its parent, `--into ANCESTOR` merges it and the files between into an older \
-         ancestor, and `--output NEW.vhdx` makes a new disk",
+        "`vhdx merge CHILD` merges a child into its parent. `--into ANCESTOR` merges it and the files between into an \
+         ancestor. `--output NEW.vhdx` makes a new disk",
     ),
-    (&["diff", "cmp"], "`vhdx compare A B` says whether two disks read the same"),
+    (&["diff", "cmp"], "`vhdx compare A B` tells whether two disks read the same"),
     (
         &["show", "inspect", "header", "dump-header", "stat", "status"],
         "`vhdx info FILE` shows the facts about a file",
@@ -96,7 +98,7 @@ const GUESSES: &[(&[&str], &str)] = &[
     (&["new", "init", "make"], "`vhdx create FILE --size SIZE` makes a new disk"),
 ];
 
-/// The name of a command that does not exist, and a sentence about what does.
+/// Returns the guessed name of a command and the advice for it, if the error is about one.
 pub(crate) fn advice(error: &clap::Error) -> Option<(&str, &'static str)> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
@@ -115,7 +117,7 @@ mod tests {
     use crate::args::Args;
 
     #[test]
-    fn no_guess_is_a_command_and_each_is_listed_once() {
+    fn guesses_are_unique_and_not_commands() {
         let mut names: Vec<&str> = GUESSES.iter().flat_map(|(names, _)| names.iter().copied()).collect();
         let commands = Args::command();
         for name in &names {
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_named_exists() {
+    fn advised_commands_exist() {
         let commands = Args::command();
         for (_, sentence) in GUESSES {
             for command in sentence.split("`vhdx ").skip(1) {

@@ -1,11 +1,12 @@
-//! Being asked to stop.
+//! Watches for Ctrl-C and for signals that ask the process to stop.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP set from now on, instead of ending the process. On Linux a signal that the
-/// process was started to ignore (`nohup`, a shell's `&`) stays ignored.
+/// Returns a flag that Ctrl-C, SIGTERM and SIGHUP set from now on, instead of ending the process.
+///
+/// On Linux, a signal that was ignored when the process started (`nohup`, a shell's `&`) stays ignored.
 #[cfg(unix)]
 pub(crate) fn watch() -> io::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -19,7 +20,7 @@ pub(crate) fn watch() -> io::Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// The mask of the ignored signals; empty where the system does not tell.
+/// Returns the mask of the ignored signals. It is empty if the system does not provide it.
 #[cfg(unix)]
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -27,7 +28,7 @@ fn ignored() -> u64 {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// A flag that Ctrl-C sets from now on, instead of ending the process.
+/// Returns a flag that Ctrl-C sets from now on, instead of ending the process.
 #[cfg(windows)]
 pub(crate) fn watch() -> io::Result<Arc<AtomicBool>> {
     use std::sync::atomic::Ordering;

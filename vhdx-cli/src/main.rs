@@ -1,4 +1,4 @@
-//! `vhdx`: look at, check and merge Hyper-V checkpoint chains on any system.
+//! `vhdx`: inspects, checks, converts and merges Hyper-V checkpoint chains on any system.
 
 mod args;
 mod commands;

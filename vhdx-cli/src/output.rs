@@ -1,4 +1,4 @@
-//! stdout carries the answer, as text or as one JSON document; stderr carries warnings.
+//! Writes answers to stdout, as text or as one JSON document, and warnings to stderr.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use vhdx::{Severity, Undetermined, UnfinishedMerge, Violation};
 
 use crate::args::Args;
 
-/// Prints an answer: `text` writes the one for people.
+/// Prints the answer on stdout: `json` if `--json` is given, else `text`.
 pub(crate) fn answer(
     args: &Args,
     json: impl FnOnce() -> Value,
@@ -17,8 +17,10 @@ pub(crate) fn answer(
     write(|out| if args.json { Ok(writeln!(out, "{:#}", json())?) } else { text(out) })
 }
 
-/// Writes to stdout, buffered. A bare [`io::Error`] of `content` is a failure of stdout, not of a disk. A reader that went
-/// away wants no more of the answer, which is no failure, and changes no verdict.
+/// Writes to stdout through a buffer.
+///
+/// A bare [`io::Error`] of `content` is a failure of stdout, not of a disk. A reader that closes stdout early wants no
+/// more of the answer: that is no error, and the exit code stays the same.
 pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let print = || {
         let mut out = BufWriter::new(stdout()?);
@@ -32,7 +34,7 @@ pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) 
     })
 }
 
-/// stdout as a file: [`io::Stdout`] takes what goes to a descriptor that is not open for writing as written.
+/// Returns stdout as a file. [`io::Stdout`] would report success for a descriptor that is not open for writing.
 #[cfg(unix)]
 pub(crate) fn stdout() -> io::Result<impl Write> {
     use std::os::fd::AsFd;
@@ -40,18 +42,18 @@ pub(crate) fn stdout() -> io::Result<impl Write> {
     Ok(std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
-/// stdout, which knows how to write to a console.
+/// Returns [`io::Stdout`], which can write to a console.
 #[cfg(windows)]
 pub(crate) fn stdout() -> io::Result<impl Write> {
     Ok(io::stdout().lock())
 }
 
-/// Prints one JSON document on stderr, where stdout carries something else.
+/// Prints one JSON document on stderr, for commands whose stdout carries other data.
 pub(crate) fn json_on_stderr(json: &Value) {
     let _ = writeln!(io::stderr(), "{json}");
 }
 
-/// Prints for people what was worked around in a file; scripts find the same in the JSON of `check`.
+/// Prints the violations that were worked around in a file as warnings. Scripts get them from `check --json`.
 pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
     if args.quiet || args.json {
         return;
@@ -61,32 +63,32 @@ pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
     }
 }
 
-/// Warns people of something that names its files itself.
+/// Prints a warning whose text names the files. Scripts get it from the JSON.
 pub(crate) fn warning(args: &Args, text: &str) {
     if !args.quiet && !args.json {
         let _ = writeln!(io::stderr(), "vhdx: warning: {text}");
     }
 }
 
-/// Tells people something about a file that is no failure.
+/// Prints a note about a file on stderr: the path, then `text`.
 pub(crate) fn note(args: &Args, path: &Path, text: &str) {
     if !args.quiet && !args.json {
         let _ = writeln!(io::stderr(), "vhdx: {} {text}", shown(path));
     }
 }
 
-/// A path as people read it.
+/// Returns a path for text output.
 pub(crate) fn shown(path: &Path) -> String {
     harmless(&path.to_string_lossy())
 }
 
-/// A text that comes out of a file or its name, without what could play tricks on a terminal.
+/// Escapes the control characters of a text from a file or a file name, which could control the terminal.
 pub(crate) fn harmless(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()
 }
 
-/// A path as one word of a shell.
+/// Returns a path as one word of a shell command.
 pub(crate) fn word(path: &Path) -> String {
     let path = shown(path);
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c) || (cfg!(windows) && c == '\\');
@@ -100,17 +102,17 @@ pub(crate) fn word(path: &Path) -> String {
     }
 }
 
-/// A path as JSON holds it.
+/// Returns a path as JSON.
 pub(crate) fn path(path: &Path) -> Value {
     Value::from(path.to_string_lossy())
 }
 
-/// Children, each with its parent, as JSON holds them.
+/// Returns children, each with its parent, as JSON.
 pub(crate) fn children(children: &[(PathBuf, PathBuf)]) -> Value {
     children.iter().map(|(child, parent)| json!({ "path": path(child), "parent": path(parent) })).collect()
 }
 
-/// Merges that may be unfinished, as JSON holds them.
+/// Returns merges that may be incomplete as JSON.
 pub(crate) fn unfinished(merges: &[UnfinishedMerge]) -> Value {
     let or_null = |found: &Option<PathBuf>| found.as_deref().map(path);
     let json = |merge: &UnfinishedMerge| {
@@ -123,18 +125,18 @@ pub(crate) fn unfinished(merges: &[UnfinishedMerge]) -> Value {
     merges.iter().map(json).collect()
 }
 
-/// The command that merges a disk, or completes its merge.
+/// Returns the command that merges a disk, or completes its merge.
 pub(crate) fn merge_command(merged: &Path, target: Option<&Path>) -> String {
     let into = target.map_or(String::new(), |target| format!(" --into {}", word(target)));
     format!("vhdx merge {}{into}", word(merged))
 }
 
-/// What could not be judged, as JSON holds it.
+/// Returns undetermined files as JSON.
 pub(crate) fn undetermined(files: &[Undetermined]) -> Value {
     files.iter().map(|file| json!({ "path": path(&file.path), "message": file.reason() })).collect()
 }
 
-/// The words in columns, the last one ragged; `right` says which columns are numbers.
+/// Writes rows in aligned columns. `right` says which columns are aligned to the right.
 pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|w| w.chars().count()).max();

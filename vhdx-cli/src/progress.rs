@@ -1,4 +1,4 @@
-//! The bar on the terminal, and being asked to stop.
+//! Shows the progress of an operation on the terminal, and tells the operation when to stop.
 
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
@@ -16,16 +16,16 @@ use crate::interrupt;
 const TEMPLATE: &str =
     "{bar:30} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {left}";
 
-/// Progress on stderr if that is a terminal, else silent.
+/// A progress bar on stderr, hidden if stderr is not a terminal.
 pub(crate) struct Bar {
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
-    /// What is said as soon as the operation is asked to stop.
+    /// The message to print once, as soon as the operation is asked to stop.
     answer: Mutex<Option<&'static str>>,
 }
 
 impl Bar {
-    /// A bar for work that makes nothing, so that Ctrl-C may end it at once.
+    /// Returns a bar for work that writes nothing: Ctrl-C ends the process at once.
     pub(crate) fn new(quiet: bool) -> Self {
         Self { bar: Self::shown(quiet), interrupted: Arc::default(), answer: Mutex::new(None) }
     }
@@ -38,20 +38,20 @@ impl Bar {
         in_style(bar)
     }
 
-    /// A bar for work that makes a file: from now on Ctrl-C (and on Unix SIGTERM and SIGHUP) asks the operation to
-    /// stop and tidy up, instead of ending the process.
+    /// Returns a bar for work that writes files: from now on, Ctrl-C (on Unix also SIGTERM and SIGHUP) asks the
+    /// operation to stop and clean up, instead of ending the process.
     pub(crate) fn tidying_up(quiet: bool) -> anyhow::Result<Self> {
         let interrupted = interrupt::watch().context("cannot watch for Ctrl-C")?;
         Ok(Self { bar: Self::shown(quiet), interrupted, answer: Mutex::new(None) })
     }
 
-    /// LayerCoverage `answer` as soon as the operation is asked to stop: until it has stopped, it would look deaf.
+    /// Prints `answer` as soon as the operation is asked to stop, because stopping can take some time.
     pub(crate) fn answering(mut self, args: &Args, answer: &'static str) -> Self {
         self.answer = Mutex::new(Some(answer).filter(|_| !args.quiet && !args.json));
         self
     }
 
-    /// Whether the operation was asked to stop. The first time that it was, that is said.
+    /// Whether the operation was asked to stop. Prints the answer the first time.
     fn is_interrupted(&self) -> bool {
         let is_interrupted = self.interrupted.load(Ordering::Relaxed);
         if is_interrupted && let Some(answer) = self.take_answer() {
@@ -74,7 +74,7 @@ fn in_style(bar: ProgressBar) -> ProgressBar {
     bar
 }
 
-/// How long the work still takes, once that is known: before the first step the estimate is zero.
+/// Writes the estimated time left. Before the first step the estimate is zero, and nothing is written.
 fn time_left(state: &ProgressState, out: &mut dyn fmt::Write) {
     if !state.eta().is_zero() {
         let _ = write!(out, "{:#} left", HumanDuration(state.eta()));
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that remembers what is written to it.
+    /// A terminal that records everything written to it.
     #[derive(Clone, Debug, Default)]
     struct Recorder(Arc<Mutex<String>>);
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frame_promises_no_end() {
+    fn the_first_frame_shows_no_time_left() {
         for total in [0, 1 << 30] {
             let recorder = Recorder::default();
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(recorder.clone()), u8::MAX);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn later_frames_say_how_long_it_takes() {
+    fn later_frames_show_the_time_left() {
         let recorder = Recorder::default();
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(recorder.clone()), u8::MAX);
         let bar = in_style(ProgressBar::with_draw_target(None, target));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn being_asked_to_stop_is_answered_once() {
+    fn a_request_to_stop_is_answered_once() {
         let mut bar = Bar::new(true);
         bar.answer = Mutex::new(Some("stopping"));
         assert!(!bar.is_cancelled());

@@ -1,8 +1,8 @@
-//! Sizes as people write and read them: `64K`, `10G`; powers of 1024.
+//! Parses and prints sizes such as `64K` or `10G`, in powers of 1024.
 
 const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
 
-/// The bytes that `512`, `64K`, `10G` or `2T` stand for; a `B` or `iB` may follow the unit.
+/// Parses a size such as `512`, `64K`, `10G` or `2T` into bytes. A `B` or `iB` may follow the unit.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let refusal = || format!("{text:?} is not a size such as 512, 64K, 10G or 2T");
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
@@ -16,7 +16,7 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << (10 * power)).ok_or_else(|| format!("{text:?} is too large"))
 }
 
-/// A number of bytes with a fitting unit: `36.0 MiB`, `512 bytes`.
+/// Returns a number of bytes with a fitting unit: `1.5 KiB`, `36 MiB`, `512 bytes`.
 pub(crate) fn human(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} bytes");
@@ -31,7 +31,7 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{value:.digits$} {}iB", UNITS[unit])
 }
 
-/// A number of bytes both ways: `37748736 (36 MiB)`.
+/// Returns a number of bytes, exact and with a fitting unit: `37748736 (36 MiB)`.
 pub(crate) fn both(bytes: u64) -> String {
     if bytes < 1024 { human(bytes) } else { format!("{bytes} ({})", human(bytes)) }
 }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused() {
+    fn texts_that_are_no_sizes_are_refused() {
         for text in ["", "K", "-1", "1.5G", "1X", "1KK", "1BB", "0x10", "1 G", "99999999P", "1é"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Block and sector arithmetic: pure functions of four numbers.
+//! Computes where blocks and sectors lie and which BAT entry describes them: pure arithmetic, no I/O.
 //!
 //! ```text
 //! disk   |- block 0 -|- block 1 -| ... |- block r -| ...          r = chunk ratio
@@ -21,12 +21,12 @@ use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, MIB};
 pub const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
 /// The largest payload block, in bytes ([MS-VHDX] 2.6.2.1).
 pub const MAX_BLOCK_SIZE: u64 = 256 << 20;
-/// The sectors that one sector bitmap block describes, one bit each ([MS-VHDX] 2.4).
+/// The number of sectors that one sector bitmap block describes, one bit each ([MS-VHDX] 2.4).
 pub(crate) const SECTORS_PER_CHUNK: u64 = 1 << 23;
 
-/// The shape of a virtual disk: where its blocks and sectors lie, and which BAT entry describes which.
+/// The layout of a virtual disk: where its blocks and sectors lie, and which BAT entry describes which block.
 ///
-/// Every `Geometry` obeys the rules of [MS-VHDX] 2.6.2, so none of its methods can overflow or divide by zero.
+/// Every `Geometry` satisfies the rules of [MS-VHDX] 2.6.2, so none of its methods can overflow or divide by zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     block_size: NonZeroU64,
@@ -36,7 +36,7 @@ pub struct Geometry {
     has_parent: bool,
 }
 
-/// What a BAT entry describes.
+/// The kind of block that a BAT entry describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatEntryKind {
     /// A payload block.
@@ -46,11 +46,11 @@ pub enum BatEntryKind {
 }
 
 impl Geometry {
-    /// The geometry of a disk of `virtual_size` bytes. All sizes are in bytes.
+    /// Returns the geometry of a disk. All sizes are in bytes; `sector_size` is the logical one.
     ///
     /// # Errors
-    /// [`InvalidArgument::BlockSize`] and [`InvalidArgument::VirtualSize`] when a size breaks [MS-VHDX] 2.6.2, and
-    /// [`InvalidArgument::SectorSize`] for a logical sector size other than 512 and 4096.
+    /// - [`InvalidArgument::BlockSize`] or [`InvalidArgument::VirtualSize`] for a size that [MS-VHDX] 2.6.2 forbids.
+    /// - [`InvalidArgument::SectorSize`] for a logical sector size other than 512 and 4096.
     pub fn new(
         block_size: u64,
         sector_size: u32,
@@ -73,43 +73,44 @@ impl Geometry {
         Ok(Self { block_size, sector_size, chunk_ratio, virtual_size, has_parent })
     }
 
-    /// The size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
+    /// Returns the size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
     pub const fn block_size(self) -> u64 {
         self.block_size.get()
     }
 
-    /// The logical sector size in bytes: 512 or 4096.
+    /// Returns the logical sector size in bytes: 512 or 4096.
     pub const fn sector_size(self) -> u64 {
         self.sector_size.get()
     }
 
-    /// The size of the disk in bytes.
+    /// Returns the size of the virtual disk in bytes.
     pub const fn virtual_size(self) -> u64 {
         self.virtual_size
     }
 
-    /// Whether the file is a differencing one.
+    /// Returns whether the disk has a parent.
     pub const fn has_parent(self) -> bool {
         self.has_parent
     }
 
-    /// The payload blocks of one chunk ([MS-VHDX] 2.4).
+    /// Returns the number of payload blocks in one chunk ([MS-VHDX] 2.4).
     pub const fn chunk_ratio(self) -> u64 {
         self.chunk_ratio.get()
     }
 
-    /// The payload blocks of the disk, the last one perhaps partial.
+    /// Returns the number of payload blocks of the disk. The last one may be partial.
     pub const fn block_count(self) -> u64 {
         self.virtual_size.div_ceil(self.block_size.get())
     }
 
-    /// The chunks of the disk, the last one perhaps partial.
+    /// Returns the number of chunks of the disk. The last one may be partial.
     pub const fn chunk_count(self) -> u64 {
         self.block_count().div_ceil(self.chunk_ratio.get())
     }
 
-    /// The entries of the BAT: a file without a parent ends with its last payload block, one with a parent with its
-    /// last sector bitmap block ([MS-VHDX] 2.5).
+    /// Returns the number of BAT entries ([MS-VHDX] 2.5).
+    ///
+    /// The last entry is that of the last payload block, or of the last sector bitmap block if the disk has a parent.
     pub const fn bat_entry_count(self) -> u64 {
         if self.has_parent {
             self.chunk_count().saturating_mul(self.chunk_ratio.get().saturating_add(1))
@@ -118,19 +119,20 @@ impl Geometry {
         }
     }
 
-    /// The BAT entry of a payload block.
+    /// Returns the index of the BAT entry of a payload block.
     pub fn payload_bat_index(self, block: BlockIndex) -> BatIndex {
         BatIndex::new(block.get().saturating_add(block.get() / self.chunk_ratio))
     }
 
-    /// The BAT entry of the sector bitmap block of a chunk.
+    /// Returns the index of the BAT entry of the sector bitmap block of a chunk.
     pub const fn bitmap_bat_index(self, chunk: ChunkIndex) -> BatIndex {
         let stride = self.chunk_ratio.get().saturating_add(1);
         BatIndex::new(chunk.get().saturating_mul(stride).saturating_add(self.chunk_ratio.get()))
     }
 
-    /// What a BAT entry describes. Payload blocks past [`block_count`](Self::block_count) are padding of the last
-    /// chunk.
+    /// Returns the block that a BAT entry describes.
+    ///
+    /// Payload blocks from [`block_count`](Self::block_count) on are padding of the last chunk.
     pub fn entry_kind(self, index: BatIndex) -> BatEntryKind {
         let stride = self.chunk_ratio.saturating_add(1);
         let (chunk, within) = (index.get() / stride, index.get() % stride);
@@ -141,34 +143,35 @@ impl Geometry {
         }
     }
 
-    /// The block that holds a byte of the disk.
+    /// Returns the block that contains a byte of the disk.
     pub fn block_of(self, at: DiskOffset) -> BlockIndex {
         BlockIndex::new(at.get() / self.block_size)
     }
 
-    /// The first byte of a block.
+    /// Returns the offset of the first byte of a block.
     pub const fn block_start(self, block: BlockIndex) -> DiskOffset {
         DiskOffset::new(block.get().saturating_mul(self.block_size.get()))
     }
 
-    /// One past the last byte of a block, or the end of the disk if that comes first.
+    /// Returns the offset after the last byte of a block, or the end of the disk if that comes first.
     pub fn block_end(self, block: BlockIndex) -> DiskOffset {
         let end = self.block_start(block).saturating_add(self.block_size.get());
         end.min(DiskOffset::new(self.virtual_size))
     }
 
-    /// The chunk that a block belongs to.
+    /// Returns the chunk that a block belongs to.
     pub fn chunk_of(self, block: BlockIndex) -> ChunkIndex {
         ChunkIndex::new(block.get() / self.chunk_ratio)
     }
 
-    /// How far a byte of the disk lies inside its block.
+    /// Returns the offset of a byte of the disk from the start of its block, in bytes.
     pub fn offset_in_block(self, at: DiskOffset) -> u64 {
         at.get() % self.block_size
     }
 
-    /// Where the bits of the sectors in `range` lie inside their sector bitmap block, as bit numbers. The range must
-    /// lie within one block and consist of whole sectors.
+    /// Returns the bit numbers of the sectors in `range` within their sector bitmap block.
+    ///
+    /// The range must lie within one block and consist of whole sectors.
     pub fn bitmap_bits(self, range: Range<DiskOffset>) -> Range<u64> {
         let first = (range.start.get() / self.sector_size) % SECTORS_PER_CHUNK;
         let count = range.end.since(range.start) / self.sector_size;
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_start_anew_in_each_chunk() {
+    fn bit_numbers_restart_in_each_chunk() {
         let geometry = geometry(1, 512, 16 << 30, true);
         let at = |offset| DiskOffset::new(offset);
         assert_eq!(geometry.bitmap_bits(at(0)..at(512)), 0..1);
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_geometries_are_refused() {
+    fn invalid_geometries_are_rejected() {
         assert!(Geometry::new(3 * MIB, 512, MIB, false).is_err());
         assert!(Geometry::new(512 * MIB, 512, MIB, false).is_err());
         assert!(Geometry::new(MIB, 1024, MIB, false).is_err());

@@ -1,25 +1,34 @@
-//! Read, check, write and merge VHDX and AVHDX virtual disks and their checkpoint chains, on any operating system.
+//! Reads, checks, writes and merges VHDX and AVHDX virtual disks and their checkpoint chains, on any operating system.
 //!
 //! A Hyper-V checkpoint freezes a virtual disk: later writes go to a differencing file, which reads through to its
-//! parent. This crate opens such files, finds and checks their parents, says where every byte of a disk is, and reads
-//! it. What is only read never changes, not even to replay a dirty log. What is written is safe at every instant: a
-//! power failure leaves the state before a change or the one after it.
+//! parent. This crate opens such files, finds and verifies their parents, locates every byte of a disk, and reads it.
 //!
-//! - [`Vhdx`] is one file: its facts, and what it holds itself.
-//! - [`Chain`] is a file with all its parents: the disk as its guest sees it. Parents are found by a
-//!   [`ParentResolver`]; nothing that a file names is opened unless the resolver opens it.
-//! - [`Extents`] is the one query behind everything: which bytes of the disk are where.
-//! - [`VhdxMut`] is one file that is open for writing, by nobody else.
-//! - [`discover`] finds every chain below some folders, whatever the files are called; [`find_relatives`] finds the
-//!   children that nothing in a parent tells of.
-//! - [`ops`] holds what one does with disks: check, compare, convert, create, replay, reparent, merge in place
+//! # Safety of the data
+//! A file that is only read never changes: a dirty log is replayed in memory. A file that is written to opens after a
+//! power failure at any instant, in the state before a change or after it. A new file is complete or absent. An
+//! interrupted merge is completed by running it again; until then the merged disk and its descendants read as before,
+//! but the target on its own may be a mix of old and new data. `docs/crash-safety.md` lists every guarantee and its
+//! limits.
+//!
+//! There is one exception: [`ops::overwrite_raw`] guarantees nothing until it returns success. After an error, a
+//! cancellation or a power failure, its target may be partly overwritten and unusable.
+//!
+//! # Overview
+//! - [`Vhdx`] is one file: its properties and its own content.
+//! - [`Chain`] is a file with all its parents: the disk as its guest sees it. A [`ParentResolver`] finds the parents;
+//!   a path that is stored in a file is opened only if the resolver opens it.
+//! - [`Extents`] is the query behind everything that reads a disk: which bytes are stored where.
+//! - [`VhdxMut`] is one file that is open for writing and locked.
+//! - [`discover`] finds every chain in some folders and their subfolders, whatever the files are called.
+//!   [`find_relatives`] finds the children of a disk: no file names its children.
+//! - [`ops`] contains the operations on disks: check, compare, convert, create, replay, reparent, merge in place
 //!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]).
-//! - [`ReadAt`] and [`Storage`] are the bytes below: files, memory, or whatever implements them.
+//! - [`ReadAt`] and [`Storage`] give access to bytes: in files, in memory, or in any type that implements them.
 //!
 //! The format is Microsoft's [MS-VHDX]; [`Rule`] lists all of its rules that are checked.
 //!
 //! # Examples
-//! The runs of a disk that hold data, and where:
+//! Print where the data of a disk is stored:
 //! ```no_run
 //! use vhdx::{Chain, DiskOffset, FolderResolver, Source};
 //!
@@ -36,7 +45,7 @@
 //! # }
 //! ```
 //!
-//! A checkpoint goes into its parent, in place:
+//! Merge a checkpoint into its parent, in place:
 //! ```no_run
 //! use vhdx::ops::{HostFiles, MergeOptions, MergePlan};
 //! use vhdx::{Chain, FolderResolver, NoProgress, find_relatives, folders_around};

@@ -1,4 +1,4 @@
-//! The GUIDs of metadata items, and their names ([MS-VHDX] 2.6.2).
+//! Defines the GUIDs of metadata items and their names ([MS-VHDX] 2.6.2).
 
 use uuid::{Uuid, uuid};
 
@@ -14,14 +14,14 @@ pub const LOGICAL_SECTOR_SIZE: Uuid = uuid!("8141bf1d-a96f-4709-ba47-f233a8faab5
 pub const PHYSICAL_SECTOR_SIZE: Uuid = uuid!("cda348c7-445d-4471-9cc9-e9885251c556");
 /// Parent locator ([MS-VHDX] 2.6.2.6).
 pub const PARENT_LOCATOR: Uuid = uuid!("a8d35f2d-b30b-454d-abf7-d3d84834ab0c");
-/// A cylinder, head and sector geometry for guests that ask for one; not in the specification.
+/// Cylinders, heads and sectors for guests that ask for them; not in the specification.
 pub const CHS_PARAMETERS: Uuid = uuid!("da02d7bc-3d3a-423c-ac88-2a36ab21479b");
-/// Marks a file whose creation has not finished; not in the specification.
+/// The mark of a file whose creation did not finish; not in the specification.
 pub const INCOMPLETE_FILE: Uuid = uuid!("71cc85f0-1b69-4e28-9558-c3bf83ae75d3");
 /// Labels of a persistent memory disk; not in the specification.
 pub const PMEM_LABELS: Uuid = uuid!("10e1ae8a-4b7e-4169-a40f-cd70de928393");
 
-/// The name of an item for people: its GUID if it has none.
+/// Returns the name of an item for messages, or its GUID if it has no name.
 pub fn name_of(id: Uuid) -> String {
     let name = match id {
         FILE_PARAMETERS => "file parameters",

@@ -1,28 +1,30 @@
-//! How long operations report what they have done, and are asked to stop.
+//! Progress reporting and cancellation for long-running operations.
 
-/// What an operation reports to. Every method has a default, so that a caller implements only what it shows.
+/// Receives the progress of an operation and can cancel it. Every method has a default.
 ///
 /// Methods take `&self` and may be called from another thread than the one that started the operation.
 pub trait Progress: Sync {
-    /// The work is `total` bytes long. Called once, before the first [`advance`](Self::advance).
+    /// Reports the total work in bytes. Called once, before the first [`advance`](Self::advance).
     fn start(&self, total: u64) {
         let _ = total;
     }
 
-    /// `bytes` more of the work are done.
+    /// Reports that `bytes` more bytes of the work are done.
     fn advance(&self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// Whether the operation should stop. Asked often; it then ends with [`Error::Cancelled`](crate::Error::Cancelled)
-    /// and leaves nothing that is broken: a new file is gone, files that are changed are sound, and the same operation goes
-    /// on from there.
+    /// Returns whether the operation should stop. Called often.
+    ///
+    /// A cancelled operation returns [`Error::Cancelled`](crate::Error::Cancelled). It removes its new file and leaves
+    /// changed files valid; the same operation, run again, completes the work. Until then, the target of a merge may be
+    /// a mix of old and new data, and that of [`overwrite_raw`](crate::ops::overwrite_raw) is unusable.
     fn is_cancelled(&self) -> bool {
         false
     }
 }
 
-/// Reports to nobody and never cancels.
+/// Ignores all progress and never cancels.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 

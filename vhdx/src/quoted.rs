@@ -1,9 +1,10 @@
-//! Quotes paths and names that come from files, for messages.
+//! Quotes untrusted paths and names for messages.
 
 use std::fmt;
 use std::path::Path;
 
-/// A path or a name in quotation marks. What could play tricks on a terminal is escaped; a `\` is not.
+/// A path or a name in quotation marks. Characters that could manipulate a terminal are escaped; `\`
+/// and `'` are not.
 pub(crate) struct Quoted<T>(pub(crate) T);
 
 impl<T: AsRef<Path>> fmt::Display for Quoted<T> {

@@ -1,13 +1,13 @@
-//! Offsets, indices and the constants that every structure shares, as types that cannot be mixed up.
+//! Defines a separate type for each kind of offset and index, and the size constants.
 //!
-//! A byte offset in a *file* and a byte offset on the virtual *disk* are different things, and confusing them is the
-//! classic way to destroy an image. Neither converts into the other except through the block allocation table.
+//! A byte offset in a *file* and a byte offset on the virtual *disk* have different types, because confusing the two
+//! destroys images. Only the block allocation table maps one to the other.
 
 use std::fmt;
 
 /// 1 KiB in bytes.
 pub const KIB: u64 = 1 << 10;
-/// 1 MiB in bytes: the alignment of everything that a VHDX file allocates ([MS-VHDX] 2.1).
+/// 1 MiB in bytes: the alignment of everything that is allocated in a VHDX file ([MS-VHDX] 2.1).
 pub const MIB: u64 = 1 << 20;
 
 /// A byte offset in a file.
@@ -18,15 +18,15 @@ pub struct FileOffset(u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskOffset(u64);
 
-/// The number of a payload block: block 0 holds the first `block_size` bytes of the disk ([MS-VHDX] 2.4).
+/// The index of a payload block: block 0 contains the first `block_size` bytes of the disk ([MS-VHDX] 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockIndex(u64);
 
-/// The number of a chunk, and of the sector bitmap block that serves it ([MS-VHDX] 2.4).
+/// The index of a chunk and of its sector bitmap block ([MS-VHDX] 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkIndex(u64);
 
-/// The number of an entry in the block allocation table, payload and bitmap entries interleaved ([MS-VHDX] 2.5).
+/// The index of an entry in the block allocation table, which interleaves payload and bitmap entries ([MS-VHDX] 2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatIndex(u64);
 
@@ -38,12 +38,12 @@ macro_rules! number {
                 Self(value)
             }
 
-            /// The plain number.
+            /// Returns the plain number.
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// `self + count`, or `None` past `u64::MAX`.
+            /// Returns `self + count`, or `None` on overflow.
             pub const fn checked_add(self, count: u64) -> Option<Self> {
                 match self.0.checked_add(count) {
                     Some(sum) => Some(Self(sum)),
@@ -51,12 +51,12 @@ macro_rules! number {
                 }
             }
 
-            /// `self + count`, stopping at `u64::MAX`.
+            /// Returns `self + count`, or `u64::MAX` on overflow.
             pub const fn saturating_add(self, count: u64) -> Self {
                 Self(self.0.saturating_add(count))
             }
 
-            /// How far `self` lies past `earlier`, or 0 if it does not.
+            /// Returns the distance from `earlier` to `self`, or 0 if `self` comes first.
             pub const fn since(self, earlier: Self) -> u64 {
                 self.0.saturating_sub(earlier.0)
             }

@@ -1,4 +1,4 @@
-//! A broken rule with the place where it was broken, and the sink that validators report into.
+//! Defines a violation of a format rule, and the list to which validators report violations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::metadata_id;
 use crate::rules::{Rule, Severity};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, FileOffset};
 
-/// A structure of the file, named as the specification names it.
+/// A structure of the file, named as in the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Structure {
@@ -19,13 +19,13 @@ pub enum Structure {
     Header(u8),
     /// A region table, 1 or 2 ([MS-VHDX] 2.2.3).
     RegionTable(u8),
-    /// An entry of the region table, by its position ([MS-VHDX] 2.2.3.2).
+    /// An entry of a region table, by its index ([MS-VHDX] 2.2.3.2).
     RegionTableEntry(u32),
     /// The log as a whole ([MS-VHDX] 2.3).
     Log,
     /// A log entry ([MS-VHDX] 2.3.1).
     LogEntry,
-    /// A descriptor of a log entry, by its position ([MS-VHDX] 2.3.1.2).
+    /// A descriptor of a log entry, by its index ([MS-VHDX] 2.3.1.2).
     LogDescriptor(u32),
     /// The block allocation table as a whole ([MS-VHDX] 2.5).
     Bat,
@@ -37,13 +37,13 @@ pub enum Structure {
     SectorBitmapBlock(ChunkIndex),
     /// The metadata table ([MS-VHDX] 2.6.1).
     MetadataTable,
-    /// An entry of the metadata table, by its position ([MS-VHDX] 2.6.1.2).
+    /// An entry of the metadata table, by its index ([MS-VHDX] 2.6.1.2).
     MetadataTableEntry(u16),
     /// A metadata item, by its id ([MS-VHDX] 2.6.2).
     MetadataItem(Uuid),
     /// The parent locator ([MS-VHDX] 2.6.2.6).
     ParentLocator,
-    /// An entry of the parent locator, by its position ([MS-VHDX] 2.6.2.6.2).
+    /// An entry of the parent locator, by its index ([MS-VHDX] 2.6.2.6.2).
     ParentLocatorEntry(u16),
 }
 
@@ -72,11 +72,11 @@ impl fmt::Display for Structure {
     }
 }
 
-/// What stood in the file where a rule was broken.
+/// The value in the file that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Found {
-    /// Nothing worth saying.
+    /// No value: the rule says everything.
     Nothing,
     /// A number.
     Number(u64),
@@ -84,50 +84,50 @@ pub enum Found {
     Guid(Uuid),
     /// A text.
     Text(String),
-    /// Another structure, with which this one collides.
+    /// Another structure that conflicts with this one.
     Other(Structure),
 }
 
-/// A rule that a file breaks, and where.
+/// A rule that a file breaks, and the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Violation {
     /// The structure that breaks the rule.
     pub structure: Structure,
-    /// Where that structure starts in the file.
+    /// The offset of that structure in the file.
     pub offset: FileOffset,
-    /// The rule.
+    /// The broken rule.
     pub rule: Rule,
-    /// What was found there.
+    /// The value that was found there.
     pub found: Found,
 }
 
 impl Violation {
-    /// A violation for which naming the rule says everything.
+    /// Creates a violation without a value.
     pub const fn new(structure: Structure, offset: FileOffset, rule: Rule) -> Self {
         Self { structure, offset, rule, found: Found::Nothing }
     }
 
-    /// The same violation, with the number that was found.
+    /// Adds the number that was found.
     pub fn number(self, number: impl Into<u64>) -> Self {
         Self { found: Found::Number(number.into()), ..self }
     }
 
-    /// The same violation, with the GUID that was found.
+    /// Adds the GUID that was found.
     pub fn guid(self, guid: Uuid) -> Self {
         Self { found: Found::Guid(guid), ..self }
     }
 
-    /// The same violation, with the text that was found.
+    /// Adds the text that was found.
     pub fn text(self, text: impl Into<String>) -> Self {
         Self { found: Found::Text(text.into()), ..self }
     }
 
-    /// The same violation, with the structure that is in the way.
+    /// Adds the structure that conflicts with this one.
     pub fn other(self, other: Structure) -> Self {
         Self { found: Found::Other(other), ..self }
     }
 
-    /// How bad it is.
+    /// Returns the severity of the broken rule.
     pub const fn severity(&self) -> Severity {
         self.rule.severity()
     }
@@ -147,26 +147,27 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Where validators report to. `open` asks it for the first violation that stops it, `check` for all of them.
+/// A list to which validators report violations.
 ///
-/// A hostile file can break a rule in every one of millions of BAT entries, so only the first
-/// [`LIMIT`](Self::LIMIT) are kept, and as many again that are not tolerated; [`dropped`](Self::dropped) counts the
-/// others.
+/// Opening a file stops at the first violation that is not tolerated; a check reports all of them.
+///
+/// A hostile file can break a rule in each of millions of BAT entries. So only the first [`LIMIT`](Self::LIMIT)
+/// violations are kept, and then as many again that are not tolerated. [`dropped`](Self::dropped) counts the others.
 #[derive(Clone, Debug, Default)]
 pub struct Violations {
     list: Vec<Violation>,
-    /// How often each rule was broken, also where the violation is not in the list.
+    /// The number of violations of each rule, including those that were not kept.
     counts: BTreeMap<Rule, u64>,
     dropped: u64,
-    /// The first one that is not tolerated, kept even when the list is full.
+    /// The first violation that is not tolerated. It is kept even when the list is full.
     first: Option<Violation>,
 }
 
 impl Violations {
-    /// How many violations are kept.
+    /// The number of violations that are kept, whatever their severity.
     pub const LIMIT: usize = 10_000;
 
-    /// An empty sink.
+    /// Creates an empty list.
     pub fn new() -> Self {
         Self::default()
     }
@@ -190,7 +191,7 @@ impl Violations {
         }
     }
 
-    /// Adds everything that another sink holds.
+    /// Adds all violations and counts of another list.
     pub fn append(&mut self, other: Self) {
         let Self { list, counts, dropped, first } = other;
         list.into_iter().for_each(|violation| self.keep(violation));
@@ -202,27 +203,27 @@ impl Violations {
         self.first = self.first.take().or(first);
     }
 
-    /// The violations, in the order in which they were found.
+    /// Returns the kept violations, in the order in which they were reported.
     pub fn as_slice(&self) -> &[Violation] {
         &self.list
     }
 
-    /// The rules that were broken, and how often: the violations beyond the ones kept are counted too.
+    /// Returns each broken rule with its number of violations, including those that were not kept.
     pub fn counts(&self) -> impl Iterator<Item = (Rule, u64)> {
         self.counts.iter().map(|(&rule, &count)| (rule, count))
     }
 
-    /// Whether so many violations that are not tolerated were found that a check ends before its end.
+    /// Returns whether no further violation would be kept. A check then stops early.
     pub fn is_full(&self) -> bool {
         self.list.len() >= 2 * Self::LIMIT
     }
 
-    /// How many violations were found beyond the ones kept.
+    /// Returns the number of violations that were not kept.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Returns the first violation that is not tolerated as an error.
+    /// Returns the first violation that is not tolerated, as an error.
     ///
     /// # Errors
     /// The violation, if there is one. It converts into [`Error::Corrupt`](crate::Error::Corrupt) or
@@ -237,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stops_is_listed_although_tolerated_ones_fill_the_list() {
+    fn a_fatal_violation_is_listed_even_if_tolerated_ones_fill_the_list() {
         let mut violations = Violations::new();
         let violation = |rule| Violation::new(Structure::Bat, FileOffset::new(0), rule);
         for _ in 0..Violations::LIMIT + 5 {

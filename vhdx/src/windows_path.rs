@@ -1,6 +1,6 @@
-//! Paths as parent locators store them, taken apart into names that a host can look up. No file is touched here.
+//! Splits the paths that parent locators store into names that a host can look up. Accesses no files.
 //!
-//! A stored path is untrusted text. Only plain file names come out of it: no drives, devices, streams or wildcards.
+//! A stored path is untrusted text. Only plain file names are taken from it: no drives, devices, streams or wildcards.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::quoted::Quoted;
 
-/// How many names of a path are looked at, counted from the file's. Windows' own limit of 260 characters leaves room
-/// for about as many; more would only make a hostile path expensive.
+/// The maximum number of names that are used from one path. A path of 260 characters, the usual limit of Windows, has
+/// room for about as many; a higher limit would only make a hostile path expensive.
 const MAX_NAMES: usize = 128;
-/// The longest name that Windows stores, in UTF-16 code units.
+/// The maximum length of a file name on Windows, in UTF-16 code units.
 const MAX_NAME_UNITS: usize = 255;
 pub(crate) const SEPARATORS: [char; 2] = ['\\', '/'];
 
-/// A path to the parent, as the child stores it ([MS-VHDX] 2.6.2.6.3).
+/// A path to the parent, as stored in the child ([MS-VHDX] 2.6.2.6.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoredPath {
     /// The key of the parent locator: `relative_path`, `volume_path` or `absolute_win32_path`.
     pub key: &'static str,
-    /// The value, exactly.
+    /// The value, unchanged.
     pub path: String,
 }
 
@@ -31,13 +31,13 @@ impl fmt::Display for StoredPath {
 }
 
 impl StoredPath {
-    /// The file's name, if the path ends in one.
+    /// Returns the file name, if the path ends in one.
     pub(crate) fn file_name(&self) -> Option<&str> {
         self.path.rsplit(SEPARATORS).next().filter(|name| is_name(name))
     }
 }
 
-/// A relative path taken apart: how many folders up, then the names down. `None` for what is not one.
+/// Splits a relative path into the number of folders to go up and the names to go down; `None` for any other path.
 pub(crate) fn relative(path: &str) -> Option<(usize, Vec<&str>)> {
     let (mut up, mut names) = (0_usize, Vec::new());
     for component in path.split(SEPARATORS) {
@@ -53,8 +53,10 @@ pub(crate) fn relative(path: &str) -> Option<(usize, Vec<&str>)> {
     bounded.then_some((up, names))
 }
 
-/// What may lie below a folder that the path was moved to: its names with ever more of the front left out, down to
-/// the file's own. Whatever is not a plain name (a drive, a volume, `..`) ends them.
+/// Returns the trailing parts of a path, from the longest to the bare file name.
+///
+/// A file that was moved may have one of these paths in its new folder. Only the plain names at the end of the path are
+/// used: those after the last drive, volume or `..`.
 pub(crate) fn suffixes(path: &str) -> Vec<Vec<&str>> {
     let mut components = path.split(SEPARATORS);
     let device =
@@ -72,7 +74,7 @@ pub(crate) fn suffixes(path: &str) -> Vec<Vec<&str>> {
     (0..names.len()).map(|first| names[first..].to_vec()).collect()
 }
 
-/// Whether Windows can have stored a file under this name.
+/// Returns whether Windows can store a file under this name.
 pub(crate) fn is_name(name: &str) -> bool {
     let forbidden = |c: char| c.is_control() || r#"<>:"/\|?*"#.contains(c);
     !name.is_empty()
@@ -82,7 +84,7 @@ pub(crate) fn is_name(name: &str) -> bool {
         && !is_device(name)
 }
 
-/// Names that Windows gives to devices in every folder, with any extension.
+/// Returns whether Windows reserves the name for a device, in every folder and with any extension.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
     let is_port = |port: &str| {
@@ -95,16 +97,19 @@ fn is_device(name: &str) -> bool {
         || is_port("LPT")
 }
 
-/// The first component of a `volume_path`: `Volume{5e0bd954-…}`.
+/// Returns whether a component is the volume of a `volume_path`: `Volume{5e0bd954-…}`.
 fn is_volume(name: &str) -> bool {
     let prefix = name.get(..7).unwrap_or_default();
     prefix.eq_ignore_ascii_case("volume{") && name.ends_with('}')
 }
 
-/// Returns the form in which names are compared: equal for names that differ only in letter case, or in whether
-/// letters are composed or decomposed (Unicode NFC or NFD). macOS writes decomposed names, Windows composed ones.
+/// Returns the form in which names are compared.
+///
+/// It is equal for names that differ only in letter case, or in whether letters are composed or decomposed (Unicode NFC
+/// or NFD). macOS writes decomposed names, Windows composed ones.
 pub(crate) fn fold_name(name: &str) -> String {
-    // Lower case is looked up per letter, and a mark that follows a letter must not hide it. 'ς' is a 'σ' that ends a word.
+    // Decomposed first, because each character is mapped to lower case on its own, and a composed letter must give the
+    // same result as a letter and its mark. 'ς' is 'σ' at the end of a word.
     let lower = name.nfd().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c });
     lower.nfc().collect()
 }
@@ -122,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_relative_path() {
+    fn other_paths_are_not_relative() {
         for path in [
             "",
             ".",
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn suffixes_from_the_longest_to_the_bare_name() {
+    fn suffixes_are_ordered_from_the_longest_to_the_bare_name() {
         let expected = ["VMs/db/base.vhdx", "db/base.vhdx", "base.vhdx"];
         for prefix in [
             r"C:\",
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn no_suffix_climbs_or_holds_what_is_not_a_name() {
+    fn suffixes_contain_only_plain_names() {
         assert_eq!(joined(r"C:\a\..\b\c.vhdx"), ["b/c.vhdx", "c.vhdx"]);
         assert_eq!(joined(r"C:\a\\c.vhdx"), ["c.vhdx"]);
         for path in [
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_spelled_in_different_ways_are_equal() {
+    fn names_that_differ_in_case_or_composition_are_equal() {
         for (one, other) in [
             ("Base.VHDX", "bASE.vhdx"),
             ("\u{dc}bung.vhdx", "u\u{308}bung.vhdx"),
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_file() {
+    fn the_file_name_is_the_last_component() {
         let name = |path: &str| {
             StoredPath { key: "relative_path", path: path.to_owned() }.file_name().map(str::to_owned)
         };

@@ -1,4 +1,4 @@
-//! Chains of a chosen shape, the same in every run, with the bytes that they must read as.
+//! Makes chains of a chosen shape, which are the same in every run, with the bytes that they must read as.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ use super::files::{CopyRun, write_runs};
 
 /// Runs start and end at multiples of this many bytes.
 const UNIT: u64 = 4096;
-/// Of the content.
+/// The seed of the content.
 const SEED: u64 = 1;
 
-/// The shape of a chain. All sizes in bytes.
+/// The shape of a chain. All sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub(crate) struct Spec {
     /// The size of the disk
@@ -28,22 +28,22 @@ pub(crate) struct Spec {
     /// The size of a payload block
     #[arg(long)]
     pub(crate) block: u64,
-    /// How many differencing disks stand on the base
+    /// The number of differencing disks
     #[arg(long)]
     pub(crate) depth: usize,
-    /// How many per cent of the base's blocks are present
+    /// The percentage of the base's blocks that are present
     #[arg(long)]
     pub(crate) base_fill: u64,
-    /// How much each differencing disk holds
+    /// The bytes that each differencing disk holds
     #[arg(long)]
     pub(crate) child_bytes: u64,
     /// The shortest run of a differencing disk
     #[arg(long)]
     pub(crate) run_min: u64,
-    /// The longest run; their logarithms are spread evenly
+    /// The longest run; the logarithms of the lengths are spread evenly
     #[arg(long)]
     pub(crate) run_max: u64,
-    /// Whether differencing disks hold whole blocks and nothing else
+    /// Whether differencing disks hold only whole blocks
     #[arg(long)]
     pub(crate) whole: bool,
     /// Whether all differencing disks hold the same runs
@@ -52,7 +52,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// The arguments that name this shape.
+    /// Returns the arguments for this shape.
     pub(crate) fn args(&self) -> Vec<OsString> {
         let numbers = [
             ("--size", self.size),
@@ -73,7 +73,7 @@ impl Spec {
         args
     }
 
-    /// A name for the folder of such a chain.
+    /// Returns a name for the folder of such a chain.
     pub(crate) fn name(&self) -> String {
         let Self { size, block, depth, base_fill, child_bytes, run_min, run_max, whole, same_runs } = self;
         format!("{size}-{block}-{depth}-{base_fill}-{child_bytes}-{run_min}-{run_max}-{whole}-{same_runs}")
@@ -87,7 +87,7 @@ impl Spec {
         block * self.block..self.size.min((block + 1) * self.block)
     }
 
-    /// The runs that a layer holds: sorted, apart from each other.
+    /// Returns the runs that a layer holds, sorted. They do not overlap.
     fn runs(&self, layer: usize) -> Vec<Range<u64>> {
         let mut random = Random::new(if self.same_runs { layer.min(1) } else { layer } as u64);
         let blocks = match layer {
@@ -145,28 +145,28 @@ impl Files {
         self.layer(self.depth)
     }
 
-    /// What the leaf reads as.
+    /// Returns the path of a raw file with the content of the leaf's disk.
     pub(crate) fn expected(&self) -> PathBuf {
         self.folder.join("expected.raw")
     }
 
-    /// What a layer holds itself, where it lies on the disk; holes elsewhere.
+    /// Returns the path of a raw file with only the data that a layer holds; the rest are holes.
     pub(crate) fn delta(&self, layer: usize) -> PathBuf {
         self.folder.join(format!("d{layer:02}.delta.raw"))
     }
 
-    /// What is to be copied to merge the leaf into its parent.
+    /// Returns the path of a list of the runs that a merge of the leaf into its parent copies.
     pub(crate) fn extents(&self) -> PathBuf {
         self.folder.join("leaf.extents")
     }
 }
 
-/// The file name of a layer; the base is layer 0.
+/// Returns the file name of a layer; the base is layer 0.
 pub(crate) fn name(layer: usize) -> String {
     format!("d{layer:02}.{}", if layer == 0 { "vhdx" } else { "avhdx" })
 }
 
-/// Makes the files of a chain in an empty folder.
+/// Makes the files of a chain in a new folder.
 pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let files = Files { folder: folder.to_owned(), depth: spec.depth };
@@ -192,8 +192,9 @@ pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A child that holds 4 KiB of every hundredth block of an empty disk of `size` bytes, in files called as those of
-/// [`make`].
+/// Makes an empty disk of `size` bytes, and a child with 4 KiB of every hundredth block.
+///
+/// The files have the same names as those of [`make`].
 pub(crate) fn make_touched(size: u64, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let files = Files { folder: folder.to_owned(), depth: 1 };
@@ -207,7 +208,7 @@ pub(crate) fn make_touched(size: u64, folder: &Path) -> Result<()> {
     Ok(child.close()?)
 }
 
-/// A disk without content.
+/// Makes a disk without content.
 pub(crate) fn new_file(disk: &NewDisk, path: &Path) -> Result<()> {
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     create(disk, &FileStorage::new(file), &NoProgress)?;
@@ -221,7 +222,9 @@ fn new_child_file(parent: &Path, path: &Path, block: u64) -> Result<()> {
     new_file(&child.disk, path)
 }
 
-/// Writes what a layer holds, block by block in a random order, so that they lie in the file in that order.
+/// Writes the content of a layer, block by block in a random order.
+///
+/// The blocks are in that order in the file.
 fn fill(spec: &Spec, layer: usize, path: &Path, raws: [&File; 2]) -> Result<()> {
     let mut blocks: BTreeMap<u64, Vec<Range<u64>>> = BTreeMap::new();
     for run in spec.runs(layer) {
@@ -246,7 +249,9 @@ fn fill(spec: &Spec, layer: usize, path: &Path, raws: [&File; 2]) -> Result<()> 
     Ok(file.close()?)
 }
 
-/// What a merge of `child` into `parent` must copy, in the order of the disk. Blocks that the parent lacks go to its end.
+/// Returns the runs that a merge of `child` into `parent` must copy.
+///
+/// They are in the order of the disk. Blocks that the parent lacks are placed at its end.
 fn merge_runs(child: &Vhdx, parent: &Vhdx) -> Result<Vec<CopyRun>> {
     let block_size = parent.block_size();
     let mut end = parent.file_len().next_multiple_of(1 << 20);
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_have_the_length_that_was_asked_for() {
+    fn runs_have_the_requested_length() {
         let fixed = Spec { run_max: 4 << 10, ..spec() };
         let runs = fixed.runs(1);
         assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), 3 << 20);

@@ -1,4 +1,4 @@
-//! Plain work on files, and the limits that are made of it.
+//! Plain work on files: copies, which are the limits of the comparisons, and checks of results.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,7 @@ use vhdx::{Chain, FolderResolver, NoProgress, RawDisk};
 
 const BUFFER: usize = 1 << 20;
 
-/// A run of bytes to be copied from one file into another.
+/// A run of bytes to copy from one file into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CopyRun {
     pub(crate) from: u64,
@@ -20,7 +20,7 @@ pub(crate) struct CopyRun {
     pub(crate) len: u64,
 }
 
-/// The runs of a file that hold data, as the file system knows them: (offset, length).
+/// Returns the offsets and lengths of the runs of data that the file system reports.
 pub(crate) fn data_runs(file: &File) -> Result<Vec<(u64, u64)>> {
     let (mut runs, mut at) = (Vec::new(), 0);
     loop {
@@ -33,12 +33,12 @@ pub(crate) fn data_runs(file: &File) -> Result<Vec<(u64, u64)>> {
     }
 }
 
-/// How many bytes of data a file holds.
+/// Returns the number of bytes of data in a file.
 pub(crate) fn data_bytes(path: &Path) -> Result<u64> {
     Ok(data_runs(&File::open(path)?)?.iter().map(|(_, len)| len).sum())
 }
 
-/// Copies the data of a file with `pread` and `pwrite`, over a file that exists or into a new one.
+/// Copies the data of a file with `pread` and `pwrite` into an existing or a new file.
 pub(crate) fn copy_sparse(source: &Path, target: &Path, is_durable: bool) -> Result<()> {
     let from = File::open(source).with_context(|| source.display().to_string())?;
     let to = File::options().write(true).create(true).truncate(false).open(target)?;
@@ -52,8 +52,9 @@ pub(crate) fn copy_sparse(source: &Path, target: &Path, is_durable: bool) -> Res
     Ok(())
 }
 
-/// Makes `bytes` a buffer as the library's own are: some processors copy half as fast into what does not begin with a
-/// cache line.
+/// Returns a buffer in `bytes` that starts at a cache line, like the library's own buffers.
+///
+/// Some processors copy half as fast into a buffer that starts anywhere else.
 pub(crate) fn buffer(bytes: &mut Vec<u8>, len: usize) -> &mut [u8] {
     const LINE: usize = 64;
     bytes.resize(len + LINE, 0);
@@ -76,7 +77,7 @@ fn copy_runs(from: &File, to: &File, runs: &[CopyRun]) -> Result<()> {
     Ok(())
 }
 
-/// Copies runs into a file that exists, and makes them durable: what every merge must at least do.
+/// Copies runs into an existing file, and syncs it. This is the least that a merge must do.
 pub(crate) fn copy_extents(list: &Path, source: &Path, target: &Path, in_kernel: bool) -> Result<()> {
     let runs = read_runs(list)?;
     let (from, to) = (File::open(source)?, File::options().read(true).write(true).open(target)?);
@@ -97,7 +98,7 @@ pub(crate) fn copy_extents(list: &Path, source: &Path, target: &Path, in_kernel:
     Ok(fdatasync(&to)?)
 }
 
-/// A new copy, in the page cache and on the medium, that shares nothing with the original.
+/// Makes a new copy that shares no blocks, in the page cache and on the medium.
 pub(crate) fn fresh_copy(source: &Path, target: &Path) -> Result<()> {
     if let Err(error) = fs::remove_file(target)
         && error.kind() != std::io::ErrorKind::NotFound
@@ -112,7 +113,7 @@ pub(crate) fn sync(path: &Path) -> Result<()> {
     Ok(File::open(path)?.sync_all()?)
 }
 
-/// A file of zeros that has all of its space, in the page cache and on the medium.
+/// Makes a file of zeros, in the page cache and on the medium, with space for all its bytes.
 pub(crate) fn write_zeros(path: &Path, len: u64) -> Result<()> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     let mut bytes = Vec::new();
@@ -126,7 +127,7 @@ pub(crate) fn write_zeros(path: &Path, len: u64) -> Result<()> {
     Ok(file.sync_all()?)
 }
 
-/// Whether a chain of VHDX files reads as a raw file.
+/// Checks that a chain of VHDX files has the content of a raw file.
 pub(crate) fn verify_chain(leaf: &Path, expected: &Path) -> Result<()> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let found = compare(&chain, &RawDisk::open(expected)?, &NoProgress)?;
@@ -136,7 +137,7 @@ pub(crate) fn verify_chain(leaf: &Path, expected: &Path) -> Result<()> {
     }
 }
 
-/// Whether two raw files are equal.
+/// Checks that two raw files are equal.
 pub(crate) fn verify_raw(made: &Path, expected: &Path) -> Result<()> {
     let found = compare(&RawDisk::open(made)?, &RawDisk::open(expected)?, &NoProgress)?;
     match found.first_difference {
@@ -145,7 +146,7 @@ pub(crate) fn verify_raw(made: &Path, expected: &Path) -> Result<()> {
     }
 }
 
-/// Writes runs for [`read_runs`]: a line each.
+/// Writes runs for [`read_runs`], one line each.
 pub(crate) fn write_runs(list: &Path, runs: &[CopyRun]) -> Result<()> {
     let lines = runs.iter().map(|run| format!("{} {} {}\n", run.from, run.to, run.len));
     Ok(fs::write(list, lines.collect::<String>())?)
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_come_back_and_are_copied() {
+    fn runs_are_read_back_and_copied() {
         let folder = tempfile::tempdir().unwrap();
         let [list, source, kernel, plain] = ["list", "a", "b", "c"].map(|name| folder.path().join(name));
         let runs = [CopyRun { from: 1, to: 5, len: 3 }, CopyRun { from: 7, to: 0, len: 1 }];
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_not_copied_over_what_exists() {
+    fn holes_are_not_copied_over_existing_data() {
         let folder = tempfile::tempdir().unwrap();
         let [source, target] = ["a", "b"].map(|name| folder.path().join(name));
         File::create(&source).unwrap().write_all_at(b"x", 1 << 20).unwrap();

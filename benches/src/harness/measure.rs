@@ -1,4 +1,4 @@
-//! Whole processes, timed in turn: A B C, B C A, C A B.
+//! Times whole processes in turn: A B C, B C A, C A B.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -10,14 +10,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use wait4::Wait4;
 
-/// What a line of a table is.
+/// The role of a job in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// What the others are compared with.
+    /// The job that the others are compared with.
     Limit,
     /// This project.
     Ours,
-    /// What a user could take instead.
+    /// Another program that a user could use instead.
     Peer,
 }
 
@@ -25,9 +25,9 @@ pub(crate) enum Role {
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
     Discarded,
-    /// Over the beginning of a file that exists.
+    /// Overwrites the start of an existing file.
     Over(PathBuf),
-    /// The process prints how many seconds its work took, without its start.
+    /// The process prints how many seconds its work took, not counting its own start.
     OwnSeconds,
 }
 
@@ -48,13 +48,13 @@ impl Step {
         Self { program: program.as_ref().to_owned(), args, output: Output::Discarded }
     }
 
-    /// The same, with one argument more.
+    /// Adds an argument.
     pub(crate) fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
         self
     }
 
-    /// The same, with more arguments.
+    /// Adds arguments.
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = OsString>) -> Self {
         self.args.extend(args);
         self
@@ -64,7 +64,7 @@ impl Step {
         Self { output, ..self }
     }
 
-    /// Runs it without taking notes.
+    /// Runs the process without recording its time.
     pub(crate) fn run(&self) -> Result<()> {
         self.time().map(drop)
     }
@@ -100,13 +100,13 @@ impl Step {
     }
 }
 
-/// What one run took: the sum of its processes, and the largest memory of one of them.
+/// The cost of one run: the sum of its processes, but the largest memory of one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) seconds: f64,
     /// User and system time in seconds.
     pub(crate) cpu: f64,
-    /// The peak of resident memory.
+    /// The peak of resident memory in bytes.
     pub(crate) peak_bytes: u64,
 }
 
@@ -122,13 +122,13 @@ impl Sample {
 
 type Action<'a> = Box<dyn Fn() -> Result<()> + 'a>;
 
-/// A line of a table: what is timed, what is done before each time, and how its result is judged.
+/// A line of a table: the timed steps, the work before each run, and the check of the result.
 pub(crate) struct Job<'a> {
     pub(crate) name: String,
     pub(crate) role: Role,
     steps: Vec<Step>,
     prepare: Action<'a>,
-    /// Done once before `prepare`, so that a result that is there already does not hide a missing one.
+    /// Runs once, before the first `prepare`, so that an older result cannot hide a missing one.
     reset: Action<'a>,
     verify: Action<'a>,
     _kept: Option<Box<dyn std::any::Any>>,
@@ -160,7 +160,7 @@ impl<'a> Job<'a> {
         Self { verify: Box::new(action), ..self }
     }
 
-    /// The same, and `value` is dropped with it.
+    /// Keeps `value` until the job is dropped.
     pub(crate) fn keep(self, value: impl std::any::Any) -> Self {
         Self { _kept: Some(Box::new(value)), ..self }
     }
@@ -171,7 +171,7 @@ impl<'a> Job<'a> {
         self.steps.iter().try_fold(Sample::default(), |sum, step| Ok(sum.and(step.time()?)))
     }
 
-    /// The run that warms the caches, and whose result is looked at.
+    /// Runs the steps once to warm the caches, and checks the result.
     fn warm_up(&self, before: &Step) -> Result<()> {
         (self.reset)()?;
         self.once(before)?;
@@ -179,8 +179,9 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The samples of each job, round by round. What is in the same place was measured in the same round. `before` is run each
-/// time right before what is timed.
+/// Returns the samples of each job. Samples with the same index are from the same round.
+///
+/// `before` runs each time just before the timed steps.
 pub(crate) fn in_turn(jobs: &[Job<'_>], rounds: usize, before: &Step) -> Result<Vec<Vec<Sample>>> {
     for job in jobs {
         job.warm_up(before).with_context(|| format!("warming up: {}", job.name))?;

@@ -1,4 +1,4 @@
-//! Work on metadata alone: headers, bitmaps, plans.
+//! Work on metadata only: headers, bitmaps and plans.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -15,7 +15,9 @@ use super::files::buffer;
 
 const MIB: u64 = 1 << 20;
 
-/// `members` disks in each family, each standing on one of those before it; `paths` beside the folder lists them all.
+/// Makes families of `members` disks. The parent of each disk is one of the earlier disks.
+///
+/// A file beside the folder, with the extension `paths`, lists all disks.
 pub(crate) fn make_families(folder: &Path, families: u64, members: u64) -> Result<()> {
     let mut list = String::new();
     for family in 0..families {
@@ -44,10 +46,12 @@ fn member_name(member: u64) -> String {
     format!("disk{member:02}.{}", if member == 0 { "vhdx" } else { "avhdx" })
 }
 
-/// One time of opening each file and reading its headers, its region table and its metadata table with its items.
+/// Opens each file, and reads its headers, region table, metadata table and items.
+///
+/// Returns the seconds of one pass.
 pub(crate) fn read_headers(list: &Path, times: u32) -> Result<f64> {
     let paths: Vec<PathBuf> = fs::read_to_string(list)?.lines().map(PathBuf::from).collect();
-    // Where the metadata region is must be known, as it is to who has read the region table.
+    // The places of the metadata regions are found beforehand: a reader gets them from the region table.
     let mut places = Vec::new();
     for path in &paths {
         let vhdx = Vhdx::open(path)?;
@@ -75,7 +79,7 @@ pub(crate) fn read_headers(list: &Path, times: u32) -> Result<f64> {
 const SCANNED_SIZE: u64 = 64 << 30;
 const SCANNED_BLOCK: u32 = 32 << 20;
 
-/// A child of 64 GiB, with data and without in turn, 2 MiB each.
+/// Returns a child of 64 GiB, in which 2 MiB with data alternate with 2 MiB without.
 fn long_runs() -> SparseImage {
     let base = Image::dynamic(SCANNED_SIZE, SCANNED_BLOCK);
     let mut child = Image::child_of(&base, "base.vhdx", SCANNED_BLOCK);
@@ -120,7 +124,7 @@ pub(crate) fn read_bitmap() -> Result<f64> {
     })
 }
 
-/// The median of what `work` takes, in seconds.
+/// Returns the median time of `work`, in seconds.
 fn median_of_runs(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut seconds = Vec::new();
     for _ in 0..21 {
@@ -131,7 +135,7 @@ fn median_of_runs(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(super::table::median(&seconds))
 }
 
-/// A disk with a large block allocation table and, for its size, little to read.
+/// Makes a disk with a large block allocation table, but little data to read.
 pub(crate) fn make_spread(file: &Path, size: u64) -> Result<()> {
     let mut image = Image::dynamic(size, MIB as u32);
     image.litter = false;
@@ -155,7 +159,9 @@ pub(crate) fn plan(leaf: &Path) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Reads both block allocation tables and the bitmaps of the child's blocks that are partially present, block by block.
+/// Reads both block allocation tables, and the bits of the child's partially present blocks.
+///
+/// The bits are read block by block.
 pub(crate) fn read_bitmap_file(leaf: &Path) -> Result<f64> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let child = chain.leaf();
@@ -189,7 +195,9 @@ pub(crate) fn read_bitmap_file(leaf: &Path) -> Result<f64> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Where a file's block allocation table is: whole MiB.
+/// Returns the path of a file, and the offset and length of its block allocation table.
+///
+/// Both are in bytes, and whole MiB.
 fn bat(layer: &Vhdx) -> Result<(PathBuf, u64, u64)> {
     let region = layer.regions().iter().find(|region| region.id == vhdx::format::region_table::BAT_REGION);
     let (Some(region), Some(path)) = (region, layer.path()) else { anyhow::bail!("a file without a BAT") };

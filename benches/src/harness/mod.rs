@@ -1,4 +1,4 @@
-//! One command for all rows of `docs/performance.md`.
+//! The command that measures all rows of `docs/performance.md`.
 
 mod chain;
 mod files;
@@ -24,27 +24,26 @@ use measure::{Job, Role, Step};
 use rows::Row;
 use table::{Goal, Quantity};
 
-/// Compare the vhdx command, side by side, with the plain copy of the same bytes and with other programs
+/// Compare the vhdx command, side by side, with a plain copy of the same bytes and with other programs
 ///
-/// Prints a table for each row, and whether it reaches its goal. The times are medians, and a ratio of times is the median
-/// of the ratios of what ran in the same round, right before or after; of CPU times the least count. Without ROW, all rows
-/// are measured.
+/// Prints a table for each row, and whether the row reaches its goal. Times are medians. A ratio of times is the median
+/// of the ratios within each round. A ratio of CPU times compares the least times. Without ROW, all rows are measured.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Args {
-    /// What to measure; `--list` tells what there is
+    /// The rows to measure; `--list` lists them
     #[arg(value_name = "ROW")]
     rows: Vec<String>,
     /// List the rows
     #[arg(long)]
     list: bool,
-    /// How often each command is timed, after one run that is not
+    /// How often each command is timed, after one untimed run
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// How large the disks are: quick is a quarter of full
+    /// The size of the disks: quick is a quarter of full
     #[arg(long, value_enum, default_value_t = Size::Full)]
     size: Size,
-    /// Where the disks are made; they are deleted in the end [default: the folder for temporary files]
+    /// The folder for the disks, which are deleted at the end [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Measure no peers, and exit with 1 if a ratio is more than twice its goal
@@ -60,7 +59,7 @@ enum Size {
     Full,
 }
 
-/// What the rows have in common.
+/// The settings that all rows share.
 pub(crate) struct Context {
     folder: PathBuf,
     vhdx: PathBuf,
@@ -70,22 +69,22 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// A process of the command that is measured.
+    /// Returns a process of the measured command.
     pub(crate) fn vhdx<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
         Step::new(&self.vhdx, args)
     }
 
-    /// A process of this program.
+    /// Returns a process of this program.
     pub(crate) fn worker<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
         Step::new(&self.this, args)
     }
 
-    /// A number of bytes of the full size, as the chosen size has it.
+    /// Scales a number of bytes from the full size to the chosen size.
     pub(crate) fn scaled(&self, bytes: u64) -> u64 {
         if self.size == Size::Full { bytes } else { bytes / 4 }
     }
 
-    /// An empty folder.
+    /// Makes an empty folder.
     pub(crate) fn empty(&self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         if folder.exists() {
@@ -95,7 +94,7 @@ impl Context {
         Ok(folder)
     }
 
-    /// A folder that rows share, made once.
+    /// Returns a folder that rows share. It is made once.
     pub(crate) fn made(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let folder = self.folder.join(name);
         if !folder.exists() {
@@ -104,12 +103,12 @@ impl Context {
         Ok(folder)
     }
 
-    /// A chain, made and judged once.
+    /// Returns a chain. It is made and verified once.
     pub(crate) fn chain(&self, spec: &Spec) -> Result<Files> {
         self.chain_in(spec, &self.folder)
     }
 
-    /// The same, in another file system.
+    /// As [`chain`](Self::chain), on another file system.
     pub(crate) fn chain_in(&self, spec: &Spec, folder: &Path) -> Result<Files> {
         let folder = folder.join(spec.name());
         let files = Files { folder: folder.clone(), depth: spec.depth };
@@ -120,7 +119,9 @@ impl Context {
         Ok(files)
     }
 
-    /// The path of a peer, unless none is to be measured; it is missed aloud.
+    /// Returns the path of a peer, unless peers are not measured.
+    ///
+    /// Prints a message if it is missing.
     pub(crate) fn peer(&self, name: &str) -> Option<PathBuf> {
         self.found(name, peers::program)
     }
@@ -141,13 +142,13 @@ impl Context {
     }
 }
 
-/// What a row measures.
+/// The jobs and goals of a row.
 pub(crate) struct Comparison<'a> {
     pub(crate) jobs: Vec<Job<'a>>,
-    /// What the rate in the table refers to; 0 for no rate.
+    /// The number of bytes for the rate in the table; 0 for no rate.
     pub(crate) bytes: u64,
     pub(crate) goals: Vec<Goal>,
-    /// How the best peer is compared.
+    /// The quantity in which the best peer is compared.
     pub(crate) quantity: Quantity,
 }
 
@@ -174,7 +175,7 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     let this = std::env::current_exe()?;
     let vhdx = this.with_file_name("vhdx");
     if !vhdx.is_file() {
-        bail!("there is no {}: `cargo build --release -p vhdx-cli` makes it", vhdx.display());
+        bail!("{} does not exist: run `cargo build --release -p vhdx-cli`", vhdx.display());
     }
     let root = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new().prefix("vhdx-bench").tempdir_in(&root);
@@ -187,7 +188,7 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     }
     folder.close()?;
     if args.check && !too_slow.is_empty() {
-        eprintln!("More than twice what is allowed:\n{}", too_slow.join("\n"));
+        eprintln!("more than twice the goal:\n{}", too_slow.join("\n"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -204,7 +205,9 @@ fn chosen_rows(names: &[String]) -> Result<Vec<&'static Row>> {
         .collect()
 }
 
-/// Prints the table of a row; the sentences of the goals that are missed by far.
+/// Prints the table of a row.
+///
+/// Returns the sentences of the goals that are missed by more than a factor of two.
 fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String>> {
     println!("## {}\n{}\n", row.name, row.about);
     let Some(mut comparison) = (row.prepare)(context).with_context(|| row.name)? else {
@@ -247,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_survives_the_command_line() {
+    fn a_shape_is_parsed_from_its_own_arguments() {
         let spec = Spec {
             size: 1,
             block: 2,

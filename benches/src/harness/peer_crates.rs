@@ -1,4 +1,4 @@
-//! The same reads through other crates.
+//! Reads disks through other crates.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -11,7 +11,7 @@ use vhdx::{Chain, FolderResolver, Vhdx};
 
 type ReadAt<'a> = &'a mut dyn FnMut(&mut [u8], u64) -> Result<()>;
 
-/// A chain through vhdx-core, which finds no parents by itself.
+/// Reads a chain through vhdx-core, which does not find parents itself.
 pub(crate) fn vhdx_core(leaf: &Path, timed: impl FnOnce(u64, ReadAt<'_>) -> Result<f64>) -> Result<f64> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let paths: Vec<&Path> = chain.layers().iter().rev().filter_map(Vhdx::path).collect();
@@ -27,7 +27,7 @@ pub(crate) fn vhdx_core(leaf: &Path, timed: impl FnOnce(u64, ReadAt<'_>) -> Resu
     })
 }
 
-/// A file without parents through rust-img-vhdx.
+/// Reads a file without parents through rust-img-vhdx.
 pub(crate) fn rust_img_vhdx(file: &Path, timed: impl FnOnce(u64, ReadAt<'_>) -> Result<f64>) -> Result<f64> {
     let disk = ImgReader::open(file).map_err(|error| anyhow!("{error}"))?;
     timed(disk.virtual_size(), &mut |buf, at| {

@@ -1,4 +1,4 @@
-//! What a user could take instead: whether it is here, and the same disks in the form that it reads.
+//! Other programs that a user could use: finds them, and makes the same disks in formats that they read.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use super::chain::Files;
 use super::measure::Step;
 
-/// The path of a program, if it is installed.
+/// Returns the path of a program, if it is installed.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// A Python that has a module.
+/// Returns the path of a Python that has a module.
 pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     let python = program("python3")?;
     let mut import = Command::new(&python);
@@ -22,8 +22,10 @@ pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     import.status().ok()?.success().then_some(python)
 }
 
-/// Reads a disk and its parents with libvhdi: `seq`, `rand`, or once (`open`). It is told the files, leaf first; of these,
-/// it does not find parents by itself. Prints the seconds without opening.
+/// Reads a disk and its ancestors with libvhdi: `seq`, `rand`, or once (`open`).
+///
+/// Its arguments are the files, leaf first, because libvhdi does not find these parents itself. Prints the seconds
+/// without opening.
 const PYVHDI: &str = r"
 import random, sys, time
 import pyvhdi
@@ -58,18 +60,20 @@ pub(crate) fn pyvhdi(python: &Path, way: &str, chain: &Files) -> Step {
 /// A form of qcow2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Qcow2 {
-    /// In a file name.
+    /// The part of the file names for this form.
     pub(crate) name: &'static str,
     options: &'static str,
 }
 
-/// The default: 4 KiB that are written take a whole cluster.
+/// The default: a write of 4 KiB takes a whole cluster.
 pub(crate) const CLUSTERS: Qcow2 = Qcow2 { name: "64k", options: "cluster_size=64k" };
 /// Subclusters of 4 KiB.
 pub(crate) const SUBCLUSTERS: Qcow2 =
     Qcow2 { name: "subclusters", options: "cluster_size=128k,extended_l2=on" };
 
-/// The same chain in qcow2, in the same folder: the paths, base first. The leaf is compared with what it must read as.
+/// Makes the same chain in qcow2, in the same folder, and verifies the leaf.
+///
+/// Returns the paths, base first.
 pub(crate) fn qcow2_chain(qemu_img: &Path, chain: &Files, form: Qcow2) -> Result<Vec<PathBuf>> {
     let path = |layer: usize| chain.folder.join(qcow2_name(layer, form));
     let made: Vec<PathBuf> = (0..=chain.depth).map(path).collect();
@@ -101,7 +105,7 @@ pub(crate) fn qcow2_name(layer: usize, form: Qcow2) -> String {
     format!("q{layer:02}.{}.qcow2", form.name)
 }
 
-/// Whether QEMU reads an image as it should.
+/// Checks that QEMU reads the expected content from an image.
 pub(crate) fn verify_image(qemu_img: &Path, format: &str, image: &Path, expected: &Path) -> Result<()> {
     let mut compare = Command::new(qemu_img);
     compare.args(["compare", "-q", "-f", format, "-F", "raw"]).arg(image).arg(expected);
@@ -111,7 +115,7 @@ pub(crate) fn verify_image(qemu_img: &Path, format: &str, image: &Path, expected
     }
 }
 
-/// Makes the data of a file durable.
+/// Returns a process that syncs the data of a file.
 pub(crate) fn sync_data(path: &Path) -> Step {
     Step::new("sync", ["-d"]).arg(path)
 }

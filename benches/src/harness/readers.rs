@@ -1,4 +1,4 @@
-//! Reads of a disk through the library and through what else there is, and of the plain file with the same bytes.
+//! Reads a disk through the library and through other crates, and a plain file with the same bytes.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ const MIB: usize = 1 << 20;
 const RANDOM_READS: u64 = 200_000;
 const RANDOM_LEN: usize = 4096;
 
-/// How a disk is read.
+/// A way to read a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Way {
     /// Through this library, with positioned reads
@@ -31,7 +31,7 @@ pub(crate) enum Way {
     RustImgVhdx,
 }
 
-/// Reads the data of a file, and nothing where it has holes.
+/// Reads the data of a file, without its holes.
 pub(crate) fn scan(path: &Path) -> Result<()> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) fn read_disk(way: Way, leaf: &Path, is_random: bool) -> Result<f64> {
     timed(chain.virtual_size(), &mut |buf, at| Ok(chain.read_exact_at(buf, DiskOffset::new(at))?))
 }
 
-/// The chain of a leaf, each file of it mapped into memory.
+/// Opens the chain of a leaf with each file mapped into memory.
 fn mapped(leaf: &Path) -> Result<Chain> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let paths: Vec<PathBuf> = chain.layers().iter().filter_map(Vhdx::path).map(Path::to_owned).collect();
@@ -81,7 +81,7 @@ fn mapped(leaf: &Path) -> Result<Chain> {
     Ok(Chain::from_layers(layers.collect::<vhdx::Result<_>>()?)?)
 }
 
-/// One time of opening a chain and reading 4 KiB from it.
+/// Opens a chain and reads 4 KiB from it, many times. Returns the seconds of one time.
 pub(crate) fn open_chain(leaf: &Path) -> Result<f64> {
     const TIMES: u32 = 50;
     let mut bytes = Vec::new();

@@ -1,15 +1,15 @@
-//! From samples to tables and verdicts.
+//! Turns samples into tables and verdicts.
 
 use std::fmt::Write as _;
 
 use super::measure::{Job, Role, Sample};
 
-/// What is compared by a goal.
+/// The quantity that a goal compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quantity {
     /// The median of the times.
     Seconds,
-    /// The least user and system time: what memory that must first be found adds to it is not the work's.
+    /// The least user and system time. Other runs may include time for getting memory, which is not part of the work.
     Cpu,
 }
 
@@ -22,7 +22,7 @@ impl Quantity {
     }
 }
 
-/// What a job must reach.
+/// A goal of a job.
 #[derive(Clone, Debug)]
 pub(crate) enum Goal {
     /// The ratio to another job is at most this.
@@ -41,15 +41,15 @@ impl Goal {
     }
 }
 
-/// A goal, and what was measured.
+/// A goal and its measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) sentence: String,
-    /// What was measured, as a multiple of the goal.
+    /// The measured value as a multiple of the goal.
     pub(crate) of_goal: f64,
 }
 
-/// The middle value, or the mean of the two in the middle; 0 for nothing.
+/// Returns the middle value, or the mean of the two in the middle; 0 if there are no values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -61,7 +61,9 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Of times the median of the ratios of what was measured in the same round, of CPU times the ratio of the least.
+/// Returns a ratio of samples.
+///
+/// For times it is the median of the ratios within each round, for CPU times that of the least times.
 pub(crate) fn ratio(samples: &[Sample], against: &[Sample], quantity: Quantity) -> f64 {
     match quantity {
         Quantity::Seconds => {
@@ -72,7 +74,7 @@ pub(crate) fn ratio(samples: &[Sample], against: &[Sample], quantity: Quantity) 
     }
 }
 
-/// A Markdown table with a line for each job.
+/// Returns a Markdown table with a line for each job.
 pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) -> String {
     let mut text = String::from(
         "| command | ms, median (min–max) | × limit | CPU ms, least | CPU × limit | MB/s | peak MiB |\n\
@@ -106,7 +108,7 @@ pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) ->
     text
 }
 
-/// How each goal was met. A goal whose jobs were not measured is left out.
+/// Compares the samples with each goal. Omits goals whose jobs were not measured.
 pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Vec<Verdict> {
     let of = |name: &str| jobs.iter().position(|job| job.name == name).map(|at| &samples[at]);
     let verdict = |goal: &Goal| match goal {
@@ -133,8 +135,9 @@ pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]
     goals.iter().filter_map(verdict).collect()
 }
 
-/// How the best job of ours compares with the best of the peers, if there are both. Jobs that goals are measured against
-/// do other work.
+/// Compares our best job with the best peer, if there are both.
+///
+/// Jobs that goals are measured against are ignored, because they do other work.
 pub(crate) fn best_peer(
     goals: &[Goal],
     jobs: &[Job<'_>],
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_pair_by_pair_and_of_cpu_times_from_the_least() {
+    fn ratios_use_pairs_of_times_and_the_least_cpu_times() {
         // The machine was ten times slower in the second round; the medians' ratio would be 20 / 2.
         let (ours, limit) = (samples(&[3.0, 20.0, 30.0]), samples(&[2.0, 20.0, 1.0]));
         assert_eq!(ratio(&ours, &limit, Quantity::Seconds), 1.5);
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_met_up_to_itself_and_left_out_where_nothing_was_measured() {
+    fn a_goal_is_met_at_its_limit_and_omitted_without_samples() {
         let jobs = [job(Role::Limit, "copy"), job(Role::Ours, "vhdx")];
         let taken = [samples(&[1.0, 2.0]), samples(&[2.0, 4.0])];
         let goals = [

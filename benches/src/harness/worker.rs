@@ -1,4 +1,4 @@
-//! What runs as a process of its own: the making of chains, the limits, and this library as a program would use it.
+//! Work that runs in its own process: making chains, the limits, and this library as a program would use it.
 
 use std::path::PathBuf;
 
@@ -14,14 +14,14 @@ pub(crate) enum Worker {
         #[command(flatten)]
         spec: chain::Spec,
     },
-    /// Make a large disk of which one block in a hundred is touched
+    /// Make a large disk, and a child that touches one block in a hundred
     MakeTouched { folder: PathBuf, size: u64 },
     /// Make families of sparse disks, and a list of their paths
     MakeFamilies { folder: PathBuf, families: u64, members: u64 },
-    /// Take that many bytes of memory, and give them back: then a virtual machine has them at hand, and what is timed next
-    /// does not wait for its host
+    /// Allocate this many bytes of memory and free them, so that the next timed process does not wait until the host of
+    /// a virtual machine provides memory
     TakeMemory { bytes: usize },
-    /// Copy runs into a file that exists, and sync it
+    /// Copy runs into an existing file, and sync it
     CopyExtents {
         list: PathBuf,
         source: PathBuf,
@@ -42,7 +42,7 @@ pub(crate) enum Worker {
     Read { file: PathBuf },
     /// Read 4 KiB from many places of a file; print the seconds
     Random { file: PathBuf },
-    /// Read a disk through the library as `read` or `random` do a file; print the seconds
+    /// Read a disk through the library, like `read` or `random` read a file; print the seconds
     ReadDisk {
         #[arg(value_enum)]
         way: readers::Way,
@@ -52,23 +52,23 @@ pub(crate) enum Worker {
     },
     /// Open a chain and read from it, many times; print the seconds of one
     OpenChain { leaf: PathBuf },
-    /// Read what opening the files in a list must read, as often as asked; print the seconds of one time
+    /// Read the bytes that are needed to open the files in a list, so many times; print the seconds of one time
     ReadHeaders {
         list: PathBuf,
         #[arg(long, default_value_t = 1)]
         times: u32,
     },
-    /// Go through the extents of a child with a bitmap of long runs; print the seconds
+    /// Iterate over the extents of a child with a bitmap of long runs; print the seconds
     ScanBitmap,
-    /// Read the bitmap that `scan-bitmap` goes through; print the seconds
+    /// Read the bitmap that `scan-bitmap` uses; print the seconds
     ReadBitmap,
-    /// Make a disk of that many bytes with blocks of 1 MiB, one in 64 of which is present and holds zeros without space
+    /// Make a disk of this many bytes with blocks of 1 MiB; one in 64 is present, and is a hole in the file
     MakeSpread { file: PathBuf, size: u64 },
     /// Validate the placement of a disk's blocks; print the seconds
     ValidatePlacement { leaf: PathBuf },
     /// Plan a merge; print the seconds
     MakePlan { leaf: PathBuf },
-    /// Read the bitmap bytes of a file's blocks that such a plan needs; print the seconds
+    /// Read the block allocation tables and bitmaps that `make-plan` needs; print the seconds
     ReadBitmapFile { leaf: PathBuf },
 }
 

@@ -1,4 +1,4 @@
-//! Writes the seeds of the fuzz targets: small packed images that between them use every structure.
+//! Writes the seeds of the fuzz targets: small packed images that together use every structure.
 
 use std::path::PathBuf;
 

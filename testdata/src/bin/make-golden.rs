@@ -1,5 +1,6 @@
-//! Writes, packed, what this project writes for a differencing child: made on a base like one of Windows, and written to.
-//! What is random in every file is replaced by what stays the same.
+//! Writes the golden file: a packed differencing child as this project writes it.
+//!
+//! The child is made on a base like one of Windows, and then written to. Random values are replaced by fixed ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [base, child] = ["base.vhdx", "child.avhdx"].map(|name| folder.join(name));
     image().sparse().write_to(&base)?;
     let made = make(&base, &child);
-    let packed = made.and_then(|()| Ok(pack(&settled(&child)?)));
+    let packed = made.and_then(|()| Ok(pack(&with_fixed_values(&child)?)));
     for file in [&base, &child] {
         let _ = fs::remove_file(file);
     }
@@ -28,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The base of the Windows 11 child in the collection, as far as a child shows it.
+/// Returns the base of the Windows 11 child in the collection, as far as a child shows it.
 fn image() -> Image {
     let mut image = Image::dynamic(4 * MIB, 1 << 20);
     image.virtual_disk_id = Guid::from_u128(0x6b6d_02aa_8947_490f_aa2d_2e81_bb5c_6b28);
@@ -50,8 +51,10 @@ fn make(base: &Path, child: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(disk.close()?)
 }
 
-/// The child without what differs in every run: GUIDs that are fresh, what is left in the clean log, and the version.
-fn settled(child: &Path) -> std::io::Result<SparseImage> {
+/// Reads the child, and replaces what differs between runs.
+///
+/// These are new GUIDs, old bytes in the clean log, and the version.
+fn with_fixed_values(child: &Path) -> std::io::Result<SparseImage> {
     let mut file = SparseImage::read_from(child)?;
     for place in header::OFFSETS {
         let mut header =

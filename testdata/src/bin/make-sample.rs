@@ -1,4 +1,4 @@
-//! Writes the sample chain: a base and two checkpoints, as a user with a folder of checkpoint files has them.
+//! Writes the sample chain: a base and two checkpoints, like a user's folder of checkpoint files.
 
 use std::path::PathBuf;
 
@@ -29,14 +29,14 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// 256 KiB of content at the start of a block that is otherwise zero.
+/// Returns a block with 256 KiB of content and zeros after it.
 fn whole_block(layer: usize, image: &Image) -> Block {
     let mut bytes = vec![0; 256 << 10];
     content(SEED, layer, u64::from(image.block_size), &mut bytes);
     Block::full(bytes)
 }
 
-/// Every other run of 16 sectors of a block's first 256 KiB.
+/// Returns a block with every other run of 16 sectors of its first 256 KiB.
 fn part_of_block(layer: usize, block: u64, image: &Image) -> Block {
     let mut bytes = vec![0; 256 << 10];
     content(SEED, layer, block * u64::from(image.block_size), &mut bytes);

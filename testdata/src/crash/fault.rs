@@ -1,16 +1,16 @@
-//! Calls that fail.
+//! Makes calls fail.
 
 use std::fmt::Display;
 use std::io;
 
 use super::world::{CrashWorld, Images};
 
-/// Which calls are meant.
+/// A kind of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
-    /// Those that ask: read and measure.
+    /// Reads: read and get the length.
     Reads,
-    /// Those that change something: write, zero, punch, set the length, sync, remove.
+    /// Changes: write, zero, punch, set the length, sync, remove.
     Writes,
     /// All of them.
     Any,
@@ -21,22 +21,26 @@ pub enum Calls {
 pub struct Fault {
     /// Which calls are counted.
     pub calls: Calls,
-    /// Which of them fails, from 0 on.
+    /// The number of the call that fails, counted from 0.
     pub number: usize,
-    /// Whether all that follow fail too, or this one only.
+    /// Whether all later calls fail too.
     pub forever: bool,
-    /// Whether a write that fails first writes half of its bytes, up to the end of a sector. Calls after it write
-    /// nothing.
+    /// Whether the failed call, if it is a write, still writes half of its bytes, cut at the end of a sector.
+    ///
+    /// Later failed calls write nothing.
     pub partial: bool,
-    /// Whether a sync that fails loses the writes that it was to make durable, although they can still be read: hosts
-    /// forget that they could not write them.
+    /// Whether the failed call, if it is a sync, loses the pending writes, although they can still be read.
+    ///
+    /// A host does so if it forgets that a write failed.
     pub loses: bool,
-    /// The reason that is given.
+    /// The kind of the error.
     pub reason: io::ErrorKind,
 }
 
 impl Fault {
-    /// From this changing call on, the disk is full: half of the sectors of the first write still fit.
+    /// The disk is full from this changing call on.
+    ///
+    /// If that is a write, half of its sectors still fit.
     pub fn full(number: usize) -> Self {
         Self {
             calls: Calls::Writes,
@@ -48,32 +52,33 @@ impl Fault {
         }
     }
 
-    /// This call fails, and no other.
+    /// Only this call fails.
     pub fn once(calls: Calls, number: usize) -> Self {
         Self { calls, number, forever: false, partial: false, loses: false, reason: io::ErrorKind::Other }
     }
 
-    /// From this call on, the device is gone.
+    /// The device is gone from this call on.
     pub fn forever(calls: Calls, number: usize) -> Self {
         Self { forever: true, ..Self::once(calls, number) }
     }
 
-    /// From this changing call on, the device is gone; if that is a sync, what it was to make durable is lost, and can
-    /// still be read.
+    /// The device is gone from this changing call on.
+    ///
+    /// If that is a sync, the pending writes are lost, but can still be read.
     pub fn losing(number: usize) -> Self {
         Self { loses: true, ..Self::forever(Calls::Writes, number) }
     }
 
-    /// Whether call `number` of its kind fails.
+    /// Returns whether call `number` of its kind fails.
     pub(super) fn hits(&self, number: usize) -> bool {
         number == self.number || self.forever && number > self.number
     }
 }
 
-/// Lets call 0 fail, then call 1 in a new world, and so on, until `attempt` gets by without the fault. Gives the number
-/// of calls that there were.
+/// Runs `attempt` in new worlds, in which each call fails in turn, until no call fails.
 ///
-/// `attempt` does the work, and looks at what is left of the files: [`CrashWorld::images`].
+/// `attempt` does the work, and checks the files that remain ([`CrashWorld::images`]). Returns the number of calls,
+/// each of which has failed.
 pub fn for_each_failure(
     files: &Images,
     fault: impl Fn(usize) -> Fault,
@@ -94,7 +99,7 @@ pub fn for_each_failure(
     }
 }
 
-/// LayerCoverage where it happened if a test panics.
+/// Prints its value to stderr if a test panics while it exists.
 pub(super) struct Context<T: Display>(pub(super) T);
 
 impl<T: Display> Drop for Context<T> {

@@ -1,12 +1,13 @@
-//! Files that can lose power, or break, at any moment.
+//! Simulates power failures and failed calls at any moment.
 //!
-//! A [`CrashWorld`] holds files and notes everything that is written to them. Its [`Recording`] forges every set of files
-//! that a power failure could have left on the way, and hands each to a check. A [`Fault`] makes a call fail instead.
+//! A [`CrashWorld`] holds files and records everything that is written to them. Its [`Recording`] forges the sets of
+//! files that a power failure could have left, and checks each. A [`Fault`] makes a call fail instead.
 //!
-//! What a power failure can do: whatever was written to a file since that file was last synced may be on the medium or
-//! not, each operation for itself; a write may be there in part, sector by sector of 512 bytes; a file may have grown
-//! without getting its bytes. Operations that are there are there in their order. Files know nothing of each other. That
-//! a file was removed may be forgotten until [`CrashWorld::sync_names`].
+//! A power failure has these effects:
+//! - Each operation on a file since its last sync is kept or dropped, independently of the others.
+//! - A write may be kept in part, in sectors of 512 bytes. A file may have grown without its bytes.
+//! - Kept operations on a file take effect in their order. Files are independent of each other.
+//! - A removed file may come back until [`CrashWorld::sync_names`].
 
 mod fault;
 mod operation;

@@ -1,16 +1,16 @@
-//! What is done to a file, and what is left of it when it is done in part.
+//! Operations on a file, and their effect if only a part of them reaches the medium.
 
 use std::fmt;
 
 use crate::random::Random;
 use crate::sparse::{Patch, SparseImage};
 
-/// What arrives at the medium on its own.
+/// The unit in bytes that the medium writes as a whole.
 pub(super) const SECTOR: u64 = 512;
-/// Scattered sectors are only taken out of writes up to this many; longer ones are cut.
+/// The most sectors of an operation that may be torn at more than one point.
 const SCATTERED: u64 = 4096;
 
-/// Something that changes a file.
+/// An operation that changes a file.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
     Write(Patch),
@@ -40,14 +40,14 @@ impl fmt::Display for Operation {
     }
 }
 
-/// How much of an operation arrives.
+/// The part of an operation that reaches the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Kept,
     Dropped,
-    /// The file grows, but the bytes are not there.
+    /// The file grows, but does not get the bytes.
     GrowsOnly,
-    /// The sectors from `first` on, counted from the start of the operation, `count` of them.
+    /// `count` sectors from `first` on, counted from the start of the operation.
     Sectors {
         first: u64,
         count: u64,
@@ -56,7 +56,7 @@ pub(super) enum Fate {
     Without(u64),
     /// About half of the sectors.
     Scattered(u64),
-    /// All of it, but this sector, which holds anything.
+    /// Everything, but with random bytes in this sector.
     Garbled {
         sector: u64,
         seed: u64,
@@ -64,7 +64,9 @@ pub(super) enum Fate {
 }
 
 impl Operation {
-    /// The sectors that it touches, the first and the last perhaps in part.
+    /// Returns the number of sectors that it touches.
+    ///
+    /// It may touch the first and the last in part.
     fn sectors(&self) -> u64 {
         let (start, end) = self.range();
         end.div_ceil(SECTOR) - start / SECTOR
@@ -78,7 +80,9 @@ impl Operation {
         }
     }
 
-    /// Some way to arrive in part, if there is one; with a garbled sector only if it `garbles`.
+    /// Chooses a way to tear the operation, if there is one.
+    ///
+    /// It garbles a sector only if `garbles` is set.
     pub(super) fn tear(&self, random: &mut Random, garbles: bool) -> Option<Fate> {
         let sectors = self.sectors();
         let below =
@@ -101,7 +105,7 @@ impl Operation {
         })
     }
 
-    /// Does as much of it as `fate` says.
+    /// Applies the part of the operation that `fate` selects.
     pub(super) fn apply(&self, image: &mut SparseImage, fate: Fate) {
         let sectors = self.sectors();
         match fate {

@@ -1,4 +1,4 @@
-//! Everything that a power failure could have left.
+//! Forges the files that a power failure could leave, and checks them.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -11,37 +11,38 @@ use super::world::{CrashWorld, Event, Images};
 use crate::random::{Random, mix};
 use crate::sparse::SparseImage;
 
-/// How many crash images a sweep checks.
+/// The extent of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct Sweep {
-    /// At a point with at most this many operations that are not durable, each combination of kept and dropped ones is
-    /// checked.
+    /// At points with at most this many operations that are not durable, every combination of kept and dropped ones is
+    /// forged.
     pub exhaustive: usize,
-    /// How many images are forged beside those, over all points: combinations of more operations, and torn writes.
+    /// The number of further images over all points: combinations of more operations, and torn writes.
     pub samples: usize,
-    /// Chooses the samples.
+    /// The seed for the choice of samples.
     pub seed: u64,
 }
 
 impl Default for Sweep {
-    /// All combinations of up to 10 operations; 400 samples, or as many as `VHDX_CRASH_IMAGES` says.
+    /// All combinations of up to 10 operations, and 400 samples or the number in `VHDX_CRASH_IMAGES`.
     fn default() -> Self {
         let samples = std::env::var("VHDX_CRASH_IMAGES").ok().and_then(|count| count.parse().ok());
         Self { exhaustive: 10, samples: samples.unwrap_or(400), seed: 0 }
     }
 }
 
-/// What a sweep did.
+/// The counts of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// The points at which power failed: before each sync, and at the end. What could be left at any other point could
-    /// be left at the next of these too.
+    /// The points at which power failed: before each sync, and at the end.
+    ///
+    /// Everything that a failure at another point can leave, a failure at the next of these points can leave too.
     pub points: usize,
-    /// The points where every combination was forged.
+    /// The points at which every combination was forged.
     pub exhaustive_points: usize,
     /// The images that were forged.
     pub forged: usize,
-    /// The images that were checked: those that differ.
+    /// The images that were checked: those that differ from all earlier ones.
     pub images: usize,
 }
 
@@ -54,7 +55,7 @@ impl std::ops::AddAssign for Swept {
     }
 }
 
-/// What happened in a world, from its start on.
+/// Everything that happened in a world since its start.
 #[derive(Clone, Debug)]
 pub struct Recording {
     start: Images,
@@ -62,32 +63,34 @@ pub struct Recording {
     garbles: bool,
 }
 
-/// The files as they could be after a power failure. Prints what was lost.
+/// The files as a power failure could leave them.
+///
+/// Its `Display` lists the operations that were not durable.
 #[derive(Clone, Debug)]
 pub struct CrashImage {
     files: Images,
     event: usize,
-    /// What was not durable, with the number of its event, and what became of it.
+    /// The operations that were not durable: the number of the event, the file, the operation and its fate.
     fates: Vec<(usize, PathBuf, Arc<Operation>, Fate)>,
 }
 
 impl CrashImage {
-    /// The files.
+    /// Returns the files.
     pub fn files(&self) -> &Images {
         &self.files
     }
 
-    /// One of the files, if it is there.
+    /// Returns one of the files, if it exists.
     pub fn file(&self, path: impl AsRef<Path>) -> Option<SparseImage> {
         self.files.get(path.as_ref()).cloned()
     }
 
-    /// A new world, which begins with these files.
+    /// Returns a new world that starts with these files.
     pub fn world(&self) -> CrashWorld {
         CrashWorld::new(self.files.clone())
     }
 
-    /// How many events there were before the power failure.
+    /// Returns the number of events before the power failure.
     pub fn event(&self) -> usize {
         self.event
     }
@@ -112,14 +115,16 @@ impl Recording {
         Self { start, events, garbles: false }
     }
 
-    /// The same, on a medium where torn writes may also leave a sector that is neither old nor new. Disks promise not to;
-    /// whatever is written where nothing is read yet, or is protected by a log or a copy, must not depend on it.
+    /// Returns the same recording for a medium that garbles sectors.
+    ///
+    /// A torn write may then also leave a sector that is neither old nor new. Disks promise not to do so. Writes to
+    /// places that nothing reads yet, or that a log or a copy protects, must not depend on this promise.
     #[must_use]
     pub fn garbling(self) -> Self {
         Self { garbles: true, ..self }
     }
 
-    /// The operations and syncs, one line each, for a person to read.
+    /// Returns the operations and syncs for a person to read, one line each.
     pub fn lines(&self) -> Vec<String> {
         let names: Vec<_> = self.start.keys().map(|path| path.display()).collect();
         let line = |event: &Event| match event {
@@ -131,9 +136,10 @@ impl Recording {
         self.events.iter().map(line).collect()
     }
 
-    /// Lets the power fail at every point, and calls `check` with every image that differs from those before.
+    /// Lets power fail at every point, and calls `check` with every new image.
     ///
-    /// If `check` panics, the image is described on stderr.
+    /// An image is new if it differs from all earlier ones.
+    /// If `check` panics, a description of the image is printed to stderr.
     pub fn crash(&self, sweep: &Sweep, check: impl FnMut(&CrashImage)) -> Swept {
         let points = Walk::new(self).count();
         let mut forge =
@@ -148,7 +154,7 @@ impl Recording {
                 forge.put(&point, &vec![Fate::Kept; point.pending.len()]);
                 forge.put(&point, &vec![Fate::Dropped; point.pending.len()]);
             }
-            // Spread over the points, whatever the division leaves.
+            // Spreads the samples evenly over the points, including the remainder of the division.
             let samples = sweep.samples * (done + 1) / points - sweep.samples * done / points;
             for _ in 0..samples {
                 let fates = forge.sample(&point);
@@ -158,7 +164,7 @@ impl Recording {
         forge.swept
     }
 
-    /// One of the things that a power failure at the end could leave.
+    /// Returns one of the results of a power failure at the end.
     pub fn at_the_end(&self, seed: u64) -> Images {
         let mut walk = Walk::new(self);
         walk.by_ref().for_each(drop);
@@ -172,14 +178,14 @@ impl Recording {
     }
 }
 
-/// A moment in which power fails: just before the next sync, or at the end.
+/// A moment at which power fails: just before the next sync, or at the end.
 #[derive(Clone)]
 struct Point<'a> {
     recording: &'a Recording,
     event: usize,
     durable: Vec<Arc<SparseImage>>,
     removed: BTreeSet<usize>,
-    /// The numbers of the events that are not durable.
+    /// The operations that are not durable, with the number of the event and of the file.
     pending: Vec<(usize, usize, Arc<Operation>)>,
 }
 
@@ -198,8 +204,8 @@ impl<'a> Walk<'a> {
         Self { now, is_fresh: true, is_over: false }
     }
 
-    /// Makes durable what waits for it.
-    fn settle(&mut self, is_meant: impl Fn(usize, &Operation) -> bool) {
+    /// Makes pending operations durable.
+    fn make_durable(&mut self, is_meant: impl Fn(usize, &Operation) -> bool) {
         let Point { durable, removed, pending, .. } = &mut self.now;
         pending.retain(|(_, file, operation)| {
             let is_meant = is_meant(*file, operation);
@@ -230,13 +236,13 @@ impl<'a> Iterator for Walk<'a> {
                     self.is_fresh = true;
                 }
                 Event::Sync(synced) => {
-                    self.settle(|file, operation| file == *synced && !is_removal(operation));
+                    self.make_durable(|file, operation| file == *synced && !is_removal(operation));
                 }
-                // Of the length and the holes of a file a file system keeps a journal.
+                // Only writes are lost: a file system keeps a journal of the length and the holes of a file.
                 Event::Lost(lost) => self.now.pending.retain(|(_, file, operation)| {
                     file != lost || !matches!(**operation, Operation::Write(_))
                 }),
-                Event::SyncNames => self.settle(|_, operation| is_removal(operation)),
+                Event::SyncNames => self.make_durable(|_, operation| is_removal(operation)),
             }
             self.now.event += 1;
         }
@@ -246,7 +252,7 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// Makes images, and checks those that are new.
+/// Forges images, and checks those that are new.
 struct Forge<F> {
     seen: HashSet<u64>,
     swept: Swept,
@@ -255,8 +261,9 @@ struct Forge<F> {
 }
 
 impl<F: FnMut(&CrashImage)> Forge<F> {
-    /// Every combination of kept and dropped operations from the one after `fates` on; `files` is what those before it
-    /// have left.
+    /// Forges every combination of kept and dropped operations after those in `fates`.
+    ///
+    /// `files` contains the effect of the operations in `fates`.
     fn all(&mut self, point: &Point<'_>, files: &[Arc<SparseImage>], fates: &mut Vec<Fate>) {
         let Some((_, file, operation)) = point.pending.get(fates.len()) else {
             return self.check(point, files, fates);
@@ -279,7 +286,10 @@ impl<F: FnMut(&CrashImage)> Forge<F> {
         self.check(point, &files, fates);
     }
 
-    /// What becomes of each operation: those up to some point, all but one, one alone, or any; some of them torn.
+    /// Chooses the fates of the operations.
+    ///
+    /// Either one operation is torn or kept, and of the others all earlier ones, all, or none are kept. Or a random
+    /// subset is kept, and some of it torn.
     fn sample(&mut self, point: &Point<'_>) -> Vec<Fate> {
         let (random, garbles) = (&mut self.random, point.recording.garbles);
         let count = point.pending.len();

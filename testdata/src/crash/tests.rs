@@ -19,10 +19,10 @@ fn write(storage: &dyn Storage, offset: u64, byte: u8, len: usize) {
     storage.write_all_at(&vec![byte; len], at(offset)).unwrap();
 }
 
-/// Without samples, so without torn writes.
+/// A sweep without samples, so without torn writes.
 const WHOLE: Sweep = Sweep { exhaustive: 10, samples: 0, seed: 0 };
 
-/// What file `name` can be: the first byte of each sector.
+/// Returns what file `name` can contain after a power failure: the first byte of each sector.
 fn outcomes(world: &CrashWorld, name: &str, sweep: &Sweep) -> BTreeSet<Vec<u8>> {
     let mut found = BTreeSet::new();
     world.recording().crash(sweep, |image| {
@@ -33,7 +33,7 @@ fn outcomes(world: &CrashWorld, name: &str, sweep: &Sweep) -> BTreeSet<Vec<u8>> 
 }
 
 #[test]
-fn unsynced_writes_are_kept_or_dropped_each_for_itself() {
+fn unsynced_writes_are_kept_or_dropped_independently() {
     let world = CrashWorld::new(images(&["a"], 1024));
     let file = world.storage("a");
     write(&*file, 0, 1, 512);
@@ -43,20 +43,20 @@ fn unsynced_writes_are_kept_or_dropped_each_for_itself() {
 }
 
 #[test]
-fn what_is_synced_stays_and_order_is_kept() {
+fn synced_writes_stay_and_order_is_kept() {
     let world = CrashWorld::new(images(&["a"], 1024));
     let file = world.storage("a");
     write(&*file, 0, 1, 512);
     file.sync().unwrap();
     write(&*file, 0, 2, 512);
     write(&*file, 0, 3, 1024);
-    // Never 0 with a 2 or 3 elsewhere, never the 2 over the 3.
+    // When a 2 or 3 is there, no 0 is left in the first sector. The 2 never overwrites the 3.
     let all = [[0, 0], [1, 0], [2, 0], [3, 3]].map(Vec::from);
     assert_eq!(outcomes(&world, "a", &WHOLE), BTreeSet::from(all));
 }
 
 #[test]
-fn files_know_nothing_of_each_other() {
+fn files_are_independent() {
     let world = CrashWorld::new(images(&["a", "b"], 512));
     let (a, b) = (world.storage("a"), world.storage("b"));
     write(&*a, 0, 1, 512);
@@ -119,7 +119,7 @@ fn a_kept_write_past_a_lost_length_extends_the_file() {
 #[test]
 fn writes_are_torn_between_sectors_and_files_grow_without_their_bytes() {
     let world = CrashWorld::new(images(&["a"], 0));
-    // Not aligned: bytes 500 to 1500 lie in three sectors.
+    // The write is not aligned: bytes 500 to 1500 lie in three sectors.
     world.storage("a").write_all_at(&[9; 1000], at(500)).unwrap();
     let mut found = BTreeSet::new();
     world.recording().crash(&Sweep { samples: 300, ..WHOLE }, |image| {
@@ -139,7 +139,7 @@ fn writes_are_torn_between_sectors_and_files_grow_without_their_bytes() {
         };
         assert!(found.iter().any(|sectors| matches(&sectors)), "{kept:03b} is not in {found:?}");
     }
-    assert!(found.contains(&[Some(0), Some(0), Some(0)]), "grown, and no bytes");
+    assert!(found.contains(&[Some(0), Some(0), Some(0)]), "the file has grown, without its bytes");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn many_operations_are_sampled_within_the_budget() {
     let swept = world.recording().crash(&sweep, |image| {
         let bytes = image.file("a").unwrap().to_vec();
         let (low, high) = (bytes.iter().min().unwrap(), bytes.iter().max().unwrap());
-        assert!(high - low <= 1, "a round was synced before the next one");
+        assert!(high - low <= 1, "each round was synced before the next one");
         let lost = bytes.chunks(512).filter(|sector| sector[0] == *low && low < high).count();
         most_lost[*high as usize] = most_lost[*high as usize].max(lost);
     });
@@ -184,7 +184,7 @@ fn many_operations_are_sampled_within_the_budget() {
     assert!(most_lost[1..].iter().all(|&lost| lost > 56), "{most_lost:?}");
     let mut other = Vec::new();
     world.recording().crash(&sweep, |image| other.push(image.event()));
-    assert_eq!(other.len(), swept.images, "the same again");
+    assert_eq!(other.len(), swept.images, "a second sweep checks the same images");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_removed_file_may_come_back_until_names_are_synced() {
 }
 
 #[test]
-fn calls_fail_as_told() {
+fn the_chosen_calls_fail() {
     let world = CrashWorld::new(images(&["a"], 512));
     let file = world.storage("a");
     world.fail(Fault::once(Calls::Writes, 1));
@@ -259,7 +259,7 @@ fn each_call_fails_in_its_turn() {
     });
     assert_eq!(calls, 3);
     assert_eq!(outcomes.iter().map(|outcome| outcome.0).collect::<Vec<_>>(), [false, false, false, true]);
-    assert_eq!(outcomes[2].1, outcomes[3].1, "a sync that fails loses nothing that programs see");
+    assert_eq!(outcomes[2].1, outcomes[3].1, "a failed sync loses nothing that programs can read");
 }
 
 #[test]
@@ -274,8 +274,8 @@ fn a_failed_sync_makes_nothing_durable() {
 }
 
 #[test]
-fn a_protocol_that_forgets_a_sync_is_found_out() {
-    // Data, then a mark that says that they are there.
+fn a_protocol_without_a_necessary_sync_is_detected() {
+    // The protocol writes data, then a mark that says that the data exist.
     let broken = |syncs: bool| {
         let world = CrashWorld::new(images(&["data", "mark"], 512));
         write(&*world.storage("data"), 0, 1, 512);
@@ -286,7 +286,7 @@ fn a_protocol_that_forgets_a_sync_is_found_out() {
         catch_unwind(AssertUnwindSafe(|| {
             world.recording().crash(&WHOLE, |image| {
                 let [data, mark] = ["data", "mark"].map(|name| image.file(name).unwrap().to_vec()[0]);
-                assert!(data >= mark, "the mark lies");
+                assert!(data >= mark, "the mark is set without its data");
             })
         }))
         .is_err()

@@ -1,4 +1,4 @@
-//! Files that note what is done to them.
+//! Files in memory that record every operation.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,18 +21,18 @@ pub(super) enum Event {
     /// An operation on the file with this number.
     Operation(usize, Arc<Operation>),
     Sync(usize),
-    /// A sync failed, and what it was to make durable never will be.
+    /// A sync failed, and the writes that it should have made durable are lost.
     Lost(usize),
     SyncNames,
 }
 
-/// Files in memory. Clones are the same files.
+/// Files in memory that record every operation. A clone refers to the same files.
 #[derive(Clone, Debug)]
 pub struct CrashWorld(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// By number; a removed file keeps its bytes for those who have it open.
+    /// The files by number. A removed file keeps its bytes for storages that have it open.
     files: Vec<SparseImage>,
     names: BTreeMap<PathBuf, usize>,
     start: Images,
@@ -44,7 +44,7 @@ struct State {
 }
 
 impl CrashWorld {
-    /// A world with these files, all of them durable.
+    /// Returns a world with these files, all of them durable.
     pub fn new(files: Images) -> Self {
         let names = files.keys().cloned().zip(0..).collect();
         Self(Arc::new(Mutex::new(State {
@@ -63,7 +63,10 @@ impl CrashWorld {
         self.0.lock().expect("no panic elsewhere")
     }
 
-    /// A file, to be read and written. Panics if there is none of this name.
+    /// Opens a file for reading and writing.
+    ///
+    /// # Panics
+    /// If there is no file of this name.
     pub fn storage(&self, path: impl AsRef<Path>) -> Arc<dyn Storage> {
         let path = path.as_ref();
         let number = self.state().names.get(path).copied();
@@ -71,10 +74,10 @@ impl CrashWorld {
         Arc::new(CrashFile { world: self.clone(), number })
     }
 
-    /// A file, to be read; or, as an error, that there is none of this name.
+    /// Opens a file.
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`].
+    /// [`io::ErrorKind::NotFound`] if there is no file of this name.
     pub fn open(&self, path: impl AsRef<Path>) -> io::Result<Arc<dyn Storage>> {
         match self.contains(path.as_ref()) {
             true => Ok(self.storage(path)),
@@ -82,15 +85,15 @@ impl CrashWorld {
         }
     }
 
-    /// Whether there is a file of this name.
+    /// Returns whether there is a file of this name.
     pub fn contains(&self, path: impl AsRef<Path>) -> bool {
         self.state().names.contains_key(path.as_ref())
     }
 
-    /// Removes a file. A power failure may bring it back, whenever it happens.
+    /// Removes a file. A power failure may bring it back until [`sync_names`](Self::sync_names).
     ///
     /// # Errors
-    /// [`io::ErrorKind::NotFound`], and that of a [`Fault`].
+    /// [`io::ErrorKind::NotFound`], and the error of a [`Fault`].
     pub fn remove(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let mut state = self.state();
         state.count(Calls::Writes)?;
@@ -99,10 +102,10 @@ impl CrashWorld {
         Ok(())
     }
 
-    /// Makes durable which files were removed.
+    /// Makes removals durable.
     ///
     /// # Errors
-    /// That of a [`Fault`].
+    /// The error of a [`Fault`].
     pub fn sync_names(&self) -> io::Result<()> {
         let mut state = self.state();
         state.count(Calls::Writes)?;
@@ -110,19 +113,19 @@ impl CrashWorld {
         Ok(())
     }
 
-    /// The files as programs see them now, whether or not they are durable.
+    /// Returns the files as programs see them now, durable or not.
     pub fn images(&self) -> Images {
         let state = self.state();
         state.names.iter().map(|(name, &number)| (name.clone(), state.files[number].clone())).collect()
     }
 
-    /// Everything that has happened so far.
+    /// Returns everything that has happened so far.
     pub fn recording(&self) -> Recording {
         let state = self.state();
         Recording::new(state.start.clone(), state.events.clone())
     }
 
-    /// How many calls there were.
+    /// Returns the number of calls so far.
     pub fn calls(&self, calls: Calls) -> usize {
         let state = self.state();
         match calls {
@@ -132,24 +135,24 @@ impl CrashWorld {
         }
     }
 
-    /// Lets a call fail. Calls are counted from the start of the world.
+    /// Sets the fault. Its call is counted from the start of the world.
     pub fn fail(&self, fault: Fault) {
         self.state().fault = Some(fault);
     }
 
-    /// Lets nothing fail from now on.
+    /// Removes the fault.
     pub fn mend(&self) {
         self.state().fault = None;
     }
 
-    /// Whether the fault has come to pass.
+    /// Returns whether a call has failed.
     pub fn has_failed(&self) -> bool {
         self.state().has_failed
     }
 }
 
 impl State {
-    /// Counts a call that is a read or a write, and lets it fail if its turn has come.
+    /// Counts a call, and returns an error if it must fail. `calls` is `Reads` or `Writes`.
     fn count(&mut self, calls: Calls) -> io::Result<()> {
         let number = |counted: Calls| match counted {
             Calls::Reads => self.reads,
@@ -192,7 +195,7 @@ impl CrashFile {
     }
 }
 
-/// `len`, or a little less, so that what begins at `offset` ends with a sector.
+/// Returns `len`, reduced so that a range from `offset` on ends with a sector.
 fn whole_sectors(offset: u64, len: usize) -> usize {
     let end = (offset + len as u64) / SECTOR * SECTOR;
     end.saturating_sub(offset) as usize

@@ -1,4 +1,4 @@
-//! The formats that are read and written.
+//! The formats that vhdx reads and writes.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -19,7 +19,7 @@ impl Format {
         }
     }
 
-    /// The format that a file's name promises, if it promises one.
+    /// Returns the format that the extension of a file name stands for, if any.
     pub(crate) fn of_name(path: &Path) -> Option<Self> {
         let extension = path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase();
         match extension.as_str() {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_promise_formats() {
+    fn extensions_stand_for_formats() {
         assert_eq!(Format::of_name(Path::new("a/b.AVHDX")), Some(Format::Vhdx));
         assert_eq!(Format::of_name(Path::new("disk.img")), Some(Format::Raw));
         assert_eq!(Format::of_name(Path::new("disk")), None);

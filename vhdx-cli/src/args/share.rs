@@ -1,11 +1,11 @@
-//! The option of commands that read whole disks.
+//! The option `--force-share` of commands that read whole disks.
 
 use clap::Args as ClapArgs;
 use vhdx::Sharing;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Share {
-    /// Read a file that another program writes to, too; what is read may be a mix of old and new data
+    /// Also read files that another program has open for writing: the result may be a mix of old and new data
     #[arg(long)]
     pub(crate) force_share: bool,
 }

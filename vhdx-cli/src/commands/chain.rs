@@ -1,4 +1,4 @@
-//! `vhdx chain`: a file and its parents, each link judged.
+//! `vhdx chain`: shows a file and its parents, and checks each link.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `vhdx check`: every rule of the format, held against a file or a chain.
+//! `vhdx check`: checks a file or a chain against every rule of the format.
 
 use std::io::Write;
 use std::path::Path;
@@ -47,14 +47,14 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<
     let answer = reading
         .answer_for_one(|| json(&report, &damage), |out| text(&report, &damage, is_unfinished, out))?;
     let valid = report.is_valid();
-    // A failed read or a missing parent is no verdict on a file, so it ends the process in its own way.
+    // A failed read or a missing parent is no verdict on a file, so it has its own exit code.
     Ok(answer.ending(match report.files.into_iter().find_map(|file| file.error) {
         Some(error) => Err(or_force_share(error)),
         None => Ok(if valid { Outcome::Done } else { Outcome::Found }),
     }))
 }
 
-/// What is still sound in a file that cannot be used.
+/// Returns the path and the damage of a file that cannot be used.
 fn damage(file: &FileReport) -> Option<(&Path, Damage)> {
     let path = file.path.as_deref()?;
     let rule = file.violations.stop_at_first().err()?.rule;
@@ -84,7 +84,7 @@ fn dropped(report: &CheckReport) -> u64 {
     report.files.iter().map(|file| file.violations.dropped()).sum()
 }
 
-/// Only the files of a chain are checked together.
+/// Returns the size differences between the files of a chain. Without `--chain`, there is only one file.
 fn differences(report: &CheckReport) -> impl Iterator<Item = SizeDifference<'_>> {
     fn sized(file: &FileReport) -> Option<Sized<'_>> {
         Some(Sized { path: file.path.as_deref()?, virtual_size: file.virtual_size? })
@@ -142,7 +142,7 @@ fn text(
     for path in dirty(report) {
         writeln!(
             out,
-            "{}: the log is dirty: it was replayed in memory, and the result is judged",
+            "{}: the log is dirty: it was replayed in memory, and the result was checked",
             shown(path)
         )?;
     }

@@ -1,4 +1,4 @@
-//! `vhdx compare`: whether two disks read the same.
+//! `vhdx compare`: compares the content of two disks.
 
 use serde_json::json;
 use vhdx::ops::compare;
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
         if size_a != size_b {
             writeln!(
                 out,
-                "the sizes differ: {size_a} and {size_b} bytes; the shorter disk counts as zeros at its end"
+                "the sizes differ: {size_a} and {size_b} bytes; the shorter disk counts as zeros past its end"
             )?;
         }
         match found.first_difference {

@@ -1,4 +1,4 @@
-//! `vhdx completions`: the completions of a shell, from the definition of the arguments.
+//! `vhdx completions`: prints the completion script for a shell, made from the argument definitions.
 
 use clap::CommandFactory;
 

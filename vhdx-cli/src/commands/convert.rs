@@ -1,4 +1,4 @@
-//! `vhdx convert`: what a disk and its parents hold, as one new file or as a stream.
+//! `vhdx convert`: copies a disk with all its parents into one new file or to stdout.
 
 mod in_place;
 
@@ -82,7 +82,7 @@ impl Target {
                 return usage("only raw can be written to stdout");
             }
             if io::stdout().is_terminal() && !convert.writing.dry_run {
-                return usage("a disk is not written to a terminal; redirect stdout");
+                return usage("cannot write a disk to a terminal; redirect stdout");
             }
             Target::Stdout
         } else {
@@ -99,18 +99,19 @@ impl Target {
     }
 }
 
-/// Why the format of a destination is not known.
+/// Returns the message for a destination whose format is not known.
 fn no_format(convert: &Convert) -> String {
     if destination::is_block_device(&convert.destination) {
-        return "the destination is a device: --in-place writes the disk over what it holds".to_owned();
+        return "the destination is a device: --in-place overwrites it with the disk; its content is lost"
+            .to_owned();
     }
     match Kind::of_name(&convert.destination) {
         Some(kind) => how_to_write(&convert.source, &convert.destination, kind),
-        None => "the destination's name does not tell its format; add --to raw or --to vhdx".to_owned(),
+        None => "the name of the destination does not tell the format; add --to raw or --to vhdx".to_owned(),
     }
 }
 
-/// The format that the destination's name promises, if another one is written into it.
+/// Returns the format that the destination's name stands for, if it is not the one that is written.
 fn misnamed(destination: &Path, format: Format) -> Option<Kind> {
     let promised = || match Format::of_name(destination)? {
         Format::Vhdx if format == Format::Raw => Some(Kind::Format(FileFormat::Vhdx)),
@@ -119,17 +120,17 @@ fn misnamed(destination: &Path, format: Format) -> Option<Kind> {
     Kind::of_name(destination).or_else(promised)
 }
 
-/// Warns of a destination whose name promises another format than the one that is written.
+/// Warns if the destination's name stands for another format than the one that is written.
 fn warn_if_misnamed(args: &Args, destination: &Path, format: Format) {
     if let Some(kind) = misnamed(destination, format) {
         let (path, format) = (output::shown(destination), format.name());
-        output::warning(args, &format!("{path} is called like {kind}, but is written as {format}"));
+        output::warning(args, &format!("{path} is named like {kind}, but is written as {format}"));
     }
 }
 
-/// What will be made.
+/// The disk to make.
 struct Plan {
-    /// None for raw outputs.
+    /// The new VHDX; `None` for a raw output.
     vhdx: Option<NewDisk>,
     virtual_size: u64,
 }
@@ -141,7 +142,7 @@ impl Plan {
         }
         let mut disk = match source {
             Opened::Chain(chain) => copy_of(chain)?,
-            // A raw image may end inside a sector, a disk may not.
+            // A raw image may end inside a sector, but a VHDX must not.
             Opened::Raw(raw) => {
                 NewDisk::new(raw.virtual_size().checked_next_multiple_of(512).unwrap_or(u64::MAX))
             }
@@ -150,11 +151,11 @@ impl Plan {
         if let Some(size) = convert.block_size {
             disk.block_size = u32::try_from(size).map_err(|_| InvalidArgument::BlockSize(size))?;
         }
-        disk.file_size(0)?; // refuses what is not possible before anything is made
+        disk.file_size(0)?; // fails for an invalid disk before any file is made
         Ok(Self { virtual_size: disk.virtual_size, vhdx: Some(disk) })
     }
 
-    /// The bytes to copy, and the most that the new file can be long.
+    /// Returns the most bytes to copy and the largest possible size of the new file in bytes.
     fn estimate(&self, disk: &dyn Disk) -> vhdx::Result<(u64, u64)> {
         let block_size = self.vhdx.as_ref().map_or(u64::MAX, |new| new.block_size.into());
         let (mut bytes, mut blocks, mut next_block) = (0u64, 0u64, 0);
@@ -183,7 +184,7 @@ impl Plan {
         Ok(made)
     }
 
-    /// What a VHDX does not take over; a raw file has nothing but the disk's content.
+    /// Returns the parts of the source that a new VHDX does not get. A raw file only has the content of the disk.
     fn left_behind<'a>(&self, convert: &Convert, source: &'a Opened) -> LeftBehind<'a> {
         match source {
             Opened::Chain(chain) if self.vhdx.is_some() => {
@@ -197,9 +198,9 @@ impl Plan {
 struct Report<'a> {
     convert: &'a Convert,
     plan: &'a Plan,
-    /// How many bytes of zeros fill up the last sector of a raw source.
+    /// The bytes of zeros that fill the last sector of a raw source.
     padding: u64,
-    /// In a dry run: the most that it can be.
+    /// In a dry run: upper bounds.
     made: Converted,
     left: LeftBehind<'a>,
 }
@@ -214,7 +215,7 @@ impl Report<'_> {
         let (bytes, size) = (both(made.bytes_copied), both(made.file_size));
         writeln!(out, "bytes copied: {most}{bytes}, file size: {most}{size}")?;
         if *padding > 0 {
-            writeln!(out, "the source ends inside a sector: {padding} bytes of zeros fill that up")?;
+            writeln!(out, "the source ends inside a sector and is padded with {padding} bytes of zeros")?;
         }
         left.text(out)
     }
@@ -240,7 +241,7 @@ impl Report<'_> {
     }
 }
 
-/// A disk like the chain's, but with an identity of its own: both may come to run side by side.
+/// Returns a new disk like that of the chain, but with a new virtual disk id, because both disks may be in use at once.
 fn copy_of(chain: &vhdx::Chain) -> vhdx::Result<NewDisk> {
     let leaf = NewDisk::like(chain.leaf())?;
     let block_size = NewDisk::like(chain.base())?.block_size;

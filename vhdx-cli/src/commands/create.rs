@@ -1,4 +1,4 @@
-//! `vhdx create`: a new disk, or a new child of a disk.
+//! `vhdx create`: makes a new disk, or a new child of a disk.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
     if Format::of_name(&create.file) != Some(Format::Vhdx) {
         return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
     }
-    // Where the file cannot be at all, the way from there to its parent is not worth a word.
+    // If the file cannot exist at this place, that is the error to report, not one about its path to the parent.
     NewFile::check(&create.file, true)?;
     let mut reading = Reading::new(args, &create.parent_dir);
     let Plan { new, sources } = plan(&mut reading, create)?;
@@ -57,11 +57,11 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
 
 struct Plan {
     new: New,
-    /// The files that are read for it.
+    /// The files that are read to make it.
     sources: Vec<FileIdentity>,
 }
 
-/// What will be made. As long as there is a child, nobody writes to its parent.
+/// The disk to make. A `Child` locks its parent against writers as long as it exists.
 enum New {
     Disk(NewDisk),
     Child(NewChild),
@@ -112,11 +112,11 @@ fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {
 fn what_next(create: &Create, out: &mut dyn Write) -> anyhow::Result<()> {
     if let Some(parent) = &create.parent {
         let (child, parent) = (shown(&create.file), shown(parent));
+        writeln!(out, "Next: use {child} instead of {parent}.")?;
         writeln!(
             out,
-            "Next: use {child} in the place of {parent}. The child is lost if {parent} changes any more,"
+            "Do not start a virtual machine from {parent}: that changes it and makes {child} unusable."
         )?;
-        writeln!(out, "and starting the virtual machine from it once changes it.")?;
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ struct DryRun<'a> {
 }
 
 impl DryRun<'_> {
-    /// The keys of `info`, as far as they are known before the file is made.
+    /// The JSON keys of `info`, null where the value is known only after the file is made.
     fn json(&self) -> Value {
         let disk = self.disk;
         let is_child = disk.disk_type == DiskType::Differencing;

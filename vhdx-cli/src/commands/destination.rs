@@ -1,4 +1,4 @@
-//! Where a new file may be made.
+//! Checks whether a new file can be made at a destination.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use vhdx::{Error, FileIdentity, NewFile, Result, free_space};
 use crate::args::Writing;
 use crate::exit::Hint;
 
-/// Refuses a destination that is one of the sources, and one that no new file can be made at.
+/// Returns an error if the destination is one of the sources, or if no new file can be made there.
 pub(super) fn check(destination: &Path, writing: &Writing, sources: Vec<FileIdentity>) -> anyhow::Result<()> {
     NewFile::ensure_no_source(destination, sources).map_err(|error| error.in_file(destination))?;
     NewFile::check(destination, writing.force).map_err(|error| match is_no_file(destination) {
@@ -16,19 +16,21 @@ pub(super) fn check(destination: &Path, writing: &Writing, sources: Vec<FileIden
     })
 }
 
-/// Whether something is there that no new file may replace.
+/// Whether the destination exists and is not a regular file. A new file never replaces that.
 fn is_no_file(destination: &Path) -> bool {
     destination.metadata().is_ok_and(|metadata| !metadata.is_file())
 }
 
 fn hint_for_no_file(destination: &Path) -> &'static str {
     match is_block_device(destination) {
-        true => "this is a device: `vhdx convert SRC DEVICE --in-place` writes a disk over what it holds",
-        false => "a new file can only replace a file: give it another name",
+        true => {
+            "this is a device: `vhdx convert SRC DEVICE --in-place` overwrites it with a disk; its content is lost"
+        }
+        false => "a new file can only replace a file: choose another name",
     }
 }
 
-/// Whether a path leads to a device that `convert --in-place` can overwrite.
+/// Whether the path is a device that `convert --in-place` can overwrite.
 #[cfg(target_os = "linux")]
 pub(super) fn is_block_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
@@ -36,18 +38,18 @@ pub(super) fn is_block_device(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.file_type().is_block_device())
 }
 
-/// Whether a path leads to a device that `convert --in-place` can overwrite: nowhere but on Linux.
+/// Whether the path is a device that `convert --in-place` can overwrite: only on Linux.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_block_device(_: &Path) -> bool {
     false
 }
 
-/// Refuses to begin what cannot end: `bytes` is the most that will be copied.
+/// Returns [`Error::NoSpace`] if `bytes`, the most that will be copied, may not fit.
 pub(super) fn ensure_space(destination: &Path, writing: &Writing, bytes: u64) -> Result<()> {
     if writing.no_space_check {
         return Ok(());
     }
-    // A host that does not say what is free will say when nothing is left.
+    // If the free space is not known, the copying itself fails when it runs out.
     match free_space(folder(destination)) {
         Ok(Some(free)) if bytes > free => Err(Error::NoSpace { needed: bytes, free }.in_file(destination)),
         _ => Ok(()),

@@ -1,7 +1,7 @@
-//! Facts that every command which reads a disk reports alike: as a warning in text, as a key in JSON.
+//! Defines the facts about a disk that all reading commands report in the same way: as warnings and as JSON keys.
 //!
-//! A new fact is a variant of [`Fact`], with its key, text and JSON here. [`Reading`](super::reading::Reading) finds facts
-//! and reports them.
+//! Each fact is a variant of [`Fact`] with a key, a text and a JSON form. [`Reading`](super::reading::Reading) finds
+//! the facts and reports them.
 
 use std::path::PathBuf;
 
@@ -12,18 +12,18 @@ use vhdx::{Rule, UnfinishedMerge};
 use crate::args::Args;
 use crate::output::{self, shown};
 
-/// Something that a user must know about a disk that a command reads, and that does not keep the command from reading it.
+/// A fact about a disk that the user must know, although the command can read the disk.
 #[derive(Debug)]
 pub(super) enum Fact {
-    /// A merge into the disk was begun and may not be complete.
+    /// A merge into the disk was begun and may be incomplete.
     Unfinished { message: String, merges: Vec<UnfinishedMerge> },
-    /// No stored path leads from these children to their parents, which were found by their GUID.
+    /// Parents that were found by GUID, because no stored path leads to them.
     FoundByGuid(Vec<Found>),
     /// A completed merge no longer needs the disk.
     LeftOver(LeftOver),
-    /// Entries of a file's BAT break a rule, which leaves no doubt about the content.
+    /// BAT entries that break a tolerated rule: the content is not in doubt.
     Entries { path: PathBuf, rule: Rule, count: u64 },
-    /// The file is read although another program writes to it.
+    /// A file that is read although another program has it open for writing.
     Writer(PathBuf),
 }
 
@@ -34,9 +34,9 @@ pub(super) struct Found {
     pub(super) parent: PathBuf,
 }
 
-/// The keys that hold the facts in JSON, each a list.
+/// The JSON keys of the facts. Each holds a list.
 const KEYS: [&str; 5] = ["unfinished", "found_by_guid", "left_over", "bat_entries", "held_by_writer"];
-/// How many parents a warning names.
+/// The most parents that a warning names.
 const SHOWN: usize = 4;
 
 impl Fact {
@@ -50,7 +50,7 @@ impl Fact {
         }
     }
 
-    /// The warning, without the word.
+    /// The text of the warning, without the prefix `warning:`.
     fn text(&self) -> String {
         match self {
             Fact::Unfinished { message, .. } => message.clone(),
@@ -62,13 +62,14 @@ impl Fact {
                 format!("{}: {count} {entries}: {message} ([MS-VHDX] {section})", shown(path))
             }
             Fact::Writer(path) => format!(
-                "{}: another program has the file open for writing. It is read anyway: the result may be a mix of old and new data",
+                "{}: another program has the file open for writing. It is read anyway: the result may be a mix of old \
+                 and new data",
                 shown(path)
             ),
         }
     }
 
-    /// What the fact adds to the list at its key.
+    /// The entries that the fact adds to the list at its key.
     fn json(&self) -> Value {
         match self {
             Fact::Unfinished { merges, .. } => output::unfinished(merges),
@@ -101,7 +102,8 @@ fn found_by_guid(found: &[Found]) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "found by DataWriteGuid, because no stored path leads there: {}{more}; `vhdx reparent CHILD --parent FILE` stores the path",
+        "found by DataWriteGuid, because no stored path leads there: {}{more}; `vhdx reparent CHILD --parent FILE` \
+         stores the path",
         named.join(", ")
     )
 }
@@ -111,24 +113,26 @@ fn left_over(found: &LeftOver) -> String {
     let (first, all) = (files.first().map_or("the file", String::as_str), files.join(", "));
     match &found.target {
         Some(target) => format!(
-            "{first} is left over from a completed merge into {0}. If no virtual machine uses these files, delete only these, in \
-             this order: {all}. Do not delete {0}",
+            "{first} is left over from a completed merge into {0}. If no virtual machine uses these files, delete only \
+             these, in this order: {all}. Do not delete {0}",
             shown(target)
         ),
         None => format!(
-            "{first} is left over from a completed merge into another disk, which was not found, was changed since, or was \
-             replaced. Find that disk first: if it is lost, or was restored from an older backup, these files may be the only copy \
-             of their data. If it opens, and no virtual machine uses these files, delete them in this order: {all}"
+            "{first} is left over from a completed merge, but the merge target was not found, was changed since, or \
+             was replaced. Find the target first. If it is lost, or was restored from an older backup, keep these \
+             files: they may be the only copy of their data. If the target opens, and no virtual machine uses these \
+             files, delete only these, in this order: {all}. Do not delete the target"
         ),
     }
 }
 
-/// The facts that a command has reported.
+/// The facts that a command has reported so far.
 #[derive(Debug, Default)]
 pub(super) struct Facts(Vec<Fact>);
 
 impl Facts {
-    /// Warns of a fact, and keeps it for the JSON. A fact that is known already (two sources may be one file) is left out.
+    /// Prints a fact as a warning and keeps it for the JSON. A fact that was reported before is skipped, because two
+    /// sources can be the same file.
     pub(super) fn report(&mut self, args: &Args, fact: Fact) {
         if self.0.iter().any(|known| known.key() == fact.key() && known.json() == fact.json()) {
             return;
@@ -141,12 +145,12 @@ impl Facts {
         self.0.is_empty()
     }
 
-    /// Whether a merge into the disk was begun and may not be complete.
+    /// Whether a merge into the disk was begun and may be incomplete.
     pub(super) fn has_unfinished(&self) -> bool {
         self.0.iter().any(|fact| matches!(fact, Fact::Unfinished { .. }))
     }
 
-    /// The answer with a list at each key: an empty one if there is nothing to report.
+    /// Adds a list at each key to the answer. A list without facts is empty.
     pub(super) fn in_json(&self, mut answer: Value) -> Value {
         for key in KEYS {
             let facts = self.0.iter().filter(|fact| fact.key() == key);
@@ -159,7 +163,7 @@ impl Facts {
         answer
     }
 
-    /// The facts alone.
+    /// The facts without an answer.
     pub(super) fn json(&self) -> Value {
         self.in_json(json!({}))
     }

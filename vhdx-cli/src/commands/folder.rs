@@ -1,4 +1,4 @@
-//! Folders that the command line names. One that is not there is a slip of the pen, not an empty one.
+//! Checks the folders on the command line. A missing folder is an error, because it is probably a typing mistake.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use vhdx::{Error, Result};
 
-/// Refuses what does not exist or is no folder.
+/// Returns [`Error::Io`] if the path does not exist or is not a folder.
 pub(super) fn ensure_is_folder(folder: &Path) -> Result<()> {
     if look(folder)?.is_dir() {
         return Ok(());
@@ -14,7 +14,7 @@ pub(super) fn ensure_is_folder(folder: &Path) -> Result<()> {
     Err(error(folder, io::ErrorKind::NotADirectory.into()))
 }
 
-/// What is at a place to search.
+/// Returns the metadata of a path to search.
 pub(super) fn look(place: &Path) -> Result<Metadata> {
     place.metadata().map_err(|source| error(place, source))
 }

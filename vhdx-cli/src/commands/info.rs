@@ -1,4 +1,4 @@
-//! `vhdx info`: one file's facts.
+//! `vhdx info`: shows the facts about a file.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::sizes::both;
 
 pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
     let mut reading = Reading::new(args, &[]);
-    // Several files of one folder search it once.
+    // Shared, so that the folder of several files is searched only once.
     let resolver = FolderResolver::default();
     several::run(args, &info.files, |file| one(args, info, file, &resolver, &mut reading))
 }
@@ -39,7 +39,7 @@ fn one(
     reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
 }
 
-/// What needs another look at the file, and may fail.
+/// Facts that need another read of the file, which can fail.
 pub(super) struct Facts {
     file_size: u64,
     allocated: u64,
@@ -48,8 +48,8 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn of(path: &Path, disk: &Vhdx, blocks: bool) -> anyhow::Result<Self> {
-        let allocated =
-            vhdx::allocated_bytes(path).with_context(|| format!("cannot measure {}", path.display()))?;
+        let allocated = vhdx::allocated_bytes(path)
+            .with_context(|| format!("cannot get the size of {}", path.display()))?;
         let blocks = match blocks {
             true => Some(disk.block_counts()?.into_iter().map(|(state, n)| (state.name(), n)).collect()),
             false => None,
@@ -125,7 +125,7 @@ fn log_text(log: LogState) -> String {
     }
 }
 
-/// The JSON keys and the fields for people, with the keys of the parent locator.
+/// The JSON key, the text label and the locator key of each value of the parent locator.
 const PARENT: [(&str, &str, &str); 5] = [
     ("linkage", "parent's GUID", PARENT_LINKAGE),
     ("linkage2", "or its GUID", PARENT_LINKAGE2),
@@ -158,12 +158,12 @@ pub(super) fn parent_rows(locator: &ParentLocator) -> Vec<(&'static str, String)
         .collect()
 }
 
-/// Whether a merge into the parent gives, or gave, it this GUID.
+/// Whether this is the GUID of a parent while a merge into it is incomplete.
 fn is_of_merge(guid: Guid) -> bool {
     IncompleteMerge::from_guid(guid).is_some()
 }
 
-/// A value of the locator; GUIDs in lower case and without braces.
+/// Returns a value of the locator; a GUID in lower case and without braces.
 fn stored(locator: &ParentLocator, key: &str) -> Option<String> {
     let value = locator.get(key)?;
     let guid = Guid::parse_str(value).ok().filter(|_| key == PARENT_LINKAGE || key == PARENT_LINKAGE2);

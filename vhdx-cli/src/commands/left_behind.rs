@@ -1,4 +1,4 @@
-//! What a new VHDX does not take over from its sources, and what an older disk of its name left beside it.
+//! Reports the parts of the sources that a new disk does not get, and stale files of an older disk with its name.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -15,7 +15,7 @@ pub(super) struct LeftBehind<'a> {
     stale: Vec<PathBuf>,
 }
 
-/// A part of a file that the new one does not have.
+/// A part of a source that the new file does not get.
 struct Part<'a> {
     path: &'a Path,
     what: &'static str,
@@ -23,7 +23,7 @@ struct Part<'a> {
 }
 
 impl<'a> LeftBehind<'a> {
-    /// `dropped` are parts of the files of `chain`.
+    /// The report for a new VHDX made of `chain`, of whose files the parts `dropped` are not copied.
     pub(super) fn of(chain: &'a Chain, dropped: &[Dropped], new: &Path) -> Self {
         let part = |dropped: &Dropped| {
             let path = chain.layers().get(dropped.layer)?.path()?;
@@ -37,7 +37,7 @@ impl<'a> LeftBehind<'a> {
         Self { parts: dropped.iter().filter_map(part).collect(), ..Self::beside(new) }
     }
 
-    /// Of a source that is nothing but a disk.
+    /// The report for a new file that drops no part of a source.
     pub(super) fn beside(new: &Path) -> Self {
         Self { parts: Vec::new(), stale: side_files(new) }
     }
@@ -54,12 +54,12 @@ impl<'a> LeftBehind<'a> {
 
     pub(super) fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         for Part { path, what, id } in &self.parts {
-            writeln!(out, "not taken over: {what} {id} of {}", shown(path))?;
+            writeln!(out, "not copied: {what} {id} of {}", shown(path))?;
         }
         for path in &self.stale {
             writeln!(
                 out,
-                "stale: {} belongs to Hyper-V's change tracking of an older disk of that name: wrong beside this one",
+                "stale: {} is Hyper-V's change tracking of an older disk with this name; delete it or move it away",
                 shown(path)
             )?;
         }
@@ -67,7 +67,7 @@ impl<'a> LeftBehind<'a> {
     }
 }
 
-/// The files of Hyper-V's change tracking that lie beside a disk.
+/// Returns the existing files of Hyper-V's change tracking beside a disk.
 pub(super) fn side_files(disk: &Path) -> Vec<PathBuf> {
     let side_file = |extension: &str| {
         let mut name = OsString::from(disk);

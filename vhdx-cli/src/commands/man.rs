@@ -1,4 +1,4 @@
-//! `vhdx man`: the manual pages, from the definition of the arguments.
+//! `vhdx man`: prints or writes the manual pages, made from the argument definitions.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

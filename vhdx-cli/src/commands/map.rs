@@ -1,4 +1,4 @@
-//! `vhdx map`: where each part of a disk is stored, as `qemu-img map` prints it.
+//! `vhdx map`: shows where each part of a disk is stored, as `qemu-img map` does.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,25 +14,26 @@ use crate::output;
 pub(super) fn run(args: &Args, map: &Map) -> anyhow::Result<Outcome> {
     let chain = Chain::open(&map.file, &map.parents.resolver())?;
     let mut reading = Reading::new(args, &map.parents.parent_dir);
-    // A map of a damaged disk goes as far as the first damage, which is the error then. Blocks that overlap do not end it.
+    // A map of a damaged disk ends at the first damage, which is then the error. Overlapping blocks do not end it, so
+    // their error is returned after the whole map is printed.
     let placement = chain.validate_placement();
     if placement.is_ok() {
         reading.report_entries(&chain);
     }
     reading.report(&map.file, &chain)?;
     let extents = chain.extents(DiskOffset::new(0)..DiskOffset::new(chain.virtual_size()));
-    // A map may have millions of lines, so each is printed as it is found.
+    // A map can have millions of lines, so each is printed as it is found.
     output::write(|out| match args.json {
         true => print_json(&chain, extents, out),
         false => print_text(&chain, extents, out),
     })?;
     placement?;
-    // The document on stdout is that of `qemu-img map`, which has no place for them.
+    // The JSON on stdout is that of `qemu-img map`, which has no place for the facts.
     reading.facts_beside_answer();
     Ok(Outcome::Done)
 }
 
-/// A failure leaves the document open, so that half a map does not pass for a whole one.
+/// Prints the map as JSON. A failure leaves the JSON unfinished, so that a part of a map is not taken for a whole one.
 fn print_json(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut separator = "[";
     for extent in extents {
@@ -42,7 +43,7 @@ fn print_json(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyho
     Ok(writeln!(out, "]")?)
 }
 
-/// `depth` counts layers from the leaf; a range that no layer has belongs to the last one.
+/// Returns a range as JSON. `depth` counts layers from the leaf (0); a range in no layer has the depth of the base.
 fn json(chain: &Chain, extent: &Extent) -> Value {
     let base = chain.layers().len().saturating_sub(1);
     let (depth, present, data) = match extent.source {
@@ -89,8 +90,8 @@ fn print_text(chain: &Chain, extents: Extents<'_>, out: &mut dyn Write) -> anyho
     Ok(())
 }
 
-/// Whether the bytes are in the file where the extents say. With a dirty log they may be in the log, and the offsets are
-/// those of the file once its log is replayed.
+/// Whether the bytes are at their offsets in the file. With a dirty log, they may still be in the log: the offsets are
+/// those after a replay.
 fn is_in_place(chain: &Chain, layer: usize) -> bool {
     chain.layers().get(layer).is_some_and(|layer| layer.log() == LogState::Clean)
 }

@@ -1,4 +1,4 @@
-//! `vhdx merge`: a checkpoint into its parent, or with all its parents into a new disk.
+//! `vhdx merge`: merges a checkpoint in place, or with all its parents into a new disk.
 
 mod in_place;
 mod left_over;
@@ -16,7 +16,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         return Err(Usage("--force-share is for a merge that only reads: add --output".to_owned()).into());
     }
     if merge.writing.force || merge.new.disk_type.is_some() {
-        return Err(Usage("--force and --type are for a new disk, which --output names".to_owned()).into());
+        return Err(Usage("--force and --type are for a new disk: add --output".to_owned()).into());
     }
     in_place::run(args, merge)
 }

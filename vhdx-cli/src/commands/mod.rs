@@ -1,4 +1,4 @@
-//! One file for each command.
+//! Runs the commands. Each command has its own module.
 
 mod chain;
 mod check;

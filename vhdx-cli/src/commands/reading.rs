@@ -1,4 +1,4 @@
-//! Opens the disks that a command reads, and reports the facts about them in one way for all commands.
+//! Opens the disks that a command reads, and reports the facts about them in the same way for all commands.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use crate::exit::{Hint, innermost};
 use crate::output;
 use crate::progress::Bar;
 
-/// What a command reads, and the facts about it.
+/// Opens disks for a command and collects the facts about them.
 pub(super) struct Reading<'a> {
     args: &'a Args,
     /// Whether a disk is read although a writer holds one of its files.
     sharing: Sharing,
-    /// The folders that were named, in which files may tell something about a disk.
+    /// The folders of `--parent-dir`. Files in them can tell something about a disk.
     folders: &'a [PathBuf],
     facts: Facts,
-    /// The folders that were searched last, and the disks in them: several files of one folder search it once.
+    /// The folders that were searched last, and the disks in them, so that several files of a folder search it once.
     neighbours: Option<(Vec<PathBuf>, Relatives)>,
 }
 
@@ -35,13 +35,12 @@ impl<'a> Reading<'a> {
         Self { args, sharing: Sharing::Locked, folders, facts: Facts::default(), neighbours: None }
     }
 
-    /// The same, for a command that reads whole disks.
+    /// Sets the sharing mode, for commands that read whole disks.
     pub(super) fn sharing(self, sharing: Sharing) -> Self {
         Self { sharing, ..self }
     }
 
-    /// Opens a disk in any format, whose whole content is about to be read. `from` is the option that gives the format,
-    /// and what it gives.
+    /// Opens a disk in any format to read its whole content. `from` is the option that gives the format, and its value.
     pub(super) fn open_disk(
         &mut self,
         path: &Path,
@@ -64,8 +63,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Opens a chain, whose whole content is about to be read: its files are locked against writers until it is closed, and
-    /// the places of its blocks are validated.
+    /// Opens a chain to read its whole content. Locks its files against writers until the chain is closed, and
+    /// validates the places of its blocks.
     pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> anyhow::Result<Chain> {
         let chain = Chain::open(path, resolver)?;
         for layer in chain.lock_shared(self.sharing).map_err(or_force_share)? {
@@ -78,7 +77,7 @@ impl<'a> Reading<'a> {
         Ok(chain)
     }
 
-    /// Reports the tolerated rules that BAT entries of a chain break, after the whole BATs have been validated.
+    /// Reports the tolerated rules that BAT entries of a chain break. The whole BATs must have been validated before.
     pub(super) fn report_entries(&mut self, chain: &Chain) {
         for layer in chain.layers() {
             for &(rule, count) in layer.tolerated_entries() {
@@ -88,19 +87,19 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reports that a file is read although a writer holds it.
+    /// Reports a file that is read although a writer holds it.
     pub(super) fn report_writer(&mut self, path: &Path) {
         self.facts.report(self.args, Fact::Writer(path.to_owned()));
     }
 
-    /// Reports the facts about the disk in a file, of which the command reads only metadata. Without its parents a file
-    /// is no disk, so there is nothing to report then.
+    /// Reports the facts about the disk at `path`, for commands that read only metadata. If the chain does not open,
+    /// only a left-over layer is reported.
     pub(super) fn report_file(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
         if let Ok(chain) = Chain::open(path, resolver) {
             self.report(path, &chain)?;
             return self.report_left_over(path, chain.layers());
         }
-        // A layer between a target and the merged disk is not read by itself.
+        // A layer between a merge target and the merged disk cannot be opened on its own.
         let Ok(layers) = inspect_chain(path, resolver) else { return Ok(()) };
         match layers.first() {
             Some(InspectedLayer { link: Link::Mismatch(_), .. }) => {
@@ -111,7 +110,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reports that a completed merge no longer needs the first of these layers, if so.
+    /// Reports the first of these layers if it is left over from a completed merge.
     fn report_left_over(&mut self, path: &Path, layers: &[Vhdx]) -> vhdx::Result<()> {
         if let Some(found) = left_over(layers, self.neighbours(path)?) {
             self.facts.report(self.args, Fact::LeftOver(found));
@@ -119,7 +118,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Refuses a disk that says itself that a merge into it is incomplete.
+    /// Returns an error if the disk itself says that a merge into it is incomplete.
     pub(super) fn ensure_complete(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
         let is_certain = |error: &Error| match innermost(error) {
             Error::Chain(found) => matches!(**found, ChainError::HalfMerged { is_certain: true, .. }),
@@ -127,11 +126,11 @@ impl<'a> Reading<'a> {
         };
         match ensure_not_half_merged(leaf, self.neighbours(path)?) {
             Err(error) if is_certain(&error) => Err(error),
-            _ => Ok(()), // what is not certain is reported as a fact
+            _ => Ok(()), // a merge that only may be incomplete is reported as a fact
         }
     }
 
-    /// As [`report_file`](Self::report_file), but for how the parents were found: for a child that gets another parent.
+    /// Reports incomplete merges into a child that gets another parent, but not how its parents were found.
     pub(super) fn report_child(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
         match Chain::open(path, resolver) {
             Ok(chain) => self.report_merges(path, &chain),
@@ -139,13 +138,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reports the facts about a disk that is open. Its leaf is the file at `path`.
+    /// Reports the facts about an open disk, whose leaf is the file at `path`.
     pub(super) fn report(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
         self.report_links(chain);
         self.report_merges(path, chain)
     }
 
-    /// Reports the merges into a disk that may not be complete, as [`report`](Self::report) does among other facts.
+    /// Reports the merges into a disk that are or may be incomplete.
     fn report_merges(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
         match ensure_not_half_merged(chain.leaf(), self.neighbours(path)?) {
             Ok(()) => Ok(()),
@@ -153,7 +152,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// As [`report`](Self::report), where the disks in all folders are known.
+    /// As [`report`](Self::report), if the disks in all folders are already known.
     pub(super) fn report_with(&mut self, chain: &Chain, relatives: &Relatives) -> vhdx::Result<()> {
         self.report_links(chain);
         match ensure_not_half_merged(chain.leaf(), relatives) {
@@ -162,7 +161,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reports the parents that no stored path leads to.
+    /// Reports the parents that were found by GUID, because no stored path leads to them.
     fn report_links(&mut self, chain: &Chain) {
         let paths = chain.layers().iter().map(|layer| layer.path().unwrap_or(Path::new("")).to_owned());
         let paths: Vec<PathBuf> = paths.collect();
@@ -183,13 +182,13 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Refuses a disk that is about to become a parent, if a fact forbids it.
+    /// Returns an error if a merge into the disk is or may be incomplete: such a disk must not become a parent.
     pub(super) fn ensure_may_have_children(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
         self.report_links(chain);
         ensure_not_half_merged(chain.leaf(), self.neighbours(path)?)
     }
 
-    /// The disks in the folder of `path` and in those that were named.
+    /// Returns the disks in the folder of `path` and in each `--parent-dir`.
     fn neighbours(&mut self, path: &Path) -> vhdx::Result<&Relatives> {
         let around = folders_around([path], self.folders);
         let known = self.neighbours.take().filter(|(searched, _)| *searched == around);
@@ -200,12 +199,12 @@ impl<'a> Reading<'a> {
         Ok(&self.neighbours.insert((around, relatives)).1)
     }
 
-    /// Whether a merge into the disk was begun and may not be complete, as far as that was reported.
+    /// Whether a merge into the disk was reported that is or may be incomplete.
     pub(super) fn has_unfinished(&self) -> bool {
         self.facts.has_unfinished()
     }
 
-    /// The answer about one of several files. The facts about the next file are its own.
+    /// Returns the answer about one of several files, and forgets its facts: the next file has its own.
     pub(super) fn answer_for_one(
         &mut self,
         json: impl FnOnce() -> Value,
@@ -215,7 +214,8 @@ impl<'a> Reading<'a> {
         Answer::new(self.args, || facts.in_json(json()), text)
     }
 
-    /// Prints the answer on stdout: `json` with the facts, or `text`; warnings have told the facts already.
+    /// Prints the answer on stdout: `json` with the facts, or `text`. The text needs no facts: they were printed as
+    /// warnings.
     pub(super) fn answer(
         &self,
         json: impl FnOnce() -> Value,
@@ -224,14 +224,14 @@ impl<'a> Reading<'a> {
         output::answer(self.args, || self.facts.in_json(json()), text)
     }
 
-    /// Prints the JSON answer on stderr, for a command whose stdout carries the disk itself.
+    /// Prints the JSON answer on stderr, for a command that writes the disk to stdout.
     pub(super) fn answer_beside_data(&self, json: impl FnOnce() -> Value) {
         if self.args.json {
             output::json_on_stderr(&self.facts.in_json(json()));
         }
     }
 
-    /// Prints the facts as JSON on stderr, for a command whose JSON on stdout has a form of its own.
+    /// Prints the facts as JSON on stderr, for a command whose JSON on stdout cannot contain them.
     pub(super) fn facts_beside_answer(&self) {
         if self.args.json && !self.facts.is_empty() {
             output::json_on_stderr(&self.facts.json());
@@ -239,22 +239,22 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The error of a command that has `--force-share`.
+/// Adds a hint to the error of a command that has `--force-share`, if a file is in use.
 pub(super) fn or_force_share(error: Error) -> anyhow::Error {
     let is_busy =
         matches!(innermost(&error), Error::Io { source, .. } if source.kind() == ErrorKind::ResourceBusy);
     let error = anyhow::Error::from(error);
     match is_busy {
         true => error.context(Hint(
-            "turn off the virtual machine, or end the program that writes to the file, and try again. `--force-share` reads it \
-             anyway: the result may be a mix of old and new data, and is no reliable backup"
+            "turn off the virtual machine, or end the program that writes to the file, and try again. `--force-share` \
+             reads the file anyway: the result may be a mix of old and new data, and is not a reliable backup"
                 .into(),
         )),
         false => error,
     }
 }
 
-/// The fact that is told as an error; any other error stays one.
+/// Returns the fact in an error about an incomplete merge. Any other error is returned as it is.
 fn unfinished(error: Error) -> vhdx::Result<Fact> {
     let merges = match innermost(&error) {
         Error::Chain(found) => match &**found {

@@ -1,4 +1,4 @@
-//! `vhdx reparent`: a child that points at its parent again.
+//! `vhdx reparent`: points a child at a parent.
 
 use std::io::Write;
 use std::path::Path;
@@ -45,7 +45,8 @@ fn is_cycle(error: &Error) -> bool {
 
 fn swapped(child: &Path, parent: &Path) -> Hint {
     let text = format!(
-        "{} is read through {}, so it cannot be its parent. If the two were swapped: `vhdx reparent {} --parent {}`",
+        "{} depends on {}, so it cannot become its parent. If you swapped the two files: \
+         `vhdx reparent {} --parent {}`",
         shown(parent),
         shown(child),
         output::word(parent),
@@ -90,7 +91,7 @@ impl Report<'_> {
         let Self { reparent, plan, check } = self;
         let (child, parent) = (shown(&reparent.child), shown(&reparent.parent));
         let does = match (plan.changes_anything(), reparent.dry_run) {
-            (false, _) => "points already at",
+            (false, _) => "already points at",
             (true, false) => "now points at",
             (true, true) => "would point at",
         };
@@ -101,7 +102,7 @@ impl Report<'_> {
         if plan.ignores_id_mismatch {
             writeln!(
                 out,
-                "The mismatch was ignored: whether the disk's content is consistent is not known."
+                "The mismatch was ignored. It is not known whether the content of {child} is consistent:"
             )?;
             out.write_all(evidence_text(check).as_bytes())?;
         }
@@ -138,7 +139,7 @@ fn disk_json(disk: &Relative) -> Value {
     })
 }
 
-/// The evidence as lines for people.
+/// Returns the evidence as lines of text.
 fn evidence_text(check: &ParentCheck) -> String {
     let ParentCheck { child, candidate, expected, others, candidate_children, folders, undetermined, .. } =
         check;
@@ -156,14 +157,12 @@ fn evidence_text(check: &ParentCheck) -> String {
         both_have("last change", |disk| disk.modified.map(date::utc_to_the_second), child, candidate),
     ];
     match check.level {
-        Some(1) => lines.push("the candidate is the child's parent already".to_owned()),
-        Some(level) => {
-            lines.push(format!("the candidate is an ancestor of the child, {level} levels below it"))
-        }
-        None if check.chain_opens => lines.push("the candidate is no ancestor of the child".to_owned()),
+        Some(1) => lines.push("the candidate is already the child's parent".to_owned()),
+        Some(2) => lines.push("the candidate is the child's grandparent".to_owned()),
+        Some(level) => lines.push(format!("the candidate is an ancestor of the child, {level} levels away")),
+        None if check.chain_opens => lines.push("the candidate is not an ancestor of the child".to_owned()),
         None => lines.push(
-            "whether the candidate is an ancestor of the child is not known: the child's chain does not open"
-                .to_owned(),
+            "the child's chain does not open, so the candidate may be an ancestor of the child".to_owned(),
         ),
     }
     let listed =
@@ -171,22 +170,24 @@ fn evidence_text(check: &ParentCheck) -> String {
     if !candidate_children.is_empty() {
         let children = listed(candidate_children);
         lines.push(format!(
-            "these disks depend on the candidate; if one of them is a missing link of the chain, a child that skips it loses the \
-             data of that link: {children}"
+            "these disks depend on the candidate: {children}. If one of them belongs between the child and the \
+             candidate, link the child to that disk. Otherwise the child loses the data of that disk"
         ));
     }
     match (others.is_empty(), folders.is_empty()) {
         (false, _) => {
-            lines.push(format!("the DataWriteGuid that the child expects is that of {}", listed(others)))
+            lines.push(format!("files with the DataWriteGuid that the child expects: {}", listed(others)))
         }
         (true, false) => {
-            lines
-                .push(format!("no file has the DataWriteGuid that the child expects in {}", listed(folders)));
+            lines.push(format!(
+                "no file with the DataWriteGuid that the child expects is in {}",
+                listed(folders)
+            ));
         }
         (true, true) => {}
     }
     lines.extend(undetermined.iter().map(|file| {
-        format!("could not be judged: {}: {}", shown(&file.path), output::harmless(&file.reason()))
+        format!("could not be read: {}: {}", shown(&file.path), output::harmless(&file.reason()))
     }));
     lines.into_iter().map(|line| format!("  {line}\n")).collect()
 }
@@ -201,6 +202,6 @@ fn both_have(
     let (child, candidate) = (value(child), value(candidate));
     match child == candidate {
         true => format!("{what}: the same, {child}"),
-        false => format!("{what}: {child} of the child, {candidate} of the candidate"),
+        false => format!("{what}: the child has {child}, the candidate has {candidate}"),
     }
 }

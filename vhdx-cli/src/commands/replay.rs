@@ -1,4 +1,4 @@
-//! `vhdx replay`: a dirty log, written home.
+//! `vhdx replay`: applies a dirty log to its file.
 
 use std::io::Write;
 
@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args, replay: &Replay) -> anyhow::Result<Outcome> {
     let file_size = match content {
         Some(content) => content.file_size,
         None => (replay.file.metadata())
-            .with_context(|| format!("cannot measure {}", replay.file.display()))?
+            .with_context(|| format!("cannot get the size of {}", replay.file.display()))?
             .len(),
     };
     let mut reading = Reading::new(args, &[]);
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, replay: &Replay) -> anyhow::Result<Outcome> {
 
 struct Report<'a> {
     replay: &'a Replay,
-    /// What the log held; nothing when it was clean.
+    /// The content of the log; `None` if the log was clean.
     content: Option<LogContent>,
     file_size: u64,
 }

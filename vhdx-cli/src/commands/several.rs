@@ -1,4 +1,4 @@
-//! One command over several files and folders: each answer, then the worst exit code.
+//! Runs a command for several files and folders: prints each answer, and returns the largest exit code.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::exit::{self, Outcome};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 
-/// What a command says about one file.
+/// The answer of a command about one file.
 pub(super) struct Answer {
     json: Value,
     text: Vec<u8>,
-    /// How the command ends for this file. An error here was found beside the answer.
+    /// How the command ends for this file. There can be an error although there is an answer.
     end: anyhow::Result<Outcome>,
 }
 
 impl Answer {
-    /// An answer in the form that is asked for, with which the command is done.
+    /// Makes the answer, as JSON or as text. The command succeeds with it.
     pub(super) fn new(
         args: &Args,
         json: impl FnOnce() -> Value,
@@ -36,24 +36,27 @@ impl Answer {
         Ok(answer)
     }
 
-    /// The answer, after which the command ends so.
+    /// Sets how the command ends after this answer.
     pub(super) fn ending(self, end: anyhow::Result<Outcome>) -> Self {
         Self { end, ..self }
     }
 }
 
-/// How a command ended for several files.
+/// The results of a command for several files.
 #[derive(Default)]
 struct Tally {
-    /// For how many files there is a result.
+    /// The number of files.
     results: usize,
-    /// For how many of them the command did not end with 0.
+    /// The number of files with an exit code other than 0.
     failed: usize,
+    /// The largest exit code.
     worst: u8,
 }
 
-/// Runs `one` for each path, or for each disk below it if it is a folder. For one file the answer is that of the command;
-/// for several it is `{"ok", "results"}`, and every failure is reported before the command goes on.
+/// Runs `one` for each file, and for each disk in a folder and its subfolders.
+///
+/// For a single file, the answer is that of the command. For several files, the JSON is `{"ok", "results"}`, and each
+/// failure is reported before the next file.
 pub(super) fn run(
     args: &Args,
     paths: &[PathBuf],
@@ -85,10 +88,11 @@ pub(super) fn run(
     Ok(if tally.worst == 0 { Outcome::Done } else { Outcome::Reported(tally.worst) })
 }
 
-/// Folders and files that cannot be searched, and why.
+/// Folders and files that cannot be searched, each with the error.
 type Unreadable = Vec<(PathBuf, Arc<Error>)>;
 
-/// The files that `path` stands for. A folder without a disk is no success: it may be the wrong one, or not mounted.
+/// Returns the files that `path` stands for. A folder without disks is an error: it may be the wrong folder, or not
+/// mounted.
 fn disks_at(args: &Args, path: &Path) -> anyhow::Result<(Vec<PathBuf>, Unreadable)> {
     if !path.is_dir() {
         return Ok((vec![path.to_owned()], Vec::new()));
@@ -103,7 +107,7 @@ fn disks_at(args: &Args, path: &Path) -> anyhow::Result<(Vec<PathBuf>, Unreadabl
 }
 
 impl Tally {
-    /// Prints the answer about one file, or reports why there is none, and gives its place in the JSON.
+    /// Prints the answer about one file, or reports its error, and returns the entry for the JSON.
     fn add(&mut self, args: &Args, path: &Path, result: anyhow::Result<Answer>) -> anyhow::Result<Value> {
         let (mut json, end) = match result {
             Ok(Answer { json, text, end }) => {

@@ -1,4 +1,5 @@
-//! Disks whose size is not that of their parent: no violation, but a merge changes the size of the parent's disk.
+//! Reports children whose virtual size differs from that of their parent. This breaks no rule, but a merge changes the
+//! size of the target.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::output::{self, shown};
 use crate::sizes::both;
 
-/// A disk, for its size.
+/// A disk and its virtual size.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sized<'a> {
     pub(super) path: &'a Path,
@@ -16,7 +17,7 @@ pub(super) struct Sized<'a> {
     pub(super) virtual_size: u64,
 }
 
-/// A child and its parent, of different sizes.
+/// A child and its parent that have different sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SizeDifference<'a> {
     child: Sized<'a>,
@@ -24,16 +25,16 @@ pub(super) struct SizeDifference<'a> {
 }
 
 impl<'a> SizeDifference<'a> {
-    /// `None` if both have the same size.
+    /// Returns `None` if both have the same size.
     pub(super) fn of(child: Sized<'a>, parent: Sized<'a>) -> Option<Self> {
         (child.virtual_size != parent.virtual_size).then_some(Self { child, parent })
     }
 
-    /// What the child shows of the parent, or how much the parent has nothing for.
+    /// Returns how much smaller or larger the child is than its parent.
     pub(super) fn fact(&self) -> String {
         let (child, parent) = (self.child.virtual_size, self.parent.virtual_size);
         match parent.checked_sub(child) {
-            Some(hidden) => format!("{} of its parent lie past its end", both(hidden)),
+            Some(hidden) => format!("{} smaller than its parent", both(hidden)),
             None => format!("{} larger than its parent", both(child.saturating_sub(parent))),
         }
     }

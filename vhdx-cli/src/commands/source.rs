@@ -1,4 +1,4 @@
-//! Opening a disk whatever its format.
+//! Recognizes the format of a disk to open.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ impl Opened {
     }
 }
 
-/// Refuses parents for a source that has none.
+/// Returns a usage error if parents are given for a raw disk.
 pub(super) fn ensure_no_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Usage> {
     let is_raw = matches!(source, Opened::Raw(_));
     if is_raw && !(parents.parent.is_empty() && parents.parent_dir.is_empty()) {
@@ -34,20 +34,21 @@ pub(super) fn ensure_no_parents_of_raw(source: &Opened, parents: &Parents) -> Re
     Ok(())
 }
 
-/// The format of a disk. `from` is the option that gives it, and what it gives.
+/// Returns the format of a disk: the value of the option, else the detected format. `from` is the option and its value.
 pub(super) fn format_of(path: &Path, from: (&'static str, Option<Format>)) -> anyhow::Result<Format> {
     let (option, asked) = from;
     asked.map_or_else(|| detect(path, option), Ok)
 }
 
-/// The format of a file by its content and, where that does not tell, by its name. A damaged VHDX must not pass for a
-/// raw disk, and neither must another format.
+/// Detects the format of a file by its content, else by its name.
+///
+/// A damaged VHDX, or a file of another format, must not be taken for a raw disk.
 fn detect(path: &Path, option: &'static str) -> anyhow::Result<Format> {
     let named = match Format::of_name(path) {
         Some(Format::Vhdx) => Format::Vhdx,
         Some(Format::Raw) | None => Format::Raw,
     };
-    // What cannot be opened fails again, with its error, when it is opened as a disk.
+    // A file that cannot be opened fails with its error when it is opened as a disk.
     let Ok(file) = FileStorage::open(path) else { return Ok(named) };
     if FileFormat::of(&file).map_err(|error| error.in_file(path))? == Some(FileFormat::Vhdx) {
         return Ok(Format::Vhdx);
@@ -58,7 +59,7 @@ fn detect(path: &Path, option: &'static str) -> anyhow::Result<Format> {
     }
 }
 
-/// Replaces the error of a file that cannot be read as a VHDX by what the file is, if it is of another format.
+/// Replaces the error about a broken VHDX by one that names the format, if the file has another format.
 pub(super) fn named_by_format(error: anyhow::Error) -> anyhow::Error {
     let is_broken = |error: &Error| error.violation().is_some();
     let path = error.downcast_ref::<Error>().filter(|error| is_broken(error)).and_then(Error::path);
@@ -68,7 +69,7 @@ pub(super) fn named_by_format(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// Refuses a file of another format. What cannot be read fails when it is opened.
+/// Returns an error if the file has another format. A file that cannot be read fails when it is opened.
 pub(super) fn ensure_not_foreign(path: &Path) -> Result<(), Foreign> {
     match Kind::of_file(path) {
         Ok(Some(kind)) => Err(Foreign { path: path.to_owned(), kind, wish: Wish::Read }),

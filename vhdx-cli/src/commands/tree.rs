@@ -1,4 +1,4 @@
-//! `vhdx tree`: every disk below some folders, drawn as a forest.
+//! `vhdx tree`: finds every disk in folders and their subfolders, and draws them as a forest.
 
 pub(super) mod date;
 mod draw;
@@ -39,7 +39,7 @@ fn json(forest: &Forest) -> Value {
     })
 }
 
-/// How the size of a disk differs from that of its parent.
+/// Returns the size difference between a disk and its parent, if there is one.
 fn size_difference<'a>(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<SizeDifference<'a>> {
     let sized = |disk: &'a DiscoveredDisk| Sized { path: &disk.path, virtual_size: disk.virtual_size };
     SizeDifference::of(sized(disk), sized(forest.disks.get(disk.parent?)?))

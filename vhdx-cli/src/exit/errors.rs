@@ -1,4 +1,4 @@
-//! Errors of commands that are no errors of the library.
+//! Defines the errors and error contexts of commands that the library does not have.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vhdx::Error;
 
-/// A request that makes no sense, found after the arguments were parsed.
+/// A usage error that is found after the arguments were parsed.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -19,7 +19,7 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Work on existing files that was stopped on request, in a state that is told.
+/// Work on existing files that was stopped on request. The message tells the state of the files.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) String);
 
@@ -31,7 +31,7 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The state of what was being overwritten when something failed.
+/// The state of a target whose overwriting failed, as a context of the error.
 #[derive(Debug)]
 pub(crate) struct PartlyOverwritten(pub(crate) String);
 
@@ -41,7 +41,7 @@ impl fmt::Display for PartlyOverwritten {
     }
 }
 
-/// Files that were to be deleted in the end and could not be, after all else was done.
+/// Merged files that could not be deleted at the end of a complete merge.
 #[derive(Debug)]
 pub(crate) struct NotDeleted {
     /// The first of them.
@@ -57,12 +57,12 @@ impl fmt::Display for NotDeleted {
 
 impl std::error::Error for NotDeleted {}
 
-/// A file that was to become a parent is none, and what is known about it and the child.
+/// A file that `reparent` refused as a parent, with the evidence about the file and the child.
 #[derive(Debug)]
 pub(crate) struct NotTheParent {
     pub(crate) error: Error,
     pub(crate) evidence: Value,
-    /// The evidence as whole lines for people.
+    /// The evidence as whole lines of text.
     pub(crate) text: String,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for NotTheParent {
 
 impl std::error::Error for NotTheParent {}
 
-/// What can be done about an error, from a command that knows it better than the error alone tells.
+/// A hint of a command, which replaces the general hint for the error.
 #[derive(Debug)]
 pub(crate) struct Hint(pub(crate) Cow<'static, str>);
 
@@ -84,7 +84,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// Facts that a command adds to the JSON of an error, by their keys.
+/// Keys and values that a command adds to the JSON of an error.
 #[derive(Debug)]
 pub(crate) struct Details(pub(crate) Vec<(&'static str, Value)>);
 

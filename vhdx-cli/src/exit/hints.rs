@@ -1,4 +1,4 @@
-//! Hints: how to go on after an error of the library.
+//! Returns hints: what the user can do after an error of the library.
 
 use std::borrow::Cow;
 use std::io;
@@ -29,13 +29,13 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
             Some("discard the output, end the program that writes to the file, and run the command again")
         }
         Error::NoSpace { .. } => Some(
-            "free space on the file system of that file. `--no-space-check` starts anyway, which is right where the content is \
-             sparse and takes less: if the space runs out, a new file is removed",
+            "free space on the file system of that file. `--no-space-check` starts anyway: use it if the content is \
+             sparse and takes less. If the space runs out, the new file is removed",
         ),
         Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
         error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
-            "the start of the file is damaged, or it is no VHDX: `vhdx convert --from raw` reads a raw disk that has bytes of a \
-             VHDX by chance",
+            "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
+             VHDX by chance, read it with `vhdx convert --from raw`",
         ),
         _ => None,
     };
@@ -48,13 +48,13 @@ fn hint_to_complete(unfinished: &[UnfinishedMerge]) -> String {
     commands.dedup();
     let how = match commands.is_empty() {
         true => {
-            "find the disk that was merged (`--parent-dir DIR` adds a folder), and merge it again".to_owned()
+            "find the merged disk (`--parent-dir DIR` adds a folder to search), and merge it again".to_owned()
         }
-        false => format!("run it again, with the options that it had: {}", commands.join(", ")),
+        false => format!("run it again, with the same options: {}", commands.join(", ")),
     };
     format!(
-        "an earlier merge comes first: {how}. Do not move or delete any file of that merge before it is complete; \
-         `--delete-merged` deletes the merged files afterwards"
+        "complete the earlier merge first: {how}. Do not move or delete any file of that merge before it is complete; \
+         `--delete-merged` then deletes the merged files"
     )
 }
 
@@ -66,67 +66,74 @@ fn command_to_complete(unfinished: &UnfinishedMerge) -> Option<String> {
 fn chain_hint(error: &ChainError) -> Option<&'static str> {
     match error {
         ChainError::MissingParent { expected, .. } if expected.is_empty() => Some(
-            "a merge in place leaves this of what it has merged. If the disk that was merged is still there, `vhdx merge` \
-             of it with `--delete-merged` cleans up; if it is gone, and your disks open, what is left can be deleted by hand",
+            "nothing in this file tells which disk is its parent. A merge by an earlier version of vhdx leaves such a file. \
+             If the merged disk still exists, merge it again with `--delete-merged`: that deletes the files that are no \
+             longer needed. Otherwise keep this file: it may be the only copy of its data",
         ),
         ChainError::MissingParent { .. } => Some(
-            "`vhdx tree DIR` finds a parent that was moved or renamed, in subfolders too. `--parent-dir DIR` searches one more folder \
-             by GUID, and `--parent FILE`, once for each level, nearest first, names the parents. `vhdx reparent CHILD --parent FILE` \
-             stores the path in the child",
+            "`vhdx tree DIR` finds a parent that was moved or renamed, also in subfolders. `--parent-dir DIR` searches \
+             one more folder. `--parent FILE` names a parent: give it once for each level, nearest first. \
+             `vhdx reparent CHILD --parent FILE` stores the path in the child",
         ),
         ChainError::AmbiguousParent { .. } => Some(
-            "compare these files, and name the right one: `--parent FILE`, once for each level, nearest first. Keep copies of \
-             disks out of the folders in which parents are searched for",
+            "compare these files, and name the right one with `--parent FILE`, once for each level, nearest first. \
+             Keep copies of disks in other folders, which are not searched for parents",
         ),
         ChainError::Cycle { .. } => Some(
-            "the GUIDs in these files name each other as parents, so none of them is a base: restore them from a backup",
+            "these files name each other as parents, so the chain has no base: restore them from a backup",
         ),
         ChainError::Mismatch { .. } => Some(
-            "`--parent-dir DIR` and `--parent FILE` look elsewhere, `vhdx tree DIR` finds which file belongs to which; \
-             `vhdx reparent CHILD --parent FILE --dry-run` tells all that is known about a parent that was changed",
+            "`vhdx tree DIR` shows which file belongs to which. If the parent is in another place, use \
+             `--parent-dir DIR` or `--parent FILE`. If the parent was changed, \
+             `vhdx reparent CHILD --parent FILE --dry-run` shows what is known about it",
         ),
         ChainError::OtherChildren { .. } => Some(
-            "move what is no longer needed (an old copy is a child too) out of these folders; a parent that several disks \
-             share can be merged into its own parent, which relinks them all; `--output NEW.vhdx` makes a new disk and \
-             changes none",
+            "move files that are no longer needed out of these folders (an old copy is a child too). Or merge the \
+             shared parent into its own parent, which relinks all its children. Or make a new disk with \
+             `--output NEW.vhdx`, which changes no existing disk",
         ),
         ChainError::NotAnAncestor { .. } => Some(
-            "`vhdx merge CHILD --into ANCESTOR`: the newer disk comes first; `vhdx chain CHILD` lists its parents",
+            "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",
         ),
         ChainError::Superseded { is_complete: true, .. } => Some(
-            "`vhdx tree DIR` lists the files that are left over, in the order in which to delete them. Do not delete the merge \
-             target. First make sure that the target opens, and that no virtual machine uses the files that are left over",
+            "to delete the left-over files, first make sure that the merge target opens, and that no virtual machine \
+             uses the left-over files. Then delete only the files that `vhdx tree DIR` lists as left over, in that \
+             order. Do not delete the merge target",
         ),
         ChainError::Superseded { .. } => Some(
-            "run that merge again; once it is complete and no virtual machine uses the merged files, delete them",
+            "run that merge again to complete it. Delete the merged files only after that, and only if no virtual \
+             machine uses them",
         ),
         ChainError::DataPastEnd { .. } => Some(
-            "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: `vhdx convert TARGET COPY.vhdx`. \
-             `--output NEW.vhdx` merges into a new disk of the child's size and changes no existing file. `--shrink-target` merges \
-             in place, and the data past the child's end is lost",
+            "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: \
+             `vhdx convert TARGET COPY.vhdx`. `--output NEW.vhdx` merges into a new disk of the child's size and \
+             changes no existing file. `--shrink-target` merges in place, and the data past the child's end is lost",
         ),
         ChainError::UndeterminedFiles { .. } => Some(
-            "make them readable, or move them out of these folders if they are no disks of this family; \
-             `--ignore-undetermined` goes on all the same, and what depends on the target is lost then",
+            "make these files readable, or move them out of these folders if they do not belong to these disks. \
+             `--ignore-undetermined` merges anyway: a disk among these files that depends on a changed file is then \
+             lost",
         ),
         _ => None,
     }
 }
 
-/// Returns the hint for a file that `reparent` refuses as the parent.
+/// Returns the hint for a file that `reparent` refused as the parent.
 pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
     match innermost(error) {
         Error::Chain(error) => match &**error {
             ChainError::Mismatch { expected, .. } if expected.is_empty() => Some(
-                "a merge in place leaves this of what it has merged: if your disks open, delete it by hand. \
-                 `--ignore-id-mismatch` would bring old content back",
+                "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \
+                 file, and `--ignore-id-mismatch` would then bring old content back. Make a copy of the child before you \
+                 use that option",
             ),
             ChainError::HalfMerged { .. } => Some(
-                "`vhdx info` of that file names the command that completes the merge, if the merged files lie beside it",
+                "run `vhdx info` on that file: it names the merge to run again, if the merged files are in the same \
+                 folder",
             ),
             ChainError::Mismatch { .. } => Some(
-                "if a file above has the DataWriteGuid that the child expects, that is the one to give to `--parent`; \
-                 `--ignore-id-mismatch` takes this one all the same: make a copy of the child first",
+                "if a file with the expected DataWriteGuid is listed, use that file as `--parent`. \
+                 `--ignore-id-mismatch` accepts this file anyway: make a copy of the child first",
             ),
             _ => None,
         },

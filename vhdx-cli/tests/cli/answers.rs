@@ -1,4 +1,4 @@
-//! What the commands that only look have to say.
+//! Answers of the commands that only read (`info`, `chain`, `map`, `check`, `compare`), completions and manual pages.
 
 use serde_json::json;
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
@@ -53,10 +53,10 @@ fn info_as_json_has_the_agreed_keys() {
 }
 
 #[test]
-fn info_for_people_warns_of_what_it_worked_around() {
+fn info_warns_of_tolerated_violations() {
     let family = family();
     let healthy = run!("info", family.leaf()).exits(0);
-    assert_eq!(healthy.stderr, "", "what Windows does itself is no warning");
+    assert_eq!(healthy.stderr, "", "there is no warning about what Windows does");
     let leaf = Image { headers: Headers::FirstIsSound, ..family.images.leaf.clone() };
     write(&leaf, &family.leaf());
     let info = run!("info", family.leaf()).exits(0);
@@ -77,7 +77,7 @@ fn info_for_people_warns_of_what_it_worked_around() {
 }
 
 #[test]
-fn a_dirty_log_is_reported_and_not_written_home() {
+fn a_dirty_log_is_reported_and_not_applied() {
     let family = family();
     let mut base = family.images.base.clone();
     base.log = Some(DirtyLog { seed: 3, entries: 2, stale: 1, runs: 4, closed: false });
@@ -93,7 +93,7 @@ fn a_dirty_log_is_reported_and_not_written_home() {
 }
 
 #[test]
-fn texts_from_a_file_cannot_play_tricks_on_the_terminal() {
+fn control_characters_from_a_file_are_escaped() {
     let family = family();
     let mut base = family.images.base.clone();
     base.creator = "evil\u{1b}[2J".to_owned();
@@ -103,7 +103,7 @@ fn texts_from_a_file_cannot_play_tricks_on_the_terminal() {
 }
 
 #[test]
-fn chain_judges_each_link() {
+fn chain_checks_each_link() {
     let family = family();
     let chain = run!("chain", family.leaf(), "--json").exits(0).json();
     let part = |key: &str| -> Vec<_> {
@@ -153,7 +153,7 @@ fn parents_are_found_in_other_folders_and_by_name() {
 }
 
 #[test]
-fn map_is_that_of_qemu_img() {
+fn map_json_has_the_form_of_qemu_img() {
     let family = family();
     let map = run!("map", family.leaf(), "--json").exits(0);
     let (leaf, mid, base) = (family.leaf(), family.mid(), family.base());
@@ -187,7 +187,7 @@ fn map_is_that_of_qemu_img() {
 }
 
 #[test]
-fn map_gives_no_offsets_where_the_log_is_not_replayed() {
+fn map_has_no_offsets_for_a_file_with_a_dirty_log() {
     let family = family();
     let dirty = DirtyLog { seed: 3, entries: 2, stale: 1, runs: 4, closed: false };
     write(&Image { log: Some(dirty), ..family.images.base.clone() }, &family.base());
@@ -208,7 +208,7 @@ fn map_gives_no_offsets_where_the_log_is_not_replayed() {
 }
 
 #[test]
-fn check_counts_what_is_not_tolerated() {
+fn check_accepts_tolerated_violations() {
     let family = family();
     let sound = run!("check", family.base(), "--json").exits(0).json();
     assert_eq!(
@@ -273,7 +273,7 @@ fn check_of_a_chain_covers_every_file_and_the_links() {
 }
 
 #[test]
-fn check_says_when_it_did_not_come_to_its_end() {
+fn check_says_if_it_is_incomplete() {
     let family = family();
     let sound = run!("check", family.base()).exits(0).text();
     assert!(sound.contains("1 file checked, violations: 0 fatal"), "{sound}");
@@ -318,13 +318,13 @@ fn compare_finds_the_first_difference() {
 }
 
 #[test]
-fn named_parents_are_those_of_the_first_disk() {
+fn compare_uses_named_parents_for_the_first_disk_only() {
     let family = family();
     run!("compare", family.leaf(), family.base(), "--parent", family.mid()).exits(1);
 }
 
 #[test]
-fn completions_and_manual_pages_come_out_of_the_binary() {
+fn completions_and_manual_pages_are_printed() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = run!("completions", shell).exits(0).text();
         assert!(script.contains("--parent-dir") || script.contains("parent-dir"), "{shell}");
@@ -354,7 +354,7 @@ fn completions_and_manual_pages_come_out_of_the_binary() {
 }
 
 #[test]
-fn blocks_of_another_size_are_no_obstacle() {
+fn layers_can_have_different_block_sizes() {
     let family = family();
     let mut leaf = family.images.leaf.clone();
     leaf.block_size = 2 << 20;

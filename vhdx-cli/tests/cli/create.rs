@@ -1,4 +1,4 @@
-//! `create`: new disks and new children.
+//! `create` makes new disks and new children.
 
 use serde_json::json;
 use vhdx::{DiskType, Guid, Vhdx};
@@ -7,7 +7,7 @@ use crate::images::{MIB, SIZE, family, names};
 use crate::run;
 
 #[test]
-fn a_dynamic_disk_as_windows_makes_it() {
+fn a_dynamic_disk_has_the_defaults_of_windows() {
     let folder = tempfile::tempdir().unwrap();
     let new = folder.path().join("new.vhdx");
     let made = run!("create", new, "--size", "10G", "--json").exits(0).json();
@@ -114,7 +114,7 @@ fn a_dry_run_makes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_made() {
+fn invalid_new_disks_are_refused() {
     let family = family();
     let before = family.files();
     let new = family.path("new.vhdx");
@@ -146,7 +146,7 @@ fn what_cannot_be_made() {
     let neither = run!("create", family.path("new.vhdx")).exits(2).stderr;
     assert!(neither.contains("--size <SIZE>|--parent <FILE>"), "{neither}");
     let odd = run!("create", family.path("new.vhdx"), "--size", "1000").exits(2).stderr;
-    assert!(odd.contains("is not a whole number of logical sectors") && !odd.contains("64 TiB"), "{odd}");
+    assert!(odd.contains("a multiple of the logical sector size") && !odd.contains("64 TiB"), "{odd}");
     let is_source = run!("create", family.mid(), "--parent", family.leaf(), "--force").exits(2);
     assert!(is_source.stderr.contains("one of the sources"), "{}", is_source.stderr);
     run!("create", new, "--parent", family.path("none.vhdx")).exits(6);
@@ -168,7 +168,8 @@ fn a_parent_with_a_name_that_windows_does_not_have() {
     assert!(error["message"].as_str().unwrap().contains("Windows"), "{error}");
 }
 
-/// Another program may have written what a child is about to name, and may have been killed before it was durable.
+/// Another program may have written the parent and been killed before that was durable. So the parent is synced before
+/// the child names it.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_parent_is_durable_before_the_child_names_it() {
@@ -198,7 +199,7 @@ fn the_parent_is_durable_before_the_child_names_it() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_what_is_wrong_with_a_new_child_too() {
+fn a_missing_folder_is_the_error_for_a_new_child() {
     let family = family();
     for new in ["nowhere/new.avhdx", "base.vhdx/new.avhdx"] {
         let new = family.folder.path().join(new);

@@ -1,4 +1,4 @@
-//! `convert --in-place` over block devices, which are loop devices here.
+//! `convert --in-place` overwrites block devices. The tests use loop devices.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::run;
 
 const OLD: u8 = 0xff;
 
-/// A loop device, until it is dropped.
+/// A loop device, detached when it is dropped.
 struct Loop(PathBuf);
 
 impl Loop {
@@ -67,14 +67,14 @@ fn a_device_becomes_the_disk() {
         let found = fs::read(&device.0).unwrap();
         assert!(found[..size] == family.content && found[size..].iter().all(|&byte| byte == OLD));
         drop(device);
-        // What was synced is in the file below.
+        // The file behind the device has the synced content.
         assert!(fs::read(&file).unwrap() == found);
     }
 }
 
-/// Zeros that begin and end between the sectors of the device, beside data in the same ones.
+/// The zeros begin and end inside sectors of the device that also have data.
 #[test]
-fn zeros_that_are_no_whole_sectors_of_the_device() {
+fn zeros_that_do_not_fill_whole_sectors_of_the_device() {
     let folder = tempfile::tempdir().unwrap();
     let (source, file) = (folder.path().join("source.raw"), folder.path().join("behind.img"));
     let mut content = vec![0; 6 * MIB + 512];
@@ -148,7 +148,7 @@ fn a_device_that_is_mounted() {
 }
 
 #[test]
-fn a_file_that_a_device_is_made_of_and_a_device_that_is_made_of_a_source() {
+fn a_file_behind_a_device_and_a_device_made_of_a_source() {
     let family = family();
     let file = family.path("behind.img");
     filled(&file, family.content.len());
@@ -177,7 +177,7 @@ fn other_devices_are_no_targets() {
 
 /// `--force` never replaces a device.
 #[test]
-fn a_device_as_the_new_file_hints_at_overwriting_it() {
+fn a_device_as_the_destination_gets_a_hint_for_in_place() {
     let family = family();
     let file = family.path("behind.img");
     filled(&file, family.content.len());

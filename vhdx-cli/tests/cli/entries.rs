@@ -1,4 +1,4 @@
-//! BAT entries that are odd, but leave no doubt about the content: every command that reads a whole disk warns of them once.
+//! BAT entries that break a tolerated rule: every command that reads a whole disk warns of them once.
 
 use serde_json::json;
 
@@ -12,19 +12,20 @@ fn places_past_the_end_of_the_file_are_counted_in_one_warning() {
     let layout = image.layout();
     let past_end = layout.len + (1 << 40);
     let mut file = image.sparse();
-    // No layer has data in block 4; the leaf has block 5.
+    // No layer has data in block 4. The leaf has block 5.
     for (block, state) in [(BLOCKS as u64 - 2, 3), (BLOCKS as u64 - 1, 1)] {
         let entry = (past_end + (block << 20)) | state;
         file.write(layout.bat_entry(image.bat_index(block)), &entry.to_le_bytes());
     }
     file.write_to(&family.base()).unwrap();
     let warning = format!(
-        "vhdx: warning: {}: 2 BAT entries: the block has no data, but its place reaches past the end of the file",
+        "vhdx: warning: {}: 2 BAT entries: the block has no data, but its reserved space reaches past the end of the \
+         file",
         family.base().display()
     );
     let facts = json!([{
         "path": family.base(), "rule": "block-place-past-end", "count": 2,
-        "message": "the block has no data, but its place reaches past the end of the file",
+        "message": "the block has no data, but its reserved space reaches past the end of the file",
     }]);
     let (leaf, base, new) = (family.leaf(), family.base(), family.path("new.vhdx"));
     let commands: [&[&std::ffi::OsStr]; 6] = [

@@ -35,7 +35,7 @@ fn a_corrupt_file() {
 }
 
 #[test]
-fn a_damaged_vhdx_does_not_pass_for_a_raw_disk() {
+fn a_damaged_vhdx_is_not_read_as_raw() {
     let family = family();
     let garbage = family.path("garbage.avhdx");
     std::fs::write(&garbage, vec![7; 4 << 20]).unwrap();
@@ -45,7 +45,7 @@ fn a_damaged_vhdx_does_not_pass_for_a_raw_disk() {
 }
 
 #[test]
-fn a_vhdx_without_its_signature_is_one_all_the_same() {
+fn a_vhdx_without_its_file_signature_is_not_read_as_raw() {
     let family = family();
     let disk = family.path("disk");
     let mut bytes = std::fs::read(family.base()).unwrap();
@@ -61,7 +61,7 @@ fn a_vhdx_without_its_signature_is_one_all_the_same() {
 }
 
 #[test]
-fn other_formats_do_not_pass_for_raw() {
+fn other_formats_are_not_read_as_raw() {
     let family = family();
     let image = family.path("image.img");
     let signatures: [(usize, &[u8], &str); 6] = [
@@ -79,7 +79,7 @@ fn other_formats_do_not_pass_for_raw() {
         let error = run!("convert", image, "-", "--json").exits(4).error();
         assert_eq!((&error["kind"], &error["path"]), (&json!("unsupported"), &json!(image)));
         let text = run!("convert", image, family.path("new.vhdx")).exits(4);
-        let expected = format!("looks like a {name} image; --from raw takes its bytes as they are");
+        let expected = format!("looks like a {name} image; --from raw reads its bytes as a raw disk");
         assert!(text.stderr.contains(&expected), "{}", text.stderr);
         run!("compare", family.leaf(), image).exits(4);
         run!("compare", family.leaf(), image, "--b-from", "raw").exits(1);
@@ -131,7 +131,7 @@ fn an_empty_file() {
 }
 
 #[test]
-fn a_valid_file_that_needs_more() {
+fn a_valid_file_with_an_unknown_required_region() {
     let family = family();
     let mut base = family.images.base.clone();
     let id = uuid::Uuid::from_u128(0x1234);
@@ -140,7 +140,7 @@ fn a_valid_file_that_needs_more() {
     let error = run!("info", family.base(), "--json").exits(4).error();
     assert_eq!(error["kind"], "unsupported");
     assert!(error["message"].as_str().unwrap().contains(&id.to_string()), "{error}");
-    // The child is sound, and its own facts can be had.
+    // The child itself is sound: `info` can read it.
     run!("info", family.leaf()).exits(0);
     run!("map", family.leaf()).exits(4);
 }
@@ -235,7 +235,7 @@ fn usage() {
 }
 
 #[test]
-fn requests_that_make_no_sense() {
+fn invalid_command_lines() {
     let family = family();
     let before = family.files();
     let leaf = family.leaf();

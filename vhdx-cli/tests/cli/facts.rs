@@ -9,22 +9,22 @@ use crate::half_merged::interrupted;
 use crate::images::family;
 use crate::run::{Ran, vhdx};
 
-/// Where a command puts its facts when it is asked for JSON.
+/// Where a command reports its facts with `--json`.
 #[derive(Clone, Copy, Debug)]
 enum Facts {
     /// In the document on stdout.
     InAnswer,
-    /// In a document on stderr: stdout carries something else.
+    /// In a document on stderr, because stdout carries other data.
     OnStderr,
-    /// In the error that refuses the disk.
+    /// In the error, because the command refuses the disk.
     InError,
-    /// Among the problems that the answer lists.
+    /// In the problems that the answer lists.
     InProblems,
 }
 use Facts::{InAnswer, InError, InProblems, OnStderr};
 
-/// Each command that reads a disk; `HALF` is the half-merged disk, `CHILD` its child, `NEW` a name for a new file, `TARGET`
-/// a file that can be overwritten. None of them changes a file.
+/// Each command that reads a disk. `HALF` is the half-merged disk, `CHILD` its child, `NEW` the name of a new file, and
+/// `TARGET` a file that can be overwritten. No command changes a file of the disk.
 const COMMANDS: [(&str, i32, Facts); 20] = [
     ("info HALF", 0, InAnswer),
     ("info HALF --blocks", 0, InAnswer),
@@ -72,7 +72,7 @@ fn told_in_json(ran: &Ran, facts: Facts, unfinished: &Value, half: &Path) -> boo
 }
 
 #[test]
-fn every_command_reports_a_merge_that_may_not_be_complete() {
+fn every_command_reports_an_incomplete_merge() {
     let family = family();
     let (mid, leaf) = (family.mid(), family.leaf());
     interrupted(&family, &leaf, 1);
@@ -105,7 +105,7 @@ fn every_command_reports_a_merge_that_may_not_be_complete() {
     }
 }
 
-/// Scripts need no case for a disk without facts, and people see nothing.
+/// The keys exist even if there is nothing to report, and no warning is printed.
 #[test]
 fn without_a_fact_the_lists_are_empty() {
     let family = family();

@@ -1,4 +1,4 @@
-//! Parents that were renamed or moved: every command that opens a chain finds them by GUID.
+//! Every command that opens a chain finds renamed and moved parents by GUID.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::images::{Family, MIB, family, write};
 use crate::run;
 use crate::run::vhdx;
 
-/// A family whose parents lie beside the leaf under other names, in a folder with other files.
+/// Returns a family whose parents have other names, in a folder with other files.
 fn renamed() -> (Family, PathBuf, PathBuf) {
     let family = family();
     let (mid, base) = (family.path("x1.bin"), family.path("x2"));

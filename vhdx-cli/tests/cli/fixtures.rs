@@ -1,4 +1,4 @@
-//! The real images through the binary: what it reads, and what QEMU reads from the copies that it makes.
+//! Reads real images with the binary, and reads the copies that it makes with QEMU.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -13,7 +13,7 @@ use crate::peers::{qemu, written};
 use crate::run;
 use crate::run::command;
 
-/// Larger disks are read through the library by another test.
+/// The largest disk that is read here. A test of the library reads larger ones.
 const MAX_DISK: u64 = 2 << 30;
 
 #[test]
@@ -52,7 +52,7 @@ fn real_images_and_their_copies_read_as_expected() {
     }
 }
 
-/// What is known of each image.
+/// Returns the known facts about each image.
 pub(crate) fn manifest(folder: &Path) -> Vec<Value> {
     let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
     let Value::Array(images) = serde_json::from_str(&manifest).unwrap() else { panic!("a list of images") };
@@ -88,7 +88,7 @@ pub(crate) fn unpack(folder: &Path, image: &Value, scratch: &Path) {
     assert_eq!(len, image["size"].as_u64().unwrap());
 }
 
-/// The digest of what `convert IMAGE -` writes.
+/// Returns the digest of the disk that `convert IMAGE -` writes.
 pub(crate) fn disk_digest(image: &Path) -> String {
     let mut vhdx = command().arg("convert").arg(image).arg("-").stdout(Stdio::piped()).spawn().unwrap();
     let mut digest = Sha256::new();

@@ -1,4 +1,5 @@
-//! Files of other formats: told by their content, refused with what to run instead, and neither children nor parents.
+//! Files of other formats are recognized by their content, refused with the command to run instead, and never taken for
+//! children.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use crate::images::{Family, MIB, family};
 use crate::peers::qemu;
 use crate::run;
 
-/// The start of a file, the name of its format, and what unpacks or converts `disk.img`.
+/// The offset and bytes of a signature, the name of the format, and the command that unpacks or converts `disk.img`.
 const PACKED: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\x1f\x8b\x08", "a gzip file", "7zz x"),
     (0, b"\xfd7zXZ\0", "an xz file", "7zz x"),
@@ -40,7 +41,7 @@ fn bytes(offset: usize, signature: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_format_is_refused_with_what_to_run() {
+fn every_format_is_refused_with_the_command_to_run() {
     let family = family();
     for name in ["disk.img", "disk", "disk.vhdx"] {
         let image = family.path(name);
@@ -50,7 +51,7 @@ fn every_format_is_refused_with_what_to_run() {
             let error = run!("convert", image, "-", "--json").exits(4).error();
             let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
             assert!(message.starts_with(&format!("looks like {what}")), "{message}");
-            assert!(message.contains("--from raw takes its bytes as they are"), "{message}");
+            assert!(message.contains("--from raw reads its bytes as a raw disk"), "{message}");
             assert!(hint.contains(&format!("`{command} ")), "{hint}");
             let is_packed = PACKED.iter().any(|row| row.2 == what);
             assert_eq!(message.contains("unpack it first"), is_packed, "{message}");
@@ -63,9 +64,9 @@ fn every_format_is_refused_with_what_to_run() {
     }
 }
 
-/// The first megabyte decides only if nothing of a VHDX is left in the file.
+/// A signature of another format counts only if the file has no signature of a VHDX.
 #[test]
-fn a_damaged_vhdx_is_no_other_format() {
+fn a_damaged_vhdx_is_not_taken_for_another_format() {
     let family = family();
     let sound = fs::read(family.base()).unwrap();
     for name in ["damaged.vhdx", "damaged.img"] {
@@ -108,9 +109,9 @@ fn a_raw_disk_with_a_boot_sector_is_raw() {
     }
 }
 
-/// Nothing but the user knows that a raw disk has the bytes of a VHDX header by chance.
+/// Only the user can know that a raw disk has the bytes of a VHDX by chance.
 #[test]
-fn a_raw_disk_with_the_bytes_of_a_vhdx_is_read_when_told_so() {
+fn a_raw_disk_with_bytes_of_a_vhdx_is_read_with_from_raw() {
     let family = family();
     let disk = family.path("disk.img");
     for (offset, text) in [(64 << 10, "header"), (192 << 10, "register"), (2 << 20, "metadata")] {
@@ -123,7 +124,7 @@ fn a_raw_disk_with_the_bytes_of_a_vhdx_is_read_when_told_so() {
     }
 }
 
-/// Images as QEMU makes them.
+/// Images that QEMU made are recognized under any name.
 #[test]
 fn images_of_qemu_are_recognised() {
     if shared::program("qemu-img").is_none() {
@@ -167,13 +168,13 @@ fn a_vhd_set_is_known_by_its_name() {
     }
     assert_eq!(run!("convert", set, "-", "--from", "raw").exits(0).stdout, vec![7; 4096]);
     run!("merge", family.leaf(), "--dry-run").exits(0);
-    // A VHDX stays one, whatever it is called.
+    // A VHDX with another name is still a VHDX.
     fs::copy(family.base(), &set).unwrap();
     run!("info", set).exits(0);
 }
 
 #[test]
-fn a_destination_that_is_called_like_another_format() {
+fn a_destination_named_like_another_format() {
     let family = family();
     let before = family.files();
     let new = |name: &str| family.path(name);
@@ -196,7 +197,7 @@ fn a_destination_that_is_called_like_another_format() {
     let misnamed = |family: &Family, name: &str, format: &str, what: &str, kind: &str| {
         let made = run!("convert", family.leaf(), family.path(name), "--to", format).exits(0);
         assert!(
-            made.stderr.contains(&format!("is called like {what}, but is written as {format}")),
+            made.stderr.contains(&format!("is named like {what}, but is written as {format}")),
             "{}",
             made.stderr
         );
@@ -217,12 +218,14 @@ fn a_destination_that_is_called_like_another_format() {
 }
 
 #[test]
-fn what_is_called_like_an_image_is_not_overwritten_in_place() {
+fn a_target_named_like_an_image_is_not_overwritten() {
     let family = family();
     let target = family.path("disk.qcow2");
     fs::write(&target, vec![0xff; 6 * MIB]).unwrap();
     let refused = run!("convert", family.leaf(), target, "--in-place").exits(4).stderr;
-    assert!(refused.contains("looks like a QCOW2 image; --to raw overwrites it"), "{refused}");
+    for words in ["looks like a QCOW2 image and may be the only copy", "--to raw overwrites it"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
     let done = run!("convert", family.leaf(), target, "--in-place", "--to", "raw").exits(0).stderr;
-    assert!(done.contains("is called like a QCOW2 image, but is written as raw"), "{done}");
+    assert!(done.contains("is named like a QCOW2 image, but is written as raw"), "{done}");
 }

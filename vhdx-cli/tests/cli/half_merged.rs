@@ -1,4 +1,4 @@
-//! Disks into which a merge was begun: nothing in them says so, but what was merged does.
+//! Disks with an incomplete merge into them, and files of merges that are complete.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::images::{Family, family};
 use crate::new_files::reads_as;
 use crate::run;
 
-/// Cancels once something was copied.
+/// Cancels as soon as something was copied.
 struct OneBatch(std::sync::atomic::AtomicBool);
 
 impl Progress for OneBatch {
@@ -33,9 +33,9 @@ pub(crate) fn interrupted(family: &Family, child: &Path, target: usize) {
     assert!(matches!(ended, Err(Error::Cancelled)));
 }
 
-/// What there is to say of `target`, into which `merged` was merged in part, by all that look at it.
+/// Asserts that all commands report that the merge of `merged` into `target` is incomplete.
 #[track_caller]
-fn is_told(family: &Family, target: &Path, merged: &Path, layer: &Path) {
+fn assert_reported(family: &Family, target: &Path, merged: &Path, layer: &Path) {
     let new = family.path("new.avhdx");
     let unfinished = json!([{ "path": layer, "merged": merged, "into": target }]);
     let error = run!("create", new, "--parent", target, "--json").exits(5).error();
@@ -84,11 +84,11 @@ fn is_sound(family: &Family, disk: &Path) {
 }
 
 #[test]
-fn one_level() {
+fn an_incomplete_merge_of_one_level_is_reported() {
     let family = family();
     let (mid, leaf) = (family.mid(), family.leaf());
     interrupted(&family, &leaf, 1);
-    is_told(&family, &mid, &leaf, &leaf);
+    assert_reported(&family, &mid, &leaf, &leaf);
     assert!(reads_as(&leaf) == family.content);
     run!("merge", leaf, "--delete-merged").exits(0);
     assert!(reads_as(&mid) == family.content);
@@ -96,16 +96,16 @@ fn one_level() {
 }
 
 #[test]
-fn several_levels() {
+fn an_incomplete_merge_of_several_levels_is_reported() {
     let family = family();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     interrupted(&family, &leaf, 2);
-    is_told(&family, &base, &leaf, &mid);
+    assert_reported(&family, &base, &leaf, &mid);
     run!("merge", leaf, "--into", base, "--delete-merged").exits(0);
     is_sound(&family, &base);
 }
 
-/// No stored path leads to the target. An old copy of it has the GUID that the target had before the merge.
+/// No stored path leads to the target. An old copy has the GUID that the target had before the merge.
 #[test]
 fn the_target_is_found_by_guid_beside_an_old_copy() {
     let family = family();
@@ -123,9 +123,9 @@ fn the_target_is_found_by_guid_beside_an_old_copy() {
     assert!(reads_as(&target) == family.content);
 }
 
-/// Once it is complete, a relinked child proves it; what was merged is no target, wherever the target is.
+/// Once the merge is complete, the merged disk is not taken for an incomplete target, wherever the target is.
 #[test]
-fn with_a_child_that_was_relinked() {
+fn a_relinked_child_proves_that_the_merge_is_complete() {
     let family = family();
     let (base, mid) = (family.base(), family.mid());
     run!("merge", mid).exits(0);
@@ -142,9 +142,9 @@ fn with_a_child_that_was_relinked() {
     assert!(!tree.contains("completes the merge"), "{tree}");
 }
 
-/// The paths to the target change; what tells that a merge was begun stays.
+/// `reparent` changes only the stored paths: the merge is still known to be incomplete.
 #[test]
-fn what_was_merged_is_moved() {
+fn the_merged_disk_can_be_moved() {
     let family = family();
     let (mid, leaf, moved) = (family.mid(), family.leaf(), family.path("moved/leaf.avhdx"));
     interrupted(&family, &leaf, 1);
@@ -161,7 +161,7 @@ fn what_was_merged_is_moved() {
     assert!(reads_as(&mid) == family.content);
 }
 
-/// To merge it on would take away what the first merge needs to be completed.
+/// Merging the target into its own parent would remove files that the first merge needs to complete.
 #[test]
 fn the_target_is_not_merged_itself() {
     let family = family();
@@ -178,7 +178,7 @@ fn the_target_is_not_merged_itself() {
         assert!(said.contains("a merge into it is incomplete") && said.contains(&command), "{said}");
     }
     assert!(reads_as(&leaf) == family.content);
-    // The disk itself tells, without the files that are merged.
+    // The disk itself says so, even if the merged files are not found.
     std::fs::create_dir(family.path("away")).unwrap();
     std::fs::rename(&leaf, family.path("away/leaf.avhdx")).unwrap();
     let said = run!("merge", mid).exits(5).stderr;
@@ -193,7 +193,7 @@ fn the_target_is_not_merged_itself() {
 }
 
 #[test]
-fn an_interrupted_merge_goes_on_without_being_told_its_target() {
+fn an_interrupted_merge_finds_its_target_again() {
     let family = family();
     let (base, leaf) = (family.base(), family.leaf());
     interrupted(&family, &leaf, 2);
@@ -202,7 +202,7 @@ fn an_interrupted_merge_goes_on_without_being_told_its_target() {
     is_sound(&family, &base);
 }
 
-/// The files are kept: the target is a disk like any other, and nothing asks for the merge again.
+/// The merged files are kept. The target is a disk like any other, and no command asks to run the merge again.
 #[test]
 fn a_completed_merge_looks_completed() {
     let family = family();
@@ -224,12 +224,12 @@ fn a_completed_merge_looks_completed() {
     let again = run!("merge", leaf, "--json").exits(0).json();
     assert_eq!((&again["already_merged"], &again["bytes_copied"]), (&json!(true), &json!(0)));
 
-    // It is no child that would be in the way of others.
+    // The left-over file does not block other merges.
     let merged = run!("merge", new, "--json").exits(0).json();
     assert_eq!((&merged["into"], &merged["left_over_children"]), (&json!(mid), &json!([leaf])));
     run!("merge", mid, "--into", base).exits(0);
     assert!(reads_as(&base) == family.content);
-    // The target was changed since, which looks the same as an older copy in its place.
+    // A target that was changed since cannot be told from an older copy.
     let again = run!("merge", leaf, "--json").exits(0).json();
     assert_eq!((&again["already_merged"], &again["deleted"]), (&json!(true), &json!([])));
     let refused = run!("merge", leaf, "--delete-merged").exits(5).stderr;
@@ -237,7 +237,7 @@ fn a_completed_merge_looks_completed() {
     assert!(leaf.exists());
 }
 
-/// The target of a completed merge is lost, or an older copy of it was put in its place.
+/// The target of a completed merge is lost, or was replaced by an older copy.
 #[test]
 fn without_the_target_nothing_is_deleted_or_called_unneeded() {
     for is_restored in [false, true] {
@@ -262,7 +262,7 @@ fn without_the_target_nothing_is_deleted_or_called_unneeded() {
                 "{merged}"
             );
         }
-        // The child names the lost target first. As long as that is not here, it needs the merged file.
+        // The child names the lost target first. Without the target, it needs the merged file.
         let said = run!("tree", family.folder.path(), "--json").text();
         assert!(!said.contains("delete them"), "{said}");
         for file in [&top, &leaf] {
@@ -273,16 +273,16 @@ fn without_the_target_nothing_is_deleted_or_called_unneeded() {
         assert!(said.contains("may be the only copy"), "{said}");
         run!("merge", leaf, "--delete-merged", "--dry-run").exits(5);
         run!("merge", leaf, "--delete-merged").exits(5);
-        // The data of the merged file is still there.
+        // The merged file still has its data.
         std::fs::write(&mid, &backup).unwrap();
         run!("reparent", leaf, "--parent", mid, "--ignore-id-mismatch").exits(0);
         assert!(run!("convert", leaf, "-").exits(0).stdout == content);
     }
 }
 
-/// The merged disk was kept, and a machine went on using it.
+/// The merged disk was kept, and a virtual machine has written to it since.
 #[test]
-fn a_merged_disk_that_is_used_is_no_left_over() {
+fn a_merged_disk_that_was_written_to_is_not_left_over() {
     let family = family();
     let (mid, leaf) = (family.mid(), family.leaf());
     run!("merge", leaf).exits(0);

@@ -1,4 +1,4 @@
-//! What the command says to someone who asked for something else than what exists.
+//! Hints for users who ask for commands or options that do not exist or do not apply.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::images::{family, names};
 use crate::run;
 
 #[test]
-fn a_guessed_command_is_answered_with_what_exists() {
+fn a_guessed_command_gets_advice() {
     for (guess, exists) in [
         ("repair", "`vhdx check FILE`"),
         ("resize", "`vhdx create CHILD.avhdx --parent FILE --size SIZE`"),
@@ -29,7 +29,7 @@ fn a_guessed_command_is_answered_with_what_exists() {
         assert_eq!(text.stdout, b"");
         let expected = format!("vhdx: there is no command `{guess}`\nhint: ");
         assert!(text.stderr.starts_with(&expected) && text.stderr.contains(exists), "{}", text.stderr);
-        // The parser would name a command that only looks alike, such as `reparent` for `repair`.
+        // The parser would suggest a command with a similar name, such as `reparent` for `repair`.
         assert!(!text.stderr.contains("similar"), "{}", text.stderr);
         let error = run!(guess, "disk.vhdx", "--json").exits(2).error();
         assert_eq!(error["kind"], "usage");
@@ -38,7 +38,7 @@ fn a_guessed_command_is_answered_with_what_exists() {
 }
 
 #[test]
-fn a_parent_is_of_no_use_to_the_check_of_one_file() {
+fn check_refuses_a_parent_without_chain() {
     let family = family();
     for option in ["--quiet", "--json"] {
         let refused = run!("check", family.leaf(), "--parent", family.mid(), option).exits(2);
@@ -49,7 +49,7 @@ fn a_parent_is_of_no_use_to_the_check_of_one_file() {
 }
 
 #[test]
-fn a_raw_source_that_is_padded_says_so() {
+fn padding_of_a_raw_source_is_reported() {
     let family = family();
     let source = family.path("source.raw");
     for (len, padding) in [(512 * 5 + 1, 511), (512 * 5 + 511, 1), (512 * 5, 0)] {
@@ -57,7 +57,7 @@ fn a_raw_source_that_is_padded_says_so() {
         let new = family.path("new.vhdx");
         for option in ["--quiet", "--dry-run"] {
             let text = run!("convert", source, new, "--force", option).exits(0).text();
-            let said = format!("the source ends inside a sector: {padding} bytes of zeros fill that up");
+            let said = format!("the source ends inside a sector and is padded with {padding} bytes of zeros");
             assert_eq!(text.contains(&said), padding > 0, "{text}");
             assert_eq!(text.contains("ends inside a sector"), padding > 0, "{text}");
         }
@@ -70,7 +70,7 @@ fn a_raw_source_that_is_padded_says_so() {
 }
 
 #[test]
-fn force_is_no_advice_for_what_is_no_file() {
+fn the_hint_for_a_folder_does_not_mention_force() {
     let family = family();
     let folder = family.path("folder.vhdx");
     fs::create_dir(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! Damage that does not matter: commands go on, and write none of it back.
+//! Commands ignore tolerated damage and do not write it back.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn with_locator(image: &Image, entries: &[(&str, &str)]) -> Image {
 fn rules(path: &Path) -> Vec<String> {
     let check = run!("check", path, "--json").exits(0).json();
     let violations = check["violations"].as_array().unwrap().clone();
-    // Windows stores plain absolute paths, which is a note.
+    // Windows stores plain absolute paths, which is only a note.
     let broken = violations.iter().filter(|found| found["severity"] != "note");
     broken.map(|found| found["rule"].as_str().unwrap().to_owned()).collect()
 }
@@ -30,9 +30,9 @@ fn assert_reads_as_before(family: &Family, path: &Path) {
     assert_eq!(run!("convert", path, "-").exits(0).stdout, family.content);
 }
 
-/// A disk that has lost `parent_linkage2` may depend on the target by the GUID that is lost.
+/// A disk whose `parent_linkage2` is unreadable may depend on the target by that GUID.
 #[test]
-fn a_merge_does_not_change_what_a_lost_linkage_may_name() {
+fn a_merge_is_refused_if_a_lost_linkage_may_name_its_target() {
     let family = family();
     let other = family.path("other.avhdx");
     let path = (RELATIVE_PATH, r".\base.vhdx");
@@ -51,7 +51,7 @@ fn a_merge_does_not_change_what_a_lost_linkage_may_name() {
     assert_reads_as_before(&family, &family.base());
 }
 
-/// The disk that is merged is not in its own way, and its locator is written without what is ignored.
+/// The damaged linkage does not block the merge of its own disk, and a new locator is written without the damage.
 #[test]
 fn a_disk_that_has_lost_a_linkage_is_merged_and_relinked() {
     for relinks in [false, true] {
@@ -82,9 +82,9 @@ fn a_disk_that_has_lost_a_linkage_is_merged_and_relinked() {
     }
 }
 
-/// The target's headers name a place for the log where none may be: over the BAT, or nowhere.
+/// The headers of the target name an invalid place for the log: over the BAT, or no place at all.
 #[test]
-fn a_merge_makes_a_new_log_where_the_place_of_the_old_one_is_not_valid() {
+fn a_merge_makes_a_new_log_if_the_place_of_the_log_is_invalid() {
     let bat = family().images.base.layout().offset(vhdx_testkit::Part::Bat);
     for (offset, length) in [(0, 1 << 20), (0, 0), (bat, 0), (bat + 4096, 1 << 20), (MIB as u64, 4096_u32)] {
         let family = family();

@@ -1,4 +1,4 @@
-//! Small images, and what they read as.
+//! Small images and their content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,11 +12,11 @@ pub(crate) const MIB: usize = 1 << 20;
 pub(crate) const BLOCKS: usize = 6;
 pub(crate) const SIZE: u64 = (BLOCKS * MIB) as u64;
 
-/// A base, a checkpoint and a leaf in a folder of their own.
+/// A base, a checkpoint and a leaf in their own folder.
 pub(crate) struct Family {
     pub(crate) folder: TempDir,
     pub(crate) images: Images,
-    /// What the leaf reads as.
+    /// The content of the leaf's disk.
     pub(crate) content: Vec<u8>,
 }
 
@@ -77,19 +77,19 @@ impl Family {
         self.path("leaf.avhdx")
     }
 
-    /// Every file with its bytes.
+    /// Returns every file with its bytes.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         files(self.folder.path())
     }
 }
 
-/// Every file of a folder with its bytes.
+/// Returns every file of a folder with its bytes.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// What is in a folder.
+/// Returns the names of all entries of a folder.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

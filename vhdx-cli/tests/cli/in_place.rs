@@ -1,4 +1,4 @@
-//! Chains of other programs, merged in place; and what other programs read from the results.
+//! Merges chains of other programs in place, and reads the results with other programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use crate::fixtures::{disk_digest, feed, hex, manifest, name, unpack};
 use crate::peers::qemu;
 use crate::run;
 
-/// Programs that read what was merged.
+/// Other programs that read the merged disks.
 struct References {
     reader: PathBuf,
 }
@@ -25,7 +25,7 @@ impl References {
         Some(Self { reader })
     }
 
-    /// Everybody reads these bytes from a disk, and finds nothing wrong with it.
+    /// Asserts that all programs read the expected content from a disk and find no error in it.
     #[track_caller]
     fn agree(&self, disk: &Path, expected: &str) {
         let shown = disk.display();
@@ -67,12 +67,12 @@ impl References {
     }
 }
 
-/// A chain of the fixtures, and merges of it, one after the other, each on new copies.
+/// A chain of the fixtures, and sequences of merges. Each sequence runs on new copies.
 struct Real {
     folder: &'static str,
     /// Leaf first.
     files: &'static [&'static str],
-    /// What is merged into what; no target is the parent.
+    /// The sequences of merges: each child with its target, `None` for the parent.
     merges: &'static [&'static [Step]],
 }
 
@@ -139,16 +139,16 @@ fn find<'a>(images: &'a [Value], place: &str, file: &str) -> &'a Value {
     images.iter().find(|image| name(image) == wanted).unwrap_or_else(|| panic!("{}", wanted.display()))
 }
 
-/// A chain that becomes shorter.
+/// A chain that becomes shorter with each merge.
 struct Merges {
     folder: PathBuf,
     /// Leaf first.
     layers: Vec<String>,
-    /// The digest of what each layer reads as.
+    /// The digest of the disk of each layer.
     reads: Vec<String>,
     delete: bool,
-    /// For each target, the lowest layer of the last merge into it, which is left over. Those of earlier merges no longer
-    /// name the target.
+    /// For each target, the left-over layer next to it from the last merge. Layers of earlier merges no longer name the
+    /// target.
     left_over: BTreeMap<PathBuf, PathBuf>,
 }
 
@@ -194,8 +194,8 @@ impl Merges {
     }
 }
 
-/// How many random chains are merged; the oracle that `VHDX_ORACLE_CHAINS` is about is asked after each of several
-/// merges here.
+/// Returns the number of random chains to merge: a tenth of `VHDX_ORACLE_CHAINS`, because each chain is checked after
+/// each of several merges.
 fn wanted_chains() -> u64 {
     let wanted = std::env::var("VHDX_ORACLE_CHAINS");
     wanted.map_or(4, |count| count.parse::<u64>().expect("VHDX_ORACLE_CHAINS is a number").div_ceil(10))

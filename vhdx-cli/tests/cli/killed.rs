@@ -1,4 +1,4 @@
-//! A merge that is killed or interrupted: every disk reads as before, and the next run completes it.
+//! After a merge was killed or interrupted, the merged disk and its child read as before. The next run completes it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,21 +23,21 @@ const SECTOR: usize = 512;
 /// Four files, each a child of the one before it. The third is merged into the first.
 struct Victims {
     folder: TempDir,
-    /// What the leaf reads as, and its child.
+    /// The content of the leaf's disk; in `top`, that of its child.
     leaf: Vec<u8>,
     top: Vec<u8>,
 }
 
 const NAMES: [&str; 4] = ["base.vhdx", "mid.avhdx", "leaf.avhdx", "top.avhdx"];
 
-/// A folder in memory, if the system has one: what a killed process has written counts there as anywhere.
+/// Makes a folder in memory, if the system has one. Data that a killed process has written stays there as on a disk.
 fn quick_folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let has_room = vhdx::free_space(memory).is_ok_and(|free| free.is_some_and(|free| free > 2 << 30));
     if has_room { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-/// Writes scattered runs of 4 to 64 KiB to a layer, at most so many bytes, and to what it reads as.
+/// Writes scattered runs of 4 to 64 KiB, about `bytes` in total, to a layer and to the content of its disk.
 fn scatter(image: &mut Image, content: &mut [u8], bytes: usize, random: &mut Random) {
     let block_size = image.block_size as usize;
     let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
@@ -93,7 +93,7 @@ impl Victims {
         self.folder.path().join("vm").join(name)
     }
 
-    /// All files as they were in the beginning, with or without the leaf's child.
+    /// Restores the original files, with or without the leaf's child.
     fn restore(&self, with_top: bool) {
         let _ = fs::remove_dir_all(self.folder.path().join("vm"));
         fs::create_dir(self.folder.path().join("vm")).unwrap();
@@ -138,21 +138,21 @@ impl Victims {
         }
     }
 
-    /// Whether the child of the leaf, if there is one, is not relinked yet.
+    /// Whether the leaf has a child that is not relinked yet.
     fn is_top_elsewhere(&self, base: vhdx::Guid) -> bool {
         let top = self.path("top.avhdx");
         let linkage = |top: Vhdx| top.parent_locator().and_then(ParentLocator::parent_linkage);
         top.exists() && linkage(Vhdx::open(&top).unwrap()) != Some(base)
     }
 
-    /// Waits until the child of the leaf, if there is one, is being changed, or the merge has ended.
+    /// Waits until the merge changes the child of the leaf, or has ended.
     fn wait_for_the_top(&self, merge: &mut Child) {
         let modified = || self.path("top.avhdx").metadata().and_then(|metadata| metadata.modified()).ok();
         let before = modified();
         while modified() == before && merge.try_wait().unwrap().is_none() {}
     }
 
-    /// What holds at every instant.
+    /// Asserts what must hold at every moment.
     fn assert_alive(&self, when: &str) {
         let (leaf, top) = (self.path("leaf.avhdx"), self.path("top.avhdx"));
         if top.exists() {
@@ -175,7 +175,7 @@ impl Victims {
             assert_eq!(checked["valid"], json!(true), "{when}");
             checked["dirty_logs"].clone()
         };
-        // A child that was being relinked says by its log that it was, and the next run has no reason to write to it.
+        // A child that was just relinked can have a dirty log. The next run has no reason to write to it.
         if dirty() == json!([top]) {
             run!("replay", top).exits(0);
         }
@@ -185,9 +185,9 @@ impl Victims {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Moment {
-    /// The base has its old content.
+    /// The base still has its old content.
     Before,
-    /// The base is being given its new content, or the leaf's child its new parent.
+    /// The merge is changing the content of the base, or the parent of the leaf's child.
     Within,
     /// The merged files are no longer needed.
     After,
@@ -230,7 +230,7 @@ fn a_merge_that_is_killed_at_any_moment() {
         let start = Instant::now();
         let mut merge = victims.merge(options);
         let delay = takes.mul_f64(random.below(1100) as f64 / 1000.0);
-        // Relinking takes a short moment that a random one would hardly ever be.
+        // Relinking is so short that a random delay would hardly ever hit it.
         match random.below(4) {
             0 => victims.wait_for_the_top(&mut merge),
             _ => std::thread::sleep(delay),
@@ -249,7 +249,7 @@ fn a_merge_that_is_killed_at_any_moment() {
         kills += 1;
         *moments.entry(victims.moment()).or_default() += 1;
         victims.assert_alive(&when);
-        // Every other time the next kill hits a run that goes on from here.
+        // Every other time, the next kill hits a run that continues this merge.
         is_fresh = kills % 2 == 0 && victims.path("leaf.avhdx").exists();
         if is_fresh {
             continue;
@@ -263,7 +263,7 @@ fn a_merge_that_is_killed_at_any_moment() {
     assert!(moments.get(&Moment::Within).is_some_and(|&within| within >= KILLS / 5), "{moments:?}");
 }
 
-/// A chain whose merge takes several batches, most of which are holes.
+/// Makes a chain whose merge takes several batches that are mostly holes.
 fn long_merge() -> Victims {
     const BLOCK: usize = 32 * MIB;
     let folder = tempfile::tempdir().unwrap();
@@ -282,7 +282,7 @@ fn long_merge() -> Victims {
     victims
 }
 
-/// Waits until a merge fills its target, and stops it there; `false` if it has ended.
+/// Waits until a merge changes its target, and stops the process there. Returns `false` if it has ended.
 fn stop_within(victims: &Victims, before: vhdx::Guid, merge: &mut Child) -> bool {
     while Vhdx::open(victims.path("base.vhdx")).is_ok_and(|base| base.data_write_guid() == before) {
         if merge.try_wait().unwrap().is_some() {

@@ -1,4 +1,4 @@
-//! What a merge of several levels leaves behind, if it is not deleted.
+//! Files that are left over from a merge of several levels without `--delete-merged`.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::images::{Family, MIB, family, write};
 use crate::new_files::reads_as;
 use crate::run;
 
-/// The leaf was merged into the base, past `mid`, and everything was kept.
+/// Merges the leaf and `mid` into the base, and keeps all files.
 fn merged() -> Family {
     let family = family();
     run!("merge", family.leaf(), "--into", family.base()).exits(0);
@@ -21,7 +21,7 @@ fn merged() -> Family {
 }
 
 #[test]
-fn it_is_read_below_the_merged_disk_only() {
+fn a_left_over_layer_opens_only_as_an_ancestor_of_the_merged_disk() {
     let family = merged();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     run!("check", leaf, "--chain").exits(0);
@@ -52,9 +52,9 @@ fn it_is_read_below_the_merged_disk_only() {
     assert!(reads_as(&base) == family.content);
 }
 
-/// A layer between is named after what is read through it.
+/// A layer between the merged disk and the target is listed after the disk that is read through it.
 #[test]
-fn what_is_left_over_is_listed_from_the_top() {
+fn left_over_files_are_listed_leaf_first() {
     let family = merged();
     let left_over = json!([{ "files": [family.leaf(), family.mid()], "into": family.base() }]);
     for file in [family.leaf(), family.mid()] {
@@ -63,7 +63,7 @@ fn what_is_left_over_is_listed_from_the_top() {
 }
 
 #[test]
-fn a_disk_that_was_used_by_itself_is_not_overwritten_by_it() {
+fn left_over_layers_are_not_merged_into_a_changed_base() {
     let family = merged();
     let mut disk = vhdx::VhdxMut::open(family.base()).unwrap();
     disk.write_all_at(&[7; 512], vhdx::DiskOffset::new(0)).unwrap();
@@ -76,7 +76,7 @@ fn a_disk_that_was_used_by_itself_is_not_overwritten_by_it() {
     assert!(!refused.stderr.contains("6d657267"), "a mark is no GUID to look for: {}", refused.stderr);
     let found = run!("tree", family.folder.path()).exits(0).text();
     assert!(!found.contains("6d657267") && found.contains("left over from a completed merge"), "{found}");
-    // A base that was written to cannot be told from an older copy, so nothing is deleted.
+    // A base that was changed cannot be told from an older copy, so nothing is deleted.
     let again = run!("merge", family.leaf(), "--into", family.base(), "--json").exits(0).json();
     assert_eq!((&again["already_merged"], &again["deleted"]), (&json!(true), &json!([])));
     let said = run!("merge", family.leaf(), "--into", family.base()).exits(0).text();
@@ -88,7 +88,7 @@ fn a_disk_that_was_used_by_itself_is_not_overwritten_by_it() {
 }
 
 #[test]
-fn new_paths_leave_it_what_it_is_and_force_does_not() {
+fn a_relinked_layer_stays_left_over_unless_forced() {
     let family = merged();
     let moved = family.path("moved.vhdx");
     fs::rename(family.base(), &moved).unwrap();
@@ -100,7 +100,7 @@ fn new_paths_leave_it_what_it_is_and_force_does_not() {
 }
 
 #[test]
-fn the_merged_disk_is_used_further_and_merged_again() {
+fn a_merged_disk_can_be_used_and_merged_again() {
     let family = merged();
     let child = family.path("child.avhdx");
     run!("create", child, "--parent", family.leaf()).exits(0);
@@ -110,7 +110,7 @@ fn the_merged_disk_is_used_further_and_merged_again() {
     assert!(!family.mid().exists() && !family.leaf().exists());
 }
 
-/// A merge of the leaf into the base was begun, and not ended; and the base has another child.
+/// Returns a family with an incomplete merge of the leaf into the base, and another child of the base.
 fn unfinished() -> (Family, PathBuf) {
     let mut family = family();
     let mark = Guid::from_bytes(*b"merg0123456789ab");
@@ -128,11 +128,11 @@ fn unfinished() -> (Family, PathBuf) {
 }
 
 #[test]
-fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
+fn files_of_an_incomplete_merge_must_not_be_moved() {
     let (family, other) = unfinished();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let refused = run!("merge", other, "--into", base).exits(5).stderr;
-    for word in ["may be incomplete", "do not move or delete", "hint: an earlier merge comes first"] {
+    for word in ["may be incomplete", "do not move or delete", "hint: complete the earlier merge first"] {
         assert!(refused.contains(word), "{word}: {refused}");
     }
     let (_, command) = refused.split_once("`vhdx merge ").unwrap();
@@ -144,31 +144,31 @@ fn what_an_unfinished_merge_needs_is_not_to_be_moved_away() {
     assert_eq!(error["in_the_way"], json!([{ "path": mid, "parent": base }]));
     assert!(error["message"].as_str().unwrap().contains("do not move or delete"), "{error}");
 
-    // The disk that was merged lies elsewhere.
+    // The merged disk is in another folder.
     let elsewhere = family.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::rename(&leaf, elsewhere.join("leaf.avhdx")).unwrap();
     let refused = run!("merge", other).exits(5).stderr;
-    for word in ["do not move or delete", "in none of the folders", "find the disk", "--parent-dir"] {
+    for word in ["do not move or delete", "in none of the folders", "find the merged disk", "--parent-dir"] {
         assert!(refused.contains(word), "{word}: {refused}");
     }
     let found = run!("merge", other, "--parent-dir", elsewhere).exits(5).stderr;
     assert!(found.contains(elsewhere.join("leaf.avhdx").to_str().unwrap()), "{found}");
     fs::rename(elsewhere.join("leaf.avhdx"), &leaf).unwrap();
 
-    // A copy of a layer of the merge itself is in the way as any other child.
+    // A copy of a layer of this merge blocks it like any other child.
     fs::remove_file(&other).unwrap();
     let copy = family.path("copy.avhdx");
     fs::copy(&mid, &copy).unwrap();
     let refused = run!("merge", leaf, "--into", base).exits(5).stderr;
-    assert!(refused.contains("hint: move what is no longer needed"), "{refused}");
+    assert!(refused.contains("hint: move files that are no longer needed"), "{refused}");
     assert!(!refused.contains("incomplete"), "{refused}");
     fs::remove_file(&copy).unwrap();
     run!("merge", leaf, "--into", base, "--delete-merged").exits(0);
     assert!(reads_as(&base) == family.content);
 }
 
-/// The leaf stands on a disk that stands on `mid`, and was merged past both.
+/// Merges a leaf into the base, together with `mid` and a disk between them, and keeps all files. Returns that disk.
 fn merged_past_two() -> (Family, PathBuf) {
     let family = family();
     let images = &family.images;
@@ -196,7 +196,7 @@ fn layers_that_were_moved_are_found_again() {
     fs::rename(family.mid(), deep.join("mid.avhdx")).unwrap();
     fs::rename(family.base(), deep.join("base.vhdx")).unwrap();
     run!("check", family.leaf(), "--chain").exits(5);
-    // Nothing tells that this one stands below the disk with the mark.
+    // Nothing shows that the disk with the mark depends on this one.
     run!("reparent", moved.join("below.avhdx"), "--parent", deep.join("mid.avhdx")).exits(5);
 
     let root = family.folder.path();
@@ -214,7 +214,7 @@ fn layers_that_were_moved_are_found_again() {
 }
 
 #[test]
-fn a_disk_with_the_mark_is_pointed_at_what_it_was_merged_past() {
+fn a_disk_with_the_mark_is_relinked_to_its_moved_parent() {
     let (family, below) = merged_past_two();
     let moved = family.path("moved");
     fs::create_dir(&moved).unwrap();
@@ -225,7 +225,7 @@ fn a_disk_with_the_mark_is_pointed_at_what_it_was_merged_past() {
     run!("reparent", family.leaf(), "--parent", below, "--dry-run").exits(0);
     run!("reparent", family.leaf(), "--parent", below).exits(0);
     assert!(reads_as(&family.leaf()) == family.content);
-    // Whoever takes the mark away would not open.
+    // Without its mark, the disk would not open, so the mark must not be removed.
     let other = family.path("moved/other.avhdx");
     let guid = Guid::from_u128(7);
     let mut image = family.images.leaf.clone();
@@ -236,7 +236,7 @@ fn a_disk_with_the_mark_is_pointed_at_what_it_was_merged_past() {
 }
 
 #[test]
-fn a_mark_is_called_so() {
+fn the_guids_of_a_merge_have_their_own_labels() {
     let family = merged();
     let guid = vhdx::Vhdx::open(family.base()).unwrap().data_write_guid().to_string();
     let info = run!("info", family.mid()).exits(0).text();
@@ -254,9 +254,9 @@ fn a_mark_is_called_so() {
     }
 }
 
-/// Its child was merged further, so no relinked child proves the merge; the file itself does.
+/// The relinked child was merged too, so no child proves the merge. The merged file itself says that it is complete.
 #[test]
-fn a_merge_that_no_child_proves_any_more() {
+fn nothing_is_deleted_if_no_child_proves_the_merge() {
     let family = family();
     let top = family.path("top.avhdx");
     run!("create", top, "--parent", family.leaf()).exits(0);

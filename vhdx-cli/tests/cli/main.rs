@@ -1,4 +1,4 @@
-//! The binary, run as people and scripts run it.
+//! Tests that run the binary as users and scripts do.
 
 mod answers;
 mod cases;

@@ -1,4 +1,4 @@
-//! `merge` without a new disk: the parent takes what the checkpoint holds.
+//! `merge` in place: the target takes over the content of the checkpoint.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::images::{Family, MIB, family, write};
 use crate::new_files::reads_as;
 use crate::run;
 
-/// A child of the leaf, called `top.avhdx`, and what it reads as.
+/// Adds a child of the leaf, `top.avhdx`, and returns the content of its disk.
 fn add_top(family: &Family) -> Vec<u8> {
     let mut top = Image::child_of(&family.images.leaf, "leaf.avhdx", MIB as u32);
     top.blocks.insert(4, Block::full(vec![b't'; MIB]));
@@ -36,12 +36,12 @@ fn a_checkpoint_becomes_part_of_its_parent() {
     assert_eq!((&merged["relinked"], &merged["deleted"]), (&json!([]), &json!([])));
     assert_eq!((&merged["dry_run"], &merged["already_merged"]), (&json!(false), &json!(false)));
     assert!(reads_as(&family.mid()) == family.content);
-    assert!(reads_as(&family.leaf()) == family.content, "nobody else needs the leaf, but it is still whole");
+    assert!(reads_as(&family.leaf()) == family.content, "the merged leaf is still readable");
     is_sound(&family.mid());
 }
 
 #[test]
-fn several_layers_go_into_an_ancestor_and_may_be_deleted() {
+fn several_layers_are_merged_into_an_ancestor_and_deleted() {
     let family = family();
     fs::write(family.path("base.vhdx.rct"), b"").unwrap();
     let text = run!("merge", family.leaf(), "--into", family.base(), "--delete-merged").exits(0).text();
@@ -97,7 +97,7 @@ fn children_are_relinked_and_a_second_run_has_nothing_to_do() {
     assert_eq!((&again["already_merged"], &again["bytes_copied"]), (&json!(true), &json!(0)));
     assert_eq!(again["relinked"], json!([top]));
     let text = run!("merge", family.leaf(), "--delete-merged", "--dry-run").exits(0).text();
-    assert!(text.contains("merged already") && text.contains("would be deleted"), "{text}");
+    assert!(text.contains("already merged") && text.contains("would be deleted"), "{text}");
     assert_eq!(family.files(), before);
 
     let deleted = run!("merge", family.leaf(), "--delete-merged", "--json").exits(0).json();
@@ -108,7 +108,7 @@ fn children_are_relinked_and_a_second_run_has_nothing_to_do() {
 }
 
 #[test]
-fn what_an_undeleted_layer_is_needed_for_keeps_it() {
+fn a_merged_layer_with_another_child_is_not_deleted() {
     let family = family();
     add_top(&family);
     run!("merge", family.leaf(), "--into", family.base()).exits(0);
@@ -134,7 +134,7 @@ fn other_children_are_named_and_refused() {
         assert!(message.contains("other.avhdx") && message.contains("mid.avhdx"), "{message}");
     }
     assert_eq!(family.files(), before);
-    // Below the base there is only one way to the leaf, but the other child stands on a layer that is merged.
+    // The base has only one child, but the other disk depends on a layer that is merged.
     let error =
         run!("merge", family.leaf(), "--into", family.base(), "--parent-dir", elsewhere.path()).exits(5);
     assert!(error.stderr.contains("other.avhdx"), "{}", error.stderr);

@@ -1,4 +1,4 @@
-//! `convert` and `merge`: complete or absent, never over a source.
+//! New files of `convert` and `merge` are complete or absent, and never replace a source.
 
 use std::path::Path;
 
@@ -101,7 +101,7 @@ fn merge_makes_one_disk_and_leaves_the_chain_alone() {
 }
 
 #[test]
-fn what_a_new_vhdx_does_not_take_over_is_said() {
+fn dropped_regions_and_items_are_reported() {
     let family = family();
     let (region, item) = (uuid::Uuid::from_u128(0x1234), uuid::Uuid::from_u128(0x5678));
     let mut base = family.images.base.clone();
@@ -128,7 +128,7 @@ fn what_a_new_vhdx_does_not_take_over_is_said() {
         }
     }
     let text = run!("convert", family.leaf(), new, "--force").exits(0).text();
-    for line in [format!("not taken over: region {region} of "), format!("stale: {} ", side_file.display())] {
+    for line in [format!("not copied: region {region} of "), format!("stale: {} ", side_file.display())] {
         assert!(text.contains(&line), "{line}: {text}");
     }
     let raw = run!("convert", family.leaf(), family.path("new.raw"), "--json").exits(0).json();
@@ -164,7 +164,7 @@ fn nothing_is_overwritten_without_force() {
     let before = family.files();
     let refused = run!("convert", family.leaf(), raw).exits(2);
     assert!(
-        refused.stderr.contains("the destination exists") && refused.stderr.contains("--force"),
+        refused.stderr.contains("the destination already exists") && refused.stderr.contains("--force"),
         "{}",
         refused.stderr
     );
@@ -231,7 +231,7 @@ fn a_source_is_never_the_destination() {
     assert_eq!(family.files(), before);
 }
 
-/// A disk of blocks that are holes in the file: reading it takes long and writes nothing.
+/// Makes a disk whose blocks are holes in the file. Converting it takes long and writes almost nothing.
 #[cfg(unix)]
 pub(crate) fn endless(path: &Path, size: u64) {
     let block = 256 << 20;
@@ -250,7 +250,7 @@ pub(crate) fn endless(path: &Path, size: u64) {
 
 #[cfg(unix)]
 #[test]
-fn what_may_not_fit_is_not_begun() {
+fn a_new_file_that_may_not_fit_is_refused() {
     let sources = tempfile::tempdir().unwrap();
     let source = sources.path().join("endless.vhdx");
     let free = vhdx::free_space(sources.path()).unwrap().expect("the free space of the folder for tests");
@@ -315,7 +315,7 @@ fn an_interrupted_command_leaves_nothing_behind() {
     }
 }
 
-/// The size of a disk that takes much longer to convert than a busy machine takes to send a signal, and still fits.
+/// Returns the size of a disk that fits, and that takes long enough to convert for a busy machine to send a signal.
 #[cfg(unix)]
 pub(crate) fn long_work(folder: &Path) -> u64 {
     let free = vhdx::free_space(folder).unwrap().expect("the free space of the folder for tests");

@@ -1,4 +1,4 @@
-//! `convert --in-place` over files: what becomes of them, and which are refused.
+//! `convert --in-place` overwrites files: their content afterwards, and the files that are refused.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use vhdx::FileStorage;
 use crate::images::{Family, MIB, SIZE, family};
 use crate::run;
 
-/// Bytes that no disk here has.
+/// A byte that no disk of these tests contains.
 const OLD: u8 = 0xff;
 
 fn old(family: &Family, name: &str, len: usize) -> std::path::PathBuf {
@@ -18,7 +18,7 @@ fn old(family: &Family, name: &str, len: usize) -> std::path::PathBuf {
 }
 
 #[test]
-fn every_byte_is_made_right_and_what_is_behind_stays() {
+fn the_disk_is_written_and_bytes_past_its_end_stay() {
     let family = family();
     let size = family.content.len();
     let same = old(&family, "same.img", size);
@@ -41,7 +41,7 @@ fn every_byte_is_made_right_and_what_is_behind_stays() {
 }
 
 #[test]
-fn a_target_of_zeros_takes_only_what_is_not_zero() {
+fn target_is_zero_writes_only_data_that_is_not_zero() {
     let family = family();
     let target = family.path("disk.raw");
     fs::write(&target, vec![0; family.content.len()]).unwrap();
@@ -49,7 +49,7 @@ fn a_target_of_zeros_takes_only_what_is_not_zero() {
     let answer = run!("convert", family.leaf(), target, flags[0], flags[1], "--json").exits(0).json();
     assert!(fs::read(&target).unwrap() == family.content);
     assert_eq!((&answer["bytes_zeroed"], &answer["target_is_zero"]), (&json!(0), &json!(true)));
-    // The word of the user is taken for it.
+    // The option is trusted: old data stays where the disk is zero.
     old(&family, "disk.raw", family.content.len());
     run!("convert", family.leaf(), target, flags[0], flags[1]).exits(0);
     assert_eq!(fs::read(&target).unwrap()[4 * MIB], OLD);
@@ -84,7 +84,7 @@ fn a_dry_run_overwrites_nothing() {
 }
 
 #[test]
-fn a_command_line_that_makes_no_sense() {
+fn invalid_command_lines() {
     let family = family();
     let target = old(&family, "disk.raw", family.content.len());
     let before = family.files();
@@ -100,7 +100,7 @@ fn a_command_line_that_makes_no_sense() {
 }
 
 #[test]
-fn what_must_not_be_overwritten() {
+fn targets_that_must_not_be_overwritten_are_refused() {
     let family = family();
     let small = old(&family, "small.raw", family.content.len() - 1);
     let used = old(&family, "used.raw", family.content.len());
@@ -114,7 +114,7 @@ fn what_must_not_be_overwritten() {
     let foreign = family.path("foreign.img");
     fs::write(&foreign, qcow2).unwrap();
     let held = FileStorage::open_exclusive(&used).unwrap();
-    // Windows lets nobody read a file that is held.
+    // On Windows, a file that is open for writing cannot be read.
     let before = if cfg!(windows) { None } else { Some(family.files()) };
 
     let refused = |target: &std::path::Path, code, words: &[&str]| {
@@ -156,7 +156,7 @@ fn a_link_leads_to_the_target_and_to_a_source() {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_is_noticed_before_anything_is_overwritten() {
+fn an_unreadable_source_fails_before_the_target_changes() {
     let family = family();
     let image = &family.images.base;
     let mut file = image.sparse();
@@ -170,7 +170,7 @@ fn a_source_that_cannot_be_read_is_noticed_before_anything_is_overwritten() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_failure_on_the_way_says_what_has_become_of_the_target() {
+fn a_failed_overwrite_reports_the_state_of_the_target() {
     let family = family();
     let folder = tempfile::tempdir().unwrap();
     let Some(private) = crate::private::Private::small(2, folder.path()) else { return };
@@ -188,7 +188,7 @@ fn a_failure_on_the_way_says_what_has_become_of_the_target() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupted_overwriting_says_what_has_become_of_the_target() {
+fn an_interrupted_overwrite_reports_the_state_of_the_target() {
     use std::os::unix::fs::FileExt;
     use std::process::Stdio;
 

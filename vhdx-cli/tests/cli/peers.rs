@@ -1,4 +1,4 @@
-//! Other programs must read the same from what is written here, and from the chains that are read here.
+//! Other programs must read the same content from the files that are written here and the chains that are read here.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use vhdx_testkit::{ChainModel, chains, shared};
 use crate::images::family;
 use crate::run;
 
-/// How many random chains are written in each form.
+/// The number of random chains that are written in each form.
 const CHAINS: usize = 12;
 
 #[test]
@@ -47,7 +47,7 @@ fn seven_zip_reads_the_same_from_chains_and_from_what_is_written() {
 }
 
 #[test]
-fn a_raw_image_that_qemu_made_comes_back_as_it_was() {
+fn a_raw_image_of_qemu_is_converted_to_an_equal_disk() {
     if shared::program("qemu-img").is_none() {
         return;
     }
@@ -58,14 +58,14 @@ fn a_raw_image_that_qemu_made_comes_back_as_it_was() {
     qemu(&["compare", "-f", "raw", "-F", "vhdx"], &[&raw, &vhdx]);
 }
 
-/// Random chains, the same in each run.
+/// Returns random chains, the same in each run.
 fn models() -> impl Iterator<Item = ChainModel> {
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(Config::default(), random);
     std::iter::repeat_with(move || chains(4).new_tree(&mut runner).unwrap().current())
 }
 
-/// The chain as one file in every form.
+/// Writes a chain as one file in every form, and returns the files.
 pub(crate) fn written(leaf: &Path, folder: &Path) -> Vec<PathBuf> {
     let [dynamic, small, fixed, merged] =
         ["dynamic.vhdx", "small.vhdx", "fixed.vhdx", "merged.vhdx"].map(|name| folder.join(name));

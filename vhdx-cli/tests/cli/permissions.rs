@@ -1,4 +1,4 @@
-//! `--force`: a new file lets nobody in whom the file that it replaces kept out.
+//! With `--force`, a new file gives no access to users who had none to the file that it replaces.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

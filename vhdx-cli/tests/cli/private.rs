@@ -1,4 +1,4 @@
-//! A folder whose file system has limits that only the programs in it see, and that is gone with them.
+//! Runs programs in a private mount namespace, with a file system that has limits and disappears afterwards.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -9,15 +9,15 @@ use vhdx_testkit::shared;
 
 use crate::run::{Ran, ran};
 
-/// A namespace of mounts, in which programs can be run.
+/// A mount namespace in which programs can be run.
 pub(crate) struct Private {
     shell: Child,
-    /// Ends the shell when it is closed.
+    /// The stdin of the shell, which ends when it is closed.
     stdin: Option<ChildStdin>,
 }
 
 impl Private {
-    /// Runs a script that mounts something; `$1` is the folder.
+    /// Makes a namespace and runs a script in it that mounts something; `$1` is the folder.
     pub(crate) fn new(script: &str, folder: &Path) -> Option<Self> {
         shared::program("unshare")?;
         shared::program("nsenter")?;
@@ -35,24 +35,24 @@ impl Private {
         if said == "ready\n" { Some(private) } else { shared::skip("this user can mount nothing") }
     }
 
-    /// A file system of so many MiB, and nothing in it.
+    /// Makes a namespace in which the folder is an empty file system of `mib` MiB.
     pub(crate) fn small(mib: u64, folder: &Path) -> Option<Self> {
         Self::new(&format!("mount -t tmpfs -o size={mib}m vhdx-test \"$1\""), folder)
     }
 
-    /// One file in the folder cannot be written to.
+    /// Makes a namespace in which one file of the folder is read-only.
     pub(crate) fn read_only(name: &str, folder: &Path) -> Option<Self> {
         let script =
             format!("f=\"$1/{name}\"; mount --bind \"$f\" \"$f\" && mount -o remount,bind,ro \"$f\"");
         Self::new(&script, folder)
     }
 
-    /// The path by which the world outside sees a file in there.
+    /// Returns the path by which processes outside the namespace see a file in it.
     pub(crate) fn seen(&self, path: &Path) -> PathBuf {
         Path::new(&format!("/proc/{}/root", self.shell.id())).join(path.strip_prefix("/").unwrap())
     }
 
-    /// Runs the binary in there.
+    /// Runs the binary in the namespace.
     pub(crate) fn vhdx<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         let shell = self.shell.id().to_string();
         let mut inside = Command::new("nsenter");
@@ -68,11 +68,11 @@ impl Drop for Private {
     }
 }
 
-/// A program that has a file open until it is dropped.
+/// A program that has a file open, and is killed when this is dropped.
 pub(crate) struct Holder(Child);
 
 impl Holder {
-    /// QEMU's shell, which locks as its virtual machines do.
+    /// Starts `qemu-io`, which locks the file as a virtual machine of QEMU does.
     pub(crate) fn qemu(options: &[&str], file: &Path) -> Option<Self> {
         shared::program("qemu-io")?;
         let mut child = Command::new("qemu-io")

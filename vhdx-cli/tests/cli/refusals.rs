@@ -1,4 +1,4 @@
-//! What is refused or fails: a clear message, the right exit code, and every disk as it was.
+//! Commands that are refused or fail: a clear message, the right exit code, and every disk reads as before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,14 +15,14 @@ use crate::private::{Holder, Private};
 use crate::run;
 use crate::run::{Ran, ran};
 
-/// A child of the leaf.
+/// Adds a child of the leaf and returns its path.
 fn add_top(family: &Family) -> PathBuf {
     let path = family.path("top.avhdx");
     write(&Image::child_of(&family.images.leaf, "leaf.avhdx", MIB as u32), &path);
     path
 }
 
-/// An input or output error that names the file.
+/// Asserts an input or output error about this file.
 #[track_caller]
 fn names_the_file(ran: Ran, file: &Path, words: &[&str]) {
     let error = ran.exits(6).error();
@@ -84,14 +84,14 @@ fn a_file_that_qemu_has_open() {
         let merge = run!("merge", family.leaf(), "--into", family.base(), "--delete-merged", "--json");
         names_the_file(merge, &family.base(), &["lock", "another program"]);
         assert_eq!(family.files(), before, "{options:?}");
-        // The base has no part in this one.
+        // This merge does not change the base.
         run!("merge", family.leaf(), "--dry-run").exits(0);
         drop(held);
         assert_eq!(family.files(), before, "{options:?}");
     }
 }
 
-/// A child is made of nothing, and linked to nothing, that is being written to.
+/// No child is made of, or linked to, a file that another program writes to.
 #[test]
 fn a_parent_that_somebody_writes_to() {
     let family = family();
@@ -142,7 +142,7 @@ fn a_parent_that_cannot_be_written_to() {
     private.vhdx(["reparent".into(), new, "--parent".into(), family.leaf()]).exits(0);
 }
 
-/// A chain whose merge makes the base grow by 16 MiB.
+/// Makes a chain whose merge grows the base by 16 MiB. Returns both files and the content of the disk.
 fn growing(folder: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let size = 20 * MIB as u64;
     let (base_path, leaf_path) = (folder.join("base.vhdx"), folder.join("leaf.avhdx"));
@@ -188,7 +188,7 @@ fn a_disk_that_is_too_full_for_a_new_one() {
     }
 }
 
-/// Runs the binary where no file may become longer than so many KiB.
+/// Runs the binary with a limit for the size of a file, in KiB.
 fn limited<S: AsRef<std::ffi::OsStr>>(kib: u64, args: impl IntoIterator<Item = S>) -> Ran {
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kib * 2); // in units of 512 bytes
     let mut shell = Command::new("sh");
@@ -277,7 +277,7 @@ fn a_broken_layer() {
         assert!(error.stderr.contains("mid.avhdx"), "{}", error.stderr);
         assert_eq!(family.files(), before);
     }
-    // Cut off within a block.
+    // The file is cut inside a block.
     fs::write(family.mid(), &bytes[..bytes.len() - 4096]).unwrap();
     let before = family.files();
     let error = run!("merge", family.leaf(), "--into", family.base(), "--json").exits(3).error();
@@ -293,7 +293,7 @@ fn only_merged_files_are_deleted() {
     bystanders.iter().for_each(|name| fs::write(family.path(name), name).unwrap());
     let done =
         run!("merge", family.leaf(), "--into", family.base(), "--delete-merged", "--json").exits(0).json();
-    assert_eq!(done["deleted"], json!([family.leaf(), family.mid()]), "from the top down");
+    assert_eq!(done["deleted"], json!([family.leaf(), family.mid()]), "leaf first");
     let after: BTreeMap<String, Vec<u8>> = family.files();
     let mut left: Vec<&str> = after.keys().map(String::as_str).collect();
     left.sort_unstable();
@@ -324,7 +324,7 @@ fn a_disk_that_was_merged_before() {
         let leaf = family.leaf();
         let args = ["merge".as_ref(), leaf.as_os_str()].into_iter().chain(args.iter().map(AsRef::as_ref));
         let text = run::vhdx(args).exits(0).text();
-        for word in ["merged already", "base.vhdx", "top.avhdx", "--delete-merged"] {
+        for word in ["already merged", "base.vhdx", "top.avhdx", "--delete-merged"] {
             assert!(text.contains(word), "{word}: {text}");
         }
     }
@@ -332,11 +332,11 @@ fn a_disk_that_was_merged_before() {
     assert_eq!((&answer["already_merged"], &answer["into"]), (&json!(true), &json!(family.base())));
     assert_eq!(family.files(), before);
 
-    // A layer in between says what it is.
+    // The error about a layer between says that it is left over.
     let layer = run!("merge", family.mid()).exits(5).stderr;
     assert!(layer.contains("left over from a completed merge") && !layer.contains("--parent-dir"), "{layer}");
 
-    // What is left over says what it is, and is no trouble for what is used.
+    // Left-over files are reported as such, and do not disturb the disks in use.
     let found = run!("tree", family.folder.path(), "--json").exits(0).json();
     for problem in found["problems"].as_array().unwrap() {
         let (message, fix) = (problem["message"].as_str().unwrap(), problem["fix"].as_str().unwrap());

@@ -1,4 +1,4 @@
-//! Children that lie elsewhere than what they are merged into.
+//! A merge relinks children in other folders than the target.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::images::{MIB, images, write};
 use crate::new_files::reads_as;
 use crate::run;
 
-/// `disks/base.vhdx`, `snapshots/mid.avhdx`, `snapshots/leaf.avhdx` and two children of the leaf in folders of their own.
+/// `disks/base.vhdx`, `snapshots/mid.avhdx`, `snapshots/leaf.avhdx`, and two children of the leaf in other folders.
 struct Scattered {
     folder: tempfile::TempDir,
     content: Vec<u8>,
@@ -95,7 +95,7 @@ fn children_in_other_folders_are_relinked() {
         let stored = scattered.stored(name);
         assert_eq!((&stored["relative_path"], &stored["linkage"]), (&json!(path), &guid), "{name}");
     }
-    // Nobody needs to be told where the parent is.
+    // The parent is found without options.
     fs::remove_file(&leaf).unwrap();
     fs::remove_file(&mid).unwrap();
     side_files.iter().for_each(|name| fs::remove_file(scattered.path(name)).unwrap());
@@ -106,7 +106,7 @@ fn children_in_other_folders_are_relinked() {
 }
 
 #[test]
-fn what_to_do_about_change_tracking_is_said() {
+fn the_answer_says_what_to_do_about_change_tracking() {
     let scattered = Scattered::new();
     let (leaf, mid) = (scattered.path("snapshots/leaf.avhdx"), scattered.path("snapshots/mid.avhdx"));
     for name in ["snapshots/mid.avhdx.rct", "snapshots/mid.avhdx.mrt", "snapshots/leaf.avhdx.rct"] {
@@ -124,11 +124,11 @@ fn what_to_do_about_change_tracking_is_said() {
 }
 
 #[test]
-fn several_names_of_one_file_are_one_file() {
+fn several_names_of_one_file_count_once() {
     let scattered = Scattered::new();
     let (base, leaf) = (scattered.path("disks/base.vhdx"), scattered.path("snapshots/leaf.avhdx"));
     let first = scattered.path("guests/first.avhdx");
-    // Other names of the child, of the leaf, and of the target.
+    // More names of the child, the leaf and the target.
     fs::hard_link(&first, scattered.path("snapshots/another name.avhdx")).unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(&first, scattered.path("disks/a link.avhdx")).unwrap();
@@ -157,20 +157,20 @@ fn a_child_in_the_way_is_named_once() {
     assert_eq!(refused.matches("is a child of").count(), 1, "{refused}");
     assert!(refused.contains("other") && refused.contains("base.vhdx"), "{refused}");
     assert!(
-        refused.contains("hint: move what is no longer needed") && refused.contains("--output"),
+        refused.contains("hint: move files that are no longer needed") && refused.contains("--output"),
         "{refused}"
     );
     let error = run!("merge", leaf, "--into", base, "--parent-dir", guests, "--json").exits(5).error();
     let [child] = &error["in_the_way"].as_array().unwrap()[..] else { panic!("{error}") };
     assert_eq!(child["parent"], json!(base), "{error}");
     assert!(child["path"].as_str().unwrap().contains("other"), "{error}");
-    // Without the folder nobody knows of it; the answer says where was looked.
+    // Without the folder, the child is not found. The answer names the searched folders.
     let answer = run!("merge", leaf, "--into", base, "--dry-run").exits(0).text();
     assert!(answer.contains("looked for other children in") && answer.contains("disks"), "{answer}");
 }
 
 #[test]
-fn paths_come_out_without_detours() {
+fn paths_are_normalized() {
     let scattered = Scattered::new();
     let (base, mid, leaf) = ("disks/base.vhdx", "snapshots/mid.avhdx", "snapshots/leaf.avhdx");
     let chain = run!("chain", scattered.path(leaf), "--json").exits(0).json();

@@ -1,4 +1,4 @@
-//! `reparent`: a child that points at its parent again, or why it does not.
+//! `reparent` points a child at its parent, or says why it does not.
 
 use serde_json::json;
 use vhdx::Guid;
@@ -34,12 +34,12 @@ fn a_parent_that_was_renamed() {
     assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
     run!("check", family.leaf(), "--chain").exits(0);
     let again = run!("reparent", family.mid(), "--parent", gold).exits(0).text();
-    assert!(again.contains("points already at"), "{again}");
+    assert!(again.contains("already points at"), "{again}");
     assert_eq!(found_by(), "relative_path");
 }
 
 #[test]
-fn a_mismatch_is_refused_with_what_is_known() {
+fn a_mismatch_is_refused_with_evidence() {
     let family = family();
     let kept = family.path("kept.vhdx");
     std::fs::copy(family.base(), &kept).unwrap();
@@ -94,11 +94,11 @@ fn links_that_are_broken_on_several_levels() {
         run!("reparent", family.leaf(), "--parent", mid).exits(5).stderr,
         run!("create", new, "--parent", mid).exits(5).stderr,
     ] {
-        assert!(refused.contains("from the base upwards") && !refused.contains("each level"), "{refused}");
+        assert!(refused.contains("starting at the base") && !refused.contains("each level"), "{refused}");
     }
-    // An ancestor all the same, but nothing leads to it.
+    // The base is an ancestor of the leaf, but the leaf's chain does not lead to it.
     let text = run!("reparent", family.leaf(), "--parent", base).exits(5).stderr;
-    assert!(text.contains("is not known: the child's chain does not open"), "{text}");
+    assert!(text.contains("the child's chain does not open"), "{text}");
     let error = run!("reparent", family.leaf(), "--parent", base, "--json").exits(5).error();
     assert_eq!(error["evidence"]["chain_opens"], json!(false));
     run!("reparent", mid, "--parent", base).exits(0);
@@ -107,7 +107,7 @@ fn links_that_are_broken_on_several_levels() {
 }
 
 #[test]
-fn what_never_becomes_a_parent() {
+fn files_that_cannot_become_the_parent_are_refused() {
     let family = family();
     let before = family.files();
     for parent in [family.mid(), family.leaf()] {

@@ -1,4 +1,4 @@
-//! `replay`: a dirty log is written home, and nothing else changes.
+//! `replay` applies a dirty log and changes nothing else.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::images::{family, write};
 use crate::run;
 
 #[test]
-fn a_dirty_log_is_written_home() {
+fn a_dirty_log_is_applied() {
     let mut family = family();
     let log = DirtyLog { seed: 5, entries: 3, stale: 1, runs: 20, closed: false };
     family.images.leaf.log = Some(log);
@@ -37,7 +37,7 @@ fn a_dirty_log_is_written_home() {
     let mut done = run!("replay", leaf, "--json").exits(0).json();
     assert_eq!(done["dry_run"], false);
     done["dry_run"] = json!(true);
-    assert_eq!(done, plan, "what was said is what is done");
+    assert_eq!(done, plan, "the dry run announced what was done");
     assert_eq!(
         run!("info", leaf, "--json").exits(0).json()["log"],
         json!({ "state": "clean", "entries": 0 })
@@ -63,7 +63,7 @@ fn a_clean_file_is_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_replayed_is_refused() {
+fn files_that_cannot_be_replayed_are_refused() {
     let family = family();
     run!("replay", family.path("absent.vhdx")).exits(6);
     run!("replay", family.folder.path()).exits(2);

@@ -1,4 +1,4 @@
-//! Running the binary.
+//! Runs the binary.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
@@ -47,7 +47,7 @@ impl Ran {
         serde_json::from_slice(&self.stdout).unwrap()
     }
 
-    /// The error as JSON on stderr.
+    /// Returns the JSON error on stderr.
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let document: Value = serde_json::from_str(&self.stderr).unwrap();
@@ -55,8 +55,10 @@ impl Ran {
     }
 }
 
-/// Interrupts the command, as Ctrl-C does. What a script starts with `&` ignores that, and so does what it starts: a test
-/// would wait for what cannot come.
+/// Interrupts the command, as Ctrl-C does.
+///
+/// A process that a script starts with `&` ignores SIGINT, and so do its children. The function panics then, because
+/// the test would wait forever.
 #[cfg(unix)]
 pub(crate) fn interrupt(child: &std::process::Child) {
     use rustix::process::{Pid, Signal, kill_process};
@@ -74,7 +76,7 @@ pub(crate) fn interrupt(child: &std::process::Child) {
     kill_process(pid, Signal::INT).unwrap();
 }
 
-/// A command line: words, and things that are paths.
+/// Runs the binary with these arguments: words and paths.
 #[macro_export]
 macro_rules! run {
     ($($arg:expr),* $(,)?) => {

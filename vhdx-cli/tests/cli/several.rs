@@ -1,4 +1,4 @@
-//! `check` and `info` over several files and folders.
+//! `check` and `info` with several files and folders.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::images::{Family, family};
 use crate::run;
 
-/// A family, a damaged file two folders below it, and files that are no disks.
+/// Returns a family, with a damaged file two folders deeper and a file that is not a disk.
 fn estate() -> Family {
     let family = family();
     fs::create_dir_all(family.path("deep/er")).unwrap();
@@ -31,7 +31,7 @@ fn text_of(path: &Path) -> String {
 }
 
 #[test]
-fn a_folder_stands_for_every_disk_below_it() {
+fn a_folder_stands_for_every_disk_in_it_and_its_subfolders() {
     let family = estate();
     let damaged = ["deep", "er", "damaged"].iter().fold(family.path(""), |path, name| path.join(name));
     let folder = family.folder.path();
@@ -43,7 +43,7 @@ fn a_folder_stands_for_every_disk_below_it() {
     let valid: Vec<&Value> =
         document["results"].as_array().unwrap().iter().map(|one| &one["valid"]).collect();
     assert_eq!(valid, [&json!(true), &json!(false), &json!(true), &json!(true)]);
-    // Each result is the document about that file alone.
+    // Each result is the document that the file has on its own.
     let alone = run!("check", damaged, "--json").exits(1).json();
     let mut one = document["results"][1].clone();
     assert_eq!(one.as_object_mut().unwrap().remove("path"), Some(json!(damaged)));
@@ -64,7 +64,7 @@ fn a_folder_stands_for_every_disk_below_it() {
 }
 
 #[test]
-fn several_files_end_with_the_worst_code() {
+fn several_files_exit_with_the_largest_code() {
     let family = estate();
     let (damaged, nowhere) = (family.path("deep/er/damaged"), family.path("nowhere.vhdx"));
     let qcow2 = family.path("disk.qcow2");
@@ -77,7 +77,7 @@ fn several_files_end_with_the_worst_code() {
     let expected = [json!("io"), Value::Null, json!("unsupported"), Value::Null];
     let kinds: Vec<Value> = results(&all.json()).into_iter().map(|(_, kind)| kind).collect();
     assert_eq!(kinds, expected);
-    // The same errors are on stderr, one a line.
+    // The same errors are on stderr, one per line.
     let errors: Vec<Value> = all.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let paths: Vec<&Value> = errors.iter().map(|error| &error["error"]["path"]).collect();
     assert_eq!(paths, [&json!(nowhere), &json!(qcow2)]);
@@ -92,7 +92,7 @@ fn several_files_end_with_the_worst_code() {
 }
 
 #[test]
-fn one_file_is_answered_as_ever() {
+fn one_file_has_the_usual_answer() {
     let family = family();
     let info = run!("info", family.base(), "--json").exits(0).json();
     assert_eq!((&info["path"], info.get("results")), (&json!(family.base()), None));
@@ -100,9 +100,9 @@ fn one_file_is_answered_as_ever() {
     assert_eq!((&check["valid"], check.get("path"), check.get("error")), (&json!(true), None, None));
 }
 
-/// A folder that is not mounted must not pass for one in which all is well.
+/// A folder that is not mounted must not look like a folder of sound disks.
 #[test]
-fn a_folder_without_disks_is_no_success() {
+fn a_folder_without_disks_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("notes.txt"), "notes").unwrap();
     for command in ["check", "info"] {
@@ -124,7 +124,7 @@ fn parents_are_named_for_one_file_only() {
 
 #[cfg(unix)]
 #[test]
-fn links_and_several_names_are_looked_at_once() {
+fn links_and_several_names_of_a_file_count_once() {
     let family = family();
     fs::hard_link(family.base(), family.path("zz.vhdx")).unwrap();
     std::os::unix::fs::symlink(family.mid(), family.path("link.avhdx")).unwrap();

@@ -1,5 +1,5 @@
-//! Commands that read whole disks, and programs that write to the same files. Only on Unix can a program write to a file that
-//! is locked, or read one that is held.
+//! Commands that read whole disks while other programs write to the files. Only on Unix can a program write to a locked
+//! file, or read a file that is open for writing.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::images::{Family, family, names};
 use crate::run;
 use crate::run::{Ran, command, ran, vhdx};
 
-/// `convert DISK -`, stopped in the middle: a pipe holds less than the disk.
+/// A running `convert DISK -`. It waits in the middle, because a pipe has less room than the disk needs.
 struct Slow {
     child: Child,
     first: Vec<u8>,
@@ -30,7 +30,7 @@ impl Slow {
         Self { child, first }
     }
 
-    /// Lets it go on, and gives the disk and how it ended.
+    /// Reads the rest, and returns the disk and the result of the command.
     fn finish(mut self) -> (Vec<u8>, Ran) {
         let mut disk = self.first;
         self.child.stdout.take().unwrap().read_to_end(&mut disk).unwrap();
@@ -38,16 +38,16 @@ impl Slow {
     }
 }
 
-/// Writes into a file as a program does that heeds no locks.
+/// Writes to a file like a program that ignores locks.
 fn write_without_a_lock(path: &Path) {
     let mut file = File::options().append(true).open(path).unwrap();
     file.write_all(&[0; 1 << 20]).unwrap();
 }
 
-/// Changes a byte of a file in place.
+/// Changes the time of a file's last change, as a write in place does.
 fn write_in_place(path: &Path) {
     let file = File::options().write(true).open(path).unwrap();
-    // The clock that files are stamped with may be slower than this test.
+    // File times may be coarser than the duration of this test.
     file.set_modified(SystemTime::now() + Duration::from_secs(2)).unwrap();
 }
 
@@ -60,14 +60,14 @@ fn changed(ran: Ran, path: &Path) {
 }
 
 #[test]
-fn a_merge_waits_for_nobody_and_is_refused_while_a_disk_is_read() {
+fn a_merge_is_refused_while_a_disk_is_read() {
     let family = family();
     let before = family.files();
     let slow = Slow::convert(&family.leaf(), &[]);
     let error = run!("merge", family.mid(), "--json").exits(6).error();
     assert_eq!(error["kind"], "io", "{error}");
     assert!(error["message"].as_str().unwrap().contains("another program has the file open"), "{error}");
-    // Other readers are welcome.
+    // Other readers are allowed.
     assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
     run!("check", family.leaf(), "--chain").exits(0);
     let (disk, ran) = slow.finish();
@@ -78,7 +78,7 @@ fn a_merge_waits_for_nobody_and_is_refused_while_a_disk_is_read() {
 }
 
 #[test]
-fn a_disk_on_stdout_is_not_taken_for_good_when_a_layer_changed() {
+fn convert_to_stdout_fails_if_a_layer_changed() {
     let changes: [fn(&Path); 2] = [write_without_a_lock, write_in_place];
     for change in changes {
         for name in ["base.vhdx", "mid.avhdx", "leaf.avhdx"] {
@@ -101,7 +101,7 @@ fn a_disk_on_stdout_is_not_taken_for_good_when_a_layer_changed() {
     assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(family.base())), "{error}");
 }
 
-/// A disk that takes a while to read: 2 GiB of zeros that were written, and one sector of data in front.
+/// Makes a disk that takes a while to read: one sector of data, and 2 GiB of zeros in allocated blocks.
 fn long_disk(folder: &Path) -> PathBuf {
     let disk = folder.join("long.vhdx");
     run!("create", disk, "--size", "2G", "--type", "fixed").exits(0);
@@ -111,7 +111,7 @@ fn long_disk(folder: &Path) -> PathBuf {
     disk
 }
 
-/// Runs a command, and changes its source once `has_begun`.
+/// Runs a command, and changes its source as soon as `has_begun` is true.
 fn change_meanwhile(args: &[&str], disk: &Path, has_begun: impl Fn() -> bool) -> Ran {
     let mut running = command();
     let child = running.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -125,7 +125,7 @@ fn change_meanwhile(args: &[&str], disk: &Path, has_begun: impl Fn() -> bool) ->
 }
 
 #[test]
-fn no_new_file_is_left_when_the_source_changed() {
+fn no_new_file_is_left_if_the_source_changed() {
     let folder = tempfile::tempdir().unwrap();
     let disk = long_disk(folder.path());
     let source = disk.to_str().unwrap();
@@ -143,7 +143,7 @@ fn no_new_file_is_left_when_the_source_changed() {
 }
 
 #[test]
-fn a_target_that_was_overwritten_meanwhile_is_said_to_be_unusable() {
+fn the_target_is_reported_as_unusable_if_the_source_changed() {
     let folder = tempfile::tempdir().unwrap();
     let disk = long_disk(folder.path());
     let target = folder.path().join("target.raw");
@@ -157,7 +157,7 @@ fn a_target_that_was_overwritten_meanwhile_is_said_to_be_unusable() {
     changed(ran, &disk);
 }
 
-/// The commands that read the whole disk LEAF, each with a name for what it makes.
+/// Returns the commands that read the whole disk of the leaf. Two of them make the file `new.vhdx`.
 fn readers(family: &Family) -> Vec<Vec<PathBuf>> {
     let (leaf, new) = (family.leaf(), family.path("new.vhdx"));
     let command = |words: &[&Path]| words.iter().map(|word| word.to_path_buf()).collect();
@@ -172,7 +172,7 @@ fn readers(family: &Family) -> Vec<Vec<PathBuf>> {
 }
 
 #[test]
-fn what_a_writer_holds_is_read_only_by_force() {
+fn files_held_by_a_writer_need_force_share() {
     let family = family();
     for name in ["base.vhdx", "mid.avhdx", "leaf.avhdx"] {
         let path = family.path(name);
@@ -209,7 +209,7 @@ fn what_a_writer_holds_is_read_only_by_force() {
     run!("merge", family.leaf(), "--force-share").exits(2);
 }
 
-/// What reads metadata alone may look at a disk that is in use.
+/// Commands that read only metadata can read a disk in use.
 #[test]
 fn metadata_of_a_disk_in_use_can_be_read() {
     let family = family();
@@ -220,7 +220,7 @@ fn metadata_of_a_disk_in_use_can_be_read() {
     run!("tree", family.folder.path()).exits(0);
 }
 
-/// Evidence is often on a medium that cannot be written to, and in files that nobody may write to.
+/// Evidence is often on read-only media or in read-only files.
 #[cfg(target_os = "linux")]
 #[test]
 fn files_that_cannot_be_written_to_are_read() {

@@ -1,4 +1,4 @@
-//! A stdout that nobody reads, and one that cannot be written.
+//! A stdout that its reader has closed, and one that is not open for writing.
 
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ fn without_a_reader<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_answer_quietly() {
+fn closing_stdout_early_is_no_error() {
     let family = family();
     for args in [["map", "--json"], ["map", "--quiet"], ["info", "--quiet"], ["chain", "--quiet"]] {
         let leaf = family.leaf();
@@ -22,14 +22,14 @@ fn a_reader_that_goes_away_ends_the_answer_quietly() {
 }
 
 #[test]
-fn a_reader_that_goes_away_from_a_disk_is_told_by_the_exit_code() {
+fn closing_stdout_before_the_whole_disk_is_an_error() {
     let family = family();
     let ran = without_a_reader(["convert".as_ref(), family.leaf().as_os_str(), "-".as_ref()]);
-    assert_eq!(ran.exits(6).stderr, "vhdx: stdout was closed before it had the whole disk\n");
+    assert_eq!(ran.exits(6).stderr, "vhdx: stdout was closed before the whole disk was written\n");
 }
 
 #[test]
-fn a_reader_that_goes_away_changes_no_verdict() {
+fn closing_stdout_early_keeps_the_exit_code() {
     let family = family();
     let (leaf, garbage) = (family.leaf(), family.path("garbage.vhdx"));
     std::fs::write(&garbage, vec![7; 4 * MIB]).unwrap();

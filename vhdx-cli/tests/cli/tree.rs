@@ -1,4 +1,4 @@
-//! Who belongs to whom.
+//! `tree` links files by GUID and reports problems.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn renamed_files_come_with_the_command_that_merges_them() {
     std::fs::write(family.path("notes.txt"), b"notes").unwrap();
 
     let text = run!("tree", family.folder.path()).exits(0).text();
-    assert!(text.contains("1 other file is no VHDX"), "{text}");
+    assert!(text.contains("1 other file is not a VHDX"), "{text}");
     let commands: Vec<&str> = text.lines().filter(|line| line.contains("vhdx merge")).collect();
     let [command] = commands[..] else { panic!("{text}") };
     let new = family.path("NEW.vhdx");
@@ -80,7 +80,7 @@ fn renamed_files_come_with_the_command_that_merges_them() {
 }
 
 #[test]
-fn an_orphan_is_named_with_what_it_needs() {
+fn an_orphan_is_reported_with_the_missing_guid() {
     let family = family();
     std::fs::remove_file(family.base()).unwrap();
     let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
@@ -177,7 +177,7 @@ fn other_files_are_named_by_content_or_name() {
     assert!(!text.contains("notes.txt") && !text.contains("h.qcow2"), "{text}");
 }
 
-/// A disk whose start was overwritten is one all the same, whatever it is called.
+/// A disk whose start was overwritten is still recognized as a disk, under any name.
 #[test]
 fn a_disk_that_has_lost_its_start_is_listed_as_damaged() {
     let family = family();

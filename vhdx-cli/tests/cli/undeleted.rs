@@ -1,4 +1,4 @@
-//! Merged files that cannot be deleted: the merge is complete all the same.
+//! A merge is complete even if merged files cannot be deleted.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::private::Private;
 use crate::run;
 use crate::run::Ran;
 
-/// Something is mounted on the file, so that it cannot be deleted.
+/// Mounts something on the file, so that it cannot be deleted.
 fn pinned(file: &Path) -> Option<Private> {
     let name = file.file_name().unwrap().to_str().unwrap();
     Private::new(&format!("f=\"$1/{name}\"; mount --bind \"$f\" \"$f\""), file.parent().unwrap())
@@ -38,7 +38,7 @@ fn is_complete(ran: &Ran, first: &Path) {
 }
 
 #[test]
-fn the_merged_disk_keeps_what_it_is_read_through() {
+fn an_undeleted_merged_disk_keeps_its_parents() {
     let family = family();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let Some(private) = pinned(&leaf) else { return };
@@ -58,7 +58,7 @@ fn the_merged_disk_keeps_what_it_is_read_through() {
 }
 
 #[test]
-fn a_disk_that_was_replaced_keeps_what_it_is_read_through() {
+fn an_undeleted_merged_disk_with_a_relinked_child_keeps_its_parents() {
     let family = family();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let top = family.path("top.avhdx");
@@ -73,7 +73,7 @@ fn a_disk_that_was_replaced_keeps_what_it_is_read_through() {
 }
 
 #[test]
-fn what_was_merged_before() {
+fn an_undeleted_file_of_an_earlier_merge_is_reported() {
     let family = family();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let top = family.path("top.avhdx");
@@ -86,14 +86,14 @@ fn what_was_merged_before() {
     assert_eq!(answer["already_merged"], json!(true));
     assert_eq!((&answer["deleted"], paths(&answer["not_deleted"])), (&json!([leaf]), json!([mid])));
     drop(private);
-    // The merged disk is gone, and what it has left is named.
+    // The merged disk is deleted. The hint names the files that are left over.
     let gone = run!("merge", leaf, "--delete-merged").exits(6).stderr;
     assert!(gone.contains(&format!("left over from that merge: {}.", mid.display())), "{gone}");
     assert!(reads_as(&top) == family.content);
 }
 
 #[test]
-fn what_is_left_of_a_disk_that_is_gone() {
+fn files_left_over_from_a_deleted_disk_are_named() {
     let family = family();
     let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
     let Some(private) = pinned(&mid) else { return };

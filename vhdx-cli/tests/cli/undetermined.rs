@@ -1,4 +1,4 @@
-//! What may be a child of what a merge changes, and cannot be judged.
+//! Files that cannot be read and may be children of a disk that a merge changes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::images::{MIB, family, write};
 use crate::new_files::reads_as;
 use crate::run;
 
-/// What may be another child of the target, and what cannot be.
+/// Files named like a disk, or with a signature of one, may be children of the target. Other files cannot be.
 #[test]
-fn what_may_be_a_disk_and_cannot_be_judged() {
+fn a_merge_beside_undetermined_files_is_refused() {
     let family = family();
     fs::write(family.path("notes.txt"), "vhdx").unwrap();
     fs::write(family.path("broken.avhdx"), "not a disk").unwrap();
@@ -71,9 +71,9 @@ fn a_folder_that_cannot_be_listed() {
     fs::set_permissions(&elsewhere, PermissionsExt::from_mode(0o700)).unwrap();
 }
 
-/// A disk that cannot be read may need what a merge has left over.
+/// A disk that cannot be read may need the merged files.
 #[test]
-fn what_is_left_over_is_not_deleted_beside_what_cannot_be_judged() {
+fn merged_files_are_not_deleted_beside_undetermined_files() {
     let family = family();
     write(&Image::child_of(&family.images.leaf, "leaf.avhdx", MIB as u32), &family.path("top.avhdx"));
     run!("merge", family.leaf(), "--into", family.base()).exits(0);

@@ -1,7 +1,7 @@
 //! Chooses the parent among files that were found by their DataWriteGuid.
 //!
-//! The rules are those of [`discover`](crate::discover): [`mark::prefers_second`] says which of two linkages counts, and of
-//! several files with one GUID any is the parent if all are proven to be copies.
+//! The rules are those of [`discover`](crate::discover). If each of two linkages names a file, [`mark::prefers_second`]
+//! decides. If several files have the same GUID and all are proven to be copies, any of them is the parent.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
 
-/// The files that have one DataWriteGuid. Only the first one stays open.
+/// The files that have the same DataWriteGuid. Only the first one stays open.
 struct Holders {
     first: Layer,
-    /// All of them.
+    /// The names of all files.
     names: Vec<PathBuf>,
     identities: HashSet<FileIdentity>,
-    /// What they need themselves: the linkages, `None` for a base.
+    /// The linkages of all files; `None` for a base.
     linkages: HashSet<Option<Vec<Uuid>>>,
     are_copies: bool,
 }
@@ -40,7 +40,7 @@ impl Holders {
     }
 
     fn add(&mut self, other: &Layer) {
-        // Several names of one file are one file.
+        // The same file under another name.
         if other.vhdx.identity().is_some_and(|identity| !self.identities.insert(identity)) {
             return;
         }
@@ -66,8 +66,10 @@ fn linkages(vhdx: &Vhdx) -> Option<Vec<Uuid>> {
     vhdx.parent_locator().map(ParentLocator::linkages)
 }
 
-/// Opens all candidates, each validated like one that was found by its name. `None` if none of them has one of the
-/// GUIDs. `seen` are the files of the chain so far.
+/// Chooses the parent among the candidates; `None` if none has an expected GUID.
+///
+/// All candidates are opened. Each is validated like one that was found by name. `seen` has the files of the chain so
+/// far.
 pub(super) fn choose(
     request: &ParentRequest<'_>,
     candidates: Vec<Candidate>,
@@ -88,7 +90,7 @@ pub(super) fn choose(
                 continue;
             }
         };
-        // The file may have been changed since its header was read.
+        // The file may have changed since the search read its header.
         let Some(linkage) = expected.iter().position(|guid| *guid == layer.vhdx.data_write_guid()) else {
             continue;
         };
@@ -112,6 +114,6 @@ pub(super) fn choose(
         }
         (first, second) => first.or(second),
     };
-    // A file that only depends on itself is a cycle.
+    // A file of the chain that has the GUID is a cycle only if there is no other candidate.
     chosen.map(|holders| holders.outcome(request, seen)).or(cycle.map(|cycle| Outcome::Nothing(cycle.into())))
 }

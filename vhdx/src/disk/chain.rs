@@ -1,4 +1,4 @@
-//! A file and all its parents, open as one disk.
+//! Defines [`Chain`]: a file and all its parents, open as one disk.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -12,8 +12,9 @@ use crate::file::{Extents, Vhdx};
 use crate::storage::Sharing;
 use crate::units::{DiskOffset, FileOffset};
 
-/// A file and all its parents, each link checked: what a virtual machine sees as a disk. A fixed or dynamic file is a
-/// chain of one.
+/// A file and all its parents, with every link checked: the disk that a virtual machine sees.
+///
+/// A fixed or dynamic file is a chain of one file.
 ///
 /// # Examples
 /// ```no_run
@@ -30,10 +31,10 @@ use crate::units::{DiskOffset, FileOffset};
 pub struct Chain {
     /// Leaf first, never empty.
     pub(super) layers: Vec<Vhdx>,
-    /// How each layer was found.
+    /// How each layer was found; `None` for the leaf and for files that the caller opened.
     found_by: Vec<Option<FoundBy>>,
     resolved: Resolved,
-    /// Set once the placement of all blocks of all layers has been found sound.
+    /// Set once the places of all blocks of all layers were found valid.
     placement_is_valid: OnceLock<()>,
 }
 
@@ -42,44 +43,44 @@ impl Chain {
         Self { layers, found_by, resolved: Resolved::default(), placement_is_valid: OnceLock::new() }
     }
 
-    /// The files, leaf first, base last.
+    /// Returns the files, leaf first.
     pub fn layers(&self) -> &[Vhdx] {
         &self.layers
     }
 
-    /// How a layer was found; `None` for the leaf, and for what the caller opened.
+    /// Returns how a layer was found; `None` for the leaf and for a file that the caller opened.
     pub fn found_by(&self, layer: usize) -> Option<FoundBy> {
         self.found_by.get(layer).copied().flatten()
     }
 
-    /// The file whose disk this is.
+    /// Returns the leaf: the file that was opened.
     pub fn leaf(&self) -> &Vhdx {
         &self.layers[0]
     }
 
-    /// The file without a parent.
+    /// Returns the base: the file without a parent.
     pub fn base(&self) -> &Vhdx {
         &self.layers[self.layers.len() - 1]
     }
 
-    /// The size of the disk in bytes: the leaf's.
+    /// Returns the size of the disk in bytes. It is the size of the leaf.
     pub fn virtual_size(&self) -> u64 {
         self.leaf().virtual_size()
     }
 
-    /// The logical sector size in bytes, the same in all layers: 512 or 4096.
+    /// Returns the logical sector size in bytes: 512 or 4096, the same in all layers.
     pub fn logical_sector_size(&self) -> u32 {
         self.leaf().logical_sector_size()
     }
 
-    /// Validates every BAT entry and the places of all blocks of all layers, as [`Vhdx::validate_placement`] does.
+    /// Validates every BAT entry and the places of all blocks of all layers.
     ///
-    /// A single read validates only the entries that it uses, so it cannot notice that two blocks share one place.
-    /// Whoever reads a whole disk calls this first. The operations in [`ops`](crate::ops) that read a whole disk do so
+    /// A single read validates only the entries that it uses, so it cannot detect that two blocks share a place. Call
+    /// this before you read a whole disk. The operations in [`ops`](crate::ops) that read a whole disk call it
     /// themselves. A chain that was found valid is not validated again.
     ///
     /// # Errors
-    /// As [`Vhdx::validate_placement`], for the first layer in which a rule is broken.
+    /// Those of [`Vhdx::validate_placement`], for the first layer that breaks a rule.
     pub fn validate_placement(&self) -> Result<()> {
         if self.placement_is_valid.get().is_none() {
             self.layers.iter().try_for_each(Vhdx::validate_placement)?;
@@ -88,16 +89,17 @@ impl Chain {
         Ok(())
     }
 
-    /// Locks every layer against writers until the chain is dropped. Returns the layers that a writer holds, which only
-    /// [`Sharing::Forced`] allows.
+    /// Locks every layer against writers until the chain is dropped.
     ///
-    /// The locks are those of [`FileStorage::open_shared`](crate::FileStorage::open_shared): any number of readers can
-    /// hold them, and a writer that heeds locks (this library, on Linux QEMU, on Windows every program) is refused
-    /// meanwhile. Files on a file system without locks, and layers that are no files, are not locked.
+    /// Returns the positions of the layers that a writer has open, which only [`Sharing::Forced`] allows.
+    ///
+    /// The locks are those of [`FileStorage::open_shared`](crate::FileStorage::open_shared). Any number of readers can
+    /// hold them. They keep out all writers that respect locks: this library, QEMU on Linux, every program on Windows.
+    /// Files on a file system without locks, and layers that are not files, are not locked.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) with the operation `lock`, with [`ResourceBusy`](std::io::ErrorKind::ResourceBusy)
-    /// when a writer holds a layer; with the layer's path.
+    /// [`Error::Io`](crate::Error::Io) with the operation `lock` and the path of the layer. The error kind is
+    /// [`ResourceBusy`](std::io::ErrorKind::ResourceBusy) if a writer has the layer open.
     pub fn lock_shared(&self, sharing: Sharing) -> Result<Vec<usize>> {
         let mut with_writer = Vec::new();
         for (number, layer) in self.layers.iter().enumerate() {
@@ -108,31 +110,32 @@ impl Chain {
         Ok(with_writer)
     }
 
-    /// Compares every layer with what it was when it was opened: its length, its FileWriteGuid, its current header, and
-    /// the time of its last change unless a writer was accepted ([`Sharing::Forced`]). Whoever reads a whole disk calls
-    /// this at the end: not every writer heeds locks. The operations in [`ops`](crate::ops) that read a whole disk do so
-    /// themselves.
+    /// Checks that no layer has changed since it was opened.
+    ///
+    /// It compares length, FileWriteGuid and current header, and the time of the last change unless a writer was
+    /// accepted ([`Sharing::Forced`]). Call this after you have read a whole disk, because not every writer respects
+    /// locks. The operations in [`ops`](crate::ops) that read a whole disk call it themselves.
     ///
     /// # Errors
-    /// [`Error::Changed`](crate::Error::Changed) with the path of the first layer that changed;
-    /// [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) if its header cannot be read again.
+    /// - [`Error::Changed`](crate::Error::Changed) with the path of the first layer that changed
+    /// - [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) if a header cannot be read again
     pub fn ensure_unchanged(&self) -> Result<()> {
         self.layers.iter().try_for_each(Vhdx::ensure_unchanged)
     }
 
-    /// Where the bytes of `range` are.
+    /// Returns an iterator over the places of the bytes of `range`.
     ///
-    /// The iterator yields one error and ends when a BAT entry or a sector bitmap on the way is damaged, or when the
-    /// range does not lie on the disk.
+    /// The iterator yields one error and ends if a BAT entry or a sector bitmap that it needs is damaged, or if the
+    /// range is not within the disk.
     pub fn extents(&self, range: Range<DiskOffset>) -> Extents<'_> {
         Extents::new(&self.layers, range)
     }
 
-    /// Fills `buf` from `offset` on.
+    /// Fills `buf` with the bytes of the disk from `offset` on.
     ///
     /// # Errors
-    /// [`InvalidArgument::PastEndOfDisk`] when the buffer reaches past the end of the disk;
-    /// [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) with the layer's path.
+    /// - [`InvalidArgument::PastEndOfDisk`] if the buffer reaches past the end of the disk
+    /// - [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) with the path of the layer
     pub fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         let len = buf.len() as u64;
         let virtual_size = self.virtual_size();
@@ -158,7 +161,7 @@ impl Chain {
         self.layers
     }
 
-    /// The disk as a stream that can be sought in.
+    /// Converts the chain into a stream with [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
     pub fn into_reader(self) -> ChainReader {
         ChainReader::new(self)
     }

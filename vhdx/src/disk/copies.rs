@@ -1,4 +1,4 @@
-//! Compares files that claim to be copies of each other.
+//! Proves that files with the same GUIDs are copies of each other: compares their bytes.
 
 use std::path::Path;
 
@@ -8,12 +8,14 @@ use crate::progress::{NoProgress, Progress};
 use crate::storage::{Buffer, FileStorage, ReadAt};
 use crate::units::FileOffset;
 
-/// Longer files are not compared byte for byte.
+/// The maximum length in bytes of files that are compared byte for byte.
 pub(crate) const LONGEST_COMPARED: u64 = 1 << 30;
 
 const WINDOW: usize = 1 << 20;
 
-/// Whether two open files are proven to have the same bytes. A file that cannot be read proves nothing.
+/// Returns whether two open files are proven to have the same bytes.
+///
+/// They are not if a file cannot be read or is too long to compare.
 pub(super) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
     let claim = |vhdx: &Vhdx| (vhdx.file_write_guid(), vhdx.data_write_guid(), vhdx.file_len());
     let (Some(a), Some(b)) = (one.path(), other.path()) else { return false };
@@ -23,10 +25,10 @@ pub(super) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
         && same_bytes(a, b, len, &NoProgress).unwrap_or(false)
 }
 
-/// Whether two files of `len` bytes have the same bytes.
+/// Returns whether the first `len` bytes of two files are equal.
 ///
 /// # Errors
-/// [`Error::Cancelled`]; [`Error::Io`] if a file cannot be read.
+/// [`Error::Cancelled`] if `progress` asks for it; those of [`FileStorage::open`]; [`Error::Io`] if reading fails.
 pub(crate) fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) -> Result<bool> {
     let files = [FileStorage::open(a)?, FileStorage::open(b)?];
     let mut buffers = [Buffer::new(WINDOW), Buffer::new(WINDOW)];

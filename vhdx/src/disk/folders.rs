@@ -1,6 +1,6 @@
-//! What folders hold: the names in them, and the DataWriteGuids of the disks directly in them.
+//! Indexes folders: the names in them, and the DataWriteGuids of the disks directly in them.
 //!
-//! Each folder is listed once and each file in it is opened once, however many parents are searched for.
+//! Each folder is listed once, and each file in it is opened once, for any number of parents.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -16,48 +16,52 @@ use crate::file::read_data_write_guid;
 use crate::storage::{FileStorage, ReadAt};
 use crate::windows_path::fold_name;
 
-/// How many spellings of one route are followed. Links to folders could make them multiply without end.
+/// The maximum number of spellings of a route that are followed.
+///
+/// Links to folders could multiply them without limit.
 pub(super) const MAX_SPELLINGS: usize = 64;
 
-/// What was read of folders while parents were searched for. Clones share it. A folder that changes later is not read
-/// again.
+/// A cache of folder contents for the search for parents.
+///
+/// Clones share the content. A folder is not read again, even if it has changed.
 #[derive(Clone, Debug, Default)]
 pub struct FolderIndex(Arc<Mutex<Index>>);
 
 #[derive(Debug, Default)]
 struct Index {
     listings: HashMap<PathBuf, Listing>,
-    /// By the real path of the folder.
+    /// The disks, by the real path of their folder.
     disks: HashMap<PathBuf, Arc<DisksInFolder>>,
 }
 
 /// The entries of a folder.
 #[derive(Debug, Default)]
 struct Listing {
-    /// All names, by their [folded](fold_name) form.
+    /// All names, by their [folded](fold_name) form, which ignores case.
     names: HashMap<String, Vec<OsString>>,
-    /// The regular files, sorted. A link is none: it may lead out of the folder.
+    /// The regular files, sorted. Links are left out, because they may lead out of the folder.
     files: Vec<OsString>,
-    /// Whether the folder cannot be listed, or not to its end.
+    /// Whether the folder could not be listed completely.
     is_unreadable: bool,
 }
 
-/// The disks directly in a folder, by what their headers say.
+/// The disks directly in a folder, as their headers identify them.
 #[derive(Debug, Default)]
 pub(super) struct DisksInFolder {
     by_guid: HashMap<Uuid, Vec<OsString>>,
     /// The files that cannot be read, or whose headers are damaged.
     unreadable: Vec<OsString>,
+    /// Whether the folder could not be listed completely.
     is_unreadable: bool,
 }
 
 impl DisksInFolder {
-    /// The names of the files with this DataWriteGuid, sorted.
+    /// Returns the names of the files with this DataWriteGuid, sorted.
     pub(super) fn with_guid(&self, guid: &Uuid) -> &[OsString] {
         self.by_guid.get(guid).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// What cannot be read, as paths in `folder`: files, and the folder itself.
+    /// Returns the paths in `folder` that could not be read: files, and the folder itself.
     pub(super) fn unreadable(&self, folder: &Path) -> impl Iterator<Item = PathBuf> {
         let itself = self.is_unreadable.then(|| folder.to_owned());
         itself.into_iter().chain(self.unreadable.iter().map(|name| folder.join(name)))
@@ -65,7 +69,7 @@ impl DisksInFolder {
 }
 
 impl FolderIndex {
-    /// Returns every existing path that a route leads to when spelling does not matter.
+    /// Returns all existing paths of a route, in any letter case and composition.
     pub(super) fn spellings(&self, route: &Route) -> Vec<PathBuf> {
         let mut index = self.lock();
         let mut paths = vec![route.folder().to_owned()];
@@ -106,7 +110,9 @@ impl Index {
 }
 
 impl Listing {
-    /// A folder that cannot be listed has no entries here. Its files can still be found by their exact names.
+    /// Lists a folder. If that fails, the listing is empty.
+    ///
+    /// The files of the folder can still be found by their exact names.
     fn of(folder: &Path) -> Self {
         let mut listing = Self::default();
         let entries = folder.read_dir();
@@ -128,7 +134,9 @@ impl Listing {
         listing
     }
 
-    /// Opens every file once. A file that is no VHDX costs one small read, a VHDX two more.
+    /// Reads the DataWriteGuids of all files.
+    ///
+    /// Each file is opened once. It takes one small read, and two more for a VHDX.
     fn disks<S: ReadAt>(&self, folder: &Path, open: &dyn Fn(&Path) -> Result<S>) -> DisksInFolder {
         let mut disks = DisksInFolder { is_unreadable: self.is_unreadable, ..DisksInFolder::default() };
         for name in &self.files {
@@ -138,7 +146,7 @@ impl Listing {
                     disks.by_guid.entry(guid).or_default().push(name.clone());
                 }
                 Ok(_) => {}
-                // A file that is gone, or that is another kind of file by now, is no candidate.
+                // The file was removed or replaced by something else since the folder was listed.
                 Err(error) if is_gone(&error) => {}
                 Err(_) => disks.unreadable.push(name.clone()),
             }

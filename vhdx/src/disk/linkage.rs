@@ -1,4 +1,4 @@
-//! One link of a chain: whether a file is the parent of another.
+//! Decides whether a file is the parent of another, and chooses the parent among candidates.
 
 use std::path::{Path, PathBuf};
 
@@ -13,26 +13,26 @@ use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
 
-/// A file of a chain, and what it is called in messages.
+/// A file of a chain and its name in messages.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) name: PathBuf,
     pub(super) vhdx: Vhdx,
-    /// How it was found, unless the caller opened it.
+    /// How the file was found; `None` if the caller opened it.
     pub(super) found_by: Option<FoundBy>,
 }
 
-/// What tells an opened file from others.
+/// The facts about an open file that are needed to check links to later files.
 #[derive(Debug)]
 pub(super) struct Seen {
     name: PathBuf,
     identity: Option<FileIdentity>,
-    /// The mark that it carries.
+    /// The mark that the file carries.
     mark: Option<Uuid>,
 }
 
 impl Seen {
-    /// No file, but a mark that is carried by a descendant of the others.
+    /// Creates an entry without a file, for a mark that a descendant of the files carries.
     pub(super) fn of_mark(mark: Uuid) -> Self {
         Self { name: PathBuf::new(), identity: None, mark: Some(mark) }
     }
@@ -44,7 +44,7 @@ impl Layer {
         Seen { name: self.name.clone(), identity: self.vhdx.identity(), mark }
     }
 
-    /// Whether this is one of those files. Where they have no identities, names must do.
+    /// Returns whether this is one of the files. Names are compared if a file has no identity.
     pub(super) fn is_among(&self, seen: &[Seen]) -> bool {
         seen.iter().any(|other| match (self.vhdx.identity(), other.identity) {
             (Some(mine), Some(theirs)) => mine == theirs,
@@ -53,9 +53,10 @@ impl Layer {
     }
 }
 
-/// Why `parent` is not the parent of `child`, if it is not ([MS-VHDX] 2.6.2.6.3), or not to be read below it. `above` are
-/// the files of the chain as far as the child.
-pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, above: &[Seen]) -> Option<ChainError> {
+/// Returns why the link from `child` to `parent` is not valid; `None` if it is valid.
+///
+/// The rule for GUIDs is [MS-VHDX] 2.6.2.6.3. `seen` has the files of the chain from the leaf to the child.
+pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen]) -> Option<ChainError> {
     let expected = child.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
     let found = parent.vhdx.data_write_guid();
     let is_expected = expected.contains(&found);
@@ -65,9 +66,10 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, above: &[See
     let (child, parent) = (name.to_owned(), parent.name.clone());
     let is_mark_missing = left
         .required_mark()
-        .is_some_and(|required| !above.iter().any(|seen| seen.mark.is_some_and(|mark| required.is(mark))));
+        .is_some_and(|required| !seen.iter().any(|file| file.mark.is_some_and(|mark| required.is(mark))));
     let is_complete = left.merge().is_some_and(|layer| layer.is_complete);
-    // The merged disk of one level is readable by itself; once it was changed, it is a disk like any other.
+    // The merged disk of one level opens without a mark. Once it was written to, it has another GUID and is a disk like
+    // any other.
     let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));
     let is_layer_of_merge = left.required_mark().is_some() || is_merged_disk;
     if is_mark_missing || !is_expected && is_layer_of_merge {
@@ -79,29 +81,30 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, above: &[See
     (child_size != parent_size).then_some(ChainError::SectorSize { child, parent, child_size, parent_size })
 }
 
-/// What the search for a parent came to.
+/// The result of the search for a parent.
 pub(super) enum Outcome {
     /// The parent.
     Parent(Layer),
-    /// What stands in the parent's place, and why it is not the parent.
+    /// The file in the place of the parent, and why it cannot be used as the parent.
     Wrong(Layer, Box<ChainError>),
-    /// Nothing to go on with.
+    /// No usable file, and the reason.
     Nothing(Error),
 }
 
-/// Candidates that were opened in vain.
+/// Candidates that are not the parent.
 #[derive(Default)]
 pub(super) struct Rejected {
-    /// The first that is not the parent.
+    /// The first candidate that opened, but has another DataWriteGuid.
     wrong: Option<(Layer, ChainError)>,
-    /// Files of the chain itself that do not have the DataWriteGuid of the parent.
+    /// Files that are in the chain already and have another DataWriteGuid.
     in_chain: Vec<PathBuf>,
-    /// Those that could not be opened.
+    /// Candidates that could not be opened, and the errors.
     pub(super) unopened: Vec<(PathBuf, Error)>,
 }
 
-/// The parent by its name; or, if no name leads to it, by its GUID. `seen` are the files of the chain so far, the child
-/// among them.
+/// Finds the parent by its stored paths or, if none leads to it, by its GUID.
+///
+/// `seen` has the files of the chain so far, with the child.
 pub(super) fn find_parent(
     request: &ParentRequest<'_>,
     found: Candidates,
@@ -137,8 +140,11 @@ pub(super) fn find_parent(
     })
 }
 
-/// The candidate that is where the child says, or else the first that has the first linkage; one that has the second only
-/// if there is no other, or if that is an old copy of it.
+/// Chooses among candidates that were found by name; `None` if none has an expected GUID.
+///
+/// A candidate exactly at the stored relative path is chosen at once. Otherwise the first candidate with the GUID of
+/// the first linkage is chosen. The first one with the GUID of the second linkage is chosen if there is no other, or if
+/// the other one is an old copy of it.
 fn by_name(
     request: &ParentRequest<'_>,
     candidates: impl Iterator<Item = Candidate>,
@@ -148,7 +154,7 @@ fn by_name(
 ) -> Option<Outcome> {
     let expected = request.linkages();
     let (mut by_first, mut by_second) = (None, None);
-    // A zero linkage matches nothing, so there is no use in opening anything.
+    // Without linkages no candidate can match, so none is opened.
     for candidate in candidates.take_while(|_| !expected.is_empty()) {
         let is_in_place = candidate.is_in_place();
         let found_by = Some(if named { FoundBy::Named } else { candidate.found_by });
@@ -164,7 +170,7 @@ fn by_name(
         let own = layer.vhdx.parent_locator().map(ParentLocator::linkages);
         let error = check_link(request.name, request.child, &layer, seen);
         let outcome = if layer.is_among(seen) {
-            // Only the GUIDs make a cycle. A stored path may lead to another disk of the same name.
+            // Only GUIDs make a cycle: a stored path may lead to another disk of the same name.
             if !fits {
                 rejected.in_chain.push(layer.name);
                 continue;
@@ -198,19 +204,21 @@ fn by_name(
     }
 }
 
-/// Whether this is no file that could be judged, rather than a damaged one.
+/// Returns whether a candidate could not be read. Otherwise it is damaged.
 fn is_unusable(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::InvalidArgument)
 }
 
 impl Rejected {
-    /// Whether a file of that name was opened in vain.
+    /// Returns whether a file of this name could not be opened.
     pub(super) fn has_tried(&self, name: &Path) -> bool {
         self.unopened.iter().any(|(tried, _)| tried == name)
     }
 
-    /// The most telling of the reasons; or, if nothing that was found can be used, all of that. What the caller
-    /// `named` is wrong in itself, whatever the reason.
+    /// Returns the outcome that explains most, or all errors if no candidate could be read.
+    ///
+    /// A file with another GUID explains most, then a damaged file. If the caller `named` the candidates, any error
+    /// explains the failure.
     fn outcome(self, named: bool) -> std::result::Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
             if let ChainError::Mismatch { damaged, .. } = &mut error {

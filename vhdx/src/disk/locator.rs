@@ -1,5 +1,4 @@
-//! The parent locator of a child that is made or relinked: which keys it has, and how the parent is called in it
-//! ([MS-VHDX] 2.6.2.6).
+//! Builds the parent locator of a child that is created or relinked ([MS-VHDX] 2.6.2.6): its keys, GUIDs and paths.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,39 +12,43 @@ use crate::format::parent_locator::{
 };
 use crate::windows_path::{self, SEPARATORS, fold_name};
 
-/// The keys that are known, in the order in which Windows writes them.
+/// The keys that this library writes, in the order in which Windows writes them.
 const KEYS: [&str; 5] = [PARENT_LINKAGE, ABSOLUTE_WIN32_PATH, RELATIVE_PATH, VOLUME_PATH, PARENT_LINKAGE2];
 
-/// A child and the parent that its locator is to name.
+/// A link to store in a child: the input for its new parent locator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewLink<'a> {
-    /// Where the child is, or will be.
+    /// The path of the child, which need not exist yet.
     pub(crate) child: &'a Path,
-    /// Where the parent is.
+    /// The path of the parent.
     pub(crate) parent: &'a Path,
     /// The parent's DataWriteGuid.
     pub(crate) linkage: Uuid,
-    /// Another DataWriteGuid that the parent may have; zero for none.
+    /// Another DataWriteGuid that the parent may have, or zero.
     pub(crate) linkage2: Uuid,
-    /// The locator that the child has now.
+    /// The current locator of the child, if it has one.
     pub(crate) old: Option<&'a ParentLocator>,
-    /// The locator of another child of that parent.
+    /// The locator of another child of the same parent, if one is known.
     pub(crate) known: Option<&'a ParentLocator>,
 }
 
 impl<'a> NewLink<'a> {
-    /// The first link of a child, to a parent that has that DataWriteGuid and will keep it.
+    /// Creates the first link of a child to a parent that keeps the DataWriteGuid `linkage`.
     pub(crate) fn new(child: &'a Path, parent: &'a Path, linkage: Uuid) -> Self {
         Self { child, parent, linkage, linkage2: Uuid::nil(), old: None, known: None }
     }
 
-    /// The locator. Its relative path leads from the folder in which the child really is to the file that the parent
-    /// really is. Absolute and volume paths cannot be told from here, so they are taken from the locators that are
-    /// there, and only if they end in the parent's name. Keys that are not known stay.
+    /// Returns the new locator.
+    ///
+    /// - The relative path leads from the child's folder to the parent, after all symbolic links are resolved.
+    /// - On Windows, the absolute path is that of the parent. On other hosts it is unknown, and so is the volume path
+    ///   on every host. Unknown paths are copied from `known` or `old` if they end in the name of the parent.
+    /// - Unknown keys of the old locator are kept.
     ///
     /// # Errors
-    /// [`InvalidArgument::ParentPath`] when the locator cannot hold the path to the parent, [`Error::Io`] when the files
-    /// cannot be looked at.
+    /// - [`InvalidArgument::ParentPath`] if the locator cannot store a path to the parent
+    /// - [`InvalidArgument::ParentLocator`] if the entries do not fit into a locator
+    /// - [`Error::Io`] if the real path of a file cannot be found out
     pub(crate) fn locator(&self) -> Result<ParentLocator> {
         let parent = canonical(self.parent)?;
         let folder = folder_of(self.child)?;
@@ -66,14 +69,14 @@ impl<'a> NewLink<'a> {
         let known = KEYS.iter().filter_map(|&key| Some((key.to_owned(), value(key)?)));
         let others = self.old.into_iter().flat_map(|old| &old.entries);
         let others = others.filter(|(key, _)| !KEYS.contains(&key.as_str())).cloned();
-        sound(ParentLocator { entries: known.chain(others).collect() })
+        ensure_encodable(ParentLocator { entries: known.chain(others).collect() })
     }
 }
 
-/// The locator with other linkages; everything else in it stays as it is.
+/// Returns a locator with other linkages. All other entries stay the same.
 ///
 /// # Errors
-/// [`InvalidArgument::ParentLocator`] when there is no room for a linkage that it does not have yet.
+/// [`InvalidArgument::ParentLocator`] if there is no room for a linkage that the locator does not have yet.
 pub(crate) fn with_linkages(old: &ParentLocator, linkage: Uuid, linkage2: Uuid) -> Result<ParentLocator> {
     let mut locator = old.clone();
     for (key, guid) in [(PARENT_LINKAGE, linkage), (PARENT_LINKAGE2, linkage2)] {
@@ -82,10 +85,10 @@ pub(crate) fn with_linkages(old: &ParentLocator, linkage: Uuid, linkage2: Uuid) 
             None => locator.entries.push((key.to_owned(), braced(guid))),
         }
     }
-    sound(locator)
+    ensure_encodable(locator)
 }
 
-fn sound(locator: ParentLocator) -> Result<ParentLocator> {
+fn ensure_encodable(locator: ParentLocator) -> Result<ParentLocator> {
     match locator.encode_sound() {
         Some(_) => Ok(locator),
         None => Err(InvalidArgument::ParentLocator.into()),
@@ -96,14 +99,14 @@ fn braced(guid: Uuid) -> String {
     guid.braced().to_string()
 }
 
-/// The paths to a parent that the host itself can tell, as Windows writes them.
+/// The paths to a parent that the host knows, in the form that Windows writes.
 struct Paths {
     relative: Option<String>,
     absolute: Option<String>,
 }
 
 impl Paths {
-    /// Both paths are canonical.
+    /// Returns the paths from `folder` to `parent`. Both arguments must be canonical.
     fn between(folder: &Path, parent: &Path) -> Result<Self> {
         let absolute = absolute(parent);
         let relative = relative(folder, parent)?;
@@ -114,7 +117,7 @@ impl Paths {
     }
 }
 
-/// `.\name` or `..\dir\name`; `None` if the two have no root in common.
+/// Returns a relative path such as `..\dir\name`; `None` without a common root.
 fn relative(folder: &Path, parent: &Path) -> Result<Option<String>> {
     let common = folder.components().zip(parent.components()).take_while(|(a, b)| a == b).count();
     if common == 0 {
@@ -126,7 +129,7 @@ fn relative(folder: &Path, parent: &Path) -> Result<Option<String>> {
     let names: Vec<&str> =
         parent.components().skip(common).map(name).collect::<Option<_>>().ok_or_else(refusal)?;
     path += &names.join(r"\");
-    // Whoever reads the path must find the same names in it.
+    // A reader must find the same names in the path. It does not if a name contains a separator, for example.
     match windows_path::relative(&path) {
         Some(found) if found == (up, names) => Ok(Some(path)),
         _ => Err(refusal().into()),
@@ -140,7 +143,7 @@ fn name(component: Component<'_>) -> Option<&str> {
     }
 }
 
-/// The path as Windows itself stores it, without the prefix that makes it literal.
+/// Returns the path as Windows stores it, without the prefix `\\?\`.
 #[cfg(windows)]
 fn absolute(parent: &Path) -> Option<String> {
     let path = parent.to_str()?;
@@ -150,7 +153,7 @@ fn absolute(parent: &Path) -> Option<String> {
     }
 }
 
-/// Nothing here is called as Windows would call it.
+/// Returns `None`: on this host, the parent has no absolute Windows path.
 #[cfg(not(windows))]
 fn absolute(_: &Path) -> Option<String> {
     None
@@ -161,7 +164,7 @@ fn ends_in(path: &str, name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| fold_name(name) == fold_name(last))
 }
 
-/// The folder in which a file really is, or will be.
+/// Returns the real folder of a file, or the folder in its path if it does not exist.
 fn folder_of(file: &Path) -> Result<PathBuf> {
     if let Ok(real) = file.canonicalize() {
         return Ok(real.parent().unwrap_or(&real).to_owned());
@@ -172,7 +175,9 @@ fn folder_of(file: &Path) -> Result<PathBuf> {
     }
 }
 
-/// What the path really names. What is not there is a name for something that is no file of the host.
+/// Returns the path without symbolic links. A path that does not exist stays the same.
+///
+/// Such a path is the name of a disk that is not a file of the host.
 fn canonical(path: &Path) -> Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),

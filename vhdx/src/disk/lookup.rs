@@ -1,4 +1,4 @@
-//! Finds the files of this host that have a name, whatever the case of its letters and whether they are composed.
+//! Finds files by stored paths. Letter case and composition (Unicode NFC or NFD) do not matter.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use super::resolver::FoundBy;
 use crate::format::parent_locator::{ABSOLUTE_WIN32_PATH, RELATIVE_PATH};
 use crate::windows_path::{self, StoredPath};
 
-/// Where a stored path may lead: a folder, and the names from there down.
+/// A place to look for a file: a folder, and the names that lead from it to the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
     folder: PathBuf,
@@ -18,17 +18,17 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// The folder in which the route begins.
+    /// Returns the folder in which the route begins.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The names of the folders on the way, then that of the file.
+    /// Returns the names of the subfolders and last the name of the file.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The route with the names spelled as they are stored.
+    /// Returns the path with the names as they are stored.
     pub(crate) fn path(&self) -> PathBuf {
         let mut path = self.folder.clone();
         path.extend(&self.names);
@@ -36,8 +36,10 @@ impl Route {
     }
 }
 
-/// Every place where a child's parent is looked for: for each stored path, as it is below `own` (the child's folders) if
-/// it is a relative one, then suffix by suffix below each of `folders`.
+/// Returns the places to look for the parent of a child, in order and without duplicates.
+///
+/// For each stored path: first the whole path in each folder of `own` (the folders of the child) if it is a relative
+/// path, then each suffix, longest first, in each folder of `folders`.
 pub(crate) fn routes(stored: &[StoredPath], own: &[PathBuf], folders: &[PathBuf]) -> Vec<Route> {
     let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
     let mut routes = Vec::new();
@@ -70,15 +72,15 @@ fn found_by(key: &str) -> FoundBy {
     }
 }
 
-/// The paths that a relative stored path leads to as it is.
+/// Returns the paths to which the whole relative path leads from each folder of `own`.
 pub(crate) fn in_place(stored: &[StoredPath], own: &[PathBuf]) -> Vec<PathBuf> {
     routes(stored, own, &[]).iter().map(|route| without_detours(&route.path())).collect()
 }
 
-/// The folder of a file; and, if the file is behind a link, the folder in which it really is.
+/// Returns the folder of a file and, for a symbolic link, the folder of the real file.
 pub(crate) fn folders_of(file: &Path) -> Vec<PathBuf> {
     let folder = folder_of(file);
-    // To find out where a file really is takes a call for each part of its path.
+    // `canonicalize` takes a system call for each part of the path, so it is called only for links.
     if !file.is_symlink() {
         return vec![folder];
     }
@@ -87,7 +89,7 @@ pub(crate) fn folders_of(file: &Path) -> Vec<PathBuf> {
     std::iter::once(folder).chain(other).collect()
 }
 
-/// The folder of a file's path, as a path that can be listed.
+/// Returns the folder in a path, in a form that can be listed: `.` for a bare name.
 fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -95,8 +97,10 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
-/// What exists along the routes: first every exact path, then the other spellings of the same names. Folders are listed,
-/// once each, only when the iterator gets to the second kind.
+/// Yields the existing files of the routes, each once.
+///
+/// All exact paths come first, then other spellings of the names. Folders are listed only when the iterator reaches the
+/// other spellings, and each folder only once.
 pub(crate) fn find(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf, FoundBy)> {
     let mut seen = HashSet::new();
     let plain = |(path, found_by): (PathBuf, FoundBy)| (without_detours(&path), found_by);
@@ -111,7 +115,9 @@ fn all(routes: Vec<Route>, index: FolderIndex) -> impl Iterator<Item = (PathBuf,
     exact.chain(routes.into_iter().flat_map(spelled))
 }
 
-/// The same path without detours (`snapshots/../disk.vhdx`), unless a link makes it another file.
+/// Removes detours (`snapshots/../disk.vhdx`) from a path.
+///
+/// If symbolic links make the result another file, the path stays the same.
 fn without_detours(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -126,7 +132,9 @@ fn without_detours(path: &Path) -> PathBuf {
     if plain != path && is_same() { plain } else { path.to_owned() }
 }
 
-/// A file that may not be looked at exists: opening it will say why it is of no use.
+/// Returns whether a file exists, or may exist because permission is denied.
+///
+/// In the second case, opening it reports the reason.
 fn exists(path: &Path) -> bool {
     match path.metadata() {
         Ok(_) => true,
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn links_that_multiply_spellings_end() {
+    fn links_do_not_multiply_spellings_without_limit() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["loop", "LOOP", "Loop"] {
             std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
@@ -196,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn detours_are_left_out_where_they_lead_nowhere_else() {
+    fn detours_are_removed_if_the_path_leads_to_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(path("a/deep")).unwrap();
@@ -219,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_a_bare_name() {
+    fn a_bare_name_is_in_the_current_folder() {
         assert_eq!(folder_of(Path::new("leaf.avhdx")), Path::new("."));
         assert_eq!(folder_of(Path::new("vm/leaf.avhdx")), Path::new("vm"));
     }

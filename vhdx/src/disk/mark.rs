@@ -1,14 +1,18 @@
-//! What a merge writes into parent locators and headers, so that the state of the merge can be read from the files.
+//! Reads from linkages and DataWriteGuids whether a merge is complete, and which layers open only as ancestors.
 //!
-//! - The **target** has a DataWriteGuid of its own kind while the merge into it is incomplete, and another one once it is
-//!   complete ([`merge_guid`](crate::format::merge_guid)).
-//! - The **lowest merged layer** names the target by the first of these GUIDs in its `parent_linkage`. Its
-//!   `parent_linkage2` is the target's GUID from before the merge until the content is complete, then the second one.
-//! - The **merged disk** carries a mark in its `parent_linkage2`, if several levels are merged. The layers between it and
-//!   the target hold older versions of data that the target has: they are read only below a disk with that mark.
+//! A merge writes its state into these files (with one level, the last two are the same file):
 //!
-//! Earlier versions of this library wrote the mark itself into the lowest layer's `parent_linkage`. Such layers are read
-//! as before; whether their merge is complete cannot be told from them.
+//! - The **target** has a DataWriteGuid of one kind while the merge into it is incomplete, and of another kind once
+//!   the merge is complete ([`merge_guid`](crate::format::merge_guid)).
+//! - The **lowest layer** is the merged layer whose parent is the target. Its `parent_linkage` is the first of these
+//!   two GUIDs. Its `parent_linkage2` is the GUID that the target had before the merge. Once the target has all
+//!   content, it is the second of the two GUIDs.
+//! - The **merged disk** carries a mark in its `parent_linkage2` if several levels are merged. The layers between it
+//!   and the target contain older versions of data that the target has. So they open only as ancestors of a disk with
+//!   that mark.
+//!
+//! Earlier versions of this library wrote the mark itself into the `parent_linkage` of the lowest layer. Such layers
+//! open as before, but do not say whether their merge is complete.
 
 use uuid::Uuid;
 
@@ -16,22 +20,22 @@ use crate::file::Vhdx;
 use crate::format::merge_guid::{self, IncompleteMerge};
 use crate::format::parent_locator::{MARK, ParentLocator, is_mark};
 
-/// A new mark.
+/// Returns a new, random mark.
 pub(crate) fn random() -> Uuid {
     Uuid::from_u128(MARK | (Uuid::new_v4().as_u128() & (u128::MAX >> 32)))
 }
 
-/// The mark that a layer requires: it is read only below a disk that carries it.
+/// The mark that a layer requires: it opens only as an ancestor of a disk with this mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequiredMark {
     /// The mark itself.
     Exact(Uuid),
-    /// The checksum of the mark.
+    /// The [checksum](merge_guid::checksum) of the mark.
     Checksum(u32),
 }
 
 impl RequiredMark {
-    /// Whether this is the mark.
+    /// Returns whether `mark` is the required mark.
     pub(crate) fn is(self, mark: Uuid) -> bool {
         match self {
             RequiredMark::Exact(required) => required == mark,
@@ -40,7 +44,7 @@ impl RequiredMark {
     }
 }
 
-/// What the linkages of a layer say of merges.
+/// The two linkages of a file, and what they say about merges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Linkages {
     /// The `parent_linkage`.
@@ -50,7 +54,7 @@ pub(crate) struct Linkages {
 }
 
 impl Linkages {
-    /// Those of a file; none if it has no parent.
+    /// Returns the linkages of a file; both are `None` if it has no parent.
     pub(crate) fn of(vhdx: &Vhdx) -> Self {
         let locator = vhdx.parent_locator();
         Self {
@@ -59,13 +63,15 @@ impl Linkages {
         }
     }
 
-    /// The merge of which this is the lowest layer. Layers of earlier versions do not say.
+    /// Returns the merge of which this file is the lowest layer, if it says so.
+    ///
+    /// Layers of merges by earlier versions do not.
     pub(crate) fn merge(self) -> Option<LowestLayer> {
         let merge = IncompleteMerge::from_guid(self.first?)?;
         Some(LowestLayer { merge, is_complete: self.second == Some(merge.complete_guid()) })
     }
 
-    /// The mark that the layer requires.
+    /// Returns the mark that the layer requires, if any.
     pub(crate) fn required_mark(self) -> Option<RequiredMark> {
         match self.merge() {
             Some(layer) => layer.merge.required_mark().map(RequiredMark::Checksum),
@@ -73,42 +79,47 @@ impl Linkages {
         }
     }
 
-    /// The mark that the file carries for layers between it and a target.
+    /// Returns the mark that the file carries for the layers between it and a target, if any.
     pub(crate) fn carried_mark(self) -> Option<Uuid> {
         self.second.filter(|&second| is_mark(second))
     }
 }
 
-/// The lowest layer of a merge says how far the merge is.
+/// The state of a merge, as stored in its lowest layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LowestLayer {
     /// The merge.
     pub(crate) merge: IncompleteMerge,
-    /// Whether the target holds all content of the merged disk. Without a crash just then, the target says so, too.
+    /// Whether the target has the whole content of the merged disk.
+    ///
+    /// The GUID of the target says so after the next step of the merge. Only a crash between the two steps leaves a
+    /// difference.
     pub(crate) is_complete: bool,
 }
 
 impl LowestLayer {
-    /// Whether the merge into a target with this DataWriteGuid is complete.
+    /// Returns whether the merge into a target with this DataWriteGuid is complete.
     pub(crate) fn is_complete_in(self, target: Uuid) -> bool {
         self.is_complete && target == self.merge.complete_guid()
     }
 }
 
-/// Which of two GUIDs of the target is the newer one: the first while a merge is incomplete, otherwise the second.
+/// Returns whether the first linkage is the newer GUID of the target.
+///
+/// It is while a merge is incomplete. Otherwise the second linkage is newer.
 fn names_newer_first(linkages: Linkages) -> bool {
     linkages.merge().is_some_and(|layer| !layer.is_complete)
 }
 
-/// Whether the parent of a child is the file that its second linkage names, where each linkage names a file.
-/// `have_same_parent`: whether these two files are bases, or name the same parents.
+/// Returns whether the second linkage names the parent, if each linkage names a file.
 ///
-/// A merge changes its target and leaves what the target depends on. So two such files are the target and an old copy of it.
+/// `have_same_parent` is whether both files are bases or name the same parents. If so, one is a merge target and the
+/// other an old copy of it, because a merge does not change which parent its target has. The target is the parent.
 pub(crate) fn prefers_second(child: Linkages, have_same_parent: bool) -> bool {
     have_same_parent && !names_newer_first(child)
 }
 
-/// Whether the file is a target, and the merge into it is incomplete.
+/// Returns whether the file is the target of an incomplete merge.
 pub(crate) fn is_half_merged(vhdx: &Vhdx) -> bool {
     IncompleteMerge::from_guid(vhdx.data_write_guid()).is_some()
 }

@@ -1,4 +1,4 @@
-//! One disk through its layers: finds and checks the parents of a file, and reads the chain.
+//! Opens a file and all its parents as one disk: finds the parents, checks every link, and reads the chain.
 
 mod by_guid;
 mod chain;

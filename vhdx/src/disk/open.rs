@@ -1,4 +1,4 @@
-//! From a leaf to its base, judging every link.
+//! Opens chains, from the leaf to the base, and checks every link.
 
 use std::path::{Path, PathBuf};
 
@@ -12,38 +12,40 @@ use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
 use crate::storage::Sharing;
 
-/// How many files a chain may have: the most that any implementation accepts.
+/// The maximum number of files in a chain. No implementation accepts more.
 pub const MAX_CHAIN_LENGTH: usize = 256;
 
-/// A file of a chain, and how it is linked to its parent.
+/// A file of a chain and its link to its parent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct InspectedLayer {
-    /// What the file is called: its path, or the name that the [`ParentResolver`] gave it.
+    /// The path of the file, or the name that the [`ParentResolver`] gave it.
     pub name: PathBuf,
-    /// The file.
+    /// The open file.
     pub vhdx: Vhdx,
     /// How the file was found; `None` for the leaf.
     pub found_by: Option<FoundBy>,
-    /// Its link to the next layer.
+    /// The link to the next layer.
     pub link: Link,
 }
 
-/// How a file is linked to its parent.
+/// The link from a file to its parent.
 #[derive(Debug)]
 pub enum Link {
     /// The file needs no parent.
     Base,
     /// The next layer is its parent.
     Ok,
-    /// The next layer stands in its parent's place, but is not its parent, or does not fit it.
+    /// The next layer was found in the parent's place, but it cannot be used as the parent.
     Mismatch(Error),
-    /// No file could be taken for its parent; this is the last layer.
+    /// There is no next layer.
+    ///
+    /// The parent is missing, cannot be opened, or closes a cycle, or the chain is too long.
     Missing(Error),
 }
 
 impl Link {
-    /// The name in reports: `base`, `ok`, `mismatch` or `missing`.
+    /// Returns the name in reports: `base`, `ok`, `mismatch` or `missing`.
     pub const fn name(&self) -> &'static str {
         match self {
             Link::Base => "base",
@@ -53,7 +55,7 @@ impl Link {
         }
     }
 
-    /// What is wrong with the link, if anything is.
+    /// Returns the reason why the link is not valid, or `None` if it is valid.
     pub fn error(&self) -> Option<&Error> {
         match self {
             Link::Base | Link::Ok => None,
@@ -61,7 +63,7 @@ impl Link {
         }
     }
 
-    fn sound(self) -> Result<()> {
+    fn into_result(self) -> Result<()> {
         match self {
             Link::Base | Link::Ok => Ok(()),
             Link::Mismatch(error) | Link::Missing(error) => Err(error),
@@ -69,11 +71,12 @@ impl Link {
     }
 }
 
-/// Walks from a file to its base without stopping at a link that is not sound, as far as files can be found at all.
-/// The last layer's link is [`Link::Base`] or [`Link::Missing`].
+/// Returns a file and its parents, with the state of each link.
+///
+/// A mismatch does not end the walk. The last layer is the base, or the first file whose link is [`Link::Missing`].
 ///
 /// # Errors
-/// As [`Vhdx::open`] for the file itself, and [`ChainError::TooManyParents`]. Whatever is wrong with its parents is in
+/// Those of [`Vhdx::open`] for the file itself, and [`ChainError::TooManyParents`]. All errors of its parents are in
 /// the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
     let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
@@ -83,49 +86,51 @@ pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> R
     Ok(layers)
 }
 
-/// As [`inspect_chain`], for a file that is to be read below disks which bear these marks.
+/// As [`inspect_chain`], for a file whose descendants carry these marks.
 ///
 /// # Errors
-/// As [`Vhdx::open`].
+/// Those of [`Vhdx::open`] for the file itself.
 pub(crate) fn inspect_chain_below(
     path: &Path,
     resolver: &dyn ParentResolver,
     marks: &[Uuid],
 ) -> Result<Vec<InspectedLayer>> {
     let walk = Walk::from(Vhdx::open(path)?, resolver);
-    let above = marks.iter().copied().map(Seen::of_mark).collect::<Vec<_>>();
-    Ok(Walk { marks: above.len(), seen: above, ..walk }.collect())
+    let seen = marks.iter().copied().map(Seen::of_mark).collect::<Vec<_>>();
+    Ok(Walk { marks: seen.len(), seen, ..walk }.collect())
 }
 
 impl Chain {
     /// Opens a file and all its parents.
     ///
     /// # Errors
-    /// [`Error::Chain`] when the files do not fit together; as [`Vhdx::open`] for each of them.
+    /// [`Error::Chain`] if the files do not form a chain; those of [`Vhdx::open`] for each file.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         Self::from_leaf(Vhdx::open(path)?, resolver)
     }
 
-    /// Opens a file and all its parents, and locks them against writers, as [`lock_shared`](Self::lock_shared) does with
-    /// [`Sharing::Locked`]. This is how to open a disk whose whole content is read.
+    /// Opens a file and all its parents, and locks them against writers.
+    ///
+    /// It locks them as [`lock_shared`](Self::lock_shared) does with [`Sharing::Locked`]. Use it to read the whole
+    /// content of a disk.
     ///
     /// # Errors
-    /// As [`open`](Self::open) and [`lock_shared`](Self::lock_shared).
+    /// Those of [`open`](Self::open) and [`lock_shared`](Self::lock_shared).
     pub fn open_shared(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         let chain = Self::open(path, resolver)?;
         chain.lock_shared(Sharing::Locked)?;
         Ok(chain)
     }
 
-    /// Opens all the parents of a file.
+    /// Opens all parents of an open file.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// Those of [`open`](Self::open).
     pub fn from_leaf(leaf: Vhdx, resolver: &dyn ParentResolver) -> Result<Self> {
         let (mut layers, mut found_by) = (Vec::new(), Vec::new());
         let mut base = PathBuf::new();
         for layer in Walk::from(leaf, resolver) {
-            layer.link.sound()?;
+            layer.link.into_result()?;
             layers.push(layer.vhdx);
             found_by.push(layer.found_by);
             base = layer.name;
@@ -134,12 +139,13 @@ impl Chain {
         Ok(Self::of(layers, found_by))
     }
 
-    /// Puts open files together, leaf first.
+    /// Forms a chain of open files, leaf first.
     ///
     /// # Errors
-    /// [`Error::Chain`] when one is not the parent of the file before it, when one before the last has no parent, when
-    /// the last one has; [`InvalidArgument::NoLayers`] when there are none. In messages, a file that was not opened by
-    /// a path is called by its place: `layer 0` is the leaf.
+    /// - [`Error::Chain`] if a file is not the parent of the file before it, if a file before the last one has no
+    ///   parent, if the last file has a parent, or if there are too many files. In messages, a file that was not opened
+    ///   by a path has a number: `layer 0` is the leaf.
+    /// - [`InvalidArgument::NoLayers`] if there are no files.
     ///
     /// # Examples
     /// ```
@@ -213,10 +219,10 @@ fn ensure_all_used(resolver: &dyn ParentResolver, layers: usize, base: &Path) ->
     }
 }
 
-/// The way from a leaf down, file by file. A file is opened when the one above it is yielded.
+/// Yields the layers of a chain, leaf first. A parent is opened when its child is yielded.
 struct Walk<'a> {
     resolver: &'a dyn ParentResolver,
-    /// How many of those that were seen are no files, but marks.
+    /// The number of entries in `seen` that are marks, not files.
     marks: usize,
     seen: Vec<Seen>,
     next: Option<Layer>,

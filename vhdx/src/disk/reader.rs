@@ -1,11 +1,11 @@
-//! `Read + Seek` over a chain, for everything that expects a file.
+//! Implements `Read` and `Seek` for a chain, for code that expects a file.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::chain::Chain;
 use crate::units::DiskOffset;
 
-/// The disk of a chain as a stream.
+/// A stream over the disk of a chain.
 ///
 /// # Examples
 /// ```no_run
@@ -28,12 +28,12 @@ pub struct ChainReader {
 }
 
 impl ChainReader {
-    /// A stream that begins at the first byte of the disk.
+    /// Creates a stream at the first byte of the disk.
     pub fn new(chain: Chain) -> Self {
         Self { chain, position: 0 }
     }
 
-    /// The chain below.
+    /// Returns the chain.
     pub fn chain(&self) -> &Chain {
         &self.chain
     }

@@ -1,6 +1,6 @@
-//! What a chain remembers of where its bytes are: a part of the disk that is read again does not ask every layer again.
+//! Caches where the bytes of a chain are, so that a part that is read again does not search all layers again.
 //!
-//! A chain is only read, and so are its layers, so what was found stays true. Memory is bounded, whatever the disk's size.
+//! The cache stays valid because a chain only reads its layers. Its memory is bounded, independent of the disk's size.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,44 +10,50 @@ use crate::error::Result;
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
-/// The disk is resolved in regions of this many bytes, at multiples of it.
+/// The size of a region in bytes. The disk is resolved by regions of this size.
 const REGION: u64 = 32 * MIB;
-/// A region of which no more than this many bytes are read is not resolved before it is read again.
+/// The maximum size of a short read in bytes.
+///
+/// The first short read of a region does not resolve the region.
 const SHORT: u64 = 64 << 10;
-/// How many pieces are remembered, at 16 bytes each, before older ones are forgotten; twice as many at most.
+/// The number of pieces, of 16 bytes each, in one of the two generations of the cache.
 const GENERATION: usize = 1 << 20;
-/// What remembering a region takes besides its pieces, counted in pieces: a sparse disk has many regions of one piece.
+/// The overhead of a cached region, in pieces.
+///
+/// It bounds the memory for sparse disks, in which many regions have only one piece.
 const REGION_COST: usize = 8;
 
-/// The start of a stretch of a region, which ends where the next one begins, or with the region.
+/// A piece of a region. It ends where the next piece begins, or at the end of the region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ResolvedPiece {
-    /// In the region.
+    /// The offset in the region, in bytes.
     start: u32,
     /// The layer whose file holds the bytes; `None` for zeros.
     layer: Option<u16>,
-    /// The place of the first byte in that file.
+    /// The place of the first byte in that file; meaningless for zeros.
     offset: FileOffset,
 }
 
-/// The bytes of a part of the disk: those of a layer's file from an offset on, or zeros.
+/// A part of the disk: bytes of a layer's file from an offset on, or zeros (`None`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) len: usize,
     pub(super) data: Option<(usize, FileOffset)>,
 }
 
-/// What is known of a region.
+/// The cached knowledge about a region.
 #[derive(Clone, Debug)]
 enum Region {
-    /// Something in it was read. Resolving all of it pays with the next read.
+    /// A part was read. The next read resolves the whole region.
     Touched,
-    /// Something in it is damaged: what is asked for may be sound, and must be looked up alone.
+    /// Some part is damaged. Others may be sound, so each range must be looked up on its own.
     Damaged,
     Resolved(Arc<[ResolvedPiece]>),
 }
 
-/// What is known of regions, in two generations: when the younger one is full, the older one is forgotten.
+/// A cache of regions in two generations.
+///
+/// When the younger generation is full, it replaces the older one.
 #[derive(Debug, Default)]
 pub(super) struct Resolved(RwLock<Generations>);
 
@@ -55,13 +61,15 @@ pub(super) struct Resolved(RwLock<Generations>);
 struct Generations {
     young: HashMap<u64, Region>,
     old: HashMap<u64, Region>,
-    /// What the younger generation takes, in pieces.
+    /// The size of the younger generation, in pieces.
     pieces: usize,
 }
 
 impl Resolved {
-    /// The parts of `range`, which must lie on the disk of `layers`, in order; `None` before the first one if the range
-    /// must be looked up alone.
+    /// Calls `each` for the parts of `range`, in order.
+    ///
+    /// `range` must be within the disk of `layers`. Returns `None`, without any call, if the range must be looked up on
+    /// its own.
     pub(super) fn parts(
         &self,
         layers: &[Vhdx],
@@ -126,7 +134,7 @@ impl Region {
         resolve(layers, number).map_or(Self::Damaged, Self::Resolved)
     }
 
-    /// In pieces.
+    /// Returns the size of the region in the cache, in pieces.
     fn cost(&self) -> usize {
         let pieces = match self {
             Self::Resolved(pieces) => pieces.len(),
@@ -150,13 +158,15 @@ fn resolve(layers: &[Vhdx], number: u64) -> Result<Arc<[ResolvedPiece]>> {
         if layer.is_none() && pieces.last().is_some_and(|last| last.layer.is_none()) {
             continue;
         }
-        let start = u32::try_from(extent.start.get() - start).unwrap_or(u32::MAX); // below REGION
+        let start = u32::try_from(extent.start.get() - start).unwrap_or(u32::MAX); // less than REGION
         pieces.push(ResolvedPiece { start, layer, offset });
     }
     Ok(pieces.into())
 }
 
-/// `within` counts from the start of the region, whose first piece begins at 0.
+/// Calls `each` for the parts of a range in a region.
+///
+/// `within` is relative to the region, whose first piece begins at 0.
 fn in_region(
     pieces: &[ResolvedPiece],
     within: Range<u64>,

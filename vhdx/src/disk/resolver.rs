@@ -1,4 +1,4 @@
-//! The gate: which files may stand for a parent that a file names.
+//! Defines who decides which files are opened as parents: [`ParentResolver`], and [`FolderResolver`] for local files.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,13 +13,15 @@ use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::windows_path::StoredPath;
 
-/// Finds what may be the parent of a file. Nothing that a file names is opened unless a resolver offers it, and
-/// nothing that it offers is believed unless its DataWriteGuid is one that the child expects ([MS-VHDX] 2.6.2.6.3).
+/// Finds candidates for the parent of a file.
 ///
-/// [`FolderResolver`] is the one for files. Implement the trait for disks that live elsewhere.
+/// A file that another file names is opened only if the resolver offers it. A candidate is accepted as the parent only
+/// if its DataWriteGuid is one that the child expects ([MS-VHDX] 2.6.2.6.3).
+///
+/// [`FolderResolver`] finds local files. Implement this trait for disks in other places.
 ///
 /// # Examples
-/// Disks in an object store, which knows them by name:
+/// Disks in an object store that finds them by name:
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::Arc;
@@ -53,77 +55,84 @@ use crate::windows_path::StoredPath;
 /// }
 /// ```
 pub trait ParentResolver {
-    /// What may be the parent, the likeliest first. They are opened one by one until one has the GUID in the child's
-    /// `parent_linkage`; one that has that in `parent_linkage2` is taken if no other does.
+    /// Returns the candidates for the parent, the most likely first.
+    ///
+    /// The first candidate with the GUID in the child's `parent_linkage` is the parent. One with the GUID in
+    /// `parent_linkage2` is the parent if no candidate has the first GUID, or if that one is an old copy of it.
     ///
     /// # Errors
-    /// Whatever keeps the resolver from looking. That there is no candidate is not an error.
+    /// Any error that prevents the resolver from looking. If there is no candidate, that is not an error.
     fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates>;
 
-    /// Searches for the files that have one of the [DataWriteGuids that the child expects](ParentRequest::linkages),
-    /// whatever they are called. Called only when none of the candidates has one. If several files have it, each must
-    /// be proven to be a copy of the others.
+    /// Searches for files with an [expected DataWriteGuid](ParentRequest::linkages), under any name.
+    ///
+    /// It is called only if no candidate has one of these GUIDs. If several files have the GUID, they must be proven to
+    /// be copies of each other.
     ///
     /// # Errors
-    /// Whatever keeps the resolver from searching. That there is no such file is not an error.
+    /// Any error that prevents the resolver from searching. If there is no such file, that is not an error.
     fn search(&self, request: &ParentRequest<'_>) -> Result<GuidSearch> {
         let _ = request;
         Ok(GuidSearch::default())
     }
 
-    /// A parent that the caller named, although a chain of `layers` files has no use for it.
+    /// Returns the first named parent that a chain of `layers` files does not need.
     fn unused(&self, layers: usize) -> Option<PathBuf> {
         let _ = layers;
         None
     }
 }
 
-/// A file that asks for its parent.
+/// A request for the parent of a file.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ParentRequest<'a> {
     /// The file.
     pub child: &'a Vhdx,
-    /// What it is called: its path, or the name of the [`Candidate`] that it was.
+    /// The path of the file, or the name of its [`Candidate`].
     pub name: &'a Path,
-    /// How far it is above the leaf: 0 for the leaf itself.
+    /// The number of descendants of the file in the chain: 0 for the leaf, 1 for its parent.
     pub level: usize,
 }
 
 impl ParentRequest<'_> {
-    /// Where the child says that its parent is, in the order in which to try it: relative, volume, absolute path.
+    /// Returns the stored paths to the parent, in the order in which to try them.
+    ///
+    /// The order is relative path, volume path, absolute path.
     pub fn stored_paths(&self) -> Vec<StoredPath> {
         self.child.parent_locator().map(ParentLocator::stored_paths).unwrap_or_default()
     }
 
-    /// The DataWriteGuids of which the parent must have one: one or two, or none if the linkage is zero.
+    /// Returns the DataWriteGuids of which the parent must have one.
+    ///
+    /// These are one or two, or none if the linkage is zero.
     pub fn linkages(&self) -> Vec<Uuid> {
         self.child.parent_locator().map(ParentLocator::linkages).unwrap_or_default()
     }
 }
 
-/// Something that may be the parent. It is opened only when its turn comes.
+/// A candidate for the parent. It is opened only when it is needed.
 pub struct Candidate {
     name: PathBuf,
-    /// Whether it is exactly where the child says, so that the second linkage is as good as the first one.
+    /// Whether it is exactly at the stored relative path. Then either linkage may match.
     is_in_place: bool,
     pub(super) found_by: FoundBy,
     open: Box<dyn FnOnce() -> Result<Vhdx>>,
 }
 
 impl Candidate {
-    /// Whatever `open` opens; `name` is for messages.
+    /// Creates a candidate that `open` opens. `name` is used in messages.
     pub fn new(name: impl Into<PathBuf>, open: impl FnOnce() -> Result<Vhdx> + 'static) -> Self {
         Self { name: name.into(), is_in_place: false, found_by: FoundBy::Name, open: Box::new(open) }
     }
 
-    /// A file.
+    /// Creates a candidate that is a file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self::new(path.clone(), move || Vhdx::open(path))
     }
 
-    /// What it is called in messages.
+    /// Returns the name in messages.
     pub fn name(&self) -> &Path {
         &self.name
     }
@@ -132,7 +141,7 @@ impl Candidate {
         self.is_in_place
     }
 
-    /// Its name, and the file.
+    /// Opens the candidate. Returns its name and the result.
     pub(super) fn open(self) -> (PathBuf, Result<Vhdx>) {
         let opened = (self.open)().map_err(|error| error.in_file(&self.name));
         (self.name, opened)
@@ -149,22 +158,22 @@ impl fmt::Debug for Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FoundBy {
-    /// By the stored relative path, or by the end of it below one of the folders.
+    /// By the stored relative path, or by its last part in one of the folders.
     RelativePath,
-    /// By the end of the stored volume path below one of the folders.
+    /// By the last part of the stored volume path in one of the folders.
     VolumePath,
-    /// By the end of the stored absolute path below one of the folders.
+    /// By the last part of the stored absolute path in one of the folders.
     AbsoluteWin32Path,
-    /// By nothing but the file's name, directly in one of the folders.
+    /// Only by the file name, directly in one of the folders.
     Name,
-    /// By its DataWriteGuid: no stored path leads to it.
+    /// By its DataWriteGuid, because no stored path leads to it.
     Guid,
-    /// The caller named it.
+    /// The caller named the file.
     Named,
 }
 
 impl FoundBy {
-    /// The name in reports: `relative_path`, `volume_path`, `absolute_win32_path`, `name`, `guid` or `named`.
+    /// Returns the name in reports: `relative_path`, `volume_path`, `absolute_win32_path`, `name`, `guid` or `named`.
     pub const fn name(self) -> &'static str {
         match self {
             FoundBy::RelativePath => "relative_path",
@@ -177,27 +186,31 @@ impl FoundBy {
     }
 }
 
-/// What a [search by DataWriteGuid](ParentResolver::search) came to.
+/// The result of a [search by DataWriteGuid](ParentResolver::search).
 #[derive(Debug, Default)]
 pub struct GuidSearch {
     /// The files that have one of the GUIDs, the preferred one first.
     pub candidates: Vec<Candidate>,
     /// The folders that were searched.
     pub folders: Vec<PathBuf>,
-    /// Files and folders among them that could not be read.
+    /// The folders, and the files in them, that could not be read.
     pub unreadable: Vec<PathBuf>,
 }
 
-/// What may be the parent, the likeliest first; and where it was looked for, for the message if none is.
+/// The candidates for a parent, the most likely first, and the searched places.
+///
+/// The places are for the message if no candidate is the parent.
 pub struct Candidates {
-    /// Asked for the next one only when the one before did not fit.
+    /// The candidates. The next one is requested only if those before it were not chosen.
     pub candidates: Box<dyn Iterator<Item = Candidate>>,
-    /// Whether the caller named them, so that one that cannot be opened is an error of its own; what was found by
-    /// searching is then one more reason why the parent is missing.
+    /// Whether the caller named the candidates.
+    ///
+    /// If so, a candidate that cannot be opened is an error. Otherwise, one that cannot be read is only listed as a
+    /// reason why the parent is missing.
     pub named: bool,
-    /// Every path that is tried.
+    /// All paths that are tried.
     pub looked_for: Vec<PathBuf>,
-    /// The folders below which they are.
+    /// The folders in which the stored paths are tried.
     pub folders: Vec<PathBuf>,
 }
 
@@ -220,21 +233,25 @@ impl From<Vec<Candidate>> for Candidates {
 
 /// Finds parents in folders of this host.
 ///
-/// The child's own folder is always searched: that of its path and, if the path is a link, that of the file itself.
-/// There a stored relative path is tried as it is. Then every stored path is tried below each folder, without its
-/// drive, volume or `\\?\`, and with ever more of its front left out, down to the bare file name. Where no name fits
-/// exactly, or what fits is not the parent, names that differ only in letter case, or in composed and decomposed letters
-/// (Unicode NFC and NFD), are tried too. Of several that fit, the one that lies where the relative path leads is the
-/// parent, or else the first that has the GUID in `parent_linkage`, unless that is an old copy of one that has the GUID
-/// in `parent_linkage2`.
+/// The child's own folder is always searched. If the path of the child is a symbolic link, the folders of both the link
+/// and the file are its own folders.
 ///
-/// If no name leads to the parent, the headers of all files directly in these folders are read, and the file with the
-/// DataWriteGuid is the parent. Links are not followed there. Several files with it must be proven to be copies, as in
-/// [`discover`](crate::discover); otherwise opening fails with
-/// [`ChainError::AmbiguousParent`](crate::ChainError::AmbiguousParent).
+/// 1. The stored relative path is tried as it is, from the child's own folder.
+/// 2. Every stored path is tried in each folder, without its drive, volume or `\\?\`: first the whole path, then ever
+///    shorter ends of it, down to the bare file name.
+/// 3. If no parent was found yet, names are tried that differ only in letter case or in composed and decomposed letters
+///    (Unicode NFC and NFD).
+/// 4. If no name leads to the parent, the headers of all files directly in these folders are read. The file with the
+///    DataWriteGuid is the parent. Links are not followed in this step. If several files have the GUID, they must be
+///    proven to be copies, as in [`discover`](crate::discover). Otherwise opening fails with
+///    [`ChainError::AmbiguousParent`](crate::ChainError::AmbiguousParent).
 ///
-/// Nothing outside these folders is opened, and only regular files are. A folder is listed once, and its files are
-/// searched once, in the life of a resolver and its clones: make a new one to see what has changed.
+/// If several files match by name, the one at the stored relative path is the parent. Otherwise it is the first one
+/// with the GUID in `parent_linkage`, unless that is an old copy of one with the GUID in `parent_linkage2`.
+///
+/// Only regular files are opened. Outside these folders, only the file at a stored relative path and the
+/// [`named`](Self::named) files are opened. A resolver and its clones list each folder once and read its files once, so
+/// create a new resolver to see changes.
 ///
 /// # Examples
 /// ```
@@ -247,14 +264,14 @@ impl From<Vec<Candidate>> for Candidates {
 pub struct FolderResolver {
     /// More folders to search.
     pub folders: Vec<PathBuf>,
-    /// The ancestors themselves, the leaf's parent first. Where one is named, no other file is tried.
+    /// The ancestors, the leaf's parent first. For a named ancestor, no other file is tried.
     pub named: Vec<PathBuf>,
-    /// What was read of the folders so far.
+    /// The cached content of the folders.
     pub index: FolderIndex,
 }
 
 impl FolderResolver {
-    /// The folders in which a parent is searched: the child's `own` first.
+    /// Returns the folders to search, without duplicates: first `own`, the folders of the child.
     fn with_own(&self, own: &[PathBuf]) -> Vec<PathBuf> {
         let mut folders = [own, &self.folders].concat();
         let mut seen = HashSet::new();
@@ -293,7 +310,7 @@ impl ParentResolver for FolderResolver {
         search.folders = self.with_own(&own);
         let mut seen = HashSet::new();
         for folder in &search.folders {
-            // One folder may have several paths.
+            // Several paths can lead to the same folder.
             if !seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What a chain and a raw image have in common, so that they can be compared and converted alike.
+//! Defines [`Disk`], the common interface of chains and raw images, so that both can be compared and converted.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,39 +9,43 @@ use crate::file::{Extent, Source};
 use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
-/// The content of a disk, whatever it is stored in.
+/// A readable disk in any format.
 pub trait Disk: Send + Sync {
-    /// The size in bytes.
+    /// Returns the size in bytes.
     fn virtual_size(&self) -> u64;
 
-    /// The logical sector size in bytes: 512 or 4096.
+    /// Returns the logical sector size in bytes: 512 or 4096.
     fn logical_sector_size(&self) -> u32;
 
-    /// Where the bytes of `range` are: sorted, without gaps. Ends after an error, such as
-    /// [`InvalidArgument::PastEndOfDisk`] for a range that does not lie on the disk.
+    /// Returns an iterator over the places of the bytes of `range`, sorted and without gaps.
+    ///
+    /// The iterator ends after an error, such as [`InvalidArgument::PastEndOfDisk`] for a range that is not within the
+    /// disk.
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
 
-    /// Fills `buf` from `offset` on.
+    /// Fills `buf` with the bytes of the disk from `offset` on.
     ///
     /// # Errors
     /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
 
-    /// Validates the places of all blocks of all files that the content comes from, before the whole disk is read. A
-    /// disk without blocks has nothing to validate.
+    /// Validates the places of all blocks in the files of the disk.
+    ///
+    /// Call it before you read the whole disk. A raw image has no blocks, so nothing is validated.
     ///
     /// # Errors
-    /// As [`Chain::validate_placement`].
+    /// Those of [`Chain::validate_placement`].
     fn validate_placement(&self) -> Result<()>;
 
-    /// Compares the files that the content comes from with what they were when they were opened, after the whole disk has
-    /// been read. A disk that cannot change has nothing to compare.
+    /// Checks that no file of the disk has changed since it was opened.
+    ///
+    /// Call it after you have read the whole disk. A disk that cannot change has nothing to check.
     ///
     /// # Errors
-    /// As [`Chain::ensure_unchanged`].
+    /// Those of [`Chain::ensure_unchanged`].
     fn ensure_unchanged(&self) -> Result<()>;
 
-    /// The files that the content comes from.
+    /// Returns the identities of the files of the disk.
     fn identities(&self) -> Vec<FileIdentity>;
 }
 
@@ -104,7 +108,7 @@ impl Disk for Chain {
     }
 }
 
-/// A raw image: the bytes of the disk, one after the other.
+/// A raw image: a file that contains exactly the bytes of the disk.
 #[derive(Debug)]
 pub struct RawDisk {
     file: FileStorage,
@@ -115,10 +119,10 @@ pub struct RawDisk {
 }
 
 impl RawDisk {
-    /// Opens a regular file as a raw image. Its logical sector size is taken to be 512 bytes.
+    /// Opens a regular file as a raw image. The logical sector size is assumed to be 512 bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`InvalidArgument::NotARegularFile`].
+    /// [`Error::Io`], and [`InvalidArgument::NotARegularFile`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let open = || {
@@ -130,26 +134,28 @@ impl RawDisk {
         open().map_err(|error: Error| error.in_file(path))
     }
 
-    /// The path that the file was opened by.
+    /// Returns the path by which the file was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Locks the file against writers until it is closed. Returns whether a writer holds it, which only
-    /// [`Sharing::Forced`] allows. Who is kept out is as for [`Chain::lock_shared`].
+    /// Locks the file against writers until it is closed.
+    ///
+    /// Returns whether a writer has the file open, which only [`Sharing::Forced`] allows. [`Chain::lock_shared`] lists
+    /// which writers are kept out.
     ///
     /// # Errors
-    /// As [`Chain::lock_shared`].
+    /// Those of [`Chain::lock_shared`].
     pub fn lock_shared(&self, sharing: Sharing) -> Result<bool> {
         self.guard.lock(&self.file, sharing).map_err(|error| error.in_file(&self.path))
     }
 
-    /// The next extent of `rest`: a hole of the host's file system is unallocated.
+    /// Returns the first extent of `rest`. Holes in the file are unallocated.
     fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
         let at = rest.start.get();
         let data = self.file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
         if data.is_none() && self.file.len().map_err(|e| self.seek_error(at, e))? < self.len {
-            // Past the end there is nothing but holes, and a file that was cut off must not become zeros.
+            // The file was truncated. Without this error, the missing bytes would be read as a hole, that is, as zeros.
             return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
         }
         let data = data.map_or(rest.end.get(), |data| data.get().clamp(at, rest.end.get()));
@@ -158,7 +164,7 @@ impl RawDisk {
         }
         let hole = self.file.next_hole(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
         let end = hole.get().clamp(at, rest.end.get());
-        // A file that changes while it is read may answer with an empty run; then everything left is taken as data.
+        // If the file changes at the same time, the run can be empty. Then the whole rest is treated as data.
         let end = if end == at { rest.end.get() } else { end };
         Ok(Extent {
             start: rest.start,
@@ -224,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_cut_off_while_it_is_read_does_not_become_zeros() {
+    fn reading_a_truncated_file_is_an_error_and_not_zeros() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk.raw");
         std::fs::write(&path, vec![1; 1 << 20]).unwrap();

@@ -1,4 +1,4 @@
-//! How the files of a chain can fail to fit together.
+//! Defines the errors of chains: files that do not fit together, and merges that must not start.
 
 mod missing_parent;
 
@@ -13,14 +13,14 @@ use super::Error;
 use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
 
-/// Why files do not form a chain. Paths of files that were not opened by a path are the names that their
-/// [`ParentResolver`](crate::ParentResolver) gave them.
+/// The reason why files do not form a chain, or must not be merged. A file that was not opened by a path has the name
+/// that its [`ParentResolver`](crate::ParentResolver) gave it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// Nothing that can be used was found under the names that the child stores.
+    /// The parent was not found, neither by the stored paths nor by its GUIDs.
     #[error(
-        "{}: its parent is missing. {}{}{}{}",
+        "{}: its parent is missing: {}{}{}{}",
         Quoted(child),
         Wanted { expected, names, looked_for, folders, searched },
         InChain(in_chain),
@@ -30,27 +30,27 @@ pub enum ChainError {
     MissingParent {
         /// The file whose parent is missing.
         child: PathBuf,
-        /// The DataWriteGuids of which the parent must have one. Empty if the child's linkage is zero.
+        /// The DataWriteGuids of which the parent must have one; empty if the child's linkage is zero.
         expected: Vec<Uuid>,
-        /// Where the child says that its parent is.
+        /// The paths to the parent that are stored in the child.
         names: Vec<StoredPath>,
         /// Every path that was tried.
         looked_for: Vec<PathBuf>,
-        /// The folders below which the stored paths were tried.
+        /// The folders in which the stored paths were tried.
         folders: Vec<PathBuf>,
-        /// The folders in which every file was searched for one of the GUIDs. Empty if the caller named the parent.
+        /// The folders in which every file was searched for the GUIDs; empty if the caller named the parent.
         searched: Vec<PathBuf>,
-        /// Files that were found there, but are part of the chain already and have another DataWriteGuid.
+        /// Files that were found, but are in the chain already and have another DataWriteGuid.
         in_chain: Vec<PathBuf>,
-        /// What was found there, but is no regular file or cannot be read, and why.
+        /// Files that were found, but cannot be used, and the reasons.
         unusable: Vec<(PathBuf, Error)>,
-        /// Files and folders that could not be read in the search for the GUIDs.
+        /// Files and folders that could not be read during the search for the GUIDs.
         unreadable: Vec<PathBuf>,
     },
-    /// No stored path leads to the parent, and several files have its DataWriteGuid.
+    /// No stored path leads to the parent, and several files have its DataWriteGuid that are not proven to be copies.
     #[error(
-        "{}: several files have the DataWriteGuid {guid} of its parent, no stored path leads to one of them, and they are not \
-         proven to be copies of each other: {}",
+        "{}: its parent is ambiguous: several files have the parent's DataWriteGuid {guid}, no stored path leads to \
+         one of them, and they are not proven to be copies of each other: {}",
         Quoted(child),
         Shown(parents)
     )]
@@ -62,9 +62,10 @@ pub enum ChainError {
         /// The files.
         parents: Vec<PathBuf>,
     },
-    /// A file stands in the parent's place, but is not the one that the child was made from, or was changed since.
+    /// The file in the parent's place is not the parent, or was changed after the child was created.
     #[error(
-        "{}: {} is not its parent, or was changed after the child was made: its DataWriteGuid is {found}, but {}{}",
+        "{}: {} is not its parent, or was changed after the child was created: the DataWriteGuid of that file is \
+         {found}, but {}{}",
         Quoted(child),
         Quoted(parent),
         Must(expected),
@@ -77,30 +78,30 @@ pub enum ChainError {
         parent: PathBuf,
         /// The DataWriteGuids of which the parent must have one.
         expected: Vec<Uuid>,
-        /// The DataWriteGuid that the file has.
+        /// The DataWriteGuid of that file.
         found: Uuid,
-        /// Other files in the parent's place that could not be judged, because they are damaged or cannot be read.
+        /// Other files in the parent's place that could not be checked, because they are damaged or cannot be read.
         damaged: Vec<PathBuf>,
     },
     /// A file is an ancestor of itself.
     #[error("{}: its parent would be {}, which is already in this chain", Quoted(child), Quoted(parent))]
     Cycle {
-        /// The file where the walk came back.
+        /// The file whose parent closes the cycle.
         child: PathBuf,
-        /// Where it came back to.
+        /// Its parent, which is in the chain already.
         parent: PathBuf,
     },
-    /// There are more files than any implementation accepts.
-    #[error("{}: the chain goes on after {limit} files", Quoted(path))]
+    /// A chain that is, or would become, too long.
+    #[error("{}: the chain is too long: a chain can have at most {limit} files", Quoted(path))]
     TooDeep {
-        /// The last file that was looked at.
+        /// The file at which the limit was reached.
         path: PathBuf,
-        /// How many files a chain may have.
+        /// The maximum number of files of a chain.
         limit: usize,
     },
-    /// Child and parent count in different sectors ([MS-VHDX] 2.6.2.4).
+    /// The child and the parent have different logical sector sizes ([MS-VHDX] 2.6.2.4).
     #[error(
-        "{}: its logical sectors have {child_size} bytes, those of its parent {} have {parent_size}",
+        "{}: its logical sector size is {child_size} bytes, but that of its parent {} is {parent_size} bytes",
         Quoted(child),
         Quoted(parent)
     )]
@@ -114,109 +115,108 @@ pub enum ChainError {
         /// The parent's logical sector size in bytes.
         parent_size: u32,
     },
-    /// A parent was named for a file that has none.
-    #[error("{}: it has no parent, but {} was named as one", Quoted(path), Quoted(extra))]
+    /// A parent was named for a disk that has no parent.
+    #[error("{}: this disk has no parent, but {} was named as its parent", Quoted(path), Quoted(extra))]
     TooManyParents {
         /// The base of the chain.
         path: PathBuf,
-        /// The first parent that is not needed.
+        /// The first named parent that is not needed.
         extra: PathBuf,
     },
-    /// A file is to be merged into one that is not among its parents.
-    #[error("{}: {} is not among its parents", Quoted(child), Quoted(target))]
+    /// A merge target that is not an ancestor of the file to merge.
+    #[error("{}: {} is not one of its ancestors", Quoted(child), Quoted(target))]
     NotAnAncestor {
-        /// The file.
+        /// The file to merge.
         child: PathBuf,
-        /// The one into which it was to be merged.
+        /// The merge target.
         target: PathBuf,
     },
-    /// A merge would change the content of other disks, which have one of its files for their parent.
+    /// A merge would change or delete files on which other disks depend.
     #[error(
-        "{} cannot be merged into {}, because other disks need what a merge changes: {}{}",
+        "{} cannot be merged into {}, because other disks depend on the files that the merge would change: {}{}",
         Quoted(child),
         Quoted(target),
         InTheWay(in_the_way),
         Unfinished(unfinished)
     )]
     OtherChildren {
-        /// The file that was to be merged.
+        /// The file to merge.
         child: PathBuf,
-        /// The one into which it was to be merged.
+        /// The merge target.
         target: PathBuf,
-        /// The other disks, each with the file of the merge that is its parent.
+        /// The other disks, each with its parent, which is a file of the merge.
         in_the_way: Vec<(PathBuf, PathBuf)>,
-        /// Those of them that another merge has left, which may not be complete.
+        /// Those of them that belong to another merge, which may be incomplete.
         unfinished: Vec<UnfinishedMerge>,
     },
-    /// A merge into the parent has left this layer. The parent holds newer data, so the layer is not read by itself; one of
-    /// several levels is read only below the merged disk.
+    /// A layer that was merged into its parent. The parent has newer data, so the layer does not open on its own. With
+    /// several levels, it opens only as an ancestor of the merged disk.
     #[error("{}: {}", Quoted(child), LayerOfMerge { parent, is_complete: *is_complete })]
     Superseded {
-        /// The lowest layer that was merged.
+        /// The merged layer whose parent is the merge target.
         child: PathBuf,
-        /// The file into which it was merged, or the one in its place.
+        /// The merge target, or the file in its place.
         parent: PathBuf,
         /// Whether the merge is known to be complete.
         is_complete: bool,
     },
-    /// A merge into a disk is incomplete, or may be: the disk's content may be a mix of old and new data.
+    /// A merge into a disk is or may be incomplete, so its content may be a mix of old and new data.
     #[error(
         "{}: {}, so its content may be a mix of old and new data{}",
         Quoted(disk),
-        if *is_certain { "a merge into it is incomplete" } else { "a merge into it was begun and may be incomplete" },
+        if *is_certain { "a merge into it is incomplete" } else { "a merge into it was started and may be incomplete" },
         Unfinished(unfinished)
     )]
     HalfMerged {
         /// The disk.
         disk: PathBuf,
-        /// What the merges have left, each a child of the disk, as far as it was found.
+        /// The merges, each with a layer that is a child of the disk, as far as they were found.
         unfinished: Vec<UnfinishedMerge>,
-        /// Whether the disk itself says so. Merges of earlier versions are known only by what they have left, which looks
-        /// the same once they are complete.
+        /// Whether the disk itself says that the merge is incomplete. A merge by an earlier version is visible only in
+        /// its layers, which look the same once it is complete.
         is_certain: bool,
     },
-    /// A merge would lose data that lies past the end of the merged disk, which is smaller than the target's disk or than
-    /// a layer between them.
+    /// A merge would lose data past the end of the merged disk, which is smaller than the target or a layer between.
     #[error(
-        "merge refused: {bytes} bytes of data of {target} or of a file between would be lost, because they lie past the end of \
-         the virtual disk of {child}; the disk of {target} has {size_before} bytes and would have {size}",
+        "merge refused: {bytes} bytes of data past the end of {child} would be lost, in {target} or in a file between; \
+         the virtual disk of {target} has {size_before} bytes and would get {size} bytes",
         child = Quoted(child),
         target = Quoted(target)
     )]
     DataPastEnd {
-        /// The file that was to be merged.
+        /// The file to merge.
         child: PathBuf,
-        /// The one into which it was to be merged.
+        /// The merge target.
         target: PathBuf,
-        /// How many bytes of data lie past the end of the child.
+        /// The number of bytes of data past the end of the child.
         bytes: u64,
         /// The size of the target's disk in bytes.
         size_before: u64,
         /// The size of the child's disk in bytes, which the target would get.
         size: u64,
     },
-    /// A merge may change or delete what other disks need: something that cannot be judged may be such a disk.
+    /// A merge may change or delete files on which undetermined disks depend.
     #[error(
-        "{} is not merged, because what cannot be judged may be a disk that needs what the merge changes: {}",
+        "merge of {} refused: these could not be checked, and may be or contain disks that depend on its files: {}",
         Quoted(child),
         Joined(undetermined, ", ")
     )]
     UndeterminedFiles {
-        /// The file that was to be merged.
+        /// The file to merge.
         child: PathBuf,
-        /// What cannot be judged: files, and folders that may hold some.
+        /// The files that could not be checked, and folders that may contain such files.
         undetermined: Vec<Undetermined>,
     },
 }
 
 impl ChainError {
-    /// The error for a disk that says itself that a merge into it is incomplete, where nothing else of the merge is known.
+    /// Returns the error for a disk that is the target of an incomplete merge, if nothing else of the merge is known.
     pub(crate) fn half_merged(disk: &Path) -> Self {
         let merge = UnfinishedMerge { layer: disk.to_owned(), merged: None, target: Some(disk.to_owned()) };
         ChainError::HalfMerged { disk: disk.to_owned(), unfinished: vec![merge], is_certain: true }
     }
 
-    /// The file that cannot be read because of it.
+    /// Returns the file that cannot be opened or changed because of the error.
     pub fn path(&self) -> &Path {
         match self {
             ChainError::MissingParent { child: path, .. }
@@ -236,41 +236,41 @@ impl ChainError {
     }
 }
 
-/// A disk that a merge has left, which may be needed as long as that merge is not known to be complete.
+/// A layer of a merge that may be incomplete. It may be needed until the merge is known to be complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UnfinishedMerge {
-    /// The disk.
+    /// The layer.
     pub layer: PathBuf,
-    /// The disk that was merged, if it was found: merging it again completes what was begun.
+    /// The merged disk, if it was found. Merging it again completes the merge.
     pub merged: Option<PathBuf>,
-    /// What it was merged into, if that is known.
+    /// The merge target, if it is known.
     pub target: Option<PathBuf>,
 }
 
-/// What could not be judged. Its [`Display`](std::fmt::Display) is the path and the reason.
+/// A file or folder that could not be checked. Its [`Display`](std::fmt::Display) is the path and the reason.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}: {}", Quoted(path), Bare(error))]
 #[non_exhaustive]
 pub struct Undetermined {
     /// The file or the folder.
     pub path: PathBuf,
-    /// Why.
+    /// The reason.
     pub error: Arc<Error>,
-    /// Whether it may be a disk that needs what a merge changes, or hold some: it is called like one, has a signature of one,
-    /// or is a folder. A file that another program keeps for itself is none: Hyper-V keeps the parents of a running
-    /// disk, too, and a merge finds out when it opens its files.
+    /// Whether it may be or contain a disk that depends on files of a merge: it has the name or signature of a disk, or
+    /// is a folder. A file that another program has locked does not count: Hyper-V also locks the parents of a
+    /// running disk, so a merge that would change one of them fails when it locks its files.
     pub may_be_disk: bool,
 }
 
 impl Undetermined {
-    /// Why, without the path.
+    /// Returns the reason without the path.
     pub fn reason(&self) -> String {
         Bare(&self.error).to_string()
     }
 }
 
-/// An error without the file's name in front.
+/// Displays an error without the name of its file.
 pub(crate) struct Bare<'a>(pub(crate) &'a Error);
 
 impl fmt::Display for Bare<'_> {
@@ -282,7 +282,7 @@ impl fmt::Display for Bare<'_> {
     }
 }
 
-/// Things that are joined by a word.
+/// Displays things with a separator between them.
 struct Joined<'a, T>(&'a [T], &'static str);
 
 impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
@@ -302,22 +302,22 @@ impl fmt::Display for Either<'_> {
     }
 }
 
-/// What the DataWriteGuid must be; it is not said whose.
+/// Displays the DataWriteGuid that a file must have.
 struct Must<'a>(&'a [Uuid]);
 
 impl fmt::Display for Must<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            [] => f.write_str("the child's linkage is zero, which no file matches"),
+            [] => f.write_str("the parent linkage of the child is zero, which matches no file"),
             guids => write!(f, "must be {}", Either(guids)),
         }
     }
 }
 
-/// How many paths a message names.
+/// The maximum number of paths in a message.
 const SHOWN: usize = 8;
 
-/// The first of some paths, and how many more there are.
+/// Displays the first paths and the number of the others.
 struct Shown<'a>(&'a [PathBuf]);
 
 impl fmt::Display for Shown<'_> {
@@ -354,11 +354,12 @@ impl fmt::Display for LayerOfMerge<'_> {
         match self.is_complete {
             true => write!(
                 f,
-                "left over from a completed merge into {parent}, or into another file that had its place: it cannot be read by itself"
+                "left over from a completed merge into {parent}, or into an earlier file in its place: it cannot be \
+                 opened on its own"
             ),
             false => write!(
                 f,
-                "left by a merge into {parent} that may be incomplete: this file can be read only as a parent of the merged disk"
+                "part of a merge into {parent} that may be incomplete: it opens only as an ancestor of the merged disk"
             ),
         }
     }
@@ -370,17 +371,17 @@ impl fmt::Display for Unfinished<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, target }| {
             if target.as_ref() == Some(layer) {
-                // The disk itself says so; its merged files were not looked for, or not found.
-                return f.write_str("; run that merge again before you use, move or delete it");
+                // The disk itself is the target; the merged files were not searched for, or not found.
+                return f.write_str("; run that merge again before you use, move or delete this disk");
             }
             write!(
                 f,
-                "; {} belongs to a merge that may be incomplete: do not move or delete it before you have run that merge again, ",
+                "; {} belongs to a possibly incomplete merge: do not move or delete it until the merge is complete; ",
                 Quoted(layer)
             )?;
             match merged {
-                Some(merged) => write!(f, "of {}", Quoted(merged)),
-                None => f.write_str("of a disk that is in none of the folders searched"),
+                Some(merged) => write!(f, "merge {} again", Quoted(merged)),
+                None => f.write_str("the merged disk is in none of the folders that were searched"),
             }
         })
     }
@@ -394,7 +395,7 @@ impl fmt::Display for AlsoDamaged<'_> {
             return Ok(());
         }
         let damaged: Vec<_> = self.0.iter().map(Quoted).collect();
-        write!(f, "; could not be judged: {}", Joined(&damaged, ", "))
+        write!(f, "; these candidates could not be checked: {}", Joined(&damaged, ", "))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one error type. Every error says what was attempted and at which offset, or which file is meant.
+//! Defines the error type of this crate. Each error names the attempted operation and its offset, or the file.
 
 mod chain;
 
@@ -12,55 +12,55 @@ use crate::violation::Violation;
 pub(crate) use chain::Bare;
 pub use chain::{ChainError, Undetermined, UnfinishedMerge};
 
-/// What every fallible function of this crate returns.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation failed.
+/// The reason why an operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused or failed a call.
+    /// A call of the operating system failed.
     #[error("cannot {operation}{}: {source}", .offset.map(|at| format!(" at {at}")).unwrap_or_default())]
     Io {
-        /// What was attempted, as a verb: `read`, `write`, `open`.
+        /// The operation, as a verb: `read`, `write`, `open`.
         operation: &'static str,
-        /// Where in the file, if at one place.
+        /// The offset in the file, if the operation has one.
         offset: Option<FileOffset>,
-        /// The operating system's reason.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A file system has less free space than an operation may take. Nothing was written.
+    /// A file system has less free space than an operation may need. Nothing was written.
     #[error("too little space: up to {needed} bytes are needed, {free} bytes are free")]
     NoSpace {
-        /// The most bytes that the operation takes there.
+        /// The maximum number of bytes that the operation needs there.
         needed: u64,
-        /// How many bytes are free there.
+        /// The number of bytes that are free there.
         free: u64,
     },
-    /// The file breaks a rule, and what it says cannot be decided.
+    /// The file breaks a rule, and its content cannot be determined with certainty.
     #[error("{0}")]
     Corrupt(Violation),
-    /// The file may be sound, but needs something that this library does not know.
+    /// The file may be valid, but it needs something that this library does not support.
     #[error("not supported: {0}")]
     Unsupported(Violation),
-    /// The files of a chain do not fit together.
+    /// The files of a chain do not fit together, or must not be merged.
     #[error("{0}")]
     Chain(Box<ChainError>),
     /// A file changed while it was read.
-    #[error("the file changed while it was read, so what was read is not reliable: {0}")]
+    #[error("the file changed while it was read, so the result is not reliable: {0}")]
     Changed(FileChange),
-    /// The caller asked for something that makes no sense.
+    /// An argument of the call is not valid.
     #[error("{0}")]
     InvalidArgument(InvalidArgument),
-    /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) said so.
+    /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) returned `true`.
     #[error("cancelled")]
     Cancelled,
-    /// Another error, and the file in which it happened.
+    /// Another error, with the file in which it occurred.
     #[error("{}: {error}", path.display())]
     InFile {
         /// The file.
         path: PathBuf,
-        /// What happened there.
+        /// The error.
         #[source]
         error: Box<Error>,
     },
@@ -71,7 +71,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum FileChange {
     /// The file became longer or shorter.
-    #[error("its length was {before} bytes and is {after} bytes")]
+    #[error("its length was {before} bytes and is now {after} bytes")]
     Length {
         /// The length in bytes when the file was opened.
         before: u64,
@@ -79,7 +79,7 @@ pub enum FileChange {
         after: u64,
     },
     /// A program opened the file and wrote to it ([MS-VHDX] 2.2.2).
-    #[error("its FileWriteGuid was {before} and is {after}")]
+    #[error("its FileWriteGuid was {before} and is now {after}")]
     FileWriteGuid {
         /// The FileWriteGuid when the file was opened.
         before: uuid::Uuid,
@@ -87,130 +87,130 @@ pub enum FileChange {
         after: uuid::Uuid,
     },
     /// The current header is another one, with the same FileWriteGuid ([MS-VHDX] 2.2.2).
-    #[error("its current header had the sequence number {before} and has {after}")]
+    #[error("the sequence number of its current header was {before} and is now {after}")]
     Header {
         /// The sequence number when the file was opened.
         before: u64,
         /// The sequence number now.
         after: u64,
     },
-    /// The host tells a later time of the last change.
-    #[error("the time of its last change is another one")]
+    /// The modification time of the file is different.
+    #[error("its modification time changed")]
     Modified,
 }
 
-/// What is wrong with the arguments of a call.
+/// The reason why an argument of a call is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidArgument {
-    /// A range that does not lie on the disk.
-    #[error("{len} bytes at {start} do not lie within the disk of {virtual_size} bytes")]
+    /// A range that reaches past the end of the disk.
+    #[error("{len} bytes at {start} reach past the end of the disk, which has {virtual_size} bytes")]
     PastEndOfDisk {
-        /// Where the range starts.
+        /// The start of the range.
         start: DiskOffset,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
         /// The size of the disk in bytes.
         virtual_size: u64,
     },
     /// A block size that is not a power of two from 1 MiB to 256 MiB ([MS-VHDX] 2.6.2.1).
-    #[error("a block size of {0} bytes is not a power of two from 1 MiB to 256 MiB")]
+    #[error("a block size of {0} bytes is not valid: it must be a power of two from 1 MiB to 256 MiB")]
     BlockSize(u64),
-    /// A logical sector size other than 512 and 4096 ([MS-VHDX] 2.6.2.4).
-    #[error("a logical sector size of {0} bytes is neither 512 nor 4096")]
+    /// A logical or physical sector size other than 512 and 4096 ([MS-VHDX] 2.6.2.4 and 2.6.2.5).
+    #[error("a sector size of {0} bytes is not valid: it must be 512 or 4096")]
     SectorSize(u64),
-    /// A virtual size that is zero, above 64 TiB or not a multiple of the logical sector size ([MS-VHDX] 2.6.2.2).
-    #[error("a disk of {0} bytes {why}", why = wrong_size(*.0))]
+    /// A virtual size that is zero, greater than 64 TiB or not a multiple of the sector size ([MS-VHDX] 2.6.2.2).
+    #[error("a virtual disk size of {0} bytes is not valid: {why}", why = wrong_size(*.0))]
     VirtualSize(u64),
-    /// The destination exists, and overwriting it was not asked for.
-    #[error("the destination exists")]
+    /// The destination already exists, and overwriting it was not requested.
+    #[error("the destination already exists")]
     DestinationExists,
-    /// The destination is one of the files that would be read.
+    /// The destination is one of the files to read.
     #[error("the destination is one of the sources")]
     DestinationIsSource,
-    /// Only regular files are opened.
+    /// A path that is not a regular file. Only regular files are opened.
     #[error("this is not a regular file")]
     NotARegularFile,
-    /// Only regular files, and on Linux block devices, are overwritten.
-    #[error("this is neither a regular file nor a block device of Linux")]
+    /// A path that is neither a regular file nor, on Linux, a block device. Nothing else is overwritten.
+    #[error("this is neither a regular file nor a Linux block device")]
     NotARawTarget,
-    /// What is to be overwritten with a disk ends before the disk does.
-    #[error("{len} bytes are too few for a disk of {virtual_size} bytes")]
+    /// A file or device to overwrite that is smaller than the disk.
+    #[error("the target has {len} bytes, which are too few for a disk of {virtual_size} bytes")]
     TargetTooSmall {
         /// The length of the file or device in bytes.
         len: u64,
         /// The size of the disk in bytes.
         virtual_size: u64,
     },
-    /// A chain has at least one file.
-    #[error("a chain of no files")]
+    /// A chain without files.
+    #[error("a chain needs at least one file")]
     NoLayers,
-    /// A new disk that is smaller than what is to be copied to it.
-    #[error("a disk of {0} bytes is too small for the content")]
+    /// A virtual size in bytes that is too small for the content, or smaller than the current one.
+    #[error("a virtual disk size of {0} bytes is too small for the content")]
     VirtualSizeTooSmall(u64),
-    /// A new file that is to be differencing, but is given no parent.
+    /// A new differencing disk without a parent.
     #[error("a new differencing disk needs a parent")]
     ParentNeeded,
-    /// A new file that is given a parent, but is not to be differencing.
-    #[error("only a differencing disk has a parent")]
+    /// A new disk with a parent that is not differencing.
+    #[error("only a differencing disk can have a parent")]
     ParentUnexpected,
-    /// Content for a new differencing disk, which has none before it is complete.
-    #[error("a new differencing disk is complete before it is given content")]
+    /// Content for a new differencing disk. It must be written after the disk is complete.
+    #[error("a new differencing disk is created without content; write to it after it is complete")]
     ContentOfChild,
-    /// A path from a child to its parent that no parent locator can hold, because Windows has no such names, or because
-    /// it is too long ([MS-VHDX] 2.6.2.6.3).
-    #[error("the way to {0:?} cannot be stored as a Windows path")]
+    /// A parent whose path cannot be stored in the child: it is too long, or Windows does not permit such names
+    /// ([MS-VHDX] 2.6.2.6.3).
+    #[error("the path to the parent {0:?} cannot be stored as a Windows path")]
     ParentPath(PathBuf),
-    /// A parent locator that names no parent, or that is more than a file can hold ([MS-VHDX] 2.6.2.6).
-    #[error("the parent locator names no parent, or is more than a file can hold")]
+    /// A parent locator without a parent, or one that is too large for a file ([MS-VHDX] 2.6.2.6).
+    #[error("the parent locator names no parent, or is too large for a file")]
     ParentLocator,
-    /// A parent with a zero DataWriteGuid, which no child can name ([MS-VHDX] 2.6.2.6.3).
-    #[error("the DataWriteGuid of the parent is zero, which no child can name")]
+    /// A parent with a zero DataWriteGuid. No child can name it ([MS-VHDX] 2.6.2.6.3).
+    #[error("the DataWriteGuid of the parent is zero, so no child can name it")]
     ParentWithoutGuid,
-    /// A disk for which a path is needed, but that was opened by none.
-    #[error("this disk was not opened by a path")]
+    /// A disk that was not opened by a path, in an operation that needs one.
+    #[error("the operation needs a path, but this disk was not opened by one")]
     PathNeeded,
-    /// A disk without a parent, for which another parent was to be named.
-    #[error("this disk is not differencing: it has no parent")]
+    /// A disk without a parent, in an operation on its parent.
+    #[error("this is not a differencing disk: it has no parent")]
     NotDifferencing,
-    /// A new file is written in the order of its disk.
-    #[error("the block at {0} comes before one that was written already")]
+    /// A block before one that was already written. A new file is written in the order of its disk.
+    #[error("the block at {0} comes before a block that was already written")]
     OutOfOrder(DiskOffset),
-    /// A metadata item that is longer than 1 MiB, given twice, or not for the caller to give ([MS-VHDX] 2.6.1.2).
-    #[error("the metadata item {0} is longer than 1 MiB, given twice, or made from other fields")]
+    /// A metadata item that is longer than 1 MiB, occurs twice, or is reserved for this library ([MS-VHDX] 2.6.1.2).
+    #[error("the metadata item {0} is longer than 1 MiB, occurs twice, or is reserved")]
     MetadataItem(uuid::Uuid),
-    /// Metadata items that are more, or longer, than a file can hold ([MS-VHDX] 2.6.1).
-    #[error("the metadata items are more, or longer, than a file can hold")]
+    /// Metadata items that are too many or too long for a file ([MS-VHDX] 2.6.1).
+    #[error("the metadata items are too many or too long for a file")]
     TooMuchMetadata,
-    /// A log that cannot be written to: empty, or too long to be replayed ([MS-VHDX] 2.2.2).
-    #[error("a log of {0} bytes is empty, not a whole number of MiB, or longer than 1 GiB")]
+    /// A log length in bytes that is zero, not a multiple of 1 MiB, or too long for a replay ([MS-VHDX] 2.2.2).
+    #[error("a log length of {0} bytes is not valid: it must be a multiple of 1 MiB, from 1 MiB to 1 GiB")]
     LogLength(u64),
-    /// A log entry that is too long for the log, or that writes where no replay would ([MS-VHDX] 2.3.1).
-    #[error("the log entry is too long for the log, or writes where no log may")]
+    /// A log entry that is too long for the log, or that writes to a forbidden place ([MS-VHDX] 2.3.1).
+    #[error("the log entry is too long for the log, or writes to a place that a log must not change")]
     LogEntry,
     /// A range that does not consist of whole logical sectors.
-    #[error("{len} bytes at {start} are not whole sectors of {sector_size} bytes")]
+    #[error("{len} bytes at {start} do not consist of whole sectors of {sector_size} bytes")]
     NotWholeSectors {
-        /// Where the range starts.
+        /// The start of the range.
         start: DiskOffset,
-        /// Its length in bytes.
+        /// The length of the range in bytes.
         len: u64,
         /// The logical sector size in bytes.
         sector_size: u64,
     },
-    /// A change to a file for which an earlier change has failed.
-    #[error("an earlier change has failed, and the file must be opened again")]
+    /// A change to a file after an earlier change failed.
+    #[error("an earlier change to the file failed; open the file again")]
     FailedBefore,
-    /// A disk is merged into one of its parents: a layer below the leaf.
-    #[error("a chain of {layers} files has no layer {target} below its leaf")]
+    /// A merge target that is not an ancestor of the leaf.
+    #[error("layer {target} is not an ancestor of the leaf, which is layer 0: the chain has {layers} files")]
     MergeTarget {
-        /// The layer that was asked for; 0 is the leaf.
+        /// The requested layer; 0 is the leaf.
         target: usize,
-        /// How many layers there are.
+        /// The number of layers.
         layers: usize,
     },
     /// A plan that was made for other files, or before the files changed.
-    #[error("the files are not those, or not in the state, that the plan was made for")]
+    #[error("the files changed after the plan was made; run the operation again")]
     StalePlan,
 }
 
@@ -241,7 +241,7 @@ impl Error {
         Error::Io { operation, offset: offset.into(), source }
     }
 
-    /// The same error, with the file in which it happened. The innermost file is kept.
+    /// Adds the file in which the error occurred. An error that already names one, and a cancellation, stay unchanged.
     #[must_use]
     pub fn in_file(self, path: &Path) -> Self {
         match self {
@@ -250,7 +250,7 @@ impl Error {
         }
     }
 
-    /// The class of the error.
+    /// Returns the class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Io { .. } | Error::NoSpace { .. } | Error::Changed(_) => ErrorKind::Io,
@@ -263,7 +263,7 @@ impl Error {
         }
     }
 
-    /// The file in which it happened, if it is known.
+    /// Returns the file in which the error occurred, if it is known.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::InFile { path, .. } => Some(path),
@@ -272,7 +272,7 @@ impl Error {
         }
     }
 
-    /// Where in the file it happened, if at one place.
+    /// Returns the offset in the file where the error occurred, if it has one.
     pub fn offset(&self) -> Option<FileOffset> {
         match self {
             Error::Io { offset, .. } => *offset,
@@ -282,7 +282,7 @@ impl Error {
         }
     }
 
-    /// The broken rule, if it is one.
+    /// Returns the violation, if the error is one.
     pub fn violation(&self) -> Option<&Violation> {
         match self {
             Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation),
@@ -292,12 +292,12 @@ impl Error {
     }
 }
 
-/// Why no disk can have this size.
+/// Returns why no disk can have this size.
 fn wrong_size(bytes: u64) -> &'static str {
     match bytes {
-        0 => "is empty",
-        bytes if bytes > 64 << 40 => "is above 64 TiB",
-        _ => "is not a whole number of logical sectors, which have 512 or 4096 bytes",
+        0 => "it must not be zero",
+        bytes if bytes > 64 << 40 => "the maximum is 64 TiB",
+        _ => "it must be a multiple of the logical sector size (512 or 4096 bytes)",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Remembers which disks of a family are proven to be copies of each other.
+//! Proves which disks of a family are copies of each other, and caches the results.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::disk::{LONGEST_COMPARED, same_bytes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// Remembers what was compared, because many children may ask for the same parents.
+/// A cache of comparisons, because many children may need the same ones.
 pub(super) struct Copies<'a> {
     progress: &'a dyn Progress,
     compared: HashMap<(usize, usize), bool>,
@@ -18,7 +18,12 @@ impl<'a> Copies<'a> {
         Self { progress, compared: HashMap::new() }
     }
 
-    /// Whether two files are proven to have the same bytes. Their GUIDs are no proof: damage does not change them.
+    /// Returns whether two files are proven to have the same bytes.
+    ///
+    /// Equal GUIDs are no proof, because damage does not change them.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
     pub(super) fn are_proven(&mut self, disks: &[DiscoveredDisk], a: usize, b: usize) -> Result<bool> {
         let (one, other) = (&disks[a], &disks[b]);
         let claim = |disk: &DiscoveredDisk| (disk.file_write_guid, disk.data_write_guid, disk.file_size);

@@ -1,4 +1,4 @@
-//! Whole families: every disk below some folders, linked by what the files say, not by what they are called.
+//! Finds all disks in folders and their subfolders, and links them by the GUIDs in the files, not by names.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,32 +16,36 @@ use crate::progress::Progress;
 use crate::storage::FileIdentity;
 use crate::windows_path::StoredPath;
 
-/// Every disk that was found, sorted by path, and what was wrong on the way.
+/// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Forest {
     /// The disks, sorted by path. `parent` and `children` are indices into this list.
     pub disks: Vec<DiscoveredDisk>,
-    /// Problems with what is not a readable disk, sorted by path: damaged files, folders that cannot be read.
+    /// The problems of paths that are not readable disks, sorted by path.
+    ///
+    /// Examples are damaged files and folders that cannot be read.
     pub problems: Vec<Problem>,
-    /// How many regular files are neither called like a VHDX nor have a signature of one.
+    /// The number of regular files that have neither the name nor a signature of a VHDX.
     pub others: usize,
-    /// Those of them that are of a known kind, sorted by path.
+    /// The files of a known kind among these, sorted by path.
     pub other_files: Vec<OtherFile>,
 }
 
 impl Forest {
-    /// The indices of the disks that no parent was found for, or that need none: where the trees are rooted.
+    /// Returns the indices of the disks at the roots of the trees.
+    ///
+    /// These are the disks that need no parent, or that are not linked to one.
     pub fn roots(&self) -> impl Iterator<Item = usize> {
         (0..).zip(&self.disks).filter(|(_, disk)| disk.parent.is_none()).map(|(i, _)| i)
     }
 
-    /// The indices of the disks that need a parent, but were not linked to one.
+    /// Returns the indices of the disks that need a parent, but are not linked to one.
     pub fn orphans(&self) -> impl Iterator<Item = usize> {
         self.roots().filter(|&i| self.disks[i].link != DiskLink::Base)
     }
 
-    /// All problems, sorted by path: those of the disks, and the others.
+    /// Returns all problems, sorted by path, with those of the disks.
     pub fn all_problems(&self) -> Vec<&Problem> {
         let of_disks = self.disks.iter().flat_map(|disk| &disk.problems);
         let mut problems: Vec<&Problem> = of_disks.chain(&self.problems).collect();
@@ -54,7 +58,7 @@ impl Forest {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DiscoveredDisk {
-    /// Where the file was found first.
+    /// The path at which the file was found first.
     pub path: PathBuf,
     /// How the file stores its disk.
     pub disk_type: DiskType,
@@ -66,61 +70,67 @@ pub struct DiscoveredDisk {
     pub logical_sector_size: u32,
     /// The length of the file.
     pub file_size: u64,
-    /// What the host's file system spends on the file, if it says so.
+    /// The space that the file takes on the host's file system, if known.
     pub allocated: Option<u64>,
     /// Identifies the content ([MS-VHDX] 2.2.2).
     pub data_write_guid: Uuid,
     /// Identifies the file: only exact copies share it ([MS-VHDX] 2.2.2).
     pub file_write_guid: Uuid,
-    /// Identifies the disk: usually the same in a whole family ([MS-VHDX] 2.6.2.3).
+    /// Identifies the disk. Usually all files of a family have the same one ([MS-VHDX] 2.6.2.3).
     pub virtual_disk_id: Option<Uuid>,
-    /// When the file was last changed.
+    /// When the file was last changed, if known.
     pub modified: Option<SystemTime>,
-    /// Whether the log must be replayed. It was, in memory, to learn the facts here.
+    /// Whether the log must be replayed. It was replayed in memory before these facts were read.
     pub dirty_log: bool,
     /// The DataWriteGuids of which the parent must have one.
+    ///
+    /// It is empty for a base and for a zero linkage.
     pub linkages: Vec<Uuid>,
-    /// Where the file says that its parent is.
+    /// The stored paths to the parent.
     pub stored_paths: Vec<StoredPath>,
-    /// The disk's parent.
+    /// The index of the parent, if it was found.
     pub parent: Option<usize>,
-    /// Whether that parent is certain.
+    /// The state of the link to the parent.
     pub link: DiskLink,
-    /// The disks whose parent this is, in ascending order.
+    /// The indices of the children, in ascending order.
     pub children: Vec<usize>,
-    /// What is wrong with the file or its link.
+    /// The problems of the file and of its link.
     pub problems: Vec<Problem>,
     pub(super) identity: Option<FileIdentity>,
-    /// What its linkages say of merges.
+    /// The linkages as stored, which say whether the file took part in a merge.
     pub(super) merge_linkages: Linkages,
     pub(super) created: Option<SystemTime>,
 }
 
 impl DiscoveredDisk {
-    /// Whether a merge of several levels has left this layer: it is read only below the merged disk.
+    /// Returns whether this layer opens only as an ancestor of the merged disk.
+    ///
+    /// It is then a layer of a merge of several levels.
     pub fn requires_mark(&self) -> bool {
         self.merge_linkages.required_mark().is_some()
     }
 }
 
-/// How a disk of a [`Forest`] is linked.
+/// The state of the link from a disk of a [`Forest`] to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskLink {
     /// The disk needs no parent.
     Base,
-    /// The parent is there.
+    /// The parent was found.
     Ok,
-    /// No file has the DataWriteGuid that the parent must have.
+    /// No file that was found has a DataWriteGuid that the parent must have.
     Missing,
-    /// Several files have it that are not proven to be copies of each other, and the stored paths do not say which is
-    /// meant. A proof is that all bytes are the same; files above 1 GiB are not read for it.
+    /// Several files have the DataWriteGuid of the parent.
+    ///
+    /// No stored path leads to one of them, and they are not proven to be copies. They are copies if all bytes are the
+    /// same. Files longer than 1 GiB are not compared.
     Ambiguous,
-    /// The files with these GUIDs are ancestors of themselves.
+    /// By their GUIDs, the disk and its ancestors form a cycle.
     Cycle,
 }
 
 impl DiskLink {
-    /// The name in reports: `base`, `ok`, `missing`, `ambiguous` or `cycle`.
+    /// Returns the name in reports: `base`, `ok`, `missing`, `ambiguous` or `cycle`.
     pub const fn name(self) -> &'static str {
         match self {
             DiskLink::Base => "base",
@@ -132,17 +142,22 @@ impl DiskLink {
     }
 }
 
-/// The files below a folder that are disks, or may be: what [`find_disks`] finds.
+/// The result of [`find_disks`]: the files in folders that are or may be disks.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct FoundDisks {
-    /// Every file that is a VHDX by its content, even a damaged one, or is called like one, sorted by path.
+    /// The files with the content of a VHDX, even a damaged one, or its name, sorted by path.
     pub files: Vec<PathBuf>,
-    /// The folders and files that cannot be read, sorted by path: disks may be missing from `files`.
+    /// The folders and files that cannot be read, sorted by path.
+    ///
+    /// Disks may be missing from `files` because of them.
     pub unreadable: Vec<(PathBuf, Arc<Error>)>,
 }
 
-/// Finds the files below a folder that [`discover`] would take for disks or report as damaged, and links nothing.
+/// Finds the files in a folder and its subfolders that are or may be disks.
+///
+/// These are the files that [`discover`] returns as disks or reports because of their content or name. They are not
+/// linked to each other.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
@@ -160,10 +175,10 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
     Ok(found)
 }
 
-/// Finds every VHDX file below some folders, whatever it is called, and links children to parents by DataWriteGuid.
-/// A root may also be a file. Links to folders are not followed; several names of one file are one disk.
+/// Finds all VHDX files in folders and subfolders, and links them by DataWriteGuid.
 ///
-/// No file stays open, and none is changed. What cannot be read is a [`Problem`], not an error.
+/// Names do not matter. A root may also be a file. Links to folders are not followed. Several names of one file are one
+/// disk. No file stays open, and none is changed. A file or folder that cannot be read is a [`Problem`], not an error.
 ///
 /// # Errors
 /// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.

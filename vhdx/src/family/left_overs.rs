@@ -1,8 +1,11 @@
-//! Layers of completed merges that no disk needs any more.
+//! Finds the layers of completed merges that no disk needs any more.
 //!
-//! A layer is left over if the target holds everything, and no disk that is read through the layer was changed since or has
-//! children of its own. Children that are themselves left over do not count. Nor does a child that was relinked: it names
-//! the target first, and is read through it, but only if the target is there.
+//! A layer is left over if the merge is complete and no disk that is read through the layer was changed since or has
+//! children of its own. Two kinds of children do not count:
+//!
+//! - A child that is left over itself.
+//! - A child that was relinked to the target. It is read through the target, but only if the target is among the disks.
+//!   Otherwise it still needs the layer.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -13,36 +16,42 @@ use crate::disk::MAX_CHAIN_LENGTH;
 use crate::disk::mark::{Linkages, LowestLayer, RequiredMark};
 use crate::format::merge_guid::IncompleteMerge;
 
-/// The disks among which left-over layers are looked for.
+/// The disks among which left-over layers are searched for.
 pub(crate) trait Disks {
-    /// Tells the disks apart.
+    /// Identifies a disk.
     type Id: Copy + Eq + Hash;
 
-    /// The disk's DataWriteGuid and linkages.
+    /// Returns the DataWriteGuid and the linkages of a disk.
     fn facts(&self, disk: Self::Id) -> (Uuid, Linkages);
 
-    /// The disks that name this one as their parent, in one of their linkages.
+    /// Returns the disks that name this one in one of their linkages.
     fn children(&self, disk: Self::Id) -> Vec<Self::Id>;
 
-    /// Whether one of the disks has this DataWriteGuid.
+    /// Returns whether one of the disks has this DataWriteGuid.
     fn has(&self, data_write_guid: Uuid) -> bool;
 }
 
-/// Finds the left-over layers among disks. What is found out about a layer is kept.
+/// Finds the left-over layers among disks, and caches the result for each layer.
 pub(crate) struct LeftOvers<D: Disks> {
     disks: D,
-    /// What is known of each lowest layer. `false` while it is being found out, so that a cycle ends.
+    /// Whether each lowest layer is left over.
+    ///
+    /// The value is `false` until it is determined, so that a cycle ends.
     known: HashMap<D::Id, bool>,
+    /// The number of nested calls of [`contains`](Self::contains).
     depth: usize,
 }
 
 impl<D: Disks> LeftOvers<D> {
+    /// Creates an empty cache for these disks.
     pub(crate) fn new(disks: D) -> Self {
         Self { disks, known: HashMap::new(), depth: 0 }
     }
 
-    /// The disks that are read through a layer, and last the layer itself, if it is left over. Each comes before its parent.
-    /// Children that are left over by themselves are not among them.
+    /// Returns a left-over layer and the disks that are read through it; `None` for others.
+    ///
+    /// The layer is the last. Each disk comes before its parent. Children that are themselves left over from another
+    /// merge are not included.
     pub(crate) fn with_descendants(&mut self, lowest: D::Id) -> Option<Vec<D::Id>> {
         let merge = self.disks.facts(lowest).1.merge()?.merge;
         if !self.contains(lowest) {
@@ -51,8 +60,9 @@ impl<D: Disks> LeftOvers<D> {
         Some(self.read_through(lowest, merge).into_iter().rev().map(|(disk, _)| disk).collect())
     }
 
-    /// Whether a disk is the lowest layer of a completed merge, and left over. Layers that are nested deeper than a chain may
-    /// be are not.
+    /// Returns whether a disk is the lowest layer of a completed merge and is left over.
+    ///
+    /// Layers that are nested deeper than a chain can be are never left over.
     pub(crate) fn contains(&mut self, lowest: D::Id) -> bool {
         let (guid, linkages) = self.disks.facts(lowest);
         let Some(LowestLayer { merge, is_complete: true }) = linkages.merge() else { return false };
@@ -74,7 +84,9 @@ impl<D: Disks> LeftOvers<D> {
         is_left_over
     }
 
-    /// The layer and each disk that is read through it and not left over, with the position of its parent in this list.
+    /// Returns the layer and all disks that are read through it, except left-over ones.
+    ///
+    /// Each has the position of its parent in this list.
     fn read_through(&mut self, lowest: D::Id, merge: IncompleteMerge) -> Vec<(D::Id, usize)> {
         let target = merge.complete_guid();
         let target_is_here = self.disks.has(target);
@@ -93,8 +105,10 @@ impl<D: Disks> LeftOvers<D> {
         found
     }
 
-    /// Whether each disk of the list is the unchanged merged disk, or other disks are read through it that are. What lies
-    /// between the lowest layer and the merged disk is not read by itself.
+    /// Returns whether the list has only the unchanged merged disk and its ancestors.
+    ///
+    /// The first disk, the lowest layer, is not checked. The layers between the lowest layer and the merged disk are
+    /// not used on their own.
     fn all_lead_to_merged_disk(
         &self,
         found: &[(D::Id, usize)],

@@ -1,4 +1,4 @@
-//! Children to parents, by DataWriteGuid ([MS-VHDX] 2.6.2.6.3).
+//! Links the disks of a forest to their parents by DataWriteGuid ([MS-VHDX] 2.6.2.6.3), and checks the links.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
-/// How many files a problem names.
+/// The maximum number of files that a problem names.
 const SHOWN: usize = 8;
 
-/// Which disks have a DataWriteGuid. A zero GUID names no content.
+/// The disks with each DataWriteGuid. Zero is not included, because it identifies no content.
 type Holders = HashMap<Uuid, Vec<usize>>;
 
 fn holders(disks: &[DiscoveredDisk]) -> Holders {
@@ -30,7 +30,10 @@ fn holders(disks: &[DiscoveredDisk]) -> Holders {
     holders
 }
 
-/// Sets each disk's parent, children and link.
+/// Sets the parent, the children and the link of each disk.
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
 pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths, progress: &dyn Progress) -> Result<()> {
     let holders = holders(disks);
     let identities: HashMap<FileIdentity, usize> =
@@ -51,6 +54,11 @@ pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths, progress: &dyn P
     Ok(())
 }
 
+/// Sets the parent and the link of a disk that needs a parent.
+///
+/// The rules are those of [`FolderResolver`](crate::FolderResolver): if both linkages name files, the file at the
+/// stored relative path decides, then [`prefers_second`]. Several files with the chosen GUID must be proven to be
+/// copies, unless a stored path leads to one of them.
 fn choose_parent(
     disks: &mut [DiscoveredDisk],
     child: usize,
@@ -81,7 +89,7 @@ fn choose_parent(
     };
     let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
     let parent = match guid {
-        // What only the child itself has is a cycle of one.
+        // If only the child itself has the GUID, it is its own parent: a cycle.
         None => disk.linkages.iter().flat_map(holding).next(),
         Some(guid) if others(&guid).nth(1).is_none() => others(&guid).next(),
         Some(guid) => {
@@ -104,7 +112,9 @@ fn choose_parent(
     Ok(())
 }
 
-/// If all holders are copies of one file, each of them is the parent: one beside the child, or else the first.
+/// Returns one of several files with the same GUID if all are proven to be copies.
+///
+/// Any copy can be the parent. One in the folder of the child is preferred, then the first.
 fn any_copy(
     disks: &[DiscoveredDisk],
     child: usize,
@@ -125,7 +135,7 @@ fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<
     indices.take(SHOWN).map(|i| disks[i].path.clone()).collect()
 }
 
-/// Unlinks the disks that are their own ancestors. What hangs on them stays linked.
+/// Unlinks the disks that are their own ancestors. Their other descendants stay linked.
 fn break_cycles(disks: &mut [DiscoveredDisk]) {
     let mut walk_of = vec![usize::MAX; disks.len()];
     for start in 0..disks.len() {
@@ -134,7 +144,7 @@ fn break_cycles(disks: &mut [DiscoveredDisk]) {
             walk_of[i] = start;
             at = disks[i].parent;
         }
-        // Only a walk that comes back to its own way has closed a cycle; unlinking goes round it once.
+        // A walk that returns to a disk of its own has found a cycle. The loop unlinks each disk of the cycle once.
         while let Some(i) = at.filter(|&i| walk_of[i] == start) {
             at = disks[i].parent.take();
             if let Some(parent) = at {
@@ -147,7 +157,7 @@ fn break_cycles(disks: &mut [DiscoveredDisk]) {
     }
 }
 
-/// Finds what is wrong with links, once they are set.
+/// Adds the problems of all links to the disks, once the links are set.
 pub(super) fn check_links(disks: &mut [DiscoveredDisk], paths: &Paths) {
     for indices in holders(disks).into_values().filter(|indices| indices.len() > 1) {
         let first = indices[0];
@@ -192,7 +202,7 @@ fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths)
     problems
 }
 
-/// The disks that stand directly on a chain of the greatest length.
+/// Returns the disks whose parent is the last file of a chain of the maximum length.
 fn too_deep(disks: &[DiscoveredDisk]) -> Vec<usize> {
     let mut level: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].parent.is_none()).collect();
     for _ in 0..MAX_CHAIN_LENGTH {

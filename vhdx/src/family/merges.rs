@@ -1,4 +1,4 @@
-//! What merges have left in a forest: incomplete ones, and files that a completed one no longer needs.
+//! Finds the traces of merges in a forest: incomplete merges, and files that completed merges no longer need.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::disk::mark::{Linkages, LowestLayer};
 use crate::family::left_overs::{Disks, LeftOvers};
 use crate::format::merge_guid::IncompleteMerge;
 
-/// What the merges that this disk took part in have left of it.
+/// Returns the problem of a disk that took part in a merge, if any.
 pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
     match disk.merge_linkages.merge() {
@@ -39,12 +39,16 @@ impl Disks for Forest<'_> {
         self.0[at].children.clone()
     }
 
-    /// A child that was relinked is a child of the target here, if the target is there.
+    /// Returns `false`, because relinked children need no special case here.
+    ///
+    /// If the target is in the forest, a relinked child is already linked to the target. So it is not among the
+    /// [`children`](Disks::children) of the layer.
     fn has(&self, _: Uuid) -> bool {
         false
     }
 }
 
+/// Returns the problem of the lowest layer of a merge.
 fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<Problem> {
     let target = disks[i].parent.map(|parent| &disks[parent]);
     let is_flagged = target.is_some_and(|target| target.data_write_guid == lowest.merge.guid());
@@ -56,13 +60,15 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
         };
         return target.map(begun);
     }
-    // Each file is deleted before the one that it is read through.
+    // The order of deletion: each file before its parent.
     let layers =
         LeftOvers::new(Forest(disks)).with_descendants(i)?.into_iter().map(|at| path(&disks[at])).collect();
     Some(Problem::LeftOver { path: path(&disks[i]), layers, target: target.map(path) })
 }
 
-/// A target whose lowest merged layer is not here. If it is, that layer tells more.
+/// Returns the problem of a target whose lowest merged layer is not in the forest.
+///
+/// If the layer is in the forest, it has a problem that says more.
 fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let is_of_merge = |&child: &usize| {
         let lowest = disks[child].merge_linkages.merge();
@@ -72,14 +78,14 @@ fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     (!has_layer).then(|| Problem::HalfMerged { path: path(&disks[i]) })
 }
 
-/// The disk that was merged over several levels, the lowest of which is `i`.
+/// Returns the merged disk of a merge of several levels with the lowest layer `i`.
 fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
     let required = disks[i].merge_linkages.required_mark()?;
     let carries = |at: &usize| disks[*at].merge_linkages.carried_mark().is_some_and(|mark| required.is(mark));
     descendants(disks, i).find(carries).map(|at| &disks[at])
 }
 
-/// The disks that are read through a disk, parents before their children.
+/// Returns the descendants of a disk, parents before their children.
 fn descendants(disks: &[DiscoveredDisk], i: usize) -> impl Iterator<Item = usize> {
     let mut found = disks[i].children.clone();
     let mut next = 0;
@@ -90,34 +96,36 @@ fn descendants(disks: &[DiscoveredDisk], i: usize) -> impl Iterator<Item = usize
     found.into_iter()
 }
 
-/// Versions of this library before the target had a GUID for it could not tell whether a merge is complete. The lowest layer
-/// of several levels requires a mark. The only one of a single level names its parent by the second linkage; so does a child
-/// that was relinked, whose parent of today is not here, but then its former parent does not open any more.
+/// Returns the problem of the lowest layer of a merge that an earlier version began.
+///
+/// Its files do not say whether the merge is complete. With several levels, the layer requires a mark. With one level,
+/// it names its parent by the second linkage. So does a relinked child whose new parent is not in the forest; but its
+/// former parent no longer opens, so it is not mistaken for a layer.
 fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
     let parent = disk.parent.map(|parent| &disks[parent]);
-    let stands_here = |other: &&DiscoveredDisk| {
-        let below = |&at: &usize| disks[at].parent;
-        std::iter::successors(other.parent, below).take(MAX_CHAIN_LENGTH).any(|at| at == i)
+    let is_descendant = |other: &&DiscoveredDisk| {
+        let parent_of = |&at: &usize| disks[at].parent;
+        std::iter::successors(other.parent, parent_of).take(MAX_CHAIN_LENGTH).any(|at| at == i)
     };
     if let Some(required) = disk.merge_linkages.required_mark() {
         let carries = |other: &&DiscoveredDisk| {
             other.merge_linkages.carried_mark().is_some_and(|mark| required.is(mark))
         };
         let carriers = || disks.iter().filter(carries);
-        let merged = carriers().find(stands_here).or_else(|| carriers().next());
+        let merged = carriers().find(is_descendant).or_else(|| carriers().next());
         let [merged, target] = [merged, parent].map(|disk| disk.map(path));
         return Some(Problem::Superseded { path: path(disk), merged, target });
     }
     let [_, second] = disk.linkages[..] else { return None };
     let target = parent.filter(|parent| parent.data_write_guid == second && opens(disks, parent))?;
-    // One of several levels is about to write the mark below the disk that carries it.
+    // The merged disk already carries a mark, so the merge has several levels and was about to write the mark here.
     let has_mark = |other: &&DiscoveredDisk| other.merge_linkages.carried_mark().is_some();
-    let merged = disks.iter().filter(has_mark).find(stands_here).unwrap_or(disk);
+    let merged = disks.iter().filter(has_mark).find(is_descendant).unwrap_or(disk);
     Some(Problem::MergeBegun { path: path(merged), target: path(target), is_certain: false })
 }
 
-/// Whether all ancestors of a disk are here.
+/// Returns whether all ancestors of a disk are in the forest.
 fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
     let parent = |disk: &&DiscoveredDisk| disk.parent.map(|parent| &disks[parent]);
     std::iter::successors(Some(disk), parent)

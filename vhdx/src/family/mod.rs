@@ -1,4 +1,4 @@
-//! The catalogue of disks in folders: which files are disks, and how the disks depend on each other.
+//! Catalogs the disks in folders: which files are disks, how they depend on each other, and what is wrong with them.
 
 mod copies;
 mod forest;

@@ -1,4 +1,4 @@
-//! Files beside disks that are no VHDX, as far as their content or their name tells what they are.
+//! Recognizes files beside disks that are not VHDX, by their content or name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::storage::{FileFormat, FileStorage};
 
-/// A file that is neither a VHDX nor called like one, but of a known kind.
+/// A file of a known kind that is not a VHDX and is not named like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherFile {
     /// The file.
     pub path: PathBuf,
-    /// What it is.
+    /// The kind of the file.
     pub kind: OtherKind,
 }
 
-/// What an [`OtherFile`] is.
+/// The kind of an [`OtherFile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OtherKind {
-    /// Another format, by its content.
+    /// Another format, recognized by its content.
     Format(FileFormat),
     /// `.vmcx`: the configuration of a virtual machine or of a checkpoint.
     MachineConfiguration,
     /// `.vmrs`: the memory and device state of a virtual machine or of a checkpoint.
     MachineState,
-    /// `.vhds`: a VHD set, whose disk is an AVHDX beside it.
+    /// `.vhds`: a VHD set. Its disk is an AVHDX file beside it.
     VhdSet,
     /// `.rct` or `.mrt`: Hyper-V's change tracking of a disk.
     ChangeTracking,
@@ -34,10 +34,10 @@ pub enum OtherKind {
 }
 
 impl OtherKind {
-    /// Returns what a file is: by its content or, where that does not tell, by its name.
+    /// Returns the kind of a file, by its content or else by its name; `None` if it is not known.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if it cannot be read.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be read.
     pub(super) fn of(path: &Path) -> Result<Option<Self>> {
         let by_content = FileFormat::of(&FileStorage::open(path)?)?;
         Ok(by_content.map(OtherKind::Format).or_else(|| Self::of_name(path)))
@@ -55,8 +55,10 @@ impl OtherKind {
         }
     }
 
-    /// Returns the name in reports: that of the [format](FileFormat::name), or `machine configuration`,
-    /// `machine state`, `VHD set`, `change tracking`, `optical disc`.
+    /// Returns the name in reports.
+    ///
+    /// It is the name of the [format](FileFormat::name), or `machine configuration`, `machine state`, `VHD set`,
+    /// `change tracking` or `optical disc`.
     pub const fn name(self) -> &'static str {
         match self {
             OtherKind::Format(format) => format.name(),
@@ -82,7 +84,9 @@ impl fmt::Display for OtherKind {
     }
 }
 
-/// The files among `paths` that are of a known kind. Files that cannot be read any more are passed over.
+/// Returns the files of a known kind among `paths`, sorted by path.
+///
+/// Files that can no longer be read are skipped.
 pub(super) fn recognise(paths: impl IntoIterator<Item = PathBuf>) -> Vec<OtherFile> {
     let recognised = |path: PathBuf| {
         let kind = OtherKind::of(&path).ok().flatten()?;

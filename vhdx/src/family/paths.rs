@@ -1,5 +1,5 @@
-//! Where the stored paths of a disk lead, by the rules of [`FolderResolver`](crate::FolderResolver) in the disk's own
-//! folder.
+//! Finds the files to which the stored paths of a disk lead, by the rules of [`FolderResolver`](crate::FolderResolver)
+//! for the disk's own folder.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use crate::disk::folders::FolderIndex;
 use crate::disk::lookup;
 use crate::storage::{FileIdentity, FileStorage};
 
-/// Remembers the folders that were listed, because thousands of disks may ask for the same one.
+/// A cache of folder listings, because thousands of disks may need the same one.
 #[derive(Default)]
 pub(super) struct Paths(FolderIndex);
 
 impl Paths {
-    /// The regular files that the stored paths of a disk lead to.
+    /// Returns the regular files to which the stored paths of a disk lead.
     pub(super) fn files(
         &self,
         disk: &DiscoveredDisk,
@@ -25,7 +25,7 @@ impl Paths {
     }
 }
 
-/// The regular files that are exactly where a disk's relative path leads.
+/// Returns the regular files exactly at the stored relative path of a disk.
 pub(super) fn in_place(disk: &DiscoveredDisk) -> impl Iterator<Item = FileIdentity> + use<> {
     let own = lookup::folders_of(&disk.path);
     lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))

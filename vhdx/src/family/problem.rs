@@ -1,4 +1,7 @@
-//! What is wrong with the files of a forest, why it matters, and what to do.
+//! Defines the problems that a search for disks reports, with messages and fixes.
+//!
+//! An administrator follows a fix while a chain is broken. So a fix says under which condition a file may be deleted,
+//! and which files must be kept: any of them may hold the only copy of some data.
 
 mod text;
 
@@ -18,137 +21,139 @@ use crate::storage::FileFormat;
 use crate::violation::Violation;
 use crate::windows_path::StoredPath;
 
-/// Something that was found wrong. Its [`Display`](fmt::Display) says what, without the [`path`](Self::path).
+/// A problem with a file, a folder or a link between files.
+///
+/// Its [`Display`](fmt::Display) continues a sentence that begins with the [`path`](Self::path).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A folder or a file cannot be read, so that disks may be missing from the forest.
+    /// A folder or file cannot be read, so disks may be missing from the forest.
     Unreadable {
-        /// The folder or the file.
+        /// The folder or file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: Arc<Error>,
     },
-    /// A file is called like a VHDX, or has a signature of one, but cannot be opened as one.
+    /// A file has the name or a signature of a VHDX, but cannot be opened as one.
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: Arc<Error>,
     },
-    /// A file is called like a VHDX, but its content is of another format.
+    /// A file has the name of a VHDX, but its content has another format.
     OtherFormat {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The format of the content.
         format: FileFormat,
     },
-    /// Something is called like a VHDX, but is no file, or a link that leads nowhere.
+    /// A path has the name of a VHDX, but is not a regular file, or is a link that leads nowhere.
     NotARegularFile {
-        /// What it is called.
+        /// The path.
         path: PathBuf,
     },
-    /// A file breaks rules that are worked around.
+    /// A file breaks tolerated rules of the format.
     Imperfect {
         /// The file.
         path: PathBuf,
         /// The first broken rule.
         first: Violation,
-        /// How many others there are.
+        /// The number of other broken rules.
         more: usize,
     },
-    /// A name that no child can store, because Windows has no such names.
+    /// A file has a name that no child can store, because Windows does not allow it.
     OddName {
         /// The file.
         path: PathBuf,
     },
-    /// A file in which Hyper-V tracks changes lies beside a disk.
+    /// A file with Hyper-V's change tracking is beside a disk.
     SideFile {
         /// The disk.
         path: PathBuf,
         /// The `.rct` or `.mrt` file.
         side_file: PathBuf,
     },
-    /// Several files claim to have the same content.
+    /// Several files have the same DataWriteGuid.
     DuplicateGuid {
-        /// The first of them, by path: the only one that reports it.
+        /// The first of the files, sorted by path. Only this one has the problem.
         path: PathBuf,
         /// The DataWriteGuid.
         guid: Uuid,
-        /// The first of the others.
+        /// The first of the other files.
         others: Vec<PathBuf>,
-        /// How many others there are.
+        /// The number of other files.
         count: usize,
     },
-    /// Several files that are not proven to be copies of each other could be the parent, and the stored paths do not say which.
+    /// Several files have the DataWriteGuid of the parent, and it is not known which one it is.
     AmbiguousParent {
         /// The child.
         path: PathBuf,
-        /// The first of the files.
+        /// The first of the possible parents.
         parents: Vec<PathBuf>,
-        /// How many there are.
+        /// The number of possible parents.
         count: usize,
     },
-    /// The stored paths do not lead to the parent, so that the chain opens only with help.
+    /// No stored path leads to the parent, so the chain may open only if the parent is named.
     StalePath {
         /// The child.
         path: PathBuf,
         /// The parent.
         parent: PathBuf,
-        /// Where the child says that it is.
+        /// The stored paths.
         stored: Vec<StoredPath>,
     },
     /// No file in the forest is the parent.
     LostParent {
         /// The child.
         path: PathBuf,
-        /// The DataWriteGuids of which the parent must have one.
+        /// The DataWriteGuids of which the parent must have one; empty for a zero linkage.
         expected: Vec<Uuid>,
-        /// Where the child says that it is.
+        /// The stored paths.
         stored: Vec<StoredPath>,
-        /// Disks of the same family that may stand in for the parent, the best first. None of them is the parent.
+        /// Disks that may replace the parent, the best first. None of them is the parent.
         substitutes: Vec<Substitute>,
     },
-    /// A merge of a disk that stands, or stood, on this one was begun, and may be complete.
+    /// The file is a layer of a merge of several levels that may or may not be complete.
     Superseded {
-        /// The lowest layer that was merged.
+        /// The merged layer whose parent is the merge target.
         path: PathBuf,
-        /// The disk that was merged, if it is in the forest.
+        /// The merged disk, if it is in the forest.
         merged: Option<PathBuf>,
-        /// The one into which it was merged, if it is in the forest and was not used by itself since.
+        /// The merge target, if it is in the forest and was not written to since.
         target: Option<PathBuf>,
     },
-    /// A merge of this disk was begun and is incomplete, or may be.
+    /// A merge of this disk was started and is, or may be, incomplete.
     MergeBegun {
-        /// The disk.
+        /// The merged disk. If it was not found, the merged layer whose parent is the target.
         path: PathBuf,
-        /// The one into which it is merged.
+        /// The merge target.
         target: PathBuf,
-        /// Whether the files say that it is incomplete. Those of earlier versions do not tell.
+        /// Whether the files say that the merge is incomplete. Files of earlier versions do not.
         is_certain: bool,
     },
-    /// A merge into this disk is incomplete, and the files that are merged are not in the forest.
+    /// A merge into this disk is incomplete, and the merged files are not in the forest.
     HalfMerged {
-        /// The disk.
+        /// The merge target.
         path: PathBuf,
     },
-    /// The lowest layer of a completed merge, which no disk needs any more.
+    /// A layer of a completed merge that no disk needs any more.
     LeftOver {
-        /// The layer.
+        /// The merged layer whose parent is the merge target.
         path: PathBuf,
-        /// The files of the merge that are left, the merged disk first.
+        /// The files of the merge that still exist, in the order of deletion: this layer is last.
         layers: Vec<PathBuf>,
-        /// The disk into which they were merged, if it is in the forest and was not changed since.
+        /// The merge target, if it is in the forest and was not changed since.
         target: Option<PathBuf>,
     },
-    /// The parent lies outside of the folders that were searched.
+    /// The parent is outside the folders that were searched.
     ParentElsewhere {
         /// The child.
         path: PathBuf,
         /// The parent.
         parent: PathBuf,
     },
-    /// Child and parent count in different sectors.
+    /// The child and the parent have different logical sector sizes.
     SectorSize {
         /// The child.
         path: PathBuf,
@@ -163,20 +168,20 @@ pub enum Problem {
     Cycle {
         /// The file.
         path: PathBuf,
-        /// What its parent would be.
+        /// The file that would be its parent.
         parent: PathBuf,
     },
-    /// The chain from this file down is longer than any implementation accepts.
+    /// The file has so many ancestors that its chain cannot be opened.
     TooDeep {
-        /// The first file too many.
+        /// The first file of the chain, counted from the base, that exceeds the limit.
         path: PathBuf,
-        /// How many files a chain may have.
+        /// The maximum number of files in a chain.
         limit: usize,
     },
 }
 
 impl Problem {
-    /// The file or folder that it is about.
+    /// Returns the file or folder with the problem.
     pub fn path(&self) -> &Path {
         match self {
             Problem::Unreadable { path, .. }
@@ -201,79 +206,103 @@ impl Problem {
         }
     }
 
-    /// What a person can do about it.
+    /// Returns what the user can do about the problem.
     pub fn fix(&self) -> String {
         match self {
             Problem::Unreadable { error, .. } => match io_kind(error) {
-                Some(io::ErrorKind::PermissionDenied) => "search again with the permission to read it",
-                Some(io::ErrorKind::NotFound) => "search again, and name what exists",
-                _ => "remove the cause, and search again",
+                Some(io::ErrorKind::PermissionDenied) => "search again as a user who may read it",
+                Some(io::ErrorKind::NotFound) => "it does not exist: correct the path, and search again",
+                _ => "remove the cause of the error, and search again",
             }
             .to_owned(),
             Problem::Damaged { .. } => {
-                "check the file, which tells what can still be done; if it is broken, restore it from a backup"
+                "run `vhdx check` on this file: it shows the damage and what can still be done. To restore the disk \
+                 from a backup, restore it to another folder; do not overwrite or delete this file before the restored \
+                 disk opens"
                     .to_owned()
             }
             Problem::OtherFormat { format, .. } => match format.is_packed() {
-                true => "unpack it, and give the packed file another name",
-                false => "rename the file by its format, or convert it",
+                true => "rename it to match its format, and then unpack it with a tool for that format",
+                false => "rename it to match its format, or convert it to VHDX with a tool for that format",
             }
             .to_owned(),
-            Problem::NotARegularFile { .. } => "nothing, if it is not meant to be a disk".to_owned(),
-            Problem::Imperfect { .. } => {
-                "check the file; it can be read, and a copy of it will be sound".to_owned()
-            }
-            Problem::OddName { .. } => "rename the file".to_owned(),
-            Problem::SideFile { .. } => {
-                "keep it as long as the disk is unchanged, and delete it after any change made offline"
+            Problem::NotARegularFile { .. } => {
+                "if it is a link to a disk, make that disk available (for example, mount its drive), and search again; \
+                 if it is not meant to be a disk, do nothing"
                     .to_owned()
             }
+            Problem::Imperfect { .. } => {
+                "this file can be read as it is. `vhdx check` lists all broken rules; `vhdx convert` makes a copy \
+                 without them"
+                    .to_owned()
+            }
+            Problem::OddName { .. } => "rename the file to a name that Windows allows".to_owned(),
+            Problem::SideFile { side_file, .. } => format!(
+                "keep {0} while the disk is unchanged. After an offline change to the disk, delete {0}, but not the \
+                 disk",
+                Quoted(side_file)
+            ),
             Problem::DuplicateGuid { .. } => {
-                "compare the files; keep copies out of the folders in which parents are looked for".to_owned()
+                "compare these files with `vhdx compare`, because files with the same GUID can still differ. Move \
+                 copies that no virtual machine uses to a folder in which parents are not searched for; do not delete \
+                 files that differ"
+                    .to_owned()
             }
             Problem::AmbiguousParent { .. } => {
-                "reparent it to the right one, or name that when opening the chain".to_owned()
+                "compare these files with `vhdx compare`. Then link the child to the right one with `vhdx reparent`, \
+                 or name the right one with `--parent` when you open the chain"
+                    .to_owned()
             }
-            Problem::StalePath { parent, .. } => {
-                format!(
-                    "reparent it to {}, name that when opening the chain, or put it where the child looks for it",
-                    Quoted(parent)
-                )
-            }
+            Problem::StalePath { parent, .. } => format!(
+                "run `vhdx reparent` with `--parent {0}` to store the path, or give `--parent {0}` each time you open \
+                 the chain. If no other disk depends on {0}, you can also move it to a stored path",
+                Quoted(parent)
+            ),
             Problem::LostParent { expected, .. } if expected.is_empty() => {
-                "if the disk that was merged is still there, merge it again with --delete-merged, which cleans up; if it \
-                 is gone, or that is refused because nothing proves the merge any more, and the disks in use open, delete \
-                 what is left"
+                "do not delete this file yet. If the merged disk still exists, run that merge again with \
+                 `--delete-merged`: it deletes only files that are no longer needed. If the merged disk is gone, or \
+                 nothing proves the merge any more, make sure that all disks in use open (`vhdx check DISK --chain`), \
+                 and that none was replaced by an older copy. Then delete only the merged files that still exist, \
+                 newest first. Do not delete the merge target"
                     .to_owned()
             }
             Problem::LostParent { substitutes, .. } => substitutes::fix(substitutes),
             Problem::Superseded { merged: Some(merged), target: Some(target), .. } => complete(merged, target),
             Problem::Superseded { .. } => {
-                "run that merge again; once it is complete and no virtual machine uses the merged files, delete them"
+                "find all files of that merge (search more folders), and run the merge again. Until it is complete, do \
+                 not use, move or delete these files. After that, delete the merged files only if no virtual machine \
+                 uses them, and do not delete the merge target"
                     .to_owned()
             }
             Problem::MergeBegun { path, target, .. } => complete(path, target),
             Problem::HalfMerged { .. } => {
-                "find the files that are merged into it, and run that merge again; until then do not use this disk"
+                "find the files that are being merged into this disk (search more folders), and run that merge again. \
+                 Until it is complete, do not start a virtual machine from this disk, and do not move or delete it"
                     .to_owned()
             }
             Problem::LeftOver { layers, target: Some(target), .. } => format!(
-                "if no virtual machine uses these files, delete them, in this order: {}; do not delete {}",
+                "if no virtual machine uses these files, delete only these, in this order: {}. Do not delete {}",
                 List(layers, layers.len()),
                 Quoted(target)
             ),
             Problem::LeftOver { layers, target: None, .. } => format!(
-                "find the disk into which they were merged. If it is lost, or was restored from an older backup, keep these \
-                 files: they may be the only copy of their data. If it opens, and no virtual machine uses these files, delete \
-                 them, in this order: {}",
+                "find the merge target first. If it is lost, or was restored from an older backup, keep these files: \
+                 they may be the only copy of their data. If the target opens, and no virtual machine uses these \
+                 files, delete only these, in this order: {}. Do not delete the target",
                 List(layers, layers.len())
             ),
             Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
-            Problem::SectorSize { .. } => "find the parent that the child was made from".to_owned(),
-            Problem::Cycle { .. } => {
-                "restore the files from a backup: their linkage is not what it was".to_owned()
+            Problem::SectorSize { .. } => {
+                "find the file from which this child was created: both have the same sector size".to_owned()
             }
-            Problem::TooDeep { .. } => "merge the chain below this file first".to_owned(),
+            Problem::Cycle { .. } => {
+                "restore these files from a backup to another folder, because their linkages are wrong. Keep the old \
+                 files until the restored disk opens"
+                    .to_owned()
+            }
+            Problem::TooDeep { .. } => {
+                "shorten the chain first: merge the parent of this file into one of its own ancestors".to_owned()
+            }
         }
     }
 }
@@ -281,81 +310,88 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Unreadable { error, .. } => write!(f, "cannot be searched: {}", Bare(error)),
+            Problem::Unreadable { error, .. } => {
+                write!(f, "cannot be searched, so disks may be missing here: {}", Bare(error))
+            }
             Problem::Damaged { error, .. } => write!(f, "is not a readable VHDX: {}", Bare(error)),
             Problem::OtherFormat { format, .. } => {
-                write!(f, "is called like a VHDX, but its content is that of {format}")
+                write!(f, "is named like a VHDX, but its content is {format}")
             }
             Problem::NotARegularFile { .. } => {
-                f.write_str("is called like a disk, but is not a regular file")
+                f.write_str("is named like a disk, but is not a regular file, or is a link that leads nowhere")
             }
             Problem::Imperfect { first, more, .. } => {
-                write!(f, "breaks a rule that is worked around: {first}")?;
+                write!(f, "breaks a rule of the format, but can be read: {first}")?;
                 if *more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
             }
             Problem::OddName { .. } => {
-                f.write_str("has a name that Windows cannot store, so no child can name it")
+                f.write_str("has a name that Windows does not allow, so no child can store it")
             }
             Problem::SideFile { side_file, .. } => {
                 write!(
                     f,
-                    "has a side file, {}: it belongs to Hyper-V's change tracking of the disk of that name, and is stale \
-                     after any offline change",
+                    "has a Hyper-V change tracking file beside it, {}: that file belongs to the disk with its name, \
+                     and any offline change to the disk makes it stale",
                     Quoted(side_file)
                 )
             }
             Problem::DuplicateGuid { guid, others, count, .. } => {
                 write!(
                     f,
-                    "has the same DataWriteGuid, {guid}, as {}; one is usually a copy",
+                    "has the same DataWriteGuid, {guid}, as {}; usually these files are copies",
                     List(others, *count)
                 )
             }
             Problem::AmbiguousParent { parents, count, .. } => {
                 write!(
                     f,
-                    "may belong to {}, which are not proven to be the same, and its stored paths lead to none of them",
+                    "has several possible parents: {}. They have the same DataWriteGuid, but are not proven to be \
+                     copies, and no stored path leads to one of them",
                     List(parents, *count)
                 )
             }
             Problem::StalePath { parent, stored, .. } => {
-                write!(f, "does not find its parent {} by {}", Quoted(parent), Stored(stored))
+                let (parent, stored) = (Quoted(parent), Stored(stored));
+                write!(f, "stores no path that leads to its parent {parent}; stored paths: {stored}")
             }
             Problem::LostParent { expected, stored, substitutes, .. } => {
                 substitutes::describe(f, expected, &Stored(stored), substitutes)
             }
             Problem::Superseded { .. } => f.write_str(
-                "was left by a merge that may be incomplete: it is read only below the disk that was merged",
+                "is part of a merge that may be incomplete: it opens only as an ancestor of the merged disk",
             ),
             Problem::MergeBegun { target, is_certain, .. } => write!(
                 f,
-                "is being merged into {0}, and the merge {1} incomplete: until it is complete, the content of {0} may be a mix of \
-                 old and new data",
+                "is being merged into {0}, and the merge {1} incomplete: {0} may be a mix of old and new data until \
+                 the merge is complete",
                 Quoted(target),
                 if *is_certain { "is" } else { "may be" }
             ),
             Problem::HalfMerged { .. } => f.write_str(
-                "is only partly merged: a merge into it is incomplete, and its content may be a mix of old and new data",
+                "is the target of an incomplete merge, and the merged files were not found: its content may be a mix \
+                 of old and new data",
             ),
             Problem::LeftOver { target: Some(target), .. } => {
-                write!(f, "is left over from a completed merge into {}, and no longer needed", Quoted(target))
+                write!(f, "is left over from a completed merge into {}; it is no longer needed", Quoted(target))
             }
             Problem::LeftOver { target: None, .. } => f.write_str(
-                "is left over from a completed merge into another disk, which was not found, was changed since, or was replaced",
+                "is left over from a completed merge, but the merge target was not found, was changed since, or was \
+                 replaced",
             ),
             Problem::ParentElsewhere { parent, .. } => {
-                write!(f, "has its parent {} outside of what was searched", Quoted(parent))
+                write!(f, "has its parent {} outside the searched folders", Quoted(parent))
             }
             Problem::SectorSize { parent, child_size, parent_size, .. } => write!(
                 f,
-                "has logical sectors of {child_size} bytes, its parent {} of {parent_size}: they cannot be read together",
+                "has logical sectors of {child_size} bytes, but its parent {} has sectors of {parent_size} bytes: they \
+                 cannot be read together",
                 Quoted(parent)
             ),
             Problem::Cycle { parent, .. } => {
-                write!(f, "is its own ancestor: by DataWriteGuid its parent would be {}", Quoted(parent))
+                write!(f, "is its own ancestor: by DataWriteGuid, its parent would be {}", Quoted(parent))
             }
             Problem::TooDeep { limit, .. } => {
-                write!(f, "stands on a chain of {limit} files, the most that can be opened")
+                write!(f, "has {limit} ancestors, but a chain can have at most {limit} files")
             }
         }
     }

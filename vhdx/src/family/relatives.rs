@@ -1,4 +1,4 @@
-//! Which disks lie in some folders, and which parents they name: children that nothing in their parent tells of.
+//! Finds the disks in folders and the parents that they name. A search is needed because no file names its children.
 
 mod left_over_disks;
 
@@ -23,13 +23,13 @@ use crate::progress::Progress;
 use crate::storage::{FileFormat, FileIdentity};
 use crate::violation::Violation;
 
-/// What a disk says of itself and of its parent. All sizes are in bytes.
+/// The facts about a disk and its link to its parent. All sizes are in bytes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Relative {
-    /// Where it was found first.
+    /// The path at which the file was found first.
     pub path: PathBuf,
-    /// Which file it is, whatever it is called.
+    /// Identifies the file on this host, under any of its names.
     pub identity: Option<FileIdentity>,
     /// How the file stores its disk.
     pub disk_type: DiskType,
@@ -37,26 +37,28 @@ pub struct Relative {
     pub virtual_size: u64,
     /// The logical sector size.
     pub logical_sector_size: u32,
-    /// Identifies the disk: usually the same in a whole family ([MS-VHDX] 2.6.2.3).
+    /// Identifies the disk. Usually all files of a family have the same one ([MS-VHDX] 2.6.2.3).
     pub virtual_disk_id: Option<Uuid>,
     /// Identifies the content ([MS-VHDX] 2.2.2).
     pub data_write_guid: Uuid,
     /// Identifies the file: only exact copies share it ([MS-VHDX] 2.2.2).
     pub file_write_guid: Uuid,
-    /// The `parent_linkage` of a differencing disk, also if it is zero ([MS-VHDX] 2.6.2.6.3).
+    /// The `parent_linkage` of a differencing disk, even if it is zero ([MS-VHDX] 2.6.2.6.3).
     pub linkage: Option<Uuid>,
-    /// Its `parent_linkage2`, if there is one, also if it is zero.
+    /// The `parent_linkage2`, if there is one, even if it is zero.
     pub linkage2: Option<Uuid>,
-    /// When the file was last changed, if the host says so.
+    /// When the file was last changed, if known.
     pub modified: Option<SystemTime>,
-    /// The broken rule for which the locator may lack the GUID of another parent: the disk may depend on any other.
+    /// The broken rule because of which the locator may lack a linkage.
+    ///
+    /// Such a disk may depend on any other disk.
     pub lost_linkage: Option<Violation>,
-    /// How many bytes of space it takes at most to give it another parent locator.
+    /// The maximum space in bytes that the file grows by if it gets another parent locator.
     pub(crate) bytes_of_locator: u64,
 }
 
 impl Relative {
-    /// The facts about an open file, which may be called otherwise than it was opened.
+    /// Returns the facts about an open file, which may have been opened by another path.
     pub fn of(path: &Path, vhdx: &Vhdx) -> Self {
         let locator = vhdx.parent_locator();
         Self {
@@ -76,28 +78,30 @@ impl Relative {
         }
     }
 
+    /// Returns the linkages, which say whether the disk took part in a merge.
     pub(crate) fn linkages(&self) -> Linkages {
         Linkages { first: self.linkage, second: self.linkage2 }
     }
 
-    /// Whether a merge of several levels has left this layer: it is read only below a disk that carries its mark.
+    /// Returns whether this layer opens only as an ancestor of a disk with a certain mark.
+    ///
+    /// It is then a layer of a merge of several levels.
     pub fn requires_mark(&self) -> bool {
         self.linkages().required_mark().is_some()
     }
 
-    /// Whether this disk carries the mark that a layer requires.
+    /// Returns whether this disk carries the mark that `layer` requires.
     pub fn carries_mark_for(&self, layer: &Relative) -> bool {
         let mark = self.linkages().carried_mark();
         layer.linkages().required_mark().is_some_and(|required| mark.is_some_and(|mark| required.is(mark)))
     }
 
-    /// Whether it would take a file with this DataWriteGuid for its parent: by either linkage. A zero linkage matches
-    /// nothing.
+    /// Returns whether a linkage of this disk is this DataWriteGuid. Zero matches nothing.
     pub fn is_child_of(&self, data_write_guid: Uuid) -> bool {
         !data_write_guid.is_nil() && [self.linkage, self.linkage2].contains(&Some(data_write_guid))
     }
 
-    /// Whether both are the same file. Without identities, paths that are spelled the same are.
+    /// Returns whether both are the same file. Paths are compared if a file has no identity.
     pub fn is_same_file(&self, other: &Relative) -> bool {
         match (self.identity, other.identity) {
             (Some(mine), Some(theirs)) => mine == theirs,
@@ -110,40 +114,42 @@ impl Relative {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Relatives {
-    /// The folders that were looked into, each once.
+    /// The folders that were searched, each once.
     pub folders: Vec<PathBuf>,
     /// The disks, sorted by path.
     pub disks: Vec<Relative>,
-    /// What could not be judged: folders that cannot be listed, files that cannot be read or are damaged, links that
-    /// are called like a disk and lead nowhere. Empty files and those of macOS (`._`) are no disks.
+    /// The paths that may be or contain disks, but could not be checked.
+    ///
+    /// These are folders that cannot be listed, files that are damaged or cannot be read, disks that may have lost a
+    /// linkage, and broken links with the name of a disk. Empty files and metadata files of macOS (`._*`) are left out.
     pub undetermined: Vec<Undetermined>,
-    /// The files that are called like a VHDX, but are of another format: they are children of nothing.
+    /// The files with the name of a VHDX, but of another format. They are children of no disk.
     pub other_formats: Vec<OtherFormat>,
 }
 
-/// A file that is called like a VHDX, but is of another format.
+/// A file with the name of a VHDX, but of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OtherFormat {
     /// The file.
     pub path: PathBuf,
-    /// What its content is.
+    /// The format of the content.
     pub format: FileFormat,
 }
 
-/// A disk that may have another parent than those that its locator names.
+/// Returns the disk as undetermined if its locator may have lost a linkage.
 fn of_lost_linkage(disk: &Relative) -> Option<Undetermined> {
     let error = Error::from(disk.lost_linkage.clone()?).in_file(&disk.path);
     Some(Undetermined { path: disk.path.clone(), error: Arc::new(error), may_be_disk: true })
 }
 
-/// The problem as a file that may depend on what a merge changes.
+/// Returns the path of the problem as undetermined if it may be, or contain, a disk.
 fn to_undetermined(problem: Problem) -> Option<Undetermined> {
-    // Whatever is called or begins otherwise is not looked into.
+    // Only a file with the name or a signature of a disk can be reported as damaged.
     let is_damaged = matches!(problem, Problem::Damaged { .. });
     let (path, error) = match problem {
         Problem::Damaged { path, error } | Problem::Unreadable { path, error } => (path, error),
-        // Its disk may come back with the medium on which it lies.
+        // A broken link: its target may be a disk on a drive that is not mounted.
         Problem::NotARegularFile { path } => match path.metadata() {
             Err(error) => (path.clone(), Arc::new(Error::io("open", None, error).in_file(&path))),
             Ok(_) => return None,
@@ -155,14 +161,14 @@ fn to_undetermined(problem: Problem) -> Option<Undetermined> {
     }
     let is_file = || path.metadata().is_ok_and(|metadata| metadata.is_file());
     let is_other = !is_damaged && is_file() && !has_disk_name(&path);
-    // The folder of a Windows host holds the disks of all its machines, and those of the running ones are opened for
-    // them alone. Hyper-V keeps the parents of a running disk open, too: a merge, which has all its files for itself
-    // alone before it writes, changes none that a running one needs.
+    // A disk in use does not block a merge. A Windows host often has the disks of all machines in one folder, and
+    // Hyper-V locks those of running machines. It also locks their parents. So a merge, which locks all its files
+    // before it writes, cannot change a file that a running machine needs.
     let is_in_use = reason_not_open(&error) == Some(io::ErrorKind::ResourceBusy);
     Some(Undetermined { may_be_disk: !is_other && !is_in_use, path, error })
 }
 
-/// Why a file could not be opened, if that is what failed.
+/// Returns the kind of the error if opening a file failed; `None` for any other error.
 fn reason_not_open(error: &Error) -> Option<io::ErrorKind> {
     match error {
         Error::InFile { error, .. } => reason_not_open(error),
@@ -171,7 +177,7 @@ fn reason_not_open(error: &Error) -> Option<io::ErrorKind> {
     }
 }
 
-/// What macOS keeps of a file beside it, where the file system has no place for it.
+/// Returns whether a file has the name of a macOS metadata file (AppleDouble).
 fn is_apple_double(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"._"))
 }
@@ -180,7 +186,9 @@ fn is_empty(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
 }
 
-/// Deleted since its folder was listed. A link that leads nowhere is still there, and so may its disk be.
+/// Returns whether a file was deleted since its folder was listed.
+///
+/// A broken link still exists, and its disk may exist on a drive that is not mounted.
 fn has_vanished(path: &Path, error: &Error) -> bool {
     let is_not_found = |kind| kind == io::ErrorKind::NotFound;
     let is_gone = || path.symlink_metadata().is_err_and(|error| is_not_found(error.kind()));
@@ -188,8 +196,9 @@ fn has_vanished(path: &Path, error: &Error) -> bool {
 }
 
 impl Relatives {
-    /// Refuses to change or to delete what `child` is made of while something may be a disk that needs it, and cannot
-    /// be judged. The child itself is in nobody's way.
+    /// Ensures that no undetermined file may be a disk that depends on the chain of `child`.
+    ///
+    /// The child itself is ignored. Call this before you change or delete files of the chain.
     ///
     /// # Errors
     /// [`ChainError::UndeterminedFiles`].
@@ -205,17 +214,17 @@ impl Relatives {
         }
     }
 
-    /// The disks that would take a file with this DataWriteGuid for their parent.
+    /// Returns the disks that name this DataWriteGuid in a linkage.
     pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &Relative> {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
     }
 
-    /// Finds out which of these disks a completed merge has left over.
+    /// Returns a search for the disks that are left over from completed merges.
     pub fn left_overs(&self) -> LeftOverDisks<'_> {
         LeftOverDisks::new(&self.disks)
     }
 
-    /// The disks that stand on a file with this DataWriteGuid, directly or on others that do; its children first.
+    /// Returns all descendants of a file with this DataWriteGuid, its children first.
     pub fn standing_on(&self, data_write_guid: Uuid) -> Vec<&Relative> {
         let mut guids = HashSet::from([data_write_guid]);
         let mut found: Vec<&Relative> = self.children_of(data_write_guid).collect();
@@ -232,11 +241,13 @@ impl Relatives {
     }
 }
 
-/// Every VHDX file that lies directly in one of the folders, whatever it is called; several names of one file are one
-/// disk. No file stays open, and none is changed.
+/// Finds all VHDX files directly in the folders, under any name.
+///
+/// Several names of one file are one disk. No file stays open, and none is changed.
 ///
 /// # Errors
-/// [`Error::Cancelled`] if `progress` asks for it. What cannot be read is in [`Relatives::undetermined`].
+/// [`Error::Cancelled`] if `progress` asks for it. Files and folders that cannot be read are no errors: see
+/// [`Relatives::undetermined`].
 pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Relatives> {
     let mut seen = HashSet::new();
     let is_new = |folder: &&PathBuf| seen.insert(folder.canonicalize().unwrap_or_else(|_| (*folder).clone()));
@@ -257,8 +268,9 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     Ok(relatives)
 }
 
-/// The folders of some files, and those in which they really are if they are behind links, and `more`: where to
-/// [look for relatives](find_relatives).
+/// Returns the folders in which to [search for relatives](find_relatives) of some files.
+///
+/// These are the folders of the files, for symbolic links also the folders of the real files, and `more`.
 pub fn folders_around<'a>(files: impl IntoIterator<Item = &'a Path>, more: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = files.into_iter().flat_map(lookup::folders_of).collect();
     folders.extend_from_slice(more);

@@ -1,4 +1,4 @@
-//! Every VHDX file below the roots, and the facts about it. Each is opened once, and closed again.
+//! Finds all VHDX files in the roots and reads their facts. Each file is opened once and closed again.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::FileType;
@@ -20,7 +20,10 @@ use crate::storage::{FileFormat, FileIdentity, FileStorage, allocated_bytes};
 use crate::violation::Violations;
 use crate::windows_path;
 
-/// The disks below the roots, not yet linked.
+/// Returns the disks in the roots and their subfolders, not yet linked.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let mut disks = Vec::new();
     let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(facts(path, vhdx)))?;
@@ -29,16 +32,20 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest>
     Ok(Forest { disks, problems: found.problems, others, other_files: others::recognise(found.others) })
 }
 
-/// What a walk met that are no disks.
+/// The files and folders that a walk found, except readable disks.
 pub(super) struct Met {
-    /// What could not be read, or is damaged, sorted by path.
+    /// The problems with paths that could not be read or are damaged, sorted by path.
     pub(super) problems: Vec<Problem>,
-    /// The regular files that are neither called like a VHDX nor have a signature of one.
+    /// The regular files that have neither the name nor a signature of a VHDX.
     others: Vec<PathBuf>,
 }
 
-/// Shows every VHDX file below the roots, down to `depth` folders, to `disk`: each file once, whatever it is called.
-/// A file of a root itself lies one folder deep.
+/// Calls `disk` for every VHDX file in the roots, down to a depth.
+///
+/// Several names of one file are one file. A file directly in a root has the depth 1.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn walk(
     roots: &[PathBuf],
     depth: usize,
@@ -65,7 +72,7 @@ pub(super) fn walk(
             }
         }
     }
-    // A file is better called by its own name than by that of a link to it.
+    // Links are visited last, so that a file is reported under its own name rather than that of a link.
     for link in links {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
@@ -81,11 +88,11 @@ pub(super) fn walk(
 struct Scan<F> {
     disk: F,
     problems: Vec<Problem>,
-    /// The regular files that were looked at.
+    /// The regular files that have the name or a signature of a disk.
     files: HashSet<FileIdentity>,
-    /// The regular files whose name and signatures are not those of a disk, by the first of their names.
+    /// All other regular files, each with the first of its names.
     plain: HashMap<FileIdentity, PathBuf>,
-    /// The other things that were reported, which several roots may contain.
+    /// The paths of reported problems. Several roots may contain the same path.
     others: HashSet<PathBuf>,
 }
 
@@ -96,7 +103,9 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
         }
     }
 
-    /// Links to folders are not followed. Links that lead nowhere matter only when they are called like a disk.
+    /// Handles a symbolic link. Links to folders are not followed.
+    ///
+    /// A broken link matters only if it is named like a disk.
     fn link(&mut self, path: &Path) {
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {}
@@ -149,7 +158,9 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
     }
 }
 
-/// A file that cannot be loaded as a VHDX is of another format only if nothing of a VHDX is left in it.
+/// Returns the problem of a file that cannot be loaded as a VHDX.
+///
+/// The file has another format only if it has no signature of a VHDX.
 fn unloadable(path: &Path, error: Error) -> Problem {
     let recognise = || FileFormat::of(&FileStorage::open(path)?);
     let format = match error.violation() {
@@ -163,7 +174,7 @@ fn unloadable(path: &Path, error: Error) -> Problem {
     }
 }
 
-/// A regular file, which one it is, and whether it has a signature of a VHDX, even if its start was overwritten.
+/// A regular file, its identity, and whether it has any signature of a VHDX.
 struct Sniffed {
     file: FileStorage,
     identity: FileIdentity,
@@ -178,7 +189,9 @@ fn sniff(path: &Path) -> Result<Sniffed> {
     Ok(Sniffed { file, identity, is_signed })
 }
 
-/// Whether a file is called like a VHDX. A VHD set (`.vhds`) holds no disk: its disk is an AVHDX beside it.
+/// Returns whether a file is named like a VHDX.
+///
+/// A VHD set (`.vhds`) is not: its disk is an AVHDX file beside it.
 pub(super) fn has_disk_name(path: &Path) -> bool {
     let is_one =
         |extension: &std::ffi::OsStr| ["vhdx", "avhdx"].iter().any(|one| extension.eq_ignore_ascii_case(one));
@@ -214,7 +227,7 @@ fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
     }
 }
 
-/// What can be said of a file without looking at others.
+/// Returns the problems of a file that are known without other files.
 fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
@@ -229,7 +242,7 @@ fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
     problems
 }
 
-/// The files in which Hyper-V tracks what changed on a disk.
+/// Returns the files beside a disk with Hyper-V's change tracking for its name.
 fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
     let beside = |extension| [path.with_added_extension(extension), path.with_extension(extension)];
     ["rct", "mrt"].into_iter().flat_map(beside).filter(|path| path.is_file())

@@ -1,4 +1,4 @@
-//! Disks that may stand in for a parent that is missing.
+//! Finds possible substitutes for missing parents, ranks them by evidence, and formats the message and the fix.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
@@ -17,23 +17,25 @@ use crate::progress::Progress;
 use crate::quoted::Quoted;
 use crate::windows_path::{StoredPath, fold_name};
 
-/// How many possible substitutes are listed for a parent.
+/// The maximum number of substitutes that are listed for a parent.
 pub const MAX_SUBSTITUTES: usize = 5;
 
-/// Something that speaks for a file as a substitute. The first weighs more than all others together, and so on.
+/// Evidence for a file as a substitute.
+///
+/// Each kind has more weight than all later kinds together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Evidence {
-    /// Both files have the same virtual disk id, which Windows hands down from parent to child.
+    /// Both files have the same virtual disk id. Windows copies it from the parent to the child.
     VirtualDiskId,
-    /// The file has the name that the child stores: it may be the parent, changed since.
+    /// The file has the name that the child stores. It may be the parent, in a changed state.
     Name,
-    /// No disk depends on the file: it is an end of the chain that survives.
+    /// No disk depends on the file: it is the leaf of a surviving chain.
     NoChildren,
-    /// The file was not changed after the child was made.
+    /// The file was not changed after the child was created.
     Older,
     /// Both disks have the same size.
     VirtualSize,
-    /// Both disks have the same logical sector size, as parent and child must.
+    /// Both disks have the same logical sector size. Parent and child must have the same.
     SectorSize,
 }
 
@@ -41,25 +43,26 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Evidence::VirtualDiskId => "same virtual disk id",
-            Evidence::Name => "the stored name",
+            Evidence::Name => "has the stored name",
             Evidence::NoChildren => "no disk depends on it",
-            Evidence::Older => "not changed since the child was made",
+            Evidence::Older => "not changed since the child was created",
             Evidence::VirtualSize => "same virtual size",
             Evidence::SectorSize => "same sector size",
         })
     }
 }
 
-/// A disk that may stand in for a missing parent, and what speaks for it. It is not the parent: its DataWriteGuid is
-/// another one.
+/// A possible substitute for a missing parent, with its evidence.
+///
+/// It is not the parent: it has another DataWriteGuid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Substitute {
-    /// Its index in the forest.
+    /// The index of the disk in the forest.
     pub disk: usize,
-    /// Its path.
+    /// The path of the disk.
     pub path: PathBuf,
-    /// What speaks for it, the strongest first.
+    /// The evidence, the strongest first.
     pub evidence: Vec<Evidence>,
 }
 
@@ -68,12 +71,15 @@ impl Substitute {
         self.evidence.contains(&evidence)
     }
 
-    /// Whether it may be the parent itself, which was changed.
+    /// Returns whether this may be the parent itself, in a changed state.
     fn may_be_changed_parent(&self) -> bool {
         [Evidence::VirtualDiskId, Evidence::Name, Evidence::NoChildren].into_iter().all(|one| self.has(one))
     }
 
-    /// Whether nothing that survives would be left out: the disk is an end of its chain, and not another branch.
+    /// Returns whether this is probably the nearest surviving ancestor.
+    ///
+    /// It has no children, so a link to it leaves out no surviving layer. It was not changed since the child was
+    /// created, so it is probably not the leaf of another branch.
     fn is_nearest_end(&self) -> bool {
         [Evidence::VirtualDiskId, Evidence::NoChildren, Evidence::Older].into_iter().all(|one| self.has(one))
     }
@@ -89,7 +95,7 @@ impl fmt::Display for Substitute {
     }
 }
 
-/// Writes what is known of a parent that is missing.
+/// Writes the message about a missing parent.
 pub(super) fn describe(
     f: &mut fmt::Formatter<'_>,
     expected: &[Uuid],
@@ -100,15 +106,16 @@ pub(super) fn describe(
         [] => {
             return write!(
                 f,
-                "names no parent any more, as a merge leaves what it has merged; it was {stored}"
+                "names no parent: its parent linkage is zero. Some merges of earlier versions leave a merged file in \
+                 this state; stored paths of the parent: {stored}"
             );
         }
-        [guid] => write!(f, "has no parent here: no file has the DataWriteGuid {guid}")?,
+        [guid] => write!(f, "lacks its parent: no file here has the DataWriteGuid {guid}")?,
         [first, second, ..] => {
-            write!(f, "has no parent here: no file has the DataWriteGuid {first} or {second}")?;
+            write!(f, "lacks its parent: no file here has the DataWriteGuid {first} or {second}")?;
         }
     }
-    write!(f, "; it was {stored}; this link of the chain is missing")?;
+    write!(f, ", so this link of the chain is missing; stored paths of the parent: {stored}")?;
     for (i, substitute) in substitutes.iter().enumerate() {
         let before = if i == 0 { "; possible substitutes (none is the original):" } else { ";" };
         write!(f, "{before} {substitute}")?;
@@ -116,10 +123,13 @@ pub(super) fn describe(
     Ok(())
 }
 
-/// Returns what can be done. Only a disk that leaves out nothing that survives is recommended.
+/// Returns the fix for a missing parent.
+///
+/// A substitute is recommended only if a link to it leaves out no surviving layer.
 pub(super) fn fix(substitutes: &[Substitute]) -> String {
-    let find = "find an unchanged copy of the missing parent, in more folders or in a backup; where the child does not find it \
-                then, reparent it";
+    let find = "find an unchanged copy of the missing parent: search more folders and your backups. Until then, do not \
+                delete any file of this chain. If the child does not find the copy, link it with `vhdx reparent CHILD \
+                --parent COPY`";
     let Some(first) = substitutes.first() else { return find.to_owned() };
     let is_only = |holds: fn(&Substitute) -> bool| {
         holds(first) && substitutes.iter().filter(|one| holds(one)).count() == 1
@@ -127,29 +137,34 @@ pub(super) fn fix(substitutes: &[Substitute]) -> String {
     let path = Quoted(&first.path);
     if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
         return format!(
-            "{find}. If no copy exists: {path} may be the parent, but it was changed after the child was made. Data that the child \
-             does not hold may be wrong. Work only on copies of both files"
+            "{find}. If no copy exists: {path} may be the parent, but it was changed after the child was created, or \
+             it is an older copy. Data that the child does not contain may be wrong. Link only copies of both files \
+             (`vhdx reparent CHILD --parent FILE --ignore-id-mismatch`), and keep the originals"
         );
     }
     if is_only(Substitute::is_nearest_end) {
         return format!(
-            "{find}. If no copy exists, what the missing file held is lost: {path} is the nearest end of the chain that survives, \
-             and only good for rescuing files from copies of these disks"
+            "{find}. If no copy exists, the data of the missing file is lost. {path} is probably the nearest surviving \
+             ancestor. To rescue single files, link copies of both files (`vhdx reparent CHILD --parent FILE \
+             --ignore-id-mismatch`), and keep the originals: the linked disk is incomplete and may be inconsistent"
         );
     }
     format!(
-        "{find}. If no copy exists, what the missing file held is lost, and no substitute can be recommended: with one that other \
-         disks depend on, their content is lost, too"
+        "{find}. If no copy exists, the data of the missing file is lost, and no substitute can be recommended. A \
+         substitute on which other disks depend would leave out the data of those disks"
     )
 }
 
-/// Reports for each disk without its parent where the parent is, or what may stand in for it.
+/// Adds a problem to each disk without a parent: its place, or possible substitutes.
+///
+/// # Errors
+/// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn explain_lost(
     disks: &mut [DiscoveredDisk],
     paths: &Paths,
     progress: &dyn Progress,
 ) -> Result<()> {
-    // What a merge leaves behind needs no parent once that has been used.
+    // Merged layers have a problem of their own. Their parent, the merge target, gets another GUID once it is used.
     let is_of_merge = |p: &Problem| matches!(p, Problem::Superseded { .. } | Problem::LeftOver { .. });
     let is_left = |disk: &DiscoveredDisk| disk.problems.iter().any(is_of_merge);
     let is_lost = |disk: &DiscoveredDisk| disk.link == DiskLink::Missing && !is_left(disk);
@@ -180,7 +195,7 @@ pub(super) fn explain_lost(
     Ok(())
 }
 
-/// The parent, where the stored paths lead out of the forest.
+/// Returns the parent if a stored path leads to it outside the forest.
 fn elsewhere(disk: &DiscoveredDisk, paths: &Paths) -> Option<PathBuf> {
     let fits =
         |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| disk.linkages.contains(&vhdx.data_write_guid()));
@@ -191,7 +206,7 @@ fn folded(name: &OsStr) -> Option<String> {
     name.to_str().map(fold_name)
 }
 
-/// For each disk, its place in its tree.
+/// Returns the place of each disk in its tree.
 fn places(disks: &[DiscoveredDisk]) -> Vec<Place> {
     let mut places: Vec<Place> = (0..disks.len()).map(|root| Place { root, depth: 0 }).collect();
     let mut reached: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].parent.is_none()).collect();
@@ -209,12 +224,14 @@ fn places(disks: &[DiscoveredDisk]) -> Vec<Place> {
 struct Place {
     /// The disk at the root of the tree.
     root: usize,
-    /// How many ancestors the disk has in the tree.
+    /// The number of ancestors in the tree.
     depth: usize,
 }
 
-/// By which substitutes are sorted, the best first: the evidence; the last change, because the file that was changed
-/// last before the child was made is the nearest to it; the depth in the chain that survives; the path.
+/// The sort key of substitutes, the best first.
+///
+/// The order is by evidence, last change, depth in the surviving chain, and path. The last change counts because the
+/// file that was changed last before the child was created is the nearest ancestor.
 type Rank = (Reverse<Weight>, Reverse<Option<SystemTime>>, Reverse<usize>, usize);
 
 fn substitutes(
@@ -251,13 +268,17 @@ fn substitutes(
     best.into_iter().map(substitute).collect()
 }
 
-/// Whether both can be files of one family: their sectors are the same, and their virtual disk ids are not known to differ.
+/// Returns whether both can be in one family.
+///
+/// They have the same sector size, and their virtual disk ids are not known to differ.
 fn may_be_related(lost: &DiscoveredDisk, candidate: &DiscoveredDisk) -> bool {
     let differs = lost.virtual_disk_id.zip(candidate.virtual_disk_id).is_some_and(|(a, b)| a != b);
     !differs && candidate.logical_sector_size == lost.logical_sector_size
 }
 
-/// The evidence for a candidate, a bit each. Without memory of its own, because every pair of disks may be weighed.
+/// The evidence for a candidate, one bit for each kind.
+///
+/// It needs no allocation, because every pair of disks may be weighed.
 type Weight = u8;
 
 impl Evidence {

@@ -1,4 +1,4 @@
-//! The block allocation table: entries are read in bulk, and judged one by one when they are used ([MS-VHDX] 2.5).
+//! Reads the block allocation table in bulk, and validates its entries on use ([MS-VHDX] 2.5).
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,13 @@ use crate::violation::{Structure, Violation, Violations};
 
 /// The size of an entry in bytes.
 pub(super) const ENTRY_SIZE: u64 = 8;
-/// How many entries are read at once: 64 KiB.
+/// The number of entries that are read at once: 64 KiB.
 pub(super) const WINDOW: u64 = 8192;
 
 impl Vhdx {
-    /// `count` raw entries of the BAT, payload and sector bitmap entries interleaved, from `first` on.
+    /// Reads `count` raw BAT entries from `first` on.
+    ///
+    /// Payload and sector bitmap entries are interleaved.
     ///
     /// # Errors
     /// [`Error::Io`], and [`InvalidArgument::PastEndOfDisk`] for entries past the last one.
@@ -26,7 +28,7 @@ impl Vhdx {
         Ok(entries)
     }
 
-    /// As [`bat_entries`](Self::bat_entries), into a buffer that is used again.
+    /// Reads entries like [`bat_entries`](Self::bat_entries), into a buffer that can be reused.
     pub(super) fn read_bat(&self, first: BatIndex, count: u64, entries: &mut Vec<BatEntry>) -> Result<()> {
         let mut bytes = Vec::new();
         self.read_bat_bytes(first, count, &mut bytes)?;
@@ -35,7 +37,7 @@ impl Vhdx {
         Ok(())
     }
 
-    /// As [`read_bat`](Self::read_bat), the bytes of the entries.
+    /// Reads the bytes of entries, like [`read_bat`](Self::read_bat).
     pub(super) fn read_bat_bytes(&self, first: BatIndex, count: u64, buf: &mut Vec<u8>) -> Result<()> {
         let all = self.geometry.bat_entry_count();
         let end = first.checked_add(count).filter(|end| end.get() <= all);
@@ -49,7 +51,7 @@ impl Vhdx {
         read_into(&*self.storage, buf, self.bat_entry_place(first)).map_err(|e| self.in_file(e))
     }
 
-    /// The raw entry of a payload block.
+    /// Reads the raw entry of a payload block.
     ///
     /// # Errors
     /// As [`bat_entries`](Self::bat_entries).
@@ -65,23 +67,23 @@ impl Vhdx {
         })
     }
 
-    /// Where an entry lies in the file.
+    /// Returns the offset of an entry in the file.
     pub(crate) fn bat_entry_place(&self, index: BatIndex) -> FileOffset {
         self.regions.bat.offset.saturating_add(index.get().saturating_mul(ENTRY_SIZE))
     }
 
-    /// How many payload blocks are in each state. Reads the whole BAT.
+    /// Counts the payload blocks in each state. Reads the whole BAT.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::Corrupt`] for an entry that breaks a rule about entries alone, which are all rules but
-    /// those about the places of blocks.
+    /// [`Error::Io`], and [`Error::Corrupt`] for an entry that breaks a rule about single entries. Rules about the
+    /// places of blocks are not checked.
     pub fn block_counts(&self) -> Result<BTreeMap<PayloadBlockState, u64>> {
         let mut counts = BTreeMap::new();
         let mut entries = Vec::new();
         let mut block = BlockIndex::new(0);
         while block.get() < self.geometry.block_count() {
             let first = self.geometry.payload_bat_index(block);
-            // Up to the sector bitmap entry that ends the chunk.
+            // A read ends before the sector bitmap entry at the end of the chunk.
             let in_chunk = self.geometry.chunk_ratio() - block.get() % self.geometry.chunk_ratio();
             let left = self.geometry.block_count() - block.get();
             let count = left.min(in_chunk).min(WINDOW);
@@ -99,8 +101,9 @@ impl Vhdx {
         Ok(counts)
     }
 
-    /// The state of a payload block, once every rule about its entry and its place holds; what breaks one is in
-    /// `violations`.
+    /// Validates the entry of a payload block and its place, and returns the block's state.
+    ///
+    /// Adds every violation to `violations`, and returns `None` if the block cannot be used.
     pub(crate) fn validate_payload(
         &self,
         block: BlockIndex,
@@ -121,7 +124,9 @@ impl Vhdx {
         fits.then_some(state)
     }
 
-    /// Where the sector bitmap block of a chunk lies, if it is present and every rule about it holds.
+    /// Validates the entry of a sector bitmap block and returns the block's place.
+    ///
+    /// Returns `None` if the entry cannot be used, and `Some(None)` if the block is not present or there is no parent.
     pub(crate) fn validate_bitmap(
         &self,
         chunk: ChunkIndex,
@@ -139,14 +144,20 @@ impl Vhdx {
         fits.then_some(Some(place))
     }
 
-    /// The state of a block that is about to be used.
+    /// Validates a block that is about to be used, and returns its state.
+    ///
+    /// # Errors
+    /// The first violation that is not tolerated.
     pub(super) fn use_payload(&self, block: BlockIndex, entry: BatEntry) -> Result<PayloadBlockState> {
         let mut violations = Violations::new();
         let state = self.validate_payload(block, entry, &mut violations);
         self.first_fatal(&violations, self.geometry.payload_bat_index(block), state)
     }
 
-    /// The place of the sector bitmap block that a partially present block needs; `entry` is that of its chunk.
+    /// Validates a sector bitmap block that a partially present block needs, and returns its place.
+    ///
+    /// # Errors
+    /// The first violation that is not tolerated, also if the sector bitmap block is not present.
     pub(super) fn use_bitmap(&self, chunk: ChunkIndex, entry: BatEntry) -> Result<FileOffset> {
         let index = self.geometry.bitmap_bat_index(chunk);
         let mut violations = Violations::new();

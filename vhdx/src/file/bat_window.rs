@@ -1,4 +1,4 @@
-//! A stretch of the block allocation table, as it is stored.
+//! A window of raw entries of the block allocation table.
 
 use std::ops::Range;
 
@@ -30,13 +30,13 @@ impl BatWindow {
         read
     }
 
-    /// An entry, if it is here.
+    /// Returns an entry, if the window holds it.
     pub(crate) fn get(&self, index: BatIndex) -> Option<BatEntry> {
         let (entry, _) = self.bytes.get(self.place(index)?..)?.split_first_chunk()?;
         Some(BatEntry::from_le_bytes(*entry))
     }
 
-    /// How many of the entries that are here, from the first of `range` on, are zero.
+    /// Counts the zero entries at the start of `range`, as far as the window reaches.
     pub(super) fn zeros(&self, range: Range<BatIndex>) -> u64 {
         const STRIDE: usize = 16 * bat_entry::SIZE;
         let (Some(start), Some(end)) = (self.place(range.start), self.place(range.end)) else { return 0 };
@@ -47,7 +47,7 @@ impl BatWindow {
         (strides / bat_entry::SIZE + more) as u64
     }
 
-    /// Where an entry is among the bytes, or would be.
+    /// Returns the position that an entry has, or would have, in `bytes`.
     fn place(&self, index: BatIndex) -> Option<usize> {
         let place = index.get().checked_sub(self.first.get())?.checked_mul(ENTRY_SIZE)?;
         usize::try_from(place).ok()
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_here_is_neither_an_entry_nor_zeros() {
+    fn entries_outside_the_window_are_absent_and_do_not_count_as_zeros() {
         let window = window(&[7, 0]);
         let raw = |at| window.get(BatIndex::new(at)).map(BatEntry::raw);
         assert_eq!([99, 100, 101, 102].map(raw), [None, Some(7), Some(0), None]);

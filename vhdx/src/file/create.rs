@@ -1,11 +1,11 @@
-//! Writing a new VHDX, from its first block to its last, in memory that does not depend on its size.
+//! Writes a new VHDX from its first block to its last, in memory independent of its size.
 //!
 //! ```text
 //! 0          1 MiB   2 MiB       3 MiB, or after the metadata
 //! | headers  | log   | metadata  | BAT ... | block | block | ...      blocks in the order of the disk
 //! ```
-//! Nothing that points at a place is durable before the place is: the headers come last, and without them the file is
-//! no VHDX. Space that nothing was written to stays a hole, except in a fixed disk, whose space is really there.
+//! No pointer counts before the bytes that it points to are durable: the headers are written last, after a sync, and
+//! without them the file is no VHDX. Unwritten space stays a hole, except in a fixed disk, whose space is allocated.
 
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ use crate::geometry::Geometry;
 use crate::storage::Storage;
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
 
-/// What a new VHDX is to be.
+/// The description of a new VHDX.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDisk {
     /// The size of the disk in bytes.
@@ -32,34 +32,35 @@ pub struct NewDisk {
     pub logical_sector_size: u32,
     /// 512 or 4096 bytes ([MS-VHDX] 2.6.2.5).
     pub physical_sector_size: u32,
-    /// [`DiskType::Differencing`] with a parent locator, else one of the others.
+    /// [`DiskType::Differencing`] if there is a parent locator, else one of the others.
     pub disk_type: DiskType,
     /// The SCSI page 83 identity of the disk ([MS-VHDX] 2.6.2.3).
     pub virtual_disk_id: Uuid,
-    /// Which disk is the parent, and where ([MS-VHDX] 2.6.2.6).
+    /// The identity and the paths of the parent ([MS-VHDX] 2.6.2.6).
     pub parent_locator: Option<ParentLocator>,
-    /// Further metadata items: those that are not made from the fields above.
+    /// Further metadata items, which are not made from the other fields.
     pub items: Vec<NewItem>,
 }
 
 /// A metadata item of a new file ([MS-VHDX] 2.6.1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewItem {
-    /// Which item this is.
+    /// The ItemId.
     pub id: Uuid,
     /// Whether it is user metadata.
     pub is_user: bool,
-    /// Whether it belongs to the disk, so that it goes where the disk's content goes.
+    /// Whether it belongs to the virtual disk, and so travels with the disk's content.
     pub is_virtual_disk: bool,
-    /// Whether a reader that does not know it must refuse the file.
+    /// Whether a reader that does not know the item must reject the file.
     pub is_required: bool,
     /// The content: at most 1 MiB.
     pub content: Vec<u8>,
 }
 
 impl NewDisk {
-    /// A dynamic disk as Windows makes it by default: blocks of 32 MiB, sectors of 512 bytes that are 4096 bytes
-    /// long on the medium, a fresh identity.
+    /// Returns a dynamic disk with the defaults of Windows and a new identity.
+    ///
+    /// Blocks have 32 MiB, logical sectors 512 bytes, physical sectors 4096 bytes.
     pub fn new(virtual_size: u64) -> Self {
         Self {
             virtual_size,
@@ -87,7 +88,9 @@ impl NewDisk {
         Geometry::new(self.block_size.into(), self.logical_sector_size, self.virtual_size, has_parent)
     }
 
-    /// The length in bytes of a file that has `blocks` of its payload blocks; a fixed one has them all.
+    /// Returns the length in bytes of a file with `blocks` payload blocks.
+    ///
+    /// A fixed disk always has all its blocks.
     ///
     /// # Errors
     /// As [`VhdxWriter::new`].
@@ -99,17 +102,18 @@ impl NewDisk {
     }
 }
 
-/// What a [`VhdxWriter`] has made.
+/// The result of a [`VhdxWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The payload blocks that are present.
+    /// The number of payload blocks that are present.
     pub blocks: u64,
     /// The length of the file in bytes.
     pub file_size: u64,
 }
 
-/// Writes the content of a new VHDX in the order of the disk. What is not written reads as zeros, or as the parent: a
-/// new differencing disk has no content of its own.
+/// A writer for the content of a new VHDX, in the order of the disk.
+///
+/// Ranges that are not written read as zeros. A new differencing disk has no content and reads as its parent.
 ///
 /// Before [`finish`](Self::finish) has returned, the storage holds no valid VHDX.
 pub struct VhdxWriter<'a> {
@@ -125,11 +129,11 @@ pub struct VhdxWriter<'a> {
 }
 
 impl<'a> VhdxWriter<'a> {
-    /// A new VHDX in an empty storage. Nothing is written yet.
+    /// Prepares a new VHDX in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, and the one that tells what of `disk`
-    /// is not possible.
+    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
+    /// valid, and [`Error::Io`].
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;
@@ -149,7 +153,7 @@ impl<'a> VhdxWriter<'a> {
         })
     }
 
-    /// Writes `bytes` at `start` of the disk: not before the block that was written to last.
+    /// Writes `bytes` at `start` of the disk, not before the block that was written last.
     ///
     /// # Errors
     /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::OutOfOrder`], [`Error::Io`];
@@ -197,7 +201,9 @@ impl<'a> VhdxWriter<'a> {
         Ok(())
     }
 
-    /// Reserves the space of a fixed disk's next block, and gives its size; 0 when there is none.
+    /// Reserves the space of a fixed disk's next block, and returns its size in bytes.
+    ///
+    /// Returns 0 if there is no such block.
     pub(crate) fn reserve_next(&mut self) -> Result<u64> {
         let end = BlockIndex::new(self.geometry.block_count());
         if self.disk.disk_type != DiskType::Fixed || self.next_block >= end {
@@ -207,7 +213,7 @@ impl<'a> VhdxWriter<'a> {
         Ok(self.geometry.block_size())
     }
 
-    /// Gives a block the next place in the file. Its bytes are zeros that nobody has to write.
+    /// Gives a block the next place in the file, where all bytes read as zeros already.
     fn allocate(&mut self, block: BlockIndex) -> Result<FileOffset> {
         let place = self.next_place;
         let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
@@ -223,7 +229,7 @@ impl<'a> VhdxWriter<'a> {
         Ok(place)
     }
 
-    /// Completes the file. When this returns, it is durable.
+    /// Completes the file. When this returns, the file is durable.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -265,10 +271,10 @@ impl<'a> VhdxWriter<'a> {
     }
 }
 
-/// Writes BAT entries in ascending order through a buffer; entries that are left out stay unwritten zeros.
+/// A buffered writer for BAT entries in ascending order. Skipped entries read as zeros.
 struct BatWriter {
     start: FileOffset,
-    /// The entry that the first 8 bytes of the buffer stand for.
+    /// The index of the first entry in the buffer.
     first: u64,
     buffer: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! Where the structures of a new file lie, and its metadata as Windows lays it out ([MS-VHDX] 2.6).
+//! Places the structures of a new file, and writes its metadata as Windows does ([MS-VHDX] 2.6).
 
 use uuid::Uuid;
 
@@ -18,12 +18,14 @@ pub(super) const HEADER_SECTION: FileOffset = FileOffset::new(MIB);
 pub(super) const LOG_LENGTH: u32 = 1 << 20;
 const METADATA_OFFSET: FileOffset = FileOffset::new(2 * MIB);
 
-/// The limits that Windows' readers hold a file to, beyond those of the specification.
+/// Limits that Windows enforces when it reads a file, beyond those of the specification.
 pub(super) const MAX_METADATA_REGION: u64 = 128 * MIB;
 pub(super) const MAX_USER_ITEMS: usize = 1024;
 pub(super) const MAX_SYSTEM_ITEMS: usize = 1023;
 
-/// The items that are made from the fields of [`NewDisk`], in the order of Windows. Only a child has the last one.
+/// The items that are made from the fields of [`NewDisk`], in the order of Windows.
+///
+/// Only a child has the last item.
 const OWN_ITEMS: [Uuid; 6] = [
     metadata_item::FILE_PARAMETERS,
     metadata_item::VIRTUAL_DISK_SIZE,
@@ -82,7 +84,7 @@ impl NewLayout {
         let mut entries = Vec::new();
         let mut contents = Vec::new();
         for (entry, content) in own.chain(items) {
-            // All of it fits in a region of at most 128 MiB, which `new` has made sure of. An empty item lies nowhere.
+            // `new` has ensured that everything fits into a region of 128 MiB. An empty item has the offset 0.
             let offset = (metadata_table::SIZE as u32).saturating_add(contents.len() as u32);
             let offset = if content.is_empty() { 0 } else { offset };
             entries.push(MetadataEntry { offset, length: content.len() as u32, ..entry });
@@ -93,7 +95,9 @@ impl NewLayout {
     }
 }
 
-/// Whether the further items can be told apart, are within their limits, and leave the file readable.
+/// Checks that the further items are distinct, keep the limits, and leave the file readable.
+///
+/// Also checks that the parent locator reads back as it is.
 fn validate_items(disk: &NewDisk) -> Result<(), InvalidArgument> {
     let mut known: Vec<_> = OWN_ITEMS.iter().map(|&id| (id, false)).collect();
     known.push((metadata_item::INCOMPLETE_FILE, false));

@@ -1,4 +1,6 @@
-//! A walk over the blocks of one file, in disk order: what the file says of each place, and until where.
+//! Walks over the blocks of one file in disk order.
+//!
+//! Finds what the file holds at an offset, and how far that extends.
 
 use super::Vhdx;
 use super::bat::WINDOW;
@@ -9,10 +11,10 @@ use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::SECTORS_PER_CHUNK;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 
-/// What one file says of a stretch of the disk.
+/// What one file holds in a range of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing: a parent may know.
+    /// Nothing: the parent, if any, has the answer.
     Unallocated,
     /// Zeros.
     Zero,
@@ -22,7 +24,7 @@ pub(super) enum Answer {
     Partial(FileOffset),
 }
 
-/// A stretch of the disk with one answer.
+/// A range of the disk with one answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub(super) start: DiskOffset,
@@ -30,7 +32,7 @@ pub(super) struct Span {
     pub(super) answer: Answer,
 }
 
-/// A stretch of a partial span whose bits are all the same.
+/// A range of a partial span whose bits are all equal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) start: DiskOffset,
@@ -40,14 +42,14 @@ pub(super) struct Run {
 
 pub(super) struct Cursor<'a> {
     pub(super) vhdx: &'a Vhdx,
-    /// Nothing at or past this is ever asked for: neither BAT entries nor bits past it are read.
+    /// The end of the range that is asked for. No BAT entries or bits past it are read.
     limit: DiskOffset,
     span: Option<Span>,
     window: BatWindow,
     bitmap: Option<(ChunkIndex, FileOffset)>,
-    /// The bits of the partial span; the first one is that of the span's first sector.
+    /// The bits of the partial span. The first bit is that of the span's first sector.
     bits: ReadAhead,
-    /// What was found in the bits last.
+    /// The run that was found last.
     run: Option<Run>,
 }
 
@@ -64,7 +66,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The span that holds `at`. Kept until another one is asked for, so that a walk forward costs each block once.
+    /// Returns the span that contains `at`.
+    ///
+    /// Keeps the span until another one is needed, so a forward walk looks up each block once.
     #[inline]
     pub(super) fn span_at(&mut self, at: DiskOffset) -> Result<Span> {
         if let Some(span) = self.span
@@ -75,8 +79,10 @@ impl<'a> Cursor<'a> {
         self.find(at)
     }
 
-    /// The bits from `at` on, 8 sectors a byte; `at` must be a multiple of 64 sectors inside the last span, which was a
-    /// partial one. Sectors past the span's end have no meaning.
+    /// Returns the bits from `at` on, 8 sectors in each byte.
+    ///
+    /// `at` must be a multiple of 64 sectors inside the last span, which must be partial. Bits past the span's end mean
+    /// nothing.
     pub(super) fn bits_from(&self, at: DiskOffset) -> &[[u8; 8]] {
         let start = self.span.map_or(at, |span| span.start);
         let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
@@ -84,7 +90,10 @@ impl<'a> Cursor<'a> {
         usize::try_from(word).ok().and_then(|word| words.get(word..)).unwrap_or(&[])
     }
 
-    /// The sectors from `at` on, which lies in the last span, a partial one, that are alike. Each is looked at once.
+    /// Returns the run of equal bits that contains `at`.
+    ///
+    /// `at` must lie in the last span, which must be partial. Keeps the run until another one is needed, so a forward
+    /// walk looks at each bit once.
     pub(super) fn run_at(&mut self, at: DiskOffset) -> Run {
         if let Some(run) = self.run
             && (run.start..run.end).contains(&at)
@@ -101,7 +110,9 @@ impl<'a> Cursor<'a> {
         run
     }
 
-    /// Looks up another span, and keeps it. Apart from `span_at`, so that that one is short enough to become part of loops.
+    /// Looks up another span and keeps it.
+    ///
+    /// Separate from `span_at`, so that `span_at` is short enough to be inlined into loops.
     #[inline(never)]
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
         let span = self.look_up(at)?;
@@ -113,7 +124,7 @@ impl<'a> Cursor<'a> {
         let geometry = self.vhdx.geometry;
         let end_of_disk = DiskOffset::new(geometry.virtual_size());
         if at >= end_of_disk {
-            // Past its own end a layer answers zeros, whatever its parents hold there.
+            // A layer answers zeros past its own end, whatever its parents hold there.
             return Ok(Span { start: end_of_disk, end: DiskOffset::new(u64::MAX), answer: Answer::Zero });
         }
         let block = geometry.block_of(at);
@@ -130,7 +141,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The entry of a block, from the window of entries last read or a new one that begins with it.
+    /// Returns the entry of a block, from the current window or a new one that begins with it.
     fn entry(&mut self, block: BlockIndex) -> Result<BatEntry> {
         let index = self.vhdx.geometry.payload_bat_index(block);
         if let Some(entry) = self.window.get(index) {
@@ -147,12 +158,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Joins the blocks after an unallocated one that are unallocated as well, as far as the window reaches.
+    /// Extends an unallocated span over unallocated blocks that follow, as far as the window reaches.
     fn extend_unallocated(&self, span: Span, block: BlockIndex) -> Span {
         let geometry = self.vhdx.geometry;
         let mut next = block.saturating_add(1);
         loop {
-            // As far as the sector bitmap entry that ends the chunk, which does not matter.
+            // Zeros are counted up to the sector bitmap entry that ends the chunk. That entry is skipped.
             let first = geometry.payload_bat_index(next);
             let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(next));
             let absent = self.window.zeros(first..chunk_end);
@@ -165,7 +176,9 @@ impl<'a> Cursor<'a> {
         Span { end: geometry.block_end(BlockIndex::new(last)), ..span }
     }
 
-    /// Reads the bits from the 64 sectors that hold `at` to the end of the block or of what will be asked for.
+    /// Reads the bits of a block.
+    ///
+    /// Begins with the word that contains `at`, and ends with the block or at the limit.
     fn load_bits(&mut self, at: DiskOffset, block: BlockIndex, place: FileOffset) -> Result<Span> {
         let vhdx = self.vhdx;
         let geometry = vhdx.geometry;
@@ -201,7 +214,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Bit number `first`, and how many bits from it on are the same.
+/// Returns the bit with number `first`, and how many bits from it on are equal.
 fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
     let Some((&word, rest)) = words.get(number..).and_then(<[_]>::split_first) else { return (false, 0) };
@@ -212,7 +225,7 @@ fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     if others != 0 {
         return (is_set, u64::from(others.trailing_zeros()));
     }
-    // Several words at a time, as far as that goes.
+    // Whole strides first: comparing several words at once is faster.
     let (strides, _) = rest.as_chunks::<STRIDE>();
     let same_byte = if is_set { u8::MAX } else { 0 };
     let is_alike = |stride: &[[u8; 8]; STRIDE]| {
@@ -225,7 +238,7 @@ fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
     (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
 }
 
-/// How many words are looked at before the first of them decides: a whole number of the widest registers.
+/// The number of words that are compared at once: a whole number of the widest registers.
 const STRIDE: usize = 8;
 
 #[cfg(test)]
@@ -233,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_of_bits_end_where_a_bit_differs() {
+    fn a_run_ends_where_a_bit_differs() {
         for len in [1, 63, 64, 65, 1023, 1024, 1025, 1088, 2500] {
             for first in [0, 1, 63, 64, 100] {
                 for is_set in [false, true] {

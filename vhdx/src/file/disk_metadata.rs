@@ -1,4 +1,6 @@
-//! What of a file's metadata belongs to its disk, and so goes where the disk's content goes ([MS-VHDX] 2.6.1.2).
+//! Selects the metadata items that travel with the virtual disk ([MS-VHDX] 2.6.1.2).
+//!
+//! They are copied when the disk's content is copied or merged. All other items belong to one file.
 
 use uuid::Uuid;
 
@@ -8,7 +10,7 @@ use crate::format::metadata_item;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 
-/// The items that every file has as its own: a new file makes them anew.
+/// Items that belong to one file. A new file never copies them; it gets its own.
 const OWN_ITEMS: [Uuid; 7] = [
     metadata_item::FILE_PARAMETERS,
     metadata_item::VIRTUAL_DISK_SIZE,
@@ -20,12 +22,13 @@ const OWN_ITEMS: [Uuid; 7] = [
 ];
 
 impl NewDisk {
-    /// A disk that can take the place of the file's: its sizes, its identity and every further metadata item that is
-    /// marked as IsVirtualDisk. It is fixed if the file is, else dynamic.
+    /// Returns a disk that can replace the file's disk.
+    ///
+    /// It has the sizes, the identity and every further item with the IsVirtualDisk bit. It is fixed if the file is,
+    /// else dynamic.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io), and [`Error::Corrupt`](crate::Error::Corrupt) when the file ends inside an
-    /// item.
+    /// [`Error::Io`](crate::Error::Io), and [`Error::Corrupt`](crate::Error::Corrupt) if the file ends inside an item.
     pub fn like(vhdx: &Vhdx) -> Result<Self> {
         let is_fixed = vhdx.disk_type() == DiskType::Fixed;
         let defaults = Self::new(vhdx.virtual_size());
@@ -43,7 +46,7 @@ impl NewDisk {
         Ok(Self {
             block_size: vhdx.metadata.parameters.block_size,
             logical_sector_size: vhdx.logical_sector_size(),
-            // Another one is only tolerated when it is read.
+            // Other sizes are tolerated in a file that is read, but must not be written.
             physical_sector_size: if physical == 512 { 512 } else { defaults.physical_sector_size },
             disk_type: if is_fixed { DiskType::Fixed } else { DiskType::Dynamic },
             virtual_disk_id: vhdx.virtual_disk_id().unwrap_or(defaults.virtual_disk_id),
@@ -54,9 +57,11 @@ impl NewDisk {
 }
 
 impl NewDisk {
-    /// A child of a file, without content of its own, as Windows makes it by default: blocks of 2 MiB, whatever the
-    /// parent's are, and everything else the parent's, every metadata item that is marked as IsVirtualDisk included
-    /// ([MS-VHDX] 2.6.1.2). Virtual size and block size may be set to others; the logical sector size may not.
+    /// Returns a child of a file, without content of its own, with the defaults of Windows.
+    ///
+    /// Blocks have 2 MiB, whatever the parent's block size. Everything else is as in the parent, including every
+    /// metadata item with the IsVirtualDisk bit ([MS-VHDX] 2.6.1.2). Virtual size and block size may be changed
+    /// afterwards; the logical sector size may not.
     ///
     /// # Errors
     /// As [`like`](Self::like).
@@ -70,12 +75,12 @@ impl NewDisk {
     }
 }
 
-/// Whether a new file with the disk's content takes the item over as it is.
+/// Returns whether a new file with the disk's content gets an unchanged copy of the item.
 pub(crate) fn is_disk_metadata(entry: &MetadataEntry) -> bool {
     entry.is_virtual_disk && !is_own(entry)
 }
 
-/// Whether every file has an item of this kind of its own.
+/// Returns whether this is an item that belongs to one file and is never copied.
 pub(crate) fn is_own(entry: &MetadataEntry) -> bool {
     !entry.is_user && OWN_ITEMS.contains(&entry.id)
 }

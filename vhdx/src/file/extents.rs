@@ -1,9 +1,12 @@
-//! The one query: where the bytes of a range of the disk are.
+//! Finds where the bytes of a range of the disk are.
 //!
-//! Layers are asked from the leaf down. As long as each says one thing of a whole stretch, the first answer counts; so it
-//! is in a partially present block where thousands of bits are the same. The rest of it is resolved in windows of that
-//! many sectors with one bit each: every layer takes the sectors that it has out of the set of missing ones, until none is
-//! missing or no layer is left.
+//! Everything that needs to know this asks [`Extents`].
+//!
+//! Layers are asked in order, from the leaf to the base, and the first one with an answer decides. A whole span is
+//! answered at once. So is a long run of equal bits in a partially present block.
+//!
+//! Shorter runs are resolved in windows of up to 4096 sectors. A window has one bit for each sector that is still
+//! missing. Each layer in turn takes the sectors that it holds, until none is missing or all layers have been asked.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,55 +16,58 @@ use super::cursor::{Answer, Cursor, Span};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::{DiskOffset, FileOffset};
 
-/// How many sectors a window has, at 64 a word.
+/// The length of a window in words of 64 sectors.
 const WINDOW_WORDS: usize = 64;
 
-/// A run of the disk with one source. The extents of a range are sorted, cover it without a gap, and are as long as
-/// possible: no two neighbours could be one.
+/// A run of the disk with one source.
+///
+/// The extents of a range are sorted, cover it without a gap, and are as long as possible: neighbours cannot be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The first byte on the disk.
     pub start: DiskOffset,
     /// The length in bytes; never 0.
     pub len: u64,
-    /// Where the bytes are.
+    /// The place of the bytes.
     pub source: Source,
 }
 
-/// Where the bytes of an extent are. Layer 0 is the leaf.
+/// The place of the bytes of an extent. Layer 0 is the leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In the file of a layer, from an offset on. If the layer's [`log`](Vhdx::log) had to be replayed in memory, it is
-    /// the offset in the file as it will be after the replay: the bytes may still be in the log.
+    /// In the file of a layer, from an offset on.
+    ///
+    /// If the layer's [`log`](Vhdx::log) had to be replayed in memory, this is the offset in the file after the replay.
+    /// The bytes may still be in the log.
     Data {
         /// The layer.
         layer: usize,
         /// The first byte in that layer's file.
         offset: FileOffset,
     },
-    /// Nowhere: a layer says that they are zeros.
+    /// Nowhere: a layer defines them as zeros.
     Zero {
         /// The layer.
         layer: usize,
     },
-    /// Nowhere: no layer has them. They read as zeros when the last layer has no parent.
+    /// Nowhere: no layer holds them. They read as zeros if the last layer has no parent.
     Unallocated,
 }
 
 impl Extent {
-    /// One past the last byte on the disk.
+    /// Returns the end of the extent: one past its last byte on the disk.
     pub fn end(&self) -> DiskOffset {
         self.start.saturating_add(self.len)
     }
 
-    /// The part of the extent that lies in `range`, if any.
+    /// Returns the part of the extent that lies in `range`, if any.
     pub fn clip(&self, range: &Range<DiskOffset>) -> Option<Self> {
         let (start, end) = (self.start.max(range.start), self.end().min(range.end));
         let source = self.source.advanced_by(start.since(self.start));
         (start < end).then(|| Self { start, len: end.since(start), source })
     }
 
-    /// Makes `next` a part of this extent if it goes on where this one ends.
+    /// Appends `next` if it continues this extent, and returns whether it does.
     pub fn try_join(&mut self, next: &Self) -> bool {
         let joins = next.start == self.end() && next.source == self.source.advanced_by(self.len);
         if joins {
@@ -80,16 +86,18 @@ impl Source {
     }
 }
 
-/// The extents of a range: see [`Vhdx::extents`] and [`Chain::extents`](crate::Chain::extents). Ends after an error.
+/// An iterator over the extents of a range. It ends after an error.
+///
+/// See [`Vhdx::extents`] and [`Chain::extents`](crate::Chain::extents).
 pub struct Extents<'a> {
     cursors: Vec<Cursor<'a>>,
     sector_size: u64,
     range: Range<DiskOffset>,
-    /// The first place that no extent in `queue` covers: a multiple of the sector size.
+    /// The first byte that has not been resolved yet: a multiple of the sector size.
     next: DiskOffset,
     end: DiskOffset,
     queue: VecDeque<Extent>,
-    /// What a window fills, kept because it is needed again and again.
+    /// An empty buffer for the extents of a window, kept to avoid allocations.
     found: Vec<Extent>,
     joined: Option<Extent>,
     error: Option<Error>,
@@ -130,7 +138,7 @@ impl<'a> Extents<'a> {
         }
     }
 
-    /// The next extent as it was found, perhaps joinable with the one after it.
+    /// Returns the next extent, which may be joinable with the one after it.
     fn next_raw(&mut self) -> Result<Option<Extent>> {
         loop {
             let found = match self.queue.pop_front() {
@@ -144,7 +152,7 @@ impl<'a> Extents<'a> {
         }
     }
 
-    /// The extent that begins at `next`; or else at least one is in the queue.
+    /// Returns the extent at `next`, or `None` after putting at least one extent into the queue.
     fn resolve(&mut self) -> Result<Option<Extent>> {
         let at = self.next;
         let mut end = self.end;
@@ -173,20 +181,21 @@ impl<'a> Extents<'a> {
         Ok(Some(self.advance(end, Source::Unallocated)))
     }
 
-    /// All from `next` to `end`, which is `next` then.
+    /// Returns the extent from `next` to `end`, and moves `next` to `end`.
     fn advance(&mut self, end: DiskOffset, source: Source) -> Extent {
         let start = std::mem::replace(&mut self.next, end);
         Extent { start, len: end.since(start), source }
     }
 
-    /// Resolves `at..end`, or as much of it as a window holds, from the layer `first` on: the ones above say nothing
-    /// of all of it.
+    /// Resolves `at..end`, or as much of it as a window holds, and queues its extents.
+    ///
+    /// Begins with the layer `first`, because the layers before it hold nothing of this range.
     fn resolve_window(&mut self, first: usize, at: DiskOffset, end: DiskOffset) -> Result<()> {
         let mut window = Window::new(self.sector_size, at, end, std::mem::take(&mut self.found));
         for layer in first..self.cursors.len() {
             let cursor = &mut self.cursors[layer];
             let mut from = at;
-            // A layer is asked only for what is missing: a damaged block that nobody needs is not in the way.
+            // A layer is asked only for missing sectors, so a damaged block that nobody needs causes no error.
             while let Some(needed) = window.next_missing(from) {
                 let span = cursor.span_at(needed)?;
                 window.take(layer, cursor, &span, needed);
@@ -217,7 +226,7 @@ impl Iterator for Extents<'_> {
                 Ok(None) => return self.joined.take().map(Ok),
                 Err(error) => {
                     self.error = Some(error);
-                    // What was found before the error is true, and comes first.
+                    // The extent that was found before the error is valid, and is returned first.
                     return self.joined.take().map_or_else(|| self.next(), |done| Some(Ok(done)));
                 }
             };
@@ -231,10 +240,12 @@ impl Iterator for Extents<'_> {
     }
 }
 
-/// A stretch of at most `64 * WINDOW_WORDS` sectors, with the set of those that no layer has answered for.
+/// A range of at most `64 * WINDOW_WORDS` sectors, with the set of those still missing.
+///
+/// A sector is missing if no layer has answered for it yet.
 struct Window {
     sector_size: u64,
-    /// The place of bit 0: a multiple of 64 sectors, so that every layer's bitmap words line up.
+    /// The offset of bit 0 on the disk: a multiple of 64 sectors, so that every layer's bitmap words line up.
     base: DiskOffset,
     end: DiskOffset,
     missing: [u64; WINDOW_WORDS],
@@ -242,7 +253,7 @@ struct Window {
 }
 
 impl Window {
-    /// `found` is an empty vector, to be used again.
+    /// Covers `at..end`, or as much of it as a window holds; `found` is an empty buffer.
     fn new(sector_size: u64, at: DiskOffset, end: DiskOffset, found: Vec<Extent>) -> Self {
         let word = 64 * sector_size;
         let base = DiskOffset::new(at.get() / word * word);
@@ -259,20 +270,20 @@ impl Window {
         at.since(self.base) / self.sector_size
     }
 
-    /// The first missing sector at or past `from`.
+    /// Returns the start of the first missing sector at or after `from`.
     fn next_missing(&self, from: DiskOffset) -> Option<DiskOffset> {
         let from = self.sector(from);
         let first = usize::try_from(from / 64).unwrap_or(WINDOW_WORDS);
         let mut words = self.missing.iter().enumerate().skip(first);
         let sector = words.find_map(|(number, word)| {
-            // Nothing is missing past the window's end.
+            // No bit is set past the window's end.
             let missing = if number == first { word & u64::MAX << (from % 64) } else { *word };
             (missing != 0).then(|| number as u64 * 64 + u64::from(missing.trailing_zeros()))
         })?;
         Some(self.base.saturating_add(sector * self.sector_size))
     }
 
-    /// Takes the missing sectors from `from` to the end of `span` that the layer has.
+    /// Takes the missing sectors from `from` to the end of `span` that the layer holds.
     fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) {
         let sectors = self.sector(from)..self.sector(span.end.min(self.end));
         let data = |offset| Source::Data { layer, offset };
@@ -292,8 +303,9 @@ impl Window {
         self.take_bits(sectors, Source::Unallocated, self.base, None);
     }
 
-    /// Takes the missing ones among `sectors`, or those whose bit is set in `bits`, the first word of which is the one
-    /// that the first sector lies in. `source` is that of the byte at `source_start`.
+    /// Takes the missing ones among `sectors`; if there are `bits`, only those whose bit is set.
+    ///
+    /// The first word of `bits` contains the bit of the first sector. `source` is that of the byte at `source_start`.
     fn take_bits(
         &mut self,
         sectors: Range<u64>,
@@ -344,7 +356,7 @@ impl Window {
     }
 }
 
-/// The bits of word `number` that stand for sectors in `sectors`.
+/// Returns the bits of word `number` that stand for sectors in `sectors`.
 fn mask(number: usize, sectors: &Range<u64>) -> u64 {
     let first = number as u64 * 64;
     let low = sectors.start.saturating_sub(first).min(64);

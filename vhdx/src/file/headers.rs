@@ -1,4 +1,6 @@
-//! Writing the two headers, so that one of them is valid at every instant ([MS-VHDX] 2.2.2.1).
+//! Changes the two headers so that one of them is valid at every instant ([MS-VHDX] 2.2.2.1).
+//!
+//! This is the only module that changes the headers of an existing file.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use crate::storage::Storage;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
-/// The headers of a file that is being written. This is the only place that changes them.
+/// The two headers of a file that is open for writing.
 pub(crate) struct Headers {
     storage: Arc<dyn Storage>,
     current: Header,
@@ -19,24 +21,28 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// Those of a file whose current header is `current`; `number`, 1 or 2, says which of the two it is.
+    /// Takes the current header of a file and its number, 1 or 2.
     pub(crate) fn new(storage: Arc<dyn Storage>, current: Header, number: u8) -> Self {
         Self { storage, current, number }
     }
 
-    /// The current header.
+    /// Returns the current header.
     pub(crate) fn current(&self) -> &Header {
         &self.current
     }
 
-    /// Changes both headers, one after the other, the one that is not current first; each is durable before the next
-    /// step. A power failure leaves the header from before or the new one. `change` need not mind the sequence number.
+    /// Changes both headers, first the one that is not current.
     ///
-    /// After an error, either may be current in the file, which must be opened anew.
+    /// Each is durable before the next step.
+    ///
+    /// After a power failure the current header is the old one or the new one. The sequence number is set here, not by
+    /// `change`.
+    ///
+    /// After an error either header may be current in the file. The file must be opened again.
     ///
     /// # Errors
-    /// [`Error::Io`]; with nothing written also if there is a newer header by now, and [`Error::Unsupported`] when the
-    /// sequence number cannot grow.
+    /// [`Error::Io`], also if a newer header has appeared since the file was opened; [`Error::Unsupported`] if the
+    /// sequence number cannot grow. Nothing is written in the last two cases.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
         ensure_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
@@ -46,9 +52,14 @@ impl Headers {
         self.write_other(new)
     }
 
-    /// A header that was torn may lack a single sector, and the next one, torn in its place, may leave just that one: what
-    /// was lost would count again, a DataWriteGuid that no child knows among it. So it is unmade first: by bytes that no
-    /// header has, and all of it, which also mends what cannot be read.
+    /// Overwrites the header that is not current with 0xff bytes if it is invalid, and syncs.
+    ///
+    /// A torn header may lack a single sector. A later write that is torn as well could restore exactly that sector and
+    /// revive the lost header, with a DataWriteGuid that no child knows. So the whole header is overwritten first, with
+    /// bytes that no header contains. This also repairs unreadable sectors.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also if the other header is newer than the current one.
     fn unmake_torn(&self) -> Result<()> {
         let (number, mut bytes) = (3 - self.number, [0; header::SIZE]);
         let is_read = self.storage.read_exact_at(&mut bytes, place(number)).is_ok();
@@ -56,7 +67,9 @@ impl Headers {
         match other.map(|other| other.sequence_number > self.current.sequence_number) {
             Some(false) => return Ok(()),
             Some(true) => {
-                let newer = io::Error::other("there is a newer header than when the file was opened");
+                let newer = io::Error::other(
+                    "another program has changed this file since it was opened; close that program and try again",
+                );
                 return Err(Error::io("write", place(number), newer));
             }
             None => put(&*self.storage, &[0xff; header::SIZE], place(number))?,
@@ -64,7 +77,9 @@ impl Headers {
         self.storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 
-    /// Puts `new` in the place of the header that is not current, with the next sequence number, which makes it current.
+    /// Writes `new` over the header that is not current, which makes it current.
+    ///
+    /// Sets the next sequence number.
     fn write_other(&mut self, mut new: Header) -> Result<()> {
         let number = 3 - self.number;
         new.sequence_number = self.current.sequence_number.saturating_add(1);
@@ -75,15 +90,17 @@ impl Headers {
     }
 }
 
-/// How far the sequence number goes up at most in a replay and the session after it.
+/// The most that the sequence number grows in a replay and the session after it.
 pub(super) const SESSION: u64 = 64;
-/// More than the sessions of a merge come to, however often it is run again.
+/// More than the sequence number grows in all sessions of a merge, reruns included.
 pub(super) const MERGE: u64 = SESSION << 16;
 
-/// Refuses headers whose sequence number cannot go up by `updates`; `number` says which of the two is current.
+/// Ensures that the sequence number can grow by `updates`.
+///
+/// `number` is that of the current header.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
+/// [`Error::Unsupported`] if it cannot.
 pub(super) fn ensure_sequence(current: &Header, number: u8, updates: u64) -> Result<()> {
     if current.sequence_number.checked_add(updates).is_some() {
         return Ok(());
@@ -111,13 +128,13 @@ mod tests {
     use crate::storage::{Memory, ReadAt};
     use crate::units::DiskOffset;
 
-    /// Notes what is asked of it; from call number `fails_from` on, nothing works.
+    /// Records all writes and syncs. All calls after the first `fails_from` ones fail.
     #[derive(Default)]
     struct Noting {
         file: Memory,
         calls: Mutex<Vec<String>>,
         fails_from: Mutex<Option<usize>>,
-        /// What cannot be read before something is written there.
+        /// An offset that cannot be read until something is written there.
         unreadable: Mutex<Option<FileOffset>>,
     }
 
@@ -151,7 +168,7 @@ mod tests {
         }
 
         fn set_len(&self, _: u64) -> io::Result<()> {
-            unreachable!("headers have their place")
+            unreachable!("the headers are part of the file already")
         }
 
         fn sync(&self) -> io::Result<()> {
@@ -159,7 +176,7 @@ mod tests {
         }
     }
 
-    /// A file as it is new, where header 2 is current.
+    /// A new file, in which header 2 is current.
     fn new_file() -> Arc<Noting> {
         let storage = Memory::default();
         VhdxWriter::new(&storage, &NewDisk::new(1 << 20)).unwrap().finish().unwrap();
@@ -176,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_that_is_not_current_comes_first_and_each_is_synced() {
+    fn an_update_writes_the_other_header_first_and_syncs_each() {
         let storage = new_file();
         let mut headers = headers(&storage);
         let before = headers.current().clone();
@@ -196,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_failed_anywhere_is_old_or_new_and_can_be_done_again() {
+    fn a_failed_update_leaves_the_old_or_the_new_header_and_can_be_repeated() {
         for fails_from in 0..4 {
             let storage = new_file();
             let mut headers = headers(&storage);
@@ -210,14 +227,14 @@ mod tests {
             let newest = Uuid::new_v4();
             self::headers(&storage).update(|header| header.file_write_guid = newest).unwrap();
             assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
-            // What was opened before knows nothing of that.
+            // `headers` was opened before that update, so it must not overwrite it.
             headers.update(|header| header.file_write_guid = new).unwrap_err();
             assert_eq!(open(&storage).file_write_guid(), newest, "call {fails_from}");
         }
     }
 
     #[test]
-    fn a_header_that_cannot_be_read_is_written_anew() {
+    fn an_unreadable_header_is_rewritten() {
         let storage = new_file();
         *storage.unreadable.lock().unwrap() = Some(place(1));
         let guid = Uuid::new_v4();
@@ -228,9 +245,9 @@ mod tests {
         assert!(open(&storage).tolerated().is_empty());
     }
 
-    /// Most of a header is zeros, so one that is torn might leave just what the other lacks.
+    /// Most of a header is zeros, so a torn write could leave exactly the sector that the lost header lacks.
     #[test]
-    fn a_header_that_lacks_a_sector_does_not_get_it_from_a_torn_one_in_its_place() {
+    fn a_torn_write_does_not_complete_an_earlier_torn_header() {
         let new = new_file();
         let mut sound = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
         new.read_exact_at(&mut sound, FileOffset::new(0)).unwrap();
@@ -242,7 +259,7 @@ mod tests {
             file[0x10000 + lost * SECTOR..][..SECTOR].fill(0xee);
             let mut cleared = file.clone();
             cleared[0x10000..][..header::SIZE].fill(0xff);
-            // It may also have been unmade, and the host has forgotten that the medium does not know.
+            // In the second case the header was cleared before, but that sync failed and the host forgot it.
             for file in [Torn::new(file.clone()), Torn::forgotten(file, cleared)] {
                 let file = Arc::new(file);
                 let mut headers = Headers::new(Arc::clone(&file) as Arc<dyn Storage>, old.clone(), 2);
@@ -259,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_number_that_cannot_grow_is_refused_with_nothing_written() {
+    fn an_update_writes_nothing_if_the_sequence_number_cannot_grow() {
         let storage = new_file();
         for (sequence_number, works) in [(u64::MAX - 2, true), (u64::MAX - 1, false), (u64::MAX, false)] {
             storage.calls.lock().unwrap().clear();
@@ -273,9 +290,9 @@ mod tests {
         }
     }
 
-    /// A file that is opened for writing can be closed again.
+    /// Every file that can be opened for writing can also be closed.
     #[test]
-    fn a_session_that_the_sequence_number_would_not_outlast_does_not_begin() {
+    fn opening_fails_if_the_sequence_number_is_too_large_for_a_session() {
         for (sequence_number, works) in [(u64::MAX - SESSION, true), (u64::MAX - SESSION + 1, false)] {
             let new = new_file();
             let mut bytes = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];

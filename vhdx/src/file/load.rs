@@ -1,4 +1,6 @@
-//! Opening: identifier, headers, log, region tables, metadata, in the order in which each depends on the ones before.
+//! Opens a VHDX: validates the identifier, headers, log, region tables and metadata.
+//!
+//! Each structure depends on those before it, so the order is fixed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,13 +21,14 @@ use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
 impl Vhdx {
-    /// Opens a storage, and puts every violation found on the way into `violations`: the ones that are worked around
-    /// and, before it returns the first as an error, the ones that are not.
+    /// Opens a VHDX in a storage, and adds every violation that it finds to `violations`.
+    ///
+    /// Tolerated violations are worked around. The first one that is not tolerated is also returned as an error.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
     pub fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
-        // What the caller has collected from other files must not judge this one.
+        // The caller may have collected violations of other files, which must not make this one fail.
         let mut found = Violations::new();
         let result = load(storage, &mut found);
         if let Err(error) = &result
@@ -38,16 +41,17 @@ impl Vhdx {
         result
     }
 
-    /// References both region tables: opening leaves the second one alone where the first one is sound. What is in
-    /// `violations` already is not put there again.
+    /// Checks both region tables; opening does not read the second one if the first one is sound.
+    ///
+    /// Violations that are already in `violations` are not added again.
     ///
     /// # Errors
-    /// [`Error::Io`] when neither can be read.
+    /// [`Error::Io`] if neither can be read; [`Error::Corrupt`] if the file ends inside one.
     pub(crate) fn validate_region_tables(&self, violations: &mut Violations) -> Result<()> {
         validate_region_tables(&*self.storage, violations)
     }
 
-    /// Reads everything behind the headers and the log anew, after it was written to. The header is as it is here.
+    /// Reads the region tables and the metadata again after they were changed. Keeps the header.
     pub(super) fn reload(&mut self) -> Result<()> {
         let found = Structures::load(&*self.storage, &self.header, &mut Violations::new())?;
         (self.regions, self.metadata) = (found.regions, found.metadata);
@@ -65,8 +69,8 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     let log::Replayed { storage, overlay, state } = log::replay(storage, &header, violations)?;
     let found = Structures::load(&*storage, &header, violations);
     if found.is_err() {
-        // The file does not open, and a second table that says something else may be the reason to hope. What cannot be
-        // read is told already.
+        // Opening fails, so report the second region table too: if it differs, it may be the sound one. An error here
+        // is ignored, because `Structures::load` has returned it already.
         let _ = validate_region_tables(&*storage, violations);
     }
     let Structures { regions, metadata, geometry, layout } = found?;
@@ -91,7 +95,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
     })
 }
 
-/// Puts what is wrong with either region table into `violations`, unless it is there already.
+/// Adds the violations of both region tables to `violations`, without duplicates.
 fn validate_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> Result<()> {
     let mut found = Violations::new();
     let [first, second] = region_tables().load(&Measured::new(storage)?, Second::Always, &mut found)?;
@@ -102,7 +106,7 @@ fn validate_region_tables(storage: &dyn ReadAt, violations: &mut Violations) -> 
     Ok(())
 }
 
-/// What lies behind the headers and the log.
+/// The structures that depend on the headers and the log.
 pub(super) struct Structures {
     pub(super) regions: Regions,
     pub(super) metadata: Metadata,
@@ -125,7 +129,7 @@ impl Structures {
     }
 }
 
-/// What a validator gave, or the violation for which it gave nothing.
+/// Returns the value of a validator, or the violation because of which there is none.
 fn valid<T>(value: Option<T>, violations: &Violations, structure: Structure, at: FileOffset) -> Result<T> {
     violations.stop_at_first()?;
     value.ok_or_else(|| Violation::new(structure, at, Rule::Truncated).into())
@@ -138,12 +142,13 @@ fn load_identifier(storage: &dyn ReadAt, violations: &mut Violations) -> Result<
     Ok(valid(identifier, violations, structure, at)?.creator)
 }
 
-/// Reads the DataWriteGuid of a VHDX from its current header; `None` if the bytes do not begin like a VHDX.
+/// Reads the DataWriteGuid of a VHDX from its current header.
 ///
-/// It is the one that opening the file gives. Nothing else needs to be read, because a log does not change headers.
+/// Returns `None` if the bytes do not begin with the file type identifier of a VHDX. Opening the file would return the
+/// same GUID, because a log does not change headers.
 ///
 /// # Errors
-/// [`Error::Io`], and [`Error::Corrupt`] if there is no valid header.
+/// [`Error::Io`]; [`Error::Corrupt`] or [`Error::Unsupported`] if there is no usable header.
 pub(crate) fn read_data_write_guid(storage: &dyn ReadAt) -> Result<Option<Uuid>> {
     let measured = Measured::new(storage)?;
     let mut violations = Violations::new();
@@ -155,7 +160,7 @@ pub(crate) fn read_data_write_guid(storage: &dyn ReadAt) -> Result<Option<Uuid>>
     Ok(Some(header.data_write_guid))
 }
 
-/// The current header, and whether it is header 1 or 2.
+/// Returns the number of the current header, 1 or 2, and the header.
 pub(super) fn load_header(storage: &dyn ReadAt, violations: &mut Violations) -> Result<(u8, Header)> {
     let [first, second] = header_copies().load(storage, Second::Always, violations)?;
     let current = header::current(first, second, violations);
@@ -172,13 +177,13 @@ pub(super) fn header_copies() -> Copies<Header> {
     }
 }
 
-/// A structure that stands twice in the file.
+/// A structure of which the file has two copies.
 pub(super) struct Copies<T> {
     places: [FileOffset; 2],
     size: usize,
     validate: fn(&[u8], u8, &mut Violations) -> Option<T>,
     structure: fn(u8) -> Structure,
-    /// The rule that a copy breaks which cannot be read.
+    /// The rule that a copy breaks if it cannot be read.
     unreadable: Rule,
 }
 
@@ -186,13 +191,14 @@ pub(super) struct Copies<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Second {
     Always,
-    /// If the first one cannot be used.
+    /// Only if the first one cannot be used.
     IfNeeded,
 }
 
 impl<T> Copies<T> {
-    /// The copies that are read, where they are valid. One that cannot be read is as good as a damaged one;
-    /// only when that goes for both is it an I/O error.
+    /// Loads the copies; `None` for one that is not valid or was not read.
+    ///
+    /// A copy that cannot be read counts as damaged. It is an I/O error only if neither can be read.
     fn load(
         &self,
         storage: &dyn ReadAt,
@@ -221,7 +227,7 @@ impl<T> Copies<T> {
         }
     }
 
-    /// Each copy, if it can be read and is valid on its own.
+    /// Loads each copy; `None` for one that cannot be read or is not valid on its own.
     pub(super) fn load_each(&self, storage: &dyn ReadAt) -> [Option<T>; 2] {
         let [first, second] = self.places;
         [(1, first), (2, second)].map(|(number, place)| {
@@ -241,7 +247,9 @@ impl<T> Copies<T> {
     }
 }
 
-/// A log that cannot be read in full matters only when it must be replayed.
+/// Checks that the log ends inside the file.
+///
+/// If it does not, that is fatal only if the log must be replayed.
 fn validate_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
     let (place, length) = header.log_place();
     if length != 0 && place.saturating_add(length).get() > file_len {

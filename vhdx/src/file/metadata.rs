@@ -1,4 +1,4 @@
-//! The metadata region: the items that say what kind of disk a file holds ([MS-VHDX] 2.6).
+//! Reads the metadata region: the items that describe the disk in a file ([MS-VHDX] 2.6).
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::storage::{ReadAt, ensure_end, read_into, read_structure};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
-/// How much of the table and of the items is read before it is known how much there is.
+/// The length in bytes of the first read of the table, and of the longest read of all items.
 const PAGE: usize = 4096;
 
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Metadata {
     pub(super) logical_sector_size: u32,
     pub(super) physical_sector_size: u32,
     pub(super) parent_locator: Option<ParentLocator>,
-    /// The broken rule for which a linkage may be missing in the locator.
+    /// The violation because of which the locator may lack a linkage.
     pub(super) lost_linkage: Option<Violation>,
 }
 
@@ -73,7 +73,9 @@ impl Metadata {
     }
 }
 
-/// The table. What lies behind its last entry means nothing, and is zeros here.
+/// Reads the metadata table.
+///
+/// Bytes after its last entry mean nothing, and may be zeros in the result.
 fn read_table(storage: &dyn ReadAt, region: &Region) -> Result<Vec<u8>> {
     let (structure, at) = (Structure::MetadataTable, region.offset);
     ensure_end(storage, structure, at, metadata_table::SIZE)?;
@@ -86,16 +88,19 @@ fn read_table(storage: &dyn ReadAt, region: &Region) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The items of the format, read in one go where all of them lie within a page's length: in every healthy file.
+/// All items except user metadata, read at once if they span at most a page.
+///
+/// In every healthy file they do.
 struct Together {
-    /// Their place in the region.
+    /// The offset of the first item in the region.
     start: u32,
     bytes: Vec<u8>,
 }
 
 impl Together {
-    /// Nothing where the items lie farther apart. Nothing, too, where they cannot be read: whoever reads one by itself
-    /// is told why.
+    /// Reads the items; the result is empty if they lie farther apart or cannot be read.
+    ///
+    /// If they cannot be read, reading an item on its own returns the error.
     fn read(storage: &dyn ReadAt, region: &Region, entries: &[MetadataEntry]) -> Self {
         let items = || entries.iter().filter(|entry| !entry.is_user && entry.length != 0);
         let start = items().map(|item| item.offset).min().unwrap_or(0);
@@ -150,8 +155,9 @@ impl Items<'_> {
         self.optional(id, validate)
     }
 
-    /// The locator, and the broken rule for which a linkage may be missing in it. A locator in a file without a parent is
-    /// not read: either it or the mark of the file is wrong.
+    /// Returns the locator, and the violation because of which it may lack a linkage.
+    ///
+    /// A locator in a file without a parent is not read: either the locator or the file's HasParent bit is wrong.
     fn parent_locator(&mut self, has_parent: bool) -> Result<(Option<ParentLocator>, Option<Violation>)> {
         let id = metadata_item::PARENT_LOCATOR;
         let mut lost_linkage = None;
@@ -193,7 +199,9 @@ impl Items<'_> {
     }
 }
 
-/// The content of an item; the metadata table's rules have bounded it to 1 MiB inside the region.
+/// Reads the content of an item.
+///
+/// The rules of the metadata table bound it to 1 MiB inside the region.
 pub(super) fn read_item(storage: &dyn ReadAt, region: &Region, entry: &MetadataEntry) -> Result<Vec<u8>> {
     let at = region.offset.saturating_add(entry.offset.into());
     read_structure(

@@ -1,4 +1,4 @@
-//! One VHDX file: what it says of itself, and where its blocks lie.
+//! One VHDX file: opens, validates, creates and writes it, and finds where its blocks lie.
 
 mod bat;
 mod bat_window;
@@ -56,12 +56,12 @@ pub enum DiskType {
     Fixed,
     /// Blocks are allocated as they are written.
     Dynamic,
-    /// Only what differs from a parent is there.
+    /// Only the blocks and sectors that differ from a parent are stored.
     Differencing,
 }
 
 impl DiskType {
-    /// The name in reports: `fixed`, `dynamic` or `differencing`.
+    /// Returns the name in reports: `fixed`, `dynamic` or `differencing`.
     pub const fn name(self) -> &'static str {
         match self {
             DiskType::Fixed => "fixed",
@@ -77,11 +77,13 @@ impl fmt::Display for DiskType {
     }
 }
 
-/// An open VHDX file that is only read. Opening reads the headers, a dirty log, a region table and the metadata,
-/// but no BAT: its entries are read, and judged, as they are used. The second region table is read only if the first one
-/// cannot be used; [`check_file`](crate::ops::check_file) references both.
+/// A VHDX file open for reading.
 ///
-/// A dirty log is replayed in memory; no byte of the file ever changes.
+/// Opening reads the headers, a dirty log, a region table and the metadata, but not the BAT: its entries are read and
+/// validated when they are used. The second region table is read only if the first one cannot be used;
+/// [`check_file`](crate::ops::check_file) checks both.
+///
+/// A dirty log is replayed in memory. The file itself is never changed.
 ///
 /// A `Vhdx` is one file. Its disk is read through a [`Chain`](crate::Chain), which knows the parents.
 ///
@@ -90,24 +92,24 @@ impl fmt::Display for DiskType {
 pub struct Vhdx {
     /// The file with its log replayed.
     storage: Arc<dyn ReadAt>,
-    /// The file as it is.
+    /// The file as it is, without a replayed log.
     raw: Arc<dyn ReadAt>,
     guard: Arc<ReadGuard>,
     path: Option<PathBuf>,
     identity: Option<FileIdentity>,
     creator: String,
     header: Header,
-    /// Whether header 1 or header 2 is current.
+    /// The number of the current header: 1 or 2.
     header_number: u8,
     log: LogState,
-    /// What a dirty log holds.
+    /// The content of a dirty log.
     overlay: Option<Arc<Overlay>>,
     regions: Regions,
     layout: Layout,
     metadata: Metadata,
     geometry: Geometry,
     tolerated: Vec<Violation>,
-    /// The tolerated rules that BAT entries break, once the whole BAT has been validated.
+    /// The tolerated rules that BAT entries break; set once the whole BAT has been validated.
     tolerated_entries: OnceLock<Vec<(Rule, u64)>>,
 }
 
@@ -131,7 +133,7 @@ impl Vhdx {
         Self::load_path(path.as_ref(), &mut Violations::new())
     }
 
-    /// Opens whatever can be read at any offset.
+    /// Opens a VHDX in a storage that can be read at any offset.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
@@ -147,7 +149,7 @@ impl Vhdx {
         Self::load(Arc::new(storage), &mut Violations::new())
     }
 
-    /// As [`open`](Self::open), with every violation found on the way put into `violations`.
+    /// Opens a file like [`open`](Self::open), and adds every violation to `violations`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -155,7 +157,7 @@ impl Vhdx {
         Self::load_file(FileStorage::open(path)?, path, violations)
     }
 
-    /// As [`load_path`](Self::load_path), for a file that has been opened by that path already.
+    /// Loads a file that has already been opened by `path`, like [`load_path`](Self::load_path).
     pub(crate) fn load_file(file: FileStorage, path: &Path, violations: &mut Violations) -> Result<Self> {
         let load = |violations| {
             let identity = file.identity()?;
@@ -165,7 +167,7 @@ impl Vhdx {
         Ok(Self { path: Some(path.to_owned()), identity: Some(identity), ..vhdx })
     }
 
-    /// The same file, called by this path in messages and plans.
+    /// Sets the path that names this file in messages and plans.
     #[must_use]
     pub fn named(self, path: &Path) -> Self {
         Self { path: Some(path.to_owned()), ..self }
@@ -175,67 +177,71 @@ impl Vhdx {
         Self { identity, ..self }
     }
 
-    /// The length in bytes that the file has once its log is replayed.
+    /// Returns the length in bytes that the file has once its log is replayed.
     pub(crate) fn replayed_len(&self) -> u64 {
         self.layout.file_len
     }
 
-    /// What of the file takes space when it is written to.
+    /// Locates the holes of the file: ranges without allocated space on the host.
     pub(crate) fn holes(&self) -> Holes<'_> {
         Holes::new(&*self.storage, FileOffset::new(self.replayed_len()))
     }
 
-    /// The path that the file was opened by.
+    /// Returns the path by which the file was opened.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// The file's identity on this machine, if it is a file.
+    /// Returns the file's identity on this machine; `None` if the storage is no file.
     pub fn identity(&self) -> Option<FileIdentity> {
         self.identity
     }
 
-    /// The length of the file in bytes, as it is, without a replayed log.
+    /// Returns the length of the file in bytes when it was opened, without a replayed log.
     pub fn file_len(&self) -> u64 {
         self.guard.len()
     }
 
-    /// What made the file, as it says; for diagnosis only ([MS-VHDX] 2.2.1).
+    /// Returns the name of the program that created the file ([MS-VHDX] 2.2.1).
+    ///
+    /// The file itself stores this name, which is for diagnosis only.
     pub fn creator(&self) -> &str {
         &self.creator
     }
 
-    /// The current header ([MS-VHDX] 2.2.2).
+    /// Returns the current header ([MS-VHDX] 2.2.2).
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Identifies the content of the disk: what a child's parent locator names ([MS-VHDX] 2.2.2).
+    /// Returns the DataWriteGuid, which identifies the content of the disk ([MS-VHDX] 2.2.2).
+    ///
+    /// The parent locator of a child names its parent by this GUID.
     pub fn data_write_guid(&self) -> Uuid {
         self.header.data_write_guid
     }
 
-    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
+    /// Returns the FileWriteGuid, which identifies the content of the file ([MS-VHDX] 2.2.2).
     pub fn file_write_guid(&self) -> Uuid {
         self.header.file_write_guid
     }
 
-    /// Whether the log had to be replayed in memory.
+    /// Returns whether the log had to be replayed in memory.
     pub fn log(&self) -> LogState {
         self.log
     }
 
-    /// The regions of the file, the unknown optional ones too, by ascending offset ([MS-VHDX] 2.2.3).
+    /// Returns all regions by ascending offset, also unknown optional ones ([MS-VHDX] 2.2.3).
     pub fn regions(&self) -> &[Region] {
         &self.layout.regions
     }
 
-    /// The metadata items of the file, the unknown optional and the user ones too ([MS-VHDX] 2.6.1).
+    /// Returns all metadata items, also unknown optional and user items ([MS-VHDX] 2.6.1).
     pub fn metadata_entries(&self) -> &[MetadataEntry] {
         &self.metadata.entries
     }
 
-    /// The content of a metadata item: at most 1 MiB.
+    /// Reads the content of a metadata item: at most 1 MiB.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::Corrupt`] when the file ends inside the item.
@@ -243,18 +249,19 @@ impl Vhdx {
         metadata::read_item(&*self.storage, &self.regions.metadata, entry).map_err(|e| self.in_file(e))
     }
 
-    /// Where the parent is to be found, and which DataWriteGuid it must have ([MS-VHDX] 2.6.2.6). Always there for a
-    /// differencing file, never for another.
+    /// Returns the paths of the parent and its required DataWriteGuid ([MS-VHDX] 2.6.2.6).
+    ///
+    /// Every differencing file has a parent locator, and no other file has one.
     pub fn parent_locator(&self) -> Option<&ParentLocator> {
         self.metadata.parent_locator.as_ref()
     }
 
-    /// The broken rule for which the parent locator may lack the GUID of another parent.
+    /// Returns the violation because of which the parent locator may lack a second linkage.
     pub(crate) fn lost_linkage(&self) -> Option<&Violation> {
         self.metadata.lost_linkage.as_ref()
     }
 
-    /// How the file stores its disk.
+    /// Returns how the file stores its disk.
     pub fn disk_type(&self) -> DiskType {
         match (self.geometry.has_parent(), self.metadata.parameters.leave_blocks_allocated) {
             (true, _) => DiskType::Differencing,
@@ -263,50 +270,54 @@ impl Vhdx {
         }
     }
 
-    /// Sizes and counts of blocks and sectors.
+    /// Returns the sizes and counts of blocks and sectors.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// The size of the disk in bytes.
+    /// Returns the size of the disk in bytes.
     pub fn virtual_size(&self) -> u64 {
         self.geometry.virtual_size()
     }
 
-    /// The size of a payload block in bytes.
+    /// Returns the size of a payload block in bytes.
     pub fn block_size(&self) -> u64 {
         self.geometry.block_size()
     }
 
-    /// The logical sector size in bytes: 512 or 4096.
+    /// Returns the logical sector size in bytes: 512 or 4096.
     pub fn logical_sector_size(&self) -> u32 {
         self.metadata.logical_sector_size
     }
 
-    /// The physical sector size in bytes, as the file says.
+    /// Returns the physical sector size in bytes, as stored in the file.
     pub fn physical_sector_size(&self) -> u32 {
         self.metadata.physical_sector_size
     }
 
-    /// The SCSI page 83 identity of the disk: the same in all files of a family ([MS-VHDX] 2.6.2.3).
+    /// Returns the SCSI page 83 identity of the disk ([MS-VHDX] 2.6.2.3).
+    ///
+    /// It is the same in all files of a family.
     pub fn virtual_disk_id(&self) -> Option<Uuid> {
         self.metadata.virtual_disk_id
     }
 
-    /// The broken rules that opening took note of or worked around.
+    /// Returns the violations that opening noted or worked around.
     pub fn tolerated(&self) -> &[Violation] {
         &self.tolerated
     }
 
-    /// The tolerated rules that entries of the BAT break, and how many entries break each. Nothing before the whole BAT has
-    /// been validated, as [`validate_placement`](Self::validate_placement) and every operation that reads or writes a
-    /// whole disk do.
+    /// Returns the tolerated rules that BAT entries break, and how many entries break each.
+    ///
+    /// The list is empty until the whole BAT has been validated. [`validate_placement`](Self::validate_placement) does
+    /// that, and so does every operation that reads or writes a whole disk.
     pub fn tolerated_entries(&self) -> &[(Rule, u64)] {
         self.tolerated_entries.get().map_or(&[], Vec::as_slice)
     }
 
-    /// The extents of `range` in this file alone: what it does not hold is [`Source::Unallocated`], whether or not a
-    /// parent has it. The layer in each [`Source`] is 0.
+    /// Returns the extents of `range` in this file alone. The layer in each [`Source`] is 0.
+    ///
+    /// Ranges that this file does not hold are [`Source::Unallocated`], whether or not a parent holds them.
     pub fn extents(&self, range: std::ops::Range<DiskOffset>) -> Extents<'_> {
         Extents::new(std::slice::from_ref(self), range)
     }
@@ -315,7 +326,7 @@ impl Vhdx {
         &*self.storage
     }
 
-    /// The error, with this file's path if it has one.
+    /// Adds this file's path to the error, if the file has one.
     pub(crate) fn in_file(&self, error: Error) -> Error {
         match &self.path {
             Some(path) => error.in_file(path),

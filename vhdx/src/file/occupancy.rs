@@ -1,19 +1,23 @@
-//! Which MiBs of a file are taken, and by whom where that is contested.
+//! Records which MiBs of a file are taken, and finds the blocks that overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::units::{BatIndex, MIB};
 
-/// The part of a file that is looked at, in MiB: 128 TiB, twice the largest disk.
+/// The length in MiB of the part of a file that is covered: 128 TiB, twice the largest disk.
 const COVERED: u64 = 128 << 20;
-/// How many contested MiBs are looked at.
+/// The largest number of contested MiBs, those taken more than once, that are recorded.
 const CONTESTED: usize = 10_000;
-/// A page has the bits of 32 GiB, so all pages together take 16 MiB of memory.
+/// The number of words in a page, which has the bits of 32 GiB.
+///
+/// All pages together take 16 MiB of memory.
 const WORDS: usize = 512;
 const PAGE: u64 = WORDS as u64 * 64;
 
-/// One bit for each MiB, in pages that are there once something lies in them. All places are numbers of MiBs.
+/// One bit for each MiB of a file, in pages that are allocated when they are used.
+///
+/// All places are in MiB.
 pub(super) struct Occupancy {
     pages: Vec<Option<Box<[u64; WORDS]>>>,
     file_end: u64,
@@ -22,7 +26,7 @@ pub(super) struct Occupancy {
 }
 
 impl Occupancy {
-    /// Nothing is taken.
+    /// Creates the record of a file of `file_len` bytes in which nothing is taken.
     pub(super) fn new(file_len: u64) -> Self {
         let file_end = file_len.div_ceil(MIB);
         Self { pages: Vec::new(), file_end, contested: BTreeSet::new(), exceeded: false }
@@ -37,7 +41,7 @@ impl Occupancy {
         }
     }
 
-    /// Whether the MiB was free.
+    /// Takes a MiB, and returns whether it was free.
     fn take(&mut self, mib: u64) -> bool {
         let number = usize::try_from(mib / PAGE).unwrap_or(usize::MAX);
         if self.pages.len() <= number {
@@ -51,29 +55,34 @@ impl Occupancy {
         was_free
     }
 
-    /// Whether something lies in the file where nothing was looked at. What is kept reserved past the end of the file,
-    /// and so far out, is in nobody's way.
+    /// Returns whether a place inside the file reaches past the covered part.
+    ///
+    /// Overlap is not detected there.
+    ///
+    /// A place that begins past the end of the file does not count: it holds no data.
     pub(super) fn is_exceeded(&self) -> bool {
         self.exceeded
     }
 
-    /// Whether a MiB was taken more than once.
+    /// Returns whether a MiB was taken more than once.
     pub(super) fn is_contested(&self) -> bool {
         !self.contested.is_empty()
     }
 
-    /// The MiBs that were taken more than once, if any were.
+    /// Returns the MiBs that were taken more than once, if there are any.
     pub(super) fn into_contested(self) -> Option<Owners> {
         let owners: BTreeMap<_, _> = self.contested.into_iter().map(|mib| (mib, None)).collect();
         (!owners.is_empty()).then_some(Owners(owners))
     }
 }
 
-/// Who was the first to take each contested MiB.
+/// The first owner of each contested MiB, as a BAT entry.
 pub(super) struct Owners(BTreeMap<u64, Option<BatIndex>>);
 
 impl Owners {
-    /// Claims a place; gives back who else has claimed parts of it before, each once.
+    /// Claims a place, and returns the first owners of its contested MiBs.
+    ///
+    /// Each owner is returned once, the claimant never.
     pub(super) fn claim(&mut self, claimant: BatIndex, place: Range<u64>) -> BTreeSet<BatIndex> {
         let mut others = BTreeSet::new();
         for (_, owner) in self.0.range_mut(place) {
@@ -102,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn every_later_claimant_is_named_with_every_earlier_owner() {
+    fn each_later_claimant_is_reported_with_the_first_owners() {
         assert_eq!(claims(100, &[4..8, 8..12, 60..70, 3..4]), []);
         assert_eq!(claims(100, &[4..8, 8..12, 7..9]), [(2, 0), (2, 1)]);
         assert_eq!(claims(100, &[4..8, 4..8, 4..8]), [(1, 0), (2, 0)]);
@@ -110,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_past_the_end_takes_little_memory() {
+    fn places_past_the_end_take_little_memory() {
         assert_eq!(claims(10, &[9..300, 9..10, 400..402, 401..403, 402..404]), [(1, 0), (3, 2), (4, 3)]);
         let pages = |places: &[Range<u64>]| {
             let mut occupancy = Occupancy::new(10 * MIB);
@@ -124,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_when_blocks_lie_too_far_out() {
+    fn a_block_past_the_covered_part_is_reported() {
         let mut occupancy = Occupancy::new(u64::MAX);
         occupancy.mark(0..COVERED);
         assert!(!occupancy.is_exceeded());

@@ -1,5 +1,6 @@
-//! Where a block may lie in the file: clear of the log and of every region, and inside the file. That it does not lie
-//! in the header section is a rule about the BAT entry alone, and comes first.
+//! Checks the places of blocks: inside the file, and clear of the log and all regions.
+//!
+//! The rule that a block must not lie in the header section concerns the BAT entry alone and is checked before.
 
 use super::Vhdx;
 use crate::format::bat_entry::BatEntry;
@@ -8,10 +9,10 @@ use crate::rules::Rule;
 use crate::units::{BatIndex, BlockIndex, FileOffset};
 use crate::violation::{Structure, Violation, Violations};
 
-/// What a block must keep clear of.
+/// The parts of a file that no block may overlap, and the length of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// The log's place and its length in bytes.
+    /// The offset and the length of the log in bytes.
     pub(crate) log: (FileOffset, u64),
     /// The regions, by ascending offset.
     pub(crate) regions: Vec<Region>,
@@ -20,11 +21,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// References the block at `place` which `structure`, at offset `at` of the file, points to. The block is `whole`
-    /// bytes long, and the disk has a use for its first `needed` bytes: none of a place that is only kept reserved. Such a
-    /// place may lie past the end of the file: see [`Vhdx::validate_place_without_data`].
+    /// Checks the block at `place`, to which `structure` at offset `at` of the file points.
     ///
-    /// Whether it can be used: everything that is broken is reported, but what is tolerated does not stand in the way.
+    /// The block is `whole` bytes long, and its first `needed` bytes hold data: 0 for a place that is only reserved. A
+    /// reserved place may lie past the end of the file: see [`Vhdx::validate_place_without_data`].
+    ///
+    /// Reports every violation, and returns whether the block can be used. A tolerated violation does not prevent that.
     pub(crate) fn validate_place(
         &self,
         structure: Structure,
@@ -59,14 +61,14 @@ impl Layout {
 }
 
 impl Vhdx {
-    /// The place of the log and its length in bytes, if the file has a log that lies inside it.
+    /// Returns the offset and the length in bytes of the log, if it lies inside the file.
     pub(crate) fn place_of_log(&self) -> Option<(FileOffset, u64)> {
         let (place, len) = self.layout.log;
         let is_inside = place.saturating_add(len).get() <= self.layout.file_len;
         (len != 0 && is_inside).then_some((place, len))
     }
 
-    /// Validates the offset that the entry of a block without data holds, if any, against the length of the file.
+    /// Checks that the place of a block without data, if it has one, ends inside the file.
     pub(super) fn validate_place_without_data(
         &self,
         index: BatIndex,
@@ -81,7 +83,7 @@ impl Vhdx {
         }
     }
 
-    /// References the place that a block without data keeps reserved, which nobody reads.
+    /// Checks that the place that a block without data reserves is clear of the log and all regions.
     pub(crate) fn validate_reserved_place(
         &self,
         block: BlockIndex,
@@ -125,7 +127,7 @@ mod tests {
         Region { id, offset: mib(start), length: len * MIB, required: true }
     }
 
-    /// Log at 1, metadata at 2, BAT at 5 and 6; the file is 12 MiB long.
+    /// The log lies at 1 MiB, metadata at 2, the BAT at 5 and 6. The file is 12 MiB long.
     fn validate(place: FileOffset, needed: u64, whole: u64) -> (bool, Vec<Rule>) {
         let layout = Layout {
             log: (mib(1), MIB),
@@ -140,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn a_block_between_the_regions_or_at_the_end_is_in_order() {
+    fn a_block_between_regions_or_at_the_end_is_valid() {
         assert_eq!(validate(mib(3), 2 * MIB, 2 * MIB), (true, vec![]));
         assert_eq!(validate(mib(7), 5 * MIB, 5 * MIB), (true, vec![]));
     }
 
     #[test]
-    fn every_place_that_a_block_must_not_touch_is_named() {
+    fn every_overlap_and_every_block_past_the_end_is_reported() {
         assert_eq!(validate(mib(1), MIB, MIB), (false, vec![Rule::BlockOverlapsLog]));
         assert_eq!(validate(mib(2), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));
         assert_eq!(validate(mib(6), MIB, MIB), (false, vec![Rule::BlockOverlapsRegion]));

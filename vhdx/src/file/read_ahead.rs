@@ -1,4 +1,4 @@
-//! Reading what is asked for piece by piece, from front to back, in fewer and longer reads.
+//! Reads ahead for sequential readers, so that many short reads become fewer long ones.
 
 use std::ops::Range;
 
@@ -6,25 +6,29 @@ use crate::error::Result;
 use crate::storage::{ReadAt, read_into};
 use crate::units::FileOffset;
 
-/// The most that is read at once beyond what is asked for, in bytes.
+/// The length in bytes of the longest read, unless the reader asks for more.
 const LONGEST: usize = 64 << 10;
 
-/// The bytes that were read last. When they are used up, twice as many are read, as long as the reader goes straight on.
+/// The bytes that were read last.
+///
+/// While reads continue where these end, each is twice as long as the one before.
 #[derive(Debug, Default)]
 pub(super) struct ReadAhead {
     start: FileOffset,
     bytes: Vec<u8>,
-    /// Which of them were asked for last.
+    /// The range of them that was asked for last.
     asked: Range<usize>,
 }
 
 impl ReadAhead {
-    /// The bytes that were asked for last; none if they could not be read.
+    /// Returns the bytes that were asked for last; none if they could not be read.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(self.asked.clone()).unwrap_or(&[])
     }
 
-    /// The `len` bytes from `at` on. Of what follows, up to `most` bytes counted from `at` may be read with them.
+    /// Returns the `len` bytes from `at` on.
+    ///
+    /// Reads at most `most` bytes, unless `len` is larger.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -59,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes what is read.
+    /// A storage that records all reads.
     struct Noted(Vec<u8>, Mutex<Vec<(u64, usize)>>);
 
     impl ReadAt for Noted {
@@ -74,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn who_goes_straight_on_is_given_more_at_a_time() {
+    fn sequential_reads_double_in_length() {
         let noted = Noted((0..1000).map(|at| at as u8).collect(), Mutex::default());
         let mut ahead = ReadAhead::default();
         for at in (0..160).step_by(10) {
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_a_read_that_failed() {
+    fn a_failed_read_leaves_no_bytes() {
         let bytes = vec![7; 100];
         let mut ahead = ReadAhead::default();
         assert_eq!(ahead.read(&bytes, FileOffset::new(0), 60, 100).unwrap(), [7; 60]);

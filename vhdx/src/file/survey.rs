@@ -1,4 +1,4 @@
-//! Surveys a file that cannot be used: which of its structures are sound.
+//! Finds out which structures of a damaged file are sound.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::storage::{FileStorage, ReadAt, ReadGuard};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
-/// Which structures of a damaged file are sound.
+/// The sound and the damaged structures of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Survey {
@@ -27,32 +27,32 @@ pub struct Survey {
     pub file_len: u64,
     /// Whether header 1 and header 2 are sound.
     pub headers: [bool; 2],
-    /// What the log holds.
+    /// The state of the log.
     pub log: SurveyedLog,
     /// Whether region table 1 and region table 2 are sound.
     pub region_tables: [bool; 2],
     /// Whether a sound region table leads to sound metadata and a place for the BAT.
     pub metadata: bool,
-    /// What the BAT says, if its place is known.
+    /// The state of the BAT, if its place is known and it can be read.
     pub bat: Option<SurveyedBat>,
 }
 
-/// What the log of a damaged file holds.
+/// The state of the log of a damaged file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SurveyedLog {
-    /// Not known: there is no current header.
+    /// Unknown, because there is no current header.
     Unknown,
-    /// Nothing.
+    /// The log holds no changes.
     Empty,
-    /// Changes that are not in the file yet, all of which are sound.
+    /// The log holds changes that are not in the file yet, and it can be replayed.
     Sound,
     /// The current header says that the log holds changes, but it cannot be replayed.
     Damaged,
 }
 
 impl SurveyedLog {
-    /// The name in reports: `unknown`, `empty`, `sound` or `damaged`.
+    /// Returns the name in reports: `unknown`, `empty`, `sound` or `damaged`.
     pub const fn name(self) -> &'static str {
         match self {
             SurveyedLog::Unknown => "unknown",
@@ -63,26 +63,28 @@ impl SurveyedLog {
     }
 }
 
-/// What the BAT of a damaged file says.
+/// The state of the BAT of a damaged file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SurveyedBat {
-    /// Whether its entries break no rule, apart from blocks that lie past the end of the file.
+    /// Whether its entries break only tolerated rules, apart from blocks past the end of the file.
     pub is_sound: bool,
-    /// How many payload and sector bitmap blocks the file has a place for.
+    /// The number of payload and sector bitmap blocks that are present according to the BAT.
     pub blocks: u64,
-    /// How many of these blocks lie past the end of the file, at least in part.
+    /// The number of these blocks that lie past the end of the file, at least in part.
     pub blocks_past_end: u64,
-    /// How many bytes of these blocks lie past the end of the file. The unused tail of the last block does not count.
+    /// The number of bytes of these blocks past the end of the file.
+    ///
+    /// The unused tail of the disk's last block does not count.
     pub bytes_past_end: u64,
 }
 
 impl Survey {
-    /// Surveys the file at `path`. Nothing is written. Reads the BAT twice at most.
+    /// Surveys the file at `path`. Nothing is written. Reads the BAT at most three times.
     ///
     /// # Errors
-    /// As [`FileStorage::open`], and [`Error::Io`](crate::Error::Io) when the length of the file cannot be told. Parts that
-    /// cannot be read are not sound.
+    /// As [`FileStorage::open`], and [`Error::Io`](crate::Error::Io) if the length of the file cannot be read. A
+    /// structure that cannot be read is reported as not sound.
     pub fn of(path: &Path) -> Result<Self> {
         let survey = || survey(Arc::new(FileStorage::open(path)?));
         survey().map_err(|error| error.in_file(path))
@@ -122,7 +124,7 @@ fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
     Ok(Survey { file_len, headers, log, region_tables, metadata: vhdx.is_some(), bat })
 }
 
-/// Stands for the header of a file that has none: it has no log.
+/// A header without a log, for a file that has no current header.
 const NO_HEADER: Header = Header {
     sequence_number: 0,
     file_write_guid: Uuid::nil(),
@@ -134,7 +136,7 @@ const NO_HEADER: Header = Header {
     log_offset: FileOffset::new(0),
 };
 
-/// The file with its log replayed in memory, if that can be done.
+/// Returns the state of the log, and the file with its log replayed in memory if possible.
 fn replayed(storage: Arc<dyn ReadAt>, header: Option<&Header>) -> (SurveyedLog, Arc<dyn ReadAt>) {
     let Some(header) = header else { return (SurveyedLog::Unknown, storage) };
     if header.log_guid.is_nil() {

@@ -1,4 +1,4 @@
-//! Protects a VHDX that is read from programs that write to it.
+//! Protects a file that is being read against writers: locks it, and detects changes.
 
 use super::Vhdx;
 use super::load::load_header;
@@ -7,8 +7,9 @@ use crate::storage::{Measured, Sharing};
 use crate::violation::Violations;
 
 impl Vhdx {
-    /// Locks the file against writers until it is closed. Returns whether a writer holds it, which only
-    /// [`Sharing::Forced`] allows.
+    /// Locks the file against writers until it is closed.
+    ///
+    /// Returns whether a writer holds it, which only [`Sharing::Forced`] allows.
     ///
     /// # Errors
     /// As [`Chain::lock_shared`](crate::Chain::lock_shared).
@@ -16,8 +17,9 @@ impl Vhdx {
         self.guard.lock(&*self.raw, sharing).map_err(|error| self.in_file(error))
     }
 
-    /// Compares the length, the current header and the time of the last change with what they were when the file was
-    /// opened.
+    /// Ensures that the file has not changed since it was opened.
+    ///
+    /// Compares the length, the current header and the modification time.
     ///
     /// # Errors
     /// As [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged).

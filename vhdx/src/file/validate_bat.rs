@@ -1,4 +1,4 @@
-//! Every rule about the block allocation table: of each entry alone, and of all of them together.
+//! Checks every rule about the BAT: about each entry, and about all entries together.
 
 use std::ops::{ControlFlow, Range};
 
@@ -14,11 +14,13 @@ use crate::units::{BatIndex, BlockIndex, ChunkIndex, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
 impl Vhdx {
-    /// Validates every BAT entry of the file and the places of all its blocks: no two blocks, sector bitmap blocks
-    /// included, may lie in one place, and none in the header section, the log or a region ([MS-VHDX] 2.5.1).
+    /// Validates every BAT entry, and the places of all payload and sector bitmap blocks.
     ///
-    /// Reads the BAT once up to the first broken rule, and a second time only to name the blocks that overlap. Takes at
-    /// most 16 MiB of memory, whatever the size of the disk.
+    /// No two blocks may overlap, and none may lie in the header section, the log or a region ([MS-VHDX] 2.5.1). The
+    /// two region tables must not contradict each other.
+    ///
+    /// Reads the BAT once, up to the first broken rule that is not tolerated, and a second time only to name the blocks
+    /// that overlap. Takes about 16 MiB of memory at most, whatever the size of the disk.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
@@ -31,12 +33,12 @@ impl Vhdx {
     }
 }
 
-/// How far a BAT is validated.
+/// The point at which the validation of a BAT ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Up to the first violation that is not tolerated.
+    /// At the first violation that is not tolerated.
     Stopped,
-    /// All of it, unless so much is broken that nothing more is listed.
+    /// At the end of the BAT, or when the list of violations is full.
     End,
 }
 
@@ -50,8 +52,7 @@ impl Until {
     }
 }
 
-/// Refuses a file that is to be written to in several sessions and cannot be: with a broken rule about its BAT, or with
-/// headers that have been changed too often.
+/// Ensures that a file can be written to in all sessions of a merge.
 ///
 /// # Errors
 /// As [`ensure_writable`].
@@ -59,12 +60,14 @@ pub(crate) fn ensure_mergeable(vhdx: &Vhdx) -> Result<()> {
     ensure_writable(vhdx, headers::MERGE, |_| ())
 }
 
-/// Refuses a file with a broken rule about its BAT, with region tables that contradict each other, or whose headers
-/// cannot be changed `updates` times more. `take` is given the MiBs that each block takes.
+/// Ensures that a file can be written to, and its headers changed `updates` times.
+///
+/// The BAT must break no rule that is not tolerated, and the region tables must not contradict each other. Calls `take`
+/// with the MiBs that each block takes.
 ///
 /// # Errors
-/// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first rule
-/// that is not tolerated, [`Error::Io`](crate::Error::Io); all with the path.
+/// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
+/// broken rule that is not tolerated, [`Error::Io`](crate::Error::Io); all with the path.
 pub(super) fn ensure_writable(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<u64>)) -> Result<()> {
     let validate = || {
         let mut violations = Violations::new();
@@ -74,9 +77,10 @@ pub(super) fn ensure_writable(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<
     validate().map_err(|error| vhdx.in_file(error))
 }
 
-/// Validates that the file has one layout: region tables that do not contradict each other, and a BAT that breaks no rule.
-/// Ends with the first violation that is not tolerated, so that a large BAT full of garbage takes no longer than a small
-/// one. `take` is given the MiBs that each block takes.
+/// Checks the region tables against each other, and the BAT against every rule.
+///
+/// Ends at the first violation that is not tolerated, so that a large BAT full of garbage takes no longer than a small
+/// one. Calls `take` with the MiBs that each block takes.
 fn validate_layout(vhdx: &Vhdx, violations: &mut Violations, take: impl FnMut(Range<u64>)) -> Result<()> {
     vhdx.validate_region_tables(violations)?;
     violations.stop_at_first()?;
@@ -90,10 +94,12 @@ fn validate_layout(vhdx: &Vhdx, violations: &mut Violations, take: impl FnMut(Ra
     Ok(())
 }
 
-/// References every BAT entry of a file, in at most 16 MiB of memory: one bit for each MiB in which a block may lie.
+/// Checks every BAT entry of a file.
+///
+/// Takes about 16 MiB of memory at most: one bit for each MiB in which a block may lie.
 ///
 /// # Errors
-/// [`Error::Io`] when the BAT cannot be read. Broken rules are no errors here.
+/// [`Error::Io`] if the BAT cannot be read. Violations are only reported.
 pub(crate) fn validate_bat(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
     validate_entries(vhdx, Until::End, violations, |_| ())
 }
@@ -141,7 +147,7 @@ fn validate_entries(
     })
 }
 
-/// Whether the block needs a sector bitmap block. No block uses an entry past the last one.
+/// Checks the entry of a payload block, and returns whether it needs a sector bitmap block.
 fn validate_block(vhdx: &Vhdx, block: BlockIndex, entry: BatEntry, violations: &mut Violations) -> bool {
     if block.get() >= vhdx.geometry().block_count() {
         let index = vhdx.geometry().payload_bat_index(block);
@@ -171,14 +177,14 @@ fn validate_bitmap(
     }
 }
 
-/// Whether the block has no data, but keeps a place in the file for them.
+/// Returns whether the entry has no data but reserves a place in the file.
 fn is_reserved_place(entry: BatEntry) -> bool {
     let state = entry.payload_state();
     let keeps_place = matches!(state, Some(PayloadBlockState::Undefined | PayloadBlockState::Unmapped));
     keeps_place && entry.file_offset().get() != 0
 }
 
-/// The MiBs of the file that an entry takes for its block.
+/// Returns the MiBs of the file that an entry takes for its block; `None` if it takes none.
 pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<Range<u64>> {
     if entry.raw() == 0 {
         return None;
@@ -199,8 +205,9 @@ pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<
     len.map(|len| first..first.saturating_add(len / MIB))
 }
 
-/// Visits the entries in order until `visit` breaks off, except those of payload blocks that are zero: large disks have
-/// millions of them, and they neither say anything nor break a rule.
+/// Visits the BAT entries in order until `visit` breaks, except zero payload entries.
+///
+/// Large disks have millions of these, and they break no rule and take no space.
 pub(super) fn for_each_entry(
     vhdx: &Vhdx,
     mut visit: impl FnMut(BatIndex, BatEntry) -> ControlFlow<()>,
@@ -222,7 +229,7 @@ pub(super) fn for_each_entry(
     Ok(())
 }
 
-/// The next entry of a sector bitmap block, which may be this one.
+/// Returns the first entry of a sector bitmap block at or after `index`.
 fn next_bitmap(vhdx: &Vhdx, index: BatIndex) -> BatIndex {
     match vhdx.geometry().entry_kind(index) {
         BatEntryKind::Payload(block) => vhdx.geometry().bitmap_bat_index(vhdx.geometry().chunk_of(block)),
@@ -237,9 +244,9 @@ mod tests {
     use crate::storage::{Memory, ReadAt, Storage};
     use crate::units::FileOffset;
 
-    /// Four chunks, more entries than a window holds.
+    /// The disk has four chunks, and more entries than a window holds.
     #[test]
-    fn every_entry_that_may_matter_is_visited_once_and_in_order() {
+    fn all_but_zero_payload_entries_are_visited_once_in_order() {
         let storage = Memory::default();
         let disk = NewDisk { block_size: 1 << 20, ..NewDisk::new(15 << 30) };
         VhdxWriter::new(&storage, &disk).unwrap().finish().unwrap();

@@ -1,4 +1,4 @@
-//! An entry of the block allocation table ([MS-VHDX] 2.5.1).
+//! Reads and writes an entry of the block allocation table ([MS-VHDX] 2.5.1).
 //!
 //! ```text
 //!      63                                           20 19       3 2     0
@@ -10,37 +10,37 @@ use crate::rules::Rule;
 use crate::units::{BatIndex, FileOffset, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many bytes an entry has.
+/// The size of an entry in bytes.
 pub const SIZE: usize = 8;
 
 const STATE_MASK: u64 = 0x7;
 const RESERVED_MASK: u64 = 0x000F_FFF8;
 const OFFSET_MASK: u64 = !(STATE_MASK | RESERVED_MASK);
-/// 128 TiB: twice the largest disk, and past its bitmaps and tables. No file is longer.
+/// 128 TiB: twice the largest disk, which leaves room for its bitmaps and tables. No file is longer.
 const FAR: u64 = 1 << 47;
-/// What an early draft of the format wrote for unmapped blocks.
+/// The state that an early draft of the format used for unmapped blocks.
 const DRAFT_UNMAPPED: u8 = 5;
 
-/// What a payload block's BAT entry says about it ([MS-VHDX] 2.5.1.1).
+/// The state of a payload block in its BAT entry ([MS-VHDX] 2.5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum PayloadBlockState {
-    /// This file says nothing: the parent answers, or zeros where there is none.
+    /// The block is not in this file. It is read from the parent, or as zeros if there is no parent.
     NotPresent = 0,
-    /// The content is undefined; it is read as zeros.
+    /// The content is undefined. It is read as zeros.
     Undefined = 1,
     /// The block reads as zeros.
     Zero = 2,
-    /// The guest gave the block back; it is read as zeros.
+    /// The guest has unmapped the block. It is read as zeros.
     Unmapped = 3,
     /// The whole block is in this file.
     FullyPresent = 6,
-    /// The sectors whose bit is set in the sector bitmap are in this file; the parent has the others.
+    /// Sectors whose bit in the sector bitmap is set are in this file. The others are read from the parent.
     PartiallyPresent = 7,
 }
 
 impl PayloadBlockState {
-    /// The name without its prefix, as in the specification: `FULLY_PRESENT`.
+    /// Returns the name in the specification without its prefix: `FULLY_PRESENT`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotPresent => "NOT_PRESENT",
@@ -52,7 +52,7 @@ impl PayloadBlockState {
         }
     }
 
-    /// The state's number in an entry.
+    /// Returns the number of the state in an entry.
     pub const fn bits(self) -> u8 {
         match self {
             Self::NotPresent => 0,
@@ -64,24 +64,24 @@ impl PayloadBlockState {
         }
     }
 
-    /// Whether the block has data in this file.
+    /// Returns whether the block has data in this file.
     pub const fn is_present(self) -> bool {
         matches!(self, Self::FullyPresent | Self::PartiallyPresent)
     }
 }
 
-/// What a sector bitmap block's BAT entry says about it ([MS-VHDX] 2.5.1.2).
+/// The state of a sector bitmap block in its BAT entry ([MS-VHDX] 2.5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum SectorBitmapBlockState {
-    /// There is none.
+    /// The block is not in this file.
     NotPresent = 0,
-    /// It is in this file.
+    /// The block is in this file.
     Present = 6,
 }
 
 impl SectorBitmapBlockState {
-    /// The state's number in an entry.
+    /// Returns the number of the state in an entry.
     pub const fn bits(self) -> u8 {
         match self {
             Self::NotPresent => 0,
@@ -90,56 +90,55 @@ impl SectorBitmapBlockState {
     }
 }
 
-/// An entry as it is stored.
+/// A BAT entry as stored in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BatEntry(u64);
 
 impl BatEntry {
-    /// The entry that these bytes hold.
+    /// Creates the entry from its stored bytes.
     pub const fn from_le_bytes(bytes: [u8; SIZE]) -> Self {
         Self(u64::from_le_bytes(bytes))
     }
 
-    /// The entry with these state bits, of which there are 3, and this file offset, a multiple of 1 MiB. Other bits of
-    /// either have no place in an entry.
+    /// Creates an entry from 3 state bits and a file offset that is a multiple of 1 MiB. All other bits are dropped.
     pub const fn new(state_bits: u8, file_offset: FileOffset) -> Self {
         let state = u64::from_le_bytes([state_bits, 0, 0, 0, 0, 0, 0, 0]) & STATE_MASK;
         Self(state | (file_offset.get() & OFFSET_MASK))
     }
 
-    /// The entry of a payload block.
+    /// Creates the entry of a payload block.
     pub const fn payload(state: PayloadBlockState, file_offset: FileOffset) -> Self {
         Self::new(state.bits(), file_offset)
     }
 
-    /// The number as it is stored.
+    /// Returns the stored number.
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// The bytes as they are stored.
+    /// Returns the stored bytes.
     pub const fn to_le_bytes(self) -> [u8; SIZE] {
         self.0.to_le_bytes()
     }
 
-    /// The state, 0 to 7.
+    /// Returns the number of the state, 0 to 7.
     pub const fn state_bits(self) -> u8 {
         let [state, ..] = (self.0 & STATE_MASK).to_le_bytes();
         state
     }
 
-    /// Where the block is, if its state says that it is anywhere.
+    /// Returns the file offset of the block. Whether it has a meaning depends on the state.
     pub const fn file_offset(self) -> FileOffset {
         FileOffset::new(self.0 & OFFSET_MASK)
     }
 
-    /// The 17 bits that must be zero.
+    /// Returns the 17 bits that must be zero.
     pub const fn reserved_bits(self) -> u32 {
         let [a, b, c, d, ..] = ((self.0 & RESERVED_MASK) >> 3).to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The state of a payload block; `None` if it is reserved. The state 5 of an early draft is read as unmapped.
+    /// Returns the state of a payload block; `None` if it is reserved. State 5 of an early draft is read as unmapped.
     pub const fn payload_state(self) -> Option<PayloadBlockState> {
         Some(match self.state_bits() {
             0 => PayloadBlockState::NotPresent,
@@ -152,7 +151,7 @@ impl BatEntry {
         })
     }
 
-    /// The state of a sector bitmap block; `None` if it is reserved.
+    /// Returns the state of a sector bitmap block; `None` if it is reserved.
     pub const fn bitmap_state(self) -> Option<SectorBitmapBlockState> {
         match self.state_bits() {
             0 => Some(SectorBitmapBlockState::NotPresent),
@@ -161,7 +160,9 @@ impl BatEntry {
         }
     }
 
-    /// References the entry of a payload block, as far as it can be judged alone. `at` is the entry's place in the file.
+    /// Validates the entry of a payload block by the rules that need no other structure.
+    ///
+    /// `at` is the offset of the entry in the file.
     pub fn validate_payload(
         self,
         index: BatIndex,
@@ -186,8 +187,10 @@ impl BatEntry {
         validator.verdict(state)
     }
 
-    /// References the entry of a sector bitmap block, as far as it can be judged alone. `at` is the entry's place in the
-    /// file. No block of a disk without a parent uses the entry, so whatever it holds counts as not present.
+    /// Validates the entry of a sector bitmap block by the rules that need no other structure.
+    ///
+    /// `at` is the offset of the entry in the file. A disk without a parent does not use the entry, so its block counts
+    /// as not present, whatever the entry contains.
     pub fn validate_bitmap(
         self,
         index: BatIndex,
@@ -217,8 +220,8 @@ impl BatEntry {
         validator.require(reserved == 0, broken(Rule::BatEntryReserved).number(reserved));
     }
 
-    /// Validates the offset of a block without data, which is never read from: a number that cannot be a place in a file
-    /// shows that the entry was overwritten.
+    /// Validates the offset of a block without data. Nothing is read there, but an offset that no file can have shows
+    /// that the entry was overwritten.
     fn validate_offset_without_data(
         self,
         state: PayloadBlockState,
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_an_entry_do_not_touch() {
+    fn the_parts_of_an_entry_do_not_overlap() {
         let all = BatEntry::from_le_bytes([0xff; 8]);
         assert_eq!((all.state_bits(), all.reserved_bits()), (7, 0x1_ffff));
         assert_eq!(all.file_offset().get(), u64::MAX << 20);
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_payload_entries() {
+    fn payload_entries_are_validated() {
         assert_eq!(payload(entry(7, 1), false), (None, vec![Rule::BatPartialWithoutParent]));
         assert_eq!(payload(entry(2, 1), false), (Some(Zero), vec![Rule::BatZeroOffset]));
         assert_eq!(payload(entry(2, 0), false), (Some(Zero), vec![]));
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_without_data_whose_offset_is_no_place_in_a_file_is_fatal() {
+    fn an_offset_that_no_file_can_have_is_fatal_without_data() {
         let last = (FAR >> 20) - 1;
         for bits in [0, 1, 2, 3, 5] {
             let (state, rules) = payload(entry(bits, last), true);
@@ -346,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_bitmap_entries() {
+    fn bitmap_entries_are_validated() {
         use SectorBitmapBlockState::{NotPresent, Present};
         for bits in [1, 2, 3, 4, 5, 7] {
             assert_eq!(bitmap(entry(bits, 1), true), (None, vec![Rule::BatBitmapState]));
@@ -380,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_bits_are_reported_where_the_entry_is() {
+    fn reserved_bits_are_reported_at_the_offset_of_the_entry() {
         let entry = BatEntry::from_le_bytes((entry(6, 1).raw() | 8).to_le_bytes());
         assert_eq!(bitmap(entry, true), (None, vec![Rule::BatEntryReserved]));
         let mut violations = Violations::new();

@@ -1,4 +1,4 @@
-//! Little-endian encoding, GUIDs and the checksum that the structures share.
+//! Encodes little-endian numbers and GUIDs, and computes the checksum that the structures share.
 
 use nom::IResult;
 use nom::Parser;
@@ -6,60 +6,60 @@ use nom::bytes::complete::take;
 use nom::combinator::map_opt;
 use uuid::Uuid;
 
-/// What the parsers of this crate give. Why one failed does not matter: validation says what is wrong.
+/// The result of a parser. It has no reason for a failure, because validation reports what is wrong.
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, ()>;
 
-/// Collects the bytes of a structure. Numbers are little-endian; a GUID's first three groups are too.
+/// A builder for the bytes of a structure. Numbers and the first three groups of a GUID are little-endian.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoder(Vec<u8>);
 
 impl Encoder {
-    /// No bytes yet.
+    /// Creates an encoder without bytes.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds bytes as they are.
+    /// Appends bytes unchanged.
     pub fn put(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    /// Adds 2 bytes.
+    /// Appends a number of 2 bytes.
     pub fn u16(&mut self, number: u16) -> &mut Self {
         self.put(&number.to_le_bytes())
     }
 
-    /// Adds 4 bytes.
+    /// Appends a number of 4 bytes.
     pub fn u32(&mut self, number: u32) -> &mut Self {
         self.put(&number.to_le_bytes())
     }
 
-    /// Adds 8 bytes.
+    /// Appends a number of 8 bytes.
     pub fn u64(&mut self, number: u64) -> &mut Self {
         self.put(&number.to_le_bytes())
     }
 
-    /// Adds 16 bytes.
+    /// Appends a GUID of 16 bytes.
     pub fn guid(&mut self, guid: Uuid) -> &mut Self {
         self.put(&guid.to_bytes_le())
     }
 
-    /// Adds zeros until there are `len` bytes; changes nothing if there are as many already.
+    /// Appends zeros up to a length of `len` bytes. Does nothing if the length is at least `len` already.
     pub fn pad_to(&mut self, len: usize) -> &mut Self {
         self.0.resize(self.0.len().max(len), 0);
         self
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn into_vec(self) -> Vec<u8> {
         self.0
     }
 }
 
-/// Writes the checksum of the whole slice into its bytes 4 to 7. A slice shorter than that stays as it is.
+/// Writes the checksum of the whole slice into its bytes 4 to 7. A slice of less than 8 bytes is not changed.
 ///
-/// The checksum is the CRC-32C with those bytes taken as zero ([MS-VHDX] 2.2.2).
+/// The checksum is the CRC-32C of the slice with zeros in those bytes ([MS-VHDX] 2.2.2).
 pub fn seal(bytes: &mut [u8]) {
     let Some(checksum) = unsealed_checksum(bytes) else { return };
     if let Some(field) = bytes.get_mut(4..8) {
@@ -67,39 +67,39 @@ pub fn seal(bytes: &mut [u8]) {
     }
 }
 
-/// Whether bytes 4 to 7 hold the checksum that [`seal`] would write there.
+/// Returns whether bytes 4 to 7 contain the checksum that [`seal`] would write there.
 pub fn checksum_matches(bytes: &[u8]) -> bool {
     let checksum = unsealed_checksum(bytes);
     checksum.is_some() && checksum == stored_checksum(bytes)
 }
 
-/// The checksum in bytes 4 to 7.
+/// Returns the checksum in bytes 4 to 7.
 pub(crate) fn stored_checksum(bytes: &[u8]) -> Option<u32> {
     bytes.get(4..8)?.try_into().ok().map(u32::from_le_bytes)
 }
 
-/// The CRC-32C of the whole slice with bytes 4 to 7 taken as zero.
+/// Returns the CRC-32C of the whole slice with zeros in bytes 4 to 7.
 pub(crate) fn unsealed_checksum(bytes: &[u8]) -> Option<u32> {
     let (signature, rest) = bytes.split_at_checked(4)?;
     let start = crc32c::crc32c_append(crc32c::crc32c(signature), &[0; 4]);
     Some(crc32c::crc32c_append(start, rest.get(4..)?))
 }
 
-/// Takes a GUID of 16 bytes, the first three groups little-endian.
+/// Parses a GUID of 16 bytes, the first three groups little-endian.
 pub(crate) fn guid(input: &[u8]) -> Parsed<'_, Uuid> {
     map_opt(take(16usize), |bytes: &[u8]| Uuid::from_slice_le(bytes).ok()).parse(input)
 }
 
-/// Takes `N` bytes.
+/// Parses `N` bytes.
 pub(crate) fn array<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
     map_opt(take(N), |bytes: &[u8]| bytes.try_into().ok()).parse(input)
 }
 
-/// How many bytes are looked at before the first of them decides: few enough to stop early, and a whole number of the
+/// The number of bytes that are combined before they are tested: few enough to stop early, and a multiple of the
 /// widest registers.
 const STRIDE: usize = 128;
 
-/// Whether every byte is zero.
+/// Returns whether every byte is zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(STRIDE).all(|stride| stride.iter().fold(0, |sum, byte| sum | byte) == 0)
 }
@@ -120,8 +120,8 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_the_castagnoli_one_with_its_own_bytes_as_zero() {
-        // The well-known check value, of nine bytes.
+    fn the_checksum_is_crc32c_with_zeros_in_its_own_bytes() {
+        // The well-known check value of CRC-32C.
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
         let mut bytes = *b"headCRC!rest";
         seal(&mut bytes);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_for_a_checksum_has_none() {
+    fn a_slice_too_short_for_a_checksum_is_not_changed() {
         for len in 0..8 {
             let mut bytes = vec![7; len];
             seal(&mut bytes);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_byte_anywhere_is_seen() {
+    fn a_single_nonzero_byte_is_found_anywhere() {
         for len in [1, 127, 128, 129, 4096] {
             let mut bytes = vec![0; len];
             assert!(is_zero(&bytes));

@@ -1,4 +1,4 @@
-//! The file type identifier, the first 64 KiB of a file ([MS-VHDX] 2.2.1).
+//! Reads and writes the file type identifier, the first 64 KiB of a file ([MS-VHDX] 2.2.1).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -15,24 +15,24 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many bytes of the file are set aside for it.
+/// The number of bytes that the file reserves for the identifier.
 pub const SIZE: usize = 64 << 10;
-/// How many bytes of it carry data.
+/// The number of bytes that contain the signature and the creator.
 pub const DATA_SIZE: usize = SIGNATURE.len() + CREATOR_SIZE;
 
 const SIGNATURE: &[u8; 8] = b"vhdxfile";
 const CREATOR_SIZE: usize = 512;
 
-/// Says that a file is a VHDX file, and what made it ([MS-VHDX] 2.2.1).
+/// The identifier of a VHDX file, with the name of the program that made it ([MS-VHDX] 2.2.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTypeIdentifier {
-    /// The program that made the file, for people. At most 256 UTF-16 code units are stored.
+    /// The program that made the file, as information only. At most 256 UTF-16 code units are stored.
     pub creator: String,
 }
 
 impl FileTypeIdentifier {
-    /// Reads it from its first [`DATA_SIZE`] bytes. What is not UTF-16 in the creator is replaced, since no decision
-    /// rests on it.
+    /// Parses the first [`DATA_SIZE`] bytes. Invalid UTF-16 in the creator is replaced, because no decision depends on
+    /// the creator.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let fields: Parsed<'_, _> = (tag(SIGNATURE.as_slice()), array::<CREATOR_SIZE>).parse(bytes);
         let (_, (_, creator)) = fields.ok()?;
@@ -42,7 +42,7 @@ impl FileTypeIdentifier {
         Some(Self { creator: String::from_utf16_lossy(&units) })
     }
 
-    /// The first [`DATA_SIZE`] bytes; the others are zero. A creator that is too long is cut at a character.
+    /// Returns the first [`DATA_SIZE`] bytes; the rest are zero. A creator that is too long is cut between characters.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(SIGNATURE);
@@ -58,7 +58,7 @@ impl FileTypeIdentifier {
         encoder.into_vec()
     }
 
-    /// Reads it from the first bytes of a file, at least [`DATA_SIZE`] unless the file is shorter.
+    /// Parses and validates the first bytes of a file: at least [`DATA_SIZE`], or the whole file if it is shorter.
     pub fn validate(bytes: &[u8], violations: &mut Violations) -> Option<Self> {
         let at = |rule| Violation::new(Structure::FileTypeIdentifier, FileOffset::new(0), rule);
         if !bytes.starts_with(SIGNATURE) {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_creator_is_cut_at_a_character() {
+    fn a_long_creator_is_cut_between_characters() {
         for creator in ["x".repeat(256), "x".repeat(254) + "🖴"] {
             assert_eq!(validate(&FileTypeIdentifier { creator: creator.clone() }.encode()).0, Some(creator));
         }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_creator_that_is_not_text_does_not_matter() {
+    fn invalid_utf16_in_the_creator_is_replaced() {
         let mut bytes = FileTypeIdentifier::default().encode();
         bytes[8..14].copy_from_slice(&[0x00, 0xd8, b'a', 0, 0, 0]);
         assert_eq!(validate(&bytes), (Some("\u{fffd}a".into()), vec![]));

@@ -1,4 +1,4 @@
-//! The two headers: which session wrote the file, which content it has, and where the log is ([MS-VHDX] 2.2.2).
+//! Reads and writes the two headers, which identify the content of the file and locate its log ([MS-VHDX] 2.2.2).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -26,9 +26,9 @@ use crate::rules::Rule;
 use crate::units::{FileOffset, KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many bytes a header has.
+/// The size of a header in bytes.
 pub const SIZE: usize = 4096;
-/// Where header 1 and header 2 are.
+/// The offsets of header 1 and header 2 in the file.
 pub const OFFSETS: [FileOffset; 2] = [FileOffset::new(64 * KIB), FileOffset::new(128 * KIB)];
 
 const SIGNATURE: &[u8; 4] = b"head";
@@ -37,13 +37,13 @@ const FIELDS_SIZE: usize = 80;
 /// A header ([MS-VHDX] 2.2.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Of two valid headers, the one with the higher number is current.
+    /// The number of this version: of two valid headers, the one with the higher number is current.
     pub sequence_number: u64,
-    /// Changes whenever the file is opened for writing.
+    /// A GUID that changes whenever the file is opened for writing.
     pub file_write_guid: Uuid,
-    /// Changes whenever what the guest sees does: the identity that a child's parent linkage names.
+    /// A GUID that changes whenever guest-visible content changes. A child's parent linkage names it.
     pub data_write_guid: Uuid,
-    /// The log entries to be replayed carry it; zero if there are none.
+    /// The GUID in the log entries that must be replayed; zero if the log is empty.
     pub log_guid: Uuid,
     /// The version of the log: 0.
     pub log_version: u16,
@@ -51,18 +51,19 @@ pub struct Header {
     pub version: u16,
     /// The size of the log in bytes.
     pub log_length: u32,
-    /// Where the log is.
+    /// The offset of the log in the file.
     pub log_offset: FileOffset,
 }
 
 impl Header {
-    /// Reads the fields.
+    /// Parses the fields; `None` if the signature or the length is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         fields(bytes).ok().map(|(_, header)| header)
     }
 
-    /// The place of the log and its length in bytes: a length of 0 if the header describes no place that a log can have,
-    /// which it may do as long as the log holds nothing.
+    /// Returns the offset of the log and its length in bytes.
+    ///
+    /// The length is 0 if the header describes a place that a log cannot have, which is permitted for an empty log.
     pub fn log_place(&self) -> (FileOffset, u64) {
         match self.log_offset_is_valid() && self.log_length_is_valid() {
             true => (self.log_offset, self.log_length.into()),
@@ -79,7 +80,7 @@ impl Header {
         u64::from(self.log_length).is_multiple_of(MIB)
     }
 
-    /// The [`SIZE`] bytes, with their checksum.
+    /// Returns the [`SIZE`] bytes of the header, with their checksum.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(SIGNATURE).u32(0).u64(self.sequence_number);
@@ -117,9 +118,9 @@ fn broken(number: u8, rule: Rule) -> Violation {
     Violation::new(Structure::Header(number), if number == 2 { second } else { first }, rule)
 }
 
-/// One header on its own, from its [`SIZE`] bytes (fewer if the file ends there). `number` is 1 or 2.
+/// Parses and validates one header from its [`SIZE`] bytes (fewer if the file ends there). `number` is 1 or 2.
 ///
-/// A copy that is damaged is reported and left out; whether the other one answers is for [`current`] to say.
+/// A damaged header is reported and returned as `None`. [`current`] decides whether the other one is enough.
 pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> Option<Header> {
     let Some(bytes) = bytes.get(..SIZE) else {
         violations.report(broken(number, Rule::Truncated));
@@ -139,9 +140,9 @@ pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> O
     Some(header)
 }
 
-/// The current header and its number: of the valid copies, the one with the higher sequence number.
+/// Returns the current header and its number: of the valid headers, the one with the higher sequence number.
 ///
-/// Two equal headers occur in sound files, and the first one is taken.
+/// Some valid files have two equal headers; then the first one is returned.
 pub fn current(
     first: Option<Header>,
     second: Option<Header>,
@@ -179,7 +180,7 @@ pub fn current(
     validator.verdict((number, header))
 }
 
-/// Validates the place of the log, which matters only if the log may hold something.
+/// Validates the place of the log. A wrong place is fatal only if the log may contain entries.
 fn validate_log_place(header: &Header, number: u8, validator: &mut Validator<'_>) {
     let offset = header.log_offset.get();
     let (offset_is_valid, length_is_valid) = (header.log_offset_is_valid(), header.log_length_is_valid());
@@ -231,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn every_field_survives() {
+    fn every_field_is_read_as_it_was_written() {
         let header =
             Header { log_guid: some_guid(3), log_version: 7, version: 8, log_length: 9, ..header(u64::MAX) };
         assert_eq!(Header::parse(&header.encode()), Some(header));
     }
 
     #[test]
-    fn every_flipped_byte_is_noticed() {
+    fn a_change_of_any_byte_is_detected() {
         for_each_flip(&header(5).encode(), |position, bytes| {
             let rule = if position < 4 { Rule::HeaderSignature } else { Rule::HeaderChecksum };
             assert_eq!(validated(|violations| validate_copy(bytes, 2, violations)), (None, vec![rule]));
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_violation_lies_where_its_copy_does() {
+    fn a_violation_has_the_offset_of_its_header() {
         for (number, at) in [(1, 0x10000), (2, 0x20000)] {
             let mut violations = Violations::new();
             validate_copy(&[0; SIZE], number, &mut violations);
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_current_header() {
+    fn the_current_header_is_validated() {
         let dirty = Header { log_guid: some_guid(3), ..header(1) };
         let cases = [
             (Header { version: 2, ..header(1) }, vec![Rule::HeaderVersion]),
@@ -305,7 +306,7 @@ mod tests {
             let sound = rules.iter().all(|rule: &Rule| rule.severity() <= crate::rules::Severity::Tolerated);
             let number = sound.then_some(1);
             assert_eq!(current_number(Some(header.clone()), None), (number, rules), "{header:?}");
-            // The other header does not matter.
+            // The rules do not apply to a header that is not current.
             let newer = Header { sequence_number: 9, ..self::header(9) };
             assert_eq!(current_number(Some(header), Some(newer)), (Some(2), vec![]));
         }

@@ -1,7 +1,7 @@
-//! Log entries: sectors that are written to the log first, and then to their place ([MS-VHDX] 2.3.1).
+//! Reads and writes log entries: changes that are written to the log before the file itself ([MS-VHDX] 2.3.1).
 //!
-//! An entry is a number of 4 KiB sectors: the header and the descriptors that follow it at once, then one data sector
-//! for each data descriptor, in their order. Its checksum covers all of them.
+//! An entry consists of sectors of 4 KiB. The first ones contain the header, immediately followed by the descriptors.
+//! Then there is one data sector for each data descriptor, in the same order. The checksum covers all sectors.
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -38,13 +38,13 @@ use uuid::Uuid;
 use super::bytes::{self, Encoder, Parsed, array};
 use crate::units::FileOffset;
 
-/// The size of a log sector, and of what a data descriptor writes, in bytes.
+/// The size of a log sector and of the page that a data descriptor writes, in bytes.
 pub const SECTOR_SIZE: usize = 4096;
 /// The size of an entry header in bytes.
 pub const HEADER_SIZE: usize = 64;
 /// The size of a descriptor in bytes.
 pub const DESCRIPTOR_SIZE: usize = 32;
-/// How many bytes of a page a data sector holds: all but the first 8 and the last 4.
+/// The number of bytes of a page in its data sector: all but the first 8 and the last 4.
 pub const DATA_SIZE: usize = SECTOR_SIZE - LEADING_SIZE - TRAILING_SIZE;
 
 const LEADING_SIZE: usize = 8;
@@ -55,32 +55,32 @@ const TRAILING_SIZE: usize = 4;
 pub struct LogEntryHeader {
     /// The size of the entry in bytes, a multiple of 4 KiB.
     pub entry_length: u32,
-    /// Where the oldest entry starts that must be replayed along with this one: in bytes from the start of the log.
+    /// The oldest entry that must be replayed together with this one: its offset from the start of the log in bytes.
     pub tail: u32,
-    /// One more than that of the entry before it.
+    /// The sequence number: one more than that of the previous entry.
     pub sequence_number: u64,
-    /// How many descriptors follow.
+    /// The number of descriptors.
     pub descriptor_count: u32,
-    /// The header's LogGuid when the entry was written.
+    /// The LogGuid that the header had when the entry was written.
     pub log_guid: Uuid,
-    /// A file size in bytes that was durable when the entry was written: a shorter file has been truncated.
+    /// A file size in bytes that was durable when the entry was written. A file that is shorter was truncated.
     pub flushed_file_offset: u64,
-    /// A file size in bytes that has room for all that was allocated when the entry was written.
+    /// A file size in bytes that covers everything that was allocated when the entry was written.
     pub last_file_offset: u64,
 }
 
 impl LogEntryHeader {
-    /// Reads the fields.
+    /// Parses the fields; `None` if the signature or the length is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         header(bytes).ok().map(|(_, header)| header)
     }
 
-    /// Whether the reserved bytes of an encoded header are zero, as they must be.
+    /// Returns whether the reserved bytes of an encoded header are zero, as required.
     pub fn reserved_is_zero(bytes: &[u8]) -> bool {
         bytes.get(28..32).is_some_and(bytes::is_zero)
     }
 
-    /// The [`HEADER_SIZE`] bytes. The checksum is zero, since it covers the whole entry: see [`encode_entry`].
+    /// Returns the [`HEADER_SIZE`] bytes. The checksum is zero: it covers the whole entry, see [`encode_entry`].
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(b"loge").u32(0).u32(self.entry_length).u32(self.tail).u64(self.sequence_number);
@@ -90,43 +90,43 @@ impl LogEntryHeader {
     }
 }
 
-/// What a log entry writes at one place ([MS-VHDX] 2.3.1.2 and 2.3.1.3).
+/// A descriptor: one write of a log entry ([MS-VHDX] 2.3.1.2 and 2.3.1.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Descriptor {
-    /// Zeros.
+    /// A range of zeros.
     Zero {
-        /// Where.
+        /// The offset in the file.
         file_offset: FileOffset,
-        /// How many bytes, a multiple of 4 KiB.
+        /// The number of bytes, a multiple of 4 KiB.
         length: u64,
-        /// That of the entry.
+        /// The sequence number of the entry.
         sequence_number: u64,
     },
     /// A page of 4 KiB, most of which is in the data sector.
     Data {
-        /// Where.
+        /// The offset in the file.
         file_offset: FileOffset,
         /// The first bytes of the page.
         leading: [u8; 8],
         /// The last bytes of the page.
         trailing: [u8; 4],
-        /// That of the entry.
+        /// The sequence number of the entry.
         sequence_number: u64,
     },
 }
 
 impl Descriptor {
-    /// Reads the fields.
+    /// Parses the fields; `None` if the signature or the length is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         alt((zero_descriptor, data_descriptor)).parse(bytes).ok().map(|(_, descriptor)| descriptor)
     }
 
-    /// Whether the reserved bytes of an encoded descriptor are zero, as they must be; a data descriptor has none.
+    /// Returns whether the reserved bytes of an encoded descriptor are zero, as required. A data descriptor has none.
     pub fn reserved_is_zero(bytes: &[u8]) -> bool {
         !bytes.starts_with(b"zero") || bytes.get(4..8).is_some_and(bytes::is_zero)
     }
 
-    /// The [`DESCRIPTOR_SIZE`] bytes.
+    /// Returns the [`DESCRIPTOR_SIZE`] bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         match self {
@@ -140,14 +140,14 @@ impl Descriptor {
         encoder.into_vec()
     }
 
-    /// Where it writes.
+    /// Returns the offset in the file to which it writes.
     pub fn file_offset(&self) -> FileOffset {
         match self {
             Descriptor::Zero { file_offset, .. } | Descriptor::Data { file_offset, .. } => *file_offset,
         }
     }
 
-    /// The sequence number, which must be that of the entry.
+    /// Returns the sequence number, which must be that of the entry.
     pub fn sequence_number(&self) -> u64 {
         match self {
             Descriptor::Zero { sequence_number, .. } | Descriptor::Data { sequence_number, .. } => {
@@ -156,29 +156,29 @@ impl Descriptor {
         }
     }
 
-    /// The page that a data descriptor and its sector write; `None` for a zero descriptor, which has no sector.
+    /// Returns the page that a data descriptor and its sector write; `None` for a zero descriptor, which has no sector.
     pub fn apply(&self, sector: &DataSector) -> Option<[u8; SECTOR_SIZE]> {
         let Descriptor::Data { leading, trailing, .. } = self else { return None };
         [leading.as_slice(), &sector.data, trailing].concat().try_into().ok()
     }
 }
 
-/// The middle of a page that a log entry writes ([MS-VHDX] 2.3.1.4).
+/// A data sector: the middle of a page that a log entry writes ([MS-VHDX] 2.3.1.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSector {
-    /// That of the entry.
+    /// The sequence number of the entry.
     pub sequence_number: u64,
     /// The page without its first 8 and its last 4 bytes.
     pub data: [u8; DATA_SIZE],
 }
 
 impl DataSector {
-    /// Reads the fields.
+    /// Parses the fields; `None` if the signature or the length is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         data_sector(bytes).ok().map(|(_, sector)| sector)
     }
 
-    /// The [`SECTOR_SIZE`] bytes.
+    /// Returns the [`SECTOR_SIZE`] bytes.
     pub fn encode(&self) -> Vec<u8> {
         let [a, b, c, d, e, f, g, h] = self.sequence_number.to_le_bytes();
         let mut encoder = Encoder::new();
@@ -187,39 +187,41 @@ impl DataSector {
     }
 }
 
-/// How many sectors the header and `descriptor_count` descriptors take: the first one holds 126 descriptors, each
-/// other one 128.
+/// Returns the number of sectors that the header and `descriptor_count` descriptors take.
+///
+/// The first sector has room for 126 descriptors, each other one for 128.
 pub fn descriptor_sectors(descriptor_count: u32) -> u64 {
-    // 64 bytes of header are as long as two descriptors, and 128 descriptors fill a sector.
+    // The header of 64 bytes takes the space of two descriptors, and 128 descriptors fill a sector.
     u64::from(descriptor_count).saturating_add(2).div_ceil(128)
 }
 
-/// Where a descriptor lies, in bytes from the start of its entry. None is cut by the end of a sector.
+/// Returns the offset of a descriptor from the start of its entry in bytes. No descriptor crosses a sector boundary.
 pub fn descriptor_place(number: u32) -> u64 {
     u64::from(number).saturating_add(2).saturating_mul(32)
 }
 
-/// Something for a log entry to write.
+/// A write for a log entry to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogWrite {
     /// A page of 4 KiB.
     Data {
-        /// Where, a multiple of 4 KiB.
+        /// The offset in the file, a multiple of 4 KiB.
         offset: FileOffset,
-        /// What.
+        /// The new content.
         page: Box<[u8; SECTOR_SIZE]>,
     },
-    /// Zeros.
+    /// A range of zeros.
     Zero {
-        /// Where, a multiple of 4 KiB.
+        /// The offset in the file, a multiple of 4 KiB.
         offset: FileOffset,
-        /// How many bytes, a multiple of 4 KiB.
+        /// The number of bytes, a multiple of 4 KiB.
         len: u64,
     },
 }
 
-/// A whole log entry that makes these writes, with its checksum. The entry length and the descriptor count of `header`
-/// are filled in here.
+/// Returns a whole log entry that makes these writes, with its checksum.
+///
+/// The entry length and the descriptor count of `header` are ignored and computed from the writes.
 pub fn encode_entry(header: &LogEntryHeader, writes: &[LogWrite]) -> Vec<u8> {
     let sequence_number = header.sequence_number;
     let descriptor_count = u32::try_from(writes.len()).unwrap_or(u32::MAX);

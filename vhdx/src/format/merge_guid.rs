@@ -1,6 +1,6 @@
-//! The DataWriteGuids of a merge target, which tell whether the merge into it is complete.
+//! Encodes in the DataWriteGuid of a merge target whether the merge into it is complete.
 //!
-//! To every other reader they are GUIDs as any: [MS-VHDX] 2.2.2 gives their bytes no meaning.
+//! Other programs see ordinary GUIDs: [MS-VHDX] 2.2.2 gives their bytes no meaning.
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -8,9 +8,9 @@
 //!   8 | checksum of the merged disk   | random                        |
 //! ```
 //!
-//! The kind is `mrg1` while a merge of one level is incomplete, `mrg2` while one of several levels is, and `mrgd` once it
-//! is complete. All other bytes stay the same when the merge is completed, so each of the two GUIDs gives the other. With
-//! one level no mark is required, and that checksum is zero.
+//! The kind is `mrg1` while a merge of one level is incomplete, `mrg2` while a merge of several levels is incomplete,
+//! and `mrgd` once the merge is complete. Completion changes only the kind, so the GUID of an incomplete merge
+//! determines that of the complete one. A merge of one level requires no mark; that checksum is zero.
 
 use uuid::Uuid;
 
@@ -23,8 +23,10 @@ const COMPLETE: [u8; 4] = *b"mrgd";
 pub struct IncompleteMerge(Uuid);
 
 impl IncompleteMerge {
-    /// A new one for merging the disk with DataWriteGuid `merged`. With several levels, the lowest merged layer is read
-    /// only below a disk that carries the mark `required`.
+    /// Creates a new GUID for a merge of the disk with the DataWriteGuid `merged`.
+    ///
+    /// With several levels, the merged layer whose parent is the target opens only as an ancestor of a disk that
+    /// carries the mark `required`.
     pub fn new(required: Option<Uuid>, merged: Uuid) -> Self {
         let kind = if required.is_some() { SEVERAL_LEVELS } else { ONE_LEVEL };
         let mark = required.map_or([0; 4], |mark| checksum(mark).to_be_bytes());
@@ -32,38 +34,37 @@ impl IncompleteMerge {
         Self(join([kind, mark, checksum(merged).to_be_bytes(), random]))
     }
 
-    /// The merge that a DataWriteGuid or a linkage says to be incomplete.
+    /// Returns the incomplete merge that a DataWriteGuid or a linkage describes, if any.
     pub fn from_guid(guid: Uuid) -> Option<Self> {
         let [kind, ..] = words(guid);
         [ONE_LEVEL, SEVERAL_LEVELS].contains(&kind).then_some(Self(guid))
     }
 
-    /// The GUID.
+    /// Returns the DataWriteGuid.
     pub fn guid(self) -> Uuid {
         self.0
     }
 
-    /// The DataWriteGuid that the target has once the merge is complete.
+    /// Returns the DataWriteGuid that the target has once the merge is complete.
     pub fn complete_guid(self) -> Uuid {
         let [_, mark, merged, random] = words(self.0);
         join([COMPLETE, mark, merged, random])
     }
 
-    /// The [`checksum`] of the mark that a disk must carry below which the lowest merged layer is read; `None` for a merge
-    /// of one level.
+    /// Returns the [`checksum`] of the mark that the merged disk must carry, or `None` for a merge of one level.
     pub fn required_mark(self) -> Option<u32> {
         let [kind, mark, ..] = words(self.0);
         (kind == SEVERAL_LEVELS).then_some(u32::from_be_bytes(mark))
     }
 
-    /// Whether the disk with this DataWriteGuid is merged. A disk that was written since has another one.
+    /// Returns whether the disk with this DataWriteGuid is the merged one. A disk that was written to has another GUID.
     pub fn is_of(self, merged: Uuid) -> bool {
         let [_, _, found, _] = words(self.0);
         found == checksum(merged).to_be_bytes()
     }
 }
 
-/// What is stored of a mark and of a merged disk's DataWriteGuid: their CRC-32C.
+/// Returns the checksum that is stored for a mark or for the DataWriteGuid of a merged disk: its CRC-32C.
 pub fn checksum(guid: Uuid) -> u32 {
     crc32c::crc32c(guid.as_bytes())
 }
@@ -87,7 +88,7 @@ mod tests {
     const MERGED: Uuid = uuid!("00112233-4455-6677-8899-aabbccddeeff");
 
     #[test]
-    fn both_guids_are_fixed_bytes() {
+    fn the_bytes_of_both_guids_are_stable() {
         let merge = IncompleteMerge::from_guid(uuid!("6d726732-0102-0304-0506-0708090a0b0c")).unwrap();
         assert_eq!(merge.complete_guid(), uuid!("6d726764-0102-0304-0506-0708090a0b0c"));
         assert_eq!(merge.required_mark(), Some(0x0102_0304));
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_knows_its_mark_and_its_disk() {
+    fn the_guid_identifies_the_mark_and_the_merged_disk() {
         let merge = IncompleteMerge::new(Some(MARK), MERGED);
         assert_eq!(merge.required_mark(), Some(checksum(MARK)));
         assert!(merge.is_of(MERGED));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn other_guids_name_no_incomplete_merge() {
+    fn other_guids_describe_no_incomplete_merge() {
         let complete = IncompleteMerge::new(Some(MARK), MERGED).complete_guid();
         for guid in [complete, MARK, MERGED, Uuid::nil(), Uuid::new_v4()] {
             assert_eq!(IncompleteMerge::from_guid(guid), None, "{guid}");

@@ -1,4 +1,4 @@
-//! The metadata items of the format, apart from the parent locator ([MS-VHDX] 2.6.2).
+//! Reads and writes the metadata items of the format, except the parent locator ([MS-VHDX] 2.6.2).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -29,13 +29,17 @@ const MAX_VIRTUAL_DISK_SIZE: u64 = 64 << 40;
 const LEAVE_BLOCKS_ALLOCATED: u32 = 1;
 const HAS_PARENT: u32 = 2;
 
-/// Whether a file that requires this item can be opened here: its content is read, or (the CHS parameters) says nothing
-/// about the disk's data. A user item is never known, whatever its id.
+/// Returns whether a file that requires this item can be opened.
+///
+/// The item is either read, or does not affect the data of the disk (the CHS parameters). This applies to system items
+/// only: a user item is never known, whatever its id.
 pub fn is_known(id: Uuid) -> bool {
     is_virtual_disk(id).is_some() || id == CHS_PARAMETERS
 }
 
-/// For an item of the specification, all of which are required: whether it carries IsVirtualDisk.
+/// Returns the IsVirtualDisk bit of an item of the specification; `None` for any other item.
+///
+/// The specification marks all of its items as required.
 pub(super) fn is_virtual_disk(id: Uuid) -> Option<bool> {
     match id {
         FILE_PARAMETERS | PARENT_LOCATOR => Some(false),
@@ -49,19 +53,19 @@ pub(super) fn is_virtual_disk(id: Uuid) -> Option<bool> {
 pub struct FileParameters {
     /// The size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
     pub block_size: u32,
-    /// Whether blocks are to stay allocated: a fixed disk.
+    /// Whether blocks must stay allocated: a fixed disk.
     pub leave_blocks_allocated: bool,
     /// Whether the disk has a parent: a differencing disk.
     pub has_parent: bool,
 }
 
 impl FileParameters {
-    /// Reads the fields.
+    /// Parses the fields; `None` if there are too few bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         file_parameters(bytes).ok().map(|(_, (parameters, _))| parameters)
     }
 
-    /// The 8 bytes.
+    /// Returns the 8 bytes of the item.
     pub fn encode(&self) -> Vec<u8> {
         let bit = |set, bit| if set { bit } else { 0 };
         let mut encoder = Encoder::new();
@@ -71,7 +75,7 @@ impl FileParameters {
         encoder.into_vec()
     }
 
-    /// Reads and references the item, which starts at `at` in the file.
+    /// Parses and validates the item, which starts at `at` in the file.
     pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
         let (parameters, reserved) = read(bytes, FILE_PARAMETERS, at, violations, file_parameters)?;
         let mut validator = Validator::new(violations);
@@ -85,7 +89,9 @@ impl FileParameters {
     }
 }
 
-/// The size of the virtual disk in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.2).
+/// Parses and validates the size of the virtual disk in bytes ([MS-VHDX] 2.6.2.2).
+///
+/// The item starts at `at` in the file.
 pub fn virtual_disk_size(
     bytes: &[u8],
     at: FileOffset,
@@ -102,19 +108,24 @@ pub fn virtual_disk_size(
     validator.verdict(size)
 }
 
-/// The id of the virtual disk, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.3). Disks and the
-/// children that Windows makes of them have the same.
+/// Parses the id of the virtual disk ([MS-VHDX] 2.6.2.3). A child that Windows makes has the id of its parent.
+///
+/// The item starts at `at` in the file.
 pub fn virtual_disk_id(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Uuid> {
     read(bytes, VIRTUAL_DISK_ID, at, violations, bytes::guid)
 }
 
-/// The logical sector size in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.4).
+/// Parses and validates the logical sector size in bytes ([MS-VHDX] 2.6.2.4).
+///
+/// The item starts at `at` in the file.
 pub fn logical_sector_size(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<u32> {
     sector_size(bytes, LOGICAL_SECTOR_SIZE, at, Rule::LogicalSectorSize, violations)
 }
 
-/// The physical sector size in bytes, from the item that starts at `at` in the file ([MS-VHDX] 2.6.2.5). One that is
-/// neither 512 nor 4096 is reported and given: the disk's content does not depend on it.
+/// Parses and validates the physical sector size in bytes ([MS-VHDX] 2.6.2.5).
+///
+/// The item starts at `at` in the file. A size other than 512 and 4096 is reported but still returned, because the
+/// content of the disk does not depend on it.
 pub fn physical_sector_size(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<u32> {
     sector_size(bytes, PHYSICAL_SECTOR_SIZE, at, Rule::PhysicalSectorSize, violations)
 }
@@ -193,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_of_bits_survives() {
+    fn every_combination_of_bits_is_read_as_it_was_written() {
         for (leave_blocks_allocated, has_parent) in
             [(false, false), (false, true), (true, false), (true, true)]
         {

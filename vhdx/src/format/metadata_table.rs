@@ -1,4 +1,4 @@
-//! The metadata table: which metadata items there are, and where in the metadata region ([MS-VHDX] 2.6.1).
+//! Reads and writes the metadata table, which locates items in the metadata region ([MS-VHDX] 2.6.1).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -32,9 +32,9 @@ use crate::rules::Rule;
 use crate::units::MIB;
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many bytes the metadata table has. Items lie after it.
+/// The size of the metadata table in bytes. Items lie after it.
 pub const SIZE: usize = 64 << 10;
-/// How many entries the table has at most.
+/// The maximum number of entries.
 pub const MAX_ENTRIES: usize = 2047;
 
 const SIGNATURE: &[u8; 8] = b"metadata";
@@ -52,22 +52,22 @@ const IS_REQUIRED: u32 = 4;
 /// An entry of the metadata table ([MS-VHDX] 2.6.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetadataEntry {
-    /// What the item is; unique together with `is_user`.
+    /// The GUID of the item; unique together with `is_user`.
     pub id: Uuid,
-    /// Where the item starts, in bytes from the start of the metadata region.
+    /// The offset of the item from the start of the metadata region in bytes.
     pub offset: u32,
-    /// The size of the item in bytes. An empty item has none, and offset 0.
+    /// The size of the item in bytes. An empty item has length 0 and offset 0.
     pub length: u32,
-    /// Whether the item belongs to the user, and not to the format.
+    /// Whether the item is user metadata, not part of the format.
     pub is_user: bool,
-    /// Whether the item describes the virtual disk, and not the file: such items pass on to children.
+    /// Whether the item describes the virtual disk, not the file. Such items are copied to children.
     pub is_virtual_disk: bool,
-    /// Whether whoever does not know the item must not open the file.
+    /// Whether a reader that does not know the item must not open the file.
     pub is_required: bool,
 }
 
 impl MetadataEntry {
-    /// Whether it is the item of the format with this id. A user item never is.
+    /// Returns whether this is the system item with this GUID. A user item never is.
     pub fn is_system(&self, id: Uuid) -> bool {
         self.id == id && !self.is_user
     }
@@ -88,13 +88,13 @@ pub struct MetadataTable {
 }
 
 impl MetadataTable {
-    /// Reads the entries that the count names.
+    /// Parses the entries; `None` if the signature, the length or the count is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (_, fields) = fields(bytes).ok()?;
         Some(Self { entries: fields.entries.into_iter().map(|(entry, _)| entry).collect() })
     }
 
-    /// The [`SIZE`] bytes. There is room for [`MAX_ENTRIES`].
+    /// Returns the [`SIZE`] bytes, with at most [`MAX_ENTRIES`] entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(SIGNATURE).u16(0).u16(u16::try_from(self.entries.len()).unwrap_or(u16::MAX));
@@ -106,12 +106,12 @@ impl MetadataTable {
         encoder.into_vec()
     }
 
-    /// The item of the format with this id.
+    /// Returns the system item with this GUID.
     pub fn system_item(&self, id: Uuid) -> Option<&MetadataEntry> {
         self.entries.iter().find(|entry| entry.is_system(id))
     }
 
-    /// Reads and references the table from its [`SIZE`] bytes (fewer if the file ends there), the first ones of `region`.
+    /// Parses and validates the table from the first [`SIZE`] bytes of `region` (fewer if the file ends there).
     pub fn validate(bytes: &[u8], region: &Region, violations: &mut Violations) -> Option<Self> {
         let mut validator = Validator::new(violations);
         let at = |rule| Violation::new(Structure::MetadataTable, region.offset, rule);
@@ -122,7 +122,7 @@ impl MetadataTable {
         if !validator.require(bytes.starts_with(SIGNATURE), at(Rule::MetadataSignature)) {
             return None;
         }
-        // Signature and size are right: only the count can be wrong.
+        // The signature and the size are correct, so only the count can be wrong.
         let Ok((_, fields)) = fields(bytes) else {
             validator.report(at(Rule::MetadataCount));
             return None;
@@ -145,7 +145,7 @@ impl MetadataTable {
     }
 
     fn validate_entries(&self, region: &Region, validator: &mut Validator<'_>) {
-        // Before all others: that the file was never finished is the reason for whatever else is wrong with it.
+        // This rule comes first, because an unfinished creation can be the reason for all other violations.
         for (index, entry) in (0u16..).zip(&self.entries) {
             let incomplete = entry.is_system(INCOMPLETE_FILE);
             validator.require(!incomplete, broken(region, index, Rule::CreationIncomplete));
@@ -206,7 +206,7 @@ fn broken(region: &Region, index: u16, rule: Rule) -> Violation {
     Violation::new(Structure::MetadataTableEntry(index), region.offset.saturating_add(place), rule)
 }
 
-/// What a table holds, and whether its reserved bits and those of each entry are set.
+/// The entries of a table, and whether any reserved bits of the table and of each entry are set.
 struct Fields {
     reserved: bool,
     entries: Vec<(MetadataEntry, bool)>,

@@ -1,11 +1,14 @@
-//! Bytes and values: one file per on-disk structure, without any I/O.
+//! Converts between bytes and values: one file per on-disk structure, no I/O.
 //!
-//! Each structure has `parse` (its shape only), `encode` (reserved bytes zero, checksum last) and validation, which
-//! reports every broken [`Rule`](crate::Rule) and yields a value only where none of them stops the reader. What is
-//! longer than its structure is accepted everywhere: only the structure's own bytes are looked at.
+//! Each structure has three operations:
+//! - `parse` reads the fields and checks only the shape: signature, lengths and counts.
+//! - `encode` writes the bytes, with zeros in reserved bytes and the checksum last.
+//! - Validation reports every broken [`Rule`](crate::Rule), and returns a value only if it can be used.
 //!
-//! Encoding never fails. A number that does not fit its field is written as the field's maximum, which no reader
-//! accepts, so that it cannot become another number.
+//! Input may be longer than the structure: only the bytes of the structure are read.
+//!
+//! Encoding never fails. A number that does not fit its field is written as the maximum of the field. No reader accepts
+//! this value, so the number cannot be mistaken for another one.
 #![deny(
     clippy::as_conversions,
     clippy::arithmetic_side_effects,

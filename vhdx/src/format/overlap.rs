@@ -1,6 +1,6 @@
-//! Which spans of bytes share a byte with another one.
+//! Finds spans of bytes that overlap.
 
-/// The bytes from `start` up to `end`, and what lies there.
+/// The bytes from `start` up to but not including `end`, and what they contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span<T> {
     pub(super) start: u64,
@@ -8,9 +8,10 @@ pub(super) struct Span<T> {
     pub(super) what: T,
 }
 
-/// The spans that begin inside another one, as pairs (the one that reaches furthest, the one that begins in it), in the
-/// order of their starts. Every overlap gives at least one pair, and there are fewer pairs than spans. Empty spans
-/// overlap nothing.
+/// Returns the spans that begin inside an earlier one, as pairs (earlier span, span that begins in it).
+///
+/// The earlier span is the one that reaches furthest. The pairs are sorted by the start of the second span. Each span
+/// is the second one of at most one pair, so there are fewer pairs than spans. Empty spans overlap nothing.
 pub(super) fn overlaps<T: Copy>(mut spans: Vec<Span<T>>) -> Vec<(T, T)> {
     spans.retain(|span| span.start < span.end);
     spans.sort_by_key(|span| span.start);
@@ -43,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_span_is_remembered_past_the_short_ones_inside_it() {
+    fn a_long_span_is_compared_with_all_spans_that_begin_in_it() {
         assert_eq!(pairs(&[(0, 100), (10, 20), (50, 60), (100, 110)]), [(0, 1), (0, 2)]);
         assert_eq!(pairs(&[(5, 15), (0, 10)]), [(1, 0)]);
         assert_eq!(pairs(&[(0, 10), (0, 10)]), [(0, 1)]);

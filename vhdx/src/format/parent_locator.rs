@@ -1,4 +1,4 @@
-//! The parent locator: which disk is the parent, and the paths where it may be ([MS-VHDX] 2.6.2.6).
+//! Reads and writes the parent locator: the parent's GUIDs and the paths where it may be ([MS-VHDX] 2.6.2.6).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -11,7 +11,8 @@
 //!   8 | key length    | value length  |
 //! ```
 //!
-//! Keys and values are UTF-16LE without an end mark. Offsets are in bytes from the start of the item, lengths in bytes.
+//! Keys and values are UTF-16LE without a terminator. Offsets count from the start of the item. Offsets and lengths are
+//! in bytes.
 
 use nom::Parser;
 use nom::multi::count;
@@ -26,26 +27,26 @@ use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 use crate::windows_path::StoredPath;
 
-/// The type of the locators of VHDX parents ([MS-VHDX] 2.6.2.6.3).
+/// The type of a locator for a VHDX parent ([MS-VHDX] 2.6.2.6.3).
 pub const LOCATOR_TYPE: Uuid = uuid!("b04aefb7-d19e-4a81-b789-25b8e9445913");
 /// The key of the parent's DataWriteGuid.
 pub const PARENT_LINKAGE: &str = "parent_linkage";
-/// The key of another DataWriteGuid that the parent may have.
+/// The key of a second DataWriteGuid that the parent may have.
 pub const PARENT_LINKAGE2: &str = "parent_linkage2";
 /// The key of the parent's path relative to the child.
 pub const RELATIVE_PATH: &str = "relative_path";
-/// The key of the parent's path below a volume GUID.
+/// The key of the parent's path on a volume that is named by its GUID.
 pub const VOLUME_PATH: &str = "volume_path";
-/// The key of the parent's path below a drive letter or a share.
+/// The key of the parent's path on a drive or a share.
 pub const ABSOLUTE_WIN32_PATH: &str = "absolute_win32_path";
-/// How many entries are accepted.
+/// The maximum number of entries that are accepted.
 pub const MAX_ENTRIES: usize = 256;
 
-/// What a metadata item may be long.
+/// The maximum length of a metadata item in bytes.
 const MAX_LENGTH: usize = 1 << 20;
 const HEADER_SIZE: usize = 20;
 const ENTRY_SIZE: usize = 12;
-/// What absolute paths begin with, so that Windows takes them as they are.
+/// The prefix of absolute paths that makes Windows use them unchanged.
 const LITERAL_PATH_PREFIX: &str = r"\\?\";
 const VOLUME_PREFIX: &str = r"\\?\Volume{";
 
@@ -57,13 +58,14 @@ pub struct ParentLocator {
 }
 
 impl ParentLocator {
-    /// The value of a key.
+    /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
     }
 
-    /// The DataWriteGuids of which the parent must have one: `parent_linkage`, then `parent_linkage2`, each only once
-    /// and only if it is neither zero nor a [mark](is_mark).
+    /// Returns the DataWriteGuids of which the parent must have one: `parent_linkage`, then `parent_linkage2`.
+    ///
+    /// Duplicates, zeros and [marks](is_mark) are left out.
     pub fn linkages(&self) -> Vec<Uuid> {
         let mut linkages = Vec::new();
         for guid in [self.parent_linkage(), self.parent_linkage2()].into_iter().flatten() {
@@ -74,17 +76,17 @@ impl ParentLocator {
         linkages
     }
 
-    /// The value of `parent_linkage`, also if it is zero.
+    /// Returns the value of `parent_linkage`, even if it is zero.
     pub fn parent_linkage(&self) -> Option<Uuid> {
         linkage(self.get(PARENT_LINKAGE)?)
     }
 
-    /// The value of `parent_linkage2`, also if it is zero.
+    /// Returns the value of `parent_linkage2`, even if it is zero.
     pub fn parent_linkage2(&self) -> Option<Uuid> {
         linkage(self.get(PARENT_LINKAGE2)?)
     }
 
-    /// The stored paths as pairs (key, path), in the order in which to try them: relative, volume, absolute.
+    /// Returns the stored paths as pairs (key, path), in the order in which to try them: relative, volume, absolute.
     pub fn paths(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [RELATIVE_PATH, VOLUME_PATH, ABSOLUTE_WIN32_PATH]
             .into_iter()
@@ -96,7 +98,7 @@ impl ParentLocator {
         self.paths().map(|(key, path)| StoredPath { key, path: path.to_owned() }).collect()
     }
 
-    /// Reads the entries, if every one of them is text inside the item.
+    /// Parses the entries; `None` unless each of them is text inside the item.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (table, (_, _, entry_count)) = header(bytes).ok()?;
         let (_, entries) = entry_table(table, entry_count).ok()?;
@@ -105,7 +107,7 @@ impl ParentLocator {
         Some(Self { entries: entries.collect::<Option<_>>()? })
     }
 
-    /// The whole item as Windows lays it out: the entries, then the keys and values in the same order.
+    /// Returns the whole item in the layout of Windows: the entries, then the keys and values in the same order.
     pub fn encode(&self) -> Vec<u8> {
         let mut table = Encoder::new();
         let mut texts = Encoder::new();
@@ -126,15 +128,17 @@ impl ParentLocator {
         table.into_vec()
     }
 
-    /// As [`encode`](Self::encode), if a file can hold the item and it reads back as what it is.
+    /// Returns the encoded item; `None` if it is too long for a file or does not read back as the same locator.
     pub(crate) fn encode_sound(&self) -> Option<Vec<u8>> {
         let bytes = self.encode();
         let read = Self::validate(&bytes, FileOffset::new(0), &mut Violations::new());
         (bytes.len() <= MAX_LENGTH && read.as_ref() == Some(self)).then_some(bytes)
     }
 
-    /// Reads and validates the item, which starts at `at` in the file. Entries that are not valid are left out, and of
-    /// several entries with one key the first one is kept, so what is written from the result is valid again.
+    /// Parses and validates the item, which starts at `at` in the file.
+    ///
+    /// Invalid entries are left out. Of several entries with one key, the first is kept. So a locator that is written
+    /// from the result is valid.
     pub fn validate(bytes: &[u8], at: FileOffset, violations: &mut Violations) -> Option<Self> {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
         let mut validator = Validator::new(violations);
@@ -169,7 +173,7 @@ impl ParentLocator {
         validator.verdict(locator)
     }
 
-    /// Adds an entry, unless its key is there already or its value is no linkage where one is needed.
+    /// Adds an entry, unless its key exists already, or it is a `parent_linkage2` that is not a GUID.
     fn add(
         &mut self,
         key: String,
@@ -194,7 +198,7 @@ impl ParentLocator {
         validator.report(place.broken(rule).text(key));
     }
 
-    /// The rules about keys that must be there. They are judged even where an entry was unreadable, for `check`.
+    /// Validates the required keys. An unreadable entry does not prevent this, so that a check reports all violations.
     fn validate_keys(&self, at: FileOffset, validator: &mut Validator<'_>) {
         let broken = |rule| Violation::new(Structure::ParentLocator, at, rule);
         validator.require(self.get(PARENT_LINKAGE).is_some(), broken(Rule::ParentLinkageMissing));
@@ -212,15 +216,15 @@ impl ParentLocator {
     }
 }
 
-/// With these bytes begins a linkage that is a mark.
+/// The four bytes with which every mark begins, followed by zeros.
 pub(crate) const MARK: u128 = u128::from_be_bytes(*b"merg\0\0\0\0\0\0\0\0\0\0\0\0");
 
-/// Whether a linkage names no file, but is the mark of a merge of several levels.
+/// Returns whether a linkage is the mark of a merge of several levels, which is the GUID of no file.
 pub fn is_mark(linkage: Uuid) -> bool {
     linkage.as_u128() >> 96 == MARK >> 96
 }
 
-/// A linkage is a GUID with hyphens, with or without braces, in any case.
+/// Parses a linkage: a GUID with hyphens, with or without braces, in upper or lower case.
 fn linkage(value: &str) -> Option<Uuid> {
     let bare = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(value);
     if bare.len() != uuid::fmt::Hyphenated::LENGTH {
@@ -229,7 +233,7 @@ fn linkage(value: &str) -> Option<Uuid> {
     Uuid::try_parse(bare).ok()
 }
 
-/// Where an entry is: its position in the locator at `at`.
+/// The position of an entry: its index in the locator at `at`.
 #[derive(Clone, Copy)]
 struct Place {
     at: FileOffset,
@@ -244,16 +248,16 @@ impl Place {
     }
 }
 
-/// Which entries were ignored that say more than where to look for the parent.
+/// Ignored entries that may have contained a linkage.
 #[derive(Default)]
 struct Ignored {
-    /// An entry whose key could not be read.
+    /// Whether the key of an ignored entry could not be read.
     unknown: bool,
-    /// An entry with the key `parent_linkage2`.
+    /// Whether an entry with the key `parent_linkage2` was ignored.
     linkage2: bool,
 }
 
-/// The key and the value, each if it is text inside the item.
+/// Returns the key and the value of an entry, each `None` unless it is text inside the item.
 fn validate_entry(
     entry: &Entry,
     item: &[u8],
@@ -269,7 +273,7 @@ fn validate_entry(
     (key, value)
 }
 
-/// An entry as it is stored: where its key and its value are.
+/// An entry as stored: the places of its key and its value.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key_offset: u32,
@@ -288,7 +292,7 @@ impl Entry {
     }
 }
 
-/// The bytes of a key or a value, if they lie inside the item and can be text.
+/// Returns the bytes of a key or a value, if they lie inside the item and can be text.
 fn place_of_text(item: &[u8], offset: u32, length: u16) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     let end = start.checked_add(usize::from(length))?;
@@ -306,7 +310,7 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// The locator type, the reserved number and the entry count.
+/// Parses the locator type, the reserved field and the entry count.
 fn header(input: &[u8]) -> Parsed<'_, (Uuid, u16, u16)> {
     (bytes::guid, le_u16, le_u16).parse(input)
 }

@@ -1,4 +1,4 @@
-//! The two region tables: where the BAT and the metadata are ([MS-VHDX] 2.2.3).
+//! Reads and writes the two region tables, which locate the BAT and the metadata ([MS-VHDX] 2.2.3).
 //!
 //! ```text
 //!       0       1       2       3       4       5       6       7
@@ -28,15 +28,15 @@ use crate::rules::Rule;
 use crate::units::{FileOffset, KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many bytes a region table has.
+/// The size of a region table in bytes.
 pub const SIZE: usize = 64 << 10;
-/// Where region table 1 and region table 2 are.
+/// The offsets of region table 1 and region table 2 in the file.
 pub const OFFSETS: [FileOffset; 2] = [FileOffset::new(192 * KIB), FileOffset::new(256 * KIB)];
-/// How many entries a region table has at most.
+/// The maximum number of entries.
 pub const MAX_ENTRIES: usize = 2047;
-/// The region that holds the block allocation table.
+/// The GUID of the region that contains the block allocation table.
 pub const BAT_REGION: Uuid = uuid!("2dc27766-f623-4200-9d64-115e9bfd4a08");
-/// The region that holds the metadata table and the metadata items.
+/// The GUID of the region that contains the metadata table and the metadata items.
 pub const METADATA_REGION: Uuid = uuid!("8b7ca206-4790-4b9a-b8fe-575f050f886e");
 
 const SIGNATURE: &[u8; 4] = b"regi";
@@ -44,16 +44,16 @@ const HEADER_SIZE: u64 = 16;
 const ENTRY_SIZE: u64 = 32;
 const MAX_METADATA_LENGTH: u64 = 128 * MIB;
 
-/// A part of the file that has a purpose of its own ([MS-VHDX] 2.2.3.2).
+/// A part of the file that a region table entry describes ([MS-VHDX] 2.2.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// What the region holds.
+    /// The GUID that tells what the region contains.
     pub id: Uuid,
-    /// Where it starts.
+    /// The offset of the region in the file.
     pub offset: FileOffset,
-    /// Its size in bytes: 32 bits in the file.
+    /// The size of the region in bytes. The file stores it in 32 bits.
     pub length: u64,
-    /// Whether whoever does not know it must not open the file.
+    /// Whether a reader that does not know the region must not open the file.
     pub required: bool,
 }
 
@@ -67,22 +67,22 @@ pub struct RegionTable {
 /// The regions of a valid table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Regions {
-    /// The block allocation table.
+    /// The region of the block allocation table.
     pub bat: Region,
-    /// The metadata table and items.
+    /// The region of the metadata table and items.
     pub metadata: Region,
-    /// All regions, these two and those that are not known, in the order of the table.
+    /// All regions, including unknown ones, in the order of the table.
     pub all: Vec<Region>,
 }
 
 impl RegionTable {
-    /// Reads the entries that the count names.
+    /// Parses the entries; `None` if the signature, the length or the count is wrong.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (_, (_, entries)) = fields(bytes).ok()?;
         Some(Self { regions: entries.into_iter().map(|(region, _)| region).collect() })
     }
 
-    /// The [`SIZE`] bytes, with their checksum. There is room for [`MAX_ENTRIES`].
+    /// Returns the [`SIZE`] bytes, with their checksum and at most [`MAX_ENTRIES`] entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         let entry_count = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
@@ -97,7 +97,7 @@ impl RegionTable {
         bytes
     }
 
-    /// The regions that the content of the disk depends on: the BAT, the metadata, and all that are required.
+    /// Returns the regions that the content of the disk depends on: the BAT, the metadata and all required regions.
     fn essential(&self) -> BTreeSet<(Uuid, FileOffset, u64)> {
         let is_essential =
             |region: &&Region| region.required || [BAT_REGION, METADATA_REGION].contains(&region.id);
@@ -105,8 +105,10 @@ impl RegionTable {
         essential.map(|region| (region.id, region.offset, region.length)).collect()
     }
 
-    /// References the entries of table `table_number`. `log` is the log's place and length in bytes; `file_len` is the
-    /// size of the file in bytes, after the log's replay if there is one.
+    /// Validates the entries of table `table_number`, which is 1 or 2.
+    ///
+    /// `log` is the offset and the length of the log in bytes. `file_len` is the size of the file in bytes, after the
+    /// replay of a dirty log.
     pub fn validate(
         &self,
         table_number: u8,
@@ -176,7 +178,7 @@ fn validate_region(region: &Region, entry: Entry, file_len: u64, validator: &mut
     );
 }
 
-/// An entry of one of the two tables.
+/// The position of an entry in one of the two tables.
 #[derive(Clone, Copy)]
 struct Entry {
     table_number: u8,
@@ -191,7 +193,7 @@ impl Entry {
     }
 }
 
-/// The reserved number of the table, and each entry with its required bit and the reserved ones.
+/// The reserved field of the table, and each region with its field of required and reserved bits.
 type Fields = (u32, Vec<(Region, u32)>);
 
 fn fields(input: &[u8]) -> Parsed<'_, Fields> {
@@ -218,9 +220,9 @@ fn broken(table_number: u8, rule: Rule) -> Violation {
     Violation::new(Structure::RegionTable(table_number), table_offset(table_number), rule)
 }
 
-/// One region table on its own, from its [`SIZE`] bytes (fewer if the file ends there). `number` is 1 or 2.
+/// Parses one region table from its [`SIZE`] bytes (fewer if the file ends there). `number` is 1 or 2.
 ///
-/// A copy that is damaged is reported and left out; whether the other one answers is for [`choose`] to say.
+/// A damaged table is reported and returned as `None`. [`choose`] decides whether the other one is enough.
 pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> Option<RegionTable> {
     let Some(bytes) = bytes.get(..SIZE) else {
         violations.report(broken(number, Rule::Truncated));
@@ -234,7 +236,7 @@ pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> O
         violations.report(broken(number, Rule::RegionTableChecksum));
         return None;
     }
-    // Signature and size are right: only the count can be wrong.
+    // The signature and the size are correct, so only the count can be wrong.
     let Ok((_, (reserved, entries))) = fields(bytes) else {
         violations.report(broken(number, Rule::RegionCount));
         return None;
@@ -253,7 +255,9 @@ pub fn validate_copy(bytes: &[u8], number: u8, violations: &mut Violations) -> O
     Some(RegionTable { regions })
 }
 
-/// The region table to use, and its number: the first valid copy.
+/// Returns the region table to use and its number: the first valid one.
+///
+/// Two valid tables must have the same BAT, metadata and other required regions.
 pub fn choose(
     first: Option<RegionTable>,
     second: Option<RegionTable>,

@@ -1,9 +1,9 @@
-//! What the validators share: report, and remember whether the reader can go on.
+//! Reports violations of one structure and records whether its value can be used.
 
 use crate::rules::Severity;
 use crate::violation::{Violation, Violations};
 
-/// Passes violations on to a sink. Keeps its own verdict, because the sink drops what exceeds its limit.
+/// Passes violations on to a list. Keeps its own verdict, because the list drops violations past its limit.
 pub(super) struct Validator<'a> {
     violations: &'a mut Violations,
     sound: bool,
@@ -19,7 +19,7 @@ impl<'a> Validator<'a> {
         self.violations.report(violation);
     }
 
-    /// Reports `violation` unless the rule holds; gives back whether it does.
+    /// Reports `violation` unless the rule holds. Returns whether it holds.
     pub(super) fn require(&mut self, holds: bool, violation: Violation) -> bool {
         if !holds {
             self.report(violation);
@@ -27,7 +27,7 @@ impl<'a> Validator<'a> {
         holds
     }
 
-    /// `value`, unless a rule above [`Severity::Tolerated`] was broken.
+    /// Returns `value`, unless a broken rule is more severe than [`Severity::Tolerated`].
     pub(super) fn verdict<T>(self, value: T) -> Option<T> {
         self.sound.then_some(value)
     }
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_tolerated_takes_the_value_away() {
+    fn only_violations_that_are_not_tolerated_reject_the_value() {
         let mut violations = Violations::new();
         let mut validator = Validator::new(&mut violations);
         assert!(!validator.require(false, broken(Rule::BatZeroOffset)));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_sink_does_not_hide_that_the_value_is_wrong() {
+    fn a_full_list_does_not_hide_a_fatal_violation() {
         let mut violations = Violations::new();
         let mut validator = Validator::new(&mut violations);
         for _ in 0..Violations::LIMIT {

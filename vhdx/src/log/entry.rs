@@ -1,4 +1,4 @@
-//! One log entry, judged as a whole.
+//! Reads and validates one log entry as a whole.
 
 use uuid::Uuid;
 
@@ -13,21 +13,21 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
-/// A valid entry: its checksum holds, and every descriptor and data sector carries its sequence number.
+/// A valid entry: its checksum matches, and all its descriptors and data sectors have its sequence number.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// Where it begins in the ring.
+    /// The position in the ring where the entry begins.
     pub(super) at: u64,
     pub(super) header: LogEntryHeader,
     pub(super) reserved_is_zero: bool,
 }
 
 impl Entry {
-    /// The entry that begins at `at`, or the rule that keeps it from being one.
+    /// Reads the entry that begins at `at`. Returns a violation if no valid entry begins there.
     ///
-    /// No sector inside a valid entry can begin another entry, as each must carry another signature, and the check
-    /// stops at the first sector that does not. So judging every position of a log, however hostile, reads each
-    /// sector about twice.
+    /// All other sectors of an entry must have different signatures from the first one, and validation stops at the
+    /// first invalid sector. So no sector inside a valid entry can begin another entry. Even in a hostile log, trying
+    /// every position reads each sector only about twice.
     pub(super) fn read(ring: &Ring<'_>, at: u64, log_guid: Uuid) -> Result<Result<Self, Violation>> {
         let place = ring.file_offset(at);
         let violation = |rule| Violation::new(Structure::LogEntry, place, rule);
@@ -85,13 +85,13 @@ impl Entry {
     }
 }
 
-/// A descriptor, and where it is.
+/// A descriptor and its place.
 pub(super) struct Described<'a> {
     pub(super) number: u32,
     pub(super) at: FileOffset,
     pub(super) bytes: &'a [u8],
     pub(super) descriptor: Descriptor,
-    /// Where the data sector of a data descriptor is.
+    /// The offset in the file of the data sector, for a data descriptor.
     pub(super) data_sector: FileOffset,
 }
 
@@ -113,7 +113,7 @@ fn validate_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> 
     Ok(())
 }
 
-/// The bytes of the descriptors that sector `number` of an entry holds.
+/// Returns the bytes of the descriptors in sector `number` of an entry.
 fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = &[u8]> {
     const IN_FIRST: u64 = 126;
     const IN_OTHERS: u64 = 128;
@@ -126,7 +126,7 @@ fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = &
     body.chunks_exact(DESCRIPTOR_SIZE).take(left)
 }
 
-/// Walks over the sectors of an entry and references one after the other.
+/// Validates the sectors of an entry one after the other.
 struct Sectors {
     sequence_number: u64,
     entry_sectors: u64,
@@ -152,7 +152,7 @@ impl Sectors {
         self.done == self.entry_sectors
     }
 
-    /// Where the next sector lies, from the start of the entry.
+    /// Returns the offset of the next sector from the start of the entry in bytes.
     fn position(&self) -> u64 {
         self.done.saturating_mul(SECTOR)
     }

@@ -1,7 +1,7 @@
-//! The log: finding the active sequence, replaying it in memory, and writing entries ([MS-VHDX] 2.3).
+//! Finds the active sequence of the log, replays it in memory, and writes log entries ([MS-VHDX] 2.3).
 //!
-//! Reading must never need a write, so a dirty log becomes an overlay over the file: everything above reads through
-//! it and sees the file as it will be once somebody has replayed the log for good.
+//! Reading must never need a write. So a dirty log is replayed into an overlay in memory. All other modules read
+//! through the overlay, and see the file as it will be once the log has been replayed into it.
 #![deny(
     clippy::as_conversions,
     clippy::arithmetic_side_effects,
@@ -33,41 +33,45 @@ pub(crate) use overlay::Overlay;
 use ring::Ring;
 pub(crate) use writer::LogWriter;
 
-/// The longest log that is replayed, in bytes. Windows makes logs of 1 MiB.
+/// The maximum length of a log that is replayed, in bytes. Windows makes logs of 1 MiB.
 pub(crate) const MAX_LOG_LENGTH: u64 = 1 << 30;
-/// Nothing that a log may write to lies below: the file type identifier and the headers do ([MS-VHDX] 2.1).
+/// The first offset to which a log may write. The file type identifier and the headers come before it ([MS-VHDX] 2.1).
 const FIRST_TARGET: u64 = 192 * KIB;
-/// How many separate ranges a log may patch: twice the pages that fit into the longest log, and 40 MiB of memory.
+/// The maximum number of separate ranges that a log may patch: twice the number of pages that fit into the longest log.
+/// They take 40 MiB of memory.
 const MAX_PATCHES: usize = 1 << 19;
-/// Past the largest disk with all its bitmaps and tables. A log that extends the file further is damaged.
+/// A length in bytes that no file reaches, even for the largest disk with all its bitmaps and tables. A log that
+/// extends the file further is damaged.
 const MAX_FILE_LENGTH: u64 = 1 << 47;
 
-/// Whether the log held writes that were not in the file yet.
+/// The state of the log of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogState {
-    /// The file needs no replay.
+    /// The log contains nothing to replay.
     Clean,
-    /// The log was dirty, and has been replayed in memory; the file itself is as it was.
+    /// The log was dirty and has been replayed in memory. The file itself is unchanged.
     Replayed {
-        /// How many log entries were active.
+        /// The number of active log entries.
         entries: usize,
     },
 }
 
 /// A file with its log replayed in memory.
 pub(crate) struct Replayed {
-    /// The file as it is after the replay: the storage itself when the log is clean.
+    /// The file as it reads after the replay: the storage itself if the log is clean.
     pub(crate) storage: Arc<dyn ReadAt>,
-    /// What the log holds; nothing when it is clean.
+    /// The writes of the log; `None` if it is clean.
     pub(crate) overlay: Option<Arc<Overlay>>,
     pub(crate) state: LogState,
 }
 
-/// The file as it is once the log of `header` has been replayed.
+/// Replays the log of `header` in memory ([MS-VHDX] 2.3.3). All violations are also in `violations`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Corrupt`] for a log that is dirty, but has no valid sequence, that belongs to a longer
-/// file, or that writes where no log may ([MS-VHDX] 2.3.3). Every violation is also in `violations`.
+/// - [`Error::Io`].
+/// - [`Error::Corrupt`] for a dirty log that has no valid sequence, belongs to a longer file, or writes to a forbidden
+///   place.
+/// - [`Error::Unsupported`] for a dirty log that is longer than 1 GiB or makes too many separate writes.
 pub(crate) fn replay(
     storage: Arc<dyn ReadAt>,
     header: &Header,
@@ -110,7 +114,9 @@ pub(crate) fn replay(
     Ok(Replayed { storage, overlay: Some(overlay), state })
 }
 
-/// The lengths that the head claims decide; those of the other entries are only looked at.
+/// Validates the file lengths in the active entries.
+///
+/// Wrong lengths in the head are fatal. In any entry, a length that is not a multiple of 1 MiB is only reported.
 fn validate_lengths(active: &[Entry], ring: &Ring<'_>, file_len: u64, violations: &mut Violations) {
     for entry in active {
         for offset in [entry.header.flushed_file_offset, entry.header.last_file_offset] {
@@ -161,7 +167,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
             return Ok(());
         }
         match described.descriptor {
-            // Zeros past the end of the file change nothing, wherever they end.
+            // Zeros past the end of the file change nothing, so their end is not limited.
             Descriptor::Zero { .. } => overlay.zero(start..end),
             Descriptor::Data { .. } if end.get() > MAX_FILE_LENGTH => {
                 report(Rule::LogDescriptorFar, start.get());

@@ -1,4 +1,4 @@
-//! Writes that are not in the file, laid over it, and how they get there.
+//! Holds the writes of a dirty log in memory, on top of the file, and writes them to the file in a replay.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,37 +12,37 @@ use crate::format::log_entry::{DataSector, Descriptor, LogWrite};
 use crate::storage::{ReadAt, Storage};
 use crate::units::{FileOffset, MIB};
 
-/// A storage with a replayed log over it. Reading writes nothing to the storage below, and the pages that the log holds
-/// stay there until they are read.
+/// A file with its log replayed on top of it. Reading never changes the file. Pages are not kept in memory: they stay
+/// in the log until they are read.
 pub(crate) struct Overlay {
     base: Arc<dyn ReadAt>,
     base_len: u64,
     len: u64,
-    /// What is patched, by first byte: disjoint ranges, whole multiples of 4 KiB.
+    /// The patches by first byte: disjoint ranges that begin and end on multiples of 4 KiB.
     patches: BTreeMap<u64, Patch>,
     log: Option<Origin>,
 }
 
-/// The log that the patches come from.
+/// The log from which the patches come.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// Appends behind the active sequence.
+    /// Appends entries behind the active sequence.
     pub(super) next: LogWriter,
-    /// How many bytes of the log the active sequence takes.
+    /// The length of the active sequence in bytes.
     pub(super) active: u64,
-    /// The length in bytes that the file durably has, as the active sequence says.
+    /// The durable length of the file in bytes, according to the active sequence.
     pub(super) flushed: u64,
 }
 
-/// What lies over a range of the file.
+/// The new content of a range of the file.
 #[derive(Clone, Copy)]
 struct Patch {
     end: u64,
-    /// Where the bytes of a patch of 4 KiB are; `None` for zeros of any length.
+    /// The page, if the patch is one of 4 KiB; `None` for zeros of any length.
     page: Option<Page>,
 }
 
-/// A page of 4 KiB: most of it in a data sector of the log, the ends in its descriptor ([MS-VHDX] 2.3.1.3).
+/// A page of 4 KiB: the place of its data sector in the file, and both ends from its descriptor ([MS-VHDX] 2.3.1.3).
 #[derive(Clone, Copy)]
 struct Page {
     sector: FileOffset,
@@ -51,27 +51,27 @@ struct Page {
 }
 
 impl Overlay {
-    /// `base`, which is `base_len` bytes long, as a file of `len` bytes with nothing over it yet.
+    /// Creates an overlay of `len` bytes without patches over `base`, which is `base_len` bytes long.
     pub(super) fn new(base: Arc<dyn ReadAt>, base_len: u64, len: u64) -> Self {
         Self { base, base_len, len, patches: BTreeMap::new(), log: None }
     }
 
-    /// Says which log the patches come from.
+    /// Sets the log from which the patches come.
     pub(super) fn comes_from(&mut self, log: Origin) {
         self.log = Some(log);
     }
 
-    /// How many separate ranges are patched.
+    /// Returns the number of separate ranges that are patched.
     pub(super) fn patches(&self) -> usize {
         self.patches.len()
     }
 
-    /// Lays zeros over everything before.
+    /// Patches a range with zeros. They replace earlier patches.
     pub(super) fn zero(&mut self, range: Range<FileOffset>) {
         self.patch(range, None);
     }
 
-    /// Lays a page of 4 KiB over everything before; its data sector lies in the file at `sector`.
+    /// Patches a page of 4 KiB, whose data sector lies in the file at `sector`. It replaces earlier patches.
     pub(super) fn page(&mut self, descriptor: &Descriptor, sector: FileOffset) {
         if let Descriptor::Data { file_offset, leading, trailing, .. } = *descriptor {
             let end = file_offset.saturating_add(SECTOR);
@@ -88,8 +88,8 @@ impl Overlay {
         }
     }
 
-    /// Removes `start..end` from the patches. Only zeros can reach over an edge: pages are one sector, and edges are
-    /// whole sectors.
+    /// Removes `start..end` from the patches. Only zeros can extend past one of these bounds: a page is one sector, and
+    /// both bounds are multiples of a sector.
     fn cut(&mut self, start: u64, end: u64) {
         if let Some((_, before)) = self.patches.range_mut(..start).next_back()
             && before.end > start
@@ -109,33 +109,35 @@ impl Overlay {
         }
     }
 
-    /// How many pages of 4 KiB are patched.
+    /// Returns the number of patched pages of 4 KiB.
     pub(crate) fn pages(&self) -> u64 {
         self.clipped().filter(|(_, patch)| patch.page.is_some()).map(|_| 1_u64).sum()
     }
 
-    /// How many bytes of the file, as long as it will be, are patched with zeros.
+    /// Returns the number of bytes that are patched with zeros, up to the new end of the file.
     pub(crate) fn zeroed(&self) -> u64 {
         let zeros = self.clipped().filter(|(_, patch)| patch.page.is_none());
         zeros.fold(0, |sum: u64, (start, patch)| sum.saturating_add(patch.end.saturating_sub(start)))
     }
 
-    /// The patches that lie in the file, cut off at its end.
+    /// Returns the patches, cut off at the new end of the file.
     fn clipped(&self) -> impl Iterator<Item = (u64, Patch)> {
         let inside = self.patches.range(..self.len);
         inside.map(|(&start, patch)| (start, Patch { end: patch.end.min(self.len), ..*patch }))
     }
 
-    /// Appends to the log in `home`, which is the storage below, one entry that holds everything, and makes it durable. The
-    /// entries that it comes from can be read; but if a sync failed when they were written, the host may have forgotten
-    /// that the medium does not have them. They stay as they are, and so does as much of the log before them: an entry that
-    /// they were made from in this way.
+    /// Appends one entry with all patches to the log in `file`, the storage under this overlay, and makes it durable.
     ///
-    /// Nothing is written where a log has no room for that. Those that [`LogWriter`] has written have.
+    /// The entries from which the patches come can be read, but need not be durable: after a failed sync, the host may
+    /// treat them as written although they are not on the medium. The new entry overwrites neither these entries nor
+    /// an equal length of the log before them. An interrupted replay may have made them from an entry there.
+    ///
+    /// Nothing is written if the log has no room for this entry, or if the new length of the file is not a multiple of
+    /// 1 MiB. A log that [`LogWriter`] has written has room.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn append_again(&self, home: &dyn Storage) -> Result<()> {
+    pub(crate) fn append_again(&self, file: &dyn Storage) -> Result<()> {
         let Some(Origin { next, active, flushed }) = &self.log else { return Ok(()) };
         let room = next.len().saturating_sub(active.saturating_mul(2)).min(next.longest_entry());
         if self.pages().saturating_mul(SECTOR) > room || !self.len.is_multiple_of(MIB) {
@@ -144,9 +146,9 @@ impl Overlay {
         let mut log = next.clone();
         let writes = self.writes()?;
         if entry_length(&writes) <= room && log.takes(&writes, self.len) {
-            log.clear(home, entry_length(&writes))?;
-            log.append(home, &writes, *flushed, self.len)?;
-            home.sync().map_err(|e| Error::io("sync", None, e))?;
+            log.clear(file, entry_length(&writes))?;
+            log.append(file, &writes, *flushed, self.len)?;
+            file.sync().map_err(|e| Error::io("sync", None, e))?;
         }
         Ok(())
     }
@@ -164,35 +166,36 @@ impl Overlay {
         self.clipped().map(write).collect()
     }
 
-    /// Writes everything to its place in `home`, which is the storage below, without syncing. The log itself is not
-    /// touched, as no patch lies over it; so this can be done again after a failure at any point.
+    /// Writes all patches to their places in `file`, the storage under this overlay, without syncing.
+    ///
+    /// The log is not changed, because no patch lies in it. So this can be repeated after a failure at any point.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn write_home(&self, home: &dyn Storage) -> Result<()> {
-        let home_len = home.len().map_err(|e| Error::io("measure", None, e))?;
-        if home_len < self.len {
-            home.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;
+    pub(crate) fn write_home(&self, file: &dyn Storage) -> Result<()> {
+        let file_len = file.len().map_err(|e| Error::io("measure", None, e))?;
+        if file_len < self.len {
+            file.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;
         }
         for (start, patch) in self.clipped() {
             let at = FileOffset::new(start);
             match patch.page {
                 None => {
                     let len = patch.end.saturating_sub(start);
-                    home.zero_range(at, len).map_err(|e| Error::io("zero", at, e))?;
+                    file.zero_range(at, len).map_err(|e| Error::io("zero", at, e))?;
                 }
                 Some(page) => {
                     let mut bytes = [0; 4096];
                     self.read_page(&mut bytes, &page, 0).map_err(|e| Error::io("read", page.sector, e))?;
-                    home.write_all_at(&bytes, at).map_err(|e| Error::io("write", at, e))?;
+                    file.write_all_at(&bytes, at).map_err(|e| Error::io("write", at, e))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The bytes from `at` on that are not patched: zeros past the end that the file below had when it was opened. If it
-    /// was cut off since, that is an error, and not zeros.
+    /// Reads bytes that are not patched, from `at` on. They are zeros past the end that the file had when it was
+    /// opened. If the file was truncated since then, this is an error instead of zeros.
     fn read_below(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         let there = usize::try_from(self.base_len.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
         let (head, tail) = buf.split_at_mut(there);
@@ -200,7 +203,7 @@ impl Overlay {
         if head.is_empty() { Ok(()) } else { self.base.read_exact_at(head, FileOffset::new(at)) }
     }
 
-    /// The bytes of a page from `skip` on.
+    /// Reads the bytes of a page from `skip` on.
     fn read_page(&self, buf: &mut [u8], page: &Page, skip: u64) -> io::Result<()> {
         let mut sector = [0; 4096];
         self.base.read_exact_at(&mut sector, page.sector)?;
@@ -208,8 +211,8 @@ impl Overlay {
         let descriptor =
             Descriptor::Data { file_offset: FileOffset::default(), leading, trailing, sequence_number: 0 };
         let whole = DataSector::parse(&sector).and_then(|data| descriptor.apply(&data));
-        // The sector was valid when the log was replayed, so another program has written to the file since.
-        let whole = whole.ok_or_else(|| io::Error::other("the log has changed since it was replayed"))?;
+        // The sector was valid when the log was replayed, so another program has written to the file since then.
+        let whole = whole.ok_or_else(|| io::Error::other("another program has changed the log"))?;
         let skip = usize::try_from(skip).map_err(io::Error::other)?;
         let part = whole.get(skip..skip.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(part);
@@ -222,7 +225,7 @@ impl ReadAt for Overlay {
         Ok(self.len)
     }
 
-    /// Of the file below: a patch needs no space that the file does not need there.
+    /// Returns a hole of the underlying file. Writing a patch needs new space only there.
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
         self.base.hole_after(offset)
     }

@@ -1,10 +1,10 @@
-//! The log region as the ring buffer that it is.
+//! Reads the log as a ring buffer.
 
 use crate::error::Result;
 use crate::storage::{ReadAt, read_into};
 use crate::units::{FileOffset, KIB};
 
-/// The unit of the log: entries begin and end on 4 KiB ([MS-VHDX] 2.3.1).
+/// The unit of the log in bytes: entries begin and end on multiples of it ([MS-VHDX] 2.3.1).
 pub(super) const SECTOR: u64 = 4 * KIB;
 /// One sector of the log.
 pub(super) type Sector = [u8; 4096];
@@ -15,7 +15,7 @@ pub(super) struct Ring<'a> {
     len: u64,
 }
 
-/// The position `by` bytes past `at` in a ring of `len` bytes, which neither exceeds, wrapped around.
+/// Returns the position `by` bytes after `at` in a ring of `len` bytes, wrapped around. Neither may exceed `len`.
 pub(super) fn advance(at: u64, by: u64, len: u64) -> u64 {
     let sum = at.saturating_add(by);
     sum.checked_sub(len).unwrap_or(sum)
@@ -30,7 +30,7 @@ impl<'a> Ring<'a> {
         self.len
     }
 
-    /// The position `by` bytes past `at`, both below the length, wrapped around.
+    /// Returns the position `by` bytes after `at`, wrapped around. Neither may exceed the length.
     pub(super) fn advance(&self, at: u64, by: u64) -> u64 {
         advance(at, by, self.len)
     }
@@ -39,12 +39,12 @@ impl<'a> Ring<'a> {
         self.offset.saturating_add(at)
     }
 
-    /// Whether any byte of the ring lies in `start..end`.
+    /// Returns whether any byte of the ring lies in `start..end`.
     pub(super) fn overlaps(&self, start: FileOffset, end: FileOffset) -> bool {
         start < self.file_offset(self.len) && self.offset < end
     }
 
-    /// The sector at a position that is a multiple of [`SECTOR`]: it never wraps around.
+    /// Reads the sector at a position that is a multiple of [`SECTOR`]. Such a sector never wraps around.
     pub(super) fn sector(&self, at: u64) -> Result<Box<Sector>> {
         let mut sector = Box::new([0; 4096]);
         read_into(self.storage, sector.as_mut_slice(), self.file_offset(at))?;

@@ -1,8 +1,9 @@
-//! Finding the active sequence among everything that lies in the log ([MS-VHDX] 2.3.2).
+//! Finds the active sequence of the log among all its entries ([MS-VHDX] 2.3.2).
 //!
-//! Stale entries with the right GUID lie around the active ones, and applying them would undo later writes. The active
-//! sequence is the one that ends in the entry with the highest sequence number whose tail still begins a run of
-//! back-to-back entries, numbered without a gap, up to that entry.
+//! The log also contains stale entries with the right GUID. Applying them would undo later writes.
+//!
+//! A sequence is a run of adjacent entries whose numbers have no gap. It begins at the tail that its last entry, the
+//! head, names. The active sequence is the one whose head has the highest sequence number.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +15,19 @@ use crate::error::Result;
 use crate::rules::Rule;
 use crate::violation::{Structure, Violation, Violations};
 
-/// How many entries that carry the log's GUID but are not valid are reported when the log has no valid sequence.
+/// The maximum number of invalid entries that are reported if the log has no valid sequence.
 const REPORTED: usize = 16;
 
 /// The active sequence of a log.
 pub(super) struct Active {
-    /// Its entries, tail first; never empty.
+    /// The entries, tail first; never empty.
     pub(super) entries: Vec<Entry>,
-    /// The highest sequence number of any valid entry in the log: what a sequence lacks may have torn it off.
+    /// The highest sequence number of any valid entry in the log. It exceeds that of the head if entries follow a torn
+    /// one.
     pub(super) highest: u64,
 }
 
-/// The active sequence, or `None` when there is none; the reasons are then reported.
+/// Returns the active sequence. If there is none, reports the reasons and returns `None`.
 pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violations) -> Result<Option<Active>> {
     let mut entries = BTreeMap::new();
     let mut rejected = Vec::new();
@@ -52,8 +54,10 @@ pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violation
     Ok(active)
 }
 
-/// Runs are simple paths: valid entries never overlap, so each has at most one predecessor. Numbering every entry with
-/// its run and its rank there makes judging all candidate heads linear.
+/// Returns the active sequence among the valid entries, which are keyed by their positions.
+///
+/// Valid entries never overlap, so each has at most one predecessor and belongs to one run. Each entry is numbered once
+/// with its run and its rank in it, so all candidates for the head are tested in linear time.
 fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Option<Vec<Entry>> {
     let next = |entry: &Entry| {
         let at = ring.advance(entry.at, u64::from(entry.header.entry_length));

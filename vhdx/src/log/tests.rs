@@ -1,4 +1,4 @@
-//! Logs made by hand: which entries are replayed, and which damage is noticed.
+//! Tests with logs made by hand: which entries are replayed, and which damage is detected.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,7 +23,7 @@ use crate::violation::Violations;
 const SECTOR: u64 = 4096;
 const LOG: u64 = MIB;
 const GUID: Uuid = Uuid::from_u128(0x6c6f67);
-/// Where the entries write to, unless a test says otherwise: the fill byte there tells which entry came last.
+/// The offset to which entries write by default. The fill byte there tells which entry was applied last.
 const TARGET: u64 = 3 * MIB;
 
 struct Log {
@@ -50,7 +50,7 @@ impl Log {
         }
     }
 
-    /// Puts an entry at a sector of the ring, wrapped around its end.
+    /// Writes an entry at a sector of the ring, wrapped around its end.
     fn entry(mut self, sector: u64, tail: u64, sequence_number: u64, writes: &[LogWrite]) -> Self {
         let header = LogEntryHeader {
             entry_length: 0,
@@ -78,7 +78,7 @@ impl Log {
         Ok((replayed.storage, replayed.state))
     }
 
-    /// The byte at the target and the number of active entries.
+    /// Returns the byte at the target and the number of active entries.
     fn outcome(self) -> (u8, usize) {
         let (storage, state) = self.replay().unwrap();
         let LogState::Replayed { entries } = state else { panic!("{state:?}") };
@@ -87,7 +87,7 @@ impl Log {
         (byte[0], entries)
     }
 
-    /// As a replay leaves it before it writes anything home.
+    /// Returns the log as a replay leaves it before it writes pages to their places.
     fn appended_again(self) -> Self {
         let (header, memory) = (self.header(), Arc::new(Memory::new(self.file)));
         let replayed = replay(Arc::clone(&memory) as _, &header, &mut Violations::new()).unwrap();
@@ -123,7 +123,7 @@ fn a_stale_sequence_elsewhere_is_not_applied() {
 }
 
 #[test]
-fn a_head_whose_run_is_broken_gives_way_to_the_next_best() {
+fn an_entry_whose_run_is_broken_is_not_the_head() {
     let gap = Log::new().fill(4, 4, 7, 1).fill(6, 4, 9, 2);
     assert_eq!(gap.outcome(), (1, 1));
     let mut torn = Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(8, 4, 9, 3);
@@ -154,7 +154,7 @@ fn the_file_grows_to_the_last_file_offset() {
 }
 
 #[test]
-fn damage_that_makes_a_log_undecidable() {
+fn a_damaged_log_is_rejected() {
     assert_eq!(Log::new().rule(), Rule::LogNoActiveSequence);
     assert_eq!(Log { flushed: 5 * MIB, ..Log::new() }.fill(0, 0, 1, 1).rule(), Rule::LogTruncatedFile);
     assert_eq!(Log { last: 1 << 60, ..Log::new() }.fill(0, 0, 1, 1).rule(), Rule::LogLastFileOffset);
@@ -167,7 +167,7 @@ fn damage_that_makes_a_log_undecidable() {
 }
 
 #[test]
-fn every_flipped_byte_of_the_only_entry_is_noticed() {
+fn a_change_of_any_byte_of_the_only_entry_is_detected() {
     for at in 0..2 * SECTOR {
         let mut log = Log::new().fill(0, 0, 1, 1);
         log.file[(LOG + at) as usize] ^= 0x40;
@@ -176,7 +176,7 @@ fn every_flipped_byte_of_the_only_entry_is_noticed() {
 }
 
 #[test]
-fn a_clean_log_is_not_looked_at() {
+fn a_clean_log_is_not_read() {
     let log = Log::new().fill(0, 0, 1, 1);
     let header = Header { log_guid: Uuid::nil(), ..log.header() };
     let replayed = replay(Arc::new(log.file), &header, &mut Violations::new()).unwrap();
@@ -185,7 +185,7 @@ fn a_clean_log_is_not_looked_at() {
 }
 
 #[test]
-fn a_page_beyond_every_file_is_damage() {
+fn a_page_past_the_maximum_file_length_is_damage() {
     let far = Log::new().entry(0, 0, 1, &[data(1 << 62, 1)]);
     let violation = far.replay().err().unwrap().violation().unwrap().clone();
     assert_eq!(violation.rule, Rule::LogDescriptorFar);
@@ -193,7 +193,7 @@ fn a_page_beyond_every_file_is_damage() {
 }
 
 #[test]
-fn reserved_bytes_and_odd_sizes_are_noted_in_every_active_entry() {
+fn reserved_bytes_and_unaligned_lengths_are_reported_in_every_active_entry() {
     let mut log = Log::new();
     log.flushed = 123;
     let mut log = log.fill(0, 0, 1, 1);
@@ -207,13 +207,13 @@ fn reserved_bytes_and_odd_sizes_are_noted_in_every_active_entry() {
     assert_eq!(found, [(Rule::LogEntryOffsets, LOG), (Rule::LogReserved, LOG)]);
 }
 
-/// A sequence of two entries, one that is torn, and one behind it: as written by somebody who does not wait.
+/// Returns a log with a sequence of two entries, a torn one, and one behind it: the writer did not sync between them.
 fn torn() -> Log {
     Log::new().fill(4, 4, 7, 1).fill(6, 4, 8, 2).fill(10, 4, 10, 4)
 }
 
 #[test]
-fn everything_is_appended_again_as_one_entry() {
+fn all_writes_are_appended_again_as_one_entry() {
     let log = torn();
     let before = log.file.clone();
     let after = log.appended_again();
@@ -221,14 +221,14 @@ fn everything_is_appended_again_as_one_entry() {
     assert!(
         before[..place.start] == after.file[..place.start] && before[place.end..] == after.file[place.end..]
     );
-    // Not as the one that was torn: the one behind it must not count all of a sudden.
+    // The new entry has another number than the torn one, so the entry behind it does not join the sequence.
     assert_eq!(after.outcome(), (2, 1));
     let zeros = LogWrite::Zero { offset: FileOffset::new(TARGET), len: MIB };
     let log = || Log::new().entry(250, 250, 7, &[data(TARGET, 9), zeros.clone(), data(TARGET, 5)]);
     assert_eq!(log().outcome(), (5, 1));
     let twice = log().appended_again().appended_again();
     let entry = (LOG + 250 * SECTOR) as usize..(LOG + 253 * SECTOR) as usize;
-    assert!(twice.file[entry.clone()] == log().file[entry], "the entry that it was made from");
+    assert!(twice.file[entry.clone()] == log().file[entry], "the source of the new entry was overwritten");
     assert_eq!(twice.outcome(), (5, 1));
 }
 
@@ -249,8 +249,9 @@ fn a_log_without_room_for_it_stays_as_it_is() {
     }
 }
 
-/// A foreign log whose active sequence takes `sectors` of its 256, from sector `start` on: entries that write one page
-/// again and again, and a last one without writes where that is needed to make up the number.
+/// Returns the log of another program, whose active sequence takes `sectors` of its 256 sectors, from `start` on.
+///
+/// Each entry writes the same page. If `sectors` is odd, the last entry has no writes.
 fn sequence(start: u64, sectors: u64) -> Log {
     let mut log = Log::new();
     for number in 0..sectors / 2 {
@@ -262,7 +263,7 @@ fn sequence(start: u64, sectors: u64) -> Log {
     log
 }
 
-/// Appended again, it takes two sectors; beside the sequence there must be room for one that it was made from.
+/// The new entry takes two sectors. The log must also have room for the sequence, and for as many bytes before it.
 #[test]
 fn an_active_sequence_of_half_the_log_or_more_is_not_appended_again() {
     for start in [0, 40, 200] {
@@ -291,9 +292,9 @@ fn an_active_sequence_of_half_the_log_or_more_is_not_appended_again() {
     }
 }
 
-/// The lengths in an entry are whole MiBs, so an entry for this file would make it longer.
+/// The lengths in an entry are multiples of 1 MiB, so an entry for such a file would make it longer.
 #[test]
-fn a_file_of_no_whole_mibs_is_not_appended_to() {
+fn the_log_of_a_file_of_unaligned_length_is_not_appended_to() {
     for (extra, has_room) in [(0, true), (1, false), (4096, false), (MIB - 1, false), (MIB, true)] {
         let mut log = torn();
         log.file.resize((4 * MIB + extra) as usize, 0);
@@ -304,7 +305,7 @@ fn a_file_of_no_whole_mibs_is_not_appended_to() {
     }
 }
 
-/// Power fails in what is written when everything in the log is appended again.
+/// Asserts that the log reads the same after a power failure in any write of `append_again`.
 fn assert_nothing_changes(what: &str, header: &Header, file: Torn) {
     let outcome = |file: &[u8]| Log { file: file.to_vec(), ..Log::new() }.outcome();
     let file = Arc::new(file);
@@ -321,31 +322,31 @@ fn assert_nothing_changes(what: &str, header: &Header, file: Torn) {
     assert!(images > 64, "{what}: {images}");
 }
 
-/// Power failed while an entry was appended, which lacks one sector since.
+/// Returns the log after a power failure while an entry was appended: it lacks one sector.
 fn without(mut log: Log, entry: u64, lost: usize) -> Log {
     log.file[(LOG + entry % 256 * SECTOR) as usize + lost * torn::SECTOR..][..torn::SECTOR].fill(0xee);
     log
 }
 
-/// Most of the first sectors of any two entries are zeros, so one that is torn might leave just what the other lacks.
+/// Two entries have mostly zeros in their first sectors, so a torn one could supply the sector that another one lacks.
 #[test]
-fn an_entry_that_lacks_a_sector_does_not_get_it_from_a_torn_one_in_its_place() {
+fn a_torn_entry_is_not_completed_by_another_torn_entry_in_its_place() {
     let heads: [&[LogWrite]; 2] = [&[], &[data(TARGET, 1)]];
     for (head, lost) in heads.iter().flat_map(|head| (0..16).map(move |lost| (head, lost))) {
         let end = 5 + head.len() as u64;
         let log = without(Log::new().entry(4, 4, 7, head).fill(end, end, 8, 2), end, lost);
         let what = format!("sector {lost} behind {}", head.len());
         assert_nothing_changes(&what, &log.header(), Torn::new(log.file.clone()));
-        // Its place was cleared, and the host has forgotten that the medium does not know.
+        // An earlier run cleared the place, but that sync failed and was forgotten: the medium does not have the zeros.
         let mut cleared = log.file.clone();
         cleared[(LOG + end * SECTOR) as usize..][..torn::SECTOR].fill(0);
         assert_nothing_changes(&what, &log.header(), Torn::forgotten(log.file.clone(), cleared));
     }
 }
 
-/// Others do not wait for an entry before they append the next.
+/// Other programs append entries without a sync between them, so a torn entry may begin further on in the place.
 #[test]
-fn nor_does_one_that_begins_further_on_in_the_place() {
+fn a_torn_entry_that_begins_later_in_the_place_is_not_completed_either() {
     for (start, lost) in
         [4, 251, 252, 253].into_iter().flat_map(|start| (1..8).map(move |lost| (start, lost)))
     {

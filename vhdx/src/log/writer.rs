@@ -1,10 +1,10 @@
-//! Writing the log: one entry for each transaction ([MS-VHDX] 2.3.1).
+//! Writes the log: one entry for each transaction ([MS-VHDX] 2.3.1).
 //!
-//! Every entry names itself as the tail, so a replay applies the newest valid entry and nothing else. That is enough,
-//! because the writes of an entry are durable in their places before the next one is appended.
+//! Every entry names itself as the tail, so a replay applies only the newest valid entry. One entry is enough, because
+//! the writes of each entry are durable in their places before the next entry is appended.
 //!
-//! An entry takes at most a third of the log. So it never touches the entry before it, which stays the head of the log if
-//! this one is torn; and a replay has room to write it once more, beside both.
+//! An entry takes at most a third of the log. So it never overwrites the entry before it, which remains the head of the
+//! log if the new one is torn. A replay also has room to write the newest entry once more, behind both.
 
 use uuid::Uuid;
 
@@ -17,28 +17,30 @@ use crate::format::log_entry::{LogEntryHeader, LogWrite, descriptor_sectors, enc
 use crate::storage::Storage;
 use crate::units::{FileOffset, MIB};
 
-/// The longest entry, however long the log. No longer one fits into the logs that Windows makes, so nobody has had to
-/// read one; and the memory that a transaction takes stays small.
+/// The maximum length of an entry in bytes, however long the log is. The logs that Windows makes have no room for a
+/// longer one, so no reader has ever had to accept one. It also limits the memory of a transaction.
 const MAX_ENTRY: u64 = MIB;
 
-/// Appends entries to a log that belongs to one session, under a LogGuid of its own.
+/// A writer that appends entries to the log of one session, under a LogGuid of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct LogWriter {
     place: FileOffset,
     len: u64,
     guid: Uuid,
-    /// Where the next entry begins in the ring.
+    /// The position in the ring where the next entry begins.
     at: u64,
     sequence_number: u64,
 }
 
 impl LogWriter {
-    /// Starts an empty log in the `len` bytes at `place`: one entry without writes, which is durable when this returns.
-    /// The headers must name [`guid`](Self::guid) before anything is appended. Whatever lay there is gone.
+    /// Starts an empty log in the `len` bytes at `place`, and extends the file if it ends before the log does.
+    ///
+    /// Writes one empty entry, which is durable when this returns. Anything that was there before is lost. The headers
+    /// must name [`guid`](Self::guid) before anything is appended.
     ///
     /// # Errors
-    /// [`InvalidArgument::LogLength`] for a log that is empty, not a whole number of MiB, or too long to be replayed;
-    /// [`Error::Io`].
+    /// - [`InvalidArgument::LogLength`] for a length that is zero, not a multiple of 1 MiB, or too long to be replayed.
+    /// - [`Error::Io`].
     pub(crate) fn start(storage: &dyn Storage, place: FileOffset, len: u64) -> Result<Self> {
         if len == 0 || !len.is_multiple_of(MIB) || len > MAX_LOG_LENGTH {
             return Err(InvalidArgument::LogLength(len).into());
@@ -49,14 +51,17 @@ impl LogWriter {
             storage.set_len(log_end.get()).map_err(|e| Error::io("extend", log_end, e))?;
         }
         let mut log = Self { place, len, guid: Uuid::new_v4(), at: 0, sequence_number: 1 };
-        let durable = file_len.max(log_end.get()); // by the sync below
+        let durable = file_len.max(log_end.get()); // once the sync that follows has returned
         log.append(storage, &[], durable, durable)?;
         storage.sync().map_err(|e| Error::io("sync", None, e))?;
         Ok(log)
     }
 
-    /// What goes on with the log of `header` behind its active sequence; `None` if no entry could be numbered. A number
-    /// above the `highest` in the log, because an entry in the place of a torn one would join those after it to the sequence.
+    /// Returns a writer that appends to the log of `header` behind its active sequence; `None` if the sequence numbers
+    /// are used up.
+    ///
+    /// The next number exceeds the `highest` one in the log. Otherwise a new entry in the place of a torn one could
+    /// connect the entries behind it to the sequence.
     pub(super) fn behind(active: &[Entry], highest: u64, header: &Header) -> Option<Self> {
         let (head, len) = (active.last()?, u64::from(header.log_length));
         Some(Self {
@@ -68,17 +73,17 @@ impl LogWriter {
         })
     }
 
-    /// The length of the log in bytes.
+    /// Returns the length of the log in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The LogGuid that all entries carry.
+    /// Returns the LogGuid of all entries.
     pub(crate) fn guid(&self) -> Uuid {
         self.guid
     }
 
-    /// How many pages of 4 KiB an entry can write.
+    /// Returns the number of pages of 4 KiB that one entry can write.
     pub(crate) fn capacity(&self) -> usize {
         let sectors = u32::try_from(self.longest_entry() / SECTOR).unwrap_or(u32::MAX);
         let fits =
@@ -90,15 +95,16 @@ impl LogWriter {
         (self.len / 3).min(MAX_ENTRY)
     }
 
-    /// Writes an entry, without syncing. When it is durable, a replay makes exactly its writes.
+    /// Writes an entry without syncing. Once it is durable, a replay makes exactly its writes.
     ///
-    /// The caller has made the writes of the entry before it durable in their places. `flushed_file_offset` is a length
-    /// in bytes that the file durably has, `last_file_offset` one that has room for everything allocated.
+    /// The writes of the previous entry must already be durable in their places. `flushed_file_offset` is a durable
+    /// length of the file in bytes. `last_file_offset` is a length in bytes that covers everything allocated.
     ///
-    /// After an error the entry may or may not be in the log. Appending again would write it anew, in the same place.
+    /// After an error the entry may or may not be in the log. The next entry is written to the same place.
     ///
     /// # Errors
-    /// [`InvalidArgument::LogEntry`] for an entry that is too long, or that no replay would apply; [`Error::Io`].
+    /// - [`InvalidArgument::LogEntry`] for an entry that is too long, or that a replay would reject.
+    /// - [`Error::Io`].
     pub(crate) fn append(
         &mut self,
         storage: &dyn Storage,
@@ -126,26 +132,28 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Makes sure that nothing begins in the next `len` bytes, durably. An entry that was torn there may lack a single
-    /// sector, and another one, torn in its place, may leave just that one.
+    /// Ensures durably that no entry begins in the next `len` bytes.
+    ///
+    /// A torn entry there may lack a single sector. Another entry that is torn in the same place could leave exactly
+    /// this sector, and so complete the first one.
     pub(super) fn clear(&self, storage: &dyn Storage, len: u64) -> Result<()> {
         for number in 0..len / SECTOR {
             let at = advance(self.at, number.saturating_mul(SECTOR), self.len);
             let at = self.place.saturating_add(at);
-            // The first sector of the medium alone, which no entry can lack: it has the signature.
+            // 512 bytes are enough: they contain the signature, and without it no entry is valid.
             storage.write_all_at(&[0; 512], at).map_err(|e| Error::io("write the log", at, e))?;
         }
         storage.sync().map_err(|e| Error::io("sync", None, e))
     }
 
-    /// Whether a replay makes all these writes, and they fit into an entry.
+    /// Returns whether these writes fit into one entry and a replay would make all of them.
     pub(super) fn takes(&self, writes: &[LogWrite], last_file_offset: u64) -> bool {
         entry_length(writes) <= self.longest_entry()
             && last_file_offset <= MAX_FILE_LENGTH
             && writes.iter().all(|write| self.is_sound(write))
     }
 
-    /// Whether a replay makes this write.
+    /// Returns whether a replay would make this write.
     fn is_sound(&self, write: &LogWrite) -> bool {
         let (start, len) = match write {
             LogWrite::Data { offset, .. } => (offset.get(), SECTOR),
@@ -160,7 +168,7 @@ impl LogWriter {
             && (end <= log.start || start >= log.end)
     }
 
-    /// Writes the bytes of an entry at the position of the next one, wrapped around the end of the ring.
+    /// Writes the bytes of an entry to the position of the next entry, wrapped around the end of the ring.
     fn put(&self, storage: &dyn Storage, entry: &[u8]) -> Result<()> {
         let room = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let (first, wrapped) = entry.split_at(room.min(entry.len()));
@@ -173,7 +181,7 @@ impl LogWriter {
     }
 }
 
-/// How many bytes an entry with these writes takes.
+/// Returns the length in bytes of an entry with these writes.
 pub(super) fn entry_length(writes: &[LogWrite]) -> u64 {
     let pages = writes.iter().filter(|write| matches!(write, LogWrite::Data { .. })).count();
     let sectors = u64::try_from(pages).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! Whether two disks read the same.
+//! Compares the content of two disks.
 
 use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
 use crate::disk::Disk;
@@ -7,23 +7,24 @@ use crate::progress::Progress;
 use crate::storage::Buffer;
 use crate::units::DiskOffset;
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// Whether both disks read the same, a shorter one as if it went on with zeros.
+    /// Whether both disks read the same. A shorter disk is compared as if zeros followed.
     pub equal: bool,
-    /// The first byte that differs.
+    /// The offset of the first byte that differs.
     pub first_difference: Option<DiskOffset>,
     /// The sizes of both disks in bytes.
     pub virtual_sizes: [u64; 2],
 }
 
-/// Compares what a guest would read from two disks. What neither of them holds is not read. The progress counts the
-/// bytes that either of them holds.
+/// Compares what a guest would read from two disks.
+///
+/// Ranges in which neither disk holds data are not read. `progress` counts the bytes of data that either disk holds.
 ///
 /// # Errors
-/// As [`Disk::validate_placement`] before anything is read, what reading the disks gives, as
-/// [`Disk::ensure_unchanged`] at the end, and [`Error::Cancelled`].
+/// As [`Disk::validate_placement`] before anything is read, those of reading the disks, as [`Disk::ensure_unchanged`]
+/// at the end, and [`Error::Cancelled`].
 pub fn compare(a: &dyn Disk, b: &dyn Disk, progress: &dyn Progress) -> Result<Comparison> {
     a.validate_placement()?;
     b.validate_placement()?;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_progress_counts_what_either_holds() {
+    fn the_progress_counts_the_data_of_either_disk() {
         let (mut a, mut b) = (Plain::new(LEN, &[]), Plain::new(LEN, &[]));
         a.data = vec![(0, 1024), (4096, 8192)];
         b.data = vec![(512, 2048), (1 << 20, LEN)];
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stops_when_told_to() {
+    fn a_comparison_can_be_cancelled() {
         let a = Plain::new(LEN, &[(0, LEN)]);
         let cancelled = compare(&a, &a, &Meter::cancelling_at(1 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));

@@ -1,4 +1,4 @@
-//! A disk's content into one new file, or out as a stream.
+//! Copies the content of a disk into one new file, or writes it to a stream.
 
 use std::io;
 use std::ops::Range;
@@ -13,23 +13,24 @@ use crate::progress::Progress;
 use crate::storage::{Buffer, Storage};
 use crate::units::{DiskOffset, FileOffset};
 
-/// What a conversion wrote.
+/// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Converted {
-    /// The bytes of the disk that were written; all others are zeros that needed no writing.
+    /// The bytes of the disk that were written. All others are zeros that needed no writing.
     pub bytes_copied: u64,
     /// The payload blocks of the new VHDX that are present; 0 for raw outputs.
     pub blocks: u64,
-    /// The length of what was written, in bytes.
+    /// The length of the output in bytes.
     pub file_size: u64,
 }
 
-/// Copies the content of a disk into an empty storage, byte for byte. Zeros are left out, so that the file is as
-/// sparse as its file system allows. The caller syncs it.
+/// Copies the content of a disk into an empty storage, byte for byte. The caller syncs it.
+///
+/// Zeros are left out, so the file is as sparse as its file system allows.
 ///
 /// # Errors
-/// [`InvalidArgument::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything is
-/// written, what reading the disk gives, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
+/// [`InvalidArgument::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
+/// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
 /// [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
@@ -49,12 +50,12 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
     Ok(Converted { bytes_copied, blocks: 0, file_size })
 }
 
-/// Writes every byte of a disk in order, zeros too. The progress counts them all.
+/// Writes every byte of a disk in order, zeros too. `progress` counts all of them.
 ///
 /// # Errors
-/// As [`Disk::validate_placement`] before anything is written, what reading the disk gives, [`Error::Io`] from the stream,
-/// [`Error::Cancelled`]. As [`Disk::ensure_unchanged`] at the end: the stream has the whole disk then, and must be
-/// discarded.
+/// As [`Disk::validate_placement`] before anything is written, those of reading the disk, [`Error::Io`] from the
+/// stream, [`Error::Cancelled`]. As [`Disk::ensure_unchanged`] at the end: the stream has the whole disk then, and must
+/// be discarded.
 pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
     disk.validate_placement()?;
     progress.start(disk.virtual_size());
@@ -108,14 +109,14 @@ impl Stream<'_> {
     }
 }
 
-/// Copies the content of a disk into a new VHDX in an empty storage. All-zero blocks are left out, and space that is
-/// not used is not written. Past the end of `disk` a larger `new` disk is zero.
+/// Copies the content of a disk into a new VHDX in an empty storage.
 ///
-/// When this returns, the file is complete and durable; before, it is no VHDX.
+/// All-zero blocks are left out, and unused space is not written. If the `new` disk is larger than `disk`, the rest is
+/// zeros. When this returns, the file is complete and durable; before, it is not a VHDX.
 ///
 /// # Errors
-/// [`InvalidArgument`] for what [`VhdxWriter::new`] refuses and for a `new` disk that is too small, as
-/// [`Disk::validate_placement`] before anything is written, what reading the disk gives, as [`Disk::ensure_unchanged`]
+/// [`InvalidArgument`] as for [`VhdxWriter::new`], and for a `new` disk that is too small; as
+/// [`Disk::validate_placement`] before anything is written, those of reading the disk, as [`Disk::ensure_unchanged`]
 /// before the file becomes a VHDX, [`Error::Io`] from the storage, [`Error::Cancelled`].
 pub fn to_vhdx(
     disk: &dyn Disk,
@@ -128,7 +129,7 @@ pub fn to_vhdx(
     write_vhdx(disk, data(disk, whole(disk)), new, storage, progress)
 }
 
-/// A new VHDX that holds `ranges` of `disk`, and zeros everywhere else.
+/// Writes a new VHDX that holds `ranges` of `disk`, and zeros everywhere else.
 pub(super) fn write_vhdx(
     disk: &dyn Disk,
     ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
@@ -214,7 +215,7 @@ mod tests {
         let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(disk.virtual_size()) };
         let cancelled = to_vhdx(&disk, &new, &file, &Meter::cancelling_at(2 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
-        assert!(ReadAt::len(&file).unwrap() > 3 << 20, "it was stopped before it had begun");
+        assert!(ReadAt::len(&file).unwrap() > 3 << 20, "it was cancelled too early");
         assert!(crate::file::Vhdx::from_storage(file).is_err());
         let cancelled = to_stream(&disk, &mut Vec::new(), &Meter::cancelling_at(1));
         assert!(matches!(cancelled, Err(Error::Cancelled)));

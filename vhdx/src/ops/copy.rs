@@ -1,4 +1,4 @@
-//! The one loop that copies a disk's content, leaving out zeros.
+//! The one loop that copies the content of a disk and leaves out zeros.
 
 use std::ops::Range;
 
@@ -10,8 +10,9 @@ use crate::progress::Progress;
 use crate::storage::Buffer;
 use crate::units::DiskOffset;
 
-/// Reads `ranges` of the disk and gives everything in them that is not zero to `write`, in the disk's order.
-/// How many bytes that were.
+/// Reads `ranges` of the disk and passes everything that is not zero to `write`, in disk order.
+///
+/// Returns how many bytes were passed.
 pub(super) fn copy_nonzero(
     disk: &dyn Disk,
     ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,

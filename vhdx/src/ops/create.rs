@@ -1,4 +1,4 @@
-//! New disks, and new children of disks.
+//! Creates new disks, and new children of disks.
 
 use std::path::Path;
 
@@ -12,37 +12,45 @@ use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, Written};
 use crate::progress::Progress;
 use crate::storage::Storage;
 
-/// What of a new child is not as the parent, or Windows, has it.
+/// Options in which a new child differs from its parent, or from what Windows makes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChildOptions {
-    /// The size of the child's disk in bytes, if it is not the parent's; larger or smaller. Past the parent's end the
-    /// child reads as zeros.
+    /// The size of the child's disk in bytes, if it is not the parent's.
+    ///
+    /// It may be larger or smaller. Past the parent's end the child reads as zeros.
     pub virtual_size: Option<u64>,
     /// The size of the child's payload blocks in bytes, if it is not 2 MiB.
     pub block_size: Option<u64>,
 }
 
-/// A child that is about to be made. Until this is dropped, nobody who heeds locks writes to its parent: keep it until
-/// the child is there by its name.
+/// A child that is about to be created.
+///
+/// Until this is dropped, nobody who respects locks can write to its parent. Keep it until the child exists under its
+/// final name.
 #[derive(Debug)]
 #[must_use]
 pub struct NewChild {
-    /// What the child is to be.
+    /// The description of the child.
     pub disk: NewDisk,
     _parent: Option<ParentLock>,
 }
 
-/// What a child of the chain's leaf is to be, once it is made at `destination`: it stores the way from there to the leaf.
-/// The leaf is only read, here and later; but it must not change any more from then on. What it holds is made durable,
-/// and it is locked as by [`FileStorage::open_shared`](crate::FileStorage::open_shared), if it is a file.
+/// Describes a child of the chain's leaf, which will be created at `destination`.
+///
+/// The child stores the path from there to the leaf. The leaf is only read, now and later, but it must not change any
+/// more. Its content is made durable. If it is a file, it is locked as by
+/// [`FileStorage::open_shared`](crate::FileStorage::open_shared).
 ///
 /// # Errors
-/// [`Error::Io`], also when the leaf is being written to, a merge into it included; [`InvalidArgument::StalePlan`] if it
-/// has changed since it was opened. [`ChainError::HalfMerged`] when a merge into the leaf is incomplete;
-/// [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the leaf does not tell.
-/// [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the way to it
-/// cannot be stored, [`InvalidArgument::ParentWithoutGuid`]; [`InvalidArgument::BlockSize`] and
-/// [`InvalidArgument::VirtualSize`] for impossible options; [`ChainError::TooDeep`] if the chain is as long as one may be.
+/// - [`Error::Io`], also if the leaf is being written to, for example by a merge into it.
+/// - [`InvalidArgument::StalePlan`] if the leaf has changed since it was opened.
+/// - [`ChainError::HalfMerged`] if a merge into the leaf is incomplete.
+///   [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the
+///   leaf itself does not show.
+/// - [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the path
+///   to it cannot be stored, [`InvalidArgument::ParentWithoutGuid`].
+/// - [`InvalidArgument::BlockSize`] and [`InvalidArgument::VirtualSize`] for impossible options.
+/// - [`ChainError::TooDeep`] if the chain has the greatest length already.
 ///
 /// # Examples
 /// ```no_run
@@ -57,7 +65,7 @@ pub struct NewChild {
 /// let file = NewFile::create(destination, false)?;
 /// create(&child.disk, &file, &NoProgress)?;
 /// file.commit()?;
-/// drop(child); // the parent may be written to again, once the child is no longer needed
+/// drop(child); // the child exists under its name, so the parent need not be locked any longer
 /// # Ok(())
 /// # }
 /// ```
@@ -81,18 +89,20 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
     if let Some(size) = options.block_size {
         disk.block_size = u32::try_from(size).map_err(|_| InvalidArgument::BlockSize(size))?;
     }
-    disk.file_size(0)?; // refuses what is not possible
+    disk.file_size(0)?; // fails if the disk is not possible
     let is_leaf =
         |held: &Vhdx| held.identity() == leaf.identity() && held.data_write_guid() == leaf.data_write_guid();
     let parent = leaf.identity().map(|_| ParentLock::open(path, is_leaf)).transpose()?;
     Ok(NewChild { disk, _parent: parent })
 }
 
-/// Makes a disk without content in an empty storage. When this returns, it is complete and durable; before, it is no
-/// VHDX. The space of a fixed disk is reserved; the progress counts its bytes.
+/// Creates a disk without content in an empty storage.
+///
+/// When this returns, the file is complete and durable; before, it is not a VHDX. The space of a fixed disk is
+/// reserved; `progress` counts its bytes.
 ///
 /// # Errors
-/// [`InvalidArgument::DestinationExists`] when the storage is not empty, and the one that tells what of `disk` is not
+/// [`InvalidArgument::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
 /// possible; [`Error::Io`], [`Error::Cancelled`].
 pub fn create(disk: &NewDisk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Written> {
     let mut writer = VhdxWriter::new(storage, disk)?;

@@ -1,7 +1,7 @@
-//! What can be done with disks: copied, compared, merged, checked.
+//! Operations on disks: check, compare, convert, create, flatten, merge, overwrite, relink and replay.
 //!
-//! What copies or compares content reports to a [`Progress`](crate::Progress), and stops soon after it says so. Nothing
-//! here writes to a file that it reads.
+//! Operations that copy or compare content report to a [`Progress`](crate::Progress), and stop soon after it asks for
+//! it. Only a merge in place, relinking and a replay change existing VHDX files.
 
 mod check;
 mod compare;

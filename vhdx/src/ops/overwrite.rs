@@ -1,4 +1,4 @@
-//! A disk's content over what is in an existing file or device.
+//! Writes the content of a disk over an existing file or device.
 
 use super::copy::copy_nonzero;
 use super::pace::Pace;
@@ -9,35 +9,39 @@ use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::units::{DiskOffset, FileOffset};
 
-/// Fewer zeros than this are written like data: a call to zero a range waits for a device.
+/// Fewer zeros than this, in bytes, are written like data, because a call to zero a range waits for a device.
 const ZEROED_BY_CALL: u64 = WINDOW as u64;
-/// The most that is zeroed at once, in bytes: between two calls it can be cancelled. A multiple of every sector.
+/// The most bytes that one call zeroes.
+///
+/// The operation can be cancelled between two calls. The value is a multiple of every sector size.
 const ZEROED_AT_ONCE: u64 = 64 << 20;
 
-/// What was written over a file or device.
+/// The result of overwriting a file or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overwritten {
     /// The bytes of the disk that were written as data.
     pub bytes_copied: u64,
-    /// The bytes that were made zeros; 0 where the target was zero before.
+    /// The bytes that were made zeros; 0 if the target was zero before.
     pub bytes_zeroed: u64,
-    /// The length of the target in bytes. What lies past the end of the disk is as it was.
+    /// The length of the target in bytes. Its content past the end of the disk is unchanged.
     pub target_size: u64,
 }
 
-/// Writes the content of a disk over the beginning of an existing target, byte for byte. With `target_is_zero` the
-/// caller promises that the target reads as zeros up to the disk's size, and only what is not zero is written; else
-/// every byte is made right: large ranges of zeros by [`Storage::zero_range`], all else by writing. The target keeps
-/// its length, and what lies past the end of the disk.
+/// Writes the content of a disk over the beginning of an existing target, byte for byte.
+///
+/// With `target_is_zero`, the caller promises that the target reads as zeros up to the disk's size, and only what is
+/// not zero is written. Otherwise every byte is set: large ranges of zeros by [`Storage::zero_range`], everything else
+/// by writing. The target keeps its length, and its content past the end of the disk.
 ///
 /// The places of all blocks of all layers, and all sector bitmaps that are used, are validated before the first byte is
-/// overwritten. When this returns, the content is durable. After an error, or when it was cancelled, the target may hold a part of both,
-/// and is good for nothing but to be written again. The progress counts every byte of the disk, or with
+/// overwritten. When this returns, the content is durable. After an error or a cancellation, the target may be partly
+/// overwritten and unusable; it must be written again. `progress` counts every byte of the disk, or with
 /// `target_is_zero` its data.
 ///
 /// # Errors
-/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], what reading the disk
-/// gives, as [`Disk::ensure_unchanged`] when everything is written, [`Error::Io`] from the target, [`Error::Cancelled`].
+/// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], those of reading the
+/// disk, as [`Disk::ensure_unchanged`] after everything is written, [`Error::Io`] from the target,
+/// [`Error::Cancelled`].
 pub fn overwrite_raw(
     disk: &dyn Disk,
     target: &dyn Storage,
@@ -77,19 +81,21 @@ fn write(target: &dyn Storage, pace: &mut Pace, at: DiskOffset, bytes: &[u8]) ->
     pace.begin_sync(target, bytes.len() as u64)
 }
 
-/// A target of which all bytes before `at` are the disk's.
+/// A target whose bytes before `at` are those of the disk.
 struct Filled<'a> {
     target: &'a dyn Storage,
     progress: &'a dyn Progress,
     pace: Pace,
     at: DiskOffset,
     zeroed: u64,
-    /// How much of what is not data the progress has not counted yet; the loop that copies counts data, zeros too.
+    /// The bytes outside data that the progress has not counted yet.
+    ///
+    /// The loop that copies counts data, including its zeros.
     gaps: u64,
 }
 
 impl Filled<'_> {
-    /// `at` is not before what was put last; between the two there are zeros.
+    /// Writes zeros up to `at`, which is not before the end of the last bytes, and then `bytes`.
     fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
         self.zeros_up_to(at)?;
         write(self.target, &mut self.pace, at, bytes)?;
@@ -140,7 +146,7 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    /// Data in short runs with small and large gaps, a block that is said to be data and is zero, and an end in a page.
+    /// Data in short runs with small and large gaps, a block of data that is zero, and an end inside a page.
     fn scattered() -> Plain {
         let end = 9 * MIB + 512;
         let mut disk = Plain::new(
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_of_the_target_becomes_the_disks() {
+    fn every_byte_of_the_target_is_overwritten() {
         let disk = scattered();
         for tail in [0, 1, 3 * MIB] {
             let target = Memory::new(vec![0xff; disk.bytes.len() + tail]);
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_of_zeros_is_given_what_is_not_zero() {
+    fn only_nonzero_bytes_are_written_to_a_target_of_zeros() {
         let disk = scattered();
         let target = Memory::new(vec![0; disk.bytes.len() + 512]);
         let meter = Meter::new();
@@ -189,7 +195,7 @@ mod tests {
         let target = target.into_inner();
         assert!(target[..disk.bytes.len()] == disk.bytes);
         assert_eq!(target.len(), disk.bytes.len() + 512);
-        // The promise is taken at its word.
+        // The promise of the caller is not checked.
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
         overwrite_raw(&disk, &target, true, &Meter::new()).unwrap();
         assert_eq!(target.into_inner()[2 * MIB], 0xff);
@@ -205,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn it_can_be_cancelled_while_zeros_are_made() {
+    fn zeroing_can_be_cancelled() {
         let disk = Plain::new(3 * ZEROED_AT_ONCE as usize, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
         let cancelled = overwrite_raw(&disk, &target, false, &Meter::cancelling_at(ZEROED_AT_ONCE));
@@ -214,7 +220,7 @@ mod tests {
         assert_eq!((target[0], target[ZEROED_AT_ONCE as usize]), (0, 0xff));
     }
 
-    /// Fails one call, counted from 0, and notes what was called.
+    /// Fails one call, counted from 0, and records the calls.
     struct Failing {
         memory: Memory,
         calls: AtomicUsize,
@@ -264,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_fails_unnoticed_and_the_last_one_makes_it_durable() {
+    fn every_failed_call_is_reported_and_the_last_call_syncs() {
         let disk = scattered();
         for target_is_zero in [false, true] {
             let mut fails = 0;

@@ -1,18 +1,18 @@
-//! When the medium is given work, so that the sync at the end of a copy need not wait for all of it.
+//! Starts syncs early during a copy, so that the sync at its end has less to wait for.
 
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::MIB;
 
-/// How much is written between two early syncs, in bytes: enough that a sync costs little beside it.
+/// The bytes written between two early syncs: enough that a sync costs little in comparison.
 const BETWEEN: u64 = 16 * MIB;
 
-/// Counts what was written since the last [`begin_sync`](crate::Storage::begin_sync).
+/// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync).
 #[derive(Debug, Default)]
 pub(super) struct Pace(u64);
 
 impl Pace {
-    /// Whether it is time for the next one, now that `len` more bytes were written.
+    /// Returns whether the next sync is due after `len` more bytes were written.
     pub(super) fn is_due(&mut self, len: u64) -> bool {
         self.0 = self.0.saturating_add(len);
         let is_due = self.0 >= BETWEEN;
@@ -22,7 +22,7 @@ impl Pace {
         is_due
     }
 
-    /// Begins to sync `storage`, to which `len` more bytes were written, if it is time.
+    /// Begins to sync `storage`, to which `len` more bytes were written, if a sync is due.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -1,4 +1,4 @@
-//! A parent while a child is made to name it.
+//! Locks a parent while a child is made to name it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use crate::file::Vhdx;
 use crate::storage::{FileStorage, ReadAt};
 use crate::violation::Violations;
 
-/// A file that nobody writes to until this is dropped. What it says of itself is durable: a power failure cannot take
-/// back the DataWriteGuid by which a child names it.
+/// A file that nobody who respects locks can write to until this is dropped.
+///
+/// Its content is durable: a power failure cannot take away the DataWriteGuid by which a child names it.
 #[derive(Debug)]
 pub(super) struct ParentLock {
     _file: Arc<FileStorage>,
 }
 
 impl ParentLock {
-    /// Holds the file at `path`, if it is as it was planned for.
+    /// Opens and locks the file at `path`, if it is in the state that was planned for.
     ///
     /// # Errors
     /// As [`FileStorage::open_shared`] and [`Vhdx::open`]; [`InvalidArgument::StalePlan`].

@@ -1,4 +1,4 @@
-//! Which parts of a disk hold data, as ranges in ascending order, and cut into pieces that fit a buffer.
+//! Finds the ranges of a disk that hold data, in ascending order, and cuts them into pieces that fit a buffer.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -9,17 +9,19 @@ use crate::file::Source;
 use crate::progress::Progress;
 use crate::units::{DiskOffset, MIB};
 
-/// The longest window in bytes, and what every window but the first of a run is aligned to.
+/// The greatest length of a window, in bytes.
+///
+/// Every window but the first of a run starts at a multiple of it.
 pub(super) const WINDOW: usize = MIB as usize;
-/// Data closer together than this are read in one go: a read costs more than a few zeros.
+/// Data closer together than this, in bytes, is read at once, because a read costs more than a few zeros.
 const GAP: u64 = 64 << 10;
 
-/// The range of all bytes of a disk.
+/// Returns the range of all bytes of a disk.
 pub(super) fn whole(disk: &dyn Disk) -> Range<DiskOffset> {
     DiskOffset::new(0)..DiskOffset::new(disk.virtual_size())
 }
 
-/// The ranges of `within` that hold data; what lies between them reads as zeros.
+/// Returns the ranges of `within` that hold data. What lies between them reads as zeros.
 pub(super) fn data<'a>(
     disk: &'a dyn Disk,
     within: Range<DiskOffset>,
@@ -34,7 +36,7 @@ pub(super) fn data<'a>(
     })
 }
 
-/// How many bytes the ranges hold.
+/// Returns how many bytes the ranges hold.
 pub(super) fn total(
     ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
     progress: &dyn Progress,
@@ -50,7 +52,7 @@ pub(super) fn total(
     Ok(total)
 }
 
-/// The ranges that lie in either of two lists, touching ones joined.
+/// Returns the ranges that lie in either of two lists. Touching ranges are joined.
 pub(super) fn union<A, B>(a: A, b: B) -> impl Iterator<Item = Result<Range<DiskOffset>>>
 where
     A: Iterator<Item = Result<Range<DiskOffset>>>,
@@ -91,16 +93,18 @@ where
     }
 }
 
-/// A piece of the disk to be read in one go: at most [`WINDOW`] bytes long.
+/// A piece of the disk to be read at once, at most [`WINDOW`] bytes long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) start: DiskOffset,
     pub(super) len: usize,
-    /// How many of the bytes are data, and not small gaps between data. Over all windows the sum is exact.
+    /// The bytes that are data, without small gaps between data.
+    ///
+    /// Over all windows the sum is exact.
     pub(super) data: u64,
 }
 
-/// Joins ranges across small gaps, and cuts them into windows.
+/// Joins ranges across small gaps and cuts them into windows.
 pub(super) struct Windows<I: Iterator<Item = Result<Range<DiskOffset>>>> {
     ranges: Peekable<I>,
     rest: Option<(Range<DiskOffset>, u64)>,
@@ -135,7 +139,7 @@ impl<I: Iterator<Item = Result<Range<DiskOffset>>>> Iterator for Windows<I> {
         if end < range.end {
             self.rest = Some((end..range.end, data.saturating_sub(here)));
         }
-        // At most WINDOW, by the boundary.
+        // The boundary limits it to WINDOW.
         let len = usize::try_from(len).unwrap_or(WINDOW);
         Some(Ok(Window { start: range.start, len, data: here }))
     }
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_between_ranges_comes_out() {
+    fn an_error_between_ranges_is_returned() {
         let broken = || ranges(&[(0, 1)]).chain([Err(Error::Cancelled)]);
         assert!(windows(broken()).any(|window| window.is_err()));
         assert!(union(broken(), ranges(&[(0, 9)])).any(|range| range.is_err()));

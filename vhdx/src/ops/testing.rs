@@ -1,4 +1,4 @@
-//! What the tests of operations share: a disk in memory, images of files, and a progress that counts.
+//! Helpers of the tests of operations: a disk in memory, images of files, and a progress that counts.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,14 +14,18 @@ use crate::progress::Progress;
 use crate::storage::{FileIdentity, Memory};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
-/// Reads as `bytes`; only `data`, as starts and ends, are said to be data, and everything else must be zero.
+/// A disk that reads as `bytes`.
+///
+/// Only `data`, as starts and ends, is reported as data. Everything else must be zero.
 pub(super) struct Plain {
     pub(super) bytes: Vec<u8>,
     pub(super) data: Vec<(usize, usize)>,
 }
 
 impl Plain {
-    /// A disk of `len` zeros with `data` filled with bytes that differ from place to place and are never zero.
+    /// Makes a disk of `len` zeros.
+    ///
+    /// `data` is filled with bytes that vary by place and are never zero.
     pub(super) fn new(len: usize, data: &[(usize, usize)]) -> Self {
         let mut bytes = vec![0; len];
         for &(start, end) in data {
@@ -81,7 +85,7 @@ impl Disk for Plain {
     }
 }
 
-/// A new file that holds `content`.
+/// Returns a new file that holds `content`.
 pub(super) fn image(disk: &NewDisk, content: &[(u64, &[u8])]) -> Vec<u8> {
     let file = Memory::default();
     let mut writer = VhdxWriter::new(&file, disk).unwrap();
@@ -92,7 +96,9 @@ pub(super) fn image(disk: &NewDisk, content: &[(u64, &[u8])]) -> Vec<u8> {
     file.into_inner()
 }
 
-/// Makes an image that [`VhdxWriter`] wrote, without further metadata, a child of the file in `parent`.
+/// Makes an image a child of the file in `parent`.
+///
+/// [`VhdxWriter`] must have written the image, without further metadata.
 pub(super) fn link(child: &mut [u8], parent: &[u8], relative_path: &str) {
     const METADATA: usize = 2 << 20;
     const PARAMETERS_FLAGS: usize = METADATA + metadata_table::SIZE + 4;
@@ -116,7 +122,7 @@ pub(super) fn link(child: &mut [u8], parent: &[u8], relative_path: &str) {
     child[METADATA + offset as usize..][..locator.len()].copy_from_slice(&locator);
 }
 
-/// Puts an entry into the BAT of an image that [`VhdxWriter`] wrote, with the block at `mib` MiB.
+/// Replaces a BAT entry of an image that [`VhdxWriter`] wrote. The block lies at `mib` MiB.
 pub(super) fn set_entry(image: &mut [u8], index: usize, state_bits: u8, mib: u64) {
     let entry = BatEntry::new(state_bits, FileOffset::new(mib * MIB));
     image[(3 << 20) + 8 * index..][..8].copy_from_slice(&entry.to_le_bytes());
@@ -138,7 +144,7 @@ impl Meter {
         Self { total: AtomicU64::new(0), done: AtomicU64::new(0), limit }
     }
 
-    /// Everything that was announced, which must be what was done.
+    /// Returns the announced total, which must be what was done.
     pub(super) fn total(&self) -> u64 {
         let (total, done) = (self.total.load(Ordering::SeqCst), self.done.load(Ordering::SeqCst));
         assert_eq!(total, done);

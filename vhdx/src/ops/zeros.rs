@@ -1,4 +1,4 @@
-//! Finding what is worth writing in a buffer.
+//! Finds the parts of a buffer that are worth writing.
 
 use std::ops::Range;
 
@@ -7,8 +7,9 @@ use crate::units::DiskOffset;
 
 /// The granularity at which zeros are left out, in bytes: the page and cluster size of most file systems.
 const PAGE: usize = 4096;
-/// The longest runs of pages of `bytes` that are not all zero. Pages are those of the disk, on which `bytes` start at
-/// `start`; the first and the last one may be partial.
+/// Returns the longest runs of pages of `bytes` that are not all zero.
+///
+/// Pages are those of the disk, on which `bytes` start at `start`. The first and the last page may be partial.
 pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Item = Range<usize>> {
     let lead = usize::try_from(start.get() % PAGE as u64).unwrap_or_default();
     let pages =

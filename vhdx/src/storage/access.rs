@@ -1,30 +1,33 @@
-//! Who may use a file: its owner, group, mode, access control list and SELinux label.
+//! Keeps the owner, group, mode, access control list and SELinux label of a file that is replaced.
 //!
-//! A file that replaces another one takes these over. What cannot be kept makes the new file narrower, never wider.
+//! If one of them cannot be kept, fewer users may use the new file, never more.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// Who may use a file that is about to be replaced.
+/// The owner and the permissions of a file that is about to be replaced.
 #[cfg(unix)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Access {
     owner: u32,
     group: u32,
-    /// Permissions of the owner, the group and others. A set-user-ID bit is not taken over: the content is new.
+    /// The permissions of the owner, the group and others. A set-user-ID bit is dropped, because the content is new.
     mode: u32,
-    /// The POSIX access control list, as the kernel encodes it. The group's permissions in `mode` are its mask then.
+    /// The POSIX access control list, as the kernel encodes it. With a list, the group bits of `mode` are its mask.
     acl: Option<Vec<u8>>,
+    /// The SELinux label.
     label: Option<Vec<u8>>,
 }
 
 #[cfg(unix)]
 impl Access {
-    /// Reads who may use the file at `path`, which is followed if it is a link; `None` if there is no file.
+    /// Reads the permissions of the file at `path`, or returns `None` if there is no file.
+    ///
+    /// Follows links.
     ///
     /// # Errors
-    /// Those of the host, for a file that is there.
+    /// The host's error, if the file exists.
     pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt;
         let metadata = match path.metadata() {
@@ -40,12 +43,13 @@ impl Access {
         }))
     }
 
-    /// Gives `file`, which only its owner may use, to those who may use the other file.
+    /// Applies the permissions to `file`, which only its owner may use so far.
     ///
-    /// Only a privileged user can keep another owner, and only a member of a group can keep that group.
+    /// Only a privileged user can keep another owner. Only a member of the group, or a privileged user, can keep the
+    /// group.
     ///
     /// # Errors
-    /// Those of the host; [`io::ErrorKind::PermissionDenied`] if the file system gives more permissions than asked for.
+    /// The host's error; [`io::ErrorKind::PermissionDenied`] if the file system grants more than was requested.
     pub(super) fn apply_to(&self, file: &File) -> io::Result<()> {
         use std::fs::Permissions;
         use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -54,7 +58,7 @@ impl Access {
             let _ = fchown(file, None, Some(self.group));
         }
         let keeps_group = file.metadata()?.gid() == self.group;
-        // A list that the folder handed down would count from the moment at which the mode allows it.
+        // A list inherited from the folder is removed, because it would take effect as soon as the mode permits.
         let keeps_acl = match &self.acl {
             Some(acl) if keeps_group && attributes::set(file, attributes::ACL, acl).is_ok() => true,
             acl => {
@@ -63,33 +67,35 @@ impl Access {
             }
         };
         if let Some(label) = &self.label {
-            let _ = attributes::set(file, attributes::LABEL, label); // the policy decides
+            let _ = attributes::set(file, attributes::LABEL, label); // the SELinux policy may forbid it
         }
         let mode = self.mode_that_remains(keeps_group, keeps_acl);
-        // Some file systems have one mode for all files and refuse to change it: the mode found below decides.
+        // Some file systems have one mode for all files and refuse to change it, so the resulting mode is checked.
         let _ = file.set_permissions(Permissions::from_mode(mode));
         match file.metadata()?.mode() & PERMISSIONS {
             found if found & !mode == 0 => Ok(()),
             found => {
                 let what = format!(
-                    "the permissions of the file that it replaces cannot be kept: the mode is {found:03o} instead of {mode:03o}"
+                    "the file system sets mode {found:03o} instead of {mode:03o}, so more users could open the file; \
+                     use another file system, or a file name that does not exist yet"
                 );
                 Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
             }
         }
     }
 
-    /// The mode that lets nobody in whom the old file kept out.
+    /// Returns the mode, narrowed so that nobody gains access that the old file denied.
     fn mode_that_remains(&self, keeps_group: bool, keeps_acl: bool) -> u32 {
         let owner = self.mode & 0o700;
-        // A list can deny to single users what it allows to all others.
+        // A lost list may have denied single users what it granted to all others.
         if !keeps_acl {
             return owner;
         }
         if keeps_group {
             return self.mode;
         }
-        // Members of the old group are others now, and members of the new group were others.
+        // Members of the old group count as others now, and members of the new group were others before.
+        // Both get only what the group and others had in common.
         let common = (self.mode >> 3) & self.mode & 0o7;
         owner | common << 3 | common
     }
@@ -98,7 +104,7 @@ impl Access {
 #[cfg(unix)]
 const PERMISSIONS: u32 = 0o777;
 
-/// Extended attributes that say who may use a file.
+/// Extended attributes that control access to a file.
 #[cfg(target_os = "linux")]
 mod attributes {
     use std::fs::File;
@@ -110,10 +116,12 @@ mod attributes {
 
     pub(super) const ACL: &str = "system.posix_acl_access";
     pub(super) const LABEL: &str = "security.selinux";
-    /// The kernel allows no attribute to be larger.
+    /// The largest attribute that the kernel allows, in bytes.
     const LARGEST: usize = 64 << 10;
 
-    /// `None` if the file has no such attribute, or its file system has none.
+    /// Returns an attribute of a file.
+    ///
+    /// Returns `None` if the file does not have it or its file system has no attributes.
     pub(super) fn get(path: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut value = vec![0; LARGEST];
         match getxattr(path, name, value.as_mut_slice()) {
@@ -142,7 +150,7 @@ mod attributes {
     }
 }
 
-/// No safe crate reads the lists of these hosts.
+/// Does nothing, because no safe crate reads the access control lists of these hosts.
 #[cfg(all(unix, not(target_os = "linux")))]
 mod attributes {
     use std::fs::File;
@@ -165,8 +173,9 @@ mod attributes {
     }
 }
 
-/// Windows gives a file the permissions that its folder hands down. Keeping the security descriptor of a replaced file
-/// takes `ReplaceFile`, which can fail after the old file is gone.
+/// Empty, because a new file on Windows inherits the permissions of its folder.
+///
+/// Keeping the security descriptor of a replaced file takes `ReplaceFile`, which can fail after the old file is gone.
 #[cfg(not(unix))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Access;

@@ -1,26 +1,27 @@
-//! What bytes are copied through.
+//! A buffer for copying bytes.
 
 use std::ops::{Deref, DerefMut};
 
 /// The length of a cache line, in bytes.
 const LINE: usize = 64;
 
-/// Bytes from the start of a cache line on. There are processors on which a read into a large buffer takes twice as long
-/// if the buffer begins anywhere else, and a large vector does: memory that the system gives has the allocator's own few
-/// bytes in front.
+/// Bytes that start at a cache line.
+///
+/// On some processors, a read into a large buffer takes twice as long if the buffer starts anywhere else. A large `Vec`
+/// does, because the allocator puts a few bytes of its own in front of it.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// Never grows: it must stay where it is.
+    /// Never grows, because the bytes must not move.
     bytes: Vec<u8>,
     start: usize,
     len: usize,
 }
 
 impl Buffer {
-    /// `len` zeros.
+    /// Returns a buffer of `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
         let bytes = vec![0; len.saturating_add(LINE)];
-        let start = bytes.as_ptr().align_offset(LINE).min(LINE); // it may not be known where memory is
+        let start = bytes.as_ptr().align_offset(LINE).min(LINE); // it may return `usize::MAX`
         Self { bytes, start, len }
     }
 }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_begins_with_a_cache_line() {
+    fn a_buffer_starts_at_a_cache_line() {
         for len in [0, 1, 63, 64, 65, 4096, 1 << 20] {
             let mut buffer = Buffer::new(len);
             assert_eq!(*buffer, *vec![0; len]);

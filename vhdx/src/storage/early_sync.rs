@@ -1,35 +1,35 @@
-//! A sync that runs beside the writing that it is for, so that the medium is busy before the writer waits for it.
+//! Syncs a file in the background while it is written, so that the device is busy before the writer waits for it.
 
 use std::fs::File;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// At most one sync at a time, in a thread of its own.
+/// A background sync. At most one runs at a time, in its own thread.
 #[derive(Debug, Default)]
 pub(super) struct EarlySync(Mutex<Option<JoinHandle<io::Result<()>>>>);
 
 impl EarlySync {
-    /// Begins to make durable what was written so far, if nothing of the kind is going on.
+    /// Starts to sync what was written so far, unless a sync is still running.
     ///
     /// # Errors
-    /// That of the last one. The system tells about a write that failed once only, so it must not be lost.
+    /// The error of the previous sync. The system reports a failed write only once, so this error must not be lost.
     pub(super) fn begin(&self, file: &File) -> io::Result<()> {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if running.as_ref().is_some_and(|sync| !sync.is_finished()) {
             return Ok(());
         }
         join(running.take())?;
-        // Where there is no handle or no thread to be had, the sync that follows does all of it.
+        // If no handle or no thread can be created, the caller's own sync does all the work.
         let Ok(file) = file.try_clone() else { return Ok(()) };
         *running = thread::Builder::new().name("sync".to_owned()).spawn(move || file.sync_data()).ok();
         Ok(())
     }
 
-    /// Waits for what was begun.
+    /// Waits for the last sync that was started, if any.
     ///
     /// # Errors
-    /// What it met.
+    /// The error of that sync.
     pub(super) fn end(&self) -> io::Result<()> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         join(running)
@@ -37,7 +37,7 @@ impl EarlySync {
 }
 
 fn join(sync: Option<JoinHandle<io::Result<()>>>) -> io::Result<()> {
-    let died = |_| Err(io::Error::other("the thread that syncs the file has died"));
+    let died = |_| Err(io::Error::other("the thread that syncs the file ended unexpectedly"));
     sync.map_or(Ok(()), |sync| sync.join().unwrap_or_else(died))
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_follows_the_other() {
+    fn syncs_can_be_started_repeatedly() {
         let file = tempfile::tempfile().unwrap();
         let sync = EarlySync::default();
         for _ in 0..100 {
@@ -56,10 +56,10 @@ mod tests {
         sync.end().unwrap();
     }
 
-    /// The system refuses to sync the device.
+    /// `/dev/null` cannot be synced.
     #[cfg(target_os = "linux")]
     #[test]
-    fn an_error_is_told_once_by_whoever_comes_next() {
+    fn an_error_is_returned_once_by_the_next_call() {
         let file = File::open("/dev/null").unwrap();
         let sync = EarlySync::default();
         sync.begin(&file).unwrap();

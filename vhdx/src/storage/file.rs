@@ -1,4 +1,4 @@
-//! Files of the host: positioned reads and writes, regular files only.
+//! Opens, locks, reads and writes regular files of the host.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,16 +22,16 @@ use crate::units::FileOffset;
 pub struct FileStorage {
     file: File,
     is_locked: bool,
-    /// Held beside `is_locked` only if that is not set.
+    /// The lock that [`ReadAt::lock_shared`] takes. Not used if `is_locked` is set.
     shared: SharedLock,
     early_sync: EarlySync,
 }
 
-/// Closing is not enough: a program that another thread starts has the file open too, for as long as it has not yet
-/// become that program, and the locks with it.
+/// Unlocks the file. Closing is not enough: if another thread is starting a program, the new process has the file open
+/// too, and keeps the locks until it executes the program.
 impl Drop for FileStorage {
     fn drop(&mut self) {
-        let _ = self.early_sync.end(); // who needs it to be durable has synced
+        let _ = self.early_sync.end(); // callers that need durability have called `sync`
         if self.is_locked || self.shared.is_held() {
             host::unlock(&self.file);
         }
@@ -39,29 +39,27 @@ impl Drop for FileStorage {
 }
 
 impl FileStorage {
-    /// Opens a regular file for reading. Where the system allows it, not even the time of the last access changes.
+    /// Opens a regular file for reading, without changing its access time if possible.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be opened, on Windows also because another program (or
-    /// [`open_exclusive`](Self::open_exclusive)) wants it for itself; [`InvalidArgument::NotARegularFile`] for folders,
-    /// pipes and devices, which are refused without waiting for them.
+    /// - [`Error::Io`] if it cannot be opened; on Windows also if anybody, even this process, has it open exclusively
+    /// - [`InvalidArgument::NotARegularFile`] for folders, pipes and devices; the call does not wait for a pipe
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_regular(path, || {
             open_readable(path).map_err(|e| Error::io("open", None, plain_if_busy(e)))
         })
     }
 
-    /// Opens a regular file for reading and writing, for this storage alone, for as long as it lives. Links are
-    /// followed.
+    /// Opens a regular file for reading and writing, exclusively until this storage is dropped.
     ///
-    /// On Windows nobody else can open the file meanwhile, not even this process for reading. On Unix only programs
-    /// that lock the files they use are kept out, and can be detected: on Linux QEMU and all that use `flock` or
-    /// `fcntl`, elsewhere all that use `flock`. Where the file system has no locks, the file is opened without one.
+    /// Follows links. On Windows nobody else can open the file meanwhile, not even this process for reading. On Unix
+    /// the lock detects and keeps out only programs that lock files: on Linux QEMU and users of `flock` or `fcntl`,
+    /// elsewhere users of `flock`. If the file system has no locks, the file is opened without one.
     ///
     /// # Errors
-    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] when another program has the file
-    /// open, with another operation when it cannot be opened; [`InvalidArgument::NotARegularFile`] as for
-    /// [`open`](Self::open).
+    /// - [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] if another program has the file
+    ///   open; with another operation if it cannot be opened
+    /// - [`InvalidArgument::NotARegularFile`] as for [`open`](Self::open)
     pub fn open_exclusive(path: &Path) -> Result<Self> {
         let open = || match open_writable(path) {
             Ok(file) => Ok(file),
@@ -71,7 +69,7 @@ impl FileStorage {
         Self::open_regular(path, open)?.locked(path)
     }
 
-    /// What was opened, with a lock that keeps others out until it is closed.
+    /// Locks the open file exclusively until this storage is dropped.
     pub(super) fn locked(mut self, path: &Path) -> Result<Self> {
         self.is_locked = true;
         match host::lock(&self.file) {
@@ -80,18 +78,21 @@ impl FileStorage {
         }
     }
 
-    /// Opens a regular file for reading while nobody writes to it, for as long as this storage lives, and makes durable
-    /// what was written before: a program that was killed may have left what can be read, but not survive a power
-    /// failure. Any number of storages may share a file so. Links are followed.
+    /// Opens a regular file for reading, syncs it, and keeps writers out.
     ///
-    /// Who is kept out, and can be detected, is as for [`open_exclusive`](Self::open_exclusive); QEMU only if it writes.
-    /// A file system that cannot write is durable as it is. Where only who may write to a file can make it durable, it
-    /// is taken as it is: on Windows a file that this user may not write to, on Linux a file on a share of Windows.
+    /// Writers are kept out until this storage is dropped. Any number of storages may share a file in this way. Links
+    /// are followed. The lock detects and keeps out the same programs as [`open_exclusive`](Self::open_exclusive), but
+    /// QEMU only if it writes.
+    ///
+    /// The sync is needed because a killed program may have left data that can be read, but would not survive a power
+    /// failure. Its failure is ignored if the file system cannot write, because then everything is durable. It is also
+    /// ignored if only a writer can sync: on Windows a file that this user may not write to, or that another program
+    /// shares for reading only; on Linux a file on a Windows share.
     ///
     /// # Errors
-    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] when another program may write to the
-    /// file, with another operation when it cannot be opened or made durable; [`InvalidArgument::NotARegularFile`] as for
-    /// [`open`](Self::open).
+    /// - [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] if another program may write to
+    ///   the file; with another operation if it cannot be opened or synced
+    /// - [`InvalidArgument::NotARegularFile`] as for [`open`](Self::open)
     pub fn open_shared(path: &Path) -> Result<Self> {
         let open = || match open_unchanging(path) {
             Ok(file) => Ok(file),
@@ -102,7 +103,7 @@ impl FileStorage {
         storage.is_locked = true;
         let lock = || {
             host::lock_shared(&storage.file).map_err(|e| Error::io("lock", None, plain_if_busy(e)))?;
-            settle(&storage.file).map_err(|e| Error::io("sync", None, e))
+            sync_written(&storage.file).map_err(|e| Error::io("sync", None, e))
         };
         match lock() {
             Ok(()) => Ok(storage),
@@ -110,7 +111,8 @@ impl FileStorage {
         }
     }
 
-    /// Judged by name first, because opening some devices has consequences, and again once the name cannot change.
+    /// Opens a regular file. Its type is checked before, because opening some devices has side effects. The open file
+    /// is checked again, because the path may lead elsewhere by then.
     fn open_regular(path: &Path, open: impl Fn() -> Result<File>) -> Result<Self> {
         let attempt = || {
             if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
@@ -125,18 +127,17 @@ impl FileStorage {
         attempt().map_err(|error: Error| error.in_file(path))
     }
 
-    /// Wraps an open file.
+    /// Wraps an open file, without a lock.
     pub fn new(file: File) -> Self {
         Self { file, is_locked: false, shared: SharedLock::default(), early_sync: EarlySync::default() }
     }
 
-    /// The file below.
+    /// Returns the file.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The first byte at or past `offset` that is not in a hole; `None` when there is none. Where the host cannot tell,
-    /// everything is data.
+    /// Returns the start of the first data at or past `offset`. All is data if the host does not report holes.
     pub(crate) fn next_data(&self, offset: FileOffset) -> io::Result<Option<FileOffset>> {
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         {
@@ -150,7 +151,7 @@ impl FileStorage {
         Ok((offset.get() < self.len()?).then_some(offset))
     }
 
-    /// The first byte at or past `offset` that is in a hole, or the end of the file.
+    /// Returns the first offset at or past `offset` that is in a hole, or the end of the file.
     pub(crate) fn next_hole(&self, offset: FileOffset) -> io::Result<FileOffset> {
         #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
         {
@@ -163,16 +164,16 @@ impl FileStorage {
         Ok(FileOffset::new(self.len()?.max(offset.get())))
     }
 
-    /// Which file this is, whatever it was opened as.
+    /// Returns the identity of this file, which is the same for all its names.
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system does not say.
+    /// [`Error::Io`] if the operating system does not report it.
     pub fn identity(&self) -> Result<FileIdentity> {
         FileIdentity::of(&self.file).map_err(|e| Error::io("identify", None, e))
     }
 }
 
-/// What to tell the user, whatever the system calls it.
+/// Returns one error for all the ways in which systems report a file in use.
 fn busy() -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, "another program has the file open")
 }
@@ -181,7 +182,7 @@ fn plain_if_busy(error: io::Error) -> io::Error {
     if is_busy(&error) { busy() } else { error }
 }
 
-/// A lock that is held, a lease that is not given up (Samba's clients), a sharing violation.
+/// Returns whether the file is in use: a lock, a lease of a Samba client, or a sharing violation.
 fn is_busy(error: &io::Error) -> bool {
     #[cfg(windows)]
     if host::is_sharing_violation(error) {
@@ -200,7 +201,7 @@ fn is_regular(file: &File) -> io::Result<bool> {
     Ok(winapi_util::file::typ(file)?.is_disk() && file.metadata()?.is_file())
 }
 
-/// A pipe must not hang the open, so it does not wait; on a regular file the flag has no effect.
+/// Opens a file without waiting for the other end of a pipe. Regular files are not affected.
 #[cfg(unix)]
 pub(super) fn open_waiting_for_nothing(
     options: &mut OpenOptions,
@@ -217,7 +218,7 @@ pub(super) fn open_waiting_for_nothing(
 fn open_readable(path: &Path) -> io::Result<File> {
     use rustix::fs::OFlags;
     let open = |flags| open_waiting_for_nothing(OpenOptions::new().read(true), path, flags);
-    // Only the owner of a file may leave its access time alone.
+    // Only the owner of a file may open it with O_NOATIME.
     #[cfg(target_os = "linux")]
     match open(OFlags::NOATIME) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
@@ -231,13 +232,13 @@ fn open_writable(path: &Path) -> io::Result<File> {
     open_waiting_for_nothing(OpenOptions::new().read(true).write(true), path, rustix::fs::OFlags::empty())
 }
 
-/// Others may do with the file what they like.
+/// Shares the file for reading, writing and deleting.
 #[cfg(windows)]
 fn open_readable(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
 
-/// Others may do nothing with the file: Hyper-V, and all that follow the rules of the system, are refused.
+/// Shares the file with nobody: while it is open, Hyper-V and all others fail to open it.
 #[cfg(windows)]
 fn open_writable(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
@@ -250,7 +251,7 @@ fn open_unchanging(path: &Path) -> io::Result<File> {
     open_readable(path)
 }
 
-/// Others may only read the file. It is flushed before, because only what may write can, and nobody else could then.
+/// Shares the file for reading only. It is synced first: that needs a writable handle, which this one excludes.
 #[cfg(windows)]
 fn open_unchanging(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
@@ -261,14 +262,14 @@ fn open_unchanging(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).share_mode(SHARE_READ).open(path)
 }
 
-/// Makes durable what anybody has written to the file.
+/// Syncs everything that any program has written to the file.
 #[cfg(unix)]
-fn settle(file: &File) -> io::Result<()> {
+fn sync_written(file: &File) -> io::Result<()> {
     settled(file.sync_all())
 }
 
-/// Where that is no call, nothing can have been written; where it takes a writer (a share of Windows on Linux before
-/// 5.15), a reader can do no more.
+/// Ignores errors of a sync that a reader cannot avoid. A file system without syncs cannot have been written to. If
+/// only a writer can sync (a Windows share on Linux before 5.15), a reader can do no more.
 #[cfg(unix)]
 pub(super) fn settled(synced: io::Result<()>) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
@@ -279,9 +280,9 @@ pub(super) fn settled(synced: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// It was flushed when it was opened.
+/// Does nothing, because [`open_unchanging`] has synced the file.
 #[cfg(windows)]
-fn settle(_: &File) -> io::Result<()> {
+fn sync_written(_: &File) -> io::Result<()> {
     Ok(())
 }
 
@@ -300,7 +301,7 @@ impl ReadAt for FileStorage {
     }
 
     fn lock_shared(&self) -> io::Result<()> {
-        // The lock that is held already is as strong, and must not become weaker.
+        // The lock from opening the file is at least as strong, and taking another one could weaken it.
         if self.is_locked { Ok(()) } else { self.shared.take(&self.file).map_err(plain_if_busy) }
     }
 
@@ -359,7 +360,7 @@ impl Storage for FileStorage {
         self.file.set_len(len)
     }
 
-    /// Everything but times: what it takes to read the bytes again, the length included, is durable with them.
+    /// Syncs the bytes and what is needed to read them again, such as the length; not the times.
     fn sync(&self) -> io::Result<()> {
         self.early_sync.end()?;
         self.file.sync_data()

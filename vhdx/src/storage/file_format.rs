@@ -1,6 +1,6 @@
 //! Recognises the format of a file by its content.
 //!
-//! A VHDX whose start was overwritten is still a VHDX: any of its signatures outweighs those of all other formats.
+//! A VHDX whose start was overwritten is still a VHDX: any VHDX signature takes precedence over all other formats.
 
 use std::fmt;
 use std::io;
@@ -53,7 +53,7 @@ const HEADER_1: i64 = 64 << 10;
 const HEADER_2: i64 = 128 << 10;
 const REGION_TABLE_1: i64 = 192 << 10;
 const REGION_TABLE_2: i64 = 256 << 10;
-/// Where Windows and QEMU begin the log and Windows the metadata region: known places of files that lost their headers.
+/// Where Windows and QEMU put the log, and Windows the metadata region. They identify a file that has lost its headers.
 const USUAL_LOG: i64 = 1 << 20;
 const USUAL_METADATA: i64 = 2 << 20;
 
@@ -82,7 +82,7 @@ const SIGNATURES: &[(FileFormat, &[Part])] = &[
     (FileFormat::Bzip2, &[(0, b"BZh"), (4, b"1AY&SY")]),
     (FileFormat::Bzip2, &[(0, b"BZh"), (4, b"\x17rE8P\x90")]),
     (FileFormat::Zstd, &[(0, b"\x28\xb5\x2f\xfd")]),
-    // A frame to be skipped, with which parallel compressors begin.
+    // A skippable frame; the output of parallel compressors starts with one.
     (FileFormat::Zstd, &[(0, b"\x50\x2a\x4d\x18")]),
     (FileFormat::Lz4, &[(0, b"\x04\x22\x4d\x18")]),
     (FileFormat::Lz4, &[(0, b"\x02\x21\x4c\x18")]),
@@ -98,7 +98,7 @@ impl FileFormat {
     /// Returns the format whose signature `file` has; `None` for all others, raw disks included.
     ///
     /// # Errors
-    /// [`Error::Io`] if the places of the signatures cannot be read. A file that ends before them is no error.
+    /// [`Error::Io`] if the places of the signatures cannot be read. A file that ends before them is not an error.
     pub fn of(file: &dyn ReadAt) -> Result<Option<Self>> {
         let places = Places::of(file)?;
         for &(format, parts) in SIGNATURES {
@@ -131,7 +131,7 @@ impl FileFormat {
         }
     }
 
-    /// Whether the file holds other files that must be unpacked first: it is compressed or an archive.
+    /// Returns whether the file is compressed or an archive, so that it must be unpacked first.
     pub const fn is_packed(self) -> bool {
         match self {
             FileFormat::Vhdx | FileFormat::Vhd | FileFormat::Qcow2 | FileFormat::Qed => false,
@@ -143,7 +143,7 @@ impl FileFormat {
     }
 }
 
-/// The name with its article and what it is: `a QCOW2 image`, `a gzip file`.
+/// Formats the name with an article and a noun: `a QCOW2 image`, `a gzip file`.
 impl fmt::Display for FileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let article =
@@ -172,7 +172,7 @@ impl<'a> Places<'a> {
         let len = file.len().map_err(|source| Error::io("measure", None, source))?;
         let start_len = usize::try_from(len).map_or(START, |len| len.min(START));
         let mut places = Self { file, len, start: [0; START], start_len };
-        // One byte at least, so that a file that cannot be read does not pass for an empty one.
+        // Read at least one byte, so that an unreadable file is an error and not an empty file.
         if !read(file, &mut places.start[..start_len.max(1)], 0)? {
             places.start_len = 0;
         }
@@ -203,7 +203,9 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Fills `buf` from `offset` on; `false` if the file ends before: another program may have cut it.
+/// Fills `buf` from `offset` on.
+///
+/// Returns `false` if the file ends earlier: another program may have shortened it.
 fn read(file: &dyn ReadAt, buf: &mut [u8], offset: u64) -> Result<bool> {
     match file.read_exact_at(buf, FileOffset::new(offset)) {
         Ok(()) => Ok(true),
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn an_unreadable_file_is_an_error() {
         assert!(matches!(FileFormat::of(&Unreadable), Err(Error::Io { operation: "read", .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! What of a storage takes space only when it is written to.
+//! Locates holes: ranges of a file that have no space allocated on the host yet.
 
 use std::ops::Range;
 
@@ -6,27 +6,31 @@ use super::ReadAt;
 use crate::error::{Error, Result};
 use crate::units::FileOffset;
 
-/// Counts the bytes that take space when they are written. What was asked last is remembered: a file without holes is
-/// asked once.
+/// Counts the bytes in holes, which take new space when they are written.
+///
+/// The last answer of the host is cached, so a file without holes is queried once.
 pub(crate) struct Holes<'a> {
     storage: &'a dyn ReadAt,
     end: FileOffset,
-    /// From where on it is known which hole is the next one.
+    /// `next` is the first hole for every offset from here to its end.
     from: FileOffset,
+    /// The cached hole.
     next: Range<FileOffset>,
 }
 
 impl<'a> Holes<'a> {
-    /// Of the storage as far as `end`.
+    /// Covers the storage up to `end`.
     pub(crate) fn new(storage: &'a dyn ReadAt, end: FileOffset) -> Self {
         let (from, next) = (FileOffset::default(), FileOffset::default()..FileOffset::default());
         Self { storage, end, from, next }
     }
 
-    /// How many bytes of the range, as far as it lies before the end, may take space: all that are not known to have some.
+    /// Returns how many bytes of `range`, up to `end`, may take new space when they are written.
+    ///
+    /// Bytes count unless the host reports them as allocated.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the host cannot be queried.
     pub(crate) fn bytes_in(&mut self, range: Range<FileOffset>) -> Result<u64> {
         let (mut bytes, mut at, last) = (0_u64, range.start, range.end.min(self.end));
         while at < last {
@@ -38,7 +42,10 @@ impl<'a> Holes<'a> {
         Ok(bytes)
     }
 
-    /// A hole that ends after `at`, and before which every byte from there on has space.
+    /// Returns the first hole that ends after `at`.
+    ///
+    /// All bytes between `at` and the hole are allocated. If the host does not report holes, everything from `at` on is
+    /// one.
     fn hole_after(&mut self, at: FileOffset) -> Result<Range<FileOffset>> {
         if !(self.from..self.next.end).contains(&at) {
             let found = self.storage.hole_after(at).map_err(|e| Error::io("look for holes", at, e))?;

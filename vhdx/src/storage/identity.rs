@@ -1,4 +1,4 @@
-//! Which file a path really names: two paths, links or spellings of one file have one identity.
+//! Identifies files: all paths, links and spellings of one file have the same identity.
 
 use std::fs::File;
 use std::io;
@@ -11,15 +11,17 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// Files of different file systems differ in this.
+    /// Returns the number of the file's volume.
+    ///
+    /// Files on different file systems have different numbers.
     pub(crate) const fn volume(self) -> u64 {
         self.volume
     }
 
-    /// The identity of an open file.
+    /// Returns the identity of an open file.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     #[cfg(unix)]
     pub fn of(file: &File) -> io::Result<Self> {
         Ok(Self::from_metadata(&file.metadata()?))
@@ -31,10 +33,10 @@ impl FileIdentity {
         Self { volume: metadata.dev(), file: metadata.ino() }
     }
 
-    /// The identity of an open file.
+    /// Returns the identity of an open file.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     #[cfg(windows)]
     pub fn of(file: &File) -> io::Result<Self> {
         let information = winapi_util::file::information(file)?;

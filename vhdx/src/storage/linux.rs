@@ -1,4 +1,4 @@
-//! What only Linux offers to files.
+//! File operations of Linux: locks, zeroing, holes and shared blocks.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -10,17 +10,21 @@ use nix::libc;
 use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fstatfs};
 use rustix::io::Errno;
 
-/// Keeps others out until `unlock`: those that use `flock`, and with a lock over the whole file those that,
-/// like QEMU, lock single bytes of it. A file system without locks is no reason to refuse.
+/// Locks a file exclusively until [`unlock`].
+///
+/// `flock` keeps out programs that use it. An open file description lock over the whole file keeps out programs that
+/// lock single bytes, such as QEMU. A file system without locks is not an error.
 pub(super) fn lock(file: &File) -> io::Result<()> {
     flock(file, File::try_lock)?;
     set(file, &range(libc::F_WRLCK, 0, 0))
 }
 
-/// Keeps those out that write, until `unlock`, and finds those that do. QEMU marks what it does to a file, and
-/// what nobody else may do, by locks on single bytes, which are not in the way of its readers here.
+/// Keeps writers out until [`unlock`], and fails if one has the file open.
+///
+/// QEMU locks single bytes to mark what it does to a file, and others to mark what nobody else may do. This function
+/// tests the former for a writer and locks the latter against writers, so QEMU can still read the file.
 pub(super) fn lock_shared(file: &File) -> io::Result<()> {
-    // For each of the two: write, write what is there already, resize.
+    // Each is the first of three bytes: write, write unchanged data, resize.
     const DOES: libc::off_t = 101;
     const NOBODY_ELSE_MAY: libc::off_t = 201;
     set(file, &range(libc::F_RDLCK, NOBODY_ELSE_MAY, 3))?;
@@ -32,25 +36,29 @@ pub(super) fn lock_shared(file: &File) -> io::Result<()> {
         Err(error) if !has_no_locks(&error.into()) => return Err(error.into()),
         Err(_) | Ok(_) => {}
     }
-    // NFS makes it a lock over all bytes: the next one who shares the file would take this one for a writer.
+    // NFS turns a `flock` into a lock over all bytes, which the next reader would mistake for a writer's.
     if file_system(file)? == NFS {
         return Ok(());
     }
     flock(file, File::try_lock_shared)
 }
 
-/// As [`lock_shared`], for a file that is open already.
+/// As [`lock_shared`], for a file that is already open.
+///
+/// No other handle is needed, so it returns `None`.
 pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     lock_shared(file).map(|()| None)
 }
 
-/// Gives up what the functions above have taken.
+/// Releases all locks that this module takes.
 pub(super) fn unlock(file: &File) {
     let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     let _ = file.unlock();
 }
 
-/// On a share of Windows both kinds of locks are one and the same, and the second would be refused because of the first.
+/// Takes a `flock`, except on a Windows share.
+///
+/// Both kinds of locks are the same there, and the one that is held would block the other.
 fn flock(file: &File, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> io::Result<()> {
     if is_windows_share(file)? {
         return Ok(());
@@ -62,7 +70,7 @@ fn flock(file: &File, try_lock: impl Fn(&File) -> Result<(), TryLockError>) -> i
     }
 }
 
-/// A length of 0 is the whole rest of the file.
+/// Returns a range to lock. A length of 0 means the rest of the file.
 fn range(kind: libc::c_int, start: libc::off_t, len: libc::off_t) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
@@ -86,12 +94,16 @@ fn has_no_locks(error: &io::Error) -> bool {
     without.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// `false` when the file system has no such call, or would do more than it should.
+/// Zeroes a range and reserves its space. Returns `false` if the zeros must be written.
+///
+/// This is the case if the file system has no such call, and on a Windows share, where the call has side effects.
 pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     Ok(!is_windows_share(file)? && allocate(file, FallocateFlags::ZERO_RANGE, offset, len)?)
 }
 
-/// `false` when the file system has no such call, or would do more than it should.
+/// Punches a hole, and returns `true`.
+///
+/// Returns `false` if the file system has no such call, and on a Windows share, where the call has side effects.
 pub(super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     Ok(!is_windows_share(file)? && allocate(file, flags, offset, len)?)
@@ -108,11 +120,13 @@ fn allocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Re
     }
 }
 
-/// What the file system has to say of holes.
+/// Returns the first hole at or past `offset`.
+///
+/// Returns `None` if the file system does not report holes.
 pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
     let seek = |to| match rustix::fs::seek(file, to) {
         Ok(at) => Ok(Some(at)),
-        Err(Errno::NXIO) => Ok(None), // nothing but holes, or the end of the file
+        Err(Errno::NXIO) => Ok(None), // only holes follow, or the file ends
         Err(error) => Err(error),
     };
     let found = || match seek(SeekFrom::Hole(offset))? {
@@ -126,13 +140,14 @@ pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u6
     }
 }
 
-/// File systems share whole blocks of this many bytes, or a part of it.
+/// In bytes: the block size of file systems that share blocks, or a multiple of it.
 pub(super) const SHARED_UNIT: u64 = 4096;
-/// What is shorter is copied faster than shared: each piece that is shared is a change of the file system's metadata.
+/// Shorter runs, in bytes, are faster to copy than to share, because sharing changes the file system's metadata.
 const LEAST_SHARED: u64 = 1 << 20;
 
-/// Lets two files share bytes instead of copying them, where their file system can. How many, from the beginning: the
-/// rest is left to be copied.
+/// Lets two files share blocks instead of copying them, if their file system can.
+///
+/// Returns how many bytes are shared, counted from the start. The caller copies the rest.
 pub(super) fn share(source: &File, from: u64, target: &File, to: u64, len: u64) -> io::Result<u64> {
     let is_aligned = from.is_multiple_of(SHARED_UNIT) && to.is_multiple_of(SHARED_UNIT);
     if !is_aligned || len < LEAST_SHARED || !SHARING.contains(&file_system(target)?) {
@@ -143,7 +158,7 @@ pub(super) fn share(source: &File, from: u64, target: &File, to: u64, len: u64) 
         let (mut from, mut to) = (from.saturating_add(shared), to.saturating_add(shared));
         let left = usize::try_from(whole - shared).unwrap_or(usize::MAX);
         match copy_file_range(source, Some(&mut from), target, Some(&mut to), left) {
-            Ok(0) => return Ok(shared), // the source has ended, which reading it says better
+            Ok(0) => return Ok(shared), // the source has ended; reading it gives a clearer error
             Ok(count) => shared = shared.saturating_add(count as u64),
             Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return Ok(shared),
@@ -153,11 +168,14 @@ pub(super) fn share(source: &File, from: u64, target: &File, to: u64, len: u64) 
     Ok(shared)
 }
 
-/// On a share of Windows, Linux gives a file the sparse attribute when it punches a hole or extends the file by more
-/// than this, and Hyper-V refuses such files.
+/// The longest extension, in bytes, that does not make a file on a Windows share sparse.
+///
+/// Linux sets the sparse attribute there if it punches a hole or extends a file by more. Hyper-V refuses sparse files.
 const EXTENDED_WITHOUT_HOLE: u64 = 8192;
 
-/// Whether an extension must be written instead.
+/// Returns whether `set_len` would make the file sparse.
+///
+/// The extension must then be written instead.
 pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
     let growth = len.saturating_sub(file.metadata()?.len());
     Ok(growth > EXTENDED_WITHOUT_HOLE && is_windows_share(file)?)
@@ -165,12 +183,13 @@ pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
 
 const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC
 const SHARING: [u32; 2] = [0x5846_5342, 0x9123_683e]; // XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC
-/// BTRFS_SUPER_MAGIC, those of ZFS and bcachefs, F2FS_SUPER_MAGIC, NILFS_SUPER_MAGIC
+/// BTRFS_SUPER_MAGIC, the numbers of ZFS and bcachefs, F2FS_SUPER_MAGIC, NILFS_SUPER_MAGIC
 const COPY_ON_WRITE: [u32; 5] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e, 0xf2f5_2010, 0x3434];
 const NFS: u32 = 0x6969; // NFS_SUPER_MAGIC
 
-/// Whether the file system of a file writes over bytes where they are, and takes no new space for them. Blocks that files
-/// share are copied on write on any file system.
+/// Returns whether the file system of a file overwrites bytes in place, without new space.
+///
+/// Blocks that files share are copied on write on every file system.
 pub(super) fn overwrites_in_place(file: &File) -> io::Result<bool> {
     Ok(!COPY_ON_WRITE.contains(&file_system(file)?))
 }
@@ -179,7 +198,7 @@ fn is_windows_share(file: &File) -> io::Result<bool> {
     Ok(SMB.contains(&file_system(file)?))
 }
 
-/// The magic number of the file system.
+/// Returns the magic number of a file's file system.
 fn file_system(file: &File) -> io::Result<u32> {
-    Ok(fstatfs(file)?.f_type as u32) // its type and width depend on the processor
+    Ok(fstatfs(file)?.f_type as u32) // the type of the field depends on the processor
 }

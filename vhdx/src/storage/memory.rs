@@ -1,4 +1,4 @@
-//! Bytes in memory: for images that arrive over a network, and for tests.
+//! A storage in memory, for images that arrive over a network and for tests.
 
 use std::io;
 use std::sync::{PoisonError, RwLock};
@@ -6,17 +6,19 @@ use std::sync::{PoisonError, RwLock};
 use super::{ReadAt, Storage};
 use crate::units::FileOffset;
 
-/// A growable buffer. A [`sync`](Storage::sync) does nothing: nothing here survives a power failure anyway.
+/// A growable buffer.
+///
+/// [`sync`](Storage::sync) does nothing, because memory never survives a power failure.
 #[derive(Debug, Default)]
 pub struct Memory(RwLock<Vec<u8>>);
 
 impl Memory {
-    /// A storage with these bytes.
+    /// Returns a storage with these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(RwLock::new(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn into_inner(self) -> Vec<u8> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,7 +65,7 @@ impl Storage for Memory {
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
         let range = range(offset, buf.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         if buf.is_empty() {
-            return Ok(()); // no file grows by nothing
+            return Ok(()); // an empty write extends nothing
         }
         let mut bytes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if bytes.len() < range.end {

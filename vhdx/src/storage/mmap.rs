@@ -1,4 +1,4 @@
-//! A file mapped into memory, read-only.
+//! Read-only memory maps of files.
 
 use std::io;
 use std::path::Path;
@@ -11,10 +11,10 @@ use crate::units::FileOffset;
 
 /// A regular file, mapped into memory for reading.
 ///
-/// # What a map cannot do
-/// A read that fails below a map is no error but a signal that ends the process (`SIGBUS`): when another process cuts
-/// the file short, when the medium fails, when a network share goes away. Use it for files on a sound local disk which
-/// nobody else writes to; [`FileStorage`] turns all of these into errors.
+/// # Limitations
+/// A failed read through a map is not an error, but a signal that ends the process (`SIGBUS`). Reads fail if another
+/// process shortens the file, if the device fails, or if a network share disappears. Use maps only for files on a
+/// reliable local disk that nobody else writes to. [`FileStorage`] reports all these failures as errors.
 #[derive(Debug)]
 pub struct Mapped {
     map: Mmap,
@@ -25,19 +25,19 @@ impl Mapped {
     /// Maps the regular file at `path`. Nobody may change or shorten it while it is mapped.
     ///
     /// # Errors
-    /// As [`FileStorage::open`], and [`Error::Io`] when the file cannot be mapped.
+    /// As [`FileStorage::open`], and [`Error::Io`] if the file cannot be mapped.
     pub fn open(path: &Path) -> Result<Self> {
         let file = FileStorage::open(path)?;
         let identity = file.identity().map_err(|error| error.in_file(path))?;
-        // SAFETY: the map is private to this value and only ever copied from, so no reference into it outlives a call
-        // or is handed out. That no other process changes the file meanwhile cannot be enforced; the documentation
-        // demands it, and the feature is off by default.
+        // SAFETY: the map is private to this value and only copied from, so no reference into it is handed out or
+        // outlives a call. Nothing can keep other processes from changing the file; the documentation forbids it, and
+        // the feature is off by default.
         let map = unsafe { Mmap::map(file.file()) };
         let map = map.map_err(|e| Error::io("map", None, e).in_file(path))?;
         Ok(Self { map, identity })
     }
 
-    /// Which file this is, whatever it was opened as.
+    /// Returns the identity of this file, which is the same for all its names.
     pub fn identity(&self) -> FileIdentity {
         self.identity
     }

@@ -1,4 +1,4 @@
-//! The bytes below: what a VHDX file is read from and written to.
+//! Storage that VHDX files are read from and written to: the traits, and files, memory and devices of the host.
 
 mod access;
 #[cfg(target_os = "linux")]
@@ -58,13 +58,13 @@ pub use read_guard::Sharing;
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {
-    /// The length in bytes.
+    /// Returns the length in bytes.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether there are no bytes at all.
+    /// Returns whether there are no bytes.
     ///
     /// # Errors
     /// As [`len`](Self::len).
@@ -75,94 +75,104 @@ pub trait ReadAt: Send + Sync {
     /// Fills `buf` from `offset` on.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the bytes end before the buffer does, else the operating system's reason.
+    /// [`io::ErrorKind::UnexpectedEof`] if there are too few bytes, otherwise the operating system's error.
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()>;
 
-    /// The file that has the same bytes at the same offsets, if there is one: the host may be able to copy from it
-    /// without reading.
+    /// Returns the file that has the same bytes at the same offsets, if there is one.
+    ///
+    /// The host may be able to copy from it without reading.
     fn as_file(&self) -> Option<&File> {
         None
     }
 
-    /// The first run of bytes at or after `offset` for which the host may have to find space when they are written, cut
-    /// off there; `None` if the host does not say. Past the end there is nothing else.
+    /// Returns the first hole that ends past `offset`, without the part before `offset`.
+    ///
+    /// Returns `None` if the host does not report holes. A hole is a range for which the host may have to allocate
+    /// space when it is written. Everything past the end is a hole.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
         let _ = offset;
         Ok(None)
     }
 
-    /// Keeps programs that heed locks from writing, for as long as this storage lives. A storage without locks has
-    /// nothing to do.
+    /// Keeps out writers that respect locks, until this storage is dropped.
+    ///
+    /// A storage without locks does nothing.
     ///
     /// # Errors
-    /// [`io::ErrorKind::ResourceBusy`] when a writer holds the storage, else the operating system's reason.
+    /// [`io::ErrorKind::ResourceBusy`] if a writer holds the storage, otherwise the operating system's error.
     fn lock_shared(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Bytes that can also be written. A separate trait, so that what cannot write has no write method to refuse.
+/// Bytes that can also be written.
+///
+/// This is a separate trait, so that a storage that is only read has no method that writes.
 pub trait Storage: ReadAt {
-    /// Writes all of `buf` from `offset` on, growing the storage as needed.
+    /// Writes all of `buf` from `offset` on, and extends the storage if necessary.
     ///
     /// # Errors
-    /// Whatever the operating system says; part of the bytes may have been written then.
+    /// The operating system's error; part of the bytes may have been written.
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()>;
 
-    /// Cuts or extends the storage to `len` bytes; new bytes read as zeros.
+    /// Truncates or extends the storage to `len` bytes; new bytes read as zeros.
     ///
     /// # Errors
-    /// Whatever the operating system says.
+    /// The operating system's error.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Returns once everything written so far, the length included, survives a power failure.
+    /// Returns when everything written so far, including the length, survives a power failure.
     ///
     /// # Errors
-    /// Whatever the operating system says; nothing may be taken as durable then.
+    /// The operating system's error; nothing may be considered durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// Says that a [`sync`](Self::sync) is going to follow: the storage may begin with it beside what is done meanwhile.
-    /// Nothing may be taken as durable because of it.
+    /// Announces a [`sync`](Self::sync), so that the storage may start it in the background.
+    ///
+    /// This call makes nothing durable.
     ///
     /// # Errors
-    /// Whatever the operating system says of what was written so far.
+    /// The operating system's error for earlier writes.
     fn begin_sync(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Makes `len` bytes from `offset` on read as zeros, and reserves their space. The storage grows if they reach past
-    /// its end.
+    /// Makes `len` bytes from `offset` on read as zeros, and reserves their space.
+    ///
+    /// Extends the storage if the range ends past its end.
     ///
     /// # Errors
-    /// Whatever the operating system says; part of the bytes may be zeros then.
+    /// The operating system's error; part of the bytes may be zeros.
     fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         write_zeros(self, offset, len)
     }
 
-    /// Makes `len` bytes from `offset` on, none of them past the end, read as zeros, and gives their space back where
-    /// the host can.
+    /// Makes `len` bytes from `offset` on read as zeros, and frees their space if the host can.
+    ///
+    /// The range must not end past the end of the storage.
     ///
     /// # Errors
-    /// Whatever the operating system says; part of the bytes may be zeros then.
+    /// The operating system's error; part of the bytes may be zeros.
     fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         self.zero_range(offset, len)
     }
 
-    /// Copies `len` bytes of `source`, from its offset `from` on, to the offset `to` of this storage. Source and
-    /// storage may be one, if the two ranges do not overlap.
+    /// Copies `len` bytes from offset `from` of `source` to offset `to` of this storage.
+    ///
+    /// `source` may be this storage if the two ranges do not overlap.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the source ends before, else the operating system's reason; part of the
-    /// bytes may have been written then.
+    /// [`io::ErrorKind::UnexpectedEof`] if the source is too short, otherwise the operating system's error. Part of the
+    /// bytes may have been written.
     fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
         copy(source, from, self, to, len)
     }
 }
 
-/// The most that is read or written at once where a whole range is meant.
+/// The most bytes of a range that are read or written at once.
 const PIECE: usize = 1024 * 1024;
 
 struct BufferPiece {
@@ -174,13 +184,13 @@ fn buffer_len(len: u64) -> usize {
     usize::try_from(len).map_or(PIECE, |len| len.min(PIECE))
 }
 
-/// A range of `len` bytes, cut into pieces that a buffer holds.
+/// Cuts a range of `len` bytes into pieces that fit into a buffer.
 fn pieces(len: u64) -> impl Iterator<Item = BufferPiece> {
     let starts = (0..len).step_by(PIECE);
     starts.map(move |start| BufferPiece { start, len: buffer_len(len - start) })
 }
 
-/// No file has bytes past the end of `u64`.
+/// Adds to an offset. No file has bytes past `u64::MAX`.
 fn advance(offset: FileOffset, by: u64) -> io::Result<FileOffset> {
     offset.checked_add(by).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
@@ -264,7 +274,7 @@ macro_rules! forward {
 }
 forward!(&T, Arc<T>, Box<T>);
 
-/// Bytes whose length was asked once: to ask costs as much as a short read.
+/// A storage whose length is queried once, because a query costs as much as a short read.
 pub(crate) struct Measured<'a> {
     storage: &'a dyn ReadAt,
     len: u64,
@@ -276,7 +286,7 @@ impl<'a> Measured<'a> {
         Ok(Self { storage, len })
     }
 
-    /// In bytes.
+    /// Returns the length in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.len
     }
@@ -292,13 +302,15 @@ impl ReadAt for Measured<'_> {
     }
 }
 
-/// Fills `buf` from `offset` on; the error says where it happened.
+/// Fills `buf` from `offset` on. The error contains the offset.
 pub(crate) fn read_into(storage: &dyn ReadAt, buf: &mut [u8], offset: FileOffset) -> Result<()> {
     storage.read_exact_at(buf, offset).map_err(|source| Error::io("read", offset, source))
 }
 
-/// The `len` bytes of a structure. That the file ends inside them is a violation, not an I/O error; and because the
-/// end is looked at first, nothing is allocated for bytes that are not there.
+/// Reads the `len` bytes of a structure.
+///
+/// A file that ends inside the structure is a violation, not an I/O error. The length is checked first, so that
+/// nothing is allocated for missing bytes.
 pub(crate) fn read_structure(
     storage: &dyn ReadAt,
     structure: Structure,
@@ -311,7 +323,7 @@ pub(crate) fn read_structure(
     Ok(bytes)
 }
 
-/// Refuses a structure of `len` bytes inside which the file ends.
+/// Returns a violation if the file ends inside a structure of `len` bytes.
 pub(crate) fn ensure_end(
     storage: &dyn ReadAt,
     structure: Structure,

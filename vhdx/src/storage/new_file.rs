@@ -1,4 +1,4 @@
-//! A new file that is complete or absent: written beside its name, and given the name once it is on the medium.
+//! Creates a file that is complete or absent: it is written under a temporary name, synced, and then renamed.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -12,63 +12,69 @@ use super::{FileIdentity, FileStorage, ReadAt, Storage};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
-/// A file that gets its name only by [`commit`](Self::commit); dropped before, it vanishes.
+/// A new file that gets its name only by [`commit`](Self::commit).
 ///
-/// Until then it is called `.NAME.<random>.part`, in the folder of its destination.
+/// Until then it is called `.NAME.<random>.part`, in the folder of its destination. If it is dropped before the commit,
+/// it is deleted.
 ///
-/// A file that replaces another one keeps its owner, group, mode and POSIX access control list on Unix, as far as the
-/// host allows: where one of them cannot be kept, fewer users may use the new file, never more. Until it is complete,
-/// only its owner may read it. A file that replaces none has the permissions of any new file, and so has every file on
-/// Windows: those that its folder hands down.
+/// On Unix, a file that replaces another one keeps that file's owner, group, mode, POSIX access control list and
+/// SELinux label, as far as the host allows. If one of them cannot be kept, fewer users may use the new file, never
+/// more. Until the commit, only its owner may read it.
+///
+/// A file that replaces none has the permissions of any new file. On Windows every file has the permissions that it
+/// inherits from its folder.
 #[derive(Debug)]
 pub struct NewFile {
     storage: FileStorage,
     temporary: TempPath,
     destination: PathBuf,
     overwrite: bool,
-    /// Who may use the file that is given up.
+    /// The permissions of the replaced file when this one was created.
     replaced: Option<Access>,
 }
 
 impl NewFile {
-    /// Makes an empty file that will become `destination`, for which an existing file is only given up if `overwrite`.
+    /// Creates an empty file that will become `destination`.
+    ///
+    /// Replaces an existing file only if `overwrite` is set.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationExists`], [`InvalidArgument::NotARegularFile`] for a destination that is a folder
-    /// or a device, [`Error::Io`] when the file cannot be made, or when another program has the one open that is to be
-    /// given up (as far as [`FileStorage::open_exclusive`] can tell).
+    /// - [`InvalidArgument::DestinationExists`] if the destination exists and `overwrite` is not set
+    /// - [`InvalidArgument::NotARegularFile`] if the destination is a folder or a device
+    /// - [`Error::Io`] if the file cannot be created, or if another program has the existing file open (as far as
+    ///   [`FileStorage::open_exclusive`] can tell)
     pub fn create(destination: &Path, overwrite: bool) -> Result<Self> {
         Self::create_beside(destination, overwrite).map_err(|error| error.in_file(destination))
     }
 
     fn create_beside(destination: &Path, overwrite: bool) -> Result<Self> {
-        let destination = settle(destination, overwrite)?;
+        let destination = resolve_destination(destination, overwrite)?;
         let name = destination.file_name().ok_or(InvalidArgument::NotARegularFile)?;
         let mut builder = Builder::new();
         let prefix = prefix(name);
         builder.prefix(&prefix).suffix(".part");
-        let replaced = Access::of(&destination).map_err(io_error("look at the permissions"))?;
+        let replaced = Access::of(&destination).map_err(io_error("read the permissions"))?;
         #[cfg(unix)]
         if replaced.is_none() {
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the umask
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask
         }
         let made = builder.tempfile_in(folder(&destination)).map_err(io_error("create"))?;
         let (file, temporary) = made.into_parts();
         Ok(Self { storage: FileStorage::new(file), temporary, destination, overwrite, replaced })
     }
 
-    /// Refuses, before anything is made, a destination for which [`create`](Self::create) would fail.
+    /// Checks whether [`create`](Self::create) would fail, without creating anything.
     ///
     /// # Errors
-    /// As [`create`](Self::create), apart from those that only making the file can show.
+    /// As [`create`](Self::create), except those that can only occur when the file is created.
     pub fn check(destination: &Path, overwrite: bool) -> Result<()> {
-        settle(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
+        resolve_destination(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
     }
 
-    /// Refuses a destination that is, by whatever name, one of the files that are read.
+    /// Checks that the destination is not one of the source files, under any name.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationIsSource`], or [`Error::Io`] when the destination cannot be identified.
+    /// [`InvalidArgument::DestinationIsSource`], or [`Error::Io`] if the destination cannot be identified.
     pub fn ensure_no_source(
         destination: &Path,
         sources: impl IntoIterator<Item = FileIdentity>,
@@ -83,22 +89,22 @@ impl NewFile {
         Ok(())
     }
 
-    /// Where the file will be.
+    /// Returns the path of the file after the commit.
     pub fn destination(&self) -> &Path {
         &self.destination
     }
 
-    /// Gives the file its name, once all its bytes are on the medium, and makes the name durable too.
+    /// Syncs the file, renames it to its destination, and makes the name durable.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationExists`] when it came to be in the meantime, [`Error::Io`]; the destination is then
-    /// what it was, unless making the name durable is what failed.
+    /// [`InvalidArgument::DestinationExists`] if the destination was created in the meantime, or [`Error::Io`]. The
+    /// destination is then unchanged, unless only the last step, the sync of the folder, failed.
     pub fn commit(self) -> Result<()> {
         let Self { storage, temporary, destination, overwrite, replaced } = self;
         let attempt = || {
-            // The permissions of the file may have changed since; or the file is gone, or has come to be.
+            // Since `create`, the destination may have been created, deleted, or given other permissions.
             let now = match overwrite {
-                true => Access::of(&destination).map_err(io_error("look at the permissions"))?,
+                true => Access::of(&destination).map_err(io_error("read the permissions"))?,
                 false => None,
             };
             if let Some(access) = now.or(replaced) {
@@ -118,34 +124,36 @@ impl NewFile {
     }
 }
 
-/// Deletes a file for good.
+/// Deletes a file, and makes that durable if the host can.
 pub(crate) fn delete(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     sync_folder(folder(path))
 }
 
-/// The file that `destination` stands for, if it may be replaced or does not exist.
-fn settle(destination: &Path, overwrite: bool) -> Result<PathBuf> {
+/// Returns the file that `destination` leads to, if it may be replaced or does not exist.
+fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
     match destination.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ensure_folder(folder(destination))?;
-            // `new.vhdx/` can only name a folder: the rename would fail, after all the work.
+            // `new.vhdx/` can only name a folder. The rename would fail, but only after all the work.
             match destination.to_string_lossy().ends_with(std::path::is_separator) {
                 true => Err(InvalidArgument::NotARegularFile.into()),
                 false => Ok(destination.to_owned()),
             }
         }
-        Err(error) => Err(io_error("look at it")(error)),
+        Err(error) => Err(io_error("read the file's attributes")(error)),
         Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
         Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
         Ok(_) => {
             ensure_not_in_use(destination)?;
-            destination.canonicalize().map_err(io_error("look at it"))
+            destination.canonicalize().map_err(io_error("resolve the path"))
         }
     }
 }
 
-/// Whoever has a file open would go on with one that has no name. A file that only cannot be written to may be replaced.
+/// Returns an error if another program has the file open.
+///
+/// That program would keep using a file without a name. A file that only cannot be opened for writing may be replaced.
 fn ensure_not_in_use(destination: &Path) -> Result<()> {
     let is_busy = |error: &Error| match error {
         Error::Io { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,
@@ -172,15 +180,18 @@ fn folder(destination: &Path) -> &Path {
     }
 }
 
-/// Short enough to leave room for the rest: a name has at most 255 bytes.
+/// Returns the start of the temporary name.
+///
+/// It is shortened, because a file name has at most 255 bytes.
 fn prefix(name: &OsStr) -> String {
     const LONGEST: usize = 200;
     let name = name.to_string_lossy();
     format!(".{}.", &name[..name.floor_char_boundary(LONGEST)])
 }
 
-/// Renames without ever replacing a file. Where the file system has no such rename, the name is claimed first by an
-/// empty file, which only its creator replaces.
+/// Renames without replacing another program's file.
+///
+/// If the file system has no such rename, an empty file claims the name first, and the rename replaces that file.
 fn rename_to_new(temporary: TempPath, destination: &Path) -> Result<()> {
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     let temporary = match temporary.persist_noclobber(destination) {
@@ -194,13 +205,15 @@ fn rename_to_new(temporary: TempPath, destination: &Path) -> Result<()> {
         Err(error) => return Err(io_error("rename")(error)),
     }
     temporary.persist(destination).map_err(|failed| {
-        // The claim is ours and empty; that it cannot be removed matters less than why the rename failed.
+        // The empty file is our own. The error of the rename matters more than one of the removal.
         let _ = fs::remove_file(destination);
         io_error("rename")(failed.error)
     })
 }
 
-/// Makes the names in a folder durable. Some file systems cannot sync a folder, and need not.
+/// Makes the names in a folder durable.
+///
+/// Some file systems cannot sync a folder, and do not need to.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match fs::File::open(folder)?.sync_all() {

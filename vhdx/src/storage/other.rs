@@ -1,26 +1,29 @@
-//! Files of hosts whose calls for ranges no safe crate offers: macOS, the BSDs.
+//! File operations of macOS and the BSDs. No safe crate offers their calls for zeroing and holes.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Range;
 
-/// Keeps others out until `unlock`: those that use `flock`. A file system without locks is no reason to
-/// refuse.
+/// Locks a file exclusively until [`unlock`]; keeps out programs that use `flock`.
+///
+/// A file system without locks is not an error.
 pub(super) fn lock(file: &File) -> io::Result<()> {
     flock(file.try_lock())
 }
 
-/// Keeps those out that write, until `unlock`, if they use `flock`.
+/// Keeps out writers that use `flock`, until [`unlock`].
 pub(super) fn lock_shared(file: &File) -> io::Result<()> {
     flock(file.try_lock_shared())
 }
 
-/// As [`lock_shared`], for a file that is open already.
+/// As [`lock_shared`], for a file that is already open.
+///
+/// No other handle is needed, so it returns `None`.
 pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     lock_shared(file).map(|()| None)
 }
 
-/// Gives up what the functions above have taken.
+/// Releases the lock.
 pub(super) fn unlock(file: &File) {
     let _ = file.unlock();
 }
@@ -37,30 +40,32 @@ fn flock(locked: Result<(), TryLockError>) -> io::Result<()> {
     }
 }
 
-/// Always `false`: the zeros are to be written.
+/// Returns `false`: the zeros must be written.
 pub(super) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Always `false`: the zeros are to be written.
+/// Returns `false`: the zeros must be written.
 pub(super) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Always `None`: not every host that this is for can tell.
+/// Returns `None`: not all of these hosts report holes.
 pub(super) fn hole_after(_: &File, _: u64) -> io::Result<Option<Range<u64>>> {
     Ok(None)
 }
 
-/// Whatever it is, nothing is shared.
+/// Has no effect, because nothing is shared.
 pub(super) const SHARED_UNIT: u64 = 1;
 
-/// Always 0: the bytes are to be copied.
+/// Returns 0: the bytes must be copied.
 pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Whether an extension must be written instead.
+/// Returns whether `set_len` would make the file sparse.
+///
+/// The extension must then be written instead.
 pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)
 }

@@ -1,4 +1,4 @@
-//! What exists and is to be overwritten with a raw disk: a file, or on Linux a block device.
+//! A raw disk that is overwritten in place: an existing file, or on Linux a block device.
 
 use std::io;
 use std::path::Path;
@@ -10,12 +10,14 @@ use super::{FileIdentity, FileStorage, ReadAt, Storage};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
-/// What is zeroed in a device by a call starts and ends at whole pages: no sector is larger, and no page in memory is
-/// half of the call's and half of a write's.
+/// On a device, a call zeroes only whole pages of this many bytes.
+///
+/// No sector is larger, and no page in memory belongs partly to the call and partly to a write.
 const PAGE: u64 = 4096;
 
-/// An existing regular file, or on Linux a block device, that is open for writing, for this value alone. Its length
-/// stays as it is.
+/// An existing regular file, or on Linux a block device, open exclusively for writing.
+///
+/// Its length never changes.
 #[derive(Debug)]
 pub struct RawTarget {
     storage: FileStorage,
@@ -26,16 +28,17 @@ pub struct RawTarget {
 }
 
 impl RawTarget {
-    /// Opens a file or device that nobody uses. Links are followed.
+    /// Opens a file or device that is not in use. Follows links.
     ///
-    /// Who is kept out, and can be detected, is as for [`FileStorage::open_exclusive`]. On Linux, so is whatever
-    /// claims a device or a partition of it: a mount, swap space, volumes. A file that a loop device is made of is in
-    /// use too; that is looked up once, here.
+    /// The same programs are detected and kept out as by [`FileStorage::open_exclusive`]. On Linux, a device is also in
+    /// use if it or a partition of it is mounted, swap space, or part of a volume. A file is also in use if a loop
+    /// device uses it; this is checked once, here.
     ///
     /// # Errors
-    /// [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] for what is in use, with another
-    /// operation for what cannot be opened; [`InvalidArgument::NotARawTarget`] for folders, pipes, character devices,
-    /// and on other systems for all devices.
+    /// - [`Error::Io`] with the operation `lock` and [`io::ErrorKind::ResourceBusy`] if the target is in use; with
+    ///   another operation if it cannot be opened
+    /// - [`InvalidArgument::NotARawTarget`] for folders, pipes and character devices, and on other systems for all
+    ///   devices
     pub fn open(path: &Path) -> Result<Self> {
         #[cfg(target_os = "linux")]
         if block_device::is_at(path) {
@@ -51,7 +54,7 @@ impl RawTarget {
             let identity = storage.identity()?;
             #[cfg(target_os = "linux")]
             if let Some(device) = block_device::loop_device_of(identity) {
-                let reason = format!("the device {device} is made of this file");
+                let reason = format!("the loop device {device} uses this file; detach it first");
                 return Err(Error::io("lock", None, io::Error::new(io::ErrorKind::ResourceBusy, reason)));
             }
             Ok(Self {
@@ -83,28 +86,29 @@ impl RawTarget {
         Ok(Self { storage, len, is_device: true, identities, is_touched: AtomicBool::new(false) })
     }
 
-    /// Whether this is a device, and no file.
+    /// Returns whether this is a device and not a file.
     pub fn is_device(&self) -> bool {
         self.is_device
     }
 
-    /// The files that change when this is written to: the file itself, or those that a device is made of, as far as
-    /// the system tells.
+    /// Returns the files that change when this target is written to.
+    ///
+    /// These are the file itself, or the files in which a device is stored, as far as the system reports them.
     pub fn identities(&self) -> &[FileIdentity] {
         &self.identities
     }
 
-    /// Whether a write was begun, so that the content may no longer be what it was.
+    /// Returns whether a write was started, so that the content may have changed.
     pub fn is_touched(&self) -> bool {
         self.is_touched.load(Ordering::Relaxed)
     }
 
-    /// To be asked before anything is written: nothing lies past the end.
+    /// Checks, before a write, that the range does not end past the end; records the write.
     fn touch(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "this lies past the end of what is overwritten",
+                "the range ends past the end of the file or device",
             ));
         }
         self.is_touched.store(true, Ordering::Relaxed);
@@ -132,7 +136,7 @@ impl Storage for RawTarget {
         self.storage.write_all_at(buf, offset)
     }
 
-    /// Only to what it is already.
+    /// Accepts only the current length.
     fn set_len(&self, len: u64) -> io::Result<()> {
         match len == self.len {
             true => Ok(()),
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_has_it_and_a_folder_is_none() {
+    fn a_target_is_exclusive_and_a_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk.raw");
         assert_eq!(RawTarget::open(&path).unwrap_err().kind(), ErrorKind::Io);

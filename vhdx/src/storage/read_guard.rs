@@ -1,4 +1,4 @@
-//! Protects a file that is read from writers: a shared lock where the host has locks, and a comparison at the end.
+//! Protects the reader of a file from writers: by a shared lock if the host has locks, and by a comparison at the end.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,42 +10,44 @@ use crate::error::{Error, FileChange, Result};
 /// How a reader treats a file that another program writes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// The reader takes a shared lock, and is refused a file that a writer holds.
+    /// The reader takes a shared lock, and fails if a writer holds the file.
     #[default]
     Locked,
-    /// The reader takes a shared lock if it can, and reads a file that a writer holds without one. What it reads may be
-    /// a mix of old and new data.
+    /// The reader takes a shared lock if it can. If a writer holds the file, the reader uses no lock, and may get a mix
+    /// of old and new data.
     Forced,
 }
 
-/// What a file looked like when it was opened.
+/// The state of a file when it was opened.
 #[derive(Debug)]
 pub(crate) struct ReadGuard {
     len: u64,
-    /// When the file was last changed, if it is a file and the host says so.
+    /// The time of the last change, if the storage is a file and the host reports it.
     modified: Option<SystemTime>,
     /// Whether the reader has accepted a writer.
     has_writer: AtomicBool,
 }
 
 impl ReadGuard {
-    /// Looks at a storage before it is read.
+    /// Records the state of a storage before it is read.
     pub(crate) fn new(storage: &dyn ReadAt) -> Result<Self> {
         let (len, modified) = state(storage)?;
         Ok(Self { len, modified, has_writer: AtomicBool::new(false) })
     }
 
-    /// The storage with the length that it had.
+    /// Returns the storage with the length that it had when it was opened.
     pub(crate) fn measured<'a>(&self, storage: &'a dyn ReadAt) -> Measured<'a> {
         Measured { storage, len: self.len }
     }
 
-    /// The length in bytes when the storage was opened.
+    /// Returns the length in bytes when the storage was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Locks the storage against writers. Returns whether a writer holds it, which only [`Sharing::Forced`] allows.
+    /// Locks the storage against writers.
+    ///
+    /// Returns whether a writer holds it, which only [`Sharing::Forced`] allows.
     ///
     /// # Errors
     /// [`Error::Io`] with the operation `lock`.
@@ -60,7 +62,9 @@ impl ReadGuard {
         }
     }
 
-    /// Compares the storage with what it was. `compare_content` compares what the length and the times do not tell.
+    /// Checks that the storage has not changed since it was opened.
+    ///
+    /// `compare_content` detects the changes that the length and the time do not show.
     ///
     /// # Errors
     /// [`Error::Changed`], [`Error::Io`].
@@ -74,7 +78,7 @@ impl ReadGuard {
             return Err(FileChange::Length { before: self.len, after: len }.into());
         }
         compare_content(&self.measured(storage))?;
-        // A writer that was accepted writes all the time.
+        // A writer that the reader has accepted may change the time at any moment.
         let has_writer = self.has_writer.load(Ordering::Relaxed);
         if modified != self.modified && !has_writer {
             return Err(FileChange::Modified.into());
@@ -83,7 +87,7 @@ impl ReadGuard {
     }
 }
 
-/// The length of a storage, and when it was changed.
+/// Returns the length of a storage and the time of its last change.
 fn state(storage: &dyn ReadAt) -> Result<(u64, Option<SystemTime>)> {
     let measure = || match storage.as_file() {
         Some(file) => {

@@ -1,4 +1,4 @@
-//! A shared lock on a file that is open for reading already.
+//! A shared lock on a file that is already open for reading.
 
 use std::fs::File;
 use std::io;
@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use super::file::host;
 
-/// Keeps writers from a file until it is released, where the host can.
+/// A lock that keeps writers out of a file until the file is unlocked, if the host has locks.
 #[derive(Debug, Default)]
 pub(super) struct SharedLock {
-    /// Set once the lock is held. On Windows it is another handle of the file that does not share it with writers.
+    /// Set when the lock is held. On Windows it is a second handle, which does not share the file with writers.
     held: OnceLock<Option<File>>,
 }
 
@@ -17,14 +17,15 @@ impl SharedLock {
     /// Takes the lock, if it is not held already.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] and what [`host`] calls busy, when a writer has the file open. Nothing is locked then.
+    /// [`io::ErrorKind::WouldBlock`], or a sharing violation on Windows, if a writer has the file open. After an error
+    /// nothing is locked.
     pub(super) fn take(&self, file: &File) -> io::Result<()> {
         if self.is_held() {
             return Ok(());
         }
-        // A part of the lock may be held when the rest is refused.
+        // Part of the lock may be held when the rest fails.
         let held = host::hold_shared(file).inspect_err(|_| host::unlock(file))?;
-        let _ = self.held.set(held); // another thread took the same lock
+        let _ = self.held.set(held); // if it is set, another thread has taken the same lock
         Ok(())
     }
 

@@ -10,7 +10,7 @@ fn at(offset: u64) -> FileOffset {
     FileOffset::new(offset)
 }
 
-/// A file in a folder of its own, which goes with the first of the two.
+/// Makes a file in its own folder, which is deleted when the first value is dropped.
 fn file_of(bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhdx");
@@ -19,7 +19,7 @@ fn file_of(bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 #[track_caller]
-fn refused_as(error: Error, what: &str) -> io::Error {
+fn expect_io(error: Error, what: &str) -> io::Error {
     let path = error.path().map(Path::to_owned);
     match error {
         Error::InFile { error, .. } => match *error {
@@ -31,10 +31,10 @@ fn refused_as(error: Error, what: &str) -> io::Error {
 }
 
 #[track_caller]
-fn is_taken(path: &Path) {
+fn assert_in_use(path: &Path) {
     let error = FileStorage::open_exclusive(path).unwrap_err();
     let message = error.to_string();
-    let source = refused_as(error, "lock");
+    let source = expect_io(error, "lock");
     assert_eq!(source.kind(), ErrorKind::ResourceBusy);
     let expected = format!("{}: cannot lock: another program has the file open", path.display());
     assert_eq!(message, expected);
@@ -44,7 +44,7 @@ fn is_taken(path: &Path) {
 fn two_exclusive_openings_exclude_each_other() {
     let (_folder, path) = file_of(b"0123456789");
     let first = FileStorage::open_exclusive(&path).unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
     first.write_all_at(b"ab", at(4)).unwrap();
     drop(first);
     let second = FileStorage::open_exclusive(&path).unwrap();
@@ -54,32 +54,32 @@ fn two_exclusive_openings_exclude_each_other() {
 }
 
 #[track_caller]
-fn is_written_to(path: &Path) {
-    let source = refused_as(FileStorage::open_shared(path).unwrap_err(), "lock");
+fn assert_has_writer(path: &Path) {
+    let source = expect_io(FileStorage::open_shared(path).unwrap_err(), "lock");
     assert_eq!(source.kind(), ErrorKind::ResourceBusy);
 }
 
 #[test]
-fn those_who_share_a_file_keep_writers_out() {
+fn a_shared_file_has_no_writers_until_all_readers_are_gone() {
     let (_folder, path) = file_of(b"0123456789");
     let shared = [FileStorage::open_shared(&path).unwrap(), FileStorage::open_shared(&path).unwrap()];
     let mut buf = [0; 10];
     shared[0].read_exact_at(&mut buf, at(0)).unwrap();
     FileStorage::open(&path).unwrap().read_exact_at(&mut buf, at(0)).unwrap();
     let [first, second] = shared;
-    is_taken(&path);
+    assert_in_use(&path);
     drop(first);
-    is_taken(&path);
+    assert_in_use(&path);
     drop(second);
     let writer = FileStorage::open_exclusive(&path).unwrap();
-    is_written_to(&path);
+    assert_has_writer(&path);
     drop(writer);
     FileStorage::open_shared(&path).unwrap();
 }
 
 #[cfg(unix)]
 #[test]
-fn what_a_reader_cannot_make_durable_is_taken_as_it_is() {
+fn a_sync_that_a_reader_cannot_do_is_not_an_error() {
     use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, StorageFull, Unsupported};
     for excused in [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported] {
         file::settled(Err(excused.into())).unwrap();
@@ -97,10 +97,10 @@ fn writers_that_use_flock_are_detected_and_readers_are_welcome() {
     FileStorage::open_shared(&path).unwrap();
     other.unlock().unwrap();
     other.lock().unwrap();
-    is_written_to(&path);
+    assert_has_writer(&path);
 }
 
-/// As a program has it that is being started meanwhile.
+/// A program that is just being started may still hold a copy of the file.
 #[cfg(unix)]
 #[test]
 fn a_lock_ends_with_its_storage_even_if_the_file_is_still_open() {
@@ -108,7 +108,7 @@ fn a_lock_ends_with_its_storage_even_if_the_file_is_still_open() {
     for open in [FileStorage::open_exclusive, FileStorage::open_shared] {
         let storage = open(&path).unwrap();
         let _inherited = storage.file().try_clone().unwrap();
-        is_taken(&path);
+        assert_in_use(&path);
         drop(storage);
         FileStorage::open_exclusive(&path).unwrap();
     }
@@ -121,7 +121,7 @@ fn a_link_is_followed_to_the_file_that_is_locked() {
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let _held = FileStorage::open_exclusive(&link).unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
 }
 
 #[cfg(unix)]
@@ -134,17 +134,17 @@ fn a_reader_is_not_kept_out() {
 
 #[cfg(windows)]
 #[test]
-fn a_reader_is_told_why_it_must_wait() {
+fn a_held_file_cannot_be_read_and_the_error_says_why() {
     let (_folder, path) = file_of(b"x");
     let held = FileStorage::open_exclusive(&path).unwrap();
-    let source = refused_as(FileStorage::open(&path).unwrap_err(), "open");
+    let source = expect_io(FileStorage::open(&path).unwrap_err(), "open");
     assert_eq!(
         (source.kind(), source.to_string().as_str()),
         (ErrorKind::ResourceBusy, "another program has the file open")
     );
     drop(held);
     let _reader = FileStorage::open(&path).unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
 }
 
 #[cfg(unix)]
@@ -153,7 +153,7 @@ fn programs_that_use_flock_are_detected() {
     let (_folder, path) = file_of(b"");
     let other = fs::File::open(&path).unwrap();
     other.lock_shared().unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
 }
 
 /// Locks one byte of a file, or unlocks it.
@@ -171,13 +171,13 @@ fn programs_that_lock_single_bytes_are_detected_and_kept_out() {
     let (_folder, path) = file_of(b"");
     let other = fs::File::options().read(true).write(true).open(&path).unwrap();
     lock_byte(&other, libc::F_RDLCK, 201).unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
     lock_byte(&other, libc::F_UNLCK, 201).unwrap();
     let _held = FileStorage::open_exclusive(&path).unwrap();
     lock_byte(&other, libc::F_RDLCK, 201).unwrap_err();
 }
 
-/// QEMU's own protocol: 100 to 105 are what somebody does, 200 to 205 what nobody else may do.
+/// Tests QEMU's protocol: bytes 100 to 105 say what a program does, bytes 200 to 205 what nobody else may do.
 #[cfg(target_os = "linux")]
 #[test]
 fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
@@ -188,7 +188,7 @@ fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
     for (place, is_writer) in [(100, false), (101, true), (102, true), (103, true), (201, false)] {
         set(libc::F_RDLCK, place).unwrap();
         match is_writer {
-            true => is_written_to(&path),
+            true => assert_has_writer(&path),
             false => drop(FileStorage::open_shared(&path).unwrap()),
         }
         set(libc::F_UNLCK, place).unwrap();
@@ -198,7 +198,7 @@ fn writers_that_lock_single_bytes_are_detected_and_kept_out() {
     set(libc::F_WRLCK, 201).unwrap_err();
 }
 
-/// A file that is open already is locked as one that is opened so; of a lock that is refused nothing is left.
+/// The lock on an open file works as [`FileStorage::open_shared`]. A failed attempt leaves nothing locked.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
@@ -207,7 +207,7 @@ fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
     let reader = FileStorage::open(&path).unwrap();
     reader.lock_shared().unwrap();
     reader.lock_shared().unwrap();
-    is_taken(&path);
+    assert_in_use(&path);
     drop(FileStorage::open_shared(&path).unwrap());
     drop(reader);
 
@@ -218,7 +218,7 @@ fn a_shared_lock_can_be_taken_later_whole_or_not_at_all() {
     assert_eq!(reader.lock_shared().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
     set(libc::F_UNLCK, 101).unwrap();
     drop(FileStorage::open_exclusive(&path).unwrap());
-    // A lock that appears later is refused.
+    // Locks of others fail from now on.
     reader.lock_shared().unwrap();
     set(libc::F_WRLCK, 201).unwrap_err();
     other.try_lock().unwrap_err();
@@ -242,8 +242,8 @@ fn qemu_is_detected_and_kept_out() {
     let mut commands = holder.stdin.take().unwrap();
     commands.write_all(b"length\n").unwrap();
     let mut answer = String::new();
-    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap(); // it has the file open now
-    is_taken(&path);
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut answer).unwrap(); // QEMU has the file open now
+    assert_in_use(&path);
     drop(commands);
     holder.wait().unwrap();
 
@@ -265,7 +265,7 @@ fn only_regular_files_are_opened() {
         assert_eq!(opened.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
     }
     let absent = FileStorage::open_exclusive(&folder.path().join("absent")).unwrap_err();
-    assert_eq!(refused_as(absent, "open for writing").kind(), ErrorKind::NotFound);
+    assert_eq!(expect_io(absent, "open for writing").kind(), ErrorKind::NotFound);
 }
 
 #[cfg(unix)]
@@ -284,11 +284,11 @@ fn a_pipe_is_refused_without_waiting() {
     }
 }
 
-/// Runs `act` as a user to whom permissions apply; root may do anything.
+/// Runs `act` as a user without privileges, because permissions do not apply to root.
 #[cfg(target_os = "linux")]
 fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
     use nix::unistd::{Uid, setfsuid};
-    let before = setfsuid(Uid::from_raw(65534)); // of this thread alone
+    let before = setfsuid(Uid::from_raw(65534)); // only for this thread
     let result = act();
     setfsuid(before);
     result
@@ -296,7 +296,7 @@ fn as_nobody<T>(act: impl FnOnce() -> T) -> T {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_read_only_file_can_be_read_only() {
+fn a_read_only_file_opens_for_reading_but_not_for_writing() {
     let (folder, path) = file_of(b"x");
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let writable = path.metadata().unwrap().permissions();
@@ -308,11 +308,11 @@ fn a_read_only_file_can_be_read_only() {
         as_nobody(|| (FileStorage::open(&path).map(drop), FileStorage::open_exclusive(&path)));
     fs::set_permissions(&path, writable).unwrap();
     read.unwrap();
-    assert_eq!(refused_as(written.unwrap_err(), "open for writing").kind(), ErrorKind::PermissionDenied);
+    assert_eq!(expect_io(written.unwrap_err(), "open for writing").kind(), ErrorKind::PermissionDenied);
     drop(folder);
 }
 
-/// Each storage that does it in its own way, with these bytes.
+/// Returns one storage of each implementation, with these bytes.
 fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
     let (folder, path) = file_of(bytes);
     let file = FileStorage::open_exclusive(&path).unwrap();
@@ -324,7 +324,7 @@ fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
     (folder, vec![Box::new(file), Box::new(memory), Box::new(defaults), Box::new(new), Box::new(pointer)])
 }
 
-/// Nothing but what every storage must have.
+/// A storage with only the required methods.
 struct Defaults(Memory);
 
 impl ReadAt for Defaults {
@@ -386,12 +386,12 @@ fn zeroing_past_the_end_extends() {
         assert_eq!(storage.len().unwrap(), 3 * MIB + 5);
         storage.zero_range(at(9 * MIB), 0).unwrap();
         storage.write_all_at(&[], at(9 * MIB)).unwrap();
-        assert_eq!(storage.len().unwrap(), 3 * MIB + 5, "nothing was asked for");
+        assert_eq!(storage.len().unwrap(), 3 * MIB + 5, "an empty range does not extend");
     }
 }
 
 #[test]
-fn a_range_that_no_file_has_is_an_error() {
+fn a_range_that_ends_past_the_largest_offset_is_an_error() {
     let (_folder, storages) = storages(b"0123456789");
     for storage in storages {
         storage.zero_range(at(u64::MAX - 5), 10).unwrap_err();
@@ -416,7 +416,7 @@ fn zeroed_space_is_reserved() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_hole_gives_its_space_back() {
+fn punching_a_hole_frees_its_space() {
     let (_folder, path) = file_of(&vec![0xa5; 8 * MIB as usize]);
     let storage = FileStorage::open_exclusive(&path).unwrap();
     storage.sync().unwrap();
@@ -428,7 +428,7 @@ fn a_hole_gives_its_space_back() {
 }
 
 #[test]
-fn a_copy_is_the_same_bytes_elsewhere() {
+fn a_copy_has_the_bytes_of_its_source() {
     let source: Vec<u8> = (0..3 * MIB as u32).map(|n| (n / 3 % 251) as u8).collect();
     for (from, to, len) in
         [(0, 0, 0), (1, 4095, 2), (4095, 7, 4098), (11, 12, 2 * MIB + 5), (MIB, 0, 2 * MIB)]
@@ -460,7 +460,7 @@ fn a_copy_within_one_storage_and_past_its_end() {
 }
 
 #[test]
-fn the_length_goes_up_and_down() {
+fn the_length_can_grow_and_shrink() {
     let (_folder, path) = file_of(b"ab");
     let storage = FileStorage::new(OpenOptions::new().read(true).write(true).open(&path).unwrap());
     for len in [5, 3 * MIB, 1, 0] {

@@ -1,4 +1,4 @@
-//! A file that notes what is written to it, for tests of what is left when power fails while it is written.
+//! A file for tests that records its writes, and forges what a power failure during one of them could leave.
 
 use std::io;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::{Memory, ReadAt, Storage};
 use crate::units::FileOffset;
 
-/// What arrives at the medium on its own.
+/// The unit in bytes that the medium writes as a whole.
 pub(crate) const SECTOR: usize = 512;
 
 pub(crate) struct Torn {
@@ -16,7 +16,7 @@ pub(crate) struct Torn {
 }
 
 struct Write {
-    /// The file without those before it that were not synced, and with them.
+    /// The file before the write: without the earlier writes that were not synced, and with them.
     before: [Vec<u8>; 2],
     at: usize,
     bytes: Vec<u8>,
@@ -27,7 +27,9 @@ impl Torn {
         Self::forgotten(file.clone(), file)
     }
 
-    /// A file that can be read, and that its host takes for durable; the medium has another.
+    /// Returns a file that reads as `file`, although the medium holds `durable`.
+    ///
+    /// The host has forgotten a sync.
     pub(crate) fn forgotten(durable: Vec<u8>, file: Vec<u8>) -> Self {
         Self { file: Memory::new(file), durable: Mutex::new(durable), writes: Mutex::default() }
     }
@@ -38,8 +40,9 @@ impl Torn {
         bytes
     }
 
-    /// Calls `check` with the file as power can have left it in each of the writes: with one sector of it, with all but
-    /// one, with those up to one and with those from one on.
+    /// Calls `check` with the files that a power failure during each of the writes could leave.
+    ///
+    /// For each sector of the write, a file gets only this sector, all others, all up to it, or all from it on.
     pub(crate) fn for_each_image(&self, mut check: impl FnMut(&[u8])) {
         for Write { before, at, bytes } in self.writes.lock().unwrap().iter() {
             let sectors = bytes.len().div_ceil(SECTOR);
@@ -85,7 +88,7 @@ impl Storage for Torn {
         unreachable!("nothing here changes the length")
     }
 
-    /// Makes durable what was written since the last one, and nothing that the host had forgotten before.
+    /// Makes all recorded writes durable, but not what the host had forgotten before.
     fn sync(&self) -> io::Result<()> {
         let mut durable = self.durable.lock().unwrap();
         for Write { at, bytes, .. } in self.writes.lock().unwrap().iter() {

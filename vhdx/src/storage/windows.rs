@@ -1,4 +1,4 @@
-//! What only Windows offers to files.
+//! File operations of Windows: locks, zeroing, holes and free space.
 
 use std::fs::File;
 use std::io;
@@ -19,18 +19,20 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::IO::DeviceIoControl;
 use windows_sys::Win32::System::Ioctl::{FILE_ZERO_DATA_INFORMATION, FSCTL_SET_ZERO_DATA};
 
-/// The way the file was opened keeps everybody else out.
+/// Does nothing: the share mode of the open file keeps everybody else out.
 pub(super) fn lock(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The way the file was opened keeps those out that write.
+/// Does nothing: the share mode of the open file keeps writers out.
 pub(super) fn lock_shared(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file again without sharing it with writers, which fails while one has it open. `None` where the file system
-/// cannot open a file again: it has no locks then, and readers compare the file at the end.
+/// Opens a file again without sharing it with writers. This fails while a writer has it open.
+///
+/// Returns `None` if the file system cannot reopen files. Then there is no lock, but readers compare the file at the
+/// end.
 pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     // SAFETY: the handle is open for as long as `file` is borrowed.
     let handle = unsafe { ReOpenFile(file.as_raw_handle(), GENERIC_READ, FILE_SHARE_READ, 0) };
@@ -47,7 +49,7 @@ fn has_no_locks(error: &io::Error) -> bool {
     matches!(code, Some(ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED))
 }
 
-/// What is not inherited ends with the file.
+/// Does nothing: processes do not inherit the handle, so closing it ends the lock.
 pub(super) fn unlock(_: &File) {}
 
 pub(super) fn is_sharing_violation(error: &io::Error) -> bool {
@@ -55,7 +57,9 @@ pub(super) fn is_sharing_violation(error: &io::Error) -> bool {
     matches!(code, Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))
 }
 
-/// `false` when the zeros must be written: in a sparse or compressed file, zeroing would give the space back.
+/// Zeroes a range and reserves its space. Returns `false` if the zeros must be written.
+///
+/// This is the case if the call fails, and in a sparse or compressed file, where it would free the space.
 pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let metadata = file.metadata()?;
     if metadata.file_attributes() & (FILE_ATTRIBUTE_SPARSE_FILE | FILE_ATTRIBUTE_COMPRESSED) != 0 {
@@ -63,26 +67,30 @@ pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool>
     }
     let end = offset.saturating_add(len);
     if end > metadata.len() {
-        file.set_len(end)?; // space is reserved for the whole length of a file that is not sparse
+        file.set_len(end)?; // a file that is not sparse has space for its whole length
     }
     Ok(set_zero_data(file, offset, end))
 }
 
-/// `false` when the file may have no holes. The sparse attribute is never set here: Hyper-V refuses such files.
+/// Punches a hole. Returns `false` if the file is not sparse, or if the call fails.
+///
+/// The sparse attribute is never set here, because Hyper-V refuses sparse files.
 pub(super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let is_sparse = file.metadata()?.file_attributes() & FILE_ATTRIBUTE_SPARSE_FILE != 0;
     Ok(is_sparse && set_zero_data(file, offset, offset.saturating_add(len)))
 }
 
-/// Whatever it is, nothing is shared.
+/// Has no effect, because nothing is shared.
 pub(super) const SHARED_UNIT: u64 = 1;
 
-/// Always 0: the bytes are to be copied.
+/// Returns 0: the bytes must be copied.
 pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Only what lies past the end, if the file may have no holes, and has space for all its bytes.
+/// Returns everything past the end, if the file has space for all its bytes.
+///
+/// Returns `None` if it may have holes.
 pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
     let metadata = file.metadata()?;
     let has_holes =
@@ -90,20 +98,23 @@ pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u6
     Ok(if has_holes { None } else { Some(metadata.len().max(offset)..u64::MAX) })
 }
 
-/// Whether an extension must be written instead.
+/// Returns whether `set_len` would make the file sparse.
+///
+/// The extension must then be written instead.
 pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether the file system zeroed the range. Why it did not does not matter: the zeros will be written, which finds the
-/// same reason if it is a real one.
+/// Zeroes a range, and returns whether that succeeded.
+///
+/// The reason for a failure is not needed: the caller then writes zeros, which reports a real error too.
 fn set_zero_data(file: &File, start: u64, end: u64) -> bool {
     let (Ok(start), Ok(end)) = (i64::try_from(start), i64::try_from(end)) else { return false };
     let range = FILE_ZERO_DATA_INFORMATION { FileOffset: start, BeyondFinalZero: end };
     let mut returned = 0;
-    // SAFETY: the handle is open for as long as `file` is borrowed, and it is synchronous, so the call may go without an
-    // OVERLAPPED and is over when it returns. It reads `range`, whose size is given, and writes only `returned`; there
-    // is no output buffer.
+    // SAFETY: the handle is open for as long as `file` is borrowed. It is synchronous, so the call needs no OVERLAPPED
+    // and has finished when it returns. It reads `range`, whose size is given, and writes only `returned`; there is no
+    // output buffer.
     let done = unsafe {
         DeviceIoControl(
             file.as_raw_handle(),
@@ -119,14 +130,14 @@ fn set_zero_data(file: &File, start: u64, end: u64) -> bool {
     done != 0
 }
 
-/// How many bytes a file of this user may still take on the volume of a folder.
+/// Returns how many bytes this user may still allocate on the volume of a folder.
 pub(super) fn free_space(folder: &Path) -> io::Result<u64> {
-    // The verbatim form of the path has no limit of length; the call wants a backslash behind a share's name.
+    // The verbatim form of a path may have any length. The call needs a backslash after the name of a share.
     let folder = folder.canonicalize()?.join("");
     let folder: Vec<u16> = folder.as_os_str().encode_wide().chain([0]).collect();
     let mut available = 0;
-    // SAFETY: `folder` ends with a zero and lives as long as the call, which writes one number, `available`; it leaves
-    // out the other two, whose pointers are null.
+    // SAFETY: `folder` ends with a zero and outlives the call. The call writes only `available`; the pointers of the
+    // two other results are null.
     let done =
         unsafe { GetDiskFreeSpaceExW(folder.as_ptr(), &mut available, ptr::null_mut(), ptr::null_mut()) };
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(available) }

@@ -106,7 +106,7 @@ fn only_regular_files_are_opened() {
         let error = chain_error(Chain::open(&leaf, &beside()));
         let message = error.to_string();
         assert!(
-            message.contains(r#"base.vhdx" is there, but cannot be used: this is not a regular file"#),
+            message.contains(r#"base.vhdx" exists, but cannot be used: this is not a regular file"#),
             "{message}"
         );
         let ChainError::MissingParent { child, looked_for, unusable, .. } = error else { panic!("{error}") };

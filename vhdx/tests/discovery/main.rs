@@ -239,7 +239,7 @@ fn a_file_that_cannot_be_read_may_be_a_disk() {
         panic!("{forest:?}")
     };
     assert_eq!(*path, memory);
-    assert!(problem.to_string().starts_with("cannot be searched: cannot read"), "{problem}");
+    assert!(problem.to_string().contains("so disks may be missing here: cannot read"), "{problem}");
 }
 
 #[test]
@@ -252,8 +252,8 @@ fn the_hint_fits_what_keeps_a_path_from_being_read() {
         [problem @ Problem::Unreadable { .. }] => problem.fix(),
         problems => panic!("{problems:?}"),
     };
-    assert_eq!(fix(&absent), "search again, and name what exists");
-    assert_eq!(fix(&looped), "remove the cause, and search again");
+    assert_eq!(fix(&absent), "it does not exist: correct the path, and search again");
+    assert_eq!(fix(&looped), "remove the cause of the error, and search again");
 }
 
 #[test]

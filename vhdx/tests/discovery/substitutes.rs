@@ -74,7 +74,7 @@ fn the_nearest_surviving_end_comes_first_whatever_it_is_called() {
         }
         let (found, fix) = substitutes(&folder, &lost);
         assert_eq!(paths(&found), [&b, &a, &base]);
-        assert!(fix.contains(&format!("{} is the nearest end", quoted(&b))), "{fix}");
+        assert!(fix.contains(&format!("{} is probably the nearest surviving", quoted(&b))), "{fix}");
         for other in [&a, &base] {
             assert!(!fix.contains(&quoted(other)), "{fix}");
         }
@@ -83,7 +83,7 @@ fn the_nearest_surviving_end_comes_first_whatever_it_is_called() {
         set_modified(&b, 500);
         let (found, fix) = substitutes(&folder, &lost);
         assert_eq!(paths(&found)[0], b);
-        assert!(fix.contains("no substitute can be recommended") && !fix.contains("nearest end"), "{fix}");
+        assert!(fix.contains("no substitute can be recommended") && !fix.contains("nearest surviving"), "{fix}");
     }
 }
 
@@ -102,7 +102,7 @@ fn of_several_ends_none_is_recommended() {
     assert!(fix.contains("no substitute can be recommended"), "{fix}");
     let (found, fix) = substitutes(&folder, &c);
     assert_eq!(paths(&found), [&a, &e, &base]);
-    assert!(fix.contains(&format!("{} is the nearest end", quoted(&a))), "{fix}");
+    assert!(fix.contains(&format!("{} is probably the nearest surviving", quoted(&a))), "{fix}");
 }
 
 #[test]

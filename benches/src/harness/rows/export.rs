@@ -1,4 +1,4 @@
-//! Into new files, whose times vary: the CPU time counts.
+//! Conversions into new files. Their times vary, so the goals are for the CPU time.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +14,14 @@ use crate::harness::{Comparison, Context};
 const LIMIT: &str = "sparse copy, fdatasync";
 const OURS: &str = "vhdx convert";
 
-/// A dynamic VHDX to raw.
+/// Converts a dynamic VHDX to raw.
 pub(super) fn export(context: &Context, block: u64) -> Result<Comparison<'_>> {
     let chain = context.chain(&base(context, block))?;
     let qemu = ["convert", "-f", "vhdx", "-O", "raw"].map(str::to_owned).to_vec();
     convert(context, &chain.leaf(), chain.expected(), "new.raw", &[], qemu, verify_raw)
 }
 
-/// Raw to a dynamic VHDX.
+/// Converts raw to a dynamic VHDX.
 pub(super) fn import(context: &Context, block: u64) -> Result<Comparison<'_>> {
     let expected = context.chain(&base(context, block))?.expected();
     let size = ["--block-size".to_owned(), block.to_string()];

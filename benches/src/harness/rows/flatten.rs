@@ -1,4 +1,4 @@
-//! A chain into one raw file that exists and is cached.
+//! Conversions of a chain into an existing raw file, which is cached.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::harness::{Comparison, Context};
 const OURS: &str = "vhdx convert --in-place --target-is-zero";
 const LIMIT: &str = "sparse copy of the answer, fdatasync";
 
-/// A chain of `depth` with runs of 4 KiB to `run_max` bytes.
+/// Converts a chain of `depth` with runs of 4 KiB to `run_max` bytes.
 pub(super) fn flatten(context: &Context, depth: usize, run_max: u64, goal: f64) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, run_max))?;
     let target = Target { path: context.empty("flatten")?.join("existing.raw"), expected: chain.expected() };
@@ -26,7 +26,7 @@ pub(super) fn flatten(context: &Context, depth: usize, run_max: u64, goal: f64) 
     let mut jobs =
         vec![target.job(Role::Limit, LIMIT, vec![copy]), target.job(Role::Ours, OURS, vec![convert])];
     if let Some(qemu_img) = context.peer("qemu-img") {
-        // In clusters, 32 levels of 4 KiB runs would fill sixteen times the space.
+        // With clusters of 64 KiB, 32 levels of 4 KiB runs would take sixteen times the space.
         let forms: &[Qcow2] = match depth > 1 && run_max == 4 << 10 {
             true => &[peers::SUBCLUSTERS],
             false => &[peers::CLUSTERS, peers::SUBCLUSTERS],
@@ -64,12 +64,14 @@ struct Target {
 }
 
 impl Target {
-    /// All of its space is there, and reads as zeros.
+    /// Fills the file with zeros, so that it has all its space.
     fn zero(&self) -> Result<()> {
         write_zeros(&self.path, self.expected.metadata()?.len())
     }
 
-    /// The file is zeros before the run that is judged. Later runs find the answer there: they overwrite it.
+    /// Returns a job.
+    ///
+    /// The file is zeroed before the run whose result is checked; later runs overwrite that result.
     fn job(&self, role: Role, name: &str, steps: Vec<Step>) -> Job<'static> {
         let (reset, verify) = (self.clone(), self.clone());
         Job::new(role, name, steps)

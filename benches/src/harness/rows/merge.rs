@@ -30,12 +30,12 @@ fn spec(context: &Context) -> Spec {
     }
 }
 
-/// A child whose runs are between `run_min` and `run_max` bytes long.
+/// Merges a child whose runs are between `run_min` and `run_max` bytes long.
 pub(super) fn scattered(context: &Context, run_min: u64, run_max: u64, goal: f64) -> Result<Comparison<'_>> {
     one_child(context, &Spec { run_min, run_max, ..spec(context) }, goal)
 }
 
-/// A child of whole blocks.
+/// Merges a child of whole blocks.
 pub(super) fn whole(context: &Context) -> Result<Comparison<'_>> {
     one_child(context, &Spec { whole: true, ..spec(context) }, 1.1)
 }
@@ -57,7 +57,7 @@ fn one_child<'a>(context: &'a Context, spec: &Spec, goal: f64) -> Result<Compari
     })
 }
 
-/// The copy of what the child holds, into a target that is long enough.
+/// Returns the limit: a copy of the child's data into a target that is already long enough.
 pub(super) fn limit<'a>(context: &Context, chain: &Files, run: &Path, in_kernel: bool) -> Result<Job<'a>> {
     let (child, target) = (run.join(name(1)), run.join(name(0)));
     let step = context.worker(["copy-extents"]).arg(chain.extents()).arg(&child).arg(&target);
@@ -73,7 +73,7 @@ pub(super) fn limit<'a>(context: &Context, chain: &Files, run: &Path, in_kernel:
     }))
 }
 
-/// This project's merge.
+/// Returns this project's merge.
 pub(super) fn ours<'a>(context: &Context, chain: &Files, run: &Path) -> Job<'a> {
     let step = context.vhdx(["merge", "--quiet"]).arg(run.join(name(1)));
     let (target, expected) = (run.join(name(0)), chain.expected());
@@ -95,7 +95,7 @@ fn commit<'a>(qemu_img: &Path, chain: &Files, run: &Path, form: Qcow2) -> Result
         .verify(move || peers::verify_image(&qemu_img, "qcow2", &base, &expected)))
 }
 
-/// Puts fresh copies of some files, and nothing else, into a folder.
+/// Empties a folder, and makes new copies of some files in it.
 fn copy_files(from: &Path, to: &Path, names: impl IntoIterator<Item = String>) -> Result<()> {
     for entry in std::fs::read_dir(to)? {
         std::fs::remove_file(entry?.path())?;
@@ -103,7 +103,7 @@ fn copy_files(from: &Path, to: &Path, names: impl IntoIterator<Item = String>) -
     names.into_iter().try_for_each(|name| fresh_copy(&from.join(&name), &to.join(&name)))
 }
 
-/// Eight levels with the same runs: in one pass, one after the other, and one such level alone.
+/// Merges eight levels with the same runs: in one pass, one by one, and only one of them.
 pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
     const LEVELS: usize = 8;
     const ONE: &str = "vhdx merge of one such level";
@@ -115,8 +115,8 @@ pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
     let merge = |child: PathBuf| context.vhdx(["merge", "--quiet"]).arg(child);
     let pass = merge(all.join(name(LEVELS))).arg("--into").arg(all.join(name(0)));
     let singles = (1..=LEVELS).map(|level| merge(all.join(name(level)))).collect();
-    // Where a host takes free memory away, a merge is slower that finds none which was in use just before. So the same files
-    // are made in the same order before each, whichever of them it merges.
+    // If a host reclaims free memory, a merge is faster after work that has just used memory. So the same files are
+    // made in the same order before each job, no matter which of them it merges.
     let made = [(eight.clone(), all.clone()), (one.clone(), alone.clone())];
     let job = |role, label, steps, chain: &Files, run: &Path| {
         let (target, expected, made) = (run.join(name(0)), chain.expected(), made.clone());

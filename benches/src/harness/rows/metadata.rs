@@ -1,4 +1,4 @@
-//! What reads metadata alone.
+//! Operations that read only metadata.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::harness::{Comparison, Context};
 const TIB: u64 = 1 << 40;
 const LIMIT: &str = "reads of the same bytes";
 
-/// A large disk against a small one.
+/// Compares `info` of a large disk with that of a small one.
 pub(super) fn info(context: &Context) -> Result<Comparison<'_>> {
     const LARGE: &str = "vhdx info, 64 TiB";
     const SMALL: &str = "vhdx info, 1 GiB";
@@ -46,7 +46,7 @@ pub(super) fn info(context: &Context) -> Result<Comparison<'_>> {
     })
 }
 
-/// A chain of 32, in process.
+/// Opens a chain of 32 levels inside the process.
 pub(super) fn open(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "library: open 32 levels, read 4 KiB";
     let chain = context.chain(&deep(context, 32, MIB))?;
@@ -68,7 +68,7 @@ pub(super) fn open(context: &Context) -> Result<Comparison<'_>> {
     Ok(comparison(jobs, OURS, 2.0))
 }
 
-/// A bitmap in memory.
+/// Scans a bitmap in memory.
 pub(super) fn scan(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "library: extents of 64 GiB";
     let jobs = vec![
@@ -78,7 +78,7 @@ pub(super) fn scan(context: &Context) -> Result<Comparison<'_>> {
     Ok(Comparison { bytes: (64 * GIB) / 512 / 8, ..comparison(jobs, OURS, 2.0) })
 }
 
-/// A plan of a merge.
+/// Plans a merge.
 pub(super) fn plan(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "library: plan of a merge";
     let make = |folder: &Path| {
@@ -93,7 +93,7 @@ pub(super) fn plan(context: &Context) -> Result<Comparison<'_>> {
     Ok(comparison(jobs, OURS, 2.0))
 }
 
-/// What a whole read pays for the validation that comes before it.
+/// Compares the validation of the places of all blocks with the whole read that includes it.
 pub(super) fn placement(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "library: Chain::validate_placement";
     let size = context.scaled(TIB).to_string();
@@ -106,7 +106,7 @@ pub(super) fn placement(context: &Context) -> Result<Comparison<'_>> {
     Ok(comparison(jobs, OURS, 0.05))
 }
 
-/// Many families.
+/// Runs `tree` on many families.
 pub(super) fn tree(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "vhdx tree";
     const MEMBERS: u64 = 20;

@@ -1,4 +1,4 @@
-//! What is measured: a row of the table in `docs/performance.md` each.
+//! The rows of the table in `docs/performance.md`.
 
 mod export;
 mod flatten;
@@ -13,11 +13,11 @@ use anyhow::Result;
 use super::chain::Spec;
 use super::{Comparison, Context};
 
-/// A row.
+/// A row of the table.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// Makes what is measured; nothing where this machine cannot, after saying so.
+    /// Makes the comparison. Prints a message and returns `None` if this machine cannot measure it.
     pub(crate) prepare: for<'a> fn(&'a Context) -> Result<Option<Comparison<'a>>>,
 }
 
@@ -42,9 +42,9 @@ pub(crate) const ALL: &[Row] = rows! {
     "merge-whole", "Merge in place, durable: whole blocks of 32 MiB.", merge::whole;
     "merge-reflink", "Merge in place, durable: whole blocks of 32 MiB on XFS, which shares them.", reflink::merge;
     "merge-8", "Merge of 8 levels that have rewritten the same bytes.", merge::levels;
-    "flatten-1", "One raw disk, over an existing file, of a chain of depth 1.",
+    "flatten-1", "A chain of depth 1 into an existing raw file.",
         |c| flatten::flatten(c, 1, MIB, 1.3);
-    "flatten-32", "One raw disk, over an existing file, of a chain of depth 32.",
+    "flatten-32", "A chain of depth 32 into an existing raw file.",
         |c| flatten::flatten(c, 32, MIB, 1.5);
     "flatten-1-4k", "The same, depth 1, runs of 4 KiB.", |c| flatten::flatten(c, 1, 4 * KIB, 1.5);
     "flatten-32-4k", "The same, depth 32, runs of 4 KiB.", |c| flatten::flatten(c, 32, 4 * KIB, 2.0);
@@ -65,14 +65,16 @@ pub(crate) const ALL: &[Row] = rows! {
     "import-1m", "Raw to a new dynamic VHDX with blocks of 1 MiB.", |c| export::import(c, MIB);
     "info", "`info`, 20 times, of a disk of 64 TiB with blocks of 1 MiB and of one of 1 GiB.", metadata::info;
     "open-32", "Opening a chain of 32, and its first read.", metadata::open;
-    "scan", "Going through a sector bitmap of long runs, in memory.", metadata::scan;
+    "scan", "Scanning a sector bitmap of long runs, in memory.", metadata::scan;
     "plan", "Planning the merge of a disk of 64 TiB with 1 % of its blocks touched.", metadata::plan;
-    "placement-1t", "Validating the places of all blocks of a disk of 1 TiB, and the run that it belongs to.",
+    "placement-1t", "Validating the places of all blocks of a disk of 1 TiB, and the conversion that includes it.",
         metadata::placement;
     "tree", "`tree` of 10,000 sparse disks in 500 families.", metadata::tree;
 };
 
-/// A chain for what reads: blocks of 2 MiB, 32 MiB in each level, in runs of at most `run_max` bytes.
+/// Returns a chain to read.
+///
+/// It has blocks of 2 MiB, and 32 MiB in each level, in runs of at most `run_max` bytes.
 fn deep(context: &Context, depth: usize, run_max: u64) -> Spec {
     Spec {
         size: context.scaled(GIB),

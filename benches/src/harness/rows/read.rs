@@ -1,4 +1,4 @@
-//! Reads through the library. What is timed is the reading alone, without opening.
+//! Reads through the library. Only the reads are timed, not the opening.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ use crate::harness::{Comparison, Context};
 const LIMIT: &str = "pread of the answer";
 const FILE: &str = "library, files";
 const MAPPED: &str = "library, memory maps";
-/// What depth is measured against, and not what peers are compared with: less is allocated in the first.
+/// Deep chains are compared with these two, but peers are not: fewer blocks are allocated in the first.
 const DEPTH_1: &str = "library, memory maps, depth 1";
 const SAME_DISK: &str = "library, memory maps, depth 1, the same disk";
 
-/// Reads of 1 MiB; the rate is to be at least `rate` times the limit's.
+/// Reads 1 MiB at a time. The goal is a rate of at least `rate` times the limit's.
 pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f64) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, run_max))?;
     let mut jobs = vec![
@@ -36,7 +36,9 @@ pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f6
     })
 }
 
-/// Reads of 4 KiB. Deeper chains are compared with the one of depth 1, and with their own disk at depth 1.
+/// Reads 4 KiB at a time.
+///
+/// Deeper chains are compared with the one of depth 1, and with their own disk at depth 1.
 pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, MIB))?;
     let mut jobs = vec![
@@ -58,7 +60,7 @@ pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> 
     Ok(Comparison { jobs, bytes: 200_000 * 4096, goals, quantity: Quantity::Seconds })
 }
 
-/// The disk of a chain at depth 1: all levels merged into the first.
+/// Returns the disk of a chain at depth 1: all levels are merged into the first.
 fn same_disk(context: &Context, chain: &Files) -> Result<PathBuf> {
     let name = format!("merged-{}", chain.depth);
     let make = |folder: &Path| {

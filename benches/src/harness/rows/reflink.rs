@@ -12,18 +12,18 @@ use crate::harness::peers::program;
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
-/// A mounted file system; it is unmounted when this is dropped.
+/// A mounted file system, which is unmounted when this value is dropped.
 struct Mount(PathBuf);
 
 impl Drop for Mount {
     fn drop(&mut self) {
         if let Err(error) = Step::new("umount", [&self.0]).run() {
-            eprintln!("{} stays mounted: {error}", self.0.display());
+            eprintln!("cannot unmount {}: {error}", self.0.display());
         }
     }
 }
 
-/// Whole blocks, shared by the file system.
+/// Merges whole blocks, which the file system shares.
 pub(super) fn merge(context: &Context) -> Result<Option<Comparison<'_>>> {
     let Some(mkfs) = program("mkfs.xfs").filter(|_| rustix::process::geteuid().is_root()) else {
         println!("**MISSING: this row needs root and mkfs.xfs, so it is not measured.**\n");

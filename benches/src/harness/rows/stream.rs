@@ -1,4 +1,4 @@
-//! One VHDX to the standard output.
+//! Conversion of a VHDX to the standard output.
 
 use anyhow::Result;
 
@@ -40,7 +40,7 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     })
 }
 
-/// A disk without children, half of whose blocks are present.
+/// Returns a disk without children. Half of its blocks are present.
 pub(super) fn base(context: &Context, block: u64) -> Spec {
     Spec {
         size: context.scaled(2 * GIB),

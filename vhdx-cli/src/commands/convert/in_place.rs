@@ -1,4 +1,4 @@
-//! `vhdx convert --in-place`: a disk written over what exists.
+//! `vhdx convert --in-place`: overwrites an existing file or device with a disk.
 
 use std::io::Write;
 use std::path::Path;
@@ -36,10 +36,11 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Opens what is to be overwritten, and refuses what must not be.
+/// Opens the target, unless it must not be overwritten.
 fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> {
     let path = &convert.destination;
-    // On Windows an open source cannot be opened as a target: that would hide what it is.
+    // The sources are compared first. On Windows, an open source cannot be opened as a target, and that error would
+    // hide the reason.
     NewFile::ensure_no_source(path, disk.identities()).map_err(|error| error.in_file(path))?;
     let target = RawTarget::open(path).map_err(in_use)?;
     let sources = disk.identities();
@@ -60,16 +61,17 @@ fn in_use(error: Error) -> anyhow::Error {
     let error = anyhow::Error::from(error);
     match is_busy {
         true => error.context(Hint(
-            "unmount the device and its partitions, detach loop devices, end the programs and virtual machines that use it, and \
-             try again; `lsblk` shows what is on a device"
+            "unmount the device and its partitions, detach loop devices, end the programs and virtual machines that \
+             use it, and try again. `lsblk` shows what uses a device"
                 .into(),
         )),
         false => error,
     }
 }
 
-/// An image of a disk, or what is called like one, may be the only copy of that disk. Only an outright `--to raw`
-/// overwrites it.
+/// Returns an error if the target is, or is named like, a disk image or a packed file, unless `--to raw` is given.
+///
+/// It may be the only copy of a disk.
 fn ensure_no_image(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> {
     if convert.to.is_some() {
         return Ok(());
@@ -106,12 +108,12 @@ fn execute(
 
 fn partly_overwritten(path: &Path) -> String {
     format!(
-        "{} is partly overwritten: it holds neither what it held nor the disk, until the same command has come to its end",
+        "{} is partly overwritten and unusable. Run the same command again to finish, without `--target-is-zero`",
         shown(path)
     )
 }
 
-/// The most that would be copied, and the least that would be made zeros.
+/// Returns the most bytes that would be copied, and the least that would be zeroed.
 fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> anyhow::Result<Overwritten> {
     let plan = Plan { vhdx: None, virtual_size: disk.virtual_size() };
     let (bytes_copied, virtual_size) = plan.estimate(disk)?;
@@ -126,13 +128,13 @@ fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> anyhow::R
 struct Report<'a> {
     convert: &'a Convert,
     virtual_size: u64,
-    /// In a dry run: the most that is copied, and the least that is made zeros.
+    /// In a dry run: the most bytes that would be copied, and the least that would be zeroed.
     done: Overwritten,
     left: LeftBehind<'a>,
 }
 
 impl Report<'_> {
-    /// What lies behind the disk and stays.
+    /// The bytes of the target past the end of the disk, which are not changed.
     fn kept(&self) -> u64 {
         self.done.target_size.saturating_sub(self.virtual_size)
     }
@@ -144,16 +146,11 @@ impl Report<'_> {
         let destination = shown(&self.convert.destination);
         writeln!(out, "{verb} {destination}: raw, a disk of {}", both(self.virtual_size))?;
         let Overwritten { bytes_copied, bytes_zeroed, target_size } = self.done;
-        writeln!(
-            out,
-            "bytes copied: {most}{}, made zeros: {least}{}",
-            both(bytes_copied),
-            both(bytes_zeroed)
-        )?;
+        writeln!(out, "bytes copied: {most}{}, zeroed: {least}{}", both(bytes_copied), both(bytes_zeroed))?;
         if self.kept() > 0 {
             writeln!(
                 out,
-                "behind the disk, {} of {destination} are kept as they are: it has {}",
+                "not changed: {} of {destination} past the end of the disk (its size: {})",
                 both(self.kept()),
                 both(target_size)
             )?;

@@ -1,4 +1,4 @@
-//! `vhdx merge` without a new disk: a checkpoint into its parent, or into one further down.
+//! `vhdx merge` in place: merges a checkpoint into its parent or into another ancestor.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,10 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         let path = shown(&file.path);
         output::warning(
             args,
-            &format!("{path} is called like a VHDX, but is {}: it is no child of what changes", file.format),
+            &format!(
+                "{path} is named like a VHDX, but is {}; it cannot be a child of these disks",
+                file.format
+            ),
         );
     }
     // On Windows an open file cannot be opened exclusively.
@@ -54,12 +57,13 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     ensure_all_deleted(&done.undeleted)
 }
 
-/// A merge that is complete, but for files that could not be deleted, is a failure of its own.
+/// Returns [`NotDeleted`] if a complete merge could not delete some of the merged files.
 pub(super) fn ensure_all_deleted(undeleted: &[Undeleted]) -> anyhow::Result<Outcome> {
     let Some(first) = undeleted.first() else { return Ok(Outcome::Done) };
     let paths: Vec<String> = undeleted.iter().map(|file| shown(&file.path)).collect();
     let message = format!(
-        "{}; the merge is complete all the same. Delete by hand, once nothing uses it: {}",
+        "{}; the merge is complete. Once nothing uses these files, delete only these by hand, in this order: {}. Do \
+         not delete the merge target",
         innermost(&first.error),
         paths.join(", ")
     );
@@ -79,15 +83,15 @@ pub(super) fn undeleted_text(undeleted: &[Undeleted], out: &mut dyn Write) -> an
     Ok(())
 }
 
-/// The layer to merge into: the one that was asked for, whatever it is called, or the parent.
+/// Returns the layer to merge into: the file of `--into`, else the target of an earlier merge, else the parent.
+///
+/// The file of `--into` is recognized by its identity, so any name or link of it will do.
 fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
     let Some(into) = &merge.into else {
         if chain.layers().len() < 2 {
-            return Err(
-                Usage(format!("{} has no parent that it could be merged into", shown(&merge.child))).into()
-            );
+            return Err(Usage(format!("{} has no parent to merge it into", shown(&merge.child))).into());
         }
-        // Without being told, a merge that was begun or completed is not begun again with another target.
+        // Without `--into`, a merge that was begun or completed must not start again with another target.
         return Ok(earlier_target(chain).unwrap_or(1));
     };
     let identity = FileStorage::open(into)?.identity().map_err(|error| error.in_file(into))?;
@@ -100,7 +104,7 @@ fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
     Ok(found.ok_or_else(no_ancestor)?)
 }
 
-/// The disks in the folders of these files, and in those that were named.
+/// Finds the disks in the folders of these files and in each `--parent-dir`.
 pub(super) fn relatives<'a>(
     args: &Args,
     merge: &Merge,
@@ -111,7 +115,7 @@ pub(super) fn relatives<'a>(
 
 fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merged> {
     for (path, message) in &plan.undetermined {
-        let what = format!("could not be judged, and may be another child: {}", output::harmless(message));
+        let what = format!("could not be read and may be another child: {}", output::harmless(message));
         output::note(args, path, &what);
     }
     let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping after this batch");
@@ -131,7 +135,7 @@ fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merge
     }
 }
 
-/// Whether the target is no longer what it was planned to be.
+/// Whether the DataWriteGuid of the target is no longer the planned one: the merge has begun to change it.
 fn is_begun(plan: &MergePlan) -> bool {
     let is_other = |target: &FileState| {
         Vhdx::open(&target.path).is_ok_and(|found| found.data_write_guid() != target.data_write_guid)
@@ -142,12 +146,13 @@ fn is_begun(plan: &MergePlan) -> bool {
 fn half_done(plan: &MergePlan) -> String {
     let target = plan.layers.last().map(|target| shown(&target.path)).unwrap_or_default();
     format!(
-        "is not merged completely. It and the disks that depend on it read as before. Run the same command again to \
-         finish; until then do not start a virtual machine from {target}: its content may be a mix of old and new data"
+        "is not merged completely. Run the same command again to finish. Until then, do not start a virtual machine \
+         from {target}: its content may be a mix of old and new data. The merged disk and the disks that depend on it \
+         read as before"
     )
 }
 
-/// What a merge would do that nothing keeps from beginning.
+/// Returns what the merge would do, or the error with which it would stop before it writes anything.
 fn would_be_done(plan: &MergePlan) -> anyhow::Result<Merged> {
     plan.ensure_not_in_use(&HostFiles)?;
     plan.ensure_space(&HostFiles)?;
@@ -165,11 +170,11 @@ fn would_be_done(plan: &MergePlan) -> anyhow::Result<Merged> {
 struct Report<'a> {
     merge: &'a Merge,
     plan: &'a MergePlan,
-    /// In a dry run: what would be.
+    /// In a dry run: the expected result.
     done: &'a Merged,
     merged: Vec<PathBuf>,
     into: PathBuf,
-    /// The change tracking files of every disk that is written to.
+    /// The change tracking files of all disks that the merge writes to.
     stale: Vec<PathBuf>,
 }
 
@@ -233,7 +238,7 @@ impl<'a> Report<'a> {
         }
         self.sizes(out)?;
         if plan.copied {
-            writeln!(out, "an earlier run has copied everything")?;
+            writeln!(out, "an earlier run has already copied all data")?;
         }
         let counts: Vec<String> =
             plan.block_counts().iter().map(|(action, count)| format!("{count} {}", action.name())).collect();
@@ -254,7 +259,8 @@ impl<'a> Report<'a> {
         for file in &self.plan.left_over {
             writeln!(
                 out,
-                "left over from an earlier, completed merge; this merge makes it unreadable, and the target holds its data: {}",
+                "left over from an earlier, completed merge: {}; this merge makes it unreadable, but the target has \
+                 its data",
                 shown(&file.path)
             )?;
         }
@@ -262,7 +268,7 @@ impl<'a> Report<'a> {
             writeln!(out, "looked for other children in {}", shown(folder))?;
         }
         for (path, message) in &plan.undetermined {
-            writeln!(out, "could not be judged: {}: {}", shown(path), output::harmless(message))?;
+            writeln!(out, "could not be read: {}: {}", shown(path), output::harmless(message))?;
         }
         if is_dry { Ok(()) } else { self.what_next(out) }
     }
@@ -270,9 +276,9 @@ impl<'a> Report<'a> {
     fn already_merged(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let is_dry = self.merge.writing.dry_run;
         let (child, into) = (shown(&self.merge.child), shown(&self.into));
-        writeln!(out, "{child} was merged already, into {into}: there is nothing to copy")?;
+        writeln!(out, "{child} was already merged into {into}: there is nothing to copy")?;
         for path in &self.done.relinked {
-            writeln!(out, "relinked before: {}", shown(path))?;
+            writeln!(out, "already relinked: {}", shown(path))?;
         }
         let deleted = if is_dry { "would be deleted" } else { "deleted" };
         for path in &self.done.deleted {
@@ -283,27 +289,26 @@ impl<'a> Report<'a> {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
                 out,
-                "no longer needed: {}; the same command with --delete-merged deletes them",
+                "no longer needed: {}; run the same command with --delete-merged to delete them",
                 merged.join(", ")
             )?;
         }
         Ok(())
     }
 
-    /// How the target's size changes, and what is lost by it.
+    /// Prints how the size of the target's virtual disk changes, and how much data is lost.
     fn sizes(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let (before, after) = (self.plan.virtual_size_before, self.plan.virtual_size);
         let is_dry = self.merge.writing.dry_run;
         if before != after {
             let was = if is_dry { "is" } else { "was" };
-            writeln!(out, "its size changes: it {was} {}", both(before))?;
+            writeln!(out, "the size of the target's virtual disk changes: it {was} {}", both(before))?;
         }
         if self.plan.bytes_dropped == 0 {
             return Ok(());
         }
         let (lost, child) = (both(self.plan.bytes_dropped), shown(&self.merge.child));
-        let lost =
-            format!("warning: {lost} of data of older files, past the end of the virtual disk of {child},");
+        let lost = format!("warning: {lost} of data past the end of the virtual disk of {child}");
         writeln!(out, "{lost} {}", if is_dry { "would be lost" } else { "are lost" })?;
         Ok(())
     }
@@ -316,7 +321,7 @@ impl<'a> Report<'a> {
         if !self.stale.is_empty() {
             writeln!(
                 out,
-                "These files belong to Hyper-V's change tracking, which knows nothing of this merge: delete them,"
+                "Hyper-V's change tracking does not know of this merge. Delete these stale .rct and .mrt files,"
             )?;
             writeln!(out, "and make the next backup a full one.")?;
         }
@@ -325,15 +330,18 @@ impl<'a> Report<'a> {
         } else {
             writeln!(
                 out,
-                "Next: nothing, if the virtual machine's disk is one that was relinked or depends on one;"
+                "Next: point every virtual machine that uses a merged file as its disk at {into}."
             )?;
-            writeln!(out, "point any machine that uses a merged file at {into}.")?;
+            writeln!(
+                out,
+                "A machine whose disk was relinked, or depends on a relinked disk, needs no change."
+            )?;
         }
         if self.done.deleted.is_empty() {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
                 out,
-                "The merged files are no longer needed. Delete only these, in this order: {}.",
+                "After that, the merged files are no longer needed. Delete only these, newest first: {}.",
                 merged.join(", ")
             )?;
             writeln!(
@@ -343,7 +351,7 @@ impl<'a> Report<'a> {
             if self.merged.len() > 1 {
                 writeln!(
                     out,
-                    "{} is readable until then. The files between it and {into} cannot be opened on their own any more.",
+                    "{} is readable until then. The files between it and {into} can no longer be opened on their own.",
                     shown(&self.merge.child)
                 )?;
             }

@@ -1,4 +1,4 @@
-//! `vhdx merge` of what was merged before: there is nothing to copy, and what is left may be deleted.
+//! `vhdx merge` of a disk that was merged before: copies nothing, and may delete the merged files.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,7 +13,11 @@ use crate::args::{Args, Merge};
 use crate::exit::{Hint, Outcome, innermost};
 use crate::output::{self, shown};
 
-/// A chain that does not open, because it was merged before, needs no merge.
+/// Answers for a chain that does not open. If it was merged before, there is nothing to copy.
+///
+/// # Errors
+/// Returns `error`, perhaps with a hint, if the files do not prove that the merge is complete, or if `--delete-merged`
+/// is given and nothing proves that another file has the data. Also fails as [`AlreadyMerged::delete`] does.
 pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
     if matches!(merge.child.try_exists(), Ok(false)) {
         return Err(anyhow::Error::from(error).context(Hint(is_gone(args, merge)?.into())));
@@ -36,13 +40,15 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
         false => Deletion::default(),
     };
     let into = merged_into(&found, &relatives);
-    let report = Nothing { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
+    let report = Report { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
     ensure_all_deleted(&deletion.undeleted)
 }
 
-/// A child of the target is in the way of a merge that was begun before. Whether it was complete when the child was made is
-/// nowhere to be read.
+/// Adds a hint to an error about other children of the target, if a merge into it was begun before.
+///
+/// The hint is for merges of earlier versions. Their files do not show whether the merge was complete when the children
+/// were made.
 pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> anyhow::Error {
     match hint_after_use(chain, target, &error) {
         Some(hint) => anyhow::Error::from(error).context(Hint(hint.into())),
@@ -53,14 +59,14 @@ pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> anyhow::
 fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String> {
     let (merged, [into, ..]) = chain.layers().split_at_checked(target)? else { return None };
     let locator = merged.last()?.parent_locator()?;
-    // Merges of earlier versions do not tell whether they are complete.
+    // This linkage shows whether the merge is complete, so the error needs no hint.
     if locator.parent_linkage().and_then(IncompleteMerge::from_guid).is_some() {
         return None;
     }
     let named = locator.parent_linkage2();
     let Error::Chain(found) = innermost(error) else { return None };
     let ChainError::OtherChildren { in_the_way, unfinished, .. } = &**found else { return None };
-    // What a merge has left, or a copy of it, names the target second.
+    // A child that was made of the target names it first. A merged layer, or a copy of one, names the target second.
     let names_first = |child: &PathBuf| {
         let child = Vhdx::open(child).ok();
         child.and_then(|child| child.parent_locator()?.parent_linkage()) == Some(into.data_write_guid())
@@ -72,13 +78,14 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
     let files = merged.iter().filter_map(Vhdx::path).map(shown).collect::<Vec<_>>().join(", ");
     let children = in_the_way.iter().map(|(child, _)| shown(child)).collect::<Vec<_>>().join(", ");
     Some(format!(
-        "this merge was begun before, and nothing here tells whether it was complete when {children} was made. If it said that \
-         it was done, and what was merged ({files}) was neither used since nor has children, there is nothing left to merge. \
-         If it was interrupted, {children} may read as no disk ever did: move it to another folder, merge again, and compare"
+        "this merge was begun before, but no file shows whether it was complete when these disks were made: \
+         {children}. If the merge reported success, and the merged files ({files}) were not used since and have no \
+         children, there is nothing left to merge. If it was interrupted, these disks may contain a mix of old and new \
+         data: do not use them, move them to another folder, merge again, and compare"
     ))
 }
 
-/// What there is to say when the disk to merge does not exist.
+/// Returns the hint for a disk to merge that does not exist.
 fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
     let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
@@ -87,55 +94,57 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
         let disks = relatives.disks.iter().filter(|disk| is(disk));
         disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
     };
-    let needed = listed(&mut |disk| is_required_in_vain(disk, &relatives) && !left_overs.contains(disk));
+    let needed = listed(&mut |disk| lacks_required_mark(disk, &relatives) && !left_overs.contains(disk));
     if !needed.is_empty() {
         return Ok(format!(
-            "{needed} is read only below a disk that is in none of the folders searched, and the merge of that disk may be \
-             incomplete: do not move or delete {needed}; `--parent-dir DIR` adds a folder to search for the disk"
+            "do not move or delete {needed}: the merge may be incomplete, and the merged disk is in none of the \
+             searched folders. `--parent-dir DIR` adds a folder to search for the merged disk"
         ));
     }
     let left = listed(&mut |disk| names_no_parent(disk) || left_overs.contains(disk));
     Ok(match left.is_empty() {
         true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
         false => format!(
-            "if it was merged before with `--delete-merged`, these files are left over from that merge: {left}. Check that all \
-             disks in use open (`vhdx check DISK --chain`) and that the merge target was not replaced by an older copy, then \
-             delete them"
+            "if it was merged before with `--delete-merged`, these files are left over from that merge: {left}. Before \
+             you delete them, make sure that all disks in use open (`vhdx check DISK --chain`), and that the merge \
+             target was not replaced by an older copy. Do not delete the merge target"
         ),
     })
 }
 
-/// The end of a merge leaves the lowest layer so.
+/// Whether both linkages are zero, as in the layer next to the target after a merge that an earlier version began.
 fn names_no_parent(disk: &Relative) -> bool {
     let is_nil = |linkage: Option<Guid>| linkage.is_some_and(|linkage| linkage.is_nil());
     is_nil(disk.linkage) && (disk.linkage2.is_none() || is_nil(disk.linkage2))
 }
 
-/// The merged disk may be gone, or only elsewhere.
-fn is_required_in_vain(disk: &Relative, relatives: &Relatives) -> bool {
+/// Whether a disk requires a mark that no disk found here carries: the merged disk is gone or in another folder.
+fn lacks_required_mark(disk: &Relative, relatives: &Relatives) -> bool {
     let is_carried = || relatives.disks.iter().any(|other| other.carries_mark_for(disk));
     disk.requires_mark() && !is_carried()
 }
 
-/// The lowest layer names no parent, which only the end of a merge brings about.
-const UNPROVEN: &str = "a merge in place leaves this of what it has merged, and no disk here proves any more what that was: \
-    the one that was relinked lies elsewhere, which `--parent-dir DIR` helps with, or a later merge has changed it, and \
-    then `--delete-merged` does not help. Once all disks in use open (`vhdx check DISK --chain`), delete by hand what was \
-    merged, from the top down to this file";
+/// The hint for a layer with zero linkages, if no relinked child proves which disk was merged. Only the end of a merge
+/// that an earlier version began leaves such a layer.
+const UNPROVEN: &str = "this file is left over from a completed merge, but no file here proves which disk was merged. \
+    The relinked child of that disk may be in another folder: add it with `--parent-dir DIR`. If a later merge has \
+    changed the child, `--delete-merged` cannot delete these files. Then make sure that all disks in use open \
+    (`vhdx check DISK --chain`), and delete only the merged files by hand, newest first, this file last. Do not delete \
+    the merge target";
 
-/// Nothing proves that the data of the merged files is anywhere else.
+/// Returns the warning for merged files whose data is not proven to be in another file.
 fn not_proven(found: &AlreadyMerged) -> String {
     let files: Vec<String> = found.layers.iter().map(|layer| shown(&layer.path)).collect();
     format!(
-        "this merge is complete, but the merge target was not found, was changed since, or was replaced by another copy, so \
-         nothing is deleted. These files may be the only copy of their data if the target is lost or was restored from an older \
-         backup. Otherwise, if the target opens (`vhdx check TARGET --chain`) and no virtual machine uses these files, delete \
-         them by hand, in this order: {}",
+        "nothing is deleted. The merge is complete, but its target was not found, was changed since, or was replaced \
+         by another copy. If the target is lost, or was restored from an older backup, keep the merged files: they may \
+         be the only copy of their data. If the target opens (`vhdx check TARGET --chain`), and no virtual machine \
+         uses the merged files, delete only these by hand, in this order: {}. Do not delete the target",
         files.join(", ")
     )
 }
 
-/// Deletes the layers of a merge that was completed before, or says what it would delete.
+/// Deletes the layers of a merge that was completed before. In a dry run, returns what it would delete.
 fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::Result<Deletion> {
     if !merge.ignore_undetermined {
         relatives.ensure_all_determined(&merge.child)?;
@@ -152,7 +161,7 @@ fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::
     }
 }
 
-/// What the relinked children have for their parent today.
+/// Returns the current parent of the relinked children.
 fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
     let child =
         relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
@@ -160,7 +169,7 @@ fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> 
     Some(parent.path.clone())
 }
 
-struct Nothing<'a> {
+struct Report<'a> {
     merge: &'a Merge,
     found: &'a AlreadyMerged,
     into: Option<PathBuf>,
@@ -168,7 +177,7 @@ struct Nothing<'a> {
     folders: &'a [PathBuf],
 }
 
-impl Nothing<'_> {
+impl Report<'_> {
     fn json(&self) -> Value {
         json!({
             "dry_run": self.merge.writing.dry_run,
@@ -189,15 +198,20 @@ impl Nothing<'_> {
         let child = shown(&self.merge.child);
         match &self.into {
             Some(into) => {
-                writeln!(out, "{child} was merged already, into {}: there is nothing to copy", shown(into))?
+                writeln!(out, "{child} was already merged into {}: there is nothing to copy", shown(into))?
             }
-            None => writeln!(out, "{child} was merged already: there is nothing to copy")?,
+            None => writeln!(out, "{child} was already merged: there is nothing to copy")?,
         }
         for child in &self.found.relinked {
-            writeln!(out, "relinked before: {}", shown(&child.path))?;
+            writeln!(out, "already relinked: {}", shown(&child.path))?;
         }
         for (child, parent) in &self.found.in_use {
-            writeln!(out, "kept: {} is the parent of {}", shown(parent), shown(child))?;
+            writeln!(
+                out,
+                "still needed, do not delete: {} is the parent of {}",
+                shown(parent),
+                shown(child)
+            )?;
         }
         let deleted = if self.merge.writing.dry_run { "would be deleted" } else { "deleted" };
         for path in &self.deletion.deleted {
@@ -208,7 +222,7 @@ impl Nothing<'_> {
             let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
             writeln!(
                 out,
-                "no longer needed: {}; the same command with --delete-merged deletes them",
+                "no longer needed: {}; run the same command with --delete-merged to delete them",
                 left.join(", ")
             )?;
         }

@@ -1,4 +1,4 @@
-//! `vhdx merge --output`: a checkpoint and its parents as one new standalone disk.
+//! `vhdx merge --output`: merges a checkpoint and all its parents into one new standalone disk.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
-/// Makes the disk `new`.
+/// Makes the new disk at the path `new`.
 pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outcome> {
     if Format::of_name(new) != Some(Format::Vhdx) {
         return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
@@ -57,7 +57,7 @@ struct Report<'a> {
     merge: &'a Merge,
     new: &'a Path,
     plan: &'a FlattenPlan,
-    /// In a dry run: the most that it can be.
+    /// In a dry run: upper bounds.
     made: Converted,
     left: LeftBehind<'a>,
 }
@@ -107,15 +107,12 @@ impl Report<'_> {
         if !self.merge.writing.dry_run {
             writeln!(
                 out,
-                "The merged files were not touched. Next: point the virtual machine's disk at {new}, and keep"
+                "The merged files were not touched. Next: point the virtual machine's disk at {new}."
             )?;
+            writeln!(out, "Keep the old files until the virtual machine has started from the new disk.")?;
             writeln!(
                 out,
-                "the old files until it has started from it. Their .rct and .mrt files, if any, belong to"
-            )?;
-            writeln!(
-                out,
-                "Hyper-V's change tracking of the disks of those names: give none of them the new name."
+                "Do not rename .rct and .mrt files of the old disks to the new name: they belong to the old disks."
             )?;
         }
         Ok(())

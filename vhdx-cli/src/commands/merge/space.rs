@@ -1,4 +1,4 @@
-//! What can be done where a merge in place needs more space than is free.
+//! Tells what the user can do if a merge in place needs more space than is free.
 
 use serde_json::{Value, json};
 use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeStep};
@@ -9,7 +9,7 @@ use crate::exit::{Details, Hint, innermost};
 use crate::output;
 use crate::sizes::both;
 
-/// Adds to an error about too little space what can be done about it.
+/// Adds a hint and the steps of a merge level by level to an error about too little space.
 pub(super) fn with_way_out(
     merge: &Merge,
     target: usize,
@@ -21,7 +21,7 @@ pub(super) fn with_way_out(
     if !error.downcast_ref().is_some_and(is_no_space) {
         return error;
     }
-    // The lack of space is the failure. Another one on the way to a hint only takes the hint away.
+    // The error to report is the lack of space. If the steps cannot be found, the hint just does not name them.
     let steps = steps(merge, target, relatives, options).unwrap_or_default();
     let json: Value = steps.iter().map(step_json).collect();
     error.context(Hint(hint(merge, &steps).into())).context(Details(vec![("steps", json)]))
@@ -46,13 +46,14 @@ fn step_json(step: &MergeStep) -> Value {
 }
 
 fn hint(merge: &Merge, steps: &[MergeStep]) -> String {
-    let check = "`--no-space-check` starts anyway, which is right where the content is sparse and takes less: a merge that runs \
-                 out of space stops, the merged disk reads as before, and the same command completes it";
+    let check = "`--no-space-check` starts anyway: use it if the content is sparse and takes less. If the space runs \
+                 out, the merge stops, the merged disk reads as before, and the same command completes the merge";
     match steps {
         [first, .., last] => format!(
-            "free space there, or merge level by level, which needs less space at a time. Each step deletes the file that it has \
-             merged. The first step is {}, which needs up to {}. Then merge each parent in the same way (a `--parent` that was \
-             merged is left out), until the last of {steps} merges has {} as its target. {check}",
+            "free space on the file system of that file, or merge level by level, which needs less space at a time. \
+             Each step deletes its merged file. The first step is {}, which needs up to {}. Then merge each parent in \
+             the same way, without any `--parent` that is merged already. The last of the {steps} merges has {} as its \
+             target. {check}",
             first_command(merge, first),
             both(first.bytes_needed),
             output::shown(&last.into),
@@ -62,7 +63,7 @@ fn hint(merge: &Merge, steps: &[MergeStep]) -> String {
     }
 }
 
-/// The first step, with the options that it needs to find the same files and to be allowed.
+/// Returns the command of the first step. It repeats the options that find the same files and that allow the merge.
 fn first_command(merge: &Merge, first: &MergeStep) -> String {
     let mut command = format!("vhdx merge {} --delete-merged", output::word(&first.child));
     for (option, is_given) in

@@ -1,8 +1,8 @@
-//! Points in time, as people read them.
+//! Formats points in time for text output.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A point in time, in UTC: `2026-11-22 23:05`.
+/// Returns a point in time in UTC, to the minute: `2026-11-22 23:05`.
 pub(in crate::commands) fn utc(time: SystemTime) -> String {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => minute(since.as_secs() / 60),
@@ -10,7 +10,7 @@ pub(in crate::commands) fn utc(time: SystemTime) -> String {
     }
 }
 
-/// The same to the second, for times that are compared.
+/// Returns a point in time in UTC, to the second, for times that are compared.
 pub(in crate::commands) fn utc_to_the_second(time: SystemTime) -> String {
     let second = time.duration_since(UNIX_EPOCH).map(|since| format!(":{:02}", since.as_secs() % 60));
     utc(time) + &second.unwrap_or_default()
@@ -22,7 +22,8 @@ fn minute(since_1970: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
 }
 
-/// The day so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of its year.
+/// Returns year, month and day for a number of days since 1970-01-01. Years are counted from March, so that a leap day
+/// is the last day of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_TO_1970: u64 = 719_468; // from 0000-03-01
     const DAYS_OF_400_YEARS: u64 = 146_097;
@@ -44,7 +45,7 @@ mod tests {
 
     /// The expected times are those of `date --utc`.
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_match_the_calendar() {
         let cases = [
             (0, "1970-01-01 00:00"),
             (951_782_399, "2000-02-28 23:59"),

@@ -1,4 +1,4 @@
-//! A forest with box characters: a parent stands above its children.
+//! Draws a forest with box characters. A parent is drawn in a line before its children.
 
 use std::io::Write;
 
@@ -22,8 +22,8 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
     }
     match forest.others {
         0 => {}
-        1 => writeln!(out, "1 other file is no VHDX")?,
-        others => writeln!(out, "{others} other files are no VHDX")?,
+        1 => writeln!(out, "1 other file is not a VHDX")?,
+        others => writeln!(out, "{others} other files are not VHDX")?,
     }
     for file in &forest.other_files {
         writeln!(out, "- {} is {}", shown(&file.path), file.kind)?;
@@ -37,16 +37,16 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
     }
     commands(
         out,
-        "to complete the merges, with the options that they had:",
+        "to complete these merges, use the same options as before:",
         hint::incomplete_merges(forest),
     )?;
-    commands(out, "chains that open only when their files are named:", hint::merges(forest))?;
+    commands(out, "these chains open only if their files are named:", hint::merges(forest))?;
     let parents_first = branches(forest).filter_map(|branch| forest.disks.get(branch.disk));
     let reparents = hint::reparents(forest, parents_first);
-    commands(out, "or, to make each child find its parent again, which changes the children:", reparents)
+    commands(out, "or make each child find its parent again, which changes the children:", reparents)
 }
 
-/// Prints commands below what they do, if there are any.
+/// Prints the purpose of the commands and then the commands, if there are any.
 fn commands(
     out: &mut dyn Write,
     purpose: &str,
@@ -58,18 +58,19 @@ fn commands(
     Ok(())
 }
 
-/// A disk and its place in the drawing.
+/// A disk and its position in the drawing.
 struct Branch {
     disk: usize,
-    /// The lines of the levels above that go on below.
+    /// The vertical lines of the ancestors that have more children to draw.
     trunk: String,
     level: usize,
     is_last: bool,
-    /// Whether its folder goes without saying.
+    /// Whether the disk is in the folder of its parent, so that only its name is drawn.
     beside_parent: bool,
 }
 
-/// Parents before their children. Chains may be of any length, so there is no recursion.
+/// Returns the disks in drawing order, each parent before its children. A chain can have any length, so there is no
+/// recursion.
 fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
     let root = |disk| Branch { disk, trunk: String::new(), level: 0, is_last: true, beside_parent: false };
     let mut waiting: Vec<Branch> = forest.roots().map(root).collect();
@@ -78,7 +79,7 @@ fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
         let branch = waiting.pop()?;
         let disk = forest.disks.get(branch.disk)?;
         let mut trunk = branch.trunk.clone();
-        // Deeper ones than any chain can be are drawn at the same depth.
+        // Disks at a greater depth than a chain can have are drawn at the same depth.
         if (1..MAX_CHAIN_LENGTH).contains(&branch.level) {
             trunk += if branch.is_last { "   " } else { "│  " };
         }

@@ -1,4 +1,4 @@
-//! Commands for what is wrong in a forest: they complete merges, and open chains whose files do not find each other.
+//! Returns commands that solve the problems in a forest: they complete merges, and repair chains with stale paths.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use vhdx::{DiscoveredDisk, DiskLink, Forest, MAX_CHAIN_LENGTH, Problem};
 
 use crate::output::{merge_command, word};
 
-/// For each merge that is incomplete, or may be: the command that completes it.
+/// Returns the command that completes each merge that is or may be incomplete.
 pub(super) fn incomplete_merges(forest: &Forest) -> impl Iterator<Item = String> {
     forest.all_problems().into_iter().filter_map(|problem| match problem {
         Problem::MergeBegun { path, target, .. } => Some(merge_command(path, Some(target))),
@@ -15,7 +15,7 @@ pub(super) fn incomplete_merges(forest: &Forest) -> impl Iterator<Item = String>
     })
 }
 
-/// For each leaf of a whole chain whose stored paths do not lead to all parents: the command that merges it.
+/// Returns the command that merges each leaf whose chain is whole, but has stored paths that do not lead to a parent.
 pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {
     forest.disks.iter().filter(|disk| disk.children.is_empty()).filter_map(|leaf| {
         let chain = chain(forest, leaf)?;
@@ -25,8 +25,8 @@ pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {
     })
 }
 
-/// For each of these disks whose stored paths do not lead to its parent, and whose chain is whole: the command that
-/// changes them.
+/// Returns the command that relinks each of these disks whose chain is whole, but whose stored paths do not lead to its
+/// parent.
 pub(super) fn reparents<'a>(
     forest: &'a Forest,
     disks: impl Iterator<Item = &'a DiscoveredDisk>,
@@ -35,32 +35,34 @@ pub(super) fn reparents<'a>(
         disk.problems.iter().filter_map(|problem| match problem {
             Problem::StalePath { path, parent, .. } => {
                 let command = format!("vhdx reparent {} --parent {}", word(path), word(parent));
-                Some(command + &folders_above(forest, disk))
+                Some(command + &folders_of_descendants(forest, disk))
             }
             _ => None,
         })
     })
 }
 
-/// Below a disk that a merge of several levels has left, what stands on it must be found, too: it has the mark.
-fn folders_above(forest: &Forest, disk: &DiscoveredDisk) -> String {
+/// Returns the `--parent-dir` options that `reparent` needs to find the descendants of a disk.
+///
+/// They are needed if an ancestor requires the mark of a merge of several levels: a descendant carries the mark.
+fn folders_of_descendants(forest: &Forest, disk: &DiscoveredDisk) -> String {
     let requires_mark = |disk: &&DiscoveredDisk| disk.requires_mark();
     if !chain(forest, disk).is_some_and(|chain| chain.iter().skip(1).any(requires_mark)) {
         return String::new();
     }
-    let mut above: Vec<&DiscoveredDisk> = vec![disk];
+    let mut found: Vec<&DiscoveredDisk> = vec![disk];
     let mut next = 0;
-    while let Some(disk) = above.get(next).copied() {
-        above.extend(disk.children.iter().filter_map(|&child| forest.disks.get(child)));
+    while let Some(disk) = found.get(next).copied() {
+        found.extend(disk.children.iter().filter_map(|&child| forest.disks.get(child)));
         next += 1;
     }
     let folder = |disk: &&DiscoveredDisk| disk.path.parent().map(Path::to_owned);
-    let folders: BTreeSet<PathBuf> = above.iter().filter_map(folder).collect();
+    let folders: BTreeSet<PathBuf> = found.iter().filter_map(folder).collect();
     let options = folders.into_iter().filter(|folder| Some(folder.as_path()) != disk.path.parent());
     options.map(|folder| format!(" --parent-dir {}", word(&folder))).collect()
 }
 
-/// A leaf and all its parents, if all are there.
+/// Returns a leaf and all its parents, if all were found.
 fn chain<'a>(forest: &'a Forest, leaf: &'a DiscoveredDisk) -> Option<Vec<&'a DiscoveredDisk>> {
     let parent = |disk: &&DiscoveredDisk| disk.parent.and_then(|index| forest.disks.get(index));
     let chain: Vec<_> = std::iter::successors(Some(leaf), parent).take(MAX_CHAIN_LENGTH + 1).collect();

@@ -1,4 +1,4 @@
-//! Blocks that overlap: every command that reads the whole disk refuses the file before it writes anything.
+//! Overlapping blocks: every command that reads the whole disk refuses the file before it writes anything.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::images::names;
 use crate::run;
 use crate::run::Ran;
 
-/// The files, and the BAT entries that share a place in each.
+/// The files, each with the two BAT entries that share a place.
 const FILES: [(&str, [&str; 2]); 3] = [
     ("dup.vhdx", ["BAT entry 7 ", "BAT entry 0)"]),
     ("bitmap-in-data.avhdx", ["BAT entry 2048 ", "BAT entry 5)"]),

@@ -1,4 +1,4 @@
-//! A child whose locator holds empty paths beside a sound linkage and a sound relative path.
+//! A child whose locator has empty paths beside a sound linkage and a sound relative path.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! A parent was expanded after its checkpoint was made: the merge must not cut it without a word.
+//! A parent that was expanded after its checkpoint was made: the merge must not cut it silently.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ fn the_merge_and_its_dry_run_are_refused() {
 }
 
 #[test]
-fn the_answer_tells_what_was_lost() {
+fn the_answer_reports_the_lost_data() {
     let Some((folder, _)) = make("expanded-parent") else { return };
     let child = folder.path().join("FOO_1.avhdx");
     let text = run!("merge", child, "--shrink-target").exits(0).text();
@@ -71,10 +71,10 @@ fn the_answer_tells_what_was_lost() {
     }
 }
 
-/// The base was started after it was expanded, and the child is then told to take it all the same: what lies past the
+/// The base was expanded and then used, and the child is linked to it with `--ignore-id-mismatch`. The data past the
 /// child's end is the guest's newest data.
 #[test]
-fn a_parent_that_was_used_since_is_not_cut_either() {
+fn a_parent_that_was_used_later_is_not_cut() {
     let Some((folder, _)) = make("expanded-parent") else { return };
     let [base, child] = ["FOO.vhdx", "FOO_1.avhdx"].map(|name| folder.path().join(name));
     let mut used = vhdx::VhdxMut::open(&base).unwrap();
@@ -87,7 +87,7 @@ fn a_parent_that_was_used_since_is_not_cut_either() {
 }
 
 #[test]
-fn the_sizes_are_told_wherever_a_chain_is_shown() {
+fn chain_check_and_tree_report_different_sizes() {
     let Some((folder, _)) = make("expanded-parent") else { return };
     let [base, child] = ["FOO.vhdx", "FOO_1.avhdx"].map(|name| folder.path().join(name));
     let expected = json!([{
@@ -101,12 +101,12 @@ fn the_sizes_are_told_wherever_a_chain_is_shown() {
         let json = run::vhdx(args().chain(["--json".as_ref()])).exits(0).json();
         assert_eq!(json["size_differences"], expected);
         let text = run::vhdx(args()).exits(0).text();
-        assert!(text.contains("41943040 (40 MiB) of its parent lie past its end"), "{text}");
+        assert!(text.contains("41943040 (40 MiB) smaller than its parent"), "{text}");
     }
     let tree = run!("tree", folder.path(), "--json").exits(0).json();
     assert_eq!(tree["size_differences"], expected);
     let text = run!("tree", folder.path()).exits(0).text();
-    assert!(text.contains("41943040 (40 MiB) of its parent lie past its end"), "{text}");
+    assert!(text.contains("41943040 (40 MiB) smaller than its parent"), "{text}");
     assert_eq!(run!("check", base, "--chain", "--json").exits(0).json()["size_differences"], json!([]));
 
     let larger = folder.path().join("larger.avhdx");

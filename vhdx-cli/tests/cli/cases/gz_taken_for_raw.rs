@@ -1,4 +1,4 @@
-//! A compressed VHDX is no raw disk.
+//! A compressed VHDX must not be read as a raw disk.
 
 use serde_json::json;
 

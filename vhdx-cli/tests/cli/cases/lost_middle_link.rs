@@ -1,4 +1,4 @@
-//! A checkpoint in the middle of a chain is gone: nothing may lead a user to drop the levels that survive.
+//! A checkpoint in the middle of a chain is missing: no advice may make the user skip a surviving level.
 
 use serde_json::json;
 use vhdx::Vhdx;
@@ -26,7 +26,7 @@ fn the_nearest_surviving_level_comes_first() {
         "{message}"
     );
     assert!(
-        fix.contains(nearest.to_str().unwrap()) && fix.contains("what the missing file held is lost"),
+        fix.contains(nearest.to_str().unwrap()) && fix.contains("the data of the missing file is lost"),
         "{fix}"
     );
     assert!(!fix.contains("srv_A.avhdx") && !fix.contains("srv.vhdx"), "{fix}");

@@ -1,11 +1,11 @@
-//! Images of other formats that are called .vhdx are no children, and hold no merge up.
+//! Images of other formats that are named .vhdx are not children and do not block a merge.
 
 use serde_json::json;
 
 use crate::run;
 
 #[test]
-fn a_merge_goes_on_beside_images_of_other_formats() {
+fn a_merge_ignores_images_of_other_formats() {
     let Some((folder, _)) = super::make("misnamed-image-blocks-merge") else { return };
     let path = |name: &str| folder.path().join(name);
     let (base, child) = (path("b.vhdx"), path("c.avhdx"));
@@ -15,7 +15,7 @@ fn a_merge_goes_on_beside_images_of_other_formats() {
     assert_eq!((&dry["other_formats"], &dry["undetermined"]), (&other_formats, &json!([])));
     let text = run!("merge", child, "--dry-run").exits(0);
     for (name, format) in others {
-        let warning = format!("{} is called like a VHDX, but is a {format} image", path(name).display());
+        let warning = format!("{} is named like a VHDX, but is a {format} image", path(name).display());
         assert!(text.stderr.contains(&warning), "{}", text.stderr);
     }
     assert!(!format!("{}{}", text.stderr, text.text()).contains("Shared.vhds"), "{}", text.stderr);

@@ -1,5 +1,5 @@
-//! Situations from the field that went wrong once. The collection `../shared/cases` makes the files; each module here
-//! runs the commands of one case and checks the values that its README expects.
+//! Situations from practice that went wrong once. The collection `../shared/cases` makes the files. Each module runs
+//! the commands of one case and checks the values that its README expects.
 
 mod crossed_blocks;
 mod empty_locator_path;
@@ -18,7 +18,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use vhdx_testkit::shared;
 
-/// A folder with the files of a case and what its generator printed, or `None` where the collection is missing.
+/// Returns a folder with the files of a case, and the output of its generator; `None` if the collection is missing.
 pub(crate) fn make(case: &str) -> Option<(TempDir, String)> {
     let folder = shared::folder("cases")?.join(case);
     shared::program("python3")?;
@@ -27,7 +27,7 @@ pub(crate) fn make(case: &str) -> Option<(TempDir, String)> {
     Some((out, printed))
 }
 
-/// Runs the generator in `case`, which writes into `out`.
+/// Runs the generator in `case`, which writes into `out`, and returns its output.
 pub(crate) fn generate(case: &Path, out: &Path) -> String {
     // The collection is read-only, so Python must not cache compiled files there.
     let ran =

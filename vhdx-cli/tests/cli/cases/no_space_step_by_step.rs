@@ -1,4 +1,4 @@
-//! Many checkpoints and little space: merging all of them at once does not fit, one after the other they do.
+//! Many checkpoints and little free space: one merge of all of them does not fit, merging level by level does.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ struct Full {
     printed: String,
 }
 
-/// The case on a file system of its own, where only 10 MiB are free.
+/// Makes the case on its own file system, where only 10 MiB are free.
 fn full() -> Option<Full> {
     let case = shared::folder("cases")?.join("no-space-step-by-step");
     shared::program("python3")?;
@@ -89,9 +89,9 @@ fn the_refusal_names_the_first_step_and_the_steps_fit() {
     full.base_reads_right();
 }
 
-/// The content is sparse: in truth it takes less than the most that it can take.
+/// The content is sparse, so it takes less space than the upper bound.
 #[test]
-fn the_check_can_be_left_out() {
+fn the_space_check_can_be_skipped() {
     let Some(full) = full() else { return };
     full.merge_all(&["--dry-run"]).exits(6);
     let plan = full.merge_all(&["--dry-run", "--no-space-check", "--json"]).exits(0).json();
@@ -100,9 +100,9 @@ fn the_check_can_be_left_out() {
     full.base_reads_right();
 }
 
-/// A new disk has no steps, but the same way out.
+/// A new disk has no steps, but the hint names `--no-space-check` too.
 #[test]
-fn a_new_disk_names_the_amounts_too() {
+fn a_new_disk_reports_needed_and_free_space() {
     let Some(full) = full() else { return };
     let [leaf, new, raw] = ["S_8.avhdx", "new.vhdx", "new.raw"].map(|name| full.path(name));
     fs::write(full.private.seen(Path::new(&full.path("more"))), vec![1; 9 << 20]).unwrap();
@@ -113,7 +113,7 @@ fn a_new_disk_names_the_amounts_too() {
         let text = full.private.vhdx(args).exits(6).stderr;
         assert!(text.contains("MiB) are needed"), "{text}");
         full.private.vhdx(args.iter().chain(&["--no-space-check", "--dry-run"])).exits(0);
-        // It is not sparse: it runs out of space, and leaves nothing behind.
+        // The new file is not sparse: the command runs out of space and removes the file.
         full.private.vhdx(args.iter().chain(&["--no-space-check"])).exits(6);
         assert!(!full.is_there("new.vhdx") && !full.is_there("new.raw"));
     }

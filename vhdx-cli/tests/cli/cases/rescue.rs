@@ -1,5 +1,5 @@
-//! Four files that hold a whole disk, or most of it, and do not open. The disk cannot be brought back yet: the error says
-//! what is lost, what is sound, and what to do.
+//! Four files that contain a whole disk, or most of it, but do not open. vhdx cannot recover the disk yet: the error
+//! says what is lost, what is sound, and what to do.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use crate::run::Ran;
 const LOST: [(&str, &str); 3] = [
     ("both-header-sums.vhdx", "no header can be used"),
     ("both-region-tables.vhdx", "no region table can be used"),
-    ("log-guid-no-log.vhdx", "the header says that the log holds changes, but none of them can be read"),
+    ("log-guid-no-log.vhdx", "the header says that the log contains changes, but none of them can be read"),
 ];
 const CUT_SHORT: &str = "5243657 bytes of blocks lie past the end of the file (5.0 MiB, 3 of 8 blocks): the copy was \
                          probably cut short";
 
-/// Each command that reads the file, with the option for JSON if it is asked for.
+/// Runs each command that reads the whole file, with `--json` if `json` is set.
 fn commands(folder: &TempDir, file: &Path, json: bool) -> Vec<Ran> {
     let new = folder.path().join("new.raw");
     let option: &[&str] = if json { &["--json"] } else { &[] };
@@ -63,7 +63,7 @@ fn assert_check(file: &Path, hint: &str, damage: &Value) {
 }
 
 #[test]
-fn what_is_lost_and_what_is_sound_is_told() {
+fn hints_name_lost_and_sound_structures() {
     let Some((folder, _)) = make("rescue") else { return };
     let sound = |file: &Path| {
         json!({
@@ -100,7 +100,7 @@ fn what_is_lost_and_what_is_sound_is_told() {
 }
 
 #[test]
-fn a_file_that_was_cut_short_says_how_much_is_missing() {
+fn hints_for_a_file_cut_short_say_how_much_is_missing() {
     let Some((folder, _)) = make("rescue") else { return };
     let file = folder.path().join("cut-short.vhdx");
     let damage = json!({

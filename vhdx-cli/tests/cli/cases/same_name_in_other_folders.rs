@@ -1,4 +1,4 @@
-//! Daily copies with one name: the stored path leads from each file to itself.
+//! Daily copies with the same name in different folders: the stored path leads from each file to itself.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use vhdx::Vhdx;
 use super::make;
 use crate::run;
 
-/// The GUID that is wanted, where it was looked for, and what to do.
+/// Asserts that the error names the expected GUID, the places that were tried, and what to do.
 fn is_missing_parent(error: &Value, child: &Path, expected: &str) {
     assert_eq!((&error["kind"], error["path"].as_str()), (&"chain".into(), child.to_str()));
     let message = error["message"].as_str().unwrap();

@@ -7,7 +7,7 @@ use vhdx_testkit::{DirtyLog, Headers, Image};
 use super::*;
 use crate::units::FileOffset;
 
-/// What was done to the files of a folder.
+/// Counts how the files of a folder are accessed.
 #[derive(Default)]
 struct Counters {
     opened: AtomicUsize,
@@ -51,7 +51,7 @@ fn put(path: &Path, guid: u128) {
 }
 
 #[test]
-fn each_of_ten_thousand_files_is_opened_once_and_hardly_read() {
+fn each_of_ten_thousand_files_is_opened_once_and_only_its_headers_are_read() {
     const HALF: usize = 5_000;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: String| folder.path().join(name);
@@ -84,7 +84,7 @@ fn a_folder_is_read_once_for_all_clones() {
 }
 
 #[test]
-fn headers_alone_say_what_opening_says() {
+fn headers_give_the_same_guid_as_opening_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk");
     let dirty = DirtyLog { seed: 3, entries: 4, stale: 1, runs: 8, closed: false };
@@ -105,7 +105,7 @@ fn headers_alone_say_what_opening_says() {
 }
 
 #[test]
-fn what_is_no_disk_or_cannot_be_read() {
+fn other_files_are_skipped_and_unreadable_ones_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     put(&at("disk"), 1);
@@ -132,9 +132,9 @@ fn what_is_no_disk_or_cannot_be_read() {
     assert_eq!(no_folder.unreadable(&at("disk")).count(), 1);
 }
 
-/// A file that changes between the listing and the reading is no candidate, and no failure.
+/// The files change between listing and reading.
 #[test]
-fn a_file_that_vanishes_or_changes_its_kind_is_passed_over() {
+fn a_file_that_is_removed_or_changes_its_kind_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["gone", "folder", "stays"] {

@@ -26,7 +26,7 @@ fn locator(entries: &[(&str, &str)]) -> ParentLocator {
     ParentLocator { entries: entries.iter().map(|&(key, value)| (key.into(), value.into())).collect() }
 }
 
-/// What validation says of a locator, apart from notes.
+/// Returns the rules that a locator breaks, except for notes.
 fn complaints(locator: &ParentLocator) -> Vec<Rule> {
     let mut violations = Violations::new();
     let read = ParentLocator::validate(&locator.encode(), FileOffset::new(0), &mut violations);
@@ -48,7 +48,7 @@ fn reason(error: Error) -> InvalidArgument {
 
 #[test]
 #[cfg(not(windows))]
-fn a_new_child_stores_what_is_known_here_in_the_order_of_windows() {
+fn a_new_child_stores_the_known_paths_in_the_order_of_windows() {
     let folder = folder_with(&["base.vhdx"]);
     let made = link(&folder.path().join("new.avhdx"), &folder.path().join("base.vhdx"));
     let expected =
@@ -116,10 +116,10 @@ fn names_that_windows_cannot_have_are_refused() {
     assert!(matches!(reason(error), InvalidArgument::ParentPath(_)));
 }
 
-/// Disks that are no files of the host are called by names all the same.
+/// A disk that is not a file of the host has a name, too.
 #[test]
 #[cfg(not(windows))]
-fn a_parent_that_is_not_there() {
+fn a_parent_that_does_not_exist_is_linked_by_its_name() {
     let made = link(Path::new("/none/a/child.avhdx"), Path::new("/none/b/base.vhdx"));
     assert_eq!(made.get(RELATIVE_PATH), Some(r"..\b\base.vhdx"));
     let error = NewLink::new(Path::new("child.avhdx"), Path::new("none.vhdx"), GUID).locator().unwrap_err();
@@ -155,7 +155,7 @@ fn stored_paths_stay_only_where_they_end_in_the_parents_name() {
     assert_eq!(complaints(&made), []);
 }
 
-/// macOS decomposes letters in names, Windows composes them.
+/// macOS stores names with decomposed letters, Windows with composed letters.
 #[test]
 #[cfg(not(windows))]
 fn a_stored_path_that_is_composed_ends_in_a_decomposed_name() {
@@ -171,7 +171,7 @@ fn a_stored_path_that_is_composed_ends_in_a_decomposed_name() {
 }
 
 #[test]
-fn other_linkages_leave_all_else_alone() {
+fn changed_linkages_keep_all_other_entries() {
     let second = Uuid::from_u128(7);
     let old = locator(&[("vendor", "x"), (PARENT_LINKAGE, ZERO), (RELATIVE_PATH, "base.vhdx")]);
     let made = with_linkages(&old, GUID, second).unwrap();
@@ -185,7 +185,7 @@ fn other_linkages_leave_all_else_alone() {
 }
 
 #[test]
-fn a_full_locator_takes_no_more_keys() {
+fn a_full_locator_rejects_a_new_key() {
     let mut full = locator(&[(PARENT_LINKAGE, ZERO), (RELATIVE_PATH, "base.vhdx")]);
     full.entries.extend((2..MAX_ENTRIES).map(|n| (n.to_string(), "x".to_owned())));
     let error = with_linkages(&full, GUID, Uuid::nil()).unwrap_err();

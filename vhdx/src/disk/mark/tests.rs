@@ -7,7 +7,7 @@ fn linkages(first: Uuid, second: Uuid) -> Linkages {
 }
 
 #[test]
-fn a_mark_is_no_guid_of_a_file() {
+fn a_mark_is_not_a_data_write_guid() {
     let mark = random();
     assert!(is_mark(mark) && mark.to_string().starts_with("6d657267-"), "{mark}");
     assert_ne!(mark, random());
@@ -16,7 +16,7 @@ fn a_mark_is_no_guid_of_a_file() {
 }
 
 #[test]
-fn the_lowest_layer_says_how_far_the_merge_is() {
+fn the_lowest_layer_says_whether_the_merge_is_complete() {
     let (mark, before) = (random(), Uuid::from_u128(1));
     let merge = IncompleteMerge::new(Some(mark), MERGED);
     let begun = linkages(merge.guid(), before);
@@ -24,14 +24,14 @@ fn the_lowest_layer_says_how_far_the_merge_is() {
     assert_eq!(begun.merge(), Some(LowestLayer { merge, is_complete: false }));
     assert_eq!(complete.merge(), Some(LowestLayer { merge, is_complete: true }));
     assert!(complete.merge().unwrap().is_complete_in(merge.complete_guid()));
-    assert!(!complete.merge().unwrap().is_complete_in(merge.guid()), "the target does not say so yet");
+    assert!(!complete.merge().unwrap().is_complete_in(merge.guid()), "the target is not complete yet");
     assert!(!begun.merge().unwrap().is_complete_in(before));
     assert!(names_newer_first(begun) && !names_newer_first(complete));
     for layer in [begun, complete] {
         let required = layer.required_mark().unwrap();
         assert!(required.is(mark) && !required.is(random()) && !required.is(MERGED));
     }
-    // Only in this order, and with this GUID.
+    // The two GUIDs must be of the same merge, and in this order.
     let other = IncompleteMerge::new(Some(mark), MERGED).complete_guid();
     assert_eq!(linkages(merge.complete_guid(), merge.guid()).merge(), None);
     assert!(!linkages(merge.guid(), other).merge().unwrap().is_complete);

@@ -6,7 +6,7 @@ fn resolved(pieces: usize) -> Region {
 }
 
 #[test]
-fn many_sparse_regions_are_not_all_remembered() {
+fn the_cache_is_bounded_for_many_sparse_regions() {
     let mut known = Generations::default();
     let one = resolved(1);
     for number in 0..400_000 {

@@ -1,4 +1,4 @@
-//! What is said of a parent that is missing.
+//! Displays the details of a missing parent.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,16 +21,16 @@ pub(super) struct Wanted<'a> {
 impl fmt::Display for Wanted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.expected.is_empty() {
-            return f.write_str("Its parent linkage is zero, which no file matches");
+            return f.write_str("its parent linkage is zero, which matches no file");
         }
-        write!(f, "Its DataWriteGuid must be {}; ", Either(self.expected))?;
-        // Without folders the stored paths were not used: the caller named the files.
+        write!(f, "the parent's DataWriteGuid must be {}; ", Either(self.expected))?;
+        // Without folders the stored paths were not tried, because the caller named the files.
         if self.folders.is_empty() && !self.looked_for.is_empty() {
             let tried: Vec<_> = self.looked_for.iter().map(Quoted).collect();
             return write!(f, "tried {}", Joined(&tried, ", "));
         }
         match self.names {
-            [] => f.write_str("the file stores no path to it")?,
+            [] => f.write_str("the child stores no path to it")?,
             names => write!(f, "looked for {}", Joined(names, ", "))?,
         }
         if !self.names.is_empty() && !self.folders.is_empty() {
@@ -63,7 +63,7 @@ pub(super) struct Unusable<'a>(pub(super) &'a [(PathBuf, Error)]);
 impl fmt::Display for Unusable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(path, error)| {
-            write!(f, "; {} is there, but cannot be used: {}", Quoted(path), Bare(error))
+            write!(f, "; {} exists, but cannot be used: {}", Quoted(path), Bare(error))
         })
     }
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Unreadable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => Ok(()),
-            paths => write!(f, "; could not be read, and may be the parent: {}", Shown(paths)),
+            paths => write!(f, "; could not be read, and may be or contain the parent: {}", Shown(paths)),
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::error::InvalidArgument;
 use uuid::uuid;
 
 #[test]
-fn a_missing_parent_says_what_was_looked_for_and_where() {
+fn a_missing_parent_names_what_was_searched_for_and_where() {
     let error = ChainError::MissingParent {
         child: "differencing.avhdx".into(),
         expected: vec![uuid!("ff34003b-11ed-4cf8-a166-b2be05e20b80")],
@@ -20,18 +20,18 @@ fn a_missing_parent_says_what_was_looked_for_and_where() {
     };
     assert_eq!(
         error.to_string(),
-        "\"differencing.avhdx\": its parent is missing. Its DataWriteGuid must be \
+        "\"differencing.avhdx\": its parent is missing: the parent's DataWriteGuid must be \
          ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
-         \"/vm\", \"/backup\", and for the DataWriteGuid in every file there; \"/vm/y\" is already in this chain and has \
-         another DataWriteGuid; \"/vm/x\" is there, but cannot be used: this is not a regular file; could not be read, \
-         and may be the parent: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \"/vm/5\", \"/vm/6\", \"/vm/7\", \"/vm/8\" \
-         and 2 more"
+         \"/vm\", \"/backup\", and for the DataWriteGuid in every file there; \"/vm/y\" is already in this chain and \
+         has another DataWriteGuid; \"/vm/x\" exists, but cannot be used: this is not a regular file; could not be \
+         read, and may be or contain the parent: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \"/vm/5\", \"/vm/6\", \
+         \"/vm/7\", \"/vm/8\" and 2 more"
     );
     assert_eq!(error.path(), Path::new("differencing.avhdx"));
 }
 
 #[test]
-fn a_mismatch_says_what_the_child_expects() {
+fn a_mismatch_names_the_guids_that_the_child_expects() {
     let (found, wanted) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let mismatch = |expected| ChainError::Mismatch {
         child: "child.avhdx".into(),
@@ -45,5 +45,6 @@ fn a_mismatch_says_what_the_child_expects() {
         assert!(said.ends_with(end), "{said}");
     };
     ends(vec![wanted, found], &format!("is {found}, but must be {wanted} or {found}"));
-    ends(Vec::new(), &format!("is {found}, but the child's linkage is zero, which no file matches"));
+    let zero = "but the parent linkage of the child is zero, which matches no file";
+    ends(Vec::new(), &format!("is {found}, {zero}"));
 }

@@ -7,7 +7,7 @@ fn linkages(first: Uuid, second: Uuid) -> Linkages {
     Linkages { first: Some(first), second: Some(second) }
 }
 
-/// Disks as (DataWriteGuid, linkages, position of the parent); the first one is the lowest layer.
+/// Disks as (DataWriteGuid, linkages, position of the parent), the lowest layer first.
 struct Listed<'a>(&'a [(Uuid, Linkages, usize)]);
 
 impl Disks for Listed<'_> {
@@ -31,7 +31,7 @@ fn is_unneeded(disks: &[(Uuid, Linkages, usize)]) -> bool {
 }
 
 #[test]
-fn one_level_is_left_over_until_it_is_used() {
+fn a_merged_disk_is_left_over_until_it_is_used() {
     let merge = IncompleteMerge::new(None, MERGED);
     let complete = linkages(merge.guid(), merge.complete_guid());
     let child = (Uuid::from_u128(9), linkages(MERGED, Uuid::nil()), 0);
@@ -43,7 +43,7 @@ fn one_level_is_left_over_until_it_is_used() {
 }
 
 #[test]
-fn several_levels_are_left_over_until_the_merged_disk_is_used() {
+fn several_layers_are_left_over_until_the_merged_disk_is_used() {
     let mark = random();
     let merge = IncompleteMerge::new(Some(mark), MERGED);
     let [low, mid] = [20, 21].map(Uuid::from_u128);
@@ -59,7 +59,7 @@ fn several_levels_are_left_over_until_the_merged_disk_is_used() {
     assert!(!is_unneeded(&[lowest, middle, merged, used]), "a copy was written since");
     assert!(!is_unneeded(&[lowest, middle, merged, child(2)]), "the merged disk has a child");
     assert!(!is_unneeded(&[lowest, middle, merged, child(1)]), "a layer has another child");
-    assert!(!is_unneeded(&[lowest, middle]), "whatever is read through the middle layer is not known");
+    assert!(!is_unneeded(&[lowest, middle]), "the merged disk is not here");
     let unmarked = (MERGED, linkages(mid, Uuid::nil()), 1);
     assert!(!is_unneeded(&[lowest, middle, unmarked]));
 }
@@ -71,7 +71,7 @@ fn children_that_are_left_over_do_not_count() {
     let (merge, earlier) = (IncompleteMerge::new(Some(mark), MERGED), IncompleteMerge::new(None, other));
     let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);
     let merged = (MERGED, linkages(low, mark), 0);
-    // It was merged into the merged disk before that was merged itself.
+    // A disk that was merged into the merged disk before.
     let left = (other, linkages(earlier.guid(), earlier.complete_guid()), 1);
     assert!(is_unneeded(&[lowest, merged, left]));
     assert!(!is_unneeded(&[lowest, merged, (changed, left.1, 1)]), "written since");
@@ -83,13 +83,13 @@ fn children_that_are_left_over_do_not_count() {
     assert!(!is_unneeded(&[lowest, merged, (other, incomplete, 1)]), "incomplete");
 
     let single = IncompleteMerge::new(None, MERGED);
-    let below = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
-    assert!(is_unneeded(&[below, (other, left.1, 0)]));
-    assert!(!is_unneeded(&[below, (changed, left.1, 0)]));
+    let layer = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
+    assert!(is_unneeded(&[layer, (other, left.1, 0)]));
+    assert!(!is_unneeded(&[layer, (changed, left.1, 0)]));
 }
 
 #[test]
-fn a_relinked_child_needs_the_layer_while_the_target_is_not_here() {
+fn a_relinked_child_needs_the_layer_if_the_target_is_not_here() {
     let single = IncompleteMerge::new(None, MERGED);
     let lowest = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
     let child = (Uuid::from_u128(9), linkages(single.complete_guid(), MERGED), 0);
@@ -100,7 +100,7 @@ fn a_relinked_child_needs_the_layer_while_the_target_is_not_here() {
 }
 
 #[test]
-fn layers_that_are_nested_too_deep_are_needed() {
+fn layers_that_are_nested_too_deeply_are_never_left_over() {
     let merges: Vec<IncompleteMerge> =
         (0..2_000).map(|at| IncompleteMerge::new(None, Uuid::from_u128(100 + at))).collect();
     let disks: Vec<_> = (0_u128..)
@@ -120,7 +120,7 @@ fn layers_that_are_nested_too_deep_are_needed() {
 }
 
 #[test]
-fn what_is_left_over_is_listed_children_first() {
+fn left_over_layers_are_listed_children_first() {
     let mark = random();
     let merge = IncompleteMerge::new(Some(mark), MERGED);
     let [low, mid] = [20, 21].map(Uuid::from_u128);

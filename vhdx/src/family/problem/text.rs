@@ -1,4 +1,4 @@
-//! Parts of the messages about problems.
+//! Formats parts of the messages about problems.
 
 use std::fmt;
 use std::io;
@@ -8,15 +8,17 @@ use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
 
-/// What can be done about a merge that may be incomplete.
+/// Returns the fix for a merge that is or may be incomplete.
 pub(super) fn complete(merged: &Path, target: &Path) -> String {
     format!(
-        "merge {} into {} again, which completes the merge; do not use, move or delete these files before",
+        "merge {} into {} again, which completes the merge. Until then, do not start a virtual machine from any file \
+         of this merge, and do not move or delete these files",
         Quoted(merged),
         Quoted(target)
     )
 }
 
+/// Returns the kind of an input or output error; `None` for other errors.
 pub(super) fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     match error {
         Error::InFile { error, .. } => io_kind(error),
@@ -25,7 +27,7 @@ pub(super) fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     }
 }
 
-/// The first of so many paths.
+/// Displays the first paths, and how many more there are of a total number.
 pub(super) struct List<'a>(pub(super) &'a [PathBuf], pub(super) usize);
 
 impl fmt::Display for List<'_> {
@@ -40,12 +42,13 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// Displays stored paths.
 pub(super) struct Stored<'a>(pub(super) &'a [StoredPath]);
 
 impl fmt::Display for Stored<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("no stored path");
+            return f.write_str("none");
         }
         for (i, path) in self.0.iter().enumerate() {
             write!(f, "{}{path}", if i == 0 { "" } else { ", " })?;

@@ -1,4 +1,4 @@
-//! Which disks of some folders a completed merge has left over.
+//! Finds the disks in some folders that are left over from completed merges.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,9 @@ use super::Relative;
 use crate::disk::mark::Linkages;
 use crate::family::left_overs::{Disks, LeftOvers};
 
-/// Finds out which disks a completed merge has left over: nothing among the disks needs them. Remembers what it has found, so
-/// that all disks together take little longer than one.
+/// Finds the disks that are left over from completed merges: no other disk needs them.
+///
+/// It caches its results, so that checking all disks takes little longer than checking one.
 pub struct LeftOverDisks<'a> {
     disks: &'a [Relative],
     found: LeftOvers<Indexed<'a>>,
@@ -20,14 +21,18 @@ impl<'a> LeftOverDisks<'a> {
         Self { disks, found: LeftOvers::new(Indexed::new(disks)) }
     }
 
-    /// Whether this is the lowest layer of a completed merge and no disk needs it any more: the target got its content, and
-    /// what is read through it was not changed since the merge. A disk that is none of those among which it looks is not.
+    /// Returns whether a layer is left over: no disk needs it any more.
+    ///
+    /// A layer is left over if its parent is the target of a completed merge, and no disk that is read through the
+    /// layer was changed since. A disk that is not among the searched disks is never left over.
     pub fn contains(&mut self, layer: &Relative) -> bool {
         layer.linkages().merge().is_some() && self.position(layer).is_some_and(|at| self.found.contains(at))
     }
 
-    /// The disks that are read through a layer, and last the layer itself, if it [is left over](Self::contains). Each comes
-    /// before its parent, so that they can be deleted in this order.
+    /// Returns the disks that are read through a layer, and last the layer; `None` if it is not
+    /// [left over](Self::contains).
+    ///
+    /// Each disk comes before its parent, so they can be deleted in this order.
     pub fn with_descendants(&mut self, layer: &Relative) -> Option<Vec<&'a Relative>> {
         let at = self.position(layer)?;
         let found = self.found.with_descendants(at)?;
@@ -39,10 +44,10 @@ impl<'a> LeftOverDisks<'a> {
     }
 }
 
-/// The disks by their positions.
+/// The disks, indexed by their GUIDs and linkages. A disk is identified by its position.
 struct Indexed<'a> {
     disks: &'a [Relative],
-    /// The disks that name a GUID in one of their linkages.
+    /// The disks that name each GUID in one of their linkages.
     children: HashMap<Uuid, Vec<usize>>,
     guids: HashMap<Uuid, usize>,
 }

@@ -44,7 +44,7 @@ fn names(disks: &[Relative]) -> Vec<&str> {
 }
 
 #[test]
-fn disks_directly_in_the_folders_whatever_they_are_called() {
+fn disks_directly_in_the_folders_are_found_under_any_name() {
     let family = Family::new();
     family.put("deeper/child.avhdx", &family.child);
     family.put("no-extension", &family.child);
@@ -88,7 +88,7 @@ fn children_are_found_by_either_linkage() {
 }
 
 #[test]
-fn what_cannot_be_judged_is_named() {
+fn files_and_folders_that_cannot_be_read_are_undetermined() {
     let family = Family::new();
     fs::write(family.path("broken.vhdx"), "vhdxfile").unwrap();
     let found = family.find(&["", "nowhere"]);
@@ -98,7 +98,7 @@ fn what_cannot_be_judged_is_named() {
 }
 
 #[test]
-fn what_may_be_a_disk_and_what_may_not() {
+fn an_unreadable_file_may_be_a_disk_if_its_name_or_signature_says_so() {
     let family = Family::new();
     let unreadable = |name: &str| {
         let path = family.path(name);
@@ -132,7 +132,7 @@ fn not_open(path: &Path, operation: &'static str, kind: io::ErrorKind) -> Option
 }
 
 #[test]
-fn a_disk_in_use_is_noted_and_stops_nothing() {
+fn a_disk_in_use_is_listed_but_blocks_nothing() {
     let family = Family::new();
     let may_be_disk =
         |operation, kind| not_open(&family.path("b.avhdx"), operation, kind).unwrap().may_be_disk;
@@ -143,7 +143,7 @@ fn a_disk_in_use_is_noted_and_stops_nothing() {
 
 #[cfg(windows)]
 #[test]
-fn a_disk_that_is_held_is_in_use() {
+fn a_locked_disk_is_in_use() {
     let family = Family::new();
     let _held = crate::storage::FileStorage::open_exclusive(&family.path("b.avhdx")).unwrap();
     let found = family.find(&[""]);
@@ -153,7 +153,7 @@ fn a_disk_that_is_held_is_in_use() {
 }
 
 #[test]
-fn what_has_vanished_is_no_disk() {
+fn a_deleted_file_is_not_undetermined() {
     let family = Family::new();
     let gone = family.path("gone.avhdx");
     assert!(not_open(&gone, "open", io::ErrorKind::NotFound).is_none());
@@ -168,7 +168,7 @@ fn what_has_vanished_is_no_disk() {
 }
 
 #[test]
-fn empty_files_and_those_of_macos_are_no_disks() {
+fn empty_files_and_metadata_files_of_macos_are_no_disks() {
     let family = Family::new();
     fs::write(family.path("empty.vhdx"), "").unwrap();
     fs::write(family.path("._b.avhdx"), [0, 5, 0x16, 7]).unwrap();
@@ -180,7 +180,7 @@ fn empty_files_and_those_of_macos_are_no_disks() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_a_disk_that_is_not_there_may_be_a_disk() {
+fn a_broken_link_with_the_name_of_a_disk_may_be_a_disk() {
     let family = Family::new();
     for name in ["gone.avhdx", "gone.txt"] {
         std::os::unix::fs::symlink("nowhere", family.path(name)).unwrap();
@@ -193,7 +193,7 @@ fn a_link_to_a_disk_that_is_not_there_may_be_a_disk() {
     found.ensure_all_determined(Path::new("child")).unwrap_err();
 }
 
-/// Only a file in which nothing of a VHDX is left is of another format.
+/// A file has another format only if it has no signature of a VHDX.
 #[test]
 fn other_formats_are_no_children_and_damaged_disks_may_be() {
     let family = Family::new();

@@ -29,9 +29,9 @@ fn read(file: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Writes over a block boundary, and up to the end of a disk whose last block is partial.
+/// Writes across a block boundary, and up to the end of a disk whose last block is partial.
 #[test]
-fn it_reads_as_it_was_written() {
+fn a_new_disk_reads_as_it_was_written() {
     let size = 7 * MIB + 512;
     let (middle, end) = ([7; 2048], [9; 100]);
     let content: [(u64, &[u8]); 2] = [(3 * MIB - 1000, &middle), (size - 100, &end)];
@@ -59,7 +59,7 @@ fn an_untouched_disk_is_empty() {
 }
 
 #[test]
-fn headers_differ_by_one_and_nothing_is_in_the_log() {
+fn sequence_numbers_differ_by_one_and_the_log_is_empty() {
     let (file, _) = make(&small(MIB, DiskType::Dynamic), &[(0, &[1])]);
     let headers = header::OFFSETS.map(|at| Header::parse(&file[at.get() as usize..]).unwrap());
     assert_eq!(headers[1].sequence_number, headers[0].sequence_number + 1);
@@ -70,7 +70,7 @@ fn headers_differ_by_one_and_nothing_is_in_the_log() {
 }
 
 #[test]
-fn further_metadata_are_taken_along() {
+fn further_metadata_items_are_stored_unless_they_are_invalid() {
     let item = |id: u128, is_user, content: Vec<u8>| NewItem {
         id: Uuid::from_u128(id),
         is_user,
@@ -99,7 +99,7 @@ fn further_metadata_are_taken_along() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_writes_and_disks_are_rejected() {
     let file = Memory::default();
     let disk = small(4 * MIB, DiskType::Dynamic);
     let mut writer = VhdxWriter::new(&file, &disk).unwrap();
@@ -126,7 +126,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(VhdxWriter::new(&Memory::new(vec![0]), &disk).is_err());
 }
 
-/// A storage that keeps a record of every write and sync.
+/// A storage that records every write and sync.
 #[derive(Default)]
 struct Recorder {
     memory: Memory,
@@ -183,9 +183,9 @@ fn the_headers_come_last_between_two_syncs() {
     assert_eq!(before.last(), Some(&Step::SetLen));
 }
 
-/// 64 TiB in blocks of 1 MiB have a BAT of 513 MiB, of which two pieces are written.
+/// 64 TiB in blocks of 1 MiB need a BAT of 513 MiB. The file takes space only for what is written.
 #[test]
-fn the_largest_disk_costs_what_is_touched() {
+fn the_largest_disk_takes_little_space_and_memory() {
     let folder = tempfile::tempdir().unwrap();
     let file = NewFile::create(&folder.path().join("huge.vhdx"), false).unwrap();
     let disk = small(64 << 40, DiskType::Dynamic);
@@ -198,7 +198,7 @@ fn the_largest_disk_costs_what_is_touched() {
     assert_eq!(written, Written { blocks: 3, file_size: (3 + 513 + 3) * MIB });
     file.commit().unwrap();
     let path = folder.path().join("huge.vhdx");
-    #[cfg(unix)] // elsewhere a file without holes costs its length
+    #[cfg(unix)] // elsewhere the file may have no holes and take its whole length
     assert!(crate::storage::allocated_bytes(&path).unwrap() < 4 * MIB);
     let vhdx = Vhdx::open(&path).unwrap();
     assert_eq!(vhdx.bat_entries(BatIndex::new(0), 2).unwrap()[1].raw(), 0);

@@ -1,4 +1,7 @@
-//! BAT entries and sector bitmaps as they change: nothing here is in the file before the next commit.
+//! Stages changes of BAT entries and sector bitmaps, and writes the data of blocks directly.
+//!
+//! Staged changes reach the file with the next commit. Direct writes go only to places to which nothing points yet, or
+//! over data of the guest.
 
 use std::ops::Range;
 
@@ -10,19 +13,21 @@ use crate::format::log_entry::SECTOR_SIZE;
 use crate::storage::read_into;
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
-/// A payload block: what it says, and where it lies or keeps a place.
+/// The state of a payload block, and the place that it has or reserves in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PayloadBlock {
     pub(crate) state: PayloadBlockState,
     pub(crate) place: FileOffset,
 }
 
-/// The bits of one block's sectors, the first one being the block's first.
+/// The bits of one block's sectors; bit 0 is that of the block's first sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SectorBits(Vec<u8>);
 
 impl SectorBits {
-    /// 64 sectors are 8 bytes; bit 0 of byte 0 is the first one ([MS-VHDX] 2.5.1.2).
+    /// Returns the bits as they are stored ([MS-VHDX] 2.5.1.2).
+    ///
+    /// Each byte has 8 sectors. The first sector is bit 0 of byte 0.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -44,13 +49,13 @@ impl SectorBits {
 }
 
 impl VhdxMut {
-    /// A payload block, by the BAT entry that is in force after the next commit.
+    /// Reads a payload block from the BAT entry that will be in force after the next commit.
     pub(crate) fn payload_block(&self, block: BlockIndex) -> Result<PayloadBlock> {
         let entry = self.vhdx.payload_entry(block)?;
         Ok(PayloadBlock { state: self.vhdx.use_payload(block, entry)?, place: entry.file_offset() })
     }
 
-    /// Gives a payload block another state and place.
+    /// Stages another state and place of a payload block.
     pub(crate) fn stage_payload(
         &mut self,
         block: BlockIndex,
@@ -60,7 +65,9 @@ impl VhdxMut {
         self.stage_entry(self.vhdx.geometry.payload_bat_index(block), BatEntry::payload(state, place))
     }
 
-    /// Gives a chunk a sector bitmap block, which must be all zeros in the file already.
+    /// Stages the entry of a chunk's new sector bitmap block.
+    ///
+    /// The block must be all zeros in the file already.
     pub(crate) fn stage_bitmap(&mut self, chunk: ChunkIndex, place: FileOffset) -> Result<()> {
         let entry = BatEntry::new(SectorBitmapBlockState::Present.bits(), place);
         self.stage_entry(self.vhdx.geometry.bitmap_bat_index(chunk), entry)
@@ -70,20 +77,20 @@ impl VhdxMut {
         self.staged.stage(&entry.to_le_bytes(), self.vhdx.bat_entry_place(index))
     }
 
-    /// Whether a chunk has a sector bitmap block.
+    /// Returns whether a chunk has a sector bitmap block.
     pub(crate) fn has_bitmap(&self, chunk: ChunkIndex) -> Result<bool> {
         let entry = self.vhdx.bat_entry(self.vhdx.geometry.bitmap_bat_index(chunk))?;
         Ok(entry.bitmap_state() == Some(SectorBitmapBlockState::Present))
     }
 
-    /// The bits of a block whose chunk has a sector bitmap block.
+    /// Reads the bits of a block. Its chunk must have a sector bitmap block.
     pub(crate) fn sector_bits(&self, block: BlockIndex) -> Result<SectorBits> {
         let mut bits = self.clear_bits();
         read_into(&*self.staged, &mut bits.0, self.place_of_bits(block)?)?;
         Ok(bits)
     }
 
-    /// The bits of a block that says nothing about any sector.
+    /// Returns the bits of a block in which no sector is present.
     pub(crate) fn clear_bits(&self) -> SectorBits {
         let bytes = self.sectors_per_block() / 8;
         SectorBits(vec![0; usize::try_from(bytes).unwrap_or(0)])
@@ -102,7 +109,7 @@ impl VhdxMut {
         Ok(bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
     }
 
-    /// The sectors of a range that lies in one block, counted from the start of the block.
+    /// Returns the sectors of a range inside one block, counted from the start of the block.
     pub(crate) fn sectors(&self, range: &Range<DiskOffset>) -> Range<u64> {
         let geometry = self.vhdx.geometry;
         let first = geometry.offset_in_block(range.start) / geometry.sector_size();
@@ -113,18 +120,20 @@ impl VhdxMut {
         self.vhdx.geometry.block_size() / self.vhdx.geometry.sector_size()
     }
 
-    /// How many pages a change of one block stages at most: its bits, its entry, and its bitmap's entry.
+    /// Returns how many pages a change of one block stages at most.
+    ///
+    /// These are the pages of its bits, its entry, and its sector bitmap block's entry.
     pub(crate) fn pages_of_block(&self) -> usize {
         let bytes = usize::try_from(self.sectors_per_block() / 8).unwrap_or(0);
         bytes.div_ceil(SECTOR_SIZE) + 2
     }
 
-    /// A place that becomes free with the next commit.
+    /// Marks a place of `len` bytes that becomes free with the next commit.
     pub(crate) fn free_with_commit(&mut self, place: FileOffset, len: u64) {
         self.freed.push((place, len));
     }
 
-    /// Gives the chunk of a block a sector bitmap block, if it has none.
+    /// Allocates and stages a sector bitmap block for the chunk of a block, if it has none.
     pub(super) fn need_bitmap(&mut self, block: BlockIndex) -> Result<()> {
         let chunk = self.vhdx.geometry.chunk_of(block);
         if self.has_bitmap(chunk)? {
@@ -134,7 +143,7 @@ impl VhdxMut {
         self.stage_bitmap(chunk, place)
     }
 
-    /// A place of `len` bytes that reads as zeros.
+    /// Allocates a place of `len` bytes that reads as zeros.
     pub(super) fn allocate_zeros(&mut self, len: u64) -> Result<FileOffset> {
         let place = self.space.allocate(len)?;
         self.extend_to(place.offset.saturating_add(len).get())?;
@@ -144,22 +153,24 @@ impl VhdxMut {
         Ok(place.offset)
     }
 
-    /// Writes zeros at once: to where nothing points yet, or over a guest's data.
+    /// Writes zeros directly: to a place to which nothing points yet, or over data of the guest.
     pub(crate) fn put_zeros(&self, place: FileOffset, len: u64) -> Result<()> {
         self.staged.storage().zero_range(place, len).map_err(|e| Error::io("write", place, e))
     }
 
-    /// Makes a place that nothing points to read as zeros, which need take no space.
+    /// Makes a place to which nothing points read as zeros.
+    ///
+    /// The place takes no space if the host supports holes.
     pub(crate) fn put_hole(&self, place: FileOffset, len: u64) -> Result<()> {
         self.staged.storage().punch_hole(place, len).map_err(|e| Error::io("write", place, e))
     }
 
-    /// Writes bytes at once: to where nothing points yet, or over a guest's data.
+    /// Writes bytes directly: to a place to which nothing points yet, or over data of the guest.
     pub(crate) fn put(&self, bytes: &[u8], place: FileOffset) -> Result<()> {
         super::put(self.staged.storage(), bytes, place)
     }
 
-    /// As [`put`](Self::put), out of another file.
+    /// Copies bytes of another file directly, like [`put`](Self::put).
     pub(crate) fn put_from(
         &self,
         source: &Vhdx,
@@ -171,7 +182,7 @@ impl VhdxMut {
         copied.map_err(|e| Error::io("copy", place, e))
     }
 
-    /// Says that a commit is going to follow: the medium may begin with what was written so far.
+    /// Announces a commit, so that the host can begin to write out earlier writes.
     pub(crate) fn begin_sync(&self) -> Result<()> {
         self.staged.storage().begin_sync().map_err(|e| Error::io("sync", None, e))
     }

@@ -1,7 +1,7 @@
-//! Metadata items as they change ([MS-VHDX] 2.6).
+//! Replaces metadata items in one transaction ([MS-VHDX] 2.6).
 //!
-//! New content goes into a gap of the metadata region, where nothing points yet; the table, which is logged, then points
-//! there. An item that is replaced stays whole until it does. Where there is no gap, the region moves.
+//! New content is written into a gap of the metadata region, where nothing points yet. Then the logged metadata table
+//! points there. A replaced item stays unchanged until that commit. If no gap is large enough, the region moves.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ const ALIGNMENT: u64 = 8;
 const TABLE: u64 = metadata_table::SIZE as u64;
 
 impl VhdxMut {
-    /// Replaces the parent locator, in one transaction. When this returns, it is durable.
+    /// Replaces the parent locator in one transaction. When this returns, the change is durable.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io), [`InvalidArgument::TooMuchMetadata`].
@@ -30,7 +30,9 @@ impl VhdxMut {
         self.replace_items(is_locator, vec![locator_item(locator)])
     }
 
-    /// Puts items in the place of those that `is_replaced` names, in one transaction. When this returns, it is durable.
+    /// Replaces the items for which `is_replaced` holds with `items`, in one transaction.
+    ///
+    /// When this returns, the change is durable.
     ///
     /// # Errors
     /// As [`set_parent_locator`](Self::set_parent_locator).
@@ -63,7 +65,9 @@ impl VhdxMut {
         self.staged.stage(&MetadataTable { entries: table }.encode(), region)
     }
 
-    /// Writes all items into a new metadata region, which the region tables point to with the next commit.
+    /// Writes all items into a new metadata region.
+    ///
+    /// The region tables point to it from the next commit on.
     fn move_metadata(
         &mut self,
         kept: &[MetadataEntry],
@@ -84,8 +88,11 @@ impl VhdxMut {
         self.stage_region(METADATA_REGION, region, len)
     }
 
-    /// Moves a region to where it has been written. The old one stays as it is until no log entry can be replayed
-    /// over what comes to lie there.
+    /// Stages region tables that point to the new place of a region.
+    ///
+    /// The new region has been written already.
+    ///
+    /// The old place stays taken until the session ends: until then a log entry could be replayed over new data there.
     pub(super) fn stage_region(&mut self, id: Uuid, offset: FileOffset, length: u64) -> Result<()> {
         let mut regions = self.vhdx.regions.all.clone();
         for region in regions.iter_mut().filter(|region| region.id == id) {
@@ -99,25 +106,28 @@ impl VhdxMut {
         Ok(())
     }
 
-    /// Makes the tables durable in their places and reads them anew.
+    /// Makes committed tables durable in their places, and reads them again.
     pub(super) fn sync_and_reload(&mut self) -> Result<()> {
         self.sync()?;
         self.vhdx.reload()
     }
 }
 
-/// Where the metadata items of a file lie once some of them have changed, by a table with those that are kept and then
-/// the new ones.
+/// The places of a file's metadata items after a change.
+///
+/// The table lists the kept items first, then the new ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ItemPlaces {
-    /// Where they are, and the new ones between them.
+    /// Kept items stay where they are, and new ones lie in gaps between them.
     Gaps(Vec<MetadataEntry>),
-    /// In a region of `len` bytes that takes the place of this one; `kept` is where they are now.
+    /// All items move to a new region of `len` bytes; `kept` has the old places of the kept items.
     NewRegion { kept: Vec<MetadataEntry>, table: Vec<MetadataEntry>, len: u64 },
 }
 
 impl Vhdx {
-    /// Where items go that take the place of those that `is_replaced` names; the offsets of `new` mean nothing.
+    /// Chooses places for the `new` items, which replace those for which `is_replaced` holds.
+    ///
+    /// Ignores the offsets in `new`.
     ///
     /// # Errors
     /// [`InvalidArgument::TooMuchMetadata`].
@@ -139,7 +149,7 @@ impl Vhdx {
         Ok(ItemPlaces::NewRegion { kept, table, len })
     }
 
-    /// Whether the file can get this parent locator.
+    /// Ensures that the file has room for this parent locator.
     ///
     /// # Errors
     /// [`InvalidArgument::TooMuchMetadata`].
@@ -149,7 +159,9 @@ impl Vhdx {
     }
 }
 
-/// How long a new region is for items of these lengths: a change of the locator next time finds a gap again.
+/// Returns the length in bytes of a new region for items of these lengths.
+///
+/// The region has room for a later change of the parent locator.
 pub(super) fn new_region(items: impl Iterator<Item = u64>) -> u64 {
     let items = items.fold(0_u64, |sum, len| sum.saturating_add(len.next_multiple_of(ALIGNMENT)));
     items.saturating_add(2 * TABLE).checked_next_multiple_of(MIB).unwrap_or(u64::MAX)
@@ -164,7 +176,7 @@ fn locator_item(locator: &ParentLocator) -> NewItem {
     NewItem { id, is_user: false, is_virtual_disk: false, is_required: true, content }
 }
 
-/// The table entry of an item that has no place yet.
+/// Returns the table entry of an item that has no place yet.
 fn entry_of(item: &NewItem) -> MetadataEntry {
     let NewItem { id, is_user, is_virtual_disk, is_required, ref content } = *item;
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
@@ -181,8 +193,11 @@ fn ensure_counts(kept: &[MetadataEntry], new: &[MetadataEntry]) -> Result<(), In
     Ok(())
 }
 
-/// The table with the kept entries and then the new ones, whose items lie clear of everything that the table in force
-/// points to; `None` if a region of `len` bytes has no room for them.
+/// Returns a table with the kept entries and then the new ones.
+///
+/// Returns `None` if a region of `len` bytes has no room for them.
+///
+/// New items overlap nothing to which the table in force points, so a replaced item stays whole until the commit.
 fn place_in_gaps(
     replaced: &[MetadataEntry],
     kept: &[MetadataEntry],
@@ -208,7 +223,7 @@ fn place_in_gaps(
     Some(table)
 }
 
-/// The first gap between the taken ranges that is long enough.
+/// Returns the start of the first gap of `len` bytes between the taken ranges.
 fn gap(taken: &mut [Range<u64>], len: u64) -> u64 {
     taken.sort_by_key(|range| range.start);
     let mut at = 0_u64;

@@ -1,16 +1,16 @@
-//! Writing to a VHDX that exists, so that it is sound whenever power fails ([MS-VHDX] 2.3).
+//! Writes to an existing VHDX, and keeps it sound whenever power fails ([MS-VHDX] 2.3).
 //!
 //! A session begins with the first change and ends with [`VhdxMut::close`]:
 //! ```text
-//! headers: FileWriteGuid | log: empty entry | headers: LogGuid, DataWriteGuid | commit, commit, ... | headers: no LogGuid
+//! headers: FileWriteGuid | log: empty entry | headers: LogGuid, DataWriteGuid | commit, ... | headers: no LogGuid
 //! ```
-//! Data go straight to their place when nothing points there yet, or when the guest writes over what it wrote before.
-//! Everything that points (BAT entries, sector bitmaps, metadata, region tables) is staged, and a commit does:
+//! Data are written directly: where nothing points yet, or over older data of the guest. Pointers (BAT entries, sector
+//! bitmaps, metadata, region tables) are staged in memory. A commit makes them count together:
 //! ```text
 //! sync | one log entry | sync | the same pages in their places
 //! ```
 //! The first sync makes durable what the entry will point to, and also the pages of the commit before. So each entry is
-//! the whole active sequence, and replaying it can never bring back anything older than the last commit.
+//! the whole active sequence, and a replay never restores anything older than the last commit.
 
 mod blocks;
 mod metadata;
@@ -42,17 +42,18 @@ pub(crate) use resize::ResizePlan;
 pub(crate) use space::{Place, Space};
 use staged::Staged;
 
-/// The length of a log that is made because a file has none ([MS-VHDX] 2.2.2).
+/// The length in bytes of the new log of a file that has none ([MS-VHDX] 2.2.2).
 const NEW_LOG: u64 = MIB;
 
-/// A VHDX file that is open for writing, by nobody else. Everything that [`Vhdx`] tells it tells too, and it reads as
-/// it will be after the next [`flush`](Self::flush).
+/// A VHDX file open for writing. Nothing else may write to it meanwhile.
 ///
-/// Nothing is written before the first change. From then on the file has a new FileWriteGuid, and from the first change
-/// of what a guest sees a new DataWriteGuid: its children, if it has any, are orphans then ([MS-VHDX] 2.2.2).
+/// It dereferences to [`Vhdx`], and reads as the file will be after the next [`flush`](Self::flush).
 ///
-/// Dropped without [`close`](Self::close), the file is as after a power failure: sound, with a dirty log, and with
-/// every change up to the last flush. After an error every further change is refused, and the same holds.
+/// Nothing is written before the first change. The first change gives the file a new FileWriteGuid. The first change of
+/// guest-visible content gives it a new DataWriteGuid, which orphans its children, if it has any ([MS-VHDX] 2.2.2).
+///
+/// If it is dropped without [`close`](Self::close), the file is as after a power failure: sound, with a dirty log, and
+/// with every change up to the last flush. The same holds after an error, and every further change is then refused.
 ///
 /// # Examples
 /// ```no_run
@@ -70,13 +71,13 @@ pub struct VhdxMut {
     staged: Arc<Staged>,
     headers: Headers,
     space: Space,
-    /// The log of the session, once there is one.
+    /// The log of the session; `None` before the session begins.
     log: Option<LogWriter>,
     /// The length of the file in bytes; a multiple of 1 MiB in a session.
     len: u64,
-    /// Places that the staged changes no longer point to: free from the next commit on.
+    /// Places to which the staged changes no longer point, with lengths in bytes. The next commit frees them.
     freed: Vec<(FileOffset, u64)>,
-    /// Places of old tables. They stay as they are until no log entry can be replayed over them.
+    /// Old places of moved tables. They stay taken until no log entry can be replayed over them.
     retired: Vec<(FileOffset, u64)>,
     has_new_content: bool,
     has_failed: bool,
@@ -97,11 +98,12 @@ impl Deref for VhdxMut {
 }
 
 impl VhdxMut {
-    /// Opens a file for writing and keeps others from doing so. A dirty log is written home first.
+    /// Opens a file for writing and locks it against other programs.
+    ///
+    /// A dirty log is replayed into the file first.
     ///
     /// # Errors
-    /// As [`FileStorage::open_exclusive`] and [`Vhdx::open`]; [`Error::Corrupt`] also for every rule about the block
-    /// allocation table that is not tolerated.
+    /// As [`FileStorage::open_exclusive`], [`Vhdx::open`] and [`Vhdx::validate_placement`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = FileStorage::open_exclusive(path)?;
@@ -114,10 +116,10 @@ impl VhdxMut {
         Ok(open.named(path))
     }
 
-    /// Opens a storage for writing. Nobody else may write to it meanwhile.
+    /// Opens a VHDX in a storage for writing. Nothing else may write to the storage meanwhile.
     ///
     /// # Errors
-    /// As [`open`](Self::open), apart from those of the file system.
+    /// As [`open`](Self::open), except those of opening and locking a file.
     pub fn from_storage(storage: Arc<dyn Storage>) -> Result<Self> {
         replay(Arc::clone(&storage))?;
         let staged = Arc::new(Staged::new(Arc::clone(&storage)));
@@ -137,7 +139,7 @@ impl VhdxMut {
         })
     }
 
-    /// The same, called by this path in errors.
+    /// Sets the path that names this file in errors.
     pub(crate) fn named(self, path: &Path) -> Self {
         Self { vhdx: self.vhdx.named(path), ..self }
     }
@@ -145,7 +147,7 @@ impl VhdxMut {
     /// Makes all changes so far durable.
     ///
     /// # Errors
-    /// [`Error::Io`]: what was durable before still is.
+    /// [`Error::Io`]; the changes of the last flush that succeeded stay durable.
     pub fn flush(&mut self) -> Result<()> {
         self.change(|this| {
             this.commit()?;
@@ -156,14 +158,16 @@ impl VhdxMut {
     /// Makes all changes durable and leaves a clean log.
     ///
     /// # Errors
-    /// [`Error::Io`]: the file is then sound, with a log that may be dirty.
+    /// [`Error::Io`]; the file is sound then, but its log may be dirty.
     pub fn close(self) -> Result<()> {
         let data_write_guid = self.headers.current().data_write_guid;
         self.close_as(data_write_guid)
     }
 
-    /// As [`close`](Self::close). In a session, the DataWriteGuid becomes this one together with the clean log, when all
-    /// content is durable.
+    /// Closes the file like [`close`](Self::close), with this DataWriteGuid.
+    ///
+    /// If a session has begun, one change of headers sets the GUID and clears the log, after all content is durable.
+    /// Otherwise nothing is written.
     ///
     /// # Errors
     /// As [`close`](Self::close).
@@ -178,11 +182,11 @@ impl VhdxMut {
                 (header.log_guid, header.data_write_guid) = (Uuid::nil(), data_write_guid);
             })?;
             this.log = None;
-            this.give_back_the_end()
+            this.truncate_free_end()
         })
     }
 
-    /// Does something that may fail half-way; if it does, nothing more is done to the file.
+    /// Makes a change that may fail half-way. After a failure every further change is refused.
     fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.has_failed {
             return Err(self.vhdx.in_file(InvalidArgument::FailedBefore.into()));
@@ -197,7 +201,9 @@ impl VhdxMut {
         self.begin_with(None)
     }
 
-    /// Begins a session, if none has begun, and says that what a guest sees is about to change.
+    /// Begins a session, if none has begun, to change guest-visible content.
+    ///
+    /// Sets a new DataWriteGuid, unless this `VhdxMut` has set one already.
     fn begin_content(&mut self) -> Result<()> {
         if self.has_new_content {
             return self.begin();
@@ -205,7 +211,7 @@ impl VhdxMut {
         self.begin_with(Some(Uuid::new_v4()))
     }
 
-    /// Begins a session, if none has begun: what takes space, or fails for another reason, does so now.
+    /// Begins a session, if none has begun, so that errors, such as a full disk, occur now.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -213,7 +219,9 @@ impl VhdxMut {
         self.change(Self::begin)
     }
 
-    /// Begins a session whose content has this DataWriteGuid. In one that has begun, only the headers are written.
+    /// Begins a session with this DataWriteGuid.
+    ///
+    /// If a session has begun already, only the headers are written.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -224,7 +232,7 @@ impl VhdxMut {
     fn begin_with(&mut self, content: Option<Uuid>) -> Result<()> {
         if self.log.is_none() {
             let (place, len) = self.place_of_log()?;
-            // What another process wrote before it was killed can be read, but need not be durable yet.
+            // A process that was killed may have written bytes that can be read but are not durable yet.
             self.sync()?;
             self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
             self.extend_to(self.len.max(place.saturating_add(len).get()))?;
@@ -232,7 +240,7 @@ impl VhdxMut {
             let guid = log.guid();
             self.headers.update(|header| {
                 (header.log_guid, header.log_version) = (guid, 0);
-                // A log that a header can describe is shorter than 4 GiB.
+                // The length always fits: a session uses at most 1 GiB of the log.
                 (header.log_offset, header.log_length) = (place, u32::try_from(len).unwrap_or(u32::MAX));
                 header.data_write_guid = content.unwrap_or(header.data_write_guid);
             })?;
@@ -246,8 +254,11 @@ impl VhdxMut {
         Ok(())
     }
 
-    /// Where the log is, or is going to be if the file has none that lies inside it. Of a log that is too long to be
-    /// replayed, only the first part goes on being the log.
+    /// Returns the place and the length in bytes of the session's log.
+    ///
+    /// Allocates a new log if the file has none inside it.
+    ///
+    /// A log that is too long to be replayed is shortened to [`MAX_LOG_LENGTH`].
     fn place_of_log(&mut self) -> Result<(FileOffset, u64)> {
         if let Some((place, len)) = self.vhdx.place_of_log() {
             return Ok((place, len.min(MAX_LOG_LENGTH)));
@@ -255,7 +266,9 @@ impl VhdxMut {
         Ok((self.space.allocate(NEW_LOG)?.offset, NEW_LOG))
     }
 
-    /// Makes everything that is staged durable at once, or nothing of it. What it no longer points to is free then.
+    /// Commits all staged pages as one transaction.
+    ///
+    /// After a crash either all of them count or none. The places in `freed` become free.
     fn commit(&mut self) -> Result<()> {
         let writes = self.staged.writes();
         if let (false, Some(log)) = (writes.is_empty(), &mut self.log) {
@@ -276,8 +289,9 @@ impl VhdxMut {
         Ok(())
     }
 
-    /// Commits, if fewer than `pages` could be staged besides what is. They can be staged together then: no change
-    /// needs more than a quarter of the shortest log.
+    /// Commits if `pages` more pages would not fit into the next log entry.
+    ///
+    /// After a commit they fit: one change stages at most 18 pages, and an entry in the shortest log holds 84.
     fn make_room(&mut self, pages: usize) -> Result<()> {
         let capacity = self.log.as_ref().map_or(0, LogWriter::capacity);
         if self.staged.len().saturating_add(pages) > capacity { self.commit() } else { Ok(()) }
@@ -295,12 +309,14 @@ impl VhdxMut {
         Ok(())
     }
 
-    /// Keeps places, with their lengths in bytes, for what a plan puts there.
+    /// Marks the places of a plan as taken; lengths are in bytes.
     pub(crate) fn reserve(&mut self, places: impl Iterator<Item = (FileOffset, u64)>) {
         places.for_each(|(place, len)| self.space.take(place, len));
     }
 
-    /// What one batch of a merge writes and stages, in a file of at least `len` bytes, made to count at once.
+    /// Writes one batch of a merge and commits it as one transaction.
+    ///
+    /// The file becomes at least `len` bytes long first.
     ///
     /// # Errors
     /// Those of `write`, and [`Error::Io`].
@@ -316,8 +332,10 @@ impl VhdxMut {
         })
     }
 
-    /// Space at the end of the file that nothing lies in. Only without a log that could be replayed.
-    fn give_back_the_end(&mut self) -> Result<()> {
+    /// Truncates the free space at the end of the file.
+    ///
+    /// Only after the log is cleared, because a replay needs the file up to the length in the log entry.
+    fn truncate_free_end(&mut self) -> Result<()> {
         for (offset, len) in self.retired.drain(..) {
             self.space.release(offset, len);
         }

@@ -1,4 +1,4 @@
-//! What a guest does to a disk: writing, zeroing and giving back ranges of sectors.
+//! Changes guest data: writes, zeros and unmaps ranges of sectors.
 
 use std::ops::Range;
 
@@ -10,7 +10,9 @@ use crate::format::bat_entry::PayloadBlockState;
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
 
 impl VhdxMut {
-    /// Writes whole sectors. After a power failure before the next [`flush`](Self::flush), each of them is old or new.
+    /// Writes whole sectors.
+    ///
+    /// If power fails before the next [`flush`](Self::flush), each unit of 512 bytes is old or new.
     ///
     /// # Errors
     /// [`InvalidArgument::PastEndOfDisk`], [`InvalidArgument::NotWholeSectors`], [`Error::Io`](crate::Error::Io), and
@@ -28,8 +30,9 @@ impl VhdxMut {
         })
     }
 
-    /// Makes a range of whole sectors read as zeros. Blocks that lie in it are not stored any more, unless the disk is
-    /// fixed.
+    /// Makes a range of whole sectors read as zeros.
+    ///
+    /// Frees the blocks that lie inside it, unless the disk is fixed.
     ///
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).
@@ -38,8 +41,10 @@ impl VhdxMut {
         self.change(|this| this.for_each_block(range, Self::zero_in_block))
     }
 
-    /// Gives back the blocks that lie in a range of whole sectors: they read as zeros then. The ends of the range that
-    /// are no whole blocks stay as they are, as the guest may do without, but not rely on it.
+    /// Frees the blocks that lie inside a range of whole sectors, and makes them read as zeros.
+    ///
+    /// A fixed disk keeps their space. Blocks that the range covers only in part stay unchanged: an unmap is a hint, on
+    /// which no guest can rely.
     ///
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).
@@ -57,16 +62,17 @@ impl VhdxMut {
     fn ensure_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
         let (virtual_size, sector_size) = (self.vhdx.virtual_size(), self.vhdx.geometry.sector_size());
         let end = start.checked_add(len).filter(|end| end.get() <= virtual_size);
-        let refuse = |argument: InvalidArgument| self.vhdx.in_file(argument.into());
-        let end = end.ok_or_else(|| refuse(InvalidArgument::PastEndOfDisk { start, len, virtual_size }))?;
+        let error = |argument: InvalidArgument| self.vhdx.in_file(argument.into());
+        let end = end.ok_or_else(|| error(InvalidArgument::PastEndOfDisk { start, len, virtual_size }))?;
         if !start.get().is_multiple_of(sector_size) || !len.is_multiple_of(sector_size) {
-            return Err(refuse(InvalidArgument::NotWholeSectors { start, len, sector_size }));
+            return Err(error(InvalidArgument::NotWholeSectors { start, len, sector_size }));
         }
         Ok(start..end)
     }
 
-    /// Begins a session, and calls `change` with the part of the range in each block; all that one call stages is
-    /// committed together.
+    /// Begins a session, and calls `change` with the part of the range in each block.
+    ///
+    /// Everything that one call stages is committed in one transaction.
     fn for_each_block(
         &mut self,
         range: Range<DiskOffset>,
@@ -90,7 +96,7 @@ impl VhdxMut {
     }
 
     fn zero_in_block(&mut self, block: BlockIndex, part: Range<DiskOffset>) -> Result<()> {
-        // UNDEFINED and UNMAPPED are read as zeros here, but another reader may find what lay there before.
+        // UNDEFINED and UNMAPPED read as zeros here, but another reader may return the old data.
         let is_zero = match self.payload_block(block)?.state {
             PayloadBlockState::Zero => true,
             PayloadBlockState::NotPresent => !self.vhdx.geometry.has_parent(),
@@ -106,7 +112,7 @@ impl VhdxMut {
         }
     }
 
-    /// Gives a block a state without data, and frees its place.
+    /// Gives a block a state without data, and frees its place with the next commit.
     fn clear(&mut self, block: BlockIndex, state: PayloadBlockState) -> Result<()> {
         let PayloadBlock { state: before, place } = self.payload_block(block)?;
         let had_place = match before {
@@ -120,7 +126,7 @@ impl VhdxMut {
         self.stage_payload(block, state, FileOffset::default())
     }
 
-    /// Writes a part of a block: these bytes, or zeros.
+    /// Writes `bytes`, or zeros, to a part of a block.
     fn write_in_block(
         &mut self,
         block: BlockIndex,
@@ -163,14 +169,14 @@ impl VhdxMut {
         }
     }
 
-    /// Says which sectors of a block are present, all of them or some.
+    /// Stages the entry of a present block, and the block's bits unless all sectors are present.
     fn stage_present(&mut self, block: BlockIndex, place: FileOffset, bits: &SectorBits) -> Result<()> {
         let geometry = self.vhdx.geometry;
         let whole = self.sectors(&(geometry.block_start(block)..geometry.block_end(block)));
         if bits.are_set(whole) {
             return self.stage_payload(block, PayloadBlockState::FullyPresent, place);
         }
-        // All bits of the block, since old ones mean nothing.
+        // All bits of the block are written, because its old bits mean nothing.
         self.stage_bits(block, bits)?;
         self.stage_payload(block, PayloadBlockState::PartiallyPresent, place)
     }

@@ -1,7 +1,7 @@
-//! A larger disk: what must be true before its size may change, planned as plain data and then done at once.
+//! Changes the size of a disk: plans and executes growth, clears blocks past a smaller size.
 //!
-//! Nothing past the old end can be trusted: BAT entries that were never counted may hold anything, and so may the tail of
-//! the last block. Both are put right first, in space that nothing points to, and one transaction makes them count.
+//! Nothing past the old end can be trusted: BAT entries that did not count may hold anything, and so may the tail of
+//! the last block. Both are corrected before the size changes, and one transaction makes them count.
 
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
@@ -14,33 +14,33 @@ use crate::format::region_table::BAT_REGION;
 use crate::geometry::{BatEntryKind, Geometry};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
-/// How many BAT entries are written at once.
+/// The number of BAT entries that are written at once.
 const WINDOW: u64 = 8192;
 const ENTRY: u64 = 8;
-/// How many entries share a page, which a log entry writes as a whole.
+/// The number of BAT entries in a page, which a log entry writes as a whole.
 const PER_PAGE: u64 = 4096 / ENTRY;
 
-/// What growing a disk takes.
+/// The plan of a disk's growth: the places that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResizePlan {
     old: Geometry,
     new: Geometry,
-    /// Where the block allocation table goes, and its new length, if it has no room where it is.
+    /// The new place and length in bytes of a BAT that is too small where it is.
     bat: Option<(Place, u64)>,
     tail: Option<Tail>,
-    /// The new blocks of a fixed disk, in order: the first is the one past the old last block.
+    /// The places of a fixed disk's new blocks, in order, beginning after the old last block.
     blocks: Vec<Place>,
 }
 
-/// What becomes of the part of the old last block that lies past the old end.
+/// The change of the tail: the part of the old last block that lies past the old end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
-    /// It is made zero where it is.
+    /// The block is fully present: its tail becomes zeros in place.
     Present(FileOffset),
-    /// It is made zero where it is, and present.
+    /// The block is partially present: its tail becomes zeros in place, and its sectors present.
     Partial(FileOffset),
-    /// The block, which the parent answers for, becomes partially present with the tail alone. Its chunk may need a
-    /// sector bitmap block.
+    /// The parent answers for the block: it becomes partially present with only the tail. Its chunk may need a sector
+    /// bitmap block.
     New { block: Place, bitmap: Option<Place> },
 }
 
@@ -49,7 +49,11 @@ impl ResizePlan {
     ///
     /// # Errors
     /// [`InvalidArgument::VirtualSize`] for a size that no disk can have,
-    /// [`InvalidArgument::VirtualSizeTooSmall`] for one that is below the present one, and as [`Vhdx::extents`].
+    /// [`InvalidArgument::VirtualSizeTooSmall`] for a size smaller than the present one, [`Error::Corrupt`] for a
+    /// damaged BAT entry, and [`Error::Io`].
+    ///
+    /// [`Error::Corrupt`]: crate::Error::Corrupt
+    /// [`Error::Io`]: crate::Error::Io
     pub(crate) fn new(vhdx: &Vhdx, space: &mut Space, virtual_size: u64) -> Result<Self> {
         let old = vhdx.geometry;
         let sector_size = vhdx.logical_sector_size();
@@ -72,7 +76,7 @@ impl ResizePlan {
         Ok(Self { old, new, bat, tail, blocks })
     }
 
-    /// The state and place that a block has once the disk has grown, if they are others than before.
+    /// Returns the state and place of a block after the growth, if they differ from those before.
     pub(crate) fn place_of(&self, block: BlockIndex) -> Option<(PayloadBlockState, FileOffset)> {
         if let Some(number) = block.get().checked_sub(self.old.block_count()) {
             let place = usize::try_from(number).ok().and_then(|number| self.blocks.get(number));
@@ -90,7 +94,7 @@ impl ResizePlan {
         }
     }
 
-    /// The place of the sector bitmap block that a chunk gets, if it gets one.
+    /// Returns the place of a chunk's new sector bitmap block, if it gets one.
     pub(crate) fn bitmap_of(&self, chunk: ChunkIndex) -> Option<FileOffset> {
         match self.tail {
             Some(Tail::New { bitmap: Some(bitmap), .. })
@@ -102,7 +106,7 @@ impl ResizePlan {
         }
     }
 
-    /// Every place that the plan takes, with its length in bytes.
+    /// Returns every place that the plan takes, with its length in bytes.
     pub(crate) fn places(&self) -> impl Iterator<Item = (Place, u64)> + '_ {
         let block_size = self.old.block_size();
         let tail = match self.tail {
@@ -115,8 +119,9 @@ impl ResizePlan {
         self.bat.into_iter().chain(tail.into_iter().flatten()).chain(blocks)
     }
 
-    /// A BAT entry of the larger disk; `before` is what stood there. Old entries stay as they are, apart from those that
-    /// the tail needs.
+    /// Returns a BAT entry of the larger disk; `before` is its old value.
+    ///
+    /// Entries that counted before stay unchanged, except those that the tail needs.
     fn entry(&self, index: BatIndex, before: BatEntry) -> BatEntry {
         match self.new.entry_kind(index) {
             BatEntryKind::Payload(block) if block.get() >= self.new.block_count() => BatEntry::default(),
@@ -160,7 +165,9 @@ fn plan_tail(vhdx: &Vhdx, space: &mut Space) -> Result<Option<Tail>> {
 }
 
 impl VhdxMut {
-    /// Makes the disk larger as planned. When this returns, it is durable, and the new part reads as zeros.
+    /// Grows the disk as planned.
+    ///
+    /// When this returns, the change is durable, and the new part reads as zeros.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -183,7 +190,7 @@ impl VhdxMut {
         })
     }
 
-    /// Takes a place that was planned, and makes it read as zeros.
+    /// Takes a planned place of `len` bytes, and makes it read as zeros.
     pub(crate) fn take(&mut self, place: Place, len: u64) -> Result<()> {
         self.space.take(place.offset, len);
         self.extend_to(place.offset.saturating_add(len).get())?;
@@ -191,7 +198,9 @@ impl VhdxMut {
         if is_fixed || !place.is_fresh { self.put_zeros(place.offset, len) } else { Ok(()) }
     }
 
-    /// The unused tail of the last block may have been missing from the file.
+    /// Writes zeros to the tail of the old last block.
+    ///
+    /// Extends the file if it ended inside that tail.
     fn zero_tail(&mut self, plan: &ResizePlan) -> Result<()> {
         let (Some(Tail::Present(place)) | Some(Tail::Partial(place))) = plan.tail else { return Ok(()) };
         self.extend_to(place.saturating_add(plan.old.block_size()).get())?;
@@ -199,22 +208,23 @@ impl VhdxMut {
         self.put_zeros(place.saturating_add(within), plan.old.block_size() - within)
     }
 
-    /// Writes every entry that the old size did not count, or a whole new table. Pages with entries that count already are
-    /// staged, so that no power failure can spoil those.
+    /// Writes every BAT entry that does not count before the growth, or a whole new table.
+    ///
+    /// Pages that contain entries that count already are staged, so that no power failure can damage these entries.
     fn write_bat(&self, plan: &ResizePlan) -> Result<()> {
         let old_count = self.vhdx.geometry.bat_entry_count();
         let (place, first) = match plan.bat {
             Some((place, _)) => (place.offset, 0),
             None => (
                 self.vhdx.regions.bat.offset,
-                // A file without a parent does not count the sector bitmap entry of a last chunk that is full.
+                // In a file without a parent, the sector bitmap entry after a full last chunk does not count.
                 old_count.min(plan.old.payload_bat_index(BlockIndex::new(plan.old.block_count())).get()),
             ),
         };
         let end = plan.new.bat_entry_count();
         let (mut first, mut before) = (first, Vec::new());
         while first < end {
-            // A window ends where a page does, so that each page is judged as a whole.
+            // A window ends where a page ends, so that no page is split between two windows.
             let count = (WINDOW - first % WINDOW).min(end - first);
             let known = old_count.saturating_sub(first).min(count);
             before.clear();
@@ -224,7 +234,7 @@ impl VhdxMut {
             before.resize(usize::try_from(count).unwrap_or(0), BatEntry::default());
             let entries = (first..).zip(&before).flat_map(|(index, &entry)| {
                 let index = BatIndex::new(index);
-                // In the table that is in force, what counts already changes with the transaction only.
+                // In the table in force, entries that count already change only with the transaction.
                 let counts = plan.bat.is_none() && self.counts(plan, index);
                 (if counts { entry } else { plan.entry(index, entry) }).to_le_bytes()
             });
@@ -286,7 +296,7 @@ impl VhdxMut {
                     None => self.stage_bits(block, &bits)?,
                 }
                 if plan.bat.is_some() {
-                    return Ok(()); // the new table has the entries
+                    return Ok(()); // the new table contains both entries
                 }
                 if let Some(bitmap) = bitmap {
                     self.stage_bitmap(plan.old.chunk_of(block), bitmap.offset)?;
@@ -296,7 +306,7 @@ impl VhdxMut {
         }
     }
 
-    /// Writes the bits of a block into a sector bitmap block that nothing points to yet.
+    /// Writes the bits of a block into a sector bitmap block to which nothing points yet.
     fn put_new_bits(
         &self,
         geometry: Geometry,
@@ -308,8 +318,10 @@ impl VhdxMut {
         self.put(bits.as_bytes(), bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
     }
 
-    /// Makes the file forget the blocks past `virtual_size`, which the disk is about to end at. Until then they read as
-    /// if nobody had written to them; afterwards nothing could be said of their entries any more.
+    /// Clears the BAT entries past `virtual_size`, to which the disk is about to shrink.
+    ///
+    /// Until the size changes, these blocks read as if they had never been written. They must be cleared before the
+    /// change, because afterwards their entries do not count and cannot be cleared.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -323,7 +335,7 @@ impl VhdxMut {
                 BatEntryKind::SectorBitmap(_) => false,
             };
             this.clear_entries(geometry.payload_bat_index(first), is_past)?;
-            // A sector bitmap block goes only after every block that needs it.
+            // A sector bitmap block is freed only after every block that needs it.
             this.commit()?;
             let chunks = first.get().div_ceil(geometry.chunk_ratio());
             let is_past = |index| match geometry.entry_kind(index) {

@@ -1,4 +1,6 @@
-//! Which parts of a file are free, in units of 1 MiB: every region and every block consists of whole ones.
+//! Tracks the free space of a file in units of 1 MiB.
+//!
+//! Every region and every block consists of whole MiBs.
 
 use std::ops::Range;
 
@@ -8,15 +10,17 @@ use crate::file::headers;
 use crate::file::validate_bat::ensure_writable;
 use crate::units::{FileOffset, MIB};
 
-/// The longest file that is written to, in MiB: 128 TiB, as far as overlap is looked for. It takes 16 MiB of memory.
+/// The longest file that is written to, in MiB: 128 TiB.
+///
+/// Past that, overlap is not detected. The bits of such a file take 16 MiB of memory.
 const LONGEST: u64 = 128 << 20;
 
-/// The free space of a file. What lies past the end is free.
+/// The free space of a file. Everything past the end of the file is free.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
-    /// One bit for each MiB that is taken; what is past the last word is free.
+    /// One bit for each MiB, set if it is taken. MiBs past the last word are free.
     taken: Vec<u64>,
-    /// No free run of `searched_for` MiB or more begins below this MiB.
+    /// No free run of `searched_for` MiB or more begins before this MiB.
     searched_to: u64,
     searched_for: u64,
     /// The MiBs from here on were never part of the file.
@@ -28,20 +32,22 @@ pub(crate) struct Space {
 pub(crate) struct Place {
     /// A multiple of 1 MiB.
     pub(crate) offset: FileOffset,
-    /// Whether the file was always shorter than this, so that it reads as zeros once it is long enough.
+    /// Whether the file never reached this place, so that it reads as zeros after the file is extended.
     pub(crate) is_fresh: bool,
 }
 
 impl Space {
-    /// The space of a file, whose block allocation table is held against every rule.
+    /// Returns the space of a file that can be written to in one session.
+    ///
+    /// Checks the whole BAT.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first rule that is not tolerated, [`Error::Io`].
+    /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first broken rule that is not tolerated, [`Error::Io`].
     pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
         Self::validated(vhdx, headers::SESSION)
     }
 
-    /// As [`of`](Self::of), of a file that is to be written to in several sessions.
+    /// Returns the space of a file that can be written to in all sessions of a merge.
     ///
     /// # Errors
     /// As [`of`](Self::of).
@@ -66,10 +72,10 @@ impl Space {
         Ok(space)
     }
 
-    /// The lowest free place of `len` bytes, which is taken then.
+    /// Takes the lowest free place of `len` bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file would become longer than 128 TiB.
+    /// [`Error::Io`] if the file would become longer than 128 TiB.
     pub(crate) fn allocate(&mut self, len: u64) -> Result<Place> {
         let mibs = len.div_ceil(MIB).max(1);
         if mibs < self.searched_for {
@@ -102,7 +108,7 @@ impl Space {
         self.mark(mibs(offset, len));
     }
 
-    /// One past the last byte that is taken.
+    /// Returns the end of the taken space: one past the last taken byte.
     pub(crate) fn end(&self) -> FileOffset {
         let last = self.taken.iter().rposition(|&word| word != 0);
         let mibs = last.map_or(0, |at| at as u64 * 64 + u64::from(64 - self.taken[at].leading_zeros()));
@@ -120,7 +126,7 @@ impl Space {
         self.fresh = self.fresh.max(end);
     }
 
-    /// The first MiB of the lowest free run that is long enough.
+    /// Returns the first MiB of the lowest free run that is long enough.
     fn find(&self, mibs: u64) -> u64 {
         let mut first = self.searched_to;
         let mut at = first;
@@ -148,7 +154,9 @@ fn mibs(offset: FileOffset, len: u64) -> Range<u64> {
     start..offset.saturating_add(len).get().div_ceil(MIB).min(LONGEST).max(start)
 }
 
-/// The word of a MiB, all of which are below [`LONGEST`] or not in the list.
+/// Returns the index of the word that has the bit of a MiB.
+///
+/// There is no such word for a MiB at or after [`LONGEST`].
 fn index(mib: u64) -> usize {
     usize::try_from(mib / 64).unwrap_or(usize::MAX)
 }
@@ -157,7 +165,7 @@ fn index(mib: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// A file of which the first `head` MiBs are taken, and these.
+    /// The space of a file in which the first `head` MiBs and the ranges `taken` are taken.
     fn space(head: u64, taken: &[Range<u64>], file_mib: u64) -> Space {
         let mut space = Space { taken: Vec::new(), searched_to: 0, searched_for: u64::MAX, fresh: file_mib };
         space.mark(0..head);
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_becomes_longer_than_can_be_checked() {
+    fn allocation_past_the_longest_file_fails() {
         let mut space = space(0, &[], 0);
         space.take(FileOffset::new(0), LONGEST * MIB);
         assert!(space.allocate(MIB).is_err());

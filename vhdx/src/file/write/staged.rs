@@ -1,4 +1,4 @@
-//! A file with the pages over it that the next log entry will write.
+//! Stages pages for the next log entry, and reads the file as if they were written already.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,10 +13,12 @@ const PAGE: u64 = SECTOR_SIZE as u64;
 
 type Page = Box<[u8; SECTOR_SIZE]>;
 
-/// Reads as the file will be after the next commit. Whoever stages is alone: a [`VhdxMut`](super::VhdxMut) holds it.
+/// A storage that reads as the file will be after the next commit.
+///
+/// Only the [`VhdxMut`](super::VhdxMut) that holds it stages pages.
 pub(super) struct Staged {
     storage: Arc<dyn Storage>,
-    /// By the offset of their first byte.
+    /// Pages by the offset of their first byte.
     pages: RwLock<BTreeMap<u64, Page>>,
 }
 
@@ -25,17 +27,17 @@ impl Staged {
         Self { storage, pages: RwLock::default() }
     }
 
-    /// The file itself, to write to it at once what nothing points to yet.
+    /// Returns the file itself, for direct writes to places to which nothing points yet.
     pub(super) fn storage(&self) -> &dyn Storage {
         &*self.storage
     }
 
-    /// How many pages are staged.
+    /// Returns the number of staged pages.
     pub(super) fn len(&self) -> usize {
         self.pages.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Changes bytes with the next commit. Pages that stay as they are are not staged.
+    /// Stages bytes for the next commit. Pages that do not change are not staged.
     pub(super) fn stage(&self, bytes: &[u8], at: FileOffset) -> Result<()> {
         let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
         let (mut at, mut rest) = (at.get(), bytes);
@@ -60,7 +62,7 @@ impl Staged {
         Ok(())
     }
 
-    /// What is staged, as a log entry writes it.
+    /// Returns the staged pages as the writes of a log entry.
     pub(super) fn writes(&self) -> Vec<LogWrite> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let write =
@@ -68,7 +70,7 @@ impl Staged {
         pages.iter().map(write).collect()
     }
 
-    /// Forgets what is staged: it is in the file now.
+    /// Removes the staged pages after they were written to the file.
     pub(super) fn clear(&self) {
         self.pages.write().unwrap_or_else(PoisonError::into_inner).clear();
     }

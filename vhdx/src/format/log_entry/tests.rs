@@ -69,7 +69,7 @@ fn golden_bytes_of_a_zero_descriptor_and_a_data_sector() {
 }
 
 #[test]
-fn every_field_of_the_header_survives() {
+fn every_field_of_the_header_is_read_as_it_was_written() {
     let header = LogEntryHeader { entry_length: 1, descriptor_count: u32::MAX, ..entry_header() };
     assert_eq!(header.encode().len(), HEADER_SIZE);
     assert_eq!(LogEntryHeader::parse(&header.encode()), Some(header));
@@ -96,7 +96,7 @@ fn short_or_unsigned_structures_are_not_parsed() {
 }
 
 #[test]
-fn a_descriptor_and_its_sector_give_the_page_back() {
+fn a_descriptor_and_its_sector_contain_the_page() {
     let page = page();
     let (descriptor, sector) = split_page(FileOffset::new(0x1000), &page, 5);
     assert_eq!((descriptor.file_offset().get(), descriptor.sequence_number()), (0x1000, 5));
@@ -107,7 +107,7 @@ fn a_descriptor_and_its_sector_give_the_page_back() {
 }
 
 #[test]
-fn descriptors_fill_sectors() {
+fn descriptors_take_the_fewest_sectors() {
     let sectors = [(0, 1), (1, 1), (126, 1), (127, 2), (254, 2), (255, 3), (u32::MAX, 33_554_433)];
     for (count, expected) in sectors {
         assert_eq!(descriptor_sectors(count), expected, "{count}");
@@ -115,7 +115,7 @@ fn descriptors_fill_sectors() {
 }
 
 #[test]
-fn an_entry_holds_its_descriptors_and_then_its_data_sectors_in_order() {
+fn an_entry_has_its_descriptors_first_and_then_its_data_sectors_in_order() {
     let mut writes = vec![zero(0x40_0000, 8192), data(0x30_0000)];
     writes.extend((0..126).map(|n| data(0x100_0000 + n * 4096)));
     let bytes = encode_entry(&entry_header(), &writes);
@@ -142,7 +142,7 @@ fn an_entry_holds_its_descriptors_and_then_its_data_sectors_in_order() {
 }
 
 #[test]
-fn every_flipped_byte_of_an_entry_breaks_its_checksum_or_signature() {
+fn a_change_of_any_byte_breaks_the_checksum_or_the_signature() {
     for_each_flip(&encode_entry(&entry_header(), &[data(0x30_0000)]), |position, bytes| {
         let found = bytes::checksum_matches(bytes) && LogEntryHeader::parse(bytes).is_some();
         assert!(!found, "{position}");

@@ -63,14 +63,14 @@ fn golden_bytes_that_windows_wrote() {
 }
 
 #[test]
-fn every_field_survives() {
+fn every_field_is_read_as_it_was_written() {
     let flags = (0..8).map(|flags| entry(some_guid(flags as u8), flags + 1, u32::MAX - flags, flags));
     let table = MetadataTable { entries: flags.collect() };
     assert_eq!(MetadataTable::parse(&table.encode()), Some(table));
 }
 
 #[test]
-fn signature_size_and_count() {
+fn the_signature_the_size_and_the_count_are_validated() {
     let bytes = sound().encode();
     assert_eq!(validate(&bytes[..SIZE - 1]), (None, vec![Rule::Truncated]));
     for position in 0..8 {
@@ -83,7 +83,7 @@ fn signature_size_and_count() {
 }
 
 #[test]
-fn user_and_system_entries_are_counted_apart() {
+fn user_and_system_entries_are_counted_separately() {
     let empty = |n: usize, flags| entry(Uuid::from_u128(n as u128), 0, 0, flags);
     let of_each = |user, system| MetadataTable {
         entries: (0..user).map(|n| empty(n, IS_USER)).chain((0..system).map(|n| empty(n, 0))).collect(),
@@ -139,7 +139,7 @@ fn items_do_not_overlap() {
 }
 
 #[test]
-fn what_is_required_must_be_known() {
+fn required_items_must_be_known() {
     let item = |id, flags| rules(&with(&[entry(id, 0x20000, 4, flags)]));
     assert_eq!(item(some_guid(1), 0), []);
     assert_eq!(item(some_guid(1), IS_REQUIRED), [Rule::MetadataItemUnknown]);
@@ -150,7 +150,7 @@ fn what_is_required_must_be_known() {
 }
 
 #[test]
-fn a_file_that_was_never_finished_is_refused_for_that_reason_first() {
+fn an_unfinished_creation_is_reported_first() {
     let unknown = entry(some_guid(1), 0x20000, 4, IS_REQUIRED);
     let incomplete = entry(INCOMPLETE_FILE, 0, 0, IS_REQUIRED);
     assert_eq!(rules(&with(&[incomplete])), [Rule::CreationIncomplete]);
@@ -160,7 +160,7 @@ fn a_file_that_was_never_finished_is_refused_for_that_reason_first() {
 }
 
 #[test]
-fn known_items_carry_their_own_flags() {
+fn known_items_must_have_the_specified_flags() {
     for index in 0..6 {
         for flags in [0, 2, 4, 6] {
             let mut table = sound();

@@ -23,7 +23,7 @@ fn validate(bytes: &[u8]) -> (Option<ParentLocator>, Vec<Rule>) {
     validated(|violations| ParentLocator::validate(bytes, AT, violations))
 }
 
-/// What validation says about `sound()` after `change`.
+/// Validates `sound()` after `change`.
 fn changed(change: impl FnOnce(&mut Vec<u8>)) -> (Option<ParentLocator>, Vec<Rule>) {
     let mut bytes = sound().encode();
     change(&mut bytes);
@@ -61,14 +61,14 @@ fn golden_bytes_that_windows_wrote() {
 }
 
 #[test]
-fn text_beyond_the_basic_plane_survives() {
+fn text_beyond_the_basic_plane_is_read_as_it_was_written() {
     let locator = with(&[("ключ 🖴", "é")]);
     assert_eq!(ParentLocator::parse(&locator.encode()), Some(locator.clone()));
     assert_eq!(validate(&locator.encode()), (Some(locator), vec![]));
 }
 
 #[test]
-fn what_does_not_fit_is_not_read_as_something_else() {
+fn values_that_exceed_their_field_are_rejected_by_a_reader() {
     let long = with(&[("long", &"x".repeat(40_000))]);
     assert_eq!(validate(&long.encode()), (Some(sound()), vec![Rule::ParentLocatorEntry]));
     assert_eq!(long.encode_sound(), None);
@@ -77,7 +77,7 @@ fn what_does_not_fit_is_not_read_as_something_else() {
 }
 
 #[test]
-fn the_item_is_cut_at_any_length() {
+fn an_item_that_is_cut_at_any_length_is_reported() {
     let bytes = with(&[(ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]).encode();
     assert_eq!(validate(&bytes).1, []);
     for len in 0..bytes.len() {
@@ -88,7 +88,7 @@ fn the_item_is_cut_at_any_length() {
             _ => Rule::ParentLocatorEntry,
         };
         assert_eq!(rules[0], rule, "{len}");
-        // The linkage is the first entry, and enough.
+        // The linkage is the first entry, and the only one that is needed.
         let linkage_end = 56 + 2 * (PARENT_LINKAGE.len() + GUID.len());
         assert_eq!(value.is_some(), len >= linkage_end, "{len}: {rules:?}");
         assert!(value.is_none_or(|value| value.linkages() == sound().linkages()));
@@ -97,7 +97,7 @@ fn the_item_is_cut_at_any_length() {
 }
 
 #[test]
-fn type_reserved_bytes_and_count() {
+fn the_type_the_reserved_bytes_and_the_count_are_validated() {
     assert_eq!(changed(|bytes| bytes[0] ^= 1), (None, vec![Rule::ParentLocatorType]));
     assert_eq!(changed(|bytes| bytes[17] = 1), (Some(sound()), vec![Rule::ParentLocatorReserved]));
     let keys: Vec<String> = (0..255).map(|n| n.to_string()).collect();
@@ -126,7 +126,7 @@ fn keys_and_values_lie_inside_the_item_and_are_not_empty() {
 
 /// Only `parent_linkage2` could have named another parent.
 #[test]
-fn an_entry_that_is_ignored_may_have_been_a_linkage() {
+fn an_ignored_entry_that_may_be_parent_linkage2_is_reported() {
     let unreadable = |entries: &[(&str, &str)]| {
         let mut bytes = with(entries).encode();
         let last = 20 + 12 * (with(entries).entries.len() - 1);
@@ -161,7 +161,7 @@ fn the_first_of_several_entries_with_one_key_is_used() {
 }
 
 #[test]
-fn a_violation_lies_where_its_entry_does() {
+fn a_violation_has_the_offset_of_its_entry() {
     let mut violations = Violations::new();
     let locator = with(&[("relative_path", "x")]);
     assert_eq!(ParentLocator::validate(&locator.encode(), AT, &mut violations), Some(sound()));
@@ -178,7 +178,7 @@ fn keys_are_case_sensitive() {
 }
 
 #[test]
-fn half_a_surrogate_pair_is_not_text() {
+fn an_unpaired_surrogate_is_not_text() {
     let (value, rules) = changed(|bytes| {
         let last = bytes.len() - 2;
         bytes[last..].copy_from_slice(&[0x00, 0xd8]);
@@ -188,7 +188,7 @@ fn half_a_surrogate_pair_is_not_text() {
 }
 
 #[test]
-fn a_linkage_is_needed_and_is_a_guid() {
+fn parent_linkage_must_exist_and_be_a_guid() {
     let path = (RELATIVE_PATH, "base.vhdx");
     let validated = |entries: &[(&str, &str)]| validate(&locator(entries).encode()).1;
     assert_eq!(validated(&[path]), [Rule::ParentLinkageMissing]);
@@ -205,7 +205,7 @@ fn a_linkage_is_needed_and_is_a_guid() {
 }
 
 #[test]
-fn linkages_are_those_that_can_match() {
+fn linkages_leave_out_zeros_and_duplicates() {
     let other = uuid!("11111111-2222-3333-4444-555555555555");
     let first = sound().linkages();
     assert_eq!(with(&[(PARENT_LINKAGE2, ZERO)]).linkages(), first);
@@ -215,7 +215,7 @@ fn linkages_are_those_that_can_match() {
 }
 
 #[test]
-fn paths_are_tolerated_as_they_are() {
+fn missing_paths_are_tolerated() {
     let validated = |entries: &[(&str, &str)]| validate(&locator(entries).encode());
     let (value, rules) = validated(&[(PARENT_LINKAGE, GUID)]);
     assert_eq!((value.is_some(), rules), (true, vec![Rule::ParentPathMissing]));

@@ -46,13 +46,13 @@ fn golden_bytes_that_windows_wrote() {
 }
 
 #[test]
-fn every_field_survives() {
+fn every_field_is_read_as_it_was_written() {
     let table = RegionTable { regions: vec![optional(region(some_guid(1), u64::MAX / MIB, 1)); MAX_ENTRIES] };
     assert_eq!(RegionTable::parse(&table.encode()), Some(table));
 }
 
 #[test]
-fn what_does_not_fit_is_not_read_as_something_else() {
+fn values_that_exceed_their_field_are_rejected_by_a_reader() {
     let long = RegionTable { regions: vec![region(BAT_REGION, 3, 4096)] };
     assert_eq!(rules(&RegionTable::parse(&long.encode()).unwrap())[0], Rule::RegionLength);
     let many = RegionTable { regions: vec![region(BAT_REGION, 3, 1); MAX_ENTRIES + 1] };
@@ -64,7 +64,7 @@ fn what_does_not_fit_is_not_read_as_something_else() {
 }
 
 #[test]
-fn every_flipped_byte_is_noticed() {
+fn a_change_of_any_byte_is_detected() {
     for_each_flip(&sound().encode(), |position, bytes| {
         let rule = if position < 4 { Rule::RegionTableSignature } else { Rule::RegionTableChecksum };
         assert_eq!(
@@ -85,7 +85,7 @@ fn a_short_copy_is_rejected() {
 }
 
 #[test]
-fn reserved_bits_are_tolerated_and_not_taken_for_required() {
+fn reserved_bits_are_tolerated_and_do_not_change_the_required_bit() {
     for (position, required) in [(12, true), (16 + 28, true), (16 + 31, true)] {
         let mut bytes = sound().encode();
         bytes[position] |= 0x80;
@@ -115,7 +115,7 @@ fn the_first_valid_copy_is_chosen() {
 }
 
 #[test]
-fn a_sound_table_gives_its_regions() {
+fn a_valid_table_returns_its_regions() {
     let unknown = optional(region(some_guid(1), 20, 1));
     let (regions, rules) = validate(&with(&[unknown]));
     let regions = regions.unwrap();
@@ -125,7 +125,7 @@ fn a_sound_table_gives_its_regions() {
 }
 
 #[test]
-fn rules_of_single_regions() {
+fn single_regions_are_validated() {
     let unaligned = Region { offset: FileOffset::new(5 * MIB + 4096), ..region(some_guid(1), 5, 1) };
     let odd_length = Region { length: 4096, ..region(some_guid(1), 5, 1) };
     assert_eq!(rules(&with(&[optional(unaligned)])), [Rule::RegionOffset]);
@@ -147,7 +147,7 @@ fn rules_of_single_regions() {
 }
 
 #[test]
-fn a_metadata_region_has_at_most_128_mib() {
+fn a_metadata_region_of_more_than_128_mib_is_rejected() {
     for (length, expected) in [(128, vec![]), (129, vec![Rule::MetadataRegionTooLarge])] {
         let table =
             RegionTable { regions: vec![region(BAT_REGION, 3, 1), region(METADATA_REGION, 4, length)] };
@@ -156,7 +156,7 @@ fn a_metadata_region_has_at_most_128_mib() {
 }
 
 #[test]
-fn both_regions_are_needed_once() {
+fn both_regions_must_occur_exactly_once() {
     let only = |region| RegionTable { regions: vec![region] };
     assert_eq!(rules(&only(region(BAT_REGION, 3, 1))), [Rule::MetadataRegionMissing]);
     assert_eq!(rules(&only(region(METADATA_REGION, 3, 1))), [Rule::BatRegionMissing]);

@@ -8,7 +8,7 @@
 use super::*;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 
-/// Where the tests' log begins, past the eight sectors that are patched.
+/// The offset of the log, behind the sectors that the tests patch.
 const LOG: u64 = 16 * SECTOR;
 
 fn page(sector: u64, fill: u8) -> LogWrite {
@@ -19,7 +19,9 @@ fn zero(sector: u64, count: u64) -> LogWrite {
     LogWrite::Zero { offset: FileOffset::new(sector * SECTOR), len: count * SECTOR }
 }
 
-/// Sectors of 0xEE up to `base`, taken for all of the file; and the writes over them, which are in a log far behind.
+/// Returns an overlay with these writes over `base` sectors of 0xEE, as a file of `len` sectors.
+///
+/// The log with the writes lies behind the end that the overlay assumes.
 fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
     let header = LogEntryHeader {
         entry_length: 0,
@@ -48,7 +50,7 @@ fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
     overlay
 }
 
-/// What each sector holds.
+/// Returns the fill byte of each sector.
 fn sectors(writes: Vec<LogWrite>, len: u64) -> Vec<u8> {
     let overlay = overlay(&writes, 8.min(len), len);
     let len = overlay.len().unwrap();
@@ -89,14 +91,14 @@ fn reads_cross_patches_at_any_offset() {
 }
 
 #[test]
-fn a_file_that_is_cut_off_does_not_become_zeros() {
+fn a_truncated_file_is_an_error_and_does_not_read_as_zeros() {
     let overlay = Overlay::new(Arc::new(vec![0xEE; 4096]), 2 * SECTOR, 2 * SECTOR);
     assert!(overlay.read_exact_at(&mut [0; 512], FileOffset::new(0)).is_ok());
     assert!(overlay.read_exact_at(&mut [0; 512], FileOffset::new(SECTOR)).is_err());
 }
 
 #[test]
-fn zeros_of_no_length_change_nothing() {
+fn empty_ranges_of_zeros_change_nothing() {
     let below = 0xEE;
     assert_eq!(sectors(vec![page(1, 1), zero(1, 0), page(2, 2)], 4), [below, 1, 2, below]);
     assert_eq!(sectors(vec![page(1, 1), zero(2, 0)], 3), [below, 1, below]);
@@ -114,9 +116,9 @@ fn a_page_survives_zeros_that_end_where_it_begins() {
     assert_eq!(sectors(vec![page(0, 7), zero(1, 2), zero(1, 1)], 4), [7, 0, 0, below]);
 }
 
-/// Every order of a few writes, against a plain array.
+/// Compares random writes with a plain array.
 #[test]
-fn an_overlay_is_a_plain_array() {
+fn an_overlay_reads_like_a_plain_array() {
     let mut random = vhdx_testkit::Random::new(20);
     for _ in 0..2000 {
         let mut plain = [0xEE; 8];

@@ -1,4 +1,4 @@
-//! What a writer leaves is what a replay finds, wherever the last entry was torn.
+//! Tests that a replay finds what a writer wrote, wherever the last entry was torn.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,7 +23,7 @@ struct File {
 }
 
 impl File {
-    /// A file with a log of `len` bytes full of what looks like nothing.
+    /// Returns a file full of 0xEE with a new log of `len` bytes.
     fn new(len: u64) -> Self {
         let storage = Memory::new(vec![0xee; (4 * MIB) as usize]);
         let writer = LogWriter::start(&storage, FileOffset::new(LOG), len).unwrap();
@@ -49,7 +49,7 @@ fn pages(count: usize, byte: u8) -> Vec<LogWrite> {
     (0..count).map(page).collect()
 }
 
-/// The byte at the target after a replay, and the number of active entries.
+/// Returns the byte at the target after a replay, and the number of active entries.
 fn outcome(file: Vec<u8>, guid: Uuid, len: u64) -> (u8, usize) {
     let header = Header {
         sequence_number: 1,
@@ -71,7 +71,7 @@ fn outcome(file: Vec<u8>, guid: Uuid, len: u64) -> (u8, usize) {
 }
 
 #[test]
-fn a_new_log_is_empty_whatever_lay_there() {
+fn a_new_log_is_empty_whatever_was_there_before() {
     let mut file = File::new(MIB);
     assert_eq!(outcome(file.bytes(), file.writer.guid(), MIB), (0xee, 1));
     file.append(&pages(3, 1));
@@ -82,7 +82,7 @@ fn a_new_log_is_empty_whatever_lay_there() {
 }
 
 #[test]
-fn the_newest_entry_alone_is_replayed_all_around_the_ring() {
+fn only_the_newest_entry_is_replayed_at_every_position_of_the_ring() {
     let mut file = File::new(MIB);
     let mut rounds = 0;
     for n in 0..200_u8 {
@@ -95,9 +95,9 @@ fn the_newest_entry_alone_is_replayed_all_around_the_ring() {
 }
 
 #[test]
-fn a_torn_entry_leaves_the_one_before_it() {
+fn a_torn_entry_leaves_the_previous_entry_active() {
     let mut file = File::new(MIB);
-    // The position where each of the two new entries begins: one wraps around, one does not.
+    // The numbers of pages of two entries. The second one is torn; in the second round it wraps around the ring.
     for (first, second) in [(70, 84), (84, 84), (60, 5)] {
         file.append(&pages(first, 1));
         let (before, at) = (file.bytes(), file.writer.at);
@@ -125,7 +125,7 @@ fn a_torn_entry_leaves_the_one_before_it() {
 }
 
 #[test]
-fn capacity_leaves_room_for_two_more_and_is_bounded() {
+fn capacity_is_limited_to_a_third_of_the_log_and_to_1_mib() {
     for (len, capacity) in [(MIB, 84), (2 * MIB, 168), (64 * MIB, 254), (MAX_LOG_LENGTH, 254)] {
         let writer =
             LogWriter { place: FileOffset::new(LOG), len, guid: Uuid::nil(), at: 0, sequence_number: 1 };
@@ -141,7 +141,7 @@ fn capacity_leaves_room_for_two_more_and_is_bounded() {
 }
 
 #[test]
-fn what_no_replay_would_apply_is_not_written() {
+fn writes_that_a_replay_would_reject_are_not_written() {
     let mut file = File::new(MIB);
     let page = |offset| LogWrite::Data { offset: FileOffset::new(offset), page: Box::new([1; 4096]) };
     let zero = |offset, len| LogWrite::Zero { offset: FileOffset::new(offset), len };
@@ -159,7 +159,7 @@ fn what_no_replay_would_apply_is_not_written() {
 }
 
 #[test]
-fn lengths_are_rounded_so_that_they_stay_true() {
+fn the_flushed_length_is_rounded_down_and_the_last_one_up() {
     let mut file = File::new(MIB);
     file.writer.append(&file.storage, &[], 4 * MIB - 1, 4 * MIB + 1).unwrap();
     let entry = &file.bytes()[(LOG + SECTOR) as usize..][..64];

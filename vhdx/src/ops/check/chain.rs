@@ -1,4 +1,4 @@
-//! Checking a file together with all its parents.
+//! Checks a file together with all its parents.
 
 use std::path::Path;
 
@@ -8,9 +8,10 @@ use crate::error::Error;
 use crate::file::Vhdx;
 use crate::storage::Sharing;
 
-/// Checks a file, all its parents, and each link between them. A link that is not sound is the error of the child.
-/// Nothing is written. All files are locked against writers meanwhile, and compared at the end with what they were, as
-/// [`check_file`] does.
+/// Checks a file, all its parents, and each link between them. Nothing is written.
+///
+/// A broken link is the error of the child. All files are locked against writers meanwhile, and compared at the end
+/// with their state at the beginning, as [`check_file`] does.
 pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing) -> CheckReport {
     let mut report = CheckReport::default();
     match inspect_chain(path, resolver) {
@@ -37,7 +38,7 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing)
     report
 }
 
-/// Checks a layer, which stays open and locked.
+/// Checks a layer and returns it, still open and locked.
 fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, sharing: Sharing) -> Vhdx {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
@@ -61,7 +62,9 @@ fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, sharing: Sharin
     layer.vhdx
 }
 
-/// The parent, if it is there but breaks a rule: then all that it breaks says more than that it cannot be opened.
+/// Returns the parent, if it exists but breaks a rule.
+///
+/// The list of all rules that it breaks says more than the error that it cannot be opened.
 fn damaged_parent<'a>(error: &'a Error, child: &Path) -> Option<&'a Path> {
     error.violation()?;
     error.path().filter(|&path| path != child)
@@ -79,7 +82,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    /// The reports of a base and a child, of which `damage` may change either file.
+    /// Checks a base and a child, either of which `damage` may change.
     fn check(damage: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) -> (CheckReport, [PathBuf; 2]) {
         let disk = NewDisk { block_size: 1 << 20, ..NewDisk::new(8 << 20) };
         let mut base = image(&disk, &[(0, &[1])]);
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_region_table_is_told_once_whether_or_not_it_is_used() {
+    fn a_damaged_region_table_is_reported_once_used_or_not() {
         const TABLE: usize = 192 << 10;
         let (report, _) = check(|base, child| {
             base[TABLE + (64 << 10) + 100] ^= 1;
@@ -130,9 +133,9 @@ mod tests {
         }
     }
 
-    /// The second table is the way out, if there is one.
+    /// The second table may be the one to use, so it must be reported.
     #[test]
-    fn a_second_region_table_that_says_something_else_is_told_where_the_first_leads_nowhere() {
+    fn differing_region_tables_are_reported_if_the_first_one_is_unusable() {
         const TABLE: usize = 192 << 10;
         const SIZE: usize = 64 << 10;
         let (report, _) = check(|base, _| {
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_with_a_parent_that_does_not_open_is_told() {
+    fn all_violations_of_a_parent_that_does_not_open_are_reported() {
         let (report, _) = check(|base, _| base[2 << 20] ^= 1);
         assert!(report.files[0].is_valid());
         assert_eq!(broken(&report.files[1]), [Rule::MetadataSignature]);

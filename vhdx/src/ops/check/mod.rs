@@ -1,4 +1,4 @@
-//! Holding every rule of the format against files, and going on after the first one that is broken.
+//! Checks files against every rule of the format and collects all violations.
 
 mod chain;
 
@@ -13,47 +13,48 @@ use crate::violation::Violations;
 
 pub use chain::check_chain;
 
-/// What is wrong with a file, or with the files of a chain.
+/// The result of checking a file, or the files of a chain.
 #[derive(Debug, Default)]
 pub struct CheckReport {
-    /// The files, a chain's leaf first.
+    /// The files; those of a chain leaf first.
     pub files: Vec<FileReport>,
 }
 
-/// What is wrong with one file.
+/// The result of checking one file.
 #[derive(Debug, Default)]
 pub struct FileReport {
     /// The path, if it is a file.
     pub path: Option<PathBuf>,
     /// The broken rules.
     pub violations: Violations,
-    /// What kept the check from its end, and is no broken rule: a failed read, a parent that is missing.
+    /// An error that is not a broken rule: a failed read, a missing parent, a file that changed.
     pub error: Option<Error>,
-    /// The state of the log; `None` when the check did not come to its end.
+    /// The state of the log; `None` if the check ended early.
     pub log: Option<LogState>,
     /// Whether a writer holds the file, which only [`Sharing::Forced`] allows.
     pub has_writer: bool,
-    /// The size of the disk in bytes; `None` when the check did not come to its end.
+    /// The size of the disk in bytes; `None` if the check ended early.
     pub virtual_size: Option<u64>,
 }
 
 impl CheckReport {
-    /// Whether the checks of all files came to their ends. The check of a file ends before that when it
-    /// [finds too much](Violations::is_full).
+    /// Returns whether the checks of all files were completed.
+    ///
+    /// The check of a file also ends early if it [finds too many violations](Violations::is_full).
     pub fn is_complete(&self) -> bool {
         let is_complete =
             |file: &FileReport| file.log.is_some() && file.error.is_none() && !file.violations.is_full();
         self.files.iter().all(is_complete)
     }
 
-    /// Whether every file can be used: see [`FileReport::is_valid`].
+    /// Returns whether every file can be used: see [`FileReport::is_valid`].
     pub fn is_valid(&self) -> bool {
         self.files.iter().all(FileReport::is_valid)
     }
 }
 
 impl FileReport {
-    /// Whether the check came to its end and found nothing but what is tolerated.
+    /// Returns whether the check ended without an error and found nothing that is not tolerated.
     pub fn is_valid(&self) -> bool {
         self.error.is_none() && self.violations.stop_at_first().is_ok()
     }
@@ -65,7 +66,7 @@ impl FileReport {
             Ok(checked) => (Some(checked), None),
             Err(error) => (None, Some(error)),
         };
-        // A violation that stopped the check is in the list already.
+        // A violation that ended the check is in the list already.
         let error = error.filter(|error| error.violation().is_none());
         let has_writer = checked.as_ref().is_some_and(|checked| checked.has_writer);
         let virtual_size = checked.as_ref().map(|checked| checked.virtual_size);
@@ -73,7 +74,7 @@ impl FileReport {
     }
 }
 
-/// What a check that came to its end found beside violations.
+/// The result of a completed check, besides violations.
 struct Checked {
     log: LogState,
     has_writer: bool,
@@ -86,9 +87,11 @@ impl Checked {
     }
 }
 
-/// Checks one file: its structures, and every entry of its block allocation table. Nothing is written. The file is locked
-/// against writers meanwhile, and compared at the end with what it was at the beginning, as
-/// [`Chain::lock_shared`](crate::Chain::lock_shared) and [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged) do.
+/// Checks one file: its structures, and every entry of its block allocation table.
+///
+/// Nothing is written. The file is locked against writers meanwhile, and compared at the end with its state at the
+/// beginning, as [`Chain::lock_shared`](crate::Chain::lock_shared) and
+/// [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged) do.
 pub fn check_file(path: &Path, sharing: Sharing) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_path(path, violations)?;
@@ -99,7 +102,7 @@ pub fn check_file(path: &Path, sharing: Sharing) -> CheckReport {
     CheckReport { files: vec![report] }
 }
 
-/// Checks whatever can be read at any offset, as [`check_file`] does, but locks nothing.
+/// Checks anything that can be read at any offset, as [`check_file`] does, but without locks.
 pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     let report = FileReport::of(None, |violations| {
         let vhdx = Vhdx::load(storage, violations)?;
@@ -110,14 +113,14 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
     CheckReport { files: vec![report] }
 }
 
-/// Locks a file, and checks what opening it has left out.
+/// Locks a file and checks what opening it did not.
 fn check_open(vhdx: &Vhdx, sharing: Sharing, violations: &mut Violations) -> Result<Checked> {
     let has_writer = vhdx.lock_shared(sharing)?;
     validate_all(vhdx, violations)?;
     Ok(Checked::of(vhdx, has_writer))
 }
 
-/// References what opening the file has left out.
+/// Validates what opening the file did not: the region tables and the block allocation table.
 fn validate_all(vhdx: &Vhdx, violations: &mut Violations) -> Result<()> {
     vhdx.validate_region_tables(violations)?;
     validate_bat(vhdx, violations)

@@ -9,7 +9,7 @@ use crate::violation::{Structure, Violation};
 const BAT: usize = 3 << 20;
 const FIRST_BLOCK: u64 = 4;
 
-/// A fixed disk of 4 blocks of 1 MiB, with BAT entries put in their places as `(entry, state, MiB)`.
+/// Checks a fixed disk of 4 blocks of 1 MiB with other BAT entries: `(entry, state, MiB)`.
 fn check(changes: &[(usize, u8, u64)]) -> FileReport {
     check_cut(changes, 0)
 }
@@ -66,7 +66,7 @@ fn blocks_at_one_place_are_named_in_pairs() {
 }
 
 #[test]
-fn a_reserved_place_is_taken_too() {
+fn a_reserved_place_counts_as_taken() {
     for state in [PayloadBlockState::Undefined, PayloadBlockState::Unmapped] {
         let taken = check(&[(3, state.bits(), FIRST_BLOCK)]);
         assert_eq!(broken(&taken), [(3, Rule::BlockOverlapsBlock)]);
@@ -95,7 +95,7 @@ fn only_the_unused_tail_of_the_last_block_may_be_missing() {
     assert_eq!(broken(&check_cut(&[], 513)), [(3, Rule::BlockPastEnd)]);
 }
 
-/// A child of blocks that are all fully present, except the second one, which is partially present.
+/// Checks a child whose blocks are all fully present, except the second one, which is partially present.
 fn check_child(bitmap: Option<u64>) -> FileReport {
     const BITMAP_ENTRY: usize = 4096; // the chunk ratio
     let parent = image(&disk(), &[]);
@@ -116,7 +116,7 @@ fn a_partial_block_needs_a_sector_bitmap_block() {
 }
 
 #[test]
-fn a_sector_bitmap_block_is_a_block_like_any_other() {
+fn the_place_of_a_sector_bitmap_block_is_checked() {
     assert_eq!(broken(&check_child(Some(FIRST_BLOCK))), [(4096, Rule::BlockOverlapsBlock)]);
     assert_eq!(broken(&check_child(Some(2))), [(4096, Rule::BlockOverlapsRegion)]);
     assert_eq!(broken(&check_child(Some(FIRST_BLOCK + 5))), [(4096, Rule::BlockPastEnd)]);

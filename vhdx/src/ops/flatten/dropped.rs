@@ -1,4 +1,4 @@
-//! What a new file with the content of a chain leaves behind.
+//! Finds the parts of a chain's files that a new file with the content of the chain does not get.
 
 use uuid::Uuid;
 
@@ -6,33 +6,33 @@ use crate::disk::Chain;
 use crate::file::disk_metadata;
 use crate::format::region_table::{BAT_REGION, METADATA_REGION};
 
-/// Something in a file of the chain that the new file will not have.
+/// A part of a file of the chain that the new file will not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// The layer that has it; 0 is the leaf.
+    /// The layer that has the part; 0 is the leaf.
     pub layer: usize,
-    /// What it is.
+    /// The part.
     pub part: DroppedPart,
 }
 
-/// A part of a file that belongs to the file and not to its disk, or that nobody knows.
+/// A part that belongs to the file and not to its disk, or that is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DroppedPart {
     /// An unknown region ([MS-VHDX] 2.2.3.2).
     Region(Uuid),
     /// A metadata item that does not travel with the disk ([MS-VHDX] 2.6.1.2).
     MetadataItem {
-        /// Which item this is.
+        /// The GUID of the item.
         id: Uuid,
         /// Whether it is user metadata.
         is_user: bool,
     },
 }
 
-/// What the files of a chain have and a new file with the chain's content, described by the leaf
-/// ([`NewDisk::like`](crate::NewDisk::like)), does not.
+/// Returns the parts of the files of a chain that a new file with its content does not get.
 ///
-/// An item of a lower layer that the leaf has too is not dropped but replaced.
+/// The leaf describes the new file ([`NewDisk::like`](crate::NewDisk::like)). If the leaf also has an item of one of
+/// its ancestors, that item is replaced, not dropped.
 pub fn dropped(chain: &Chain) -> Vec<Dropped> {
     let carried: Vec<_> = chain
         .leaf()

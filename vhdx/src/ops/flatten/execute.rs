@@ -1,4 +1,4 @@
-//! Carrying out a plan to flatten a chain.
+//! Executes a plan to flatten a chain.
 
 use super::plan::{FlattenPlan, FlattenedLayer};
 use crate::disk::Chain;
@@ -9,15 +9,16 @@ use crate::progress::Progress;
 use crate::storage::Storage;
 
 impl FlattenPlan {
-    /// Writes the new file into an empty storage. It reads exactly as the chain. When this returns, it is complete and
-    /// durable; before, it is no VHDX. The progress counts the bytes to copy.
+    /// Writes the new file into an empty storage. `progress` counts the bytes to copy.
+    ///
+    /// The new disk reads exactly as the chain does. When this returns, the file is complete and durable; before, it is
+    /// not a VHDX.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] when the chain is not the one that was planned for,
-    /// [`InvalidArgument::DestinationExists`] when the storage is not empty, [`Error::Io`](crate::Error::Io) and
-    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, as [`Chain::ensure_unchanged`] before the file becomes a VHDX,
-    /// [`Error::Io`](crate::Error::Io) from the storage,
-    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    /// [`InvalidArgument::StalePlan`] if the chain is not the one that was planned for,
+    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, [`Error::Io`](crate::Error::Io) and
+    /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, as [`Chain::ensure_unchanged`] before the file becomes a
+    /// VHDX, [`Error::Io`](crate::Error::Io) from the storage, [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn execute(
         &self,
         chain: &Chain,

@@ -1,5 +1,6 @@
-//! Flattening a chain into one new file: a plan that decides everything and is plain data, and its execution, which
-//! decides nothing. All files of the chain stay as they are.
+//! Flattens a chain into one new file. The files of the chain do not change.
+//!
+//! The plan decides everything and is plain data; its execution decides nothing.
 
 mod dropped;
 mod execute;

@@ -1,4 +1,4 @@
-//! What flattening a chain will do, read from metadata alone.
+//! Plans the flattening of a chain, from metadata alone.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::file::{DiskType, NewDisk, Vhdx};
 use crate::ops::ranges::{data, whole};
 use crate::units::{BlockIndex, DiskOffset};
 
-/// What is asked of flattening a chain.
+/// Options for flattening a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlattenOptions {
     /// [`DiskType::Dynamic`], the default, or [`DiskType::Fixed`].
@@ -24,31 +24,33 @@ impl Default for FlattenOptions {
     }
 }
 
-/// A plan for flattening a whole chain into one new file, which takes the place of the leaf's disk: it has the base's
-/// block size, and the leaf's size, identity and other metadata that are marked as IsVirtualDisk ([MS-VHDX] 2.6.1.2).
+/// A plan for flattening a whole chain into one new file, which can replace the leaf's disk.
 ///
-/// It says what it comes to; its size does not depend on the disk's.
+/// The new file has the block size of the base. Its size, its identity and other metadata that is marked as
+/// IsVirtualDisk are those of the leaf ([MS-VHDX] 2.6.1.2). The size of the plan does not depend on the size of the
+/// disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlattenPlan {
     /// The files that are flattened, leaf first.
     pub layers: Vec<FlattenedLayer>,
-    /// What the new file will be.
+    /// The description of the new file.
     pub disk: NewDisk,
-    /// How many payload blocks the new file will have at most: blocks that turn out to be all zero are left out,
-    /// unless it is fixed.
+    /// The most payload blocks that the new file will have.
+    ///
+    /// Blocks that turn out to be all zero are left out, unless the file is fixed.
     pub blocks: u64,
     /// How many bytes are read from the layers: each byte of the disk once, from the newest layer that has it.
     pub bytes_to_copy: u64,
-    /// The length of the new file in bytes, at most.
+    /// The greatest length of the new file, in bytes.
     pub file_size: u64,
-    /// What the new file will not have.
+    /// The parts of the files that the new file will not have.
     pub dropped: Vec<Dropped>,
 }
 
-/// A file that is flattened, and the state in which the plan saw it.
+/// A file that is flattened, and its state when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlattenedLayer {
-    /// The path, if it was opened by one.
+    /// The path, if the file was opened by one.
     pub path: Option<PathBuf>,
     /// Identifies the content of the file ([MS-VHDX] 2.2.2).
     pub file_write_guid: Uuid,
@@ -57,12 +59,14 @@ pub struct FlattenedLayer {
 }
 
 impl FlattenPlan {
-    /// Plans the flattening of a chain. Reads the block allocation tables and sector bitmaps of all its files, and holds
-    /// every rule about them against them first.
+    /// Plans the flattening of a chain.
+    ///
+    /// Validates the block allocation tables of all files first, and then reads them with the sector bitmaps.
     ///
     /// # Errors
-    /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule that is not tolerated, with the path;
-    /// [`Error::Io`](crate::Error::Io); [`InvalidArgument`](crate::InvalidArgument) for options that are not possible.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
+    /// broken rule that is not tolerated, with the path; [`Error::Io`](crate::Error::Io);
+    /// [`InvalidArgument`](crate::InvalidArgument) for options that are not possible.
     pub fn new(chain: &Chain, options: &FlattenOptions) -> Result<Self> {
         let base_block_size = NewDisk::like(chain.base())?.block_size;
         let leaf = NewDisk::like(chain.leaf())?;
@@ -76,7 +80,7 @@ impl FlattenPlan {
             bytes_to_copy = bytes_to_copy.saturating_add(range.end.since(range.start));
             let last = DiskOffset::new(range.end.get().saturating_sub(1));
             let end = geometry.block_of(last).saturating_add(1);
-            // Ranges ascend, so only the first block of one can have been counted with the range before.
+            // Ranges ascend, so only the first block of a range can have been counted before.
             with_data = with_data.saturating_add(end.since(geometry.block_of(range.start).max(counted)));
             counted = end;
         }

@@ -33,7 +33,7 @@ fn content(chain: &Chain) -> Vec<u8> {
 }
 
 #[test]
-fn the_plan_tells_what_will_be_done() {
+fn the_plan_states_the_result() {
     let plan = FlattenPlan::new(&chain(image()), &FlattenOptions::default()).unwrap();
     assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 3 * MIB + 512));
     assert_eq!(plan.file_size, (4 + 4) * MIB);
@@ -69,7 +69,7 @@ fn a_plan_for_another_state_is_refused() {
 #[test]
 fn a_damaged_table_is_refused_before_anything_is_written() {
     let mut image = image();
-    set_entry(&mut image, 8, 6, 4); // where block 1 is
+    set_entry(&mut image, 8, 6, 4); // the place of block 1
     let error = FlattenPlan::new(&chain(image), &FlattenOptions::default()).unwrap_err();
     assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsBlock);
 }
@@ -80,7 +80,9 @@ fn a_differencing_result_is_refused() {
     assert!(FlattenPlan::new(&chain(image()), &options).is_err());
 }
 
-/// The child is larger, has smaller blocks, says zero where the base has data, and has no say between.
+/// The child is larger and has smaller blocks.
+///
+/// One is ZERO where the base has data; others are NOT_PRESENT.
 #[test]
 fn two_layers_become_one_disk() {
     let sized = |block_size, size| NewDisk { block_size, ..NewDisk::new(size) };

@@ -1,4 +1,4 @@
-//! Telling that a merge has been done before.
+//! Detects that a merge has already been completed.
 
 use std::path::PathBuf;
 
@@ -15,37 +15,45 @@ use crate::error::{Error, InvalidArgument, Result};
 use crate::family::{Relative, Relatives};
 use crate::format::parent_locator::ParentLocator;
 
-/// A disk that was merged before, into a target that was changed since or is gone: its lowest layer says that the merge is
-/// complete; or it names no parent any more, as merges of earlier versions leave it once all children are relinked. There is
-/// nothing to copy. Whether the layers [can be deleted](Self::may_delete) is another question.
+/// A disk that was merged before, into a target that was changed since or is gone.
+///
+/// Either its lowest layer says that the merge is complete, or that layer names no parent any more. Merges of earlier
+/// versions leave it without a parent once all children are relinked. There is nothing to copy.
+/// [`may_delete`](Self::may_delete) says whether the layers can be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlreadyMerged {
-    /// The layers that were merged, leaf first.
+    /// The merged layers, leaf first.
     pub layers: Vec<FileState>,
     /// Whether the layers themselves say that the merge is complete.
     pub is_proven: bool,
-    /// The children of the leaf that were relinked: each names its parent of today, which was found, and the leaf.
+    /// The children of the merged disk that were relinked.
+    ///
+    /// Each names its present parent, which was found, and the merged disk.
     pub relinked: Vec<FileState>,
-    /// The disks that still have one of the layers for their parent, each with that layer.
+    /// The disks whose parent is still one of the layers, each with that layer.
     pub in_use: Vec<(PathBuf, PathBuf)>,
-    /// The folders where children were looked for.
+    /// The folders that were searched for children.
     pub folders: Vec<PathBuf>,
 }
 
 impl AlreadyMerged {
-    /// Whether the layers can be deleted: a relinked child, whose parent was found, proves that the target holds their data,
-    /// and no disk needs them. Layers that say that the merge is complete do not prove it: the target may be lost, or replaced
-    /// by an older copy.
+    /// Returns whether the layers can be deleted.
+    ///
+    /// A relinked child whose parent was found must prove that the target holds their data, and no disk may need them.
+    /// Layers that say that the merge is complete are no such proof: the target may be lost, or replaced by an older
+    /// copy.
     pub fn may_delete(&self) -> bool {
         !self.relinked.is_empty() && self.in_use.is_empty()
     }
 
-    /// Deletes the layers, the leaf first; nothing if they [may not be](Self::may_delete).
+    /// Deletes the layers, the merged disk first.
+    ///
+    /// Deletes nothing if [`may_delete`](Self::may_delete) is false.
     ///
     /// # Errors
-    /// [`Error::Io`], also for a file that is in use, and [`InvalidArgument::StalePlan`] for one that has changed, both
-    /// before anything is deleted.
+    /// [`Error::Io`], also for a file that is in use; [`InvalidArgument::StalePlan`] if a file has changed, or a new
+    /// child has appeared. Both are returned before anything is deleted.
     pub fn delete(&self, files: &dyn MergeFiles) -> Result<Deletion> {
         if !self.may_delete() {
             return Ok(Deletion::default());
@@ -62,10 +70,12 @@ impl AlreadyMerged {
     }
 }
 
-/// Whether the files from a disk down to where its chain breaks, as [`inspect_chain`](crate::inspect_chain) gives
-/// them, were merged into a parent before.
+/// Returns the completed merge to which a disk belongs, if its files show one.
+///
+/// `layers` are the files from the disk to where its chain breaks, as [`inspect_chain`](crate::inspect_chain) returns
+/// them.
 pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Option<AlreadyMerged> {
-    // What stands in the place of the parent is no layer of the merge.
+    // A file in the place of the parent is not a layer of the merge.
     let broken = layers.iter().position(|layer| !matches!(layer.link, Link::Ok))?;
     let whole = layers.get(..=broken)?;
     let first = whole.first()?;
@@ -101,7 +111,7 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
     Some(AlreadyMerged { layers: states, is_proven, relinked, in_use, folders })
 }
 
-/// Whether the lowest layer says that the merge of the leaf is complete, and the leaf was not changed since.
+/// Whether `lowest` says that the merge of `leaf` is complete, and `leaf` is unchanged since.
 fn is_complete(leaf: &InspectedLayer, lowest: &InspectedLayer) -> bool {
     let linkages = Linkages::of(&lowest.vhdx);
     let Some(layer) = linkages.merge().filter(|layer| layer.is_complete) else { return false };
@@ -112,7 +122,7 @@ fn is_complete(leaf: &InspectedLayer, lowest: &InspectedLayer) -> bool {
     is_of_leaf && layer.merge.is_of(leaf.vhdx.data_write_guid())
 }
 
-/// Whether both linkages are zero; the second one may be missing. One that cannot be read is no such thing.
+/// Whether both linkages are zero. The second one may be missing, but not unreadable.
 fn names_no_parent(locator: &ParentLocator) -> bool {
     use crate::format::parent_locator::PARENT_LINKAGE2;
 

@@ -1,4 +1,4 @@
-//! From single blocks to batches: where new blocks lie, and what one transaction can hold.
+//! Groups blocks into batches: where new blocks lie, and how much one transaction can hold.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,59 +12,61 @@ use crate::geometry::Geometry;
 use crate::storage::Holes;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
-/// The size of what the log protects in one piece ([MS-VHDX] 2.3.1).
+/// The unit of logging, in bytes ([MS-VHDX] 2.3.1).
 const PAGE: u64 = 4096;
-/// What one entry of the shortest log can take.
+/// The most pages that one entry of the shortest log can hold.
 const MOST_PAGES: usize = 84;
 
-/// Blocks of the target whose content is written, and then one transaction that makes it count.
+/// Blocks of the target whose content is written, then one transaction that makes it count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The blocks, in ascending order.
     pub blocks: Vec<BlockPlan>,
-    /// The sector bitmap blocks that the target gets with them.
+    /// The sector bitmap blocks that the target gets in the same transaction.
     pub bitmaps: Vec<NewBitmap>,
-    /// How long the target's file must be, in bytes, before the batch is written.
+    /// The length that the target's file must have, in bytes, before the batch is written.
     pub file_size: u64,
-    /// How many 4 KiB pages of metadata the transaction changes at most.
+    /// The most 4 KiB pages of metadata that the transaction changes.
     pub pages: usize,
     /// How many bytes the merged layers answer for in the blocks that have content afterwards.
     pub bytes: u64,
 }
 
-/// A sector bitmap block that the target gets: 1 MiB of zeros until bits in it are set.
+/// A new sector bitmap block of the target: 1 MiB of zeros until bits in it are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewBitmap {
-    /// The chunk that it serves.
+    /// The chunk whose bits it holds.
     pub chunk: ChunkIndex,
     /// Its place in the file.
     pub place: FileOffset,
-    /// Whether the place reads as zeros already: see [`BlockPlan::is_fresh`].
+    /// Whether the place reads as zeros already; see [`BlockPlan::is_fresh`].
     pub is_fresh: bool,
 }
 
-/// A page of metadata that a transaction changes. Its place is none of the plan's business: a BAT may move.
+/// A page of metadata that a transaction changes.
+///
+/// Its place is not planned, because a BAT may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Page {
     Bat(u64),
     Bitmap(ChunkIndex, u64),
 }
 
-/// A block that is to be put into a batch.
+/// A block and the action for it, to be put into a batch.
 pub(super) struct Decided<'a> {
     pub(super) block: BlockIndex,
     pub(super) action: BlockAction,
     pub(super) before: Before,
     pub(super) copied: u64,
     pub(super) zeroed: u64,
-    /// What the merged layers answer for.
+    /// The ranges for which the merged layers answer.
     pub(super) ranges: &'a [Range<DiskOffset>],
-    /// Whether its chunk has a sector bitmap block on disk, if the block needs one.
+    /// Whether its chunk has a sector bitmap block in the file, if the block needs one.
     pub(super) has_bitmap: bool,
 }
 
 impl Decided<'_> {
-    /// How many bytes the merged layers make it write.
+    /// Returns how many bytes of data and zeros are written for the merged layers.
     fn written(&self) -> u64 {
         match self.action {
             BlockAction::Zero => 0,
@@ -72,8 +74,10 @@ impl Decided<'_> {
         }
     }
 
-    /// What is written of the target's file, if the block, which begins at `start` on the disk, lies at `place`: file
-    /// systems give space in pages.
+    /// Returns the ranges of the target's file that are written to.
+    ///
+    /// The block starts at `start` on the disk and lies at `place` in the file. The ranges are whole pages, because
+    /// file systems allocate space in pages.
     fn touched(&self, start: DiskOffset, place: FileOffset) -> impl Iterator<Item = Range<FileOffset>> {
         let at = move |offset: u64| place.saturating_add(offset);
         self.ranges.iter().map(move |range| {
@@ -88,13 +92,13 @@ pub(super) struct Batcher<'a> {
     space: &'a mut Space,
     options: &'a MergeOptions,
     file_size: u64,
-    /// The chunk that got its sector bitmap block last: blocks come in ascending order.
+    /// The chunk that got a sector bitmap block last. Blocks come in ascending order.
     last_bitmap: Option<ChunkIndex>,
     open: Open,
     done: Vec<Batch>,
-    /// Of the target's file.
+    /// The holes of the target's file.
     holes: Holes<'a>,
-    /// How many bytes of holes that the file has already may be written to.
+    /// How many bytes in existing holes of the file may be written to.
     overwritten: u64,
     unwritten: Unwritten,
 }
@@ -106,16 +110,18 @@ struct Open {
     freed: Vec<FileOffset>,
 }
 
-/// How many bytes of the places that blocks get are not written to, and stay holes where files can have some.
+/// How many bytes of the blocks' new places are not written to.
+///
+/// They stay holes where files can have holes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unwritten {
-    /// In what the file grows by.
+    /// In the part by which the file grows.
     pub(super) grown: u64,
-    /// In holes that it has.
+    /// In holes that the file has already.
     pub(super) in_holes: u64,
 }
 
-/// What the batches come to.
+/// All batches and their totals.
 pub(super) struct Batches {
     pub(super) batches: Vec<Batch>,
     pub(super) file_size: u64,
@@ -124,7 +130,7 @@ pub(super) struct Batches {
 }
 
 impl<'a> Batcher<'a> {
-    /// `space` is that of the target once it has grown, and `file_size` how long its file is then.
+    /// `space` is the free space of the target once its disk has grown, and `file_size` the length of its file then.
     pub(super) fn new(
         geometry: Geometry,
         space: &'a mut Space,
@@ -178,7 +184,7 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    /// Where the content of a block goes.
+    /// Chooses the place for the content of a block.
     fn place(&mut self, decided: &Decided<'_>) -> Result<Place> {
         let (old, block_size) = (decided.before.place, self.geometry.block_size());
         let offset = match decided.action {
@@ -189,7 +195,7 @@ impl<'a> Batcher<'a> {
             BlockAction::Fill | BlockAction::FillPart => {
                 let before = self.overwritten;
                 let place = self.new_place(old)?;
-                // Where single sectors are written, each takes a page.
+                // Each single sector that is written takes a page.
                 let unwritten = block_size.saturating_sub(decided.copied.saturating_mul(PAGE / 512));
                 let Unwritten { grown, in_holes } = &mut self.unwritten;
                 match place.is_fresh {
@@ -207,8 +213,10 @@ impl<'a> Batcher<'a> {
         Ok(Place { offset, is_fresh: false })
     }
 
-    /// Where content goes that had no place, or one that was only kept reserved. That may lie anywhere: one past the end of
-    /// the file is not made real.
+    /// Chooses the place for the content of a block that has none yet.
+    ///
+    /// A reserved place is used if it lies inside the file. Outside, it may lie anywhere, so it is given up: the file
+    /// must not grow to reach it.
     fn new_place(&mut self, reserved: Option<FileOffset>) -> Result<Place> {
         let block_size = self.geometry.block_size();
         match reserved {
@@ -237,7 +245,7 @@ impl<'a> Batcher<'a> {
         Ok(place)
     }
 
-    /// Ranges of the file that are written to.
+    /// Counts the bytes of ranges that are written to and may lie in holes of the file.
     fn overwrite(&mut self, ranges: impl IntoIterator<Item = Range<FileOffset>>) -> Result<()> {
         for range in ranges {
             self.overwritten = self.overwritten.saturating_add(self.holes.bytes_in(range)?);
@@ -245,7 +253,7 @@ impl<'a> Batcher<'a> {
         Ok(())
     }
 
-    /// The pages of metadata that the block changes.
+    /// Returns the pages of metadata that the block changes.
     fn pages(&self, decided: &Decided<'_>, needs_bitmap: bool) -> BTreeSet<Page> {
         let geometry = self.geometry;
         let chunk = geometry.chunk_of(decided.block);
@@ -273,7 +281,7 @@ impl<'a> Batcher<'a> {
         pages
     }
 
-    /// Closes the open batch if it cannot hold that much more.
+    /// Closes the open batch if these pages and bytes do not fit into it.
     fn make_room(&mut self, pages: &BTreeSet<Page>, bytes: u64) {
         let all = self.open.pages.union(pages).count();
         let is_full = all > self.options.pages.min(MOST_PAGES)
@@ -283,8 +291,9 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    /// What a batch has freed is free from the next one on: its transaction must be durable before new content goes
-    /// there.
+    /// Closes the open batch. The places that it frees are free from the next batch on.
+    ///
+    /// Its transaction must be durable before new content goes there.
     fn close(&mut self) {
         let Open { mut batch, pages, freed } = std::mem::take(&mut self.open);
         for place in freed {

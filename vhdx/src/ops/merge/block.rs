@@ -1,30 +1,33 @@
-//! What becomes of one block of the target: the decision table.
+//! Decides what happens to one block of the target: the decision table.
 
 use crate::error::Result;
 use crate::file::DiskType;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::units::{BlockIndex, FileOffset};
 
-/// What happens to a block of the target that the merged layers say something of.
+/// An action on a block of the target that the merged layers cover, at least in part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlockAction {
-    /// The block becomes ZERO. A place that it has is free after the batch.
+    /// The block becomes ZERO. Its place, if it has one, is free after the batch.
     Zero,
-    /// Data and zeros are written over what the block holds; no metadata changes.
+    /// Data and zeros are written over the block's content; no metadata changes.
     Overwrite,
-    /// As [`Overwrite`](Self::Overwrite), and the bits of the sectors that are written are set.
+    /// As [`Overwrite`](Self::Overwrite), and the bits of the written sectors are set.
     Mark,
-    /// As [`Overwrite`](Self::Overwrite), and the block, of which now every sector is there, becomes FULLY_PRESENT.
+    /// As [`Overwrite`](Self::Overwrite).
+    ///
+    /// Every sector is present now, so the block becomes FULLY_PRESENT.
     Promote,
-    /// The block gets a place and becomes FULLY_PRESENT: what is not copied is zeros.
+    /// The block gets a place and becomes FULLY_PRESENT. Everything that is not copied is zeros.
     Fill,
-    /// The block gets a place and becomes PARTIALLY_PRESENT: what the merged layers do not hold stays with the
-    /// target's parent.
+    /// The block gets a place and becomes PARTIALLY_PRESENT.
+    ///
+    /// The target's parent still answers for sectors that the merged layers do not hold.
     FillPart,
 }
 
 impl BlockAction {
-    /// The name in reports.
+    /// Returns the name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             BlockAction::Zero => "zero",
@@ -37,37 +40,40 @@ impl BlockAction {
     }
 }
 
-/// What happens to the bits of a block in its sector bitmap block.
+/// A change of the bits of a block in its sector bitmap block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BitChange {
-    /// Nothing.
+    /// No bit changes.
     None,
-    /// Those of the sectors that the merged layers answer for are set.
+    /// The bits of the sectors that the merged layers answer for are set.
     Set,
-    /// All bits of the block are written: set for the sectors that the merged layers answer for, clear for all others.
+    /// All bits of the block are written.
+    ///
+    /// Those of the sectors that the merged layers answer for are set, all others are cleared.
     Replace,
 }
 
-/// One block of the target, and what happens to it. All sizes are in bytes.
+/// A block of the target and the action for it. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockPlan {
     /// The block.
     pub block: BlockIndex,
-    /// What happens to it.
+    /// The action.
     pub action: BlockAction,
-    /// Where its content lies when it is done; 0 if it has none then.
+    /// Where its content lies afterwards; 0 if it has none.
     pub place: FileOffset,
-    /// Whether the file was always shorter than the place, which reads as zeros then once the file is long enough. Any
-    /// other new place must be filled with zeros first.
+    /// Whether the file was never long enough to contain the place.
+    ///
+    /// Then the place reads as zeros once the file is long enough. Any other new place must be filled with zeros first.
     pub is_fresh: bool,
-    /// How much is copied.
+    /// How many bytes are copied.
     pub copied: u64,
-    /// How much of it the merged layers say is zero.
+    /// How many bytes of the block the merged layers declare to be zero.
     pub zeroed: u64,
 }
 
 impl BlockPlan {
-    /// The block's new BAT entry, if it changes.
+    /// Returns the block's new BAT entry, if it changes.
     pub const fn entry(&self) -> Option<BatEntry> {
         let state = match self.action {
             BlockAction::Overwrite | BlockAction::Mark => return None,
@@ -78,13 +84,16 @@ impl BlockPlan {
         Some(BatEntry::payload(state, self.place))
     }
 
-    /// Whether its content goes where it had none before. All of the place must read as zeros before it is written to,
-    /// up to the end of the block.
+    /// Returns whether the content goes to a new place.
+    ///
+    /// The whole place, up to the end of the block, must read as zeros before anything else is written to it.
     pub const fn is_new_place(&self) -> bool {
         matches!(self.action, BlockAction::Fill | BlockAction::FillPart)
     }
 
-    /// What happens to its bits. Those of a FULLY_PRESENT block mean nothing ([MS-VHDX] 2.5.1.1).
+    /// Returns the change of the block's bits.
+    ///
+    /// Bits of a FULLY_PRESENT block mean nothing ([MS-VHDX] 2.5.1.1).
     pub const fn bits(&self) -> BitChange {
         match self.action {
             BlockAction::Mark => BitChange::Set,
@@ -94,21 +103,23 @@ impl BlockPlan {
     }
 }
 
-/// What the merged layers say of a block of the target. All sizes are in bytes.
+/// How the merged layers cover a block of the target. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LayerCoverage {
-    /// They have data.
+    /// Covered by data.
     pub(super) data: u64,
-    /// They say that it is zero.
+    /// Declared to be zero.
     pub(super) zeros: u64,
-    /// They say nothing.
+    /// Not covered.
     pub(super) nothing: u64,
-    /// It lies on the target's disk, but past the end of the merged disk, which cuts it off in the end.
+    /// On the disk of the target, but past the end of the merged disk.
+    ///
+    /// The merge cuts it off at its end.
     pub(super) cut_off: u64,
 }
 
 impl LayerCoverage {
-    /// Whether all that will be left of the block is zero.
+    /// Whether everything that remains of the block is zero.
     fn is_zero(&self) -> bool {
         self.data == 0 && self.nothing == 0
     }
@@ -119,34 +130,36 @@ impl LayerCoverage {
     }
 }
 
-/// Which bits a PARTIALLY_PRESENT block has once the sectors that the merged layers answer for are written.
+/// The bits of a PARTIALLY_PRESENT block after the merged layers' sectors were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bits {
-    /// The same as before.
+    /// The same bits as before.
     Same,
-    /// Some more, but not all.
+    /// More bits than before, but not all.
     More,
-    /// Those of all sectors on the target's disk.
+    /// The bits of all sectors on the disk of the target.
     All,
 }
 
-/// What happens to a block of a target of type `target` which is in `state`; nothing, if it reads as it must already.
+/// Returns the action for a block in `state`; `None` if it already reads as it must.
+///
+/// `target` is the type of the target.
 ///
 /// # Errors
-/// Those of `bits`, which is asked only about a PARTIALLY_PRESENT block.
+/// Those of `bits`, which is only called for a PARTIALLY_PRESENT block.
 pub(super) fn decide(
     target: DiskType,
     state: PayloadBlockState,
-    says: &LayerCoverage,
+    coverage: &LayerCoverage,
     bits: impl FnOnce() -> Result<Bits>,
 ) -> Result<Option<BlockAction>> {
     use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent};
 
-    if says.data == 0 && says.zeros == 0 {
+    if coverage.data == 0 && coverage.zeros == 0 {
         return Ok(None);
     }
     Ok(match state {
-        FullyPresent | PartiallyPresent if says.is_zero() && target != DiskType::Fixed => {
+        FullyPresent | PartiallyPresent if coverage.is_zero() && target != DiskType::Fixed => {
             Some(BlockAction::Zero)
         }
         FullyPresent => Some(BlockAction::Overwrite),
@@ -155,22 +168,27 @@ pub(super) fn decide(
             Bits::More => BlockAction::Mark,
             Bits::All => BlockAction::Promote,
         }),
-        _ if says.data == 0 => clear(target, state, says),
-        NotPresent if target == DiskType::Differencing && !says.is_complete() => Some(BlockAction::FillPart),
-        // Every other state without content reads as zeros, and so does a block that nobody has.
+        _ if coverage.data == 0 => clear(target, state, coverage),
+        NotPresent if target == DiskType::Differencing && !coverage.is_complete() => {
+            Some(BlockAction::FillPart)
+        }
+        // A block in any other state without content reads as zeros. So does a NOT_PRESENT block of a target without a
+        // parent.
         _ => Some(BlockAction::Fill),
     })
 }
 
-/// What happens to a block without content of which the merged layers say zero, at least in part.
-fn clear(target: DiskType, state: PayloadBlockState, says: &LayerCoverage) -> Option<BlockAction> {
+/// Returns the action for a block without content that merged layers cover with zeros only.
+///
+/// They need not cover all of it.
+fn clear(target: DiskType, state: PayloadBlockState, coverage: &LayerCoverage) -> Option<BlockAction> {
     use PayloadBlockState::{NotPresent, Undefined, Unmapped, Zero};
 
     match (state, target) {
-        (NotPresent, DiskType::Differencing) if says.is_zero() => Some(BlockAction::Zero),
+        (NotPresent, DiskType::Differencing) if coverage.is_zero() => Some(BlockAction::Zero),
         (NotPresent, DiskType::Differencing) => Some(BlockAction::FillPart),
         (NotPresent | Zero, _) => None,
-        // These are read as zeros here, but another reader may find what lay there before.
+        // This library reads these blocks as zeros, but another reader may show what lay there before.
         (Undefined | Unmapped, DiskType::Fixed) => Some(BlockAction::Fill),
         (Undefined | Unmapped, _) => Some(BlockAction::Zero),
         _ => None,

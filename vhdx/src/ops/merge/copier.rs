@@ -1,4 +1,4 @@
-//! The one place where a merge moves data.
+//! Copies data from the merged layers to the target. Nothing else in a merge copies data.
 
 use super::pieces::{Content, CopyPiece};
 use crate::error::Result;
@@ -7,11 +7,15 @@ use crate::ops::pace::Pace;
 use crate::storage::{Buffer, read_into};
 use crate::units::{FileOffset, MIB};
 
-/// What is longer than this, in bytes, is left to the storage, which may share it between the files.
+/// The length of the copy buffer in bytes.
+///
+/// A longer piece is first offered to the storage, which may share it between the files.
 const BUFFER: usize = MIB as usize;
 
-/// Copies from the merged layers to the target, to places that are read by nobody before a commit, or that hold what
-/// nobody reads because the merged layers answer for it.
+/// Copies from the merged layers to the target.
+///
+/// Until a commit, nobody reads the places that it writes to: nothing points there, or the merged layers answer for the
+/// sectors.
 pub(super) struct Copier<'a> {
     merged: &'a [Vhdx],
     buffer: Buffer,
@@ -38,7 +42,7 @@ impl<'a> Copier<'a> {
 
     fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &CopyPiece) -> Result<()> {
         let layer = &self.merged[layer];
-        // If it fails, the loop below finds out why, and in which of the files.
+        // If this fails, the loop finds out why, and in which of the files.
         if piece.len > BUFFER as u64 && target.put_from(layer, from, piece.to, piece.len).is_ok() {
             return Ok(());
         }

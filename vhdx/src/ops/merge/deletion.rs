@@ -1,4 +1,4 @@
-//! Deleting what was merged.
+//! Deletes the merged files.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,29 +8,33 @@ use super::FileState;
 use super::files::MergeFiles;
 use crate::error::Error;
 
-/// A file that was to be deleted and could not be. Its content is needed no more than that of those that were.
+/// A file that could not be deleted.
+///
+/// The target holds its content, as that of the deleted files.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Undeleted {
     /// The file.
     pub path: PathBuf,
-    /// Why. A file that is gone may come back after a power failure.
+    /// The reason. If the file is gone nevertheless, it may come back after a power failure.
     pub error: Arc<Error>,
 }
 
-/// What deleting the merged files came to.
+/// The result of deleting the merged files.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Deletion {
-    /// The files that are gone.
+    /// The files that were deleted.
     pub deleted: Vec<PathBuf>,
-    /// Those that could not be deleted, from the top down.
+    /// The files that could not be deleted, newest first.
     pub undeleted: Vec<Undeleted>,
 }
 
 impl Deletion {
-    /// Deletes files, each of which stands on the one after it. If the first one `opens`, those below it are kept as long
-    /// as it is there; otherwise none of them can be read, and each is deleted if it can be.
+    /// Deletes files, each of which is a child of the one after it.
+    ///
+    /// If the first one `opens` and cannot be deleted, the others are kept, because it is read through them. Otherwise
+    /// none of the files can be read, and each is deleted if possible.
     pub(super) fn of<'a>(
         states: impl IntoIterator<Item = &'a FileState>,
         opens: bool,
@@ -55,6 +59,6 @@ impl Deletion {
 }
 
 fn needed(state: &FileState) -> Error {
-    let source = io::Error::other("the merged disk, which could not be deleted, is read through it");
+    let source = io::Error::other("the merged disk could not be deleted and depends on this file");
     Error::io("delete", None, source).in_file(&state.path)
 }

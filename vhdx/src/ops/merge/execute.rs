@@ -1,15 +1,17 @@
-//! Carrying out a merge: the plan has decided everything.
+//! Executes a merge plan, which has decided everything.
 //!
-//! The steps, in the only order in which every leaf reads the same bytes at every instant; T is the target, K the lowest
-//! merged layer, L the merged disk:
-//! 1. lock every file, and compare it with the plan
-//! 2. L carries a mark, if several levels are merged; K names T by the DataWriteGuid that says that this merge is
-//!    incomplete, which T is about to get, and by T's present one
-//! 3. T gets that DataWriteGuid
-//! 4. T gets the content, batch by batch; L still answers for all of it
-//! 5. K names T by its present DataWriteGuid and by the one that says that the merge is complete; T gets that one
-//! 6. the children of L become T's, one by one
-//! 7. L to K are deleted, if that was asked for
+//! The order of the steps guarantees that the merged disk and its descendants read the same bytes at every instant.
+//! `docs/merge.md` explains it. The *lowest layer* is the merged layer whose parent is the target.
+//! 1. Every file is locked and compared with the plan.
+//! 2. If several levels are merged, the merged disk gets a mark. The lowest layer names the target by two
+//!    DataWriteGuids: first the one that says that this merge is incomplete, which the target is about to get, then the
+//!    present one.
+//! 3. The target gets the DataWriteGuid that says "incomplete".
+//! 4. The target gets the content, batch by batch. The merged layers still answer for all of it.
+//! 5. The lowest layer names the target by its present DataWriteGuid and by the one that says that the merge is
+//!    complete. Then the target gets that one.
+//! 6. The children of the merged disk are relinked to the target, one by one.
+//! 7. The merged layers are deleted, if that was requested: the merged disk first.
 
 use std::path::{Path, PathBuf};
 
@@ -31,31 +33,35 @@ use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
 use crate::units::{FileOffset, MIB};
 
-/// What a merge has done.
+/// The result of a merge.
 #[derive(Clone, Debug, Default)]
 pub struct Merged {
     /// How many bytes were copied from the merged layers.
     pub bytes_copied: u64,
     /// How many payload blocks of the target were changed.
     pub blocks: u64,
-    /// The files that have the target as their parent now, those of an earlier run among them.
+    /// The files whose parent is the target now, including those that an earlier run relinked.
     pub relinked: Vec<PathBuf>,
     /// The files that were deleted.
     pub deleted: Vec<PathBuf>,
-    /// The files that were to be deleted and could not be. The merge is complete all the same.
+    /// The files that could not be deleted. The merge is complete nevertheless.
     pub undeleted: Vec<Undeleted>,
 }
 
 impl MergePlan {
-    /// Carries out the plan. The progress counts the bytes to copy.
+    /// Executes the plan. `progress` counts the bytes to copy.
     ///
-    /// At every instant, and after a failure or a crash at any point, every leaf above reads the bytes that it read
-    /// before, and a merge that is planned and carried out again completes what this one began.
+    /// At every instant, and after a failure or a crash at any point, the merged disk and its descendants read the same
+    /// bytes as before. Planning and executing the merge again completes it.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] when a file is not in the state that was planned for; [`Error::Io`], also for a
-    /// file that is in use and when there is too little space, both before anything is written;
-    /// [`Error::Cancelled`] after a batch.
+    /// - [`InvalidArgument::StalePlan`] if a file is not in the state that was planned for, or if a file has appeared
+    ///   that may depend on what changes.
+    /// - [`Error::NoSpace`] if there is too little space.
+    /// - [`Error::Io`], also for a file that is in use.
+    /// - [`Error::Cancelled`] between two batches, or before a child is relinked.
+    ///
+    /// A file that is in use, or too little space, is found before anything is written.
     pub fn execute(&self, files: &dyn MergeFiles, progress: &dyn Progress) -> Result<Merged> {
         let locked = Locked::open(self, files)?;
         let names = Names::of(self, &locked)?;
@@ -80,17 +86,18 @@ impl MergePlan {
             locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
         let _locked = locked_while_deleting(locked);
-        // A layer that was detached does not open any more.
+        // A detached layer no longer opens, so nothing is read through the other layers.
         let layers = self.delete.iter().map(|&layer| &self.layers[layer]);
         let Deletion { deleted, undeleted } = Deletion::of(layers, !self.detach, files);
         Ok(Merged { deleted, undeleted, ..done })
     }
 
-    /// Refuses to go on when there is a disk now, or what may be one, that depends on what changes; only programs that take
-    /// no locks can have made one while the files were locked.
+    /// Checks that no disk, or undetermined file, has appeared that depends on what changes.
+    ///
+    /// While the files are locked, only programs that take no locks can make one.
     fn ensure_no_new_children(&self, files: &dyn MergeFiles, guid: Uuid) -> Result<()> {
         let known = [self.layers.as_slice(), &self.children, &self.relinked, &self.left_over].concat();
-        // A target that holds everything does not change, so new children of it do not matter.
+        // A complete target does not change, so its new children do not matter.
         let changing = if self.copied { self.layers.len() - 1 } else { self.layers.len() };
         let layers = self.layers.iter().take(changing);
         let mut parents: Vec<Uuid> = layers.map(|state| state.data_write_guid).collect();
@@ -113,12 +120,12 @@ impl MergePlan {
         &self.layers[self.layers.len() - 1]
     }
 
-    /// The merged layer whose parent the target is.
+    /// The index of the merged layer whose parent is the target.
     fn lowest(&self) -> usize {
         self.layers.len() - 2
     }
 
-    /// Every place in the target that the plan gives to something, with its length in bytes.
+    /// Every place in the target that the plan assigns, with its length in bytes.
     fn places(&self) -> impl Iterator<Item = (FileOffset, u64)> {
         let block_size = self.geometry.block_size();
         let growth = self.growth.iter().flat_map(ResizePlan::places).map(|(place, len)| (place.offset, len));
@@ -129,24 +136,26 @@ impl MergePlan {
     }
 }
 
-/// Whether both lead to one file, on the host or wherever else the files are. Where locks keep even their owner from
-/// reading, a file of the merge cannot be recognised by anything else.
+/// Whether both paths lead to the same file.
+///
+/// Equal paths do, even if the files are not on the host.
+/// Where a lock keeps even its owner from reading, a file of the merge can only be recognised by its path.
 fn is_path_of(known: &Path, found: &Path) -> bool {
     known == found
         || known.canonicalize().is_ok_and(|known| found.canonicalize().is_ok_and(|found| known == found))
 }
 
-/// What the files are about to be called.
+/// The DataWriteGuids and the mark that a merge writes.
 struct Names {
-    /// The target's DataWriteGuid in the end.
+    /// The target's DataWriteGuid at the end.
     target: Uuid,
-    /// The merge, if there is something to copy.
+    /// The GUIDs and the mark to write, if there is something to copy.
     merge: Option<MergeNames>,
 }
 
 struct MergeNames {
     guid: IncompleteMerge,
-    /// The mark that L carries, if several levels are merged.
+    /// The mark that the merged disk carries, if several levels are merged.
     mark: Option<Uuid>,
 }
 
@@ -156,7 +165,7 @@ impl Names {
             return Ok(Self { target: plan.target().data_write_guid, merge: None });
         }
         let merged = load(&locked.layers[0], &plan.layers[0].path)?;
-        // One that L carries already may be required by more layers than K.
+        // An existing mark stays, because other layers than the lowest one may require it.
         let carried = Linkages::of(&merged).carried_mark();
         let mark = (plan.lowest() > 0).then(|| carried.unwrap_or_else(mark::random));
         let guid = IncompleteMerge::new(mark, plan.layers[0].data_write_guid);
@@ -165,7 +174,7 @@ impl Names {
 }
 
 impl Locked {
-    /// Steps 2 to 5.
+    /// Executes steps 2 to 5.
     fn fill_target(
         &self,
         plan: &MergePlan,
@@ -174,8 +183,8 @@ impl Locked {
         done: &mut Merged,
     ) -> Result<()> {
         let (now, incomplete) = (plan.target().data_write_guid, names.guid.guid());
-        // Before K is told: an earlier run may have failed to make durable the GUID by which K names T from then on. The
-        // header that has it names a log, so that opening T writes it again.
+        // The session begins before the lowest layer names the target by its present GUID. An earlier run may have
+        // failed to make that GUID durable. Beginning a session writes the target's headers again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.reserve(plan.places());
         target.begin_session()?;
@@ -184,7 +193,7 @@ impl Locked {
         }
         self.relink_lowest(plan, |old| with_linkages(old, incomplete, now))?;
         target.begin_as(incomplete)?;
-        let mut merged = Vec::new(); // not before K has been written to
+        let mut merged = Vec::new(); // loaded after the lowest layer was written to
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
         }
@@ -194,26 +203,29 @@ impl Locked {
                 target.close()?;
                 return Err(Error::Cancelled);
             }
-            Err(error) => return Err(error), // as after a power failure: the log says what counts
+            Err(error) => return Err(error), // not closed: as after a power failure, the log counts
         }
         drop(merged);
-        // K says that T holds everything, so that must be durable.
+        // The content must be durable before the lowest layer says that the target holds it.
         target.flush()?;
         let complete = names.guid.complete_guid();
         self.relink_lowest(plan, |old| with_linkages(old, incomplete, complete))?;
         target.close_as(complete)
     }
 
-    /// The run that completed the merge may have failed to make T's last header durable. It can be read, and files are
-    /// deleted or relinked because of it.
+    /// Writes the target's headers again before files are relinked or deleted because of them.
+    ///
+    /// The run that completed the merge may have failed to make the last header durable, although it can be read.
     fn make_target_durable(&self, plan: &MergePlan) -> Result<()> {
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.begin_session()?;
         target.close()
     }
 
-    /// L carries the mark from now on. It is opened for writing: a log with the mark in it may not be durable if an earlier
-    /// run could not sync it.
+    /// Gives the merged disk its mark.
+    ///
+    /// The disk is opened for writing even if it has the mark already, because opening replays its log. An earlier run
+    /// may have failed to make a log with the mark durable.
     fn carry_mark(&self, plan: &MergePlan, mark: Uuid) -> Result<()> {
         let (file, path) = (&self.layers[0], &plan.layers[0].path);
         let merged = open(file, path)?;
@@ -234,7 +246,9 @@ impl Locked {
         change_locator(&self.layers[lowest], &plan.layers[lowest].path, change)
     }
 
-    /// Step 6. Before it a child reads through L, after it through T.
+    /// Executes step 6.
+    ///
+    /// A child reads through the merged disk before, and through the target afterwards.
     fn relink(
         &self,
         plan: &MergePlan,
@@ -253,7 +267,9 @@ impl Locked {
     }
 }
 
-/// Step 4. Between two batches the target is whole: a cancel leaves what a later run goes on from.
+/// Executes step 4.
+///
+/// Between two batches the target is consistent, so a later run can continue after a cancellation.
 fn fill(
     target: &mut VhdxMut,
     merged: &[Vhdx],
@@ -319,7 +335,7 @@ fn copy_batch(
     Ok(())
 }
 
-/// A fixed disk's space is reserved. Of any other, what is not written takes none.
+/// Makes a new place read as zeros. A fixed disk reserves its space, other disks keep holes.
 fn make_zero(target: &VhdxMut, block: &BlockPlan, block_size: u64) -> Result<()> {
     match target.disk_type() {
         DiskType::Fixed => target.put_zeros(block.place, block_size),
@@ -338,7 +354,7 @@ fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits
     }
 }
 
-/// The items of the merged disk that the target gets.
+/// Returns the metadata items that the target gets from the merged disk.
 fn new_items(leaf: &Vhdx, plan: &MergePlan) -> Result<Vec<NewItem>> {
     let item = |entry: MetadataEntry| {
         let content = leaf.read_metadata_item(&entry)?;

@@ -1,4 +1,4 @@
-//! Where a merge finds the files of its plan.
+//! Access to the files of a merge plan.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,32 +17,33 @@ use crate::storage::{
 pub struct OpenFile {
     /// Its bytes.
     pub storage: Arc<dyn Storage>,
-    /// Which file it is, whatever it is called, if files have identities where it is.
+    /// The identity of the file, whatever its name, if files have identities there.
     pub identity: Option<FileIdentity>,
 }
 
-/// The files that a plan names.
+/// Access to the files that a plan names.
 pub trait MergeFiles {
     /// Opens a file for writing and keeps everybody else from it until it is dropped.
     ///
     /// # Errors
-    /// Those of the host: the file is not there, read-only, in use.
+    /// Those of the host: the file is missing, read-only, or in use.
     fn open(&self, path: &Path) -> Result<OpenFile>;
 
-    /// Deletes a file for good, if it still is the one that is meant.
+    /// Deletes a file durably, if it still is the planned one.
     ///
     /// # Errors
-    /// Those of the host; [`InvalidArgument::StalePlan`] when another file has taken its name.
+    /// Those of the host; [`InvalidArgument::StalePlan`] if another file has taken its name.
     fn delete(&self, file: &FileState) -> Result<()>;
 
-    /// The disks that lie in some folders now.
+    /// Returns the disks that lie in some folders now.
     ///
     /// # Errors
     /// Those of the host.
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives>;
 
-    /// How many bytes of a file the host has set no space aside for, where a file that becomes longer takes none until it is
-    /// written to; `None` elsewhere, and if the host does not say.
+    /// Returns how many bytes of a file have no space allocated on the host.
+    ///
+    /// `None` if the host does not say, or if extending a file takes space at once.
     ///
     /// # Errors
     /// Those of the host.
@@ -51,8 +52,9 @@ pub trait MergeFiles {
         Ok(None)
     }
 
-    /// Whether the host writes over the bytes of this file where they are. A file system that copies on write takes new space
-    /// for them.
+    /// Returns whether the host overwrites the bytes of this file in place.
+    ///
+    /// A file system that copies on write takes new space for them.
     ///
     /// # Errors
     /// Those of the host.
@@ -61,8 +63,10 @@ pub trait MergeFiles {
         Ok(true)
     }
 
-    /// How many bytes become free when a file is deleted, as far as the host can tell: 0 for one that has another name,
-    /// and if the host does not say. What a snapshot or a reflinked copy keeps is not known.
+    /// Returns how many bytes become free when a file is deleted, as far as the host knows.
+    ///
+    /// 0 if the file has another name, or if the host does not say. Space that a snapshot or a reflinked copy keeps is
+    /// not known.
     ///
     /// # Errors
     /// Those of the host.
@@ -71,7 +75,9 @@ pub trait MergeFiles {
         Ok(0)
     }
 
-    /// How many bytes a file may still take where this one is, if the host says so.
+    /// Returns how many bytes a file can still take on the file system of this one.
+    ///
+    /// `None` if the host does not say.
     ///
     /// # Errors
     /// Those of the host.
@@ -81,7 +87,7 @@ pub trait MergeFiles {
     }
 }
 
-/// The files of the host.
+/// The files of the host's file systems.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostFiles;
 
@@ -98,7 +104,7 @@ impl MergeFiles for HostFiles {
         if file.identity.is_some_and(|identity| identity != found) {
             return Err(Error::from(InvalidArgument::StalePlan).in_file(path));
         }
-        // A link to the file would leave the file, and be left itself.
+        // If the path is a symbolic link, both the file and the link are deleted.
         let attempt = || {
             let real = path.canonicalize()?;
             let is_link = path.symlink_metadata()?.is_symlink();
@@ -108,18 +114,18 @@ impl MergeFiles for HostFiles {
         attempt().map_err(|e| Error::io("delete", None, e).in_file(path))
     }
 
-    /// Files have holes on Windows only if they are sparse, and Hyper-V's are not.
+    /// Only sparse files have holes on Windows, and those of Hyper-V are not sparse.
     fn holes(&self, path: &Path) -> Result<Option<u64>> {
         if cfg!(windows) {
             return Ok(None);
         }
         let attempt = || Ok(path.metadata()?.len().saturating_sub(allocated_bytes(path)?));
-        attempt().map(Some).map_err(|e| Error::io("look at it", None, e).in_file(path))
+        attempt().map(Some).map_err(|e| Error::io("determine its allocated size", None, e).in_file(path))
     }
 
     fn bytes_freed_by_deletion(&self, path: &Path) -> Result<u64> {
         let attempt = || if has_other_names(path)? { Ok(0) } else { allocated_bytes(path) };
-        attempt().map_err(|e| Error::io("look at it", None, e).in_file(path))
+        attempt().map_err(|e| Error::io("determine its allocated size", None, e).in_file(path))
     }
 
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
@@ -127,14 +133,14 @@ impl MergeFiles for HostFiles {
     }
 
     fn overwrites_in_place(&self, path: &Path) -> Result<bool> {
-        overwrites_in_place(path).map_err(|e| Error::io("look at its file system", None, e).in_file(path))
+        overwrites_in_place(path).map_err(|e| Error::io("determine its file system", None, e).in_file(path))
     }
 
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {
-        // What a link leads to may lie on another file system.
+        // The file behind a symbolic link may lie on another file system.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        free_space(folder).map_err(|e| Error::io("look for free space", None, e).in_file(path))
+        free_space(folder).map_err(|e| Error::io("determine the free space", None, e).in_file(path))
     }
 }
 

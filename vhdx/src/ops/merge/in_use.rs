@@ -1,4 +1,4 @@
-//! Telling, without writing anything, that files of a merge are in use or cannot be written to.
+//! Checks, without writing anything, that the files of a merge are not in use and can be written to.
 
 use super::files::MergeFiles;
 use super::locked::{Locked, open_as_planned};
@@ -6,8 +6,9 @@ use super::{AlreadyMerged, MergePlan};
 use crate::error::Result;
 
 impl MergePlan {
-    /// Refuses a plan for which [`execute`](Self::execute) would find now that a file is locked, cannot be written to,
-    /// or is not in the state that was planned for. Nothing is written.
+    /// Checks that no file of the plan is locked, read-only or changed.
+    ///
+    /// [`execute`](Self::execute) would return an error for such a file. Nothing is written.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).

@@ -1,4 +1,4 @@
-//! What of the target's metadata gives way to that of the disk that is merged into it ([MS-VHDX] 2.6.1.2).
+//! Decides which metadata items of the target are replaced by those of the merged disk ([MS-VHDX] 2.6.1.2).
 
 use uuid::Uuid;
 
@@ -10,17 +10,19 @@ use crate::format::metadata_item::{
 };
 use crate::format::metadata_table::MetadataEntry;
 
-/// The metadata items that describe the disk and not the file, and that are not the same in both: the target's give
-/// way to those of the merged disk ([MS-VHDX] 2.6.1.2).
+/// The changes that make the metadata items of the target describe the merged disk.
+///
+/// Only items that describe the disk and not the file are concerned, and only if they differ: those of the merged disk
+/// replace those of the target ([MS-VHDX] 2.6.1.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ItemChanges {
-    /// What the target gets from the merged disk, in place of its own if it has one.
+    /// The items that the target gets from the merged disk, in place of its own if it has them.
     pub taken: Vec<MetadataItemId>,
-    /// What the target loses.
+    /// The items that the target loses.
     pub lost: Vec<MetadataItemId>,
 }
 
-/// Which metadata item this is.
+/// Identifies a metadata item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MetadataItemId {
     /// The item's GUID.
@@ -30,12 +32,12 @@ pub struct MetadataItemId {
 }
 
 impl ItemChanges {
-    /// Whether the target's metadata stays as it is.
+    /// Returns whether no metadata item changes.
     pub const fn is_empty(&self) -> bool {
         self.taken.is_empty() && self.lost.is_empty()
     }
 
-    /// Whether the target loses an item, or gets another in its place.
+    /// Whether the target loses the item, or gets another one in its place.
     pub(super) fn replaces(&self, entry: &MetadataEntry) -> bool {
         self.takes(entry) || self.lost.contains(&MetadataItemId::of(entry))
     }
@@ -44,17 +46,19 @@ impl ItemChanges {
         self.taken.contains(&MetadataItemId::of(entry))
     }
 
-    /// The items of the merged disk that go to the target, as they will be there. Their offsets are those in `merged`.
+    /// Returns the items of the merged disk that the target gets, as they will be there.
+    ///
+    /// Only their offsets are those in `merged`.
     pub(super) fn taken_from(&self, merged: &Vhdx) -> impl Iterator<Item = MetadataEntry> {
         let taken = merged.metadata_entries().iter().filter(|entry| self.takes(entry));
         taken.map(|entry| MetadataEntry { is_virtual_disk: true, ..*entry })
     }
 
-    /// The changes that make `target` describe the disk of `merged`.
+    /// Returns the changes that make `target` describe the disk of `merged`.
     ///
     /// # Errors
-    /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata) for changes that the target cannot
-    /// hold; those of reading the items.
+    /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata) if the target cannot hold the
+    /// changes; those of reading the items.
     pub(super) fn new(merged: &Vhdx, target: &Vhdx) -> Result<Self> {
         let mut changes = Self::default();
         for entry in of_disk(merged) {
@@ -68,7 +72,8 @@ impl ItemChanges {
             }
         }
         let is_lost = |entry: &&MetadataEntry| find(merged, entry).is_none_or(|other| !is_of_disk(other));
-        // A disk without an identity of its own, which is only tolerated, does not take the target's.
+        // The items that every file has are not lost. A merged disk without a VirtualDiskId, which is only tolerated,
+        // does not take away that of the target.
         let lost = of_disk(target).filter(|entry| !disk_metadata::is_own(entry)).filter(is_lost);
         changes.lost.extend(lost.map(MetadataItemId::of));
         if !changes.is_empty() {
@@ -80,7 +85,7 @@ impl ItemChanges {
     }
 }
 
-/// Refuses a layer whose locator has no room for two linkages.
+/// Checks that the parent locator of a layer has room for two linkages.
 ///
 /// # Errors
 /// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
@@ -101,7 +106,9 @@ fn of_disk(vhdx: &Vhdx) -> impl Iterator<Item = &MetadataEntry> {
     vhdx.metadata_entries().iter().filter(|entry| is_of_disk(entry))
 }
 
-/// Flags of the items that every file has are only tolerated when they are wrong, and decide nothing.
+/// Whether the item describes the disk.
+///
+/// Wrong flags of items that every file has are tolerated, so these flags decide nothing.
 fn is_of_disk(entry: &MetadataEntry) -> bool {
     let always = [VIRTUAL_DISK_SIZE, VIRTUAL_DISK_ID, LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE];
     disk_metadata::is_disk_metadata(entry) || always.into_iter().any(|id| entry.is_system(id))

@@ -10,15 +10,19 @@ use crate::file::Vhdx;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOver {
-    /// The files, in the order in which they can be deleted: each before the one that it is read through.
+    /// The files, in the order in which they can be deleted: each before its parent.
     pub layers: Vec<PathBuf>,
-    /// The disk into which they were merged, if the files still lead to it: it was not changed since.
+    /// The disk into which they were merged, if the files still lead to it.
+    ///
+    /// It is unchanged since then.
     pub target: Option<PathBuf>,
 }
 
-/// What a completed merge has left, if the disk with these `layers` is read through it and none of `relatives` needs it any
-/// more. Each layer is read through the one after it. The files are all of `relatives` that are read through the lowest
-/// merged layer; `layers` must be among them.
+/// Returns the files that a completed merge has left over, if a disk is one of them.
+///
+/// `layers` is the chain of the disk: each layer is read through the one after it. They must be among `relatives`.
+/// Files are left over if no other disk of `relatives` needs them. The result contains all of `relatives` that are read
+/// through the lowest layer.
 pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
     let is_complete = |vhdx: &Vhdx| Linkages::of(vhdx).merge().filter(|lowest| lowest.is_complete);
     let (at, lowest) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;

@@ -1,4 +1,4 @@
-//! The files of a plan, which nobody else can open, each in the state that was planned for.
+//! Locks the files of a plan. Each must be in the state that was planned for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
 use crate::violation::Violations;
 
-/// The files of a plan.
+/// The locked files of a plan.
 pub(super) struct Locked {
-    /// As in the plan: the merged layers from the top, then the target.
+    /// As in the plan: the merged layers, leaf first, then the target.
     pub(super) layers: Vec<OpenFile>,
     /// The children to relink.
     pub(super) children: Vec<OpenFile>,
@@ -25,12 +25,13 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// Opens all files. Nothing is written.
+    /// Opens and locks all files. Nothing is written.
     pub(super) fn open(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
         let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
             states.iter().map(|state| open_as_planned(files, state)).collect()
         };
-        // The plan has judged no child. One that can be read, but not written to, would end the merge in its last step.
+        // The plan has not validated the children. A child that can be read but not written to would stop the merge in
+        // its last step.
         let open_child = |state: &FileState| {
             let (file, child) = load_as_planned(files, state)?;
             ensure_mergeable(&child).map(|()| file)
@@ -42,8 +43,10 @@ impl Locked {
         })
     }
 
-    /// Makes durable what an earlier run wrote before it was killed: it can be read, and more is about to rest on it.
-    /// The children that it has relinked are left without a dirty log.
+    /// Syncs all files.
+    ///
+    /// An earlier run may have been killed before its writes were durable. They can be read, and what follows depends
+    /// on them. The children that it has relinked are closed with a clean log.
     pub(super) fn settle(&self, plan: &MergePlan) -> Result<()> {
         let layers = self.layers.iter().zip(&plan.layers).chain(self.children.iter().zip(&plan.children));
         for (file, state) in layers.chain(self.relinked.iter().zip(&plan.relinked)) {
@@ -55,7 +58,9 @@ impl Locked {
         Ok(())
     }
 
-    /// The locators that the children are about to get; `guid` is the target's then.
+    /// Returns the locators that the children will get.
+    ///
+    /// `guid` is the DataWriteGuid of the target by then.
     pub(super) fn locators(&self, plan: &MergePlan, guid: Uuid) -> Result<Vec<ParentLocator>> {
         let lowest = plan.layers.len().saturating_sub(2);
         let known = load(&self.layers[lowest], &plan.layers[lowest].path)?;
@@ -77,15 +82,17 @@ impl Locked {
     }
 }
 
-/// Nobody else can use a file until it is deleted; but Windows does not delete what is open.
+/// Keeps the locks until the files are deleted. On Windows it drops them.
+///
+/// Windows does not delete open files. Elsewhere, the locks keep others from using a file that is about to be deleted.
 pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
     (!cfg!(windows)).then_some(locked)
 }
 
-/// Opens a file, which must be in this state.
+/// Opens a file that must be in this state.
 ///
 /// # Errors
-/// [`InvalidArgument::StalePlan`], and those of the host.
+/// [`InvalidArgument::StalePlan`] if it is not, and those of the host.
 pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
     load_as_planned(files, state).map(|(file, _)| file)
 }
@@ -109,7 +116,7 @@ pub(super) fn open(file: &OpenFile, path: &Path) -> Result<VhdxMut> {
     Ok(VhdxMut::from_storage(Arc::clone(&file.storage)).map_err(|e| e.in_file(path))?.named(path))
 }
 
-/// Changes the parent locator, in one transaction.
+/// Changes the parent locator of a file in one transaction.
 pub(super) fn change_locator(
     file: &OpenFile,
     path: &Path,

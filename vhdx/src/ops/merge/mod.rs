@@ -1,4 +1,7 @@
-//! Merging a disk into one of its ancestors, in place: a plan that decides everything, reads only and is plain data.
+//! Merges a disk into one of its ancestors, in place.
+//!
+//! [`MergePlan::new`] decides everything and only reads; the plan is plain data. [`MergePlan::execute`] decides nothing
+//! and writes. `docs/merge.md` defines the protocol and shows why each step loses no data.
 
 mod already;
 mod batch;

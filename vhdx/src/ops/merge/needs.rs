@@ -1,4 +1,4 @@
-//! How much space the host must have for a merge: upper bounds, less what is known of holes in the target.
+//! Computes the space that the host must have for a merge: upper bounds, less known holes in the target.
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +12,16 @@ use crate::family::Relatives;
 use crate::file::{DiskType, ResizePlan, Vhdx};
 use crate::geometry::Geometry;
 
-/// Pages of metadata are logged, and written where they are.
+/// The unit of logging, in bytes.
+///
+/// Changed pages of metadata are logged, and then written in place.
 const PAGE: u64 = 4096;
-/// What the target's session commits beside its batches: the growth, the items, and what is cleared past the new end,
-/// each in parts.
+/// The most transactions of the target's session besides its batches.
+///
+/// They are the growth, the items, and the clearing past the new end, each in parts.
 const OTHER_TRANSACTIONS: u64 = 8;
 
-/// What one file system must have free.
+/// The space that one file system must have free.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Need {
     /// A file that lies there.
@@ -27,16 +30,16 @@ struct Need {
     bytes: u64,
 }
 
-/// What the files of a merge that lie on one file system take there at most.
+/// The most space that the files of a merge take on one file system.
 pub(super) struct VolumeNeed<'a> {
     /// A file that lies there.
     pub(super) path: &'a Path,
-    /// Which file system it is, if that is known.
+    /// The file system, if it is known.
     pub(super) volume: Option<u64>,
     pub(super) bytes: u64,
 }
 
-/// What goes to the places of the target's blocks.
+/// The bytes that are written to the places of the target's blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Content {
     grown: u64,
@@ -46,14 +49,16 @@ struct Content {
 
 impl Content {
     fn of(plan: &MergePlan, target: &Vhdx) -> Self {
-        // A fixed disk's space is reserved.
+        // The space of a fixed disk is reserved, so none of it stays a hole.
         let is_fixed = target.disk_type() == DiskType::Fixed;
         let unwritten = if is_fixed { Unwritten::default() } else { plan.unwritten };
         Self { grown: plan.growth_bytes, overwritten: plan.overwritten_bytes, unwritten }
     }
 
-    /// What it takes at most; less where the file has `holes` bytes of holes, and what is not written stays one. The host
-    /// calls space a hole, too, that it has set aside.
+    /// Returns the most space that the content takes.
+    ///
+    /// It is less if the file is known to have only `holes` bytes of holes. Then bytes that are not written stay holes,
+    /// and the overwritten bytes take at most `holes`: the host may also report reserved space as a hole.
     fn bytes(&self, holes: Option<u64>) -> u64 {
         let (grown, overwritten) = match holes {
             None => (self.grown, self.overwritten),
@@ -66,21 +71,24 @@ impl Content {
     }
 }
 
-/// What the file systems of a merge must have free; the first one is the target's.
+/// The space that the file systems of a merge must have free.
+///
+/// The first one is that of the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     all: Vec<Need>,
-    /// What the first one needs besides.
+    /// The content of the target, for which the first file system needs space besides.
     content: Content,
-    /// Whether an earlier run has begun the merge, when there was space for everything. What it has taken of that beside
-    /// the content is not asked for again.
+    /// Whether an earlier run has begun the merge.
+    ///
+    /// There was space for everything then. The space that it has taken besides the content is not counted again.
     has_begun: bool,
-    /// Whether too little space is no reason to refuse the merge.
+    /// Whether to merge although there is too little space.
     is_ignored: bool,
 }
 
 impl Needs {
-    /// What `plan` takes, all else of which is decided.
+    /// Computes what `plan` takes. Everything else in it is decided.
     pub(super) fn of(
         plan: &MergePlan,
         layers: &[Vhdx],
@@ -96,7 +104,8 @@ impl Needs {
         if let [.., lowest, target] = layers {
             needs.has_begun = has_begun(lowest, target);
             let has_marks = !plan.copied && layers.len() > 2 && passes == Passes::One;
-            // It names the merge, or is detached. That the merge is complete is written to the same places.
+            // The lowest layer names the merge, or is detached. Later it says that the merge is complete, in the same
+            // places.
             let is_changed = !plan.copied || plan.detach;
             let bytes = if is_changed { lowest.bytes_of_locator() } else { 0 };
             needs.add(&plan.layers[layers.len() - 2], bytes);
@@ -110,7 +119,7 @@ impl Needs {
         needs
     }
 
-    /// Files of which nobody knows where they lie are counted where the target is.
+    /// Adds a file. If its file system is unknown, it counts for that of the target.
     fn add(&mut self, file: &FileState, bytes: u64) {
         let volume = file.identity.map(|identity| identity.volume());
         let place = match volume {
@@ -123,7 +132,7 @@ impl Needs {
         }
     }
 
-    /// What each file system must have free at most, by a file that lies there.
+    /// Returns what each file system must have free at most, with a file that lies there.
     pub(super) fn by_volume(&self, files: &dyn MergeFiles) -> Result<Vec<VolumeNeed<'_>>> {
         let needs = self.all.iter().enumerate().map(|(i, need)| {
             Ok(VolumeNeed { path: &need.path, volume: need.volume, bytes: self.bytes(i, need, files)? })
@@ -136,7 +145,7 @@ impl Needs {
     }
 
     fn bytes(&self, i: usize, need: &Need, files: &dyn MergeFiles) -> Result<u64> {
-        // Elsewhere the space of what is overwritten becomes free only afterwards, if at all.
+        // A file system that copies on write frees overwritten space only afterwards, if at all.
         let is_in_place = files.overwrites_in_place(&need.path)?;
         let besides = if self.has_begun && is_in_place { 0 } else { need.bytes };
         let holes = if is_in_place { files.holes(&need.path)? } else { None };
@@ -149,19 +158,21 @@ impl Needs {
     }
 }
 
-/// The lowest layer says so once a merge has begun. One of an earlier version names the target second then.
+/// Whether an earlier run has begun the merge, as the lowest layer says.
+///
+/// A layer of an earlier version names the target by its second linkage then.
 fn has_begun(lowest: &Vhdx, target: &Vhdx) -> bool {
     let linkages = Linkages::of(lowest);
     linkages.merge().is_some() || linkages.second == Some(target.data_write_guid())
 }
 
-/// What a child of the leaf takes when it is relinked.
+/// Returns the most space that relinking a child of the merged disk takes.
 pub(super) fn bytes_of_child(child: &FileState, relatives: &Relatives) -> u64 {
     let found = relatives.disks.iter().find(|disk| disk.path == child.path);
     found.map_or(0, |disk| disk.bytes_of_locator)
 }
 
-/// What the target takes beside its content.
+/// Returns the space that the target takes besides its content.
 fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     if plan.copied {
         return 0;
@@ -180,23 +191,26 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     [pages, session, items].into_iter().fold(0, u64::saturating_add)
 }
 
-/// How many bytes are written where the file is already when its disk grows; `grown` is the larger disk.
+/// Returns how many bytes are written to existing parts of the file when its disk grows.
+///
+/// `grown` is the geometry of the larger disk.
 pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: Geometry) -> u64 {
     let old_places = growth.places().filter(|(place, _)| !place.is_fresh).map(|(_, len)| len);
     let entries = grown.bat_entry_count().saturating_sub(target.geometry().bat_entry_count());
     let entries = entries.saturating_mul(8).saturating_add(2 * PAGE);
-    // The tail of the block that was the last one becomes zero.
+    // The tail of the old last block becomes zero.
     old_places.chain([entries, target.block_size()]).fold(0, u64::saturating_add)
 }
 
 impl MergePlan {
-    /// How many bytes of space the merge takes at most, in all of its files together.
+    /// Returns the most bytes of space that the merge takes, in all of its files together.
     pub fn bytes_needed(&self) -> u64 {
         self.needs.total()
     }
 
-    /// Refuses a merge for which the host says that there is too little space, as [`execute`](Self::execute) does
-    /// before it writes anything.
+    /// Checks that the host has enough space.
+    ///
+    /// [`execute`](Self::execute) does so before it writes anything.
     ///
     /// # Errors
     /// [`Error::NoSpace`] in a file of the file system that has too little; [`Error::Io`].

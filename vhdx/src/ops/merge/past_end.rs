@@ -6,8 +6,10 @@ use crate::error::Result;
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::DiskOffset;
 
-/// How many bytes of data lie past the end of the leaf: what layer `target` and its parents show there, and what the
-/// layers between have there themselves. `chain` is a whole chain, leaf first.
+/// Returns how many bytes of data lie past the end of the leaf.
+///
+/// This is the data that layer `target` shows there together with its ancestors, and the data that each layer between
+/// has there itself. `chain` is a whole chain, leaf first.
 pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
     let Some(leaf) = chain.first() else { return Ok(0) };
     let between = (1..target).filter_map(|layer| chain.get(layer..=layer));
@@ -18,7 +20,7 @@ pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
     Ok(bytes)
 }
 
-/// How many bytes of data these layers, leaf first, have from `end` to the end of their disk.
+/// Returns how many bytes of data these layers, leaf first, have from `end` on.
 fn data_from(layers: &[Vhdx], end: u64) -> Result<u64> {
     let size = layers.first().map_or(0, Vhdx::virtual_size);
     if size <= end {

@@ -1,4 +1,4 @@
-//! From a block's plan to the single writes that it comes to.
+//! Turns the plan of a block into single writes.
 
 use super::block::{BlockAction, BlockPlan};
 use crate::error::Result;
@@ -6,14 +6,14 @@ use crate::file::{Extent, Extents, Source, Vhdx};
 use crate::geometry::Geometry;
 use crate::units::{DiskOffset, FileOffset};
 
-/// A run of sectors of the target that the merged layers answer for, and how it gets its content.
+/// A run of sectors that the merged layers answer for, and the source of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyPiece {
     /// The first byte on the disk.
     pub start: DiskOffset,
     /// The length in bytes.
     pub len: u64,
-    /// Where it lies in the target's file.
+    /// Its offset in the file of the target.
     pub to: FileOffset,
     /// Its content.
     pub content: Content,
@@ -22,20 +22,20 @@ pub struct CopyPiece {
 /// The content of a [`CopyPiece`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// That of a merged layer's file, from an offset on.
+    /// Bytes from the file of a merged layer.
     Copy {
         /// The layer; 0 is the leaf.
         layer: usize,
-        /// Its first byte in that layer's file.
+        /// The offset of the first byte in the file of that layer.
         offset: FileOffset,
     },
-    /// Zeros, over whatever is there.
+    /// Zeros, written over existing content.
     Zeros,
-    /// Zeros, which are there already: the place is new, and everything in it reads as zeros before it is written to.
+    /// Zeros that need not be written. The place is new and reads as zeros already.
     Nothing,
 }
 
-/// The pieces of a block, in the order of the disk. Ends after an error.
+/// Returns the pieces of a block in disk order. The iterator ends after an error.
 pub(super) fn pieces<'a>(
     merged: &'a [Vhdx],
     geometry: Geometry,

@@ -1,4 +1,4 @@
-//! What a merge in place will do, read from metadata alone.
+//! Plans a merge in place, from metadata alone.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,25 +21,30 @@ use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
 
-/// What is asked of a merge in place.
+/// Options of a merge in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeOptions {
-    /// Whether to merge although something among the relatives may be a disk, and cannot be judged: if it is one that
-    /// needs what changes, its content is lost.
+    /// Whether to merge although undetermined files may depend on the target or a merged layer.
+    ///
+    /// Such a file then loses the data that it reads through them.
     pub ignore_undetermined: bool,
-    /// Whether the merged files are deleted in the end.
+    /// Whether to delete the merged files when the merge is complete.
     pub delete_merged: bool,
-    /// Whether to merge a disk that is smaller than the target's, or than a layer between, although data that lies past
-    /// its end is lost.
+    /// Whether to merge although data past the end of the merged disk is lost.
+    ///
+    /// There can be such data if the merged disk is smaller than the target's, or than a layer between them.
     pub shrink_target: bool,
-    /// Whether to merge where the host may have too little space. A merge that finds none left stops, and can be run
-    /// again.
+    /// Whether to merge although the host may have too little free space.
+    ///
+    /// A merge that runs out of space stops, and can be run again.
     pub ignore_space: bool,
-    /// How many bytes of blocks a batch has at most, unless a single block has more. A merge that is cancelled ends
-    /// with a batch.
+    /// The most bytes of blocks that a batch writes, unless a single block has more.
+    ///
+    /// A merge that is cancelled finishes its current batch first.
     pub batch_bytes: u64,
-    /// How many 4 KiB pages of metadata a batch changes at most, unless a single block, which needs 18 of them at
-    /// most, changes more. A log of 1 MiB can take 84.
+    /// The most 4 KiB pages of metadata that a batch changes, unless a single block changes more.
+    ///
+    /// A block changes at most 18 pages; one entry in a log of 1 MiB can hold 84.
     pub pages: usize,
 }
 
@@ -56,98 +61,114 @@ impl Default for MergeOptions {
     }
 }
 
-/// In how many passes the levels are merged.
+/// The number of passes in which the levels are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passes {
     One,
-    /// One for each level. The plan counts what the last of them takes at most and is not carried out: the lowest merged
-    /// layer answers for the sectors of all layers by then, and may store zeros that these only declare.
+    /// One for each level.
+    ///
+    /// Such a plan is never executed; it only counts the most space that the last pass takes. By then, the lowest layer
+    /// answers for the sectors of all layers, and may store zeros that these only declare.
     LevelByLevel,
 }
 
-/// A plan for merging a disk into one of its ancestors, together with all layers between them: afterwards the ancestor,
-/// the target, reads as the disk does, and so do the disk's children, whose parent the target is then.
+/// A plan for merging a disk, and all layers between, into one of its ancestors: the target.
 ///
-/// It is plain data. Its size depends on how many blocks of the target change, not on how scattered the changes in
-/// them are: [`pieces`](Self::pieces) looks those up.
+/// Afterwards the target reads as the disk does, and the disk's children have the target as their parent.
+///
+/// The plan is plain data. Its size depends on how many blocks of the target change, not on how scattered the changes
+/// in them are: [`pieces`](Self::pieces) looks those up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MergePlan {
     /// The files of the merge, leaf first. The last one is the target, into which all others are merged.
     pub layers: Vec<FileState>,
-    /// The children of the leaf that are to be relinked to the target, one after the other.
+    /// The children of the merged disk that are to be relinked to the target, in this order.
     pub children: Vec<FileState>,
-    /// The children of the leaf that an earlier run has relinked.
+    /// The children of the merged disk that an earlier run has relinked.
     pub relinked: Vec<FileState>,
-    /// Layers of earlier, completed merges, which no disk needs any more. They do not open once the target changes.
+    /// Layers left over from earlier, completed merges.
+    ///
+    /// No disk needs them. They no longer open once the target changes.
     pub left_over: Vec<FileState>,
-    /// Whether an earlier run has copied everything: the lowest merged layer and the target say so, or a child that was
-    /// relinked proves it.
+    /// Whether an earlier run has copied everything.
+    ///
+    /// The lowest layer and the target say so, or a relinked child proves it.
     pub copied: bool,
-    /// Whether the lowest merged layer stops naming the target in the end, so that it is not in the way of later merges.
-    /// Only where a run of an earlier version has left it, which does not say that the merge is complete.
+    /// Whether the lowest layer stops naming the target at the end.
+    ///
+    /// Otherwise it would block later merges. This is only needed if an earlier version began the merge: its files do
+    /// not say that the merge is complete.
     pub detach: bool,
-    /// The layers that are deleted in the end, in this order.
+    /// The indices of the layers that are deleted at the end, in this order.
     pub delete: Vec<usize>,
-    /// The size that the target's disk has in the end, in bytes: the leaf's.
+    /// The virtual size of the target at the end, in bytes: that of the merged disk.
     pub virtual_size: u64,
-    /// The size that the target's disk has now, in bytes.
+    /// The virtual size of the target now, in bytes.
     pub virtual_size_before: u64,
-    /// How many bytes of data lie past the leaf's end and are lost: what the target's disk shows there, and what the
-    /// layers between have there. Counted by sectors that have a place in a file, whatever is in them.
+    /// How many bytes of data are lost because they lie past the merged disk's end.
+    ///
+    /// These are the data that the target's disk shows there, and the data that the layers between have there. Every
+    /// sector that has a place in a file counts, whatever its content.
     pub bytes_dropped: u64,
-    /// How the target grows before the first batch.
+    /// How the target's disk grows before the first batch.
     pub(crate) growth: Option<ResizePlan>,
     /// Whether the target's disk shrinks after the last batch.
     pub shrinks: bool,
-    /// How the target's metadata changes after the last batch.
+    /// How the target's metadata items change after the last batch.
     pub items: ItemChanges,
-    /// What is written to the blocks of the target.
+    /// The writes to the target's blocks, in order.
     pub batches: Vec<Batch>,
     /// How many bytes are read from the merged layers: each byte once, from the newest layer that has it.
     pub bytes_to_copy: u64,
-    /// The length in bytes that the target's file has in the end.
+    /// The length of the target's file at the end, in bytes.
     pub file_size: u64,
     /// How many bytes the target's file grows by.
     pub growth_bytes: u64,
-    /// How many bytes are written where the target's file is already, and may have holes.
+    /// How many bytes are written to existing parts of the target's file that may be holes.
     pub overwritten_bytes: u64,
     pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
-    /// What could not be judged in the folders where children were looked for, and why.
+    /// The files and folders whose relation to the merge could not be determined, and why.
     pub undetermined: Vec<(PathBuf, String)>,
-    /// The files in these folders that are called like a VHDX, but are of another format, and so were not taken for
-    /// children.
+    /// The files in the searched folders that are named like a VHDX but have another format.
+    ///
+    /// They do not count as children.
     pub other_formats: Vec<OtherFormat>,
-    /// The folders where children were looked for.
+    /// The folders that were searched for children.
     pub folders: Vec<PathBuf>,
-    /// Of the target's disk, as large as it ever is.
+    /// The geometry of the target's disk at its largest.
     pub(super) geometry: Geometry,
 }
 
 impl MergePlan {
-    /// Plans to merge the leaf of a chain, and all layers below it down to the one before `target`, into layer
-    /// `target`. `relatives` are the disks among which children are looked for; the files of the chain may be among
-    /// them. Only metadata is read, and nothing written.
+    /// Plans to merge the leaf of a chain, and all layers between, into layer `target`.
+    ///
+    /// Children are searched for among `relatives`, which may include the files of the chain. Only metadata is read,
+    /// and nothing is written.
     ///
     /// # Errors
-    /// [`InvalidArgument::MergeTarget`] when `target` is not a layer below the leaf;
-    /// [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] when a file has no room for the
-    /// metadata that it is to get; [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) when a disk outside the
-    /// merge depends on the target or on a layer below the leaf,
-    /// [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) when one that cannot be judged may;
-    /// [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) when data past the leaf's end would be lost, unless
-    /// the options allow it;
-    /// [`ChainError::Superseded`](crate::ChainError::Superseded) when an earlier merge, further down, needs one of the layers;
-    /// [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) when another merge, into one of the merged layers, is
-    /// incomplete;
-    /// [`Error::Corrupt`](crate::Error::Corrupt) for the first broken rule about a block allocation table that is not
-    /// tolerated, with the path; [`Error::Io`](crate::Error::Io).
+    /// - [`InvalidArgument::MergeTarget`] if `target` is not the index of an ancestor of the leaf.
+    /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
+    ///   metadata.
+    /// - [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) if a disk outside the merge depends on the
+    ///   target or on a layer between it and the leaf, or if a child of the leaf has a mark.
+    /// - [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) if an undetermined file may depend on
+    ///   them, unless the options allow it.
+    /// - [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) if data past the leaf's end would be lost, unless
+    ///   the options allow it.
+    /// - [`ChainError::Superseded`](crate::ChainError::Superseded) if the target or one of its ancestors is a layer of
+    ///   an earlier merge and requires a mark that a merged layer carries.
+    /// - [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) if another merge, into one of the merged layers, is
+    ///   incomplete.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
+    ///   violation in a block allocation table that is not tolerated, with the path.
+    /// - [`Error::Io`](crate::Error::Io).
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
         Self::counting(chain, target, relatives, options, Passes::One)
     }
 
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new). `passes` decides how the content and its space are counted.
     pub(super) fn counting(
         chain: &Chain,
         target: usize,
@@ -219,7 +240,7 @@ impl MergePlan {
         })
     }
 
-    /// `space` is the base's.
+    /// `base` is the target, and `space` its free space.
     fn add_copying(
         &mut self,
         merged: &[Vhdx],
@@ -247,19 +268,19 @@ impl MergePlan {
                 Passes::LevelByLevel => block?.with_zeros_as_data(),
             };
             let before = target.before(block.index)?;
-            let says = self.says(&block);
+            let coverage = self.coverage(&block);
             let bits = || target.bits(block.index, block.ranges.iter().cloned());
-            let Some(action) = decide(target.disk_type(), before.state, &says, bits)? else { continue };
+            let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else { continue };
             let has_bitmap =
                 action == BlockAction::FillPart && target.has_bitmap(self.geometry.chunk_of(block.index))?;
-            let copied = if action == BlockAction::Zero { 0 } else { says.data };
+            let copied = if action == BlockAction::Zero { 0 } else { coverage.data };
             bytes_to_copy = bytes_to_copy.saturating_add(copied);
             batcher.add(&Decided {
                 block: block.index,
                 action,
                 before,
                 copied,
-                zeroed: says.zeros,
+                zeroed: coverage.zeros,
                 ranges: &block.ranges,
                 has_bitmap,
             })?;
@@ -275,18 +296,18 @@ impl MergePlan {
         Ok(())
     }
 
-    /// How long the target's file is once its disk has grown; 0 if it does not grow.
+    /// The length of the target's file once its disk has grown; 0 if the disk does not grow.
     fn grown_size(&self, base: &Vhdx, target: &mut Target<'_>) -> Result<u64> {
         let Some(growth) = &self.growth else { return Ok(0) };
         let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
-        // The unused tail of the last block may have been missing from the file.
+        // The file may have ended inside the unused tail of the old last block.
         let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
         let Before { state, place } = target.before(last)?;
         let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
         Ok(ends.chain(last).max().map_or(0, FileOffset::get))
     }
 
-    fn says(&self, block: &TouchedBlock) -> LayerCoverage {
+    fn coverage(&self, block: &TouchedBlock) -> LayerCoverage {
         let (start, end) = (self.geometry.block_start(block.index), self.geometry.block_end(block.index));
         let visible = end.min(DiskOffset::new(self.virtual_size)).since(start);
         LayerCoverage {
@@ -297,8 +318,9 @@ impl MergePlan {
         }
     }
 
-    /// What is written to a block of one of the batches, piece by piece in the order of the disk; `merged` are all
-    /// layers but the target, leaf first. Ends after an error.
+    /// Returns the pieces that are written to a block of one of the batches, in disk order.
+    ///
+    /// `merged` are all layers except the target, leaf first. The iterator ends after an error.
     pub fn pieces<'a>(
         &self,
         merged: &'a [Vhdx],
@@ -307,36 +329,38 @@ impl MergePlan {
         pieces(merged, self.geometry, self.virtual_size, block)
     }
 
-    /// The sectors of a block of one of the batches whose bits are written: all of them, or none where those that
-    /// change are those of its pieces.
+    /// Returns the range of the block if all of its bits are written.
+    ///
+    /// Bits outside the pieces of the block are cleared then. `None` if only bits of its pieces change.
     pub fn cleared_bits(&self, block: &BlockPlan) -> Option<Range<DiskOffset>> {
         let start = self.geometry.block_start(block.block);
         let whole = start..start.saturating_add(self.geometry.block_size());
         (block.bits() == BitChange::Replace).then_some(whole)
     }
 
-    /// Refuses files that are not those, or not in the state, that the plan was made for: `layers` are to be the
-    /// plan's, leaf first, and the target last.
+    /// Checks that `layers`, leaf first, are the plan's files in the state that was planned for.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`].
+    /// [`InvalidArgument::StalePlan`] if they are not.
     pub fn validate_state(&self, layers: &[Vhdx]) -> Result<()> {
         let fits = layers.len() == self.layers.len()
             && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
         if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }
     }
 
-    /// Whether an earlier run has merged everything: there is nothing left, but perhaps to delete the layers.
+    /// Returns whether an earlier run has merged everything.
+    ///
+    /// At most, the layers remain to be deleted.
     pub fn is_merged(&self) -> bool {
         self.copied && self.children.is_empty() && !self.detach
     }
 
-    /// Whether an earlier run has done everything, and nothing is to be deleted.
+    /// Returns whether nothing remains to be done, not even a deletion.
     pub fn is_done(&self) -> bool {
         self.is_merged() && self.delete.is_empty()
     }
 
-    /// How many blocks of the target there are for each action.
+    /// Returns how many blocks of the target have each action.
     pub fn block_counts(&self) -> BTreeMap<BlockAction, u64> {
         let mut counts = BTreeMap::new();
         for block in self.batches.iter().flat_map(|batch| &batch.blocks) {
@@ -346,7 +370,11 @@ impl MergePlan {
     }
 }
 
-/// A session that finds no log to use takes a place for a new one before anything else. The end of that place, or 0.
+/// Reserves a place for a new log, if the target has none that can be used.
+///
+/// Returns the end of the place, or 0.
+///
+/// A session of such a target takes a place for a log before it writes anything else.
 fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<u64> {
     if target.place_of_log().is_some() {
         return Ok(0);

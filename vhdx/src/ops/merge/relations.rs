@@ -1,4 +1,7 @@
-//! Who else has a file of the merge for its parent: children of the merged disk are relinked, any other is in the way.
+//! Finds the disks outside a merge that depend on its files.
+//!
+//! Children of the merged disk are relinked. Layers that other merges have left over are reported. Any other disk
+//! blocks the merge.
 
 use uuid::Uuid;
 
@@ -11,23 +14,28 @@ use crate::error::Result;
 use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
-/// The children of the merged disk, and what earlier merges have left.
+/// The children of the merged disk, and the layers that earlier merges have left over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Children {
-    /// Those that are to be relinked.
+    /// The children that are to be relinked.
     pub(super) to_relink: Vec<FileState>,
-    /// Those that an earlier run has relinked: they prove that the target holds all of the merged disk.
+    /// The children that an earlier run has relinked.
+    ///
+    /// They prove that the target holds all of the merged disk.
     pub(super) relinked: Vec<FileState>,
-    /// Layers of completed merges that nothing needs any more. They do not open once the target changes.
+    /// Layers left over from completed merges. They do not open once the target changes.
     pub(super) left_over: Vec<FileState>,
     /// Whether the files of the merge themselves say that the target holds all of the merged disk.
     pub(super) is_complete: bool,
 }
 
-/// The children of the first of `layers`, which is merged with those below it into the last one.
+/// Finds the children of the first of `layers`, which is merged into the last one.
+///
+/// The layers between are merged, too.
 ///
 /// # Errors
-/// [`ChainError::OtherChildren`] when a disk outside the merge has one of the other layers for its parent.
+/// [`ChainError::OtherChildren`] if a disk outside the merge depends on one of the other layers, or is a child of the
+/// first one and has a mark.
 pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
     let states: Vec<FileState> =
         layers.iter().enumerate().map(|(i, vhdx)| FileState::of_layer(i, vhdx)).collect();
@@ -35,7 +43,7 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
         return Ok(Children::default());
     };
     let is_complete = is_complete(layers);
-    // A target that holds everything does not change, so its other children do not matter.
+    // A complete target does not change, so its other children do not matter.
     let last = if is_complete { states.len() - 1 } else { states.len() };
     let lower = states.get(1..last).unwrap_or_default();
 
@@ -64,8 +72,9 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
     Err(ChainError::OtherChildren { child, target, in_the_way, unfinished }.into())
 }
 
-/// What the lowest merged layer says of a merge of the first of `layers` into the last one; `None` if it is the lowest layer
-/// of no such merge.
+/// Returns what the lowest layer says of a merge of the first layer into the last one.
+///
+/// `None` if the layer belongs to no such merge.
 fn merge_of(layers: &[Vhdx]) -> Option<LowestLayer> {
     let [merged, .., _] = layers else { return None };
     let linkages = Linkages::of(layers.get(layers.len().checked_sub(2)?)?);
@@ -76,8 +85,9 @@ fn merge_of(layers: &[Vhdx]) -> Option<LowestLayer> {
     linkages.merge().filter(|_| is_of_merged)
 }
 
-/// Whether the lowest of the merged layers and the target, the last one, say that the merge of the first one is complete, and
-/// the first one was not changed since.
+/// Whether the files say that the merge is complete, and the merged disk is unchanged since.
+///
+/// The lowest layer and the target must say so. The target is the last one of `layers`.
 fn is_complete(layers: &[Vhdx]) -> bool {
     let [merged, .., target] = layers else { return false };
     merge_of(layers).is_some_and(|lowest| {
@@ -85,15 +95,16 @@ fn is_complete(layers: &[Vhdx]) -> bool {
     })
 }
 
-/// The layer into which an earlier run has merged the leaf of a chain, completely or in part, if the files say so. A complete
-/// merge counts only if the leaf was not changed since.
+/// Returns the layer into which an earlier run has merged the leaf, if the files say so.
+///
+/// An incomplete merge counts, too. A complete one counts only if the leaf was not changed since.
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
     let is_begun = |layers: &[Vhdx]| merge_of(layers).is_some_and(|lowest| !lowest.is_complete);
     let is_merge = |layers: &[Vhdx]| is_complete(layers) || is_begun(layers);
     (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_merge))
 }
 
-/// Refuses to merge a disk, or a layer, into which a merge is incomplete.
+/// Checks that no merge into one of the merged layers is incomplete.
 ///
 /// # Errors
 /// [`ChainError::HalfMerged`].
@@ -104,13 +115,14 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
     })
 }
 
-/// Whether a merge has left a mark in the disk, which relinking would take away.
+/// Whether the disk requires or carries a mark, which relinking would remove.
 pub(super) fn has_mark(disk: &Relative) -> bool {
     disk.linkages().required_mark().is_some() || disk.linkages().carried_mark().is_some()
 }
 
-/// Refuses to take those layers out of a chain, leaf first, that lie above `target`, if one of them bears a mark that a
-/// layer asks for that stays.
+/// Checks that no layer that stays in the chain requires a mark that a merged layer carries.
+///
+/// `chain` is leaf first. The layers before `target` are merged, the others stay.
 ///
 /// # Errors
 /// [`ChainError::Superseded`].
@@ -131,7 +143,7 @@ pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
     Ok(())
 }
 
-/// The first disk that has one of these for its parent, and is none of the files that are `known`.
+/// Returns the first disk that has one of these parents and is none of the `known` files.
 pub(super) fn find_newcomer<'a>(
     relatives: &'a Relatives,
     parents: &[Uuid],
@@ -142,7 +154,7 @@ pub(super) fn find_newcomer<'a>(
     relatives.disks.iter().find(|disk| is_child(disk) && !is_known(disk))
 }
 
-/// Whether a disk is this file, whatever it is called. Where files have no identities, paths must do.
+/// Whether a disk is this file, whatever its name. Without identities, paths are compared.
 pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
     match (state.identity, disk.identity) {
         (Some(mine), Some(theirs)) => mine == theirs,
@@ -150,7 +162,7 @@ pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
     }
 }
 
-/// Whether the disk names the target, and with its second linkage the disk that was its parent before.
+/// Whether a disk names the target first and the merged disk second, as a relinked child.
 fn was_relinked(disk: &Relative, merged: &FileState, target: &FileState) -> bool {
     let linkages = [target.data_write_guid, merged.data_write_guid];
     !linkages.iter().any(Uuid::is_nil) && [disk.linkage, disk.linkage2] == linkages.map(Some)

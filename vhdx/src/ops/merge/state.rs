@@ -1,4 +1,4 @@
-//! The state in which the plan saw a file.
+//! The state of a file when a merge was planned.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,14 @@ use crate::family::Relative;
 use crate::file::Vhdx;
 use crate::storage::FileIdentity;
 
-/// A file, and the state in which it was planned for. All sizes are in bytes.
+/// A file and its state when the merge was planned. All sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileState {
-    /// The path, or for a layer that was not opened by one its place: `layer 0` is the leaf.
+    /// The path.
+    ///
+    /// A layer that was not opened by a path has its position instead: `layer 0` is the leaf.
     pub path: PathBuf,
-    /// Which file it is, whatever it is called.
+    /// The identity of the file, whatever its name.
     pub identity: Option<FileIdentity>,
     /// Identifies the content of the file ([MS-VHDX] 2.2.2).
     pub file_write_guid: Uuid,
@@ -21,7 +23,7 @@ pub struct FileState {
     pub data_write_guid: Uuid,
     /// The size of the disk.
     pub virtual_size: u64,
-    /// The length of the file, for a layer.
+    /// The length of the file; `None` for a disk that is not a layer.
     pub file_len: Option<u64>,
 }
 
@@ -48,7 +50,7 @@ impl FileState {
         }
     }
 
-    /// Whether this is the file, in this state.
+    /// Returns whether the open file is this one, in this state.
     pub fn fits(&self, vhdx: &Vhdx) -> bool {
         self.identity == vhdx.identity()
             && self.file_write_guid == vhdx.file_write_guid()

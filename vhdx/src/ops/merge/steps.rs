@@ -1,5 +1,6 @@
-//! Merging level by level from the leaf, which needs less space at a time than one merge over all levels: after each
-//! step the merged file is deleted.
+//! Plans to merge level by level, from the leaf on.
+//!
+//! The merged file is deleted after each step, so a step needs less space than one merge of all levels.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,27 +13,30 @@ use crate::disk::Chain;
 use crate::error::Result;
 use crate::family::Relatives;
 
-/// One merge of several: a disk goes into its parent, and is deleted.
+/// One merge of several: a disk is merged into its parent and deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MergeStep {
-    /// The file that is merged. After the first step it has taken in all files before it.
+    /// The file that is merged. From the second step on, it contains all files before it.
     pub child: PathBuf,
     /// Its parent.
     pub into: PathBuf,
-    /// How many bytes of space the step takes at most. The number is that of a plan for the first step, and an upper
-    /// bound for the others.
+    /// The most bytes of space that the step takes.
+    ///
+    /// For the first step it is the number of its plan, for the others an upper bound.
     pub bytes_needed: u64,
 }
 
-/// How the free space of one file system changes before a step.
+/// The changes of the free space of one file system before a step.
 #[derive(Clone, Copy, Debug, Default)]
 struct Balance {
-    /// The space of the files that were deleted.
+    /// The space that the deletions of earlier steps have freed.
     freed: u64,
-    /// What the children of the leaf have taken. They are written to in each step, and none of them is deleted.
+    /// The space that the children of the merged disk have taken.
+    ///
+    /// Each step writes to them, and none is deleted.
     kept: u64,
-    /// What the step before has taken. Its target is still there.
+    /// The space that the step before has taken. Its target still exists.
     taken: u64,
 }
 
@@ -43,13 +47,14 @@ impl Balance {
 }
 
 impl MergePlan {
-    /// The merges that do the same as one merge of the leaf into layer `target` with `delete_merged`, one level at a time,
-    /// if the space that is free now suffices for every one of them. Empty if it does not, if that is not known to be so,
-    /// and where only one level is merged.
+    /// Plans one merge for each level, with the same result as one merge into layer `target`.
     ///
-    /// A step is counted to fit if what it takes at most is free now, or becomes free by the deletions of the steps before
-    /// it, less what these have taken at most. What a deletion frees is what
-    /// [`bytes_freed_by_deletion`](MergeFiles::bytes_freed_by_deletion) says.
+    /// This one merge has [`delete_merged`](MergeOptions::delete_merged) set. The result is empty if the space that is
+    /// free now is not enough for every step, if the merge has begun or is complete, or if there is only one level.
+    ///
+    /// A step fits if the most that it takes is free now, or becomes free by the deletions of earlier steps, less the
+    /// most that those take. [`bytes_freed_by_deletion`](MergeFiles::bytes_freed_by_deletion) says what a deletion
+    /// frees. A file system that does not report its free space counts as large enough.
     ///
     /// # Errors
     /// As [`new`](Self::new), and those of the host.

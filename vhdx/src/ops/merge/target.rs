@@ -1,4 +1,4 @@
-//! What the target holds before the batches begin: as it is on disk, and as it will be once it has grown.
+//! The blocks of the target before the batches: as they are in the file, or as growth will make them.
 
 use std::ops::Range;
 
@@ -11,28 +11,28 @@ use crate::rules::Rule;
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 use crate::violation::{Structure, Violation};
 
-/// How many BAT entries are read at once: 64 KiB.
+/// The number of BAT entries that are read at once: 64 KiB.
 const WINDOW: u64 = 8192;
 
-/// The target, grown. Its BAT must have been judged.
+/// The target with its grown disk. Its BAT must have been validated.
 pub(super) struct Target<'a> {
     vhdx: &'a Vhdx,
     growth: Option<&'a ResizePlan>,
-    /// Of the grown disk.
+    /// The geometry of the grown disk.
     geometry: Geometry,
     window: BatWindow,
 }
 
-/// A block of the target.
+/// The state of a block of the target before the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Before {
     pub(super) state: PayloadBlockState,
-    /// Its place in the file, if it has one: that of its content, or one that is kept reserved.
+    /// Its place in the file, if it has one: that of its content, or one that is only reserved.
     pub(super) place: Option<FileOffset>,
 }
 
 impl<'a> Target<'a> {
-    /// The target once it has at least `virtual_size` bytes; `growth` is what that takes.
+    /// The target once its disk has at least `virtual_size` bytes, which takes `growth`.
     pub(super) fn new(vhdx: &'a Vhdx, growth: Option<&'a ResizePlan>, virtual_size: u64) -> Result<Self> {
         let size = virtual_size.max(vhdx.virtual_size());
         let has_parent = vhdx.geometry().has_parent();
@@ -61,7 +61,7 @@ impl<'a> Target<'a> {
         Ok(Before { state, place })
     }
 
-    /// Whether the chunk has a sector bitmap block.
+    /// Returns whether the chunk has a sector bitmap block.
     pub(super) fn has_bitmap(&mut self, chunk: ChunkIndex) -> Result<bool> {
         if self.growth.is_some_and(|growth| growth.bitmap_of(chunk).is_some()) {
             return Ok(true);
@@ -73,7 +73,9 @@ impl<'a> Target<'a> {
         Ok(entry.bitmap_state() == Some(SectorBitmapBlockState::Present))
     }
 
-    /// What becomes of the bits of a PARTIALLY_PRESENT block when those of `ranges`, which ascend, are set.
+    /// Returns which bits a PARTIALLY_PRESENT block has when those of `ranges` are set.
+    ///
+    /// The ranges ascend.
     pub(super) fn bits(
         &self,
         block: BlockIndex,
@@ -95,7 +97,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The parts of a PARTIALLY_PRESENT block whose bits are set, in ascending order.
+    /// Returns the parts of a PARTIALLY_PRESENT block whose bits are set, in ascending order.
     fn held(&self, block: Range<DiskOffset>) -> Result<Vec<Range<DiskOffset>>> {
         let old_end = DiskOffset::new(self.vhdx.virtual_size());
         let mut held = Vec::new();
@@ -127,7 +129,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// How many bytes lie in at least one of the ranges, which are sorted by their starts.
+/// Returns how many bytes lie in at least one of the ranges, which are sorted by start.
 fn len_of_union(sorted: Vec<Range<DiskOffset>>) -> u64 {
     let (mut len, mut end) = (0_u64, DiskOffset::new(0));
     for range in sorted {

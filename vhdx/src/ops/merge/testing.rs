@@ -1,4 +1,4 @@
-//! What the tests of merges share: disks in memory, and a plan carried out in the simplest way there is.
+//! Helpers of the tests of merges: disks in memory, and reading their content.
 
 use vhdx_testkit::{Block, Image};
 
@@ -8,7 +8,7 @@ use crate::file::{Extents, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
-/// The size of the blocks of [`base`] and [`child`] in bytes.
+/// The block size of [`base`] and [`child`] in bytes.
 pub(super) const BLOCK: usize = 1 << 20;
 
 /// An empty dynamic disk with blocks of 1 MiB.
@@ -26,12 +26,12 @@ pub(super) fn full(byte: u8) -> Block {
     Block::full(vec![byte; BLOCK])
 }
 
-/// A block of which only the first sectors are there, full of one byte.
+/// A block with only its first sectors present, full of one byte.
 pub(super) fn partial(byte: u8, sectors: usize) -> Block {
     Block::partial(vec![byte; sectors * 512], vec![true; sectors])
 }
 
-/// Builds the image and gives some of its blocks another BAT entry: state, and place in MiB.
+/// Builds the image and replaces the BAT entries of some blocks: state, and place in MiB.
 pub(super) fn with_entries(
     image: &Image,
     entries: impl IntoIterator<Item = (u64, PayloadBlockState, u64)>,
@@ -58,7 +58,7 @@ pub(super) fn relatives(disks: Vec<Relative>) -> Relatives {
     Relatives { disks, ..Relatives::default() }
 }
 
-/// What these layers read as, leaf first, without a look at how they are linked.
+/// Returns what these layers, leaf first, read as. Their links are not validated.
 pub(super) fn content(layers: &[Vhdx]) -> Vec<u8> {
     let mut bytes = vec![0; layers[0].virtual_size() as usize];
     let all = DiskOffset::new(0)..DiskOffset::new(layers[0].virtual_size());

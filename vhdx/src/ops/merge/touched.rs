@@ -1,4 +1,4 @@
-//! The blocks of the target that the merged layers say something of.
+//! Finds the blocks of the target that the merged layers cover, at least in part.
 
 use std::ops::Range;
 
@@ -7,43 +7,45 @@ use crate::file::{Extent, Extents, Source, Vhdx};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset};
 
-/// What the merged layers answer for in one block of the target.
+/// A block of the target, and what the merged layers answer for in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TouchedBlock {
     pub(super) index: BlockIndex,
     /// How many bytes they have data for.
     pub(super) data: u64,
-    /// How many bytes they say are zero.
+    /// How many bytes they declare to be zero.
     pub(super) zeros: u64,
     /// Where these bytes are on the disk, in ascending order.
     pub(super) ranges: Vec<Range<DiskOffset>>,
 }
 
-/// The blocks in ascending order. Those that the merged layers say nothing of are left out. Ends after an error.
+/// An iterator over the touched blocks in ascending order.
+///
+/// It skips all others, and ends after an error.
 pub(super) struct Touched<'a> {
     extents: Extents<'a>,
-    /// Of the target.
+    /// The geometry of the target.
     geometry: Geometry,
-    /// What is left of the last extent: it goes on in the next block.
+    /// The rest of the last extent, which continues in the next block.
     rest: Option<Extent>,
 }
 
 impl<'a> Touched<'a> {
-    /// The target's `geometry` must hold the disk of the first merged layer.
+    /// `geometry` is that of the target, which must be at least as large as the disk of the first merged layer.
     pub(super) fn new(merged: &'a [Vhdx], geometry: Geometry) -> Self {
         let end = merged.first().map_or(0, Vhdx::virtual_size);
         let extents = Extents::new(merged, DiskOffset::new(0)..DiskOffset::new(end));
         Self { extents, geometry, rest: None }
     }
 
-    /// The next extent that the merged layers answer for.
+    /// Returns the next extent that the merged layers answer for.
     fn next_held(&mut self) -> Option<Result<Extent>> {
         let is_held =
             |extent: &Result<Extent>| !matches!(extent, Ok(Extent { source: Source::Unallocated, .. }));
         self.rest.take().map(Ok).or_else(|| self.extents.find(is_held))
     }
 
-    /// The block that begins with `first`, and all that lies in it.
+    /// Returns the block in which `first` begins, with everything that lies in it.
     fn gather(&mut self, first: Extent) -> Result<TouchedBlock> {
         let index = self.geometry.block_of(first.start);
         let end = self.geometry.block_end(index);
@@ -64,7 +66,7 @@ impl<'a> Touched<'a> {
 }
 
 impl TouchedBlock {
-    /// The same block, of which all is stored.
+    /// Returns the same block with its zeros counted as data.
     pub(super) fn with_zeros_as_data(self) -> Self {
         Self { data: self.data.saturating_add(self.zeros), zeros: 0, ..self }
     }

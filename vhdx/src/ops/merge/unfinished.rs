@@ -1,4 +1,4 @@
-//! Telling what is left of merges that may need it still: disks in the way of another merge, and half merged targets.
+//! Finds merges that may be incomplete: half-merged targets, and disks that block another merge.
 
 use super::FileState;
 use super::relations::{has_mark, is_file};
@@ -8,8 +8,9 @@ use crate::error::{ChainError, UnfinishedMerge};
 use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
-/// Returns an error if a merge into a disk is incomplete, or may be: the disk says so itself, or one of these
-/// disks, left by a merge of an earlier version, does.
+/// Returns an error if a merge into the leaf is incomplete, or may be.
+///
+/// Either the leaf itself says so, or one of `relatives`, left by a merge of an earlier version, does.
 ///
 /// # Errors
 /// [`ChainError::HalfMerged`].
@@ -25,7 +26,7 @@ pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> 
     }
 }
 
-/// The error for a disk into which a merge is incomplete.
+/// Returns the error for a disk into which a merge is incomplete.
 pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainError {
     let unfinished = merges_into(state, relatives, |disk| disk.linkages().merge().is_some());
     match unfinished.is_empty() {
@@ -34,7 +35,9 @@ pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainErro
     }
 }
 
-/// The merges into a disk that have left one of these disks.
+/// Returns the merges into a disk that have left one of its children.
+///
+/// `is_meant` selects the children.
 fn merges_into(
     state: &FileState,
     relatives: &Relatives,
@@ -44,12 +47,13 @@ fn merges_into(
     let found = children
         .filter(|child| is_meant(child))
         .filter_map(|child| find(child, state, std::slice::from_ref(state), relatives));
-    // Others go out from the disk, not into it.
+    // In the other merges, the disk is not the target.
     found.filter(|merge| merge.target.as_ref() == Some(&state.path)).collect()
 }
 
-/// The other merge that has left a disk, a child of `parent`; `layers` are those of the merge that it is in the way of, and
-/// a copy of one of them is left of no other.
+/// Returns the other merge that has left `disk`, a child of `parent`.
+///
+/// `layers` are those of the merge that the disk blocks. A copy of one of them belongs to no other merge.
 pub(super) fn find(
     disk: &Relative,
     parent: &FileState,
@@ -63,7 +67,7 @@ pub(super) fn find(
         || relatives.disks.iter().find(|other| other.carries_mark_for(disk)).map(|found| &found.path);
     let (merged, target) = if let Some(lowest) = disk.linkages().merge() {
         if lowest.is_complete_in(parent.data_write_guid) {
-            return None; // a child like any other: it was used since
+            return None; // used since that merge: a child like any other
         }
         let is_one_level = lowest.merge.required_mark().is_none();
         (if is_one_level { Some(&disk.path) } else { carrier() }, Some(&parent.path))
@@ -76,10 +80,10 @@ pub(super) fn find(
     } else if let Some(target) = relinked_to(disk, parent, relatives) {
         (Some(&parent.path), Some(&target.path))
     } else {
-        // The lowest layer names its parent so while that changes. Without a mark the merge has one level, or is about
-        // to write the mark.
-        let above = relatives.standing_on(disk.data_write_guid);
-        let marked = above.into_iter().find(|other| other.linkages().carried_mark().is_some());
+        // In a merge of an earlier version, the lowest layer has these linkages while its parent changes. Without a
+        // mark, the merge has one level, or the mark is not written yet.
+        let descendants = relatives.standing_on(disk.data_write_guid);
+        let marked = descendants.into_iter().find(|other| other.linkages().carried_mark().is_some());
         (Some(&marked.unwrap_or(disk).path), Some(&parent.path))
     };
     Some(UnfinishedMerge { layer: disk.path.clone(), merged: merged.cloned(), target: target.cloned() })
@@ -90,11 +94,12 @@ fn is_named_second(disk: &Relative, parent: &FileState) -> bool {
     disk.linkage2 == Some(parent.data_write_guid) && disk.linkage.is_some_and(is_other)
 }
 
-/// The disk on which this one stands by its first linkage, if the parent that its second one names does so, too: as a
-/// child that was relinked when its parent was merged.
+/// Returns the disk that `disk` names by its first linkage, if `parent` descends from it.
+///
+/// `disk` names `parent` by its second linkage. A child that was relinked when its parent was merged has such linkages.
 fn relinked_to<'a>(disk: &Relative, parent: &FileState, relatives: &'a Relatives) -> Option<&'a Relative> {
     let linkage = disk.linkage?;
     let target = relatives.disks.iter().find(|other| other.data_write_guid == linkage)?;
-    let above = relatives.standing_on(linkage);
-    above.iter().any(|other| other.data_write_guid == parent.data_write_guid).then_some(target)
+    let descendants = relatives.standing_on(linkage);
+    descendants.iter().any(|other| other.data_write_guid == parent.data_write_guid).then_some(target)
 }

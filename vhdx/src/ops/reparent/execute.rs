@@ -1,4 +1,4 @@
-//! Carrying out a plan for relinking.
+//! Executes a plan that relinks a child.
 
 use std::sync::Arc;
 
@@ -10,21 +10,24 @@ use crate::storage::{FileIdentity, FileStorage, ReadAt, Storage};
 use crate::violation::Violations;
 
 impl ReparentPlan {
-    /// Writes the new parent locator, in one transaction: after a power failure it is the old one or the new one. A dirty
-    /// log of the child is written home first. The parent is only read, after what it holds has been made durable;
-    /// nobody who heeds locks writes to it meanwhile.
+    /// Writes the new parent locator in one transaction.
+    ///
+    /// After a power failure, the child has the old locator or the new one. A dirty log of the child is replayed first.
+    /// The parent is only read, after its content was made durable. Until the child is written, nobody who respects
+    /// locks can write to the parent.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] if one of the files is not in the state that was planned for, with nothing written;
-    /// as [`FileStorage::open_shared`] for the parent and [`VhdxMut::open`] for the child; [`Error::Io`].
+    /// [`InvalidArgument::StalePlan`] if one of the files is not in the state that was planned for; nothing is written
+    /// then. As [`FileStorage::open_shared`] for the parent and [`VhdxMut::open`] for the child; [`Error::Io`].
     pub fn execute(&self) -> Result<()> {
         let _parent = self.hold_parent()?;
         let Some((child, identity)) = self.lock_child()? else { return Ok(()) };
         self.relink(Arc::new(child), Some(identity))
     }
 
-    /// Refuses a plan for which [`execute`](Self::execute) would find now that a file is locked, cannot be written to,
-    /// or is not in the state that was planned for. Nothing is written.
+    /// Checks that no file of the plan is locked, read-only or changed.
+    ///
+    /// [`execute`](Self::execute) would return an error for such a file. Nothing is written.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
@@ -36,10 +39,12 @@ impl ReparentPlan {
         }
     }
 
-    /// As [`execute`](Self::execute), for a child that is held in something else than a file. The parent is not looked at.
+    /// As [`execute`](Self::execute), for a child in a storage other than a file.
+    ///
+    /// The parent is not opened.
     ///
     /// # Errors
-    /// As [`execute`](Self::execute), apart from those of the file system.
+    /// As [`execute`](Self::execute), except for those of the file system.
     pub fn execute_on(&self, child: Arc<dyn Storage>) -> Result<()> {
         match self.changes_anything() {
             true => self.relink(child, self.child.identity),
@@ -51,7 +56,7 @@ impl ReparentPlan {
         ParentLock::open(&self.parent.path, |vhdx| self.parent.is(vhdx))
     }
 
-    /// The child, if anything is to be written to it.
+    /// Opens and locks the child, if anything is to be written to it.
     fn lock_child(&self) -> Result<Option<(FileStorage, FileIdentity)>> {
         if !self.changes_anything() {
             return Ok(None);
@@ -62,7 +67,9 @@ impl ReparentPlan {
         Ok(Some((file, identity)))
     }
 
-    /// Judged with the log replayed in memory: replaying it into the file would be a change.
+    /// Checks that the child is in the state that was planned for.
+    ///
+    /// Its log is only replayed in memory, because a replay into the file would be a change.
     fn ensure_child_unchanged(&self, child: Arc<dyn ReadAt>, identity: Option<FileIdentity>) -> Result<()> {
         let check = || {
             let child = Vhdx::load(child, &mut Violations::new())?.identified(identity);

@@ -1,5 +1,7 @@
-//! Pointing a child at its parent: the evidence on whether a file is the parent, a plan that decides, and its execution,
-//! which decides nothing.
+//! Relinks a child to a parent.
+//!
+//! [`check_parent`] collects the evidence on whether a file is the parent. [`ReparentPlan`] decides; its execution
+//! decides nothing.
 
 mod execute;
 mod parent_check;

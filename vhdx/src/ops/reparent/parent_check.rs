@@ -1,4 +1,4 @@
-//! What speaks for and against a file being the parent of another ([MS-VHDX] 2.6.2.6.3).
+//! Collects the evidence for and against a file being the parent of another ([MS-VHDX] 2.6.2.6.3).
 
 use std::path::{Path, PathBuf};
 
@@ -16,43 +16,54 @@ use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
-/// A child, a file that may be its parent, and all that there is to know about the two of them.
+/// A child, a candidate for its parent, and the evidence about both.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ParentCheck {
     /// The child.
     pub child: Relative,
-    /// The file that may be its parent.
+    /// The candidate: a file that may be its parent.
     pub candidate: Relative,
-    /// The DataWriteGuids of which the parent must have one; none if the child's linkage is zero.
+    /// The DataWriteGuids of which the parent must have one.
+    ///
+    /// Empty if the linkage of the child is zero.
     pub expected: Vec<Uuid>,
-    /// The DataWriteGuids of the files that the candidate stands on.
+    /// The DataWriteGuids of the candidate's ancestors.
     pub below: Vec<Uuid>,
-    /// How far below the child the file stands in the chain that opens now: 1 if it is the child's parent already.
+    /// The number of links from the child to the candidate in the chain that opens now.
+    ///
+    /// It is 1 if the candidate already is the parent, and `None` if that chain does not lead to the candidate.
     pub level: Option<usize>,
-    /// Whether that chain opens down to its base. Otherwise the file may be an ancestor although it has no `level`.
+    /// Whether that chain opens as far as its base.
+    ///
+    /// If it does not, the candidate may be an ancestor although `level` is `None`.
     pub chain_opens: bool,
-    /// Other files that have a DataWriteGuid which the child expects: what its parent is, or a copy of it. Looked for only
-    /// if the candidate has none.
+    /// Other files with a DataWriteGuid that the child expects: its parent, or copies of it.
+    ///
+    /// They are only searched for if the candidate has none of these GUIDs.
     pub others: Vec<PathBuf>,
-    /// Other disks whose parent the candidate is. If the child's own chain leads through one of them, a child that skips it
-    /// loses its content. Searched for only if the candidate does not fit.
+    /// Other children of the candidate.
+    ///
+    /// If the chain of the child leads through one of them now, linking the child to the candidate would skip that
+    /// file: its content would be lost to the child. They are only searched for if the candidate does not fit.
     pub candidate_children: Vec<PathBuf>,
-    /// The folders that were looked into for them.
+    /// The folders that were searched for these files.
     pub folders: Vec<PathBuf>,
-    /// What could not be judged there.
+    /// The files and folders there whose relation could not be determined.
     pub undetermined: Vec<Undetermined>,
-    /// The locator that the child has.
+    /// The present locator of the child.
     pub locator: ParentLocator,
 }
 
 impl ParentCheck {
-    /// Whether the child was made from the candidate as it is now.
+    /// Returns whether the child was made from the candidate in its present state.
     pub fn fits(&self) -> bool {
         self.expected.contains(&self.candidate.data_write_guid)
     }
 
-    /// The first linkage of a child that was merged, or is about to be, into the candidate, which it names second.
+    /// Returns the first linkage of the child, if a merge of it into the candidate was begun.
+    ///
+    /// Such a child names the candidate by its second linkage, and no ancestor of the candidate by its first one.
     pub(super) fn linkage_before_merge(&self) -> Option<Uuid> {
         match self.expected[..] {
             [first, second] if second == self.candidate.data_write_guid && !self.below.contains(&first) => {
@@ -63,13 +74,18 @@ impl ParentCheck {
     }
 }
 
-/// Looks at a child and at a file that may be its parent, whose chain must open below it. Parents, and files with the right
-/// DataWriteGuid, are looked for in the folders of both and in `folders`. Nothing is changed.
+/// Collects the evidence about a child and a candidate for its parent. Nothing is changed.
+///
+/// The chain of the candidate must open. Its ancestors, and files with an expected DataWriteGuid, are searched for in
+/// the folders of both files and in `folders`.
 ///
 /// # Errors
-/// [`InvalidArgument::NotDifferencing`] for a child without a parent; [`ChainError::Cycle`] if the candidate is the child,
-/// or stands on it; what keeps the candidate's chain from opening; [`ChainError::TooDeep`] if it is as long as one may be;
-/// as [`Vhdx::open`] for both files; [`Error::Cancelled`].
+/// - [`InvalidArgument::NotDifferencing`] for a child without a parent.
+/// - [`ChainError::Cycle`] if the candidate is the child or one of its descendants.
+/// - [`ChainError::TooDeep`] if the chain of the candidate has the greatest length already.
+/// - The error that keeps the chain of the candidate from opening.
+/// - As [`Vhdx::open`] for both files.
+/// - [`Error::Cancelled`].
 pub fn check_parent(
     child: &Path,
     candidate: &Path,
@@ -109,8 +125,10 @@ pub fn check_parent(
     Ok(check)
 }
 
-/// The candidate's chain as it is read below the child. What a merge of several levels leaves is read below the disk that
-/// carries its mark: the child, or one of its descendants. A child that is to get another linkage loses its mark.
+/// Returns the chain of the candidate as it is read through the child.
+///
+/// Layers of a merge of several levels are only read through a disk that carries their mark: the child or one of its
+/// descendants. A child that gets another linkage loses its mark, so no marks count then.
 fn layers_below(
     path: &Path,
     child: &Vhdx,
@@ -125,9 +143,9 @@ fn layers_below(
         return Ok(layers);
     }
     let relatives = find_relatives(&folders_around([path, candidate], &resolver.folders), progress)?;
-    let above = relatives.standing_on(child.data_write_guid());
-    let above = above.into_iter().map(Relative::linkages).chain([Linkages::of(child)]);
-    let marks = above.filter_map(Linkages::carried_mark);
+    let descendants = relatives.standing_on(child.data_write_guid());
+    let linkages = descendants.into_iter().map(Relative::linkages).chain([Linkages::of(child)]);
+    let marks = linkages.filter_map(Linkages::carried_mark);
     inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
 }
 
@@ -135,7 +153,9 @@ fn is_superseded(link: &Link) -> bool {
     matches!(link.error(), Some(Error::Chain(error)) if matches!(**error, ChainError::Superseded { .. }))
 }
 
-/// Whatever the GUIDs say, a file cannot be its own ancestor.
+/// Checks that the child is not in the chain of the candidate.
+///
+/// A file cannot be its own ancestor, whatever the GUIDs say.
 fn ensure_no_cycle(path: &Path, child: &Vhdx, candidate: &Path, layers: &[InspectedLayer]) -> Result<()> {
     match layers.iter().any(|layer| layer.vhdx.identity() == child.identity()) {
         true => Err(ChainError::Cycle { child: path.to_owned(), parent: candidate.to_owned() }.into()),
@@ -143,7 +163,7 @@ fn ensure_no_cycle(path: &Path, child: &Vhdx, candidate: &Path, layers: &[Inspec
     }
 }
 
-/// The facts about the first file, if all the others are what it stands on.
+/// Returns the facts about the first file, if all links of its chain are sound.
 fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<Relative> {
     let mut first = None;
     for layer in layers {
@@ -156,7 +176,9 @@ fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<Relative> {
     first.ok_or_else(|| InvalidArgument::NoLayers.into())
 }
 
-/// How far below the child a file stands, if sound links lead there; and whether the child's chain opens to its base.
+/// Returns the number of links from the child to a file, and whether the chain of the child opens to its base.
+///
+/// The number is `None` if no sound links lead to the file.
 fn place_of(file: Option<FileIdentity>, child: &Path, resolver: &FolderResolver) -> (Option<usize>, bool) {
     let Ok(layers) = inspect_chain(child, resolver) else { return (None, false) };
     let links = layers.iter().take_while(|layer| matches!(layer.link, Link::Ok)).count();

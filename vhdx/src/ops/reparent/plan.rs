@@ -1,4 +1,4 @@
-//! What relinking a child will do.
+//! Plans how a child is relinked.
 
 use std::path::PathBuf;
 
@@ -12,15 +12,17 @@ use crate::format::merge_guid::IncompleteMerge;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
 
-/// What is asked of relinking.
+/// Options for relinking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReparentOptions {
-    /// Take the candidate for the parent although its DataWriteGuid is not the one that the child expects. If it is not the
-    /// file that the child was made from, unchanged, then what the child does not hold itself reads as it never did.
+    /// Accept a candidate although its DataWriteGuid is not one that the child expects.
+    ///
+    /// If the candidate is not the unchanged file that the child was made from, the disk reads wrong data wherever the
+    /// child itself holds none.
     pub ignore_id_mismatch: bool,
 }
 
-/// A plan for pointing a child at its parent: a new parent locator, paths and linkages at once.
+/// A plan for linking a child to a parent, by a new parent locator with paths and linkages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReparentPlan {
@@ -28,42 +30,50 @@ pub struct ReparentPlan {
     pub child: RelinkedFile,
     /// The parent.
     pub parent: RelinkedFile,
-    /// The child's parent locator now.
+    /// The present parent locator of the child.
     pub old: ParentLocator,
-    /// What it will be. The same if the child points at its parent already: then nothing is written.
+    /// The new parent locator.
+    ///
+    /// If the child is linked to this parent already, it equals `old`, and nothing is written.
     pub new: ParentLocator,
     /// Whether the parent's DataWriteGuid is not one that the child expects.
     pub ignores_id_mismatch: bool,
 }
 
-/// A file, and the state in which the plan saw it.
+/// A file and its state when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelinkedFile {
-    /// The path that it was opened by.
+    /// The path by which it was opened.
     pub path: PathBuf,
-    /// Which file that was.
+    /// The identity of the file.
     pub identity: Option<FileIdentity>,
     /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
     pub data_write_guid: Uuid,
 }
 
 impl ReparentPlan {
-    /// Plans to make the candidate the parent: `parent_linkage` becomes its DataWriteGuid, the relative path leads to it,
-    /// and other paths stay only if they end in its name.
+    /// Plans to make the candidate the parent.
     ///
-    /// `parent_linkage2` stays if `parent_linkage` does: it may prove that a merge, which was interrupted since, is
-    /// complete. If the candidate was the parent by the second one, both stay: they say that a merge into the candidate was
-    /// begun. But if it stands on a file that has the first one, the child was relinked to that file: a merge that is proven
-    /// to be complete would leave the child to a file that it is done with, and the second one becomes zero, as in all other
-    /// cases. If the child is a layer of a merge, both stay, unless a mismatch is to be ignored: a layer that requires a mark would
-    /// be readable by itself otherwise, and its content may be a mix of old and new data.
+    /// `parent_linkage` becomes the DataWriteGuid of the candidate, the relative path leads to it, and other paths stay
+    /// only if they end in its name. `parent_linkage2` becomes zero, except in these cases:
+    /// - If `parent_linkage` stays, so does `parent_linkage2`. It may prove that a merge that was interrupted later is
+    ///   complete.
+    /// - If the candidate was the parent by `parent_linkage2`, both stay. They say that a merge into the candidate was
+    ///   begun. But if the candidate descends from a file with the first GUID, the child was relinked to that file, and
+    ///   `parent_linkage2` becomes zero. Otherwise the linkages would prove that a merge is complete, and the child
+    ///   would stay linked to a file that the merge no longer needs.
+    /// - If the child is a layer of a merge, both stay, unless a mismatch is to be ignored. Otherwise a layer that
+    ///   requires a mark could be opened on its own, and its content may be a mix of old and new data.
+    /// - If a mismatch is to be ignored for a layer of an incomplete merge into the candidate, `parent_linkage` becomes
+    ///   zero and `parent_linkage2` the DataWriteGuid of the candidate.
     ///
     /// # Errors
-    /// [`ChainError::Mismatch`] if the candidate is not what the child was made from, and that is not to be ignored;
-    /// [`ChainError::Superseded`] instead if the child is what a merge has left behind;
-    /// [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete;
-    /// [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
-    /// [`InvalidArgument::ParentLocator`] and [`Error::Io`] always.
+    /// - [`ChainError::Mismatch`] if the candidate is not the file that the child was made from, unless that is to be
+    ///   ignored.
+    /// - [`ChainError::Superseded`] instead if the child is a layer of a merge and requires a mark.
+    /// - [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete.
+    /// - [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
+    ///   [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
     pub fn new(check: &ParentCheck, options: &ReparentOptions) -> Result<Self> {
         let ParentCheck { child, candidate, locator, .. } = check;
         let (child_size, parent_size) = (child.logical_sector_size, candidate.logical_sector_size);
@@ -94,7 +104,7 @@ impl ReparentPlan {
         if let (true, Some(first), Some(second)) = (is_layer, child.linkage, child.linkage2) {
             (link.linkage, link.linkage2) = (first, second);
         } else if half_merged.is_some() {
-            // In the first linkage, this GUID would require the mark again.
+            // As the first linkage, this GUID would require the mark again.
             (link.linkage, link.linkage2) = (Uuid::nil(), candidate.data_write_guid);
         } else if child.linkage == Some(candidate.data_write_guid) {
             link.linkage2 = child.linkage2.unwrap_or_default();
@@ -115,7 +125,7 @@ impl ReparentPlan {
         })
     }
 
-    /// Whether there is anything to write.
+    /// Returns whether there is anything to write.
     pub fn changes_anything(&self) -> bool {
         self.old != self.new
     }

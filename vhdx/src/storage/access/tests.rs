@@ -1,4 +1,4 @@
-//! A file that replaces another one lets nobody in whom the old file kept out.
+//! A file that replaces another one grants no access that the old file denied.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -16,7 +16,7 @@ struct Old {
     path: PathBuf,
 }
 
-/// A file with some mode that is going to be replaced.
+/// Makes a file with this mode, to be replaced.
 fn old(mode: u32) -> Old {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhdx");
@@ -30,7 +30,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 impl Old {
-    /// The file that is written beside the old one.
+    /// Returns the temporary file beside the old one.
     fn part(&self) -> PathBuf {
         let mut entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         entries.find(|path| path.extension().is_some_and(|extension| extension == "part")).unwrap()
@@ -63,9 +63,9 @@ fn nobody_else_may_read_the_file_while_it_is_written() {
     }
 }
 
-/// The owner may narrow the permissions of the old file while a long copy runs, or delete it.
+/// During a long copy, the owner may narrow the permissions of the old file, or delete it.
 #[test]
-fn the_permissions_at_the_end_count() {
+fn the_permissions_are_read_again_at_the_commit() {
     let narrowed = old(0o644);
     let file = NewFile::create(&narrowed.path, true).unwrap();
     fs::set_permissions(&narrowed.path, Permissions::from_mode(0o600)).unwrap();
@@ -108,7 +108,7 @@ fn the_owner_and_the_group_are_kept() {
     assert_eq!((found.uid(), found.gid(), mode(&old.path)), (12_345, 23_456, 0o640));
 }
 
-/// Says so where this user may not give files away.
+/// Changes the owner and the group. Reports the test as skipped, and returns `false`, if this user may not.
 fn may_chown(path: &Path, owner: u32, group: u32) -> bool {
     match std::os::unix::fs::chown(path, Some(owner), Some(group)) {
         Ok(()) => true,
@@ -121,7 +121,7 @@ fn may_chown(path: &Path, owner: u32, group: u32) -> bool {
 }
 
 #[test]
-fn a_mode_that_loses_its_group_or_its_list_lets_nobody_in() {
+fn a_mode_without_its_group_or_its_list_grants_nothing_new() {
     let access = |mode| Access { owner: 1, group: 1, mode, acl: None, label: None };
     for (before, without_group) in
         [(0o600, 0o600), (0o640, 0o600), (0o644, 0o644), (0o664, 0o644), (0o604, 0o600), (0o667, 0o666)]
@@ -137,7 +137,7 @@ fn a_mode_that_loses_its_group_or_its_list_lets_nobody_in() {
 mod lists {
     use super::*;
 
-    /// A list: owner `rw-`, user 12345 with these permissions, group `---`, mask `rw-`, others `---`.
+    /// Returns a list: owner `rw-`, user 12345 with these permissions, group `---`, mask `rw-`, others `---`.
     fn list(user: u16) -> Vec<u8> {
         const NOBODY: u32 = u32::MAX;
         let entries = [
@@ -179,7 +179,7 @@ mod lists {
         assert_eq!(mode(&old.path), 0o660);
     }
 
-    /// The folder hands down a list to every file that is made in it. A file with a mode of its own is not to get it.
+    /// New files inherit a list from the folder. A file that replaces another one must not keep it.
     #[test]
     fn a_list_of_the_folder_does_not_widen_the_file() {
         let old = old(0o660);
@@ -193,7 +193,7 @@ mod lists {
         assert_eq!(mode(&old.path), 0o660);
     }
 
-    /// As on a file system that takes no lists: the mask must not become the group's permissions.
+    /// The mask must not become the group's permissions, for example on a file system without lists.
     #[test]
     fn a_list_that_cannot_be_kept_leaves_the_owner() {
         let old = old(0o600);

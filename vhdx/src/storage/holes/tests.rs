@@ -7,16 +7,16 @@ use crate::storage::{FileStorage, Storage};
 
 const END: FileOffset = FileOffset::new(u64::MAX);
 
-/// Has these holes, and counts how often it is asked.
+/// A storage with these holes, which counts how often it is queried.
 struct WithHoles(Vec<Range<u64>>, std::sync::Mutex<Cell<usize>>);
 
 impl ReadAt for WithHoles {
     fn len(&self) -> io::Result<u64> {
-        unreachable!("its holes are what matters")
+        unreachable!("only holes are queried")
     }
 
     fn read_exact_at(&self, _: &mut [u8], _: FileOffset) -> io::Result<()> {
-        unreachable!("its holes are what matters")
+        unreachable!("only holes are queried")
     }
 
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
@@ -32,12 +32,12 @@ fn range(start: u64, end: u64) -> Range<FileOffset> {
 }
 
 #[test]
-fn every_range_has_the_bytes_of_its_holes() {
+fn the_bytes_of_every_range_are_counted() {
     let all = [10..20, 30..31, 40..u64::MAX];
     let storage = WithHoles(all.to_vec(), Default::default());
     let mut holes = Holes::new(&storage, END);
     let expected = |start, end| (start..end).filter(|at| all.iter().any(|hole| hole.contains(at))).count();
-    // Every order of two ranges, so that what is remembered is right for whatever comes next.
+    // All pairs of ranges in every order, so that each cached hole is tested with each next query.
     for (a, b) in (0..50_u64).flat_map(|a| (0..50_u64).map(move |b| (a, b))) {
         for (start, end) in [(a, a.max(b)), (b, b + 7)] {
             let found = holes.bytes_in(range(start, end)).unwrap();
@@ -47,7 +47,7 @@ fn every_range_has_the_bytes_of_its_holes() {
 }
 
 #[test]
-fn a_file_without_holes_is_asked_once() {
+fn a_file_without_holes_is_queried_once() {
     let storage = WithHoles(std::iter::once(1000..u64::MAX).collect(), Default::default());
     let mut holes = Holes::new(&storage, END);
     for start in 0..900 {
@@ -63,7 +63,7 @@ fn a_file_without_holes_is_asked_once() {
 }
 
 #[test]
-fn what_is_not_known_takes_space() {
+fn bytes_that_are_not_known_to_be_allocated_count() {
     let storage = vec![1; 100];
     assert_eq!(Holes::new(&storage, END).bytes_in(range(3, 10)).unwrap(), 7);
 }

@@ -73,7 +73,7 @@ fn an_existing_file_is_only_replaced_when_asked_for() {
 }
 
 #[test]
-fn a_file_that_came_to_be_in_the_meantime_is_kept() {
+fn a_file_that_was_created_meanwhile_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
     let file = NewFile::create(&destination, false).unwrap();
@@ -101,14 +101,14 @@ fn a_file_that_is_in_use_is_not_replaced() {
 }
 
 #[test]
-fn folders_are_no_destination() {
+fn a_folder_is_refused_as_destination() {
     let folder = tempfile::tempdir().unwrap();
     let error = NewFile::create(folder.path(), true).unwrap_err();
     assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
 }
 
 #[test]
-fn a_source_is_no_destination_by_any_name() {
+fn a_source_is_refused_as_destination_under_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let (source, link) = (folder.path().join("source"), folder.path().join("link"));
     fs::write(&source, b"").unwrap();

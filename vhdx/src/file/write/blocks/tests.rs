@@ -13,9 +13,9 @@ fn bytes(bits: &[bool]) -> Vec<u8> {
 }
 
 #[test]
-fn sector_bits_are_a_vector_of_booleans() {
+fn sector_bits_behave_like_a_vector_of_booleans() {
     let mut random = Random::new(18);
-    // From few clear bits to few set ones: most ranges that are not all set lack a single bit.
+    // From few clear bits to few set ones. With few clear bits, most ranges that are not all set lack a single bit.
     for clear in [1, 2, 8, 60, 120] {
         let mut plain = vec![true; 128];
         (0..clear).for_each(|_| plain[random.below(128)] = false);
@@ -57,9 +57,9 @@ fn differencing(block_size: u32, blocks: u64, logical_sector_size: u32) -> VhdxM
     VhdxMut::from_storage(file as Arc<dyn Storage>).unwrap()
 }
 
-/// The chunk of the block lies across the border of two pages of the BAT, and all bits of the block change.
+/// The entries of the block and of its bitmap lie in different pages of the BAT, and all bits of the block change.
 #[test]
-fn no_block_stages_more_pages_than_it_may_and_some_stage_all_of_them() {
+fn pages_of_block_is_the_exact_upper_bound() {
     let most = [
         (256 << 20, 512, 30 * 16, 18),
         (32 << 20, 512, 3 * 128, 4),

@@ -10,9 +10,9 @@ use crate::storage::{Memory, ReadAt, Storage};
 
 const GIB: u64 = 1 << 30;
 
-/// The last chunk of the small disk is full, so that its sector bitmap entry is the first that is not counted.
+/// The last chunk of the small disk is full, so the first entry that does not count is its sector bitmap entry.
 #[test]
-fn no_entry_that_was_not_counted_is_trusted() {
+fn growth_overwrites_entries_that_did_not_count() {
     let file = Arc::new(Memory::default());
     let disk = NewDisk { block_size: 256 << 20, ..NewDisk::new(4 * GIB) };
     VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
@@ -34,7 +34,7 @@ fn no_entry_that_was_not_counted_is_trusted() {
     Space::of(&large).unwrap();
 }
 
-/// Notes what is written where.
+/// A storage that records the offset and length of all writes.
 #[derive(Default)]
 struct Watched {
     file: Memory,
@@ -66,7 +66,7 @@ impl Storage for Watched {
     }
 }
 
-/// A medium may garble the sector that it writes to: entries that count are only written from the log.
+/// A device may garble the sector that it writes, so entries that count are only written from the log.
 #[test]
 fn pages_with_entries_that_count_are_logged() {
     const PAGE: u64 = 4096;
@@ -115,9 +115,9 @@ fn grow_in_place(disk: &mut VhdxMut, blocks: u64) {
     disk.grow(&plan).unwrap();
 }
 
-/// As after the merge of a small disk: the table has room for many more entries than one transaction has pages.
+/// As after the merge of a small disk, the table has room for more pages of entries than one transaction can log.
 #[test]
-fn however_much_a_disk_grows_few_pages_of_its_table_are_logged() {
+fn growth_by_many_entries_in_place_fits_into_one_transaction() {
     let (small, large) = (1027, 1 << 20);
     let file = Arc::new(Watched::default());
     VhdxWriter::new(&*file, &differencing(large, 512)).unwrap().finish().unwrap();
@@ -139,9 +139,10 @@ fn however_much_a_disk_grows_few_pages_of_its_table_are_logged() {
     disk.close().unwrap();
 }
 
-/// The entry of a sector bitmap block counts already, far behind the last payload block that does.
+/// A sector bitmap entry counts already, far behind the last payload entry that does. A window that begins at the first
+/// new entry and has full length would end inside the page of that sector bitmap entry.
 #[test]
-fn a_page_that_is_cut_by_a_window_is_logged_if_an_entry_in_it_counts() {
+fn a_page_is_logged_if_only_a_sector_bitmap_entry_in_it_counts() {
     const PAGE: u64 = 4096;
     let (old, new) = (172_030, 212_030);
     let file = Arc::new(Watched::default());

@@ -8,14 +8,16 @@ use std::fs;
 use std::path::Path;
 use vhdx_testkit::{Image, windows_locator};
 
-/// A folder with a target, a lowest layer, a leaf and a child of it; `change` may change all but the target.
+/// Makes a folder with a target, the lowest layer, the merged disk and a child of it.
+///
+/// `change` may change all but the target.
 fn family(change: impl FnOnce([&mut Image; 3])) -> tempfile::TempDir {
     let target = base(MIB);
     let mut lowest = child(&target);
     let mut leaf = child(&lowest);
     leaf.parent_locator = Some(windows_locator(lowest.data_write_guid, Uuid::nil(), "lowest.avhdx"));
     let mut grandchild = child(&leaf);
-    // As a merge leaves them.
+    // The linkages that a merge of an earlier version leaves.
     lowest.parent_locator = Some(windows_locator(Uuid::nil(), Uuid::nil(), "target.vhdx"));
     grandchild.parent_locator =
         Some(windows_locator(target.data_write_guid, leaf.data_write_guid, "target.vhdx"));
@@ -35,7 +37,7 @@ fn found_in(folder: &Path) -> Option<AlreadyMerged> {
 }
 
 #[test]
-fn what_a_merge_leaves_behind_is_known_and_may_go() {
+fn layers_of_a_completed_merge_can_be_deleted() {
     let folder = family(|_| ());
     let found = found_in(folder.path()).unwrap();
     let paths: Vec<_> = found.layers.iter().map(|state| state.path.clone()).collect();
@@ -46,7 +48,7 @@ fn what_a_merge_leaves_behind_is_known_and_may_go() {
 }
 
 #[test]
-fn without_a_relinked_child_nothing_proves_that_the_layers_may_go() {
+fn layers_stay_without_a_relinked_child_whose_parent_was_found() {
     let folder = family(|_| ());
     fs::remove_file(folder.path().join("top.avhdx")).unwrap();
     let found = found_in(folder.path()).unwrap();
@@ -80,7 +82,7 @@ fn open_guid(path: &Path) -> Uuid {
 }
 
 #[test]
-fn other_broken_chains_were_not_merged() {
+fn other_broken_chains_are_not_completed_merges() {
     let one_is_set = Uuid::from_u128(5);
     for linkages in [(one_is_set, Uuid::nil()), (Uuid::nil(), one_is_set)] {
         let folder = family(|[_, lowest, _]| {
@@ -88,7 +90,7 @@ fn other_broken_chains_were_not_merged() {
         });
         assert_eq!(found_in(folder.path()), None, "{linkages:?}");
     }
-    // The chain breaks above the layer without a parent.
+    // The chain breaks before the layer without a parent.
     let folder = family(|[leaf, _, _]| {
         leaf.parent_locator = Some(windows_locator(one_is_set, Uuid::nil(), "lowest.avhdx"));
     });
@@ -96,7 +98,7 @@ fn other_broken_chains_were_not_merged() {
 }
 
 #[test]
-fn a_whole_chain_was_not_merged() {
+fn an_unbroken_chain_is_not_a_completed_merge() {
     let target = base(MIB);
     let layers =
         vec![InspectedLayer { name: "base".into(), vhdx: open(&target), found_by: None, link: Link::Base }];

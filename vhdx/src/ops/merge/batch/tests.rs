@@ -28,7 +28,7 @@ fn work(block: u64, action: BlockAction, place: Option<u64>) -> Work {
     Work { block, action, place, sectors: 2048 }
 }
 
-/// The batches that this work on a file comes to, which has no sector bitmap block.
+/// Batches this work on a file that has no sector bitmap block.
 fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Batches {
     let geometry = vhdx.geometry();
     let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
@@ -38,7 +38,7 @@ fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]
         let block = BlockIndex::new(work.block);
         let start = geometry.block_start(block);
         let ranges = [start..start.saturating_add(work.sectors * 512)];
-        // The batcher has no use for the state.
+        // The batcher does not use the state.
         let before = Before { state: PayloadBlockState::NotPresent, place: work.place.map(place) };
         let (action, copied) = (work.action, work.sectors * 512);
         let decided =
@@ -60,7 +60,7 @@ fn sizes(batches: &Batches) -> Vec<usize> {
 }
 
 #[test]
-fn what_a_batch_frees_is_used_from_the_next_one_on() {
+fn freed_places_are_used_from_the_next_batch_on() {
     let mut image = base(8 * MIB);
     image.blocks = [(0, full(1)), (1, full(2))].into();
     let vhdx = open(&image);
@@ -79,7 +79,7 @@ fn what_a_batch_frees_is_used_from_the_next_one_on() {
 }
 
 #[test]
-fn a_reserved_place_is_used_again_if_the_file_has_it() {
+fn a_reserved_place_is_used_if_it_lies_inside_the_file() {
     let mut image = base(8 * MIB);
     image.blocks = [(1, full(1))].into();
     let vhdx = open(&image);
@@ -102,7 +102,7 @@ fn a_batch_ends_where_it_has_enough_bytes() {
     assert_eq!(of_size(2 * MIB - 1), [1; 5]);
     assert_eq!(of_size(0), [1; 5]);
     assert_eq!(of_size(u64::MAX), [5]);
-    // What becomes zero is not written.
+    // Nothing is written to blocks that become ZERO.
     let zeros: Vec<_> = (0..5).map(|block| work(block, BlockAction::Zero, None)).collect();
     assert_eq!(sizes(&batches(&vhdx, 8 * MIB, &MergeOptions { batch_bytes: MIB, ..LARGE }, &zeros)), [5]);
 }
@@ -111,7 +111,7 @@ fn a_batch_ends_where_it_has_enough_bytes() {
 fn a_batch_ends_where_its_transaction_is_full() {
     const SIZE: u64 = 4 << 30;
     let vhdx = open(&base(SIZE));
-    // 512 entries are a page.
+    // A page holds 512 entries.
     let fills = [0, 511, 512, 1024].map(|block| work(block, BlockAction::Fill, None));
     let of_pages = |pages| {
         let done = batches(&vhdx, SIZE, &MergeOptions { pages, ..LARGE }, &fills);
@@ -132,14 +132,14 @@ fn bits_are_counted_with_the_entries() {
     let vhdx = open(&child(&parent));
     const SIZE: u64 = 9 << 30;
     let pages = |work: &[Work]| batches(&vhdx, SIZE, &LARGE, work).batches[0].pages;
-    // A page has the bits of 16 MiB.
+    // A page holds the bits of 16 MiB.
     let mark = |block| work(block, BlockAction::Mark, Some(9));
     assert_eq!(pages(&[mark(0), mark(15)]), 1);
     assert_eq!(pages(&[mark(15), mark(16)]), 2);
     assert_eq!(pages(&[Work { sectors: 1, ..mark(15) }]), 1);
-    // The same place in another chunk is another page.
+    // The same position in another chunk is another page.
     assert_eq!(pages(&[mark(0), mark(4096)]), 2);
-    // Its entry, that of the bitmap block and its bits; then only its bits.
+    // The block's entry, the entry of the sector bitmap block, and the bits. The second block only adds bits.
     let part = |block| work(block, BlockAction::FillPart, None);
     assert_eq!(pages(&[part(0)]), 3);
     assert_eq!(pages(&[part(0), part(16)]), 4);
@@ -147,7 +147,7 @@ fn bits_are_counted_with_the_entries() {
 }
 
 #[test]
-fn the_largest_block_needs_as_many_pages_as_is_said() {
+fn the_largest_block_changes_17_pages_if_both_entries_share_one() {
     let mut image = child(&base(MIB));
     image.block_size = 256 << 20;
     let part = [work(0, BlockAction::FillPart, None)];

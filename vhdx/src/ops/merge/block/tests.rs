@@ -24,7 +24,7 @@ fn partial(says: LayerCoverage, bits: Bits) -> Option<BlockAction> {
 }
 
 #[test]
-fn what_the_merged_layers_say_nothing_of_stays() {
+fn a_block_that_no_merged_layer_covers_does_not_change() {
     for target in [Dynamic, Fixed, Differencing] {
         for state in ALL_STATES {
             assert_eq!(action(target, state, NOTHING), None);
@@ -40,7 +40,7 @@ fn a_full_block_is_overwritten_or_becomes_zero() {
             assert_eq!(action(target, FullyPresent, says), Some(BlockAction::Overwrite), "{says:?}");
         }
         assert_eq!(action(target, FullyPresent, ZEROS), Some(BlockAction::Zero));
-        // What lies past the end of the merged disk is cut off, whatever it is.
+        // Content past the end of the merged disk is cut off, so it does not matter.
         assert_eq!(
             action(target, FullyPresent, LayerCoverage { cut_off: 1, ..ZEROS }),
             Some(BlockAction::Zero)
@@ -92,7 +92,7 @@ fn a_block_without_content_gets_a_place_for_data_only() {
 }
 
 #[test]
-fn a_block_that_may_hold_anything_becomes_zero_where_it_must_be() {
+fn undefined_and_unmapped_blocks_become_zero_for_any_zeros() {
     for target in [Dynamic, Differencing] {
         for state in [Undefined, Unmapped] {
             assert_eq!(action(target, state, ZEROS), Some(BlockAction::Zero));
@@ -102,14 +102,14 @@ fn a_block_that_may_hold_anything_becomes_zero_where_it_must_be() {
 }
 
 #[test]
-fn what_the_parent_of_the_target_answers_for_stays_with_it() {
+fn uncovered_sectors_stay_with_the_parent_of_the_target() {
     let action = |says| action(Differencing, NotPresent, says);
     for says in [SOME_DATA, SOME_ZEROS, SOME_OF_BOTH] {
         assert_eq!(action(says), Some(BlockAction::FillPart), "{says:?}");
     }
     for says in [DATA, DATA_AND_ZEROS] {
         assert_eq!(action(says), Some(BlockAction::Fill), "{says:?}");
-        // Until it is cut off, what lies past the end of the merged disk is the parent's.
+        // Until the end is cut off, the parent answers for it.
         assert_eq!(action(LayerCoverage { cut_off: 1, ..says }), Some(BlockAction::FillPart), "{says:?}");
     }
     assert_eq!(action(ZEROS), Some(BlockAction::Zero));
@@ -117,7 +117,7 @@ fn what_the_parent_of_the_target_answers_for_stays_with_it() {
 }
 
 #[test]
-fn a_differencing_block_that_reads_as_zeros_has_no_use_for_the_parent() {
+fn a_differencing_block_that_reads_as_zeros_is_filled_as_a_whole() {
     for state in [Zero, Undefined, Unmapped] {
         for says in [DATA, DATA_AND_ZEROS, SOME_DATA, SOME_OF_BOTH, LayerCoverage { cut_off: 1, ..SOME_DATA }]
         {
@@ -129,7 +129,7 @@ fn a_differencing_block_that_reads_as_zeros_has_no_use_for_the_parent() {
 }
 
 #[test]
-fn actions_as_entries_and_bits() {
+fn each_action_has_its_entry_and_bits() {
     let place = FileOffset::new(5 * MIB);
     let plan = |action| {
         let place = if action == BlockAction::Zero { FileOffset::default() } else { place };

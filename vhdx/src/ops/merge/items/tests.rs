@@ -29,7 +29,7 @@ fn a_disk_with_the_same_metadata_changes_nothing() {
 }
 
 #[test]
-fn what_describes_the_disk_is_the_merged_disks() {
+fn items_that_describe_the_disk_come_from_the_merged_disk() {
     let mut base = base(MIB);
     base.extra_items =
         vec![item(1, true, b"one"), item(2, true, b"lost"), item(3, false, b"kept"), item(4, false, b"own")];
@@ -52,7 +52,9 @@ fn plan(merged: &Image, target: &Image) -> Result<MergePlan> {
     MergePlan::new(&chain([merged, target]), 1, &relatives(Vec::new()), &MergeOptions::default())
 }
 
-/// Each file is within the limits; what comes of them must be known before anything is copied.
+/// Each file is within the limits, but the result may not be.
+///
+/// The plan finds that before anything is copied.
 #[test]
 fn more_items_than_a_file_can_have_are_refused_by_the_plan() {
     let mut base = base(MIB);
@@ -63,7 +65,7 @@ fn more_items_than_a_file_can_have_are_refused_by_the_plan() {
     child.extra_items = items(1000, 425, true);
     let error = plan(&child, &base).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TooMuchMetadata)), "{error}");
-    // What gives way needs no room.
+    // An item that the target loses needs no room.
     base.extra_items[599].is_virtual_disk = true;
     assert_eq!(plan(&child, &base).unwrap().items.lost.len(), 1);
 }

@@ -7,10 +7,12 @@ use crate::ops::merge::testing::{base, chain, child, full, partial, relatives};
 use crate::ops::merge::{MergeOptions, OpenFile};
 use crate::units::MIB;
 
-/// So many bytes are free wherever a file is.
+/// Every file system has this many bytes free.
 struct Free(u64);
 
-/// The same, where files can have holes, and those that there are have so many bytes of them.
+/// As [`Free`].
+///
+/// Files can have holes, and each file has as many bytes of them as the second number says.
 struct Sparse(u64, u64);
 
 impl MergeFiles for Sparse {
@@ -45,7 +47,7 @@ impl MergeFiles for Free {
     }
 
     fn relatives(&self, _: &[PathBuf]) -> Result<Relatives> {
-        unreachable!("nobody looks for children")
+        unreachable!("children are not searched for")
     }
 
     fn free_space(&self, _: &Path) -> Result<Option<u64>> {
@@ -54,7 +56,7 @@ impl MergeFiles for Free {
 }
 
 #[test]
-fn exactly_what_is_needed_must_be_free() {
+fn one_byte_less_than_needed_is_too_little() {
     let mut base = base(4 * MIB);
     base.blocks = [(0, full(1))].into();
     let mut child = child(&base);
@@ -70,7 +72,7 @@ fn exactly_what_is_needed_must_be_free() {
 }
 
 #[test]
-fn what_takes_no_space_need_not_be_free() {
+fn only_bytes_written_to_holes_need_space() {
     let mut base = base(64 * MIB);
     base.blocks = (0..8).map(|block| (block, full(1))).collect();
     let mut child = child(&base);
@@ -86,7 +88,7 @@ fn what_takes_no_space_need_not_be_free() {
     plan.ensure_space(&Free(plan.bytes_needed() - 1)).unwrap_err();
 }
 
-/// So many bytes are free; nothing is a hole, and what is overwritten takes new space.
+/// This many bytes are free. No file has holes, and overwriting takes new space.
 struct CopyOnWrite(u64);
 
 impl MergeFiles for CopyOnWrite {
@@ -115,7 +117,9 @@ impl MergeFiles for CopyOnWrite {
     }
 }
 
-/// A run that goes on overwrites what the first one wrote. That takes new space where the host copies on write.
+/// A rerun overwrites what the first run wrote.
+///
+/// On a file system that copies on write, this takes new space.
 #[test]
 fn a_rerun_needs_space_for_what_it_overwrites_where_that_is_copied_on_write() {
     let mut base = base(64 * MIB);
@@ -133,7 +137,7 @@ fn a_rerun_needs_space_for_what_it_overwrites_where_that_is_copied_on_write() {
     plan.ensure_space(&Sparse(0, 0)).unwrap();
 }
 
-/// Lies on another file system than every file of the tests.
+/// A file on another file system than every file of the tests.
 #[cfg(target_os = "linux")]
 const ELSEWHERE: &str = "/proc/version";
 
@@ -175,5 +179,5 @@ fn the_file_behind_a_link_is_what_takes_space() {
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(ELSEWHERE, &link).unwrap();
     assert!(HostFiles.free_space(&folder.path().join("absent")).unwrap().is_some());
-    assert_eq!(HostFiles.free_space(&link).unwrap(), None, "the kernel's files have no space to tell of");
+    assert_eq!(HostFiles.free_space(&link).unwrap(), None, "files of the kernel report no free space");
 }

@@ -10,13 +10,15 @@ use crate::ops::merge::MergeOptions;
 use crate::ops::merge::testing::{base, child, full, open, partial, relatives, with_entries};
 use crate::units::MIB;
 
-/// A merge of the leaf into layer `target`.
+/// Plans a merge of the leaf into layer `target`.
 fn plan(chain: &Chain, target: usize, shrink_target: bool) -> Result<MergePlan> {
     let options = MergeOptions { shrink_target, ..MergeOptions::default() };
     MergePlan::new(chain, target, &relatives(Vec::new()), &options)
 }
 
-/// The image, in which a block without content reads as zeros, whatever the parent has there.
+/// Opens the image with one block changed to ZERO.
+///
+/// It reads as zeros whatever the parent has there.
 fn with_zeros(image: &Image, block: u64) -> Vhdx {
     Vhdx::from_storage(with_entries(image, [(block, Zero, 0)])).unwrap()
 }
@@ -67,7 +69,7 @@ fn data_of_the_target_past_the_end_is_counted_by_sectors() {
 }
 
 #[test]
-fn a_target_that_holds_nothing_there_shrinks_without_a_word() {
+fn a_target_without_data_past_the_end_shrinks_without_the_option() {
     let mut target = base(4 * MIB);
     target.blocks = [(0, full(1))].into();
     let mut leaf = child(&target);
@@ -76,7 +78,7 @@ fn a_target_that_holds_nothing_there_shrinks_without_a_word() {
     assert!(plan(&chain, 1, false).unwrap().shrinks);
 }
 
-/// The target's disk shows what its parents hold, but for what the target says itself.
+/// The target's disk shows the data of its parents, except where the target answers itself.
 #[test]
 fn a_differencing_target_shows_data_of_its_parents() {
     let mut bottom = base(6 * MIB);
@@ -89,7 +91,7 @@ fn a_differencing_target_shows_data_of_its_parents() {
     drops([open(&leaf), with_zeros(&target, 3), open(&bottom)], 1, 2 * MIB);
     leaf.virtual_size = 3 * MIB;
     drops([open(&leaf), with_zeros(&target, 3), open(&bottom)], 1, MIB);
-    // What is hidden from the target, too, is nobody's loss.
+    // The target does not show what its parent holds past its own end, so that is not lost.
     leaf.virtual_size = 5 * MIB;
     drops([open(&leaf), with_zeros(&target, 3), open(&bottom)], 1, 0);
 }

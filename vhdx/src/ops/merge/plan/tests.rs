@@ -16,14 +16,14 @@ fn plan(images: [&Image; 2]) -> MergePlan {
     MergePlan::new(&chain(images), 1, &relatives(Vec::new()), &options).unwrap()
 }
 
-/// The blocks of all batches, with what happens to them.
+/// The blocks of all batches, each with its action.
 fn actions(plan: &MergePlan) -> Vec<(u64, BlockAction)> {
     let blocks = plan.batches.iter().flat_map(|batch| &batch.blocks);
     blocks.map(|block| (block.block.get(), block.action)).collect()
 }
 
 #[test]
-fn only_what_changes_is_in_the_plan() {
+fn only_blocks_that_change_are_in_the_plan() {
     let mut base = base(8 * MIB);
     base.blocks = [(0, full(1)), (1, full(2))].into();
     let mut child = child(&base);
@@ -43,7 +43,7 @@ fn only_what_changes_is_in_the_plan() {
 }
 
 #[test]
-fn a_target_that_is_no_layer_below_the_leaf_is_refused() {
+fn a_target_that_is_not_an_ancestor_is_refused() {
     let base = base(MIB);
     let chain = chain([&child(&base), &base]);
     for target in [0, 2, usize::MAX] {
@@ -54,7 +54,7 @@ fn a_target_that_is_no_layer_below_the_leaf_is_refused() {
 }
 
 #[test]
-fn a_damaged_table_of_any_file_is_refused() {
+fn a_damaged_bat_of_any_file_is_refused() {
     for damaged in [0, 1] {
         let mut base = base(4 * MIB);
         base.blocks = [(1, full(1))].into();
@@ -72,7 +72,7 @@ fn a_damaged_table_of_any_file_is_refused() {
 }
 
 #[test]
-fn children_decide_what_is_left_to_do() {
+fn children_decide_what_remains_to_be_done() {
     let base = base(MIB);
     let mut leaf = child(&base);
     leaf.blocks = [(0, full(1))].into();
@@ -104,7 +104,7 @@ fn children_decide_what_is_left_to_do() {
 }
 
 #[test]
-fn a_plan_knows_the_files_that_it_was_made_for() {
+fn a_plan_is_stale_for_other_files() {
     let base = base(MIB);
     let child = child(&base);
     let plan = plan([&child, &base]);
@@ -138,7 +138,7 @@ fn a_smaller_middle_layer_makes_the_target_zero() {
 }
 
 #[test]
-fn a_leaf_of_another_size_changes_the_targets() {
+fn a_leaf_of_another_size_resizes_the_target() {
     let target = base(2 * MIB + 512);
     let mut leaf = child(&target);
     leaf.virtual_size = 5 * MIB;
@@ -164,7 +164,7 @@ fn a_leaf_of_another_size_changes_the_targets() {
 }
 
 #[test]
-fn a_block_that_is_new_in_a_differencing_target_leaves_the_rest_to_its_parent() {
+fn a_new_block_of_a_differencing_target_leaves_the_rest_to_its_parent() {
     let bottom = base(4 * MIB);
     let mut target = child(&bottom);
     target.blocks = [(2, partial(1, 4))].into();
@@ -181,7 +181,7 @@ fn a_block_that_is_new_in_a_differencing_target_leaves_the_rest_to_its_parent() 
 }
 
 #[test]
-fn a_reserved_place_is_filled_and_one_of_what_becomes_zero_is_freed() {
+fn reserved_places_are_filled_or_freed() {
     let mut target = base(4 * MIB);
     target.blocks = [(0, full(1))].into();
     let taken = target.layout().len / MIB;

@@ -5,7 +5,7 @@ use crate::units::MIB;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A target, a middle layer and a leaf, leaf first.
+/// A leaf, a middle layer and a target, in this order.
 fn layers() -> [Vhdx; 3] {
     let target = base(MIB);
     let middle = child(&target);
@@ -13,7 +13,7 @@ fn layers() -> [Vhdx; 3] {
     [open(&leaf), open(&middle), open(&target)]
 }
 
-/// A disk that nobody knows, with these linkages.
+/// A disk outside the merge, with these linkages.
 fn disk(path: &str, linkage: Uuid, linkage2: Uuid) -> Relative {
     let mut disk = Relative::of(Path::new(path), &open(&child(&base(2 * MIB))));
     (disk.linkage, disk.linkage2) = (Some(linkage), Some(linkage2));
@@ -24,7 +24,7 @@ fn validate_all(layers: &[Vhdx], disks: Vec<Relative>) -> Result<Children> {
     find_children(layers, &relatives(disks))
 }
 
-/// The disks in the way, each with its parent's name.
+/// Returns the disks that block the merge, each with the name of its parent.
 fn in_the_way(result: Result<Children>) -> Vec<(String, String)> {
     let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
     assert_eq!(error.path(), Path::new("layer 0"));
@@ -40,7 +40,7 @@ fn in_order(child: &str, parent: &str) -> (String, String) {
 const OTHER: Uuid = Uuid::from_u128(77);
 
 #[test]
-fn children_of_the_leaf_are_relinked_whatever_linkage_names_it() {
+fn children_that_name_the_leaf_by_either_linkage_are_relinked() {
     let layers = layers();
     let leaf = layers[0].data_write_guid();
     let disks = vec![disk("a", leaf, Uuid::nil()), disk("b", OTHER, leaf), disk("c", OTHER, Uuid::nil())];
@@ -51,7 +51,7 @@ fn children_of_the_leaf_are_relinked_whatever_linkage_names_it() {
 }
 
 #[test]
-fn other_children_of_what_changes_are_in_the_way() {
+fn other_children_of_changing_layers_block_the_merge() {
     let layers = layers();
     let [leaf, middle, target] = [0, 1, 2].map(|layer: usize| layers[layer].data_write_guid());
     for parent in [(middle, "layer 1"), (target, "layer 2")] {
@@ -71,7 +71,7 @@ fn other_children_of_what_changes_are_in_the_way() {
 }
 
 #[test]
-fn a_child_that_was_relinked_is_none_of_the_others() {
+fn a_relinked_child_is_recognised_by_its_linkages() {
     let layers = layers();
     let [leaf, middle, target] = [0, 1, 2].map(|layer: usize| layers[layer].data_write_guid());
     let children =
@@ -79,17 +79,17 @@ fn a_child_that_was_relinked_is_none_of_the_others() {
     assert_eq!(children.relinked[0].path, Path::new("a"));
     assert_eq!(children.relinked.len(), 1);
     assert_eq!(children.to_relink.len(), 1);
-    // Only in this order, and only the leaf.
+    // Only if the target is first, and only with the leaf.
     for linkages in [(leaf, target), (target, middle)] {
         assert_eq!(in_the_way(validate_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
     }
 }
 
 #[test]
-fn the_files_of_the_merge_are_not_in_its_way() {
+fn the_files_of_the_merge_do_not_block_it() {
     let layers = layers();
     let of_layer = |layer: usize, path: &str| Relative::of(Path::new(path), &layers[layer]);
-    // In memory a name is all that tells a file.
+    // In memory, a file is known only by its name.
     let own = vec![of_layer(0, "layer 0"), of_layer(1, "layer 1"), of_layer(2, "layer 2")];
     assert_eq!(validate_all(&layers, own).unwrap(), Children::default());
     let copy = vec![of_layer(0, "copy")];
@@ -97,7 +97,7 @@ fn the_files_of_the_merge_are_not_in_its_way() {
 }
 
 #[test]
-fn a_zero_linkage_names_nobody() {
+fn a_zero_linkage_matches_nothing() {
     let mut target = base(MIB);
     target.data_write_guid = OTHER;
     let layers = [open(&child(&target)), open(&target)];
@@ -105,7 +105,7 @@ fn a_zero_linkage_names_nobody() {
     assert_eq!(validate_all(&layers, disks).unwrap(), Children::default());
 }
 
-/// What is said of the disks in the way: which of them is left of a merge of what into what.
+/// Returns the unfinished merges that the error names: layer, merged disk, target.
 fn unfinished(result: Result<Children>) -> Vec<[Option<String>; 3]> {
     let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
     let ChainError::OtherChildren { unfinished, .. } = *error else { panic!("{error}") };
@@ -119,7 +119,7 @@ fn known(names: [&str; 3]) -> [Option<String>; 3] {
 }
 
 #[test]
-fn what_an_unfinished_merge_has_left_is_told_from_other_children() {
+fn files_of_an_unfinished_merge_are_named() {
     const MARK: Uuid = Uuid::from_u128(crate::format::parent_locator::MARK | 1);
     const OLD: Uuid = Uuid::from_u128(78);
     let layers = layers();
@@ -131,17 +131,17 @@ fn what_an_unfinished_merge_has_left_is_told_from_other_children() {
     let bearer = || disk("l", OTHER, MARK);
     assert_eq!(of(vec![bearer(), marked(), other()]), [known(["k", "l", "layer 2"])]);
     assert_eq!(of(vec![disk("l", middle, MARK)]), [known(["l", "l", ""])]);
-    // Before it is marked, and where there is only one level.
+    // Before there is a mark, and for a merge of one level.
     let lowest = || disk("k", OLD, target);
     assert_eq!(of(vec![lowest()]), [known(["k", "k", "layer 2"])]);
     let above = disk("l", lowest().data_write_guid, MARK);
     assert_eq!(of(vec![lowest(), above]), [known(["k", "l", "layer 2"])]);
-    // A child that was relinked from a layer to what that stands on.
+    // A child that was relinked from a layer to the parent of that layer.
     let below = Relative { path: "layer 2".into(), ..Relative::of(Path::new(""), &layers[2]) };
     let parent = Relative { path: "layer 1".into(), ..Relative::of(Path::new(""), &layers[1]) };
     let relinked = vec![below, parent, disk("g", target, middle)];
     assert_eq!(of(relinked), [known(["g", "layer 1", "layer 2"])]);
-    // Copies of the merge's own layers, and ordinary children.
+    // Neither copies of the merge's own layers nor ordinary children belong to another merge.
     let copy = Relative { data_write_guid: middle, ..marked() };
     for ordinary in [other(), disk("x", Uuid::nil(), target), disk("x", target, target), copy] {
         assert!(of(vec![ordinary.clone(), bearer()]).is_empty(), "{ordinary:?}");

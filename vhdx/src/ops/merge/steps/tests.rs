@@ -10,7 +10,9 @@ use crate::ops::merge::OpenFile;
 use crate::ops::merge::testing::{base, chain, child, full, open, partial, relatives, with_entries};
 use crate::units::MIB;
 
-/// One file system with so much free space, and what the deletion of each file frees.
+/// A file system with `free` bytes of free space.
+///
+/// `freed` is what the deletion of each file frees.
 struct Disk {
     free: u64,
     freed: BTreeMap<&'static str, u64>,
@@ -26,7 +28,7 @@ impl MergeFiles for Disk {
     }
 
     fn relatives(&self, _: &[PathBuf]) -> Result<Relatives> {
-        unreachable!("nobody looks for children")
+        unreachable!("children are not searched for")
     }
 
     fn free_space(&self, _: &Path) -> Result<Option<u64>> {
@@ -38,7 +40,9 @@ impl MergeFiles for Disk {
     }
 }
 
-/// Three checkpoints on an empty base, each of which lacks blocks that those after it have.
+/// Three checkpoints and their empty base, leaf first.
+///
+/// Each checkpoint lacks blocks that later ones in the list have.
 fn images() -> [Image; 4] {
     let base = base(64 * MIB);
     let mut lowest = child(&base);
@@ -69,20 +73,22 @@ fn the_first_step_needs_what_its_own_plan_says() {
     };
     assert_eq!(steps[0].bytes_needed, plan(1).bytes_needed());
     for target in [2, 3] {
-        // Marks are only needed where one pass merges several levels.
+        // Marks are only needed if one pass merges several levels.
         let (step, plan) = (steps[target - 1].bytes_needed, plan(target));
         assert!(step >= plan.growth_bytes + plan.overwritten_bytes && step < plan.bytes_needed(), "{step}");
     }
 }
 
-/// The later steps fit only thanks to what the deletions before them free, less what is still taken.
+/// The later steps fit only because earlier deletions free space.
+///
+/// Space that is still taken does not count.
 #[test]
-fn a_deletion_pays_for_the_next_step() {
+fn a_step_can_use_the_space_that_earlier_deletions_free() {
     let images = images();
     let all = steps(&images, &Disk { free: u64::MAX / 2, freed: BTreeMap::new() });
     let [first, second, third] = [0, 1, 2].map(|step| all[step].bytes_needed);
     assert!(first < second && second < third, "{first} {second} {third}");
-    // Each step ends with nothing to spare: while it runs, the target of the step before has what it has taken.
+    // Each step has exactly the space that it needs. While it runs, the target of the step before keeps its space.
     let freed = BTreeMap::from([("layer 0", second), ("layer 1", third - first)]);
     let fits = |free, freed: &BTreeMap<&'static str, u64>| {
         !steps(&images, &Disk { free, freed: freed.clone() }).is_empty()
@@ -99,9 +105,9 @@ fn a_deletion_pays_for_the_next_step() {
     assert!(fits(second + third, &none));
 }
 
-/// A checkpoint of blocks of 32 MiB that reads as zeros takes all of them once a sector is written.
+/// A ZERO block of 32 MiB takes all of its space once a sector of it is written.
 #[test]
-fn zeros_may_have_been_stored_by_a_step_before() {
+fn a_step_counts_zeros_that_the_step_before_may_store() {
     let base = base(64 * MIB);
     let mut lowest = child(&base);
     lowest.blocks = [(5, full(1))].into();

@@ -9,7 +9,7 @@ fn block(index: u64) -> BlockIndex {
 }
 
 #[test]
-fn a_block_has_a_place_if_it_takes_one() {
+fn only_blocks_that_take_space_have_a_place() {
     let mut image = base(5 * MIB);
     image.blocks = [(0, full(1)), (1, full(2))].into();
     let taken = image.layout().len / MIB;
@@ -71,7 +71,7 @@ fn a_grown_target_has_new_blocks_and_a_tail() {
 }
 
 #[test]
-fn the_last_block_of_a_disk_is_complete_without_what_lies_past_it() {
+fn the_last_block_is_complete_with_all_sectors_inside_the_disk() {
     let base = base(MIB + 1024);
     let mut image = child(&base);
     image.blocks = [(1, partial(1, 1))].into();

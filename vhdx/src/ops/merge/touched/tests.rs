@@ -36,7 +36,7 @@ fn extents_are_cut_at_the_blocks_of_the_target() {
 }
 
 #[test]
-fn a_smaller_layer_says_zero_past_its_end() {
+fn a_smaller_layer_is_zero_past_its_end() {
     let base = base(4 * MIB);
     let mut lower = child(&base);
     lower.virtual_size = 2 * MIB + 512;
@@ -48,7 +48,7 @@ fn a_smaller_layer_says_zero_past_its_end() {
 }
 
 #[test]
-fn layers_that_say_nothing_touch_nothing() {
+fn empty_layers_touch_no_block() {
     let base = base(4 * MIB);
     assert_eq!(touched(&[open(&child(&base))], 1, 4 * MIB), []);
 }

@@ -1,4 +1,4 @@
-//! Plans carried out in the simplest way there is, without a log and in memory: then the target must read as the leaf.
+//! Applies plans in the simplest way there is, in memory and without a log. Then the target must read as the leaf.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::storage::{Memory, ReadAt, Storage};
 use crate::units::{BatIndex, ChunkIndex, FileOffset};
 use crate::violation::Violations;
 
-/// A target on its way.
+/// A target to which a plan is applied.
 struct Applied {
     file: Vec<u8>,
-    /// Opened before the batches, for what does not change with them.
+    /// Opened before the batches, for values that they do not change.
     vhdx: Vhdx,
     geometry: Geometry,
 }
 
 impl Applied {
-    /// The file once its log is written home and its disk has grown.
+    /// Replays the log of the file and grows its disk.
     fn new(file: Vec<u8>, plan: &MergePlan) -> Self {
         let memory = Arc::new(Memory::new(file));
         let storage = Arc::clone(&memory) as Arc<dyn Storage>;
@@ -72,7 +72,7 @@ impl Applied {
         }
     }
 
-    /// Where content lies that the table as it is points to.
+    /// Returns the places to which the file points now.
     fn taken(&self) -> Vec<Range<u64>> {
         let vhdx = Vhdx::from_storage(self.file.clone()).unwrap();
         let geometry = vhdx.geometry();
@@ -126,7 +126,7 @@ impl Applied {
         }
     }
 
-    /// Writes a piece; gives how many bytes are copied.
+    /// Writes a piece and returns how many bytes are copied.
     fn write(&mut self, piece: &CopyPiece, block: &BlockPlan, merged: &[Vhdx]) -> u64 {
         let place = block.place.get()..block.place.get() + self.geometry.block_size();
         assert!(place.contains(&piece.to.get()) && piece.to.get() + piece.len <= place.end);
@@ -152,7 +152,7 @@ impl Applied {
         copied
     }
 
-    /// What the target reads as, above its own parents.
+    /// Returns what the target reads as, together with its own parents.
     fn content(&self, parents: &[Vec<u8>]) -> Vec<u8> {
         content(&self.with(parents))
     }
@@ -184,7 +184,7 @@ fn check(model: &ChainModel, leaf: usize, target: usize, options: &MergeOptions)
         let mut all = open();
         all.truncate(target);
         all.extend(applied.with(parents));
-        assert!(content(&all) == expected, "the leaf reads otherwise during the merge");
+        assert!(content(&all) == expected, "the leaf changes during the merge");
     }
     let found = applied.content(parents);
     assert!(found[..expected.len()] == expected[..], "the target does not read as the leaf");
