@@ -105,6 +105,19 @@ fn an_incomplete_merge_of_several_levels_is_reported() {
     is_sound(&family, &base);
 }
 
+/// The layer whose parent is the target cannot be merged: no command may say so.
+#[test]
+fn without_the_merged_disk_no_command_completes_the_merge() {
+    let family = family();
+    interrupted(&family, &family.leaf(), 2);
+    std::fs::remove_file(family.leaf()).unwrap();
+    let drawn = run!("tree", family.folder.path()).exits(0).text();
+    assert!(!drawn.contains("vhdx merge"), "{drawn}");
+    for words in ["find all files of that merge", "is the target of an incomplete merge"] {
+        assert!(drawn.contains(words), "{words}: {drawn}");
+    }
+}
+
 /// No stored path leads to the target. An old copy has the GUID that the target had before the merge.
 #[test]
 fn the_target_is_found_by_guid_beside_an_old_copy() {

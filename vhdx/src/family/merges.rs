@@ -53,12 +53,15 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
     let target = disks[i].parent.map(|parent| &disks[parent]);
     let is_flagged = target.is_some_and(|target| target.data_write_guid == lowest.merge.guid());
     if is_flagged || !lowest.is_complete {
-        let begun = |target: &DiscoveredDisk| Problem::MergeBegun {
-            path: path(merged_disk(disks, i).unwrap_or(&disks[i])),
-            target: path(target),
-            is_certain: true,
-        };
-        return target.map(begun);
+        return Some(match (merged_disk(disks, i), target?) {
+            (Some(merged), target) => {
+                Problem::MergeBegun { path: path(merged), target: path(target), is_certain: true }
+            }
+            // The layer itself cannot be merged.
+            (None, target) => {
+                Problem::Superseded { path: path(&disks[i]), merged: None, target: Some(path(target)) }
+            }
+        });
     }
     // The order of deletion: each file before its parent.
     let layers =
@@ -66,21 +69,20 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
     Some(Problem::LeftOver { path: path(&disks[i]), layers, target: target.map(path) })
 }
 
-/// Returns the problem of a target whose lowest merged layer is not in the forest.
-///
-/// If the layer is in the forest, it has a problem that says more.
+/// Returns the problem of a target, unless the merged disk is in the forest: that disk has a problem that says more.
 fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let is_of_merge = |&child: &usize| {
         let lowest = disks[child].merge_linkages.merge();
         lowest.is_some_and(|lowest| lowest.merge.guid() == disks[i].data_write_guid)
     };
-    let has_layer = disks[i].children.iter().any(is_of_merge);
-    (!has_layer).then(|| Problem::HalfMerged { path: path(&disks[i]) })
+    let mut layers = disks[i].children.iter().filter(|child| is_of_merge(child));
+    let has_merged = layers.any(|&layer| merged_disk(disks, layer).is_some());
+    (!has_merged).then(|| Problem::HalfMerged { path: path(&disks[i]) })
 }
 
-/// Returns the merged disk of a merge of several levels with the lowest layer `i`.
+/// Returns the merged disk of a merge with the lowest layer `i`, which is that layer if only one level is merged.
 fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
-    let required = disks[i].merge_linkages.required_mark()?;
+    let Some(required) = disks[i].merge_linkages.required_mark() else { return Some(&disks[i]) };
     let carries = |at: &usize| disks[*at].merge_linkages.carried_mark().is_some_and(|mark| required.is(mark));
     descendants(disks, i).find(carries).map(|at| &disks[at])
 }

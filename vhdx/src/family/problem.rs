@@ -211,6 +211,7 @@ impl Problem {
         match self {
             Problem::Unreadable { error, .. } => match io_kind(error) {
                 Some(io::ErrorKind::PermissionDenied) => "search again as a user who may read it",
+                Some(io::ErrorKind::ResourceBusy) => "end the program that uses it, and search again",
                 Some(io::ErrorKind::NotFound) => "it does not exist: correct the path, and search again",
                 _ => "remove the cause of the error, and search again",
             }

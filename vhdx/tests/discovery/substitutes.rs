@@ -83,7 +83,10 @@ fn the_nearest_surviving_end_comes_first_whatever_it_is_called() {
         set_modified(&b, 500);
         let (found, fix) = substitutes(&folder, &lost);
         assert_eq!(paths(&found)[0], b);
-        assert!(fix.contains("no substitute can be recommended") && !fix.contains("nearest surviving"), "{fix}");
+        assert!(
+            fix.contains("no substitute can be recommended") && !fix.contains("nearest surviving"),
+            "{fix}"
+        );
     }
 }
 
