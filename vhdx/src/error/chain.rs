@@ -376,7 +376,7 @@ impl fmt::Display for Unfinished<'_> {
             }
             write!(
                 f,
-                "; {} belongs to a possibly incomplete merge: do not move or delete it until the merge is complete; ",
+                "; {} belongs to a merge that may be incomplete: do not move or delete it until the merge is complete; ",
                 Quoted(layer)
             )?;
             match merged {
