@@ -51,7 +51,7 @@ impl Change {
     /// Does it, to the disk and to the plain array, which gets it also if the disk does not.
     pub(crate) fn apply(&self, disk: &mut ChainMut, bytes: &mut [u8]) -> Result<()> {
         let sector = u64::from(disk.logical_sector_size());
-        let (size, block_size) = (disk.virtual_size(), u64::from(disk.leaf().block_size()));
+        let (size, block_size) = (disk.virtual_size(), disk.leaf().block_size());
         let sectors = size / sector;
         let byte_range = |start: u64, len: u64| {
             let start = start % size;
