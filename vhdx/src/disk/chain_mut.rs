@@ -22,7 +22,7 @@ use crate::units::DiskOffset;
 /// No file names its children: use [`find_relatives`](crate::find_relatives) to find them first.
 ///
 /// Dropped without [`close`](Self::close), the leaf is as after a power failure: sound, with a dirty log, and with every
-/// change up to the last [`flush`](DiskMut::flush). After an error, every further change is refused.
+/// change up to the last [`flush`](DiskMut::flush). After an error of a write to the leaf, every further change is refused.
 ///
 /// # Examples
 /// ```no_run
@@ -53,11 +53,17 @@ impl ChainMut {
     /// file is incomplete. If the files do not form a chain, nothing is written.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         let path = path.as_ref();
-        drop(Chain::open(path, resolver)?);
-        let disk = Self::from_leaf(VhdxMut::open(path)?, resolver)?;
-        for parent in &disk.parents {
+        let chain = Chain::open(path, resolver)?;
+        ensure_not_half_merged(chain.leaf())?;
+        let mut layers = chain.into_layers();
+        let parents = layers.split_off(1);
+        drop(layers); // on Windows an open file cannot be opened exclusively
+        for parent in &parents {
             parent.lock_shared(Sharing::Locked)?;
         }
+        // Every link is checked again: the leaf and the parents were not locked before.
+        let disk = Self::from_layers(VhdxMut::open(path)?, parents)?;
+        disk.ensure_unchanged()?;
         Ok(disk)
     }
 
@@ -66,7 +72,7 @@ impl ChainMut {
     /// # Errors
     /// As [`Chain::from_leaf`]; [`ChainError::HalfMerged`].
     pub fn from_leaf(leaf: VhdxMut, resolver: &dyn ParentResolver) -> Result<Self> {
-        Self::of(Chain::from_leaf(leaf.clone(), resolver)?, leaf)
+        Self::of(Chain::from_leaf(leaf.share(), resolver)?, leaf)
     }
 
     /// Puts a file that is open for writing and its open parents together, nearest parent first.
@@ -74,16 +80,13 @@ impl ChainMut {
     /// # Errors
     /// As [`Chain::from_layers`]; [`ChainError::HalfMerged`].
     pub fn from_layers(leaf: VhdxMut, parents: Vec<Vhdx>) -> Result<Self> {
-        let layers = std::iter::once(leaf.clone()).chain(parents).collect();
+        let layers = std::iter::once(leaf.share()).chain(parents).collect();
         Self::of(Chain::from_layers(layers)?, leaf)
     }
 
-    /// `chain` has a read-only clone of `leaf` in the first place.
+    /// The first layer of `chain` shares the file of `leaf`.
     fn of(chain: Chain, leaf: VhdxMut) -> Result<Self> {
-        if mark::is_half_merged(&leaf) {
-            let path = leaf.path().unwrap_or(Path::new("leaf"));
-            return Err(ChainError::half_merged(path).into());
-        }
+        ensure_not_half_merged(&leaf)?;
         let parents = chain.into_layers().split_off(1);
         Ok(Self { leaf, parents })
     }
@@ -139,17 +142,25 @@ impl ChainMut {
         Ok(())
     }
 
-    /// Changes a part of one sector, and keeps the rest of it. A sector that stays the same is not written: a power failure
-    /// could destroy it on a medium that tears sectors.
+    /// Changes a part of one sector, and keeps the rest of it.
+    ///
+    /// A sector that stays the same is written, too: the medium may have lost an earlier write whose sync failed, and an
+    /// unmapped block reads as zeros here, but not in every reader.
     fn write_in_sector(&mut self, part: Part, change: impl FnOnce(&mut [u8])) -> Result<()> {
         let sector_size = u64::from(self.logical_sector_size());
         let start = DiskOffset::new(part.start.get() - part.start.get() % sector_size);
         let mut sector = vec![0; self.logical_sector_size() as usize];
         self.read_exact_at(&mut sector, start)?;
         let from = part.start.since(start) as usize; // less than a sector
-        let before = sector.clone();
         change(&mut sector[from..from + part.len as usize]);
-        if sector == before { Ok(()) } else { self.leaf.write_all_at(&sector, start) }
+        self.leaf.write_all_at(&sector, start)
+    }
+}
+
+fn ensure_not_half_merged(leaf: &Vhdx) -> Result<()> {
+    match mark::is_half_merged(leaf) {
+        true => Err(ChainError::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),
+        false => Ok(()),
     }
 }
 

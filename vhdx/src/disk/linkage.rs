@@ -67,7 +67,7 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen
     let is_mark_missing = left
         .required_mark()
         .is_some_and(|required| !seen.iter().any(|file| file.mark.is_some_and(|mark| required.is(mark))));
-    let is_complete = left.merge().is_some_and(|layer| layer.is_complete);
+    let is_complete = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.guid() != found);
     // The merged disk of one level opens without a mark. Once it was written to, it has another GUID and is a disk like
     // any other.
     let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));

@@ -51,8 +51,8 @@ pub trait Disk: Send + Sync {
 
 /// A disk whose content can be changed. Every range is in bytes and need not begin or end at a sector.
 pub trait DiskMut: Disk {
-    /// Writes `buf` from `offset` on. After a power failure before the next [`flush`](Self::flush), each sector is old
-    /// or new.
+    /// Writes `buf` from `offset` on. After a power failure before the next [`flush`](Self::flush), each unit of 512
+    /// bytes is old or new.
     ///
     /// # Errors
     /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].

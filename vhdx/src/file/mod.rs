@@ -86,9 +86,6 @@ impl fmt::Display for DiskType {
 /// A dirty log is replayed in memory. The file itself is never changed.
 ///
 /// A `Vhdx` is one file. Its disk is read through a [`Chain`](crate::Chain), which knows the parents.
-///
-/// A clone shares the open file.
-#[derive(Clone)]
 pub struct Vhdx {
     /// The file with its log replayed.
     storage: Arc<dyn ReadAt>,
@@ -124,6 +121,28 @@ impl fmt::Debug for Vhdx {
 }
 
 impl Vhdx {
+    /// Returns the same open file again. It does not see what a [`VhdxMut`] changes afterwards, so nobody else gets it.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            storage: self.storage.clone(),
+            raw: self.raw.clone(),
+            guard: self.guard.clone(),
+            path: self.path.clone(),
+            identity: self.identity,
+            creator: self.creator.clone(),
+            header: self.header.clone(),
+            header_number: self.header_number,
+            log: self.log,
+            overlay: self.overlay.clone(),
+            regions: self.regions.clone(),
+            layout: self.layout.clone(),
+            metadata: self.metadata.clone(),
+            geometry: self.geometry,
+            tolerated: self.tolerated.clone(),
+            tolerated_entries: self.tolerated_entries.clone(),
+        }
+    }
+
     /// Opens a file.
     ///
     /// # Errors

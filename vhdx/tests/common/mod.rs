@@ -19,7 +19,7 @@ pub(crate) fn cases(cases: u32) -> Config {
     Config { cases, max_shrink_iters: 2_000, ..Config::default() }
 }
 
-/// LayerCoverage what a sweep has checked, and how many crash images the process has checked so far.
+/// Prints what a sweep has checked, and how many crash images the process has checked so far.
 pub(crate) fn report(what: &str, swept: &Swept) {
     static IMAGES: AtomicUsize = AtomicUsize::new(0);
     let images = IMAGES.fetch_add(swept.images, Ordering::Relaxed) + swept.images;

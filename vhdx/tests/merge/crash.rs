@@ -4,6 +4,7 @@
 //! merge, run again, completes. `VHDX_CRASH_IMAGES` says how many images are sampled beside the exhaustive ones.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use vhdx::format::header::{Header, OFFSETS, SIZE};
 use vhdx::{ChainError, DiskOffset, Error, FileOffset, NoProgress, Vhdx, VhdxMut};
@@ -12,7 +13,7 @@ use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Fault, Sweep, Swept};
 
 use crate::cases;
 use crate::common::report;
-use crate::scene::Scene;
+use crate::scene::{SEEN_BEFORE_LAST_WRITE, Scene};
 
 macro_rules! sweeps {
     ($($name:ident, at least $images:literal;)*) => {$(
@@ -62,6 +63,7 @@ fn with_two_children() {
     eprintln!("images by how many of three children are relinked: {counts:?}");
     assert!(counts.iter().all(|count| count.get() > 0), "{counts:?}");
     assert!(swept.images >= 50, "{swept:?}");
+    assert!(SEEN_BEFORE_LAST_WRITE.load(Ordering::Relaxed) > 0);
 }
 
 #[test]

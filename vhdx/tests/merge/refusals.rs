@@ -213,7 +213,7 @@ fn a_half_merged_disk_is_not_merged_on() {
     assert!(refused > 10, "{refused}");
 }
 
-/// LayerCoverage that the last block lies where the BAT does: nobody can write to this file.
+/// Makes the BAT say that the last block lies where the BAT does: nobody can write to this file.
 fn damage_bat(world: &CrashWorld, path: &Path) -> CrashWorld {
     let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
     let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();

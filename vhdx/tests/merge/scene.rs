@@ -1,13 +1,18 @@
 //! A merge that is about to begin, and what must hold at every instant of it, and when it is done.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vhdx::ops::{MergeOptions, Merged, check_storage};
+use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::ops::{MergeOptions, Merged, check_storage, earlier_target, left_over};
 use vhdx::{ErrorKind, LogState, NoProgress, Progress, Result, Vhdx};
 use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
 use vhdx_testkit::{Expected, Family, SparseImage, find_difference};
 
 use crate::common::report;
+
+/// How often a crash image was checked in which only the target does not say that the merge is complete.
+pub(crate) static SEEN_BEFORE_LAST_WRITE: AtomicUsize = AtomicUsize::new(0);
 
 /// Files, and which of them is merged into which.
 pub(crate) struct Scene {
@@ -95,6 +100,26 @@ impl Scene {
                 content.assert(world, leaf, when);
             }
         }
+        if world.contains(self.child()) {
+            self.check_last_write(world, when);
+        }
+    }
+
+    /// The lowest layer says that the merge is complete, and the target does not yet: nothing is left over, and a merge of
+    /// the child goes into the same target again.
+    fn check_last_write(&self, world: &CrashWorld, when: &str) {
+        let Ok(chain) = world.chain(self.child()) else { return };
+        let levels = self.layers.len() - 1;
+        let [.., lowest, target] = &chain.layers()[..=levels.min(chain.layers().len() - 1)] else { return };
+        let merge = IncompleteMerge::from_guid(target.data_write_guid());
+        let second = lowest.parent_locator().and_then(|locator| locator.parent_linkage2());
+        if merge.is_none() || second != merge.map(IncompleteMerge::complete_guid) {
+            return;
+        }
+        let found = left_over(chain.layers(), &world.relatives().unwrap());
+        assert!(found.is_none(), "{when}: left over from an incomplete merge: {found:?}");
+        assert_eq!(earlier_target(&chain), Some(levels), "{when}");
+        SEEN_BEFORE_LAST_WRITE.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The layers between the merged child and the target are read as they were, or not at all.
@@ -107,7 +132,7 @@ impl Scene {
         }
     }
 
-    /// Runs the merge to its end, from whatever an earlier run has left, and references what it comes to.
+    /// Runs the merge to its end, from whatever an earlier run has left, and checks the result.
     pub(crate) fn complete(&self, world: &CrashWorld, when: &str) {
         if world.contains(self.child()) {
             self.merge(world, &NoProgress).unwrap_or_else(|e| panic!("{when}: {}: {e}", self.name));

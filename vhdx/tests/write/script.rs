@@ -1,5 +1,6 @@
 //! Changes to a disk, one after the other, and which bytes it may have when it is interrupted.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -121,6 +122,18 @@ impl Script {
         CrashWorld::new(self.images.clone())
     }
 
+    /// The sectors at the ends of byte ranges that are written.
+    fn rewritten(&self, sector_size: usize, size: usize) -> BTreeSet<usize> {
+        let ends = self.changes.iter().filter_map(|change| match *change {
+            Change::WriteBytes { start, len, .. } | Change::ZeroBytes { start, len } => {
+                let start = start as usize % size;
+                Some([start, start + (len as usize).min(size - start) - 1])
+            }
+            _ => None,
+        });
+        ends.flatten().map(|byte| byte / sector_size).collect()
+    }
+
     fn open(&self, world: &CrashWorld) -> Result<ChainMut> {
         ChainMut::from_leaf(VhdxMut::from_storage(world.storage(&self.path))?, &ByRelativePath(world))
     }
@@ -164,7 +177,9 @@ impl Script {
         let file = || Vhdx::from_storage(world.images()[&self.path].clone()).unwrap();
         let original = Vhdx::from_storage(self.images[&self.path].clone()).unwrap();
         let sector_size = original.logical_sector_size() as usize;
-        assert_each_sector_is_one_of(&read, versions, garbles.then_some(sector_size));
+        let garbled =
+            garbles.then(|| Garbled { sector_size, rewritten: self.rewritten(sector_size, read.len()) });
+        assert_each_sector_is_one_of(&read, versions, garbled.as_ref());
         if read != self.before {
             assert_ne!(file().data_write_guid(), original.data_write_guid(), "its children would not know");
             assert_ne!(file().file_write_guid(), original.file_write_guid());
@@ -203,8 +218,14 @@ impl History {
     }
 }
 
-/// A medium that garbles sectors may do so with every part of a sector of `garbled` bytes that is written.
-fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option<usize>) {
+/// The sectors of the disk that a medium may garble, because they are written over: in every part of them.
+struct Garbled {
+    sector_size: usize,
+    /// Sectors of which only a part changes, perhaps to the bytes that it had.
+    rewritten: BTreeSet<usize>,
+}
+
+fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option<&Garbled>) {
     const CHUNK: usize = 64 << 10;
     assert!(!versions.is_empty() && versions.iter().all(|version| version.len() == read.len()));
     for start in (0..read.len()).step_by(CHUNK) {
@@ -215,10 +236,11 @@ fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option
         for sector in chunk.clone().step_by(MEDIUM_SECTOR) {
             let sector = sector..sector + MEDIUM_SECTOR;
             let mut those = versions.iter().map(|version| &version[sector.clone()]);
-            let may_be_anything = garbled.is_some_and(|size| {
-                let written = sector.start / size * size;
-                let written = written..(written + size).min(read.len());
-                versions.iter().any(|version| version[written.clone()] != versions[0][written.clone()])
+            let may_be_anything = garbled.is_some_and(|Garbled { sector_size, rewritten }| {
+                let number = sector.start / sector_size;
+                let written = number * sector_size..((number + 1) * sector_size).min(read.len());
+                rewritten.contains(&number)
+                    || versions.iter().any(|version| version[written.clone()] != versions[0][written.clone()])
             });
             assert!(
                 may_be_anything || those.any(|version| *version == read[sector.clone()]),

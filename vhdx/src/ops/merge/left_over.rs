@@ -27,6 +27,10 @@ pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
     let is_complete = |vhdx: &Vhdx| Linkages::of(vhdx).merge().filter(|lowest| lowest.is_complete);
     let (at, lowest) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;
     let merged = layers.get(..=at)?;
+    // The last write of the merge, which tells the target that it is complete, is missing.
+    if layers.get(at + 1).is_some_and(|target| target.data_write_guid() == lowest.merge.guid()) {
+        return None;
+    }
     let relative = Relative::of(merged.last()?.path()?, merged.last()?);
     let found = relatives.left_overs().with_descendants(&relative)?;
     let is_found = |vhdx: &Vhdx| {

@@ -99,7 +99,10 @@ fn is_complete(layers: &[Vhdx]) -> bool {
 ///
 /// An incomplete merge counts, too. A complete one counts only if the leaf was not changed since.
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
-    let is_begun = |layers: &[Vhdx]| merge_of(layers).is_some_and(|lowest| !lowest.is_complete);
+    let is_begun = |layers: &[Vhdx]| {
+        let has_incomplete_guid = |guid| layers.last().is_some_and(|target| target.data_write_guid() == guid);
+        merge_of(layers).is_some_and(|lowest| !lowest.is_complete || has_incomplete_guid(lowest.merge.guid()))
+    };
     let is_merge = |layers: &[Vhdx]| is_complete(layers) || is_begun(layers);
     (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_merge))
 }
