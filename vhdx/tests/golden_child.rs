@@ -14,7 +14,7 @@ use vhdx::format::region_table::{self, BAT_REGION, RegionTable};
 use vhdx::{DiskOffset, ReadAt, Source, Vhdx};
 use vhdx_testkit::{SparseImage, shared, unpack};
 
-/// Every field in which the two differ, and why ours is right all the same. `docs/format.md` says more.
+/// Every field in which the two differ, and why ours is still right. `docs/format.md` says more.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("creator", r"names the program that made the file; only for diagnosis (2.2.1)"),
     (

@@ -118,7 +118,7 @@ fn a_parent_that_is_known_by_the_second_linkage_alone_stays_so() {
     assert!(locator.get(VOLUME_PATH).is_some());
 }
 
-/// The first linkage names what the parent stands on: the child would be read through that, past the parent.
+/// The first linkage names the parent of the parent: the child would be read through that, past the parent.
 #[test]
 fn a_child_that_was_relinked_is_taken_back_by_its_old_parent_alone() {
     let family = Family::new();

@@ -26,7 +26,7 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
             Some("free space on the file system of that file, and run the command again")
         }
         Error::Changed(_) => {
-            Some("discard the output, end the program that writes to the file, and run the command again")
+            Some("do not use the result. End the program that writes to the file, and run the command again")
         }
         Error::NoSpace { .. } => Some(
             "free space on the file system of that file. `--no-space-check` starts anyway: use it if the content is \
@@ -88,9 +88,10 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              `vhdx reparent CHILD --parent FILE --dry-run` shows what is known about it",
         ),
         ChainError::OtherChildren { .. } => Some(
-            "move files that are no longer needed out of these folders (an old copy is a child too). Or merge the \
-             shared parent into its own parent, which relinks all its children. Or make a new disk with \
-             `--output NEW.vhdx`, which changes no existing disk",
+            "move files that are no longer needed out of these folders (an old copy is a child too). A child that \
+             is moved away cannot be opened any more once the merge has changed its parent. Or merge the shared parent \
+             into its own parent, which relinks all its children. Or make a new disk with `--output NEW.vhdx`, which \
+             changes no existing disk",
         ),
         ChainError::NotAnAncestor { .. } => Some(
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{HostFiles, MergeOptions, MergePlan};
-use vhdx::{Chain, Error, FolderResolver, NoProgress, Progress, find_relatives};
+use vhdx::{Chain, DiskOffset, Error, FolderResolver, NoProgress, Progress, VhdxMut, find_relatives};
 
 use crate::images::{Family, family};
 use crate::new_files::reads_as;
@@ -103,6 +103,28 @@ fn an_incomplete_merge_of_several_levels_is_reported() {
     assert_reported(&family, &base, &leaf, &mid);
     run!("merge", leaf, "--into", base, "--delete-merged").exits(0);
     is_sound(&family, &base);
+}
+
+/// The merged disk was kept and used again, so it can be the target of another merge.
+#[test]
+fn a_disk_that_was_merged_before_is_half_merged() {
+    let family = family();
+    let (leaf, child) = (family.leaf(), family.path("child.avhdx"));
+    run!("merge", leaf).exits(0);
+    run!("create", child, "--parent", leaf).exits(0);
+    let mut disk = VhdxMut::open(&child).unwrap();
+    for block in 0..2 {
+        disk.write_all_at(&[7; 4096], DiskOffset::new(block * (2 << 20))).unwrap();
+    }
+    disk.close().unwrap();
+    interrupted(&family, &child, 1);
+    std::fs::remove_file(&child).unwrap();
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let is_named = |problem: &Value| {
+        let message = problem["message"].as_str().unwrap();
+        problem["path"] == json!(leaf) && message.contains("is the target of an incomplete merge")
+    };
+    assert!(tree["problems"].as_array().unwrap().iter().any(is_named), "{tree}");
 }
 
 /// The layer whose parent is the target cannot be merged: no command may say so.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
+use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::{Chain, FolderResolver, Guid};
 use vhdx_testkit::{Image, windows_locator};
 
@@ -108,6 +109,36 @@ fn a_merged_disk_can_be_used_and_merged_again() {
     run!("merge", child, "--into", family.base(), "--delete-merged").exits(0);
     assert!(reads_as(&family.base()) == family.content);
     assert!(!family.mid().exists() && !family.leaf().exists());
+}
+
+/// The last write of a merge gives the target another GUID. Before it, the merged file is still needed.
+#[test]
+fn nothing_is_left_over_before_the_last_write_of_a_merge() {
+    let mut family = family();
+    fs::remove_file(family.leaf()).unwrap();
+    let merge = IncompleteMerge::new(None, family.images.mid.data_write_guid);
+    let (incomplete, complete) = (merge.guid(), merge.complete_guid());
+    family.images.mid.parent_locator = Some(windows_locator(incomplete, complete, "base.vhdx"));
+    write(&family.images.mid, &family.mid());
+    for (guid, expected) in [(incomplete, 0), (complete, 1)] {
+        family.images.base.data_write_guid = guid;
+        write(&family.images.base, &family.base());
+        let checked = run!("check", family.mid(), "--json").exits(0).json();
+        assert_eq!(checked["left_over"].as_array().unwrap().len(), expected, "{checked}");
+    }
+}
+
+/// A dry run finds that a child cannot store the path of the target.
+#[test]
+#[cfg(unix)]
+fn a_dry_run_is_refused_as_the_merge_is() {
+    let family = family();
+    fs::rename(family.base(), family.path("ba:se.vhdx")).unwrap();
+    let before = family.files();
+    let refused = [run!("merge", family.mid(), "--dry-run", "--json"), run!("merge", family.mid(), "--json")];
+    let [dry, real] = refused.map(|run| run.exits(2).error());
+    assert_eq!(dry, real);
+    assert_eq!(family.files(), before);
 }
 
 /// Returns a family with an incomplete merge of the leaf into the base, and another child of the base.

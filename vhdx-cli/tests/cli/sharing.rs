@@ -54,7 +54,8 @@ fn write_in_place(path: &Path) {
 #[track_caller]
 fn changed(ran: Ran, path: &Path) {
     let ran = ran.exits(6);
-    for word in [path.to_str().unwrap(), "changed while it was read", "not reliable", "discard the output"] {
+    for word in [path.to_str().unwrap(), "changed while it was read", "not reliable", "do not use the result"]
+    {
         assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::read::{fill, read_extents};
+use super::read::{fill, range_on_disk, read_extents};
 use super::reader::ChainReader;
 use super::resolved::Resolved;
 use super::resolver::FoundBy;
-use crate::error::{InvalidArgument, Result};
+use crate::error::Result;
 use crate::file::{Extents, Vhdx};
 use crate::storage::Sharing;
 use crate::units::{DiskOffset, FileOffset};
@@ -134,16 +134,11 @@ impl Chain {
     /// Fills `buf` with the bytes of the disk from `offset` on.
     ///
     /// # Errors
-    /// - [`InvalidArgument::PastEndOfDisk`] if the buffer reaches past the end of the disk
+    /// - [`InvalidArgument::PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk) if the buffer reaches past the end of the disk
     /// - [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) with the path of the layer
     pub fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
-        let len = buf.len() as u64;
-        let virtual_size = self.virtual_size();
-        let end = offset.checked_add(len).filter(|end| end.get() <= virtual_size);
-        let Some(end) = end else {
-            return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size }.into());
-        };
-        let (mut rest, range) = (&mut *buf, offset..end);
+        let range = range_on_disk(offset, buf.len() as u64, self.virtual_size())?;
+        let mut rest = &mut *buf;
         let known = self.resolved.parts(&self.layers, &range, |part| {
             let (now, after) = std::mem::take(&mut rest).split_at_mut(part.len);
             rest = after;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::chain::Chain;
 use super::mark;
-use super::read::read_extents;
+use super::read::{range_on_disk, read_extents};
 use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
-use crate::error::{ChainError, InvalidArgument, Result};
+use crate::error::{ChainError, Result};
 use crate::file::{Extent, Extents, Vhdx, VhdxMut};
 use crate::storage::{FileIdentity, Sharing};
 use crate::units::DiskOffset;
@@ -54,7 +54,7 @@ impl ChainMut {
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         let path = path.as_ref();
         let chain = Chain::open(path, resolver)?;
-        ensure_not_half_merged(chain.leaf())?;
+        ensure_complete(chain.leaf())?;
         let mut layers = chain.into_layers();
         let parents = layers.split_off(1);
         drop(layers); // on Windows an open file cannot be opened exclusively
@@ -86,7 +86,7 @@ impl ChainMut {
 
     /// The first layer of `chain` shares the file of `leaf`.
     fn of(chain: Chain, leaf: VhdxMut) -> Result<Self> {
-        ensure_not_half_merged(&leaf)?;
+        ensure_complete(&leaf)?;
         let parents = chain.into_layers().split_off(1);
         Ok(Self { leaf, parents })
     }
@@ -117,11 +117,7 @@ impl ChainMut {
     }
 
     fn range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
-        let virtual_size = self.virtual_size();
-        match start.checked_add(len).filter(|end| end.get() <= virtual_size) {
-            Some(end) => Ok(start..end),
-            None => Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into()),
-        }
+        range_on_disk(start, len, self.virtual_size())
     }
 
     /// Calls `write` with each part of a range: whole sectors, or a part of one sector.
@@ -157,7 +153,8 @@ impl ChainMut {
     }
 }
 
-fn ensure_not_half_merged(leaf: &Vhdx) -> Result<()> {
+/// Checks that the disk does not say itself that a merge into it is incomplete.
+fn ensure_complete(leaf: &Vhdx) -> Result<()> {
     match mark::is_half_merged(leaf) {
         true => Err(ChainError::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),
         false => Ok(()),

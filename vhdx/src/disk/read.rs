@@ -1,9 +1,22 @@
 //! Reads bytes of a disk from the files that hold them.
 
-use crate::error::Result;
+use std::ops::Range;
+
+use crate::error::{InvalidArgument, Result};
 use crate::file::{Extent, Source, Vhdx};
 use crate::storage::read_into;
-use crate::units::FileOffset;
+use crate::units::{DiskOffset, FileOffset};
+
+/// Returns the range of `len` bytes from `start` on.
+///
+/// # Errors
+/// [`InvalidArgument::PastEndOfDisk`] if it ends past the end of a disk of `virtual_size` bytes.
+pub(super) fn range_on_disk(start: DiskOffset, len: u64, virtual_size: u64) -> Result<Range<DiskOffset>> {
+    match start.checked_add(len).filter(|end| end.get() <= virtual_size) {
+        Some(end) => Ok(start..end),
+        None => Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into()),
+    }
+}
 
 /// Fills `buf` with the bytes of consecutive extents. `layer` returns the file with a number.
 ///

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
+use super::read::range_on_disk;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Extent, Source};
 use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
@@ -205,10 +206,7 @@ impl Disk for RawDisk {
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
-        let len = buf.len() as u64;
-        if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
-            return Err(InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size: self.len }.into());
-        }
+        range_on_disk(offset, buf.len() as u64, self.len)?;
         read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
     }
 

@@ -14,14 +14,15 @@ use crate::format::merge_guid::IncompleteMerge;
 /// Returns the problem of a disk that took part in a merge, if any.
 pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
+    let lowest = disk.merge_linkages.merge();
+    let as_layer = lowest.and_then(|lowest| of_lowest(disks, i, lowest));
     let is_half_merged = IncompleteMerge::from_guid(disk.data_write_guid).is_some();
     // A disk that was merged and is used again can be the target of another merge.
-    let as_layer = disk.merge_linkages.merge().and_then(|lowest| of_lowest(disks, i, lowest));
-    match as_layer {
-        Some(problem) => Some(problem),
-        None if is_half_merged => half_merged(disks, i),
-        None if disk.merge_linkages.merge().is_some() => None,
-        None => of_earlier_version(disks, i),
+    match (as_layer, lowest) {
+        (Some(problem), _) => Some(problem),
+        (None, _) if is_half_merged => half_merged(disks, i),
+        (None, Some(_)) => None,
+        (None, None) => of_earlier_version(disks, i),
     }
 }
 

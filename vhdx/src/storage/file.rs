@@ -265,13 +265,13 @@ fn open_unchanging(path: &Path) -> io::Result<File> {
 /// Syncs everything that any program has written to the file.
 #[cfg(unix)]
 fn sync_written(file: &File) -> io::Result<()> {
-    settled(file.sync_all())
+    ignore_unavoidable(file.sync_all())
 }
 
 /// Ignores errors of a sync that a reader cannot avoid. A file system without syncs cannot have been written to. If
 /// only a writer can sync (a Windows share on Linux before 5.15), a reader can do no more.
 #[cfg(unix)]
-pub(super) fn settled(synced: io::Result<()>) -> io::Result<()> {
+pub(super) fn ignore_unavoidable(synced: io::Result<()>) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
     let excused = [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported];
     match synced {

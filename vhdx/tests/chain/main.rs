@@ -4,6 +4,7 @@ mod by_guid;
 mod candidates;
 #[path = "../common/mod.rs"]
 mod common;
+mod writing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ fn parent_of(chain: &Chain) -> PathBuf {
     chain.base().path().unwrap().canonicalize().unwrap()
 }
 
-fn chain_error(result: vhdx::Result<Chain>) -> ChainError {
+fn chain_error<T: std::fmt::Debug>(result: vhdx::Result<T>) -> ChainError {
     match result.unwrap_err() {
         Error::Chain(error) => *error,
         other => panic!("{other}"),

@@ -36,7 +36,7 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
     calls
 }
 
-/// A file that could not be deleted makes no merge incomplete, and is a failure of a call all the same.
+/// A file that could not be deleted does not make the merge incomplete, but the call fails.
 fn ensure_all_deleted(merged: Option<&Merged>) -> Result<()> {
     let Some(first) = merged.and_then(|merged| merged.undeleted.first()) else { return Ok(()) };
     let source = std::io::Error::other(first.error.to_string());

@@ -70,7 +70,7 @@ impl MergePlan {
         self.ensure_space(files)?;
         let locators = locked.locators(self, guid)?;
         progress.start(self.bytes_to_copy);
-        locked.settle(self)?;
+        locked.sync_all(self)?;
         let relinked = self.relinked.iter().map(|state| state.path.clone()).collect();
         let mut done = Merged { relinked, ..Merged::default() };
         match &names.merge {

@@ -1,4 +1,4 @@
-//! Checks, without writing anything, that the files of a merge are not in use and can be written to.
+//! Checks, without writing anything, that the files of a merge are not in use and can be changed.
 
 use super::files::MergeFiles;
 use super::locked::{Locked, open_as_planned};
@@ -6,14 +6,16 @@ use super::{AlreadyMerged, MergePlan};
 use crate::error::Result;
 
 impl MergePlan {
-    /// Checks that no file of the plan is locked, read-only or changed.
+    /// Checks that no file of the plan is locked, read-only or changed, and that each child can store the target's path.
     ///
     /// [`execute`](Self::execute) would return an error for such a file. Nothing is written.
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
     pub fn ensure_not_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
-        Locked::open(self, files).map(drop)
+        let locked = Locked::open(self, files)?;
+        // Every GUID has the same length.
+        locked.locators(self, self.target().data_write_guid).map(drop)
     }
 }
 

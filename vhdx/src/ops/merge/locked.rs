@@ -47,7 +47,7 @@ impl Locked {
     ///
     /// An earlier run may have been killed before its writes were durable. They can be read, and what follows depends
     /// on them. The children that it has relinked are closed with a clean log.
-    pub(super) fn settle(&self, plan: &MergePlan) -> Result<()> {
+    pub(super) fn sync_all(&self, plan: &MergePlan) -> Result<()> {
         let layers = self.layers.iter().zip(&plan.layers).chain(self.children.iter().zip(&plan.children));
         for (file, state) in layers.chain(self.relinked.iter().zip(&plan.relinked)) {
             file.storage.sync().map_err(|e| Error::io("sync", None, e).in_file(&state.path))?;
