@@ -4,7 +4,7 @@ use std::fs;
 
 use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::format::parent_locator::RELATIVE_PATH;
-use vhdx::{Chain, ChainError, ChainMut, Disk, DiskMut, DiskOffset, ErrorKind, VhdxMut};
+use vhdx::{Chain, ChainError, ChainMut, Disk, DiskMut, DiskOffset};
 use vhdx_testkit::Image;
 
 use crate::{BASE, Folder, beside, chain_error, disk, leaf};
@@ -63,13 +63,13 @@ fn parents_are_locked() {
     let base = folder.put("base.vhdx", &disk(BASE));
     let leaf = folder.put("leaf.avhdx", &leaf(&STORED));
     let is_busy = |error: vhdx::Error| {
-        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(error.kind(), vhdx::ErrorKind::Io);
         assert!(error.to_string().contains("in use") || error.to_string().contains("open"), "{error}");
     };
     let open = ChainMut::open(&leaf, &beside()).unwrap();
-    is_busy(VhdxMut::open(&base).unwrap_err());
+    is_busy(vhdx::VhdxMut::open(&base).unwrap_err());
     drop(open);
-    let writer = VhdxMut::open(&base).unwrap();
+    let writer = vhdx::VhdxMut::open(&base).unwrap();
     is_busy(ChainMut::open(&leaf, &beside()).unwrap_err());
     drop(writer);
 }
