@@ -75,6 +75,8 @@ mod progress;
 mod quoted;
 mod rules;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod units;
 mod violation;
 mod windows_path;

@@ -9,7 +9,7 @@ use vhdx_testkit::shared;
 #[test]
 fn only_the_order_of_the_protocol_survives_every_crash() {
     let (Some(model), Some(())) = (shared::folder("model"), shared::program("python3")) else { return };
-    let script = common::project().join("testdata/model/completion.py");
+    let script = common::project().join("testkit/model/completion.py");
     let ran = Command::new("python3").arg("-B").arg(script).arg(model).output().unwrap();
     let printed = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{printed}{}", String::from_utf8_lossy(&ran.stderr));

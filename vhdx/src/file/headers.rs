@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use crate::file::create::NewDisk;
     use crate::file::{Vhdx, VhdxMut, VhdxWriter};
-    use crate::storage::torn::{SECTOR, Torn};
     use crate::storage::{Memory, ReadAt};
+    use crate::testing::torn::{SECTOR, Torn};
     use crate::units::DiskOffset;
 
     /// Records all writes and syncs. All calls after the first `fails_from` ones fail.

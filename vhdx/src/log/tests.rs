@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::format::header::Header;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 use crate::rules::Rule;
-use crate::storage::torn::{self, Torn};
 use crate::storage::{Memory, ReadAt};
+use crate::testing::torn::{self, Torn};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 

@@ -24,8 +24,6 @@ mod read_guard;
 mod shared_lock;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) mod torn;
 #[cfg(windows)]
 #[allow(unsafe_code)]
 mod windows;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Mutex;
 
-use super::{Memory, ReadAt, Storage};
+use crate::storage::{Memory, ReadAt, Storage};
 use crate::units::FileOffset;
 
 /// The unit in bytes that the medium writes as a whole.

@@ -19,7 +19,7 @@ fn read(chain: &Chain) -> Vec<u8> {
 
 #[test]
 fn images_of_qemu_have_the_content_in_their_provenance() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/qemu");
     let provenance = std::fs::read_to_string(folder.join("PROVENANCE.md")).unwrap();
     let rows = provenance.lines().filter_map(|line| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -45,7 +45,7 @@ fn the_sample_chain_is_what_its_command_makes() {
     let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let ran = Command::new(env!("CARGO_BIN_EXE_make-sample")).arg(made.path()).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/sample");
     for name in ["base.vhdx", "checkpoint-1.avhdx", "checkpoint-2.avhdx"] {
         let [a, b] = [kept.as_path(), made.path()].map(|folder| std::fs::read(folder.join(name)).unwrap());
         assert!(a == b, "{name}");
@@ -65,7 +65,7 @@ fn the_golden_child_is_what_its_command_makes() {
     let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let ran = Command::new(env!("CARGO_BIN_EXE_make-golden")).arg(made.path()).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/golden");
     let [a, b] =
         [kept.as_path(), made.path()].map(|folder| std::fs::read(folder.join("child.packed")).unwrap());
     assert!(
