@@ -10,6 +10,11 @@ pub const KIB: u64 = 1 << 10;
 /// 1 MiB in bytes: the alignment of everything that is allocated in a VHDX file ([MS-VHDX] 2.1).
 pub const MIB: u64 = 1 << 20;
 
+/// Returns the smaller of a length and a bound in memory, both in bytes.
+pub(crate) fn at_most(len: u64, bound: usize) -> usize {
+    usize::try_from(len).map_or(bound, |len| len.min(bound))
+}
+
 /// A byte offset in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileOffset(u64);

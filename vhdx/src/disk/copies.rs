@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::progress::{NoProgress, Progress};
 use crate::storage::{Buffer, FileStorage, ReadAt};
-use crate::units::FileOffset;
+use crate::units::{FileOffset, at_most};
 
 /// The maximum length in bytes of files that are compared byte for byte.
 pub(crate) const LONGEST_COMPARED: u64 = 1 << 30;
@@ -37,7 +37,7 @@ pub(crate) fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) 
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let window = usize::try_from(len - at.get()).unwrap_or(WINDOW).min(WINDOW);
+        let window = at_most(len - at.get(), WINDOW);
         for (file, buffer) in files.iter().zip(&mut buffers) {
             file.read_exact_at(&mut buffer[..window], at).map_err(|e| Error::io("read", at, e))?;
         }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Guaranteed, InvalidArgument, Result};
 use crate::file::{Extent, Source, Vhdx};
 use crate::storage::read_into;
-use crate::units::{DiskOffset, FileOffset};
+use crate::units::{DiskOffset, FileOffset, at_most};
 
 /// Returns the range of `len` bytes from `start` on.
 ///
@@ -29,7 +29,7 @@ pub(super) fn read_extents<'a>(
 ) -> Result<()> {
     for extent in extents {
         let extent = extent?;
-        let len = usize::try_from(extent.len).unwrap_or(usize::MAX).min(buf.len());
+        let len = at_most(extent.len, buf.len());
         let (now, after) = buf.split_at_mut(len);
         buf = after;
         let data = match extent.source {
@@ -38,7 +38,8 @@ pub(super) fn read_extents<'a>(
         };
         fill(now, data)?;
     }
-    Ok(())
+    // Otherwise the rest of the buffer would keep its old bytes.
+    buf.is_empty().then_some(()).guaranteed("the extents of a range cover it")
 }
 
 /// Fills `buf` from an offset of a file on, or with zeros.

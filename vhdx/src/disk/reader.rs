@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::chain::Chain;
-use crate::units::DiskOffset;
+use crate::units::{DiskOffset, at_most};
 
 /// A stream over the disk of a chain.
 ///
@@ -42,7 +42,7 @@ impl ChainReader {
 impl Read for ChainReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.chain.virtual_size().saturating_sub(self.position);
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let count = at_most(left, buf.len());
         if count == 0 {
             return Ok(0); // at the end of the disk, or past it after a seek
         }

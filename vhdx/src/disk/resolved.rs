@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::error::Result;
+use crate::error::{Guaranteed, Result, in_memory};
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
@@ -152,13 +152,17 @@ fn resolve(layers: &[Vhdx], number: u64) -> Result<Arc<[ResolvedPiece]>> {
     for extent in Extents::new(layers, range) {
         let extent = extent?;
         let (layer, offset) = match extent.source {
-            Source::Data { layer, offset } => (u16::try_from(layer).ok(), offset),
+            Source::Data { layer, offset } => {
+                let layer = u16::try_from(layer).guaranteed("the length of a chain is bounded")?;
+                (Some(layer), offset)
+            }
             Source::Zero { .. } | Source::Unallocated => (None, FileOffset::default()),
         };
         if layer.is_none() && pieces.last().is_some_and(|last| last.layer.is_none()) {
             continue;
         }
-        let start = u32::try_from(extent.start.get() - start).unwrap_or(u32::MAX); // less than REGION
+        let start = extent.start.get().checked_sub(start).and_then(|within| u32::try_from(within).ok());
+        let start = start.guaranteed("extents lie in their region")?;
         pieces.push(ResolvedPiece { start, layer, offset });
     }
     Ok(pieces.into())
@@ -179,7 +183,7 @@ fn in_region(
         let end = next.map_or(within.end, |next| u64::from(next.start).min(within.end));
         let skipped = at - u64::from(piece.start);
         let data = piece.layer.map(|layer| (usize::from(layer), piece.offset.saturating_add(skipped)));
-        each(Part { len: usize::try_from(end - at).unwrap_or(usize::MAX), data })?;
+        each(Part { len: in_memory(end - at)?, data })?;
         at = end;
         if at == within.end {
             break;

@@ -1,6 +1,7 @@
 //! Defines the error type of this crate. Each error names the attempted operation and its offset, or the file.
 
 mod chain;
+mod internal;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use crate::violation::Violation;
 
 pub(crate) use chain::Bare;
 pub use chain::{ChainError, Undetermined, UnfinishedMerge};
+pub(crate) use internal::{Guaranteed, in_memory};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -55,6 +57,16 @@ pub enum Error {
     /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) returned `true`.
     #[error("cancelled")]
     Cancelled,
+    /// An invariant of this library does not hold. This is a bug; the files may be valid.
+    #[error("this is a bug in vhdx, please report it: not true at {file}:{line}: {invariant}")]
+    Internal {
+        /// The statement that is not true.
+        invariant: &'static str,
+        /// The source file of this library.
+        file: &'static str,
+        /// The line in that file.
+        line: u32,
+    },
     /// Another error, with the file in which it occurred.
     #[error("{}: {error}", path.display())]
     InFile {
@@ -230,6 +242,8 @@ pub enum ErrorKind {
     InvalidArgument,
     /// See [`Error::Cancelled`].
     Cancelled,
+    /// See [`Error::Internal`].
+    Internal,
 }
 
 impl Error {
@@ -259,6 +273,7 @@ impl Error {
             Error::Chain(_) => ErrorKind::Chain,
             Error::InvalidArgument(_) => ErrorKind::InvalidArgument,
             Error::Cancelled => ErrorKind::Cancelled,
+            Error::Internal { .. } => ErrorKind::Internal,
             Error::InFile { error, .. } => error.kind(),
         }
     }

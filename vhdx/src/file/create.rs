@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::DiskType;
 use super::create_layout::{HEADER_SECTION, LOG_LENGTH, NewLayout};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Error, Guaranteed, InvalidArgument, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::format::file_identifier::FileTypeIdentifier;
 use crate::format::header::{self, Header};
@@ -170,7 +170,7 @@ impl<'a> VhdxWriter<'a> {
         while !rest.is_empty() {
             let place = self.place_of(self.geometry.block_of(at))?;
             let within = self.geometry.offset_in_block(at);
-            let room = usize::try_from(self.geometry.block_size() - within).unwrap_or(usize::MAX);
+            let room = in_memory(self.geometry.block_size() - within)?;
             let (now, later) = rest.split_at(room.min(rest.len()));
             put(self.storage, now, place.saturating_add(within))?;
             at = at.saturating_add(now.len() as u64);
@@ -287,13 +287,18 @@ impl BatWriter {
     }
 
     fn put(&mut self, storage: &dyn Storage, index: u64, entry: BatEntry) -> Result<()> {
-        let at =
-            |first: u64| usize::try_from(index.saturating_sub(first).saturating_mul(8)).unwrap_or(usize::MAX);
-        if at(self.first) >= Self::CAPACITY {
+        let place = |first: u64| {
+            let entries = index.checked_sub(first).and_then(|entries| entries.checked_mul(8));
+            in_memory(entries.guaranteed("BAT entries are written in order")?)
+        };
+        if place(self.first)? >= Self::CAPACITY {
             self.flush(storage)?;
             self.first = index;
         }
-        self.buffer.resize(at(self.first), 0);
+        let place = place(self.first)?;
+        // A shorter buffer would drop entries that were put into it already.
+        (place >= self.buffer.len()).then_some(()).guaranteed("BAT entries are written in order")?;
+        self.buffer.resize(place, 0);
         self.buffer.extend_from_slice(&entry.to_le_bytes());
         Ok(())
     }

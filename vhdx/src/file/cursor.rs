@@ -6,7 +6,7 @@ use super::Vhdx;
 use super::bat::WINDOW;
 use super::bat_window::BatWindow;
 use super::read_ahead::ReadAhead;
-use crate::error::Result;
+use crate::error::{Guaranteed, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::SECTORS_PER_CHUNK;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
@@ -83,31 +83,40 @@ impl<'a> Cursor<'a> {
     ///
     /// `at` must be a multiple of 64 sectors inside the last span, which must be partial. Bits past the span's end mean
     /// nothing.
-    pub(super) fn bits_from(&self, at: DiskOffset) -> &[[u8; 8]] {
-        let start = self.span.map_or(at, |span| span.start);
-        let word = at.since(start) / (64 * self.vhdx.geometry.sector_size());
-        let (words, _) = self.bits.bytes().as_chunks();
-        usize::try_from(word).ok().and_then(|word| words.get(word..)).unwrap_or(&[])
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if `at` lies elsewhere.
+    pub(super) fn bits_from(&self, at: DiskOffset) -> Result<&[[u8; 8]]> {
+        let distance = self.span.and_then(|span| at.get().checked_sub(span.start.get()));
+        let distance = distance.guaranteed("bits are asked for in the span that was found last")?;
+        let word = in_memory(distance / (64 * self.vhdx.geometry.sector_size()))?;
+        let (words, _) = self.bits.bytes()?.as_chunks();
+        words.get(word..).guaranteed("the bits of the last span were read")
     }
 
     /// Returns the run of equal bits that contains `at`.
     ///
     /// `at` must lie in the last span, which must be partial. Keeps the run until another one is needed, so a forward
     /// walk looks at each bit once.
-    pub(super) fn run_at(&mut self, at: DiskOffset) -> Run {
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if `at` lies elsewhere.
+    pub(super) fn run_at(&mut self, at: DiskOffset) -> Result<Run> {
         if let Some(run) = self.run
             && (run.start..run.end).contains(&at)
         {
-            return run;
+            return Ok(run);
         }
-        let Some(span) = self.span else { return Run { start: at, end: at, is_present: false } };
+        let span = self.span.filter(|span| (span.start..span.end).contains(&at));
+        let span = span.guaranteed("bits are asked for in the span that was found last")?;
         let shift = self.vhdx.geometry.sector_size().trailing_zeros();
         let first = at.since(span.start) >> shift;
-        let (is_present, sectors) = same_bits(self.bits.bytes().as_chunks().0, first);
+        let run = same_bits(self.bits.bytes()?.as_chunks().0, first);
+        let (is_present, sectors) = run.guaranteed("the bits of the last span were read")?;
         let end = at.saturating_add(sectors << shift).min(span.end);
         let run = Run { start: at, end, is_present };
         self.run = Some(run);
-        run
+        Ok(run)
     }
 
     /// Looks up another span and keeps it.
@@ -115,6 +124,8 @@ impl<'a> Cursor<'a> {
     /// Separate from `span_at`, so that `span_at` is short enough to be inlined into loops.
     #[inline(never)]
     fn find(&mut self, at: DiskOffset) -> Result<Span> {
+        // After an error there are no bits for the old span.
+        self.span = None;
         let span = self.look_up(at)?;
         self.span = Some(span);
         Ok(span)
@@ -188,11 +199,11 @@ impl<'a> Cursor<'a> {
         let end = geometry.block_end(block).min(self.limit);
 
         let bits = geometry.bitmap_bits(start..end);
-        let count = usize::try_from((bits.end - bits.start).div_ceil(64)).unwrap_or(0);
+        let count = in_memory((bits.end - bits.start).div_ceil(64))?;
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
         let in_chunk = SECTORS_PER_CHUNK.saturating_sub(bits.start);
         let required = self.limit.since(start) / geometry.sector_size();
-        let most = usize::try_from(in_chunk.min(required).div_ceil(64)).unwrap_or(0) * 8;
+        let most = in_memory(in_chunk.min(required).div_ceil(64))? * 8;
         let bitmap = bitmap.saturating_add(bits.start / 8);
         self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.run = None;
@@ -214,16 +225,16 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Returns the bit with number `first`, and how many bits from it on are equal.
-fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
-    let (within, number) = (first % 64, usize::try_from(first / 64).unwrap_or(usize::MAX));
-    let Some((&word, rest)) = words.get(number..).and_then(<[_]>::split_first) else { return (false, 0) };
+/// Returns the bit with number `first`, and how many bits from it on are equal; `None` if there is no such bit.
+fn same_bits(words: &[[u8; 8]], first: u64) -> Option<(bool, u64)> {
+    let (within, number) = (first % 64, usize::try_from(first / 64).ok()?);
+    let (&word, rest) = words.get(number..)?.split_first()?;
     let is_set = u64::from_le_bytes(word) >> within & 1 == 1;
     let same = if is_set { u64::MAX } else { 0 };
     let differing = |word: &[u8; 8]| u64::from_le_bytes(*word) ^ same;
     let others = differing(&word) >> within;
     if others != 0 {
-        return (is_set, u64::from(others.trailing_zeros()));
+        return Some((is_set, u64::from(others.trailing_zeros())));
     }
     // Whole strides first: comparing several words at once is faster.
     let (strides, _) = rest.as_chunks::<STRIDE>();
@@ -232,10 +243,10 @@ fn same_bits(words: &[[u8; 8]], first: u64) -> (bool, u64) {
         stride.as_flattened().iter().fold(0, |sum, byte| sum | byte ^ same_byte) == 0
     };
     let skipped = strides.iter().take_while(|stride| is_alike(stride)).count() * STRIDE;
-    let tail = rest.get(skipped..).unwrap_or(&[]);
+    let tail = rest.get(skipped..)?;
     let more = tail.iter().take_while(|word| differing(word) == 0).count();
     let last = tail.get(more).map_or(0, |word| u64::from(differing(word).trailing_zeros()));
-    (is_set, 64 - within + 64 * (skipped + more) as u64 + last)
+    Some((is_set, 64 - within + 64 * (skipped + more) as u64 + last))
 }
 
 /// The number of words that are compared at once: a whole number of the widest registers.
@@ -256,11 +267,11 @@ mod tests {
                     let byte = |bits: &[bool]| (0..8).fold(0, |byte, bit| byte | u8::from(bits[bit]) << bit);
                     let bytes: Vec<u8> = bits.chunks(8).map(byte).collect();
                     let words = bytes.as_chunks().0;
-                    assert_eq!(same_bits(words, first), (is_set, len), "{first} {len}");
+                    assert_eq!(same_bits(words, first), Some((is_set, len)), "{first} {len}");
                 }
             }
         }
-        assert_eq!(same_bits(&[[0xff; 8]; 40], 5), (true, 40 * 64 - 5));
-        assert_eq!(same_bits(&[[0; 8]; 3], 192), (false, 0));
+        assert_eq!(same_bits(&[[0xff; 8]; 40], 5), Some((true, 40 * 64 - 5)));
+        assert_eq!(same_bits(&[[0; 8]; 3], 192), None);
     }
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::Vhdx;
 use super::cursor::{Answer, Cursor, Span};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Error, Guaranteed, InvalidArgument, Result, in_memory};
 use crate::units::{DiskOffset, FileOffset};
 
 /// The length of a window in words of 64 sectors.
@@ -162,7 +162,7 @@ impl<'a> Extents<'a> {
             let source = match span.answer {
                 Answer::Unallocated => continue,
                 Answer::Partial(offset) => {
-                    let run = self.cursors[layer].run_at(at);
+                    let run = self.cursors[layer].run_at(at)?;
                     if run.end.since(at) < WINDOW_WORDS as u64 * 64 * self.sector_size {
                         self.resolve_window(layer, at, end)?;
                         return Ok(None);
@@ -191,18 +191,19 @@ impl<'a> Extents<'a> {
     ///
     /// Begins with the layer `first`, because the layers before it hold nothing of this range.
     fn resolve_window(&mut self, first: usize, at: DiskOffset, end: DiskOffset) -> Result<()> {
-        let mut window = Window::new(self.sector_size, at, end, std::mem::take(&mut self.found));
+        let found = std::mem::take(&mut self.found);
+        let mut window = Window::new(self.sector_size, at, end, found);
         for layer in first..self.cursors.len() {
             let cursor = &mut self.cursors[layer];
             let mut from = at;
             // A layer is asked only for missing sectors, so a damaged block that nobody needs causes no error.
             while let Some(needed) = window.next_missing(from) {
                 let span = cursor.span_at(needed)?;
-                window.take(layer, cursor, &span, needed);
+                window.take(layer, cursor, &span, needed)?;
                 from = span.end;
             }
         }
-        window.take_rest();
+        window.take_rest()?;
         window.found.sort_unstable_by_key(|extent| extent.start);
         self.next = window.end;
         self.queue.extend(window.found.drain(..));
@@ -273,7 +274,7 @@ impl Window {
     /// Returns the start of the first missing sector at or after `from`.
     fn next_missing(&self, from: DiskOffset) -> Option<DiskOffset> {
         let from = self.sector(from);
-        let first = usize::try_from(from / 64).unwrap_or(WINDOW_WORDS);
+        let first = usize::try_from(from / 64).ok()?;
         let mut words = self.missing.iter().enumerate().skip(first);
         let sector = words.find_map(|(number, word)| {
             // No bit is set past the window's end.
@@ -284,38 +285,47 @@ impl Window {
     }
 
     /// Takes the missing sectors from `from` to the end of `span` that the layer holds.
-    fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) {
+    fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) -> Result<()> {
         let sectors = self.sector(from)..self.sector(span.end.min(self.end));
         let data = |offset| Source::Data { layer, offset };
         match span.answer {
-            Answer::Unallocated => {}
+            Answer::Unallocated => Ok(()),
             Answer::Zero => self.take_bits(sectors, Source::Zero { layer }, span.start, None),
             Answer::Data(offset) => self.take_bits(sectors, data(offset), span.start, None),
             Answer::Partial(offset) => {
                 let first = self.base.saturating_add(sectors.start / 64 * 64 * self.sector_size);
-                self.take_bits(sectors, data(offset), span.start, Some(cursor.bits_from(first)));
+                self.take_bits(sectors, data(offset), span.start, Some(cursor.bits_from(first)?))
             }
         }
     }
 
-    fn take_rest(&mut self) {
+    fn take_rest(&mut self) -> Result<()> {
         let sectors = 0..self.sector(self.end);
-        self.take_bits(sectors, Source::Unallocated, self.base, None);
+        self.take_bits(sectors, Source::Unallocated, self.base, None)
     }
 
     /// Takes the missing ones among `sectors`; if there are `bits`, only those whose bit is set.
     ///
     /// The first word of `bits` contains the bit of the first sector. `source` is that of the byte at `source_start`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the sectors are not all in the window, or `bits` has no bit for one of them: a missing bit
+    /// must never stand for "ask the parent".
     fn take_bits(
         &mut self,
         sectors: Range<u64>,
         source: Source,
         source_start: DiskOffset,
         bits: Option<&[[u8; 8]]>,
-    ) {
+    ) -> Result<()> {
         let mut run: Option<Range<u64>> = None;
-        let first = usize::try_from(sectors.start / 64).unwrap_or(WINDOW_WORDS);
-        let end = usize::try_from(sectors.end.div_ceil(64)).unwrap_or(0).min(WINDOW_WORDS);
+        let (first, end) = (in_memory(sectors.start / 64)?, in_memory(sectors.end.div_ceil(64))?);
+        let count = end.checked_sub(first).filter(|_| end <= WINDOW_WORDS);
+        let count = count.guaranteed("the sectors lie in the window")?;
+        let bits = match bits {
+            Some(bits) => Some(bits.get(..count).guaranteed("each sector of a partial block has a bit")?),
+            None => None,
+        };
         for number in first..end {
             let missing = self.missing[number];
             if missing == 0 {
@@ -323,9 +333,7 @@ impl Window {
             }
             let is_edge = number == first || number + 1 == end;
             let wanted = if is_edge { missing & mask(number, &sectors) } else { missing };
-            let present = bits.map_or(u64::MAX, |bits| {
-                u64::from_le_bytes(bits.get(number - first).copied().unwrap_or_default())
-            });
+            let present = bits.map_or(u64::MAX, |bits| u64::from_le_bytes(bits[number - first]));
             let mut taken = wanted & present;
             self.missing[number] = missing & !taken;
             let sector = number as u64 * 64;
@@ -341,12 +349,13 @@ impl Window {
                         }
                     }
                 }
-                taken &= u64::MAX.checked_shl(skip + count).unwrap_or(0);
+                taken &= from_bit(skip + count);
             }
         }
         if let Some(done) = run {
             self.push(&done, source, source_start);
         }
+        Ok(())
     }
 
     fn push(&mut self, sectors: &Range<u64>, source: Source, source_start: DiskOffset) {
@@ -359,8 +368,12 @@ impl Window {
 /// Returns the bits of word `number` that stand for sectors in `sectors`.
 fn mask(number: usize, sectors: &Range<u64>) -> u64 {
     let first = number as u64 * 64;
-    let low = sectors.start.saturating_sub(first).min(64);
-    let high = sectors.end.saturating_sub(first).min(64);
-    let below = |count: u64| u64::MAX.checked_shr(64 - count as u32).unwrap_or(0);
-    below(high) & !below(low)
+    // Saturation is meant: a word before or after the sectors has no bit for them.
+    let bit = |sector: u64| sector.saturating_sub(first).min(64) as u32;
+    from_bit(bit(sectors.start)) & !from_bit(bit(sectors.end))
+}
+
+/// Returns the bits of a word from number `bit` on; none from 64 on.
+fn from_bit(bit: u32) -> u64 {
+    if bit < 64 { u64::MAX << bit } else { 0 }
 }

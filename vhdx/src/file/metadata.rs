@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Guaranteed, Result, in_memory};
 use crate::format::metadata_item::{self, FileParameters};
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
@@ -34,7 +34,8 @@ impl Metadata {
     pub(super) fn load(storage: &dyn ReadAt, region: &Region, violations: &mut Violations) -> Result<Self> {
         let table = MetadataTable::validate(&read_table(storage, region)?, region, violations);
         violations.stop_at_first()?;
-        let entries = table.map(|table| table.entries).unwrap_or_default();
+        // Every reason for a missing table was reported, and is fatal.
+        let entries = table.guaranteed("a valid metadata table has a value")?.entries;
 
         let together = Together::read(storage, region, &entries);
         let mut items = Items { storage, region, entries: &entries, together, violations };
@@ -204,10 +205,5 @@ impl Items<'_> {
 /// The rules of the metadata table bound it to 1 MiB inside the region.
 pub(super) fn read_item(storage: &dyn ReadAt, region: &Region, entry: &MetadataEntry) -> Result<Vec<u8>> {
     let at = region.offset.saturating_add(entry.offset.into());
-    read_structure(
-        storage,
-        Structure::MetadataItem(entry.id),
-        at,
-        entry.length.try_into().unwrap_or(usize::MAX),
-    )
+    read_structure(storage, Structure::MetadataItem(entry.id), at, in_memory(entry.length.into())?)
 }

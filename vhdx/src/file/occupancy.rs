@@ -41,14 +41,16 @@ impl Occupancy {
         }
     }
 
-    /// Takes a MiB, and returns whether it was free.
+    /// Takes a MiB before [`COVERED`], and returns whether it was free.
     fn take(&mut self, mib: u64) -> bool {
-        let number = usize::try_from(mib / PAGE).unwrap_or(usize::MAX);
+        // Below 2^27, so the conversions keep the value on every machine.
+        debug_assert!(mib < COVERED);
+        let number = (mib / PAGE) as usize;
         if self.pages.len() <= number {
             self.pages.resize_with(number.saturating_add(1), || None);
         }
         let page = self.pages[number].get_or_insert_with(|| Box::new([0; WORDS]));
-        let word = &mut page[usize::try_from(mib % PAGE / 64).unwrap_or(0)];
+        let word = &mut page[(mib % PAGE / 64) as usize];
         let bit = 1 << (mib % 64);
         let was_free = *word & bit == 0;
         *word |= bit;

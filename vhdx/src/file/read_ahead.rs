@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Guaranteed, Result, in_memory};
 use crate::storage::{ReadAt, read_into};
 use crate::units::FileOffset;
 
@@ -21,9 +21,12 @@ pub(super) struct ReadAhead {
 }
 
 impl ReadAhead {
-    /// Returns the bytes that were asked for last; none if they could not be read.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.asked.clone()).unwrap_or(&[])
+    /// Returns the bytes that were asked for last.
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if they could not be read.
+    pub(super) fn bytes(&self) -> Result<&[u8]> {
+        self.bytes.get(self.asked.clone()).guaranteed("bytes are used only after they were read")
     }
 
     /// Returns the `len` bytes from `at` on.
@@ -50,9 +53,9 @@ impl ReadAhead {
             }
             self.start = at;
         }
-        let first = usize::try_from(at.since(self.start)).unwrap_or(usize::MAX);
+        let first = in_memory(at.since(self.start))?;
         self.asked = first..first.saturating_add(len);
-        Ok(self.bytes())
+        self.bytes()
     }
 }
 

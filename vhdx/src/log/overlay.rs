@@ -10,7 +10,7 @@ use super::writer::{LogWriter, entry_length};
 use crate::error::{Error, Result};
 use crate::format::log_entry::{DataSector, Descriptor, LogWrite};
 use crate::storage::{ReadAt, Storage};
-use crate::units::{FileOffset, MIB};
+use crate::units::{FileOffset, MIB, at_most};
 
 /// A file with its log replayed on top of it. Reading never changes the file. Pages are not kept in memory: they stay
 /// in the log until they are read.
@@ -197,7 +197,7 @@ impl Overlay {
     /// Reads bytes that are not patched, from `at` on. They are zeros past the end that the file had when it was
     /// opened. If the file was truncated since then, this is an error instead of zeros.
     fn read_below(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let there = usize::try_from(self.base_len.saturating_sub(at)).unwrap_or(usize::MAX).min(buf.len());
+        let there = at_most(self.base_len.saturating_sub(at), buf.len());
         let (head, tail) = buf.split_at_mut(there);
         tail.fill(0);
         if head.is_empty() { Ok(()) } else { self.base.read_exact_at(head, FileOffset::new(at)) }

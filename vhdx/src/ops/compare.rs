@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;
-use crate::units::DiskOffset;
+use crate::units::{DiskOffset, at_most};
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn read_with_zeros_past_the_end<'a>(
     start: DiskOffset,
 ) -> Result<&'a [u8]> {
     let left = DiskOffset::new(disk.virtual_size()).since(start);
-    let inside = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+    let inside = at_most(left, buffer.len());
     if inside > 0 {
         disk.read_exact_at(&mut buffer[..inside], start)?;
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
 use crate::storage::{Buffer, Storage};
-use crate::units::{DiskOffset, FileOffset};
+use crate::units::{DiskOffset, FileOffset, at_most};
 
 /// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn zeros_up_to(&mut self, end: DiskOffset, zeros: &[u8]) -> Result<()> {
         while self.at < end {
-            let len = usize::try_from(end.since(self.at)).unwrap_or(usize::MAX).min(zeros.len());
+            let len = at_most(end.since(self.at), zeros.len());
             self.put(&zeros[..len])?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::copy::copy_nonzero;
 use super::pace::Pace;
 use super::ranges::{WINDOW, data, total, whole};
 use crate::disk::Disk;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Error, InvalidArgument, Result, in_memory};
 use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::units::{DiskOffset, FileOffset};
@@ -116,12 +116,7 @@ impl Filled<'_> {
                 self.target.zero_range(offset, len).map_err(|error| Error::io("zero", offset, error))?;
             } else {
                 // Shorter than ZEROED_BY_CALL.
-                write(
-                    self.target,
-                    &mut self.pace,
-                    self.at,
-                    &vec![0; usize::try_from(len).unwrap_or(WINDOW)],
-                )?;
+                write(self.target, &mut self.pace, self.at, &vec![0; in_memory(len)?])?;
             }
             self.at = self.at.saturating_add(len);
             self.zeroed = self.zeroed.saturating_add(len);

@@ -139,8 +139,10 @@ impl<I: Iterator<Item = Result<Range<DiskOffset>>>> Iterator for Windows<I> {
         if end < range.end {
             self.rest = Some((end..range.end, data.saturating_sub(here)));
         }
-        // The boundary limits it to WINDOW.
-        let len = usize::try_from(len).unwrap_or(WINDOW);
+        let len = match usize::try_from(len).ok().filter(|len| *len <= WINDOW) {
+            Some(len) => len,
+            None => return Some(Err(Error::internal("a window ends at the boundary"))),
+        };
         Some(Ok(Window { start: range.start, len, data: here }))
     }
 }

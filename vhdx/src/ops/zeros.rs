@@ -11,7 +11,7 @@ const PAGE: usize = 4096;
 ///
 /// Pages are those of the disk, on which `bytes` start at `start`. The first and the last page may be partial.
 pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Item = Range<usize>> {
-    let lead = usize::try_from(start.get() % PAGE as u64).unwrap_or_default();
+    let lead = (start.get() % PAGE as u64) as usize;
     let pages =
         move |from: usize| from.saturating_add(PAGE - (from.saturating_add(lead)) % PAGE).min(bytes.len());
     let mut at = 0;

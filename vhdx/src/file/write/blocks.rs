@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::VhdxMut;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_memory};
 use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::log_entry::SECTOR_SIZE;
@@ -85,15 +85,15 @@ impl VhdxMut {
 
     /// Reads the bits of a block. Its chunk must have a sector bitmap block.
     pub(crate) fn sector_bits(&self, block: BlockIndex) -> Result<SectorBits> {
-        let mut bits = self.clear_bits();
+        let mut bits = self.clear_bits()?;
         read_into(&*self.staged, &mut bits.0, self.place_of_bits(block)?)?;
         Ok(bits)
     }
 
     /// Returns the bits of a block in which no sector is present.
-    pub(crate) fn clear_bits(&self) -> SectorBits {
+    pub(crate) fn clear_bits(&self) -> Result<SectorBits> {
         let bytes = self.sectors_per_block() / 8;
-        SectorBits(vec![0; usize::try_from(bytes).unwrap_or(0)])
+        Ok(SectorBits(vec![0; in_memory(bytes)?]))
     }
 
     pub(crate) fn stage_bits(&mut self, block: BlockIndex, bits: &SectorBits) -> Result<()> {
@@ -123,9 +123,9 @@ impl VhdxMut {
     /// Returns how many pages a change of one block stages at most.
     ///
     /// These are the pages of its bits, its entry, and its sector bitmap block's entry.
-    pub(crate) fn pages_of_block(&self) -> usize {
-        let bytes = usize::try_from(self.sectors_per_block() / 8).unwrap_or(0);
-        bytes.div_ceil(SECTOR_SIZE) + 2
+    pub(crate) fn pages_of_block(&self) -> Result<usize> {
+        let bytes = in_memory(self.sectors_per_block() / 8)?;
+        Ok(bytes.div_ceil(SECTOR_SIZE) + 2)
     }
 
     /// Marks a place of `len` bytes that becomes free with the next commit.

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Error, Guaranteed, InvalidArgument, Result};
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
 use crate::storage::{FileStorage, Storage};
@@ -238,10 +238,10 @@ impl VhdxMut {
             self.extend_to(self.len.max(place.saturating_add(len).get()))?;
             let log = LogWriter::start(self.staged.storage(), place, len)?;
             let guid = log.guid();
+            let length = u32::try_from(len).guaranteed("a session uses at most 1 GiB of the log")?;
             self.headers.update(|header| {
                 (header.log_guid, header.log_version) = (guid, 0);
-                // The length always fits: a session uses at most 1 GiB of the log.
-                (header.log_offset, header.log_length) = (place, u32::try_from(len).unwrap_or(u32::MAX));
+                (header.log_offset, header.log_length) = (place, length);
                 header.data_write_guid = content.unwrap_or(header.data_write_guid);
             })?;
             self.vhdx.layout.log = (place, len);

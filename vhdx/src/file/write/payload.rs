@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::VhdxMut;
 use super::blocks::{PayloadBlock, SectorBits};
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Guaranteed, InvalidArgument, Result, in_memory};
 use crate::file::DiskType;
 use crate::format::bat_entry::PayloadBlockState;
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
@@ -22,8 +22,9 @@ impl VhdxMut {
         self.change(|this| {
             let mut rest = buf;
             this.for_each_block(range, |this, block, part| {
-                let len = usize::try_from(part.end.since(part.start)).unwrap_or(usize::MAX);
-                let (bytes, later) = rest.split_at(len.min(rest.len()));
+                let len = in_memory(part.end.since(part.start))?;
+                let (bytes, later) =
+                    rest.split_at_checked(len).guaranteed("each byte of the range has a source")?;
                 rest = later;
                 this.write_in_block(block, &part, Some(bytes))
             })
@@ -81,7 +82,7 @@ impl VhdxMut {
         let mut at = range.start;
         while at < range.end {
             self.begin_content()?;
-            self.make_room(self.pages_of_block())?;
+            self.make_room(self.pages_of_block()?)?;
             let block = self.vhdx.geometry.block_of(at);
             let end = self.vhdx.geometry.block_end(block).min(range.end);
             change(self, block, at..end)?;
@@ -146,7 +147,7 @@ impl VhdxMut {
                 self.stage_present(block, place, &bits)
             }
             PayloadBlockState::NotPresent if self.vhdx.geometry.has_parent() => {
-                let mut bits = self.clear_bits();
+                let mut bits = self.clear_bits()?;
                 bits.set(self.sectors(part));
                 self.need_bitmap(block)?;
                 let place = self.allocate_zeros(self.vhdx.block_size())?;

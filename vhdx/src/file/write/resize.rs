@@ -5,7 +5,7 @@
 
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
-use crate::error::{InvalidArgument, Result};
+use crate::error::{InvalidArgument, Result, in_memory};
 use crate::file::validate_bat::occupied;
 use crate::file::{DiskType, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
@@ -231,7 +231,7 @@ impl VhdxMut {
             if known > 0 {
                 self.vhdx.read_bat(BatIndex::new(first), known, &mut before)?;
             }
-            before.resize(usize::try_from(count).unwrap_or(0), BatEntry::default());
+            before.resize(in_memory(count)?, BatEntry::default());
             let entries = (first..).zip(&before).flat_map(|(index, &entry)| {
                 let index = BatIndex::new(index);
                 // In the table in force, entries that count already change only with the transaction.
@@ -257,8 +257,8 @@ impl VhdxMut {
             while !stages && to < end && !is_shared(to) {
                 to = page_end(to);
             }
-            let bytes = |index: u64| usize::try_from((index - first) * ENTRY).unwrap_or(usize::MAX);
-            let (bytes, at) = (&entries[bytes(from)..bytes(to)], table.saturating_add(from * ENTRY));
+            let bytes = |index: u64| in_memory((index - first) * ENTRY);
+            let (bytes, at) = (&entries[bytes(from)?..bytes(to)?], table.saturating_add(from * ENTRY));
             if stages {
                 self.staged.stage(bytes, at)?
             } else {
@@ -289,7 +289,7 @@ impl VhdxMut {
                 self.stage_bits(block, &bits)
             }
             Some(Tail::New { block: place, bitmap }) => {
-                let mut bits = self.clear_bits();
+                let mut bits = self.clear_bits()?;
                 bits.set(sectors);
                 match bitmap {
                     Some(bitmap) => self.put_new_bits(plan.old, block, &bits, bitmap.offset)?,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::error::Result;
+use crate::error::{Result, in_memory};
 use crate::format::log_entry::{LogWrite, SECTOR_SIZE};
 use crate::storage::{ReadAt, Storage, read_into};
 use crate::units::FileOffset;
@@ -43,7 +43,7 @@ impl Staged {
         let (mut at, mut rest) = (at.get(), bytes);
         while !rest.is_empty() {
             let start = at / PAGE * PAGE;
-            let within = usize::try_from(at - start).unwrap_or(0);
+            let within = in_memory(at - start)?;
             let (part, later) = rest.split_at(rest.len().min(SECTOR_SIZE - within));
             let place = within..within + part.len();
             if let Some(page) = pages.get_mut(&start) {

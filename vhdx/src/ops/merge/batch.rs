@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::block::{BitChange, BlockAction, BlockPlan};
 use super::plan::MergeOptions;
 use super::target::Before;
-use crate::error::Result;
+use crate::error::{Guaranteed, Result};
 use crate::file::{Place, Space};
 use crate::geometry::Geometry;
 use crate::storage::Holes;
@@ -205,7 +205,7 @@ impl<'a> Batcher<'a> {
                 return Ok(place);
             }
             BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote => {
-                let place = old.unwrap_or_default();
+                let place = old.guaranteed("a block that keeps its place has one")?;
                 self.overwrite(decided.touched(self.geometry.block_start(decided.block), place))?;
                 place
             }

@@ -320,7 +320,7 @@ fn copy_batch(
         let mut bits = match block.bits() {
             BitChange::None => None,
             BitChange::Set => Some(target.sector_bits(block.block)?),
-            BitChange::Replace => Some(target.clear_bits()),
+            BitChange::Replace => Some(target.clear_bits()?),
         };
         for piece in plan.pieces(copier.merged(), block) {
             let piece = piece?;

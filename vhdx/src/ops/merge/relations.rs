@@ -9,8 +9,7 @@ use super::state::FileState;
 use super::unfinished;
 use crate::disk::Chain;
 use crate::disk::mark::{self, Linkages, LowestLayer};
-use crate::error::ChainError;
-use crate::error::Result;
+use crate::error::{ChainError, Guaranteed, Result};
 use crate::family::{Relative, Relatives};
 use crate::file::Vhdx;
 
@@ -45,7 +44,7 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
     let is_complete = is_complete(layers);
     // A complete target does not change, so its other children do not matter.
     let last = if is_complete { states.len() - 1 } else { states.len() };
-    let lower = states.get(1..last).unwrap_or_default();
+    let lower = states.get(1..last).guaranteed("the target is not the merged disk")?;
 
     let mut children = Children { is_complete, ..Children::default() };
     let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());

@@ -75,11 +75,11 @@ fn pages_of_block_is_the_exact_upper_bound() {
         disk.change(|this| {
             this.begin_content()?;
             this.need_bitmap(block)?;
-            let mut bits = this.clear_bits();
+            let mut bits = this.clear_bits()?;
             bits.set(0..this.sectors_per_block());
             this.stage_bits(block, &bits)?;
             this.stage_payload(block, PayloadBlockState::PartiallyPresent, FileOffset::new(9 * MIB))?;
-            assert_eq!((this.staged.len(), this.pages_of_block()), (pages, pages), "{block_size}");
+            assert_eq!((this.staged.len(), this.pages_of_block()?), (pages, pages), "{block_size}");
             Ok(())
         })
         .unwrap();
