@@ -18,6 +18,12 @@ use vhdx_testkit::{Random, chains, shared};
 
 const DEFAULT_CHAINS: u64 = 16;
 
+/// Returns a new folder, in memory where the host offers that: the chains have gigabytes, and are read only once.
+fn folder() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.unwrap_or_else(|_| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+}
+
 fn wanted_chains() -> u64 {
     let wanted = std::env::var("VHDX_ORACLE_CHAINS");
     wanted.map_or(DEFAULT_CHAINS, |count| count.parse().expect("VHDX_ORACLE_CHAINS is a number"))
@@ -56,7 +62,7 @@ fn chains_of_another_generator_read_like_its_oracle() {
     let Some(oracle) = shared::folder("oracle/mkchain.py") else { return };
     let Some(()) = shared::program("python3") else { return };
     for number in 1..=wanted_chains() {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = folder();
         let arguments = arguments(number);
         let made = Command::new("python3").arg(&oracle).arg(folder.path()).args(&arguments).output().unwrap();
         assert!(made.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&made.stderr));
@@ -90,7 +96,7 @@ fn our_chains_are_read_by_another_reader() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..cases(12).cases {
         let model = chains(4).new_tree(&mut runner).unwrap().current();
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = folder();
         let leaf = model.write_to(folder.path()).unwrap().remove(0);
         let read = Command::new("python3").arg(&reader).arg("read-sha256").arg(&leaf).output().unwrap();
         assert!(read.status.success(), "{model:?}: {}", String::from_utf8_lossy(&read.stderr));
