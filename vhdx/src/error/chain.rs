@@ -249,8 +249,7 @@ pub struct UnfinishedMerge {
 }
 
 /// A file or folder that could not be checked. Its [`Display`](std::fmt::Display) is the path and the reason.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: {}", Quoted(path), Bare(error))]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Undetermined {
     /// The file or the folder.
@@ -261,6 +260,19 @@ pub struct Undetermined {
     /// is a folder. A file that another program has locked does not count: Hyper-V also locks the parents of a
     /// running disk, so a merge that would change one of them fails when it locks its files.
     pub may_be_disk: bool,
+}
+
+impl fmt::Display for Undetermined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Quoted(&self.path), Bare(&self.error))
+    }
+}
+
+impl std::error::Error for Undetermined {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The text of `error` is part of the text of this one.
+        self.error.source()
+    }
 }
 
 impl Undetermined {

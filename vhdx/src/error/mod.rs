@@ -2,6 +2,7 @@
 
 mod chain;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +17,16 @@ pub use chain::{ChainError, Undetermined, UnfinishedMerge};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The reason why an operation failed.
-#[derive(Debug, thiserror::Error)]
+///
+/// [`Display`](fmt::Display) prints the whole reason in one sentence: the file, the operation, and the error of the
+/// operating system. [`source`](std::error::Error::source) returns only what that sentence does not contain: the source
+/// of an [`io::Error`] that a caller's own storage returned, otherwise `None`. So `{}` is complete, and a program that
+/// prints all sources prints nothing twice. All error types of this crate follow this rule. The parts of an error have
+/// accessors: [`io_error`](Error::io_error), [`violation`](Error::violation), [`path`](Error::path).
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A call of the operating system failed.
-    #[error("cannot {operation}{}: {source}", .offset.map(|at| format!(" at {at}")).unwrap_or_default())]
     Io {
         /// The operation, as a verb: `read`, `write`, `open`.
         operation: &'static str,
@@ -30,7 +36,6 @@ pub enum Error {
         source: io::Error,
     },
     /// A file system has less free space than an operation may need. Nothing was written.
-    #[error("too little space: up to {needed} bytes are needed, {free} bytes are free")]
     NoSpace {
         /// The maximum number of bytes that the operation needs there.
         needed: u64,
@@ -38,30 +43,22 @@ pub enum Error {
         free: u64,
     },
     /// The file breaks a rule, and its content cannot be determined with certainty.
-    #[error("{0}")]
     Corrupt(Violation),
     /// The file may be valid, but it needs something that this library does not support.
-    #[error("not supported: {0}")]
     Unsupported(Violation),
     /// The files of a chain do not fit together, or must not be merged.
-    #[error("{0}")]
     Chain(Box<ChainError>),
     /// A file changed while it was read.
-    #[error("the file changed while it was read, so the result is not reliable: {0}")]
     Changed(FileChange),
     /// An argument of the call is not valid.
-    #[error("{0}")]
     InvalidArgument(InvalidArgument),
     /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) returned `true`.
-    #[error("cancelled")]
     Cancelled,
     /// Another error, with the file in which it occurred.
-    #[error("{}: {error}", path.display())]
     InFile {
         /// The file.
         path: PathBuf,
         /// The error.
-        #[source]
         error: Box<Error>,
     },
 }
@@ -232,6 +229,40 @@ pub enum ErrorKind {
     Cancelled,
 }
 
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { operation, offset: Some(at), source } => {
+                write!(f, "cannot {operation} at {at}: {source}")
+            }
+            Error::Io { operation, offset: None, source } => write!(f, "cannot {operation}: {source}"),
+            Error::NoSpace { needed, free } => {
+                write!(f, "too little space: up to {needed} bytes are needed, {free} bytes are free")
+            }
+            Error::Corrupt(violation) => violation.fmt(f),
+            Error::Unsupported(violation) => write!(f, "not supported: {violation}"),
+            Error::Chain(error) => error.fmt(f),
+            Error::Changed(change) => {
+                write!(f, "the file changed while it was read, so the result is not reliable: {change}")
+            }
+            Error::InvalidArgument(argument) => argument.fmt(f),
+            Error::Cancelled => f.write_str("cancelled"),
+            Error::InFile { path, error } => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // The text of `source` is part of the text of this error.
+            Error::Io { source, .. } => source.source(),
+            Error::InFile { error, .. } => error.source(),
+            _ => None,
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn io(
         operation: &'static str,
@@ -282,6 +313,15 @@ impl Error {
         }
     }
 
+    /// Returns the error of the operating system or of the storage, if the error is one.
+    pub fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            Error::Io { source, .. } => Some(source),
+            Error::InFile { error, .. } => error.io_error(),
+            _ => None,
+        }
+    }
+
     /// Returns the violation, if the error is one.
     pub fn violation(&self) -> Option<&Violation> {
         match self {
@@ -327,3 +367,6 @@ impl From<InvalidArgument> for Error {
         Error::InvalidArgument(argument)
     }
 }
+
+#[cfg(test)]
+mod tests;
