@@ -130,8 +130,10 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
         Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
         Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
         Some(ErrorKind::Chain) => ("chain", CHAIN),
+        Some(ErrorKind::Conflict) => ("conflict", IO),
         Some(ErrorKind::InvalidArgument) => ("usage", USAGE),
         Some(ErrorKind::Cancelled) => ("cancelled", INTERRUPTED),
+        // `InvalidState` follows a failed write.
         _ => ("io", IO),
     }
 }

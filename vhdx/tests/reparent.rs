@@ -158,7 +158,11 @@ fn a_parent_that_somebody_writes_to() {
     let is_refused = |held: &str| {
         for result in [plan.ensure_not_in_use(), plan.execute()] {
             let error = result.unwrap_err();
-            assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(&*family.path(held))), "{error}");
+            assert_eq!(
+                (error.kind(), error.path()),
+                (ErrorKind::Conflict, Some(&*family.path(held))),
+                "{error}"
+            );
         }
     };
     let held = FileStorage::open_exclusive(&family.path("gold.vhdx")).unwrap();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use vhdx::{ChainError, Error, InvalidArgument, Rule, UnfinishedMerge};
+use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
 
 use super::innermost;
 use crate::output;
@@ -25,14 +25,14 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
             Some("free space on the file system of that file, and run the command again")
         }
-        Error::Changed(_) => {
+        Error::Conflict(Conflict::Changed(_)) => {
             Some("do not use the result. End the program that writes to the file, and run the command again")
         }
         Error::NoSpace { .. } => Some(
             "free space on the file system of that file. `--no-space-check` starts anyway: use it if the content is \
              sparse and takes less. If the space runs out, the new file is removed",
         ),
-        Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
+        Error::Conflict(Conflict::DestinationExists) => Some("`--force` replaces it"),
         error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
             "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
              VHDX by chance, read it with `vhdx convert --from raw`",

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::rules::Rule;
+use crate::units::DiskOffset;
 use crate::violation::Structure;
 use crate::windows_path::StoredPath;
 
@@ -51,13 +52,16 @@ fn errors() -> Vec<Error> {
         Error::Corrupt(_) => Error::Corrupt(violation()),
         Error::Unsupported(_) => Error::Unsupported(violation()),
         Error::Chain(_) => ChainError::Cycle { child: path("c"), parent: path("p") }.into(),
-        Error::Changed(_) => FileChange::Modified.into(),
+        Error::Conflict(_) => Conflict::StalePlan.into(),
+        Error::InvalidState(_) => InvalidState::FailedBefore.into(),
         Error::InvalidArgument(_) => InvalidArgument::NoLayers.into(),
         Error::Cancelled => Error::Cancelled,
         Error::InFile { .. } => failed_read().in_file(Path::new("disk.vhdx")),
     });
     errors.extend(chain_errors().into_iter().map(Error::from));
     errors.extend(changes().into_iter().map(Error::from));
+    errors.extend(conflicts().into_iter().map(Error::from));
+    errors.extend(states().into_iter().map(Error::from));
     errors.extend(arguments().into_iter().map(Error::from));
     errors
 }
@@ -147,6 +151,18 @@ fn changes() -> Vec<FileChange> {
     })
 }
 
+fn conflicts() -> Vec<Conflict> {
+    examples!(Conflict {
+        Conflict::Changed(_) => Conflict::Changed(FileChange::Modified),
+        Conflict::StalePlan => Conflict::StalePlan,
+        Conflict::DestinationExists => Conflict::DestinationExists,
+    })
+}
+
+fn states() -> Vec<InvalidState> {
+    examples!(InvalidState { InvalidState::FailedBefore => InvalidState::FailedBefore })
+}
+
 fn arguments() -> Vec<InvalidArgument> {
     let (start, guid) = (DiskOffset::new(512), Uuid::from_u128(1));
     examples!(InvalidArgument {
@@ -156,7 +172,6 @@ fn arguments() -> Vec<InvalidArgument> {
         InvalidArgument::BlockSize(_) => InvalidArgument::BlockSize(3),
         InvalidArgument::SectorSize(_) => InvalidArgument::SectorSize(3),
         InvalidArgument::VirtualSize(_) => InvalidArgument::VirtualSize(3),
-        InvalidArgument::DestinationExists => InvalidArgument::DestinationExists,
         InvalidArgument::DestinationIsSource => InvalidArgument::DestinationIsSource,
         InvalidArgument::NotARegularFile => InvalidArgument::NotARegularFile,
         InvalidArgument::NotARawTarget => InvalidArgument::NotARawTarget,
@@ -179,9 +194,7 @@ fn arguments() -> Vec<InvalidArgument> {
         InvalidArgument::NotWholeSectors { .. } => {
             InvalidArgument::NotWholeSectors { start, len: 1, sector_size: 512 }
         },
-        InvalidArgument::FailedBefore => InvalidArgument::FailedBefore,
         InvalidArgument::MergeTarget { .. } => InvalidArgument::MergeTarget { target: 2, layers: 1 },
-        InvalidArgument::StalePlan => InvalidArgument::StalePlan,
     })
 }
 
@@ -205,6 +218,8 @@ fn no_error_repeats_the_text_of_its_sources() {
     all.extend(errors().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
     all.extend(chain_errors().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
     all.extend(changes().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
+    all.extend(conflicts().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
+    all.extend(states().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
     all.extend(arguments().into_iter().map(|error| Box::new(error) as Box<dyn StdError>));
     for error in all {
         let texts = texts(&*error);
@@ -239,4 +254,19 @@ fn the_error_of_the_operating_system_has_an_accessor() {
     let inner = error.io_error().and_then(io::Error::get_ref);
     assert!(inner.is_some_and(|inner| inner.is::<Reason>()), "{inner:?}");
     assert!(Error::Cancelled.io_error().is_none());
+}
+
+#[test]
+fn each_error_has_the_kind_of_its_variant() {
+    let of = |errors: Vec<Error>| errors.iter().map(Error::kind).collect::<Vec<_>>();
+    let all = |kind: ErrorKind, errors: Vec<Error>| {
+        assert!(of(errors).iter().all(|found| *found == kind), "{kind:?}")
+    };
+    all(ErrorKind::Chain, chain_errors().into_iter().map(Error::from).collect());
+    all(ErrorKind::Conflict, conflicts().into_iter().map(Error::from).collect());
+    all(ErrorKind::Conflict, changes().into_iter().map(Error::from).collect());
+    all(ErrorKind::InvalidState, states().into_iter().map(Error::from).collect());
+    all(ErrorKind::InvalidArgument, arguments().into_iter().map(Error::from).collect());
+    all(ErrorKind::Io, vec![failed_read(), Error::NoSpace { needed: 2, free: 1 }]);
+    all(ErrorKind::Conflict, vec![Error::io("lock", None, io::ErrorKind::ResourceBusy.into())]);
 }
