@@ -5,12 +5,11 @@ use std::io;
 
 use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
 
-use super::innermost;
 use crate::output;
 
 /// Returns the hint for an error of the library.
 pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
-    let text = match innermost(error) {
+    let text = match error.without_path() {
         Error::Chain(error) => match &**error {
             ChainError::OtherChildren { unfinished, .. } | ChainError::HalfMerged { unfinished, .. }
                 if !unfinished.is_empty() =>
@@ -121,7 +120,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
 
 /// Returns the hint for a file that `reparent` refused as the parent.
 pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
-    match innermost(error) {
+    match error.without_path() {
         Error::Chain(error) => match &**error {
             ChainError::Mismatch { expected, .. } if expected.is_empty() => Some(
                 "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \

@@ -22,6 +22,7 @@ pub enum Conflict {
 pub enum FileChange {
     /// The file became longer or shorter.
     #[error("its length was {before} bytes and is now {after} bytes")]
+    #[non_exhaustive]
     Length {
         /// The length in bytes when the file was opened.
         before: u64,
@@ -30,6 +31,7 @@ pub enum FileChange {
     },
     /// A program opened the file and wrote to it ([MS-VHDX] 2.2.2).
     #[error("its FileWriteGuid was {before} and is now {after}")]
+    #[non_exhaustive]
     FileWriteGuid {
         /// The FileWriteGuid when the file was opened.
         before: uuid::Uuid,
@@ -38,6 +40,7 @@ pub enum FileChange {
     },
     /// The current header is another one, with the same FileWriteGuid ([MS-VHDX] 2.2.2).
     #[error("the sequence number of its current header was {before} and is now {after}")]
+    #[non_exhaustive]
     Header {
         /// The sequence number when the file was opened.
         before: u64,

@@ -13,7 +13,6 @@ use crate::units::FileOffset;
 use crate::violation::Violation;
 
 pub use argument::InvalidArgument;
-pub(crate) use chain::Bare;
 pub use chain::{ChainError, Undetermined, UnfinishedMerge};
 pub use conflict::{Conflict, FileChange, InvalidState};
 
@@ -26,11 +25,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// operating system. [`source`](std::error::Error::source) returns only what that sentence does not contain: the source
 /// of an [`io::Error`] that a caller's own storage returned, otherwise `None`. So `{}` is complete, and a program that
 /// prints all sources prints nothing twice. All error types of this crate follow this rule. The parts of an error have
-/// accessors: [`io_error`](Error::io_error), [`violation`](Error::violation), [`path`](Error::path).
+/// accessors: [`io_error`](Error::io_error), [`violation`](Error::violation), [`chain_error`](Error::chain_error),
+/// [`conflict`](Error::conflict), [`path`](Error::path) and [`offset`](Error::offset).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// A call of the operating system failed.
+    /// A call of the operating system failed. [`Error::io`] makes one.
+    #[non_exhaustive]
     Io {
         /// The operation, as a verb: `read`, `write`, `open`.
         operation: &'static str,
@@ -60,7 +61,8 @@ pub enum Error {
     InvalidState(InvalidState),
     /// [`Progress::is_cancelled`](crate::Progress::is_cancelled) returned `true`.
     Cancelled,
-    /// Another error, with the file in which it occurred.
+    /// Another error, with the file in which it occurred. [`Error::in_file`] makes one.
+    #[non_exhaustive]
     InFile {
         /// The file.
         path: PathBuf,
@@ -126,11 +128,8 @@ impl std::error::Error for Error {
 }
 
 impl Error {
-    pub(crate) fn io(
-        operation: &'static str,
-        offset: impl Into<Option<FileOffset>>,
-        source: io::Error,
-    ) -> Self {
+    /// Returns the error of a failed call of the operating system. The operation is a verb: `read`, `write`, `open`.
+    pub fn io(operation: &'static str, offset: impl Into<Option<FileOffset>>, source: io::Error) -> Self {
         Error::Io { operation, offset: offset.into(), source }
     }
 
@@ -201,6 +200,14 @@ impl Error {
         }
     }
 
+    /// Returns the reason why files do not form a chain or must not be merged, if the error is an [`Error::Chain`].
+    pub fn chain_error(&self) -> Option<&ChainError> {
+        match self.without_path() {
+            Error::Chain(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Returns the conflict, if the error is an [`Error::Conflict`].
     pub fn conflict(&self) -> Option<&Conflict> {
         match self.without_path() {
@@ -246,6 +253,25 @@ impl From<InvalidState> for Error {
 impl From<InvalidArgument> for Error {
     fn from(argument: InvalidArgument) -> Self {
         Error::InvalidArgument(argument)
+    }
+}
+
+/// The error becomes the inner error of the [`io::Error`], so [`io::Error::downcast`] returns it.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.without_path() {
+            Error::Io { source, .. } => source.kind(),
+            Error::NoSpace { .. } => io::ErrorKind::StorageFull,
+            Error::Corrupt(_) | Error::Chain(_) => io::ErrorKind::InvalidData,
+            Error::Unsupported(_) => io::ErrorKind::Unsupported,
+            Error::Conflict(Conflict::DestinationExists) => io::ErrorKind::AlreadyExists,
+            Error::InvalidArgument(_) => io::ErrorKind::InvalidInput,
+            // A cancellation is not `Interrupted`: callers try such calls again.
+            Error::Conflict(_) | Error::InvalidState(_) | Error::Cancelled | Error::InFile { .. } => {
+                io::ErrorKind::Other
+            }
+        };
+        io::Error::new(kind, error)
     }
 }
 

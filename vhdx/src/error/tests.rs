@@ -270,3 +270,35 @@ fn each_error_has_the_kind_of_its_variant() {
     all(ErrorKind::Io, vec![failed_read(), Error::NoSpace { needed: 2, free: 1 }]);
     all(ErrorKind::Conflict, vec![Error::io("lock", None, io::ErrorKind::ResourceBusy.into())]);
 }
+
+#[test]
+fn an_error_becomes_an_io_error_that_keeps_it() {
+    for (error, kind) in [
+        (Error::io("open", None, io::ErrorKind::NotFound.into()), io::ErrorKind::NotFound),
+        (Error::NoSpace { needed: 2, free: 1 }, io::ErrorKind::StorageFull),
+        (Error::Corrupt(violation()), io::ErrorKind::InvalidData),
+        (Error::Unsupported(violation()), io::ErrorKind::Unsupported),
+        (chain_errors().remove(0).into(), io::ErrorKind::InvalidData),
+        (Conflict::DestinationExists.into(), io::ErrorKind::AlreadyExists),
+        (Conflict::StalePlan.into(), io::ErrorKind::Other),
+        (InvalidArgument::NoLayers.into(), io::ErrorKind::InvalidInput),
+        (InvalidState::FailedBefore.into(), io::ErrorKind::Other),
+        (Error::Cancelled, io::ErrorKind::Other),
+    ] {
+        let text = error.to_string();
+        let outer = io::Error::from(error);
+        assert_eq!((outer.kind(), outer.to_string()), (kind, text));
+        let in_file = io::Error::from(outer.downcast::<Error>().unwrap().in_file(Path::new("disk.vhdx")));
+        assert_eq!(in_file.kind(), kind, "{in_file}");
+    }
+}
+
+#[test]
+fn parts_of_an_error_in_a_file_have_accessors() {
+    let error = |error: Error| error.in_file(Path::new("disk.vhdx"));
+    assert_eq!(error(Error::Corrupt(violation())).violation(), Some(&violation()));
+    assert_eq!(error(Conflict::StalePlan.into()).conflict(), Some(&Conflict::StalePlan));
+    assert!(error(Error::Cancelled).conflict().is_none() && error(Error::Cancelled).chain_error().is_none());
+    let cycle = error(ChainError::Cycle { child: path("c"), parent: path("p") }.into());
+    assert!(matches!(cycle.chain_error(), Some(ChainError::Cycle { .. })), "{cycle:?}");
+}

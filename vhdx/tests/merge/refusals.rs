@@ -190,7 +190,7 @@ fn a_half_merged_disk_is_not_merged_on() {
                     assert_unchanged(&again);
                     let Error::Chain(error) = error else { panic!("{error}") };
                     match *error {
-                        ChainError::HalfMerged { disk, unfinished, is_certain } => {
+                        ChainError::HalfMerged { disk, unfinished, is_certain, .. } => {
                             assert!(disk == half && is_certain);
                             assert_eq!(unfinished[0].merged.as_ref(), Some(&top));
                             assert_eq!(unfinished[0].layer, middle);
