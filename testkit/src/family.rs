@@ -115,8 +115,7 @@ impl ParentResolver for ByRelativePath<'_> {
 
 fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
     let opened = world.open(path);
-    let file =
-        opened.map_err(|source| Error::Io { operation: "open", offset: None, source }.in_file(path))?;
+    let file = opened.map_err(|source| Error::io("open", None, source).in_file(path))?;
     Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
 }
 
@@ -277,13 +276,13 @@ impl CrashWorld {
 impl MergeFiles for CrashWorld {
     fn open(&self, path: &Path) -> Result<OpenFile> {
         let opened = CrashWorld::open(self, path);
-        let io = |source| Error::Io { operation: "open", offset: None, source }.in_file(path);
+        let io = |source| Error::io("open", None, source).in_file(path);
         Ok(OpenFile { storage: opened.map_err(io)?, identity: None })
     }
 
     fn delete(&self, file: &FileState) -> Result<()> {
         let path = &file.path;
-        let io = |source| Error::Io { operation: "delete", offset: None, source }.in_file(path);
+        let io = |source| Error::io("delete", None, source).in_file(path);
         self.remove(path).and_then(|()| self.sync_names()).map_err(io)
     }
 

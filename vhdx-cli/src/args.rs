@@ -16,7 +16,7 @@ pub(crate) use format::Format;
 pub(crate) use share::Share;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt \
-file; 4 valid but unsupported; 5 broken chain; 6 input/output; 130 interrupted.";
+file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in use, changed, destination exists; 130 interrupted.";
 
 /// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
 ///

@@ -43,12 +43,9 @@ impl Outcome {
 
 /// Adds a hint to the failure to open a new parent, for commands whose `--parent` does not name the levels of a chain.
 pub(crate) fn parent_does_not_open(error: Error) -> anyhow::Error {
-    let is_wrong_link = match innermost(&error) {
-        Error::Chain(error) => match &**error {
-            ChainError::MissingParent { expected, .. } => !expected.is_empty(),
-            ChainError::Mismatch { .. } | ChainError::AmbiguousParent { .. } => true,
-            _ => false,
-        },
+    let is_wrong_link = match error.chain_error() {
+        Some(ChainError::MissingParent { expected, .. }) => !expected.is_empty(),
+        Some(ChainError::Mismatch { .. } | ChainError::AmbiguousParent { .. }) => true,
         _ => false,
     };
     let error = anyhow::Error::from(error);
@@ -80,8 +77,8 @@ pub(crate) fn code(result: anyhow::Result<Outcome>, json: bool) -> ExitCode {
 
 /// Whether the reader of a disk on stdout closed it early.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let source = error.downcast_ref::<Error>().map(innermost);
-    matches!(source, Some(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe)
+    let source = error.downcast_ref::<Error>().and_then(Error::io_error);
+    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Prints the output of the argument parser: an error, the help or the version.
@@ -130,8 +127,11 @@ fn classify(error: &anyhow::Error) -> (&'static str, u8) {
         Some(ErrorKind::Corrupt) => ("corrupt", CORRUPT),
         Some(ErrorKind::Unsupported) => ("unsupported", UNSUPPORTED),
         Some(ErrorKind::Chain) => ("chain", CHAIN),
+        Some(ErrorKind::Conflict) => ("conflict", IO),
         Some(ErrorKind::InvalidArgument) => ("usage", USAGE),
         Some(ErrorKind::Cancelled) => ("cancelled", INTERRUPTED),
+        Some(ErrorKind::Internal) => ("internal", IO),
+        // `InvalidState` follows a failed write.
         _ => ("io", IO),
     }
 }
@@ -196,8 +196,8 @@ fn message(error: &anyhow::Error) -> String {
     match library(error) {
         Some(_) if is_broken_pipe(error) => "stdout was closed before the whole disk was written".to_owned(),
         Some(vhdx) => match error.downcast_ref::<PartlyOverwritten>() {
-            Some(state) => format!("{}; {state}", innermost(vhdx)),
-            None => match innermost(vhdx) {
+            Some(state) => format!("{}; {state}", vhdx.without_path()),
+            None => match vhdx.without_path() {
                 Error::NoSpace { needed, free } => {
                     format!("too little space: up to {} are needed, {} are free", both(*needed), both(*free))
                 }
@@ -205,14 +205,6 @@ fn message(error: &anyhow::Error) -> String {
             },
         },
         None => format!("{error:#}"),
-    }
-}
-
-/// Returns the error without the names of files around it.
-pub(crate) fn innermost(error: &Error) -> &Error {
-    match error {
-        Error::InFile { error, .. } => innermost(error),
-        error => error,
     }
 }
 
@@ -229,7 +221,7 @@ fn facts(error: &anyhow::Error) -> Vec<(&'static str, Value)> {
     if let Some(refused) = error.downcast_ref::<NotTheParent>() {
         return vec![("evidence", refused.evidence.clone())];
     }
-    let error = match library(error).map(innermost) {
+    let error = match library(error).map(Error::without_path) {
         Some(Error::Chain(error)) => error,
         Some(Error::NoSpace { needed, free }) => {
             return vec![("needed", (*needed).into()), ("free", (*free).into())];

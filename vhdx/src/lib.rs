@@ -89,7 +89,7 @@ pub use disk::{
     inspect_chain,
 };
 pub use error::{ChainError, Undetermined, UnfinishedMerge};
-pub use error::{Error, ErrorKind, FileChange, InvalidArgument, Result};
+pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, InvalidState, Result};
 pub use family::{
     DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, OtherFile,
     OtherFormat, OtherKind, Problem, Relative, Relatives, Substitute, discover, find_disks, find_relatives,

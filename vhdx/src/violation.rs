@@ -90,6 +90,7 @@ pub enum Found {
 
 /// A rule that a file breaks, and the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Violation {
     /// The structure that breaks the rule.
     pub structure: Structure,

@@ -8,9 +8,9 @@ use std::process::Command;
 use common::{Folder, MIB, assert_same, read_all};
 use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
-    Chain, ChainError, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid, InvalidArgument,
-    MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress, Progress, Rule,
-    Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, Written,
+    Chain, ChainError, Conflict, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid,
+    InvalidArgument, MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress,
+    Progress, Rule, Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, Written,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, ExtraItem, Image, SparseImage, shared};
@@ -239,7 +239,7 @@ fn a_parent_that_was_changed_since_it_was_opened() {
     written.write_all_at(&[7; 512], DiskOffset::new(0)).unwrap();
     written.close().unwrap();
     let error = new_child(&chain, &path, &ChildOptions::default()).unwrap_err();
-    assert_eq!((reason(&error), error.path()), (&InvalidArgument::StalePlan, Some(parent.as_path())));
+    assert_eq!((error.conflict(), error.path()), (Some(&Conflict::StalePlan), Some(parent.as_path())));
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn chains_of_256_files_open_and_of_257_do_not() {
     assert_same(&common::read_all(&chain), &expected, "256 files in a folder");
     match Chain::open(&paths[0], &FolderResolver::default()).unwrap_err() {
         Error::Chain(error) => match *error {
-            ChainError::TooDeep { path, limit } => {
+            ChainError::TooDeep { path, limit, .. } => {
                 assert_eq!((path, limit), (folder.path().join(name(1)), 256));
             }
             other => panic!("{other:?}"),

@@ -10,8 +10,8 @@ use vhdx::format::bytes::seal;
 use vhdx::format::header;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
-    Chain, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, Progress, ReadAt,
-    Result, Sharing, Storage, Vhdx, VhdxMut,
+    Chain, Conflict, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, Progress,
+    ReadAt, Result, Sharing, Storage, Vhdx, VhdxMut,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -114,18 +114,18 @@ fn every_operation_notices_that_a_layer_changed() {
         let changed = |change: fn(&Arc<Memory>)| {
             let (chain, file) = in_memory();
             let error = operation(&chain, &Meanwhile::new(move || change(&file))).unwrap_err();
-            assert_eq!(error.kind(), vhdx::ErrorKind::Io, "{name}");
+            assert_eq!(error.kind(), vhdx::ErrorKind::Conflict, "{name}");
             match error {
-                Error::Changed(change) => change,
+                Error::Conflict(Conflict::Changed(change)) => change,
                 error => panic!("{name}: {error:?}"),
             }
         };
         let written = changed(write_a_sector);
         assert!(matches!(written, FileChange::FileWriteGuid { .. }), "{name}: {written:?}");
         let raised = changed(|file| raise_sequence_numbers(file));
-        assert!(matches!(raised, FileChange::Header { before, after } if after == before + 2), "{name}");
+        assert!(matches!(raised, FileChange::Header { before, after, .. } if after == before + 2), "{name}");
         let grown = changed(|file| grow(file));
-        assert!(matches!(grown, FileChange::Length { before, after } if after == before + MIB), "{name}");
+        assert!(matches!(grown, FileChange::Length { before, after, .. } if after == before + MIB), "{name}");
     }
 }
 
@@ -154,6 +154,7 @@ impl Files {
 fn is_busy<T: std::fmt::Debug>(result: Result<T>, path: &Path) {
     let error = result.unwrap_err();
     assert_eq!(error.path(), Some(path));
+    assert_eq!(error.kind(), vhdx::ErrorKind::Conflict, "{error:?}");
     let Error::InFile { error, .. } = error else { panic!("{error:?}") };
     assert!(
         matches!(&*error, Error::Io { source, .. } if source.kind() == ErrorKind::ResourceBusy),

@@ -37,11 +37,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
         destination::check(&convert.destination, &convert.writing, source.disk().identities())?;
     }
     if target == Target::Stdout && !convert.writing.dry_run {
-        let mut out = output::stdout().map_err(|source| Error::Io {
-            operation: "open stdout",
-            offset: None,
-            source,
-        })?;
+        let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;
         let made = to_stream(source.disk(), &mut out, &Bar::new(args.quiet))?;
         let report = Report { convert, plan: &plan, padding, made, left: plan.left_behind(convert, &source) };
         reading.answer_beside_data(|| report.json());

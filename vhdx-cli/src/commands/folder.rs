@@ -20,5 +20,5 @@ pub(super) fn look(place: &Path) -> Result<Metadata> {
 }
 
 fn error(place: &Path, source: io::Error) -> Error {
-    Error::Io { operation: "search", offset: None, source }.in_file(place)
+    Error::io("search", None, source).in_file(place)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::CommandFactory;
-use vhdx::{Error, InvalidArgument};
+use vhdx::{Conflict, Error};
 
 use crate::args::{Args, Man};
 use crate::exit::Outcome;
@@ -29,7 +29,7 @@ fn write_pages(folder: &Path, force: bool) -> anyhow::Result<()> {
     if !force {
         let mut paths = pages.iter().map(|page| folder.join(page.get_filename()));
         if let Some(path) = paths.find(|path| path.symlink_metadata().is_ok()) {
-            return Err(Error::from(InvalidArgument::DestinationExists).in_file(&path).into());
+            return Err(Error::from(Conflict::DestinationExists).in_file(&path).into());
         }
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

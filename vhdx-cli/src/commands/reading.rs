@@ -14,7 +14,7 @@ use super::facts::{Fact, Facts, Found};
 use super::several::Answer;
 use super::source::{self, Opened};
 use crate::args::{Args, Format};
-use crate::exit::{Hint, innermost};
+use crate::exit::Hint;
 use crate::output;
 use crate::progress::Bar;
 
@@ -120,9 +120,8 @@ impl<'a> Reading<'a> {
 
     /// Returns an error if the disk itself says that a merge into it is incomplete.
     pub(super) fn ensure_complete(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
-        let is_certain = |error: &Error| match innermost(error) {
-            Error::Chain(found) => matches!(**found, ChainError::HalfMerged { is_certain: true, .. }),
-            _ => false,
+        let is_certain = |error: &Error| {
+            matches!(error.chain_error(), Some(ChainError::HalfMerged { is_certain: true, .. }))
         };
         match ensure_not_half_merged(leaf, self.neighbours(path)?) {
             Err(error) if is_certain(&error) => Err(error),
@@ -241,8 +240,7 @@ impl<'a> Reading<'a> {
 
 /// Adds a hint to the error of a command that has `--force-share`, if a file is in use.
 pub(super) fn or_force_share(error: Error) -> anyhow::Error {
-    let is_busy =
-        matches!(innermost(&error), Error::Io { source, .. } if source.kind() == ErrorKind::ResourceBusy);
+    let is_busy = error.io_error().is_some_and(|source| source.kind() == ErrorKind::ResourceBusy);
     let error = anyhow::Error::from(error);
     match is_busy {
         true => error.context(Hint(
@@ -256,12 +254,9 @@ pub(super) fn or_force_share(error: Error) -> anyhow::Error {
 
 /// Returns the fact in an error about an incomplete merge. Any other error is returned as it is.
 fn unfinished(error: Error) -> vhdx::Result<Fact> {
-    let merges = match innermost(&error) {
-        Error::Chain(found) => match &**found {
-            ChainError::HalfMerged { unfinished, .. } => unfinished.clone(),
-            _ => return Err(error),
-        },
-        _ => return Err(error),
+    let Some(ChainError::HalfMerged { unfinished: merges, .. }) = error.chain_error() else {
+        return Err(error);
     };
+    let merges = merges.clone();
     Ok(Fact::Unfinished { message: error.to_string(), merges })
 }

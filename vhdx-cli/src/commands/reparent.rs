@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
 }
 
 fn is_cycle(error: &Error) -> bool {
-    matches!(exit::innermost(error), Error::Chain(error) if matches!(**error, ChainError::Cycle { .. }))
+    matches!(error.chain_error(), Some(ChainError::Cycle { .. }))
 }
 
 fn swapped(child: &Path, parent: &Path) -> Hint {

@@ -102,7 +102,7 @@ fn disks_at(args: &Args, path: &Path) -> anyhow::Result<(Vec<PathBuf>, Unreadabl
         return Ok((found.files, found.unreadable));
     }
     let reason = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no disk in this folder");
-    let error = Error::Io { operation: "find a disk", offset: None, source: reason };
+    let error = Error::io("find a disk", None, reason);
     Ok((Vec::new(), vec![(path.to_owned(), error.in_file(path).into())]))
 }
 

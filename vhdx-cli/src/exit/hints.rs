@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::io;
 
-use vhdx::{ChainError, Error, InvalidArgument, Rule, UnfinishedMerge};
+use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
 
-use super::innermost;
 use crate::output;
 
 /// Returns the hint for an error of the library.
 pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
-    let text = match innermost(error) {
+    let text = match error.without_path() {
         Error::Chain(error) => match &**error {
             ChainError::OtherChildren { unfinished, .. } | ChainError::HalfMerged { unfinished, .. }
                 if !unfinished.is_empty() =>
@@ -25,14 +24,14 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
             Some("free space on the file system of that file, and run the command again")
         }
-        Error::Changed(_) => {
+        Error::Conflict(Conflict::Changed(_)) => {
             Some("do not use the result. End the program that writes to the file, and run the command again")
         }
         Error::NoSpace { .. } => Some(
             "free space on the file system of that file. `--no-space-check` starts anyway: use it if the content is \
              sparse and takes less. If the space runs out, the new file is removed",
         ),
-        Error::InvalidArgument(InvalidArgument::DestinationExists) => Some("`--force` replaces it"),
+        Error::Conflict(Conflict::DestinationExists) => Some("`--force` replaces it"),
         error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
             "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
              VHDX by chance, read it with `vhdx convert --from raw`",
@@ -121,7 +120,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
 
 /// Returns the hint for a file that `reparent` refused as the parent.
 pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
-    match innermost(error) {
+    match error.without_path() {
         Error::Chain(error) => match &**error {
             ChainError::Mismatch { expected, .. } if expected.is_empty() => Some(
                 "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \

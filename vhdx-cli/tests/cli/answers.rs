@@ -337,9 +337,9 @@ fn completions_and_manual_pages_are_printed() {
     for name in names {
         assert!(pages.contains_key(&format!("vhdx{name}.1")), "{name}");
     }
-    run!("man", "--out", folder.path().join("man1")).exits(2);
+    run!("man", "--out", folder.path().join("man1")).exits(6);
     std::fs::write(folder.path().join("vhdx-merge.1"), b"precious").unwrap();
-    let refused = run!("man", "--out", folder.path()).exits(2);
+    let refused = run!("man", "--out", folder.path()).exits(6);
     assert!(
         refused.stderr.contains("vhdx-merge.1") && refused.stderr.contains("--force"),
         "{}",

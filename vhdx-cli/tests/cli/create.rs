@@ -19,7 +19,7 @@ fn a_dynamic_disk_has_the_defaults_of_windows() {
     assert_eq!((&made["block_size"], &made["parent"]), (&json!(32 << 20), &json!(null)));
     assert_eq!((&made["logical_sector_size"], &made["physical_sector_size"]), (&json!(512), &json!(4096)));
     run!("check", new).exits(0);
-    let refused = run!("create", new, "--size", "1G").exits(2);
+    let refused = run!("create", new, "--size", "1G").exits(6);
     assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
     let again = run!("create", new, "--size", "1G", "--force").exits(0).text();
     assert!(again.contains("1073741824 (1 GiB)"), "{again}");

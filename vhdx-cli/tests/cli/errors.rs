@@ -220,6 +220,23 @@ fn a_folder_in_the_place_of_a_file() {
 }
 
 #[test]
+fn no_reason_is_printed_twice() {
+    let family = family();
+    let (absent, leaf) = (family.path("absent.vhdx"), family.leaf());
+    for ran in [
+        run!("info", absent),
+        run!("convert", absent, family.path("new.vhdx")),
+        run!("create", family.path("new.avhdx"), "--parent", absent),
+        run!("tree", absent),
+        // A folder cannot be made in a file.
+        run!("man", "--out", leaf.join("pages")),
+    ] {
+        let text = ran.exits(6).stderr;
+        assert_eq!(text.matches("os error").count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn usage() {
     let family = family();
     run!("--help").exits(0);

@@ -162,16 +162,17 @@ fn nothing_is_overwritten_without_force() {
     std::fs::write(&raw, b"precious").unwrap();
     std::fs::write(&new, b"precious").unwrap();
     let before = family.files();
-    let refused = run!("convert", family.leaf(), raw).exits(2);
+    let refused = run!("convert", family.leaf(), raw).exits(6);
     assert!(
         refused.stderr.contains("the destination already exists") && refused.stderr.contains("--force"),
         "{}",
         refused.stderr
     );
-    let error = run!("merge", family.leaf(), "--output", new, "--json").exits(2).error();
-    assert_eq!((&error["kind"], &error["path"]), (&json!("usage"), &json!(new)));
-    run!("merge", family.leaf(), "--output", new, "--dry-run").exits(2);
-    run!("convert", family.leaf(), raw, "--dry-run").exits(2);
+    let error = run!("merge", family.leaf(), "--output", new, "--json").exits(6).error();
+    assert_eq!((&error["kind"], &error["path"]), (&json!("conflict"), &json!(new)));
+    run!("merge", family.leaf(), "--output", new, "--dry-run").exits(6);
+    run!("convert", family.leaf(), raw, "--dry-run").exits(6);
+    run!("convert", family.leaf(), family.folder.path(), "--to", "raw").exits(2);
     run!("convert", family.leaf(), family.folder.path(), "--to", "raw", "--force").exits(2);
     run!("merge", family.leaf(), "--output", new, "--dry-run", "--force").exits(0);
     assert_eq!(family.files(), before);

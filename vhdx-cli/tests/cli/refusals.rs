@@ -22,11 +22,12 @@ fn add_top(family: &Family) -> PathBuf {
     path
 }
 
-/// Asserts an input or output error about this file.
+/// Asserts an input or output error about this file, or a conflict with the program that uses it.
 #[track_caller]
 fn names_the_file(ran: Ran, file: &Path, words: &[&str]) {
     let error = ran.exits(6).error();
-    assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(file)), "{error}");
+    let kind = if words.contains(&"another program") { "conflict" } else { "io" };
+    assert_eq!((&error["kind"], &error["path"]), (&json!(kind), &json!(file)), "{error}");
     let message = error["message"].as_str().unwrap();
     assert!(words.iter().all(|word| message.contains(word)), "{message}");
 }

@@ -66,7 +66,7 @@ fn a_merge_is_refused_while_a_disk_is_read() {
     let before = family.files();
     let slow = Slow::convert(&family.leaf(), &[]);
     let error = run!("merge", family.mid(), "--json").exits(6).error();
-    assert_eq!(error["kind"], "io", "{error}");
+    assert_eq!(error["kind"], "conflict", "{error}");
     assert!(error["message"].as_str().unwrap().contains("another program has the file open"), "{error}");
     // Other readers are allowed.
     assert!(run!("convert", family.leaf(), "-").exits(0).stdout == family.content);
@@ -99,7 +99,7 @@ fn convert_to_stdout_fails_if_a_layer_changed() {
     let slow = Slow::convert(&family.leaf(), &["--json"]);
     write_without_a_lock(&family.base());
     let error = slow.finish().1.exits(6).error();
-    assert_eq!((&error["kind"], &error["path"]), (&json!("io"), &json!(family.base())), "{error}");
+    assert_eq!((&error["kind"], &error["path"]), (&json!("conflict"), &json!(family.base())), "{error}");
 }
 
 /// Makes a disk that takes a while to read: one sector of data, and 2 GiB of zeros in allocated blocks.

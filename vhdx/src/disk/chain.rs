@@ -117,7 +117,7 @@ impl Chain {
     /// locks. The operations in [`ops`](crate::ops) that read a whole disk call it themselves.
     ///
     /// # Errors
-    /// - [`Error::Changed`](crate::Error::Changed) with the path of the first layer that changed
+    /// - [`Conflict::Changed`](crate::Conflict::Changed) with the path of the first layer that changed
     /// - [`Error::Io`](crate::Error::Io) and [`Error::Corrupt`](crate::Error::Corrupt) if a header cannot be read again
     pub fn ensure_unchanged(&self) -> Result<()> {
         self.layers.iter().try_for_each(Vhdx::ensure_unchanged)

@@ -206,7 +206,10 @@ fn by_name(
 
 /// Returns whether a candidate could not be read. Otherwise it is damaged.
 fn is_unusable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Io | ErrorKind::InvalidArgument)
+    matches!(
+        error.kind(),
+        ErrorKind::Io | ErrorKind::Conflict | ErrorKind::InvalidArgument | ErrorKind::InvalidState
+    )
 }
 
 impl Rejected {

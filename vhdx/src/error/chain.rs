@@ -1,6 +1,7 @@
 //! Defines the errors of chains: files that do not fit together, and merges that must not start.
 
 mod missing_parent;
+mod text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::missing_parent::{InChain, Unreadable, Unusable, Wanted};
+use self::text::{AlsoDamaged, InTheWay, Joined, LayerOfMerge, Must, Shown, Unfinished};
 use super::Error;
 use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
@@ -27,6 +29,7 @@ pub enum ChainError {
         Unusable(unusable),
         Unreadable(unreadable)
     )]
+    #[non_exhaustive]
     MissingParent {
         /// The file whose parent is missing.
         child: PathBuf,
@@ -54,6 +57,7 @@ pub enum ChainError {
         Quoted(child),
         Shown(parents)
     )]
+    #[non_exhaustive]
     AmbiguousParent {
         /// The child.
         child: PathBuf,
@@ -71,6 +75,7 @@ pub enum ChainError {
         Must(expected),
         AlsoDamaged(damaged)
     )]
+    #[non_exhaustive]
     Mismatch {
         /// The child.
         child: PathBuf,
@@ -85,6 +90,7 @@ pub enum ChainError {
     },
     /// A file is an ancestor of itself.
     #[error("{}: its parent would be {}, which is already in this chain", Quoted(child), Quoted(parent))]
+    #[non_exhaustive]
     Cycle {
         /// The file whose parent closes the cycle.
         child: PathBuf,
@@ -93,6 +99,7 @@ pub enum ChainError {
     },
     /// A chain that is, or would become, too long.
     #[error("{}: the chain is too long: a chain can have at most {limit} files", Quoted(path))]
+    #[non_exhaustive]
     TooDeep {
         /// The file at which the limit was reached.
         path: PathBuf,
@@ -105,6 +112,7 @@ pub enum ChainError {
         Quoted(child),
         Quoted(parent)
     )]
+    #[non_exhaustive]
     SectorSize {
         /// The child.
         child: PathBuf,
@@ -117,6 +125,7 @@ pub enum ChainError {
     },
     /// A parent was named for a disk that has no parent.
     #[error("{}: this disk has no parent, but {} was named as its parent", Quoted(path), Quoted(extra))]
+    #[non_exhaustive]
     TooManyParents {
         /// The base of the chain.
         path: PathBuf,
@@ -139,6 +148,7 @@ pub enum ChainError {
         InTheWay(in_the_way),
         Unfinished(unfinished)
     )]
+    #[non_exhaustive]
     OtherChildren {
         /// The file to merge.
         child: PathBuf,
@@ -152,6 +162,7 @@ pub enum ChainError {
     /// A layer that was merged into its parent. The parent has newer data, so the layer does not open on its own. With
     /// several levels, it opens only as an ancestor of the merged disk.
     #[error("{}: {}", Quoted(child), LayerOfMerge { parent, is_complete: *is_complete })]
+    #[non_exhaustive]
     Superseded {
         /// The merged layer whose parent is the merge target.
         child: PathBuf,
@@ -167,6 +178,7 @@ pub enum ChainError {
         if *is_certain { "a merge into it is incomplete" } else { "a merge into it was started and may be incomplete" },
         Unfinished(unfinished)
     )]
+    #[non_exhaustive]
     HalfMerged {
         /// The disk.
         disk: PathBuf,
@@ -183,6 +195,7 @@ pub enum ChainError {
         child = Quoted(child),
         target = Quoted(target)
     )]
+    #[non_exhaustive]
     DataPastEnd {
         /// The file to merge.
         child: PathBuf,
@@ -201,6 +214,7 @@ pub enum ChainError {
         Quoted(child),
         Joined(undetermined, ", ")
     )]
+    #[non_exhaustive]
     UndeterminedFiles {
         /// The file to merge.
         child: PathBuf,
@@ -249,8 +263,7 @@ pub struct UnfinishedMerge {
 }
 
 /// A file or folder that could not be checked. Its [`Display`](std::fmt::Display) is the path and the reason.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{}: {}", Quoted(path), Bare(error))]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Undetermined {
     /// The file or the folder.
@@ -263,139 +276,23 @@ pub struct Undetermined {
     pub may_be_disk: bool,
 }
 
+impl fmt::Display for Undetermined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", Quoted(&self.path), self.error.without_path())
+    }
+}
+
+impl std::error::Error for Undetermined {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        // The text of `error` is part of the text of this one.
+        self.error.source()
+    }
+}
+
 impl Undetermined {
     /// Returns the reason without the path.
     pub fn reason(&self) -> String {
-        Bare(&self.error).to_string()
-    }
-}
-
-/// Displays an error without the name of its file.
-pub(crate) struct Bare<'a>(pub(crate) &'a Error);
-
-impl fmt::Display for Bare<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Error::InFile { error, .. } => Bare(error).fmt(f),
-            error => error.fmt(f),
-        }
-    }
-}
-
-/// Displays things with a separator between them.
-struct Joined<'a, T>(&'a [T], &'static str);
-
-impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, thing) in self.0.iter().enumerate() {
-            write!(f, "{}{thing}", if i == 0 { "" } else { self.1 })?;
-        }
-        Ok(())
-    }
-}
-
-struct Either<'a>(&'a [Uuid]);
-
-impl fmt::Display for Either<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Joined(self.0, " or ").fmt(f)
-    }
-}
-
-/// Displays the DataWriteGuid that a file must have.
-struct Must<'a>(&'a [Uuid]);
-
-impl fmt::Display for Must<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => f.write_str("the parent linkage of the child is zero, which matches no file"),
-            guids => write!(f, "must be {}", Either(guids)),
-        }
-    }
-}
-
-/// The maximum number of paths in a message.
-const SHOWN: usize = 8;
-
-/// Displays the first paths and the number of the others.
-struct Shown<'a>(&'a [PathBuf]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first: Vec<_> = self.0.iter().take(SHOWN).map(Quoted).collect();
-        Joined(&first, ", ").fmt(f)?;
-        match self.0.len().saturating_sub(SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-struct InTheWay<'a>(&'a [(PathBuf, PathBuf)]);
-
-impl fmt::Display for InTheWay<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let child = |(child, parent): &(PathBuf, PathBuf)| {
-            format!("{} is a child of {}", Quoted(child), Quoted(parent))
-        };
-        let children: Vec<String> = self.0.iter().map(child).collect();
-        Joined(&children, ", ").fmt(f)
-    }
-}
-
-struct LayerOfMerge<'a> {
-    parent: &'a Path,
-    is_complete: bool,
-}
-
-impl fmt::Display for LayerOfMerge<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parent = Quoted(self.parent);
-        match self.is_complete {
-            true => write!(
-                f,
-                "left over from a completed merge into {parent}, or into an earlier file in its place: it cannot be \
-                 opened on its own"
-            ),
-            false => write!(
-                f,
-                "part of a merge into {parent} that may be incomplete: it opens only as an ancestor of the merged disk"
-            ),
-        }
-    }
-}
-
-struct Unfinished<'a>(&'a [UnfinishedMerge]);
-
-impl fmt::Display for Unfinished<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|UnfinishedMerge { layer, merged, target }| {
-            if target.as_ref() == Some(layer) {
-                // The disk itself is the target; the merged files were not searched for, or not found.
-                return f.write_str("; run that merge again before you use, move or delete this disk");
-            }
-            write!(
-                f,
-                "; {} belongs to a merge that may be incomplete: do not move or delete it until the merge is complete; ",
-                Quoted(layer)
-            )?;
-            match merged {
-                Some(merged) => write!(f, "merge {} again", Quoted(merged)),
-                None => f.write_str("the merged disk is in none of the folders that were searched"),
-            }
-        })
-    }
-}
-
-struct AlsoDamaged<'a>(&'a [PathBuf]);
-
-impl fmt::Display for AlsoDamaged<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let damaged: Vec<_> = self.0.iter().map(Quoted).collect();
-        write!(f, "; these candidates could not be checked: {}", Joined(&damaged, ", "))
+        self.error.without_path().to_string()
     }
 }
 

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use self::text::{List, Stored, complete, io_kind};
 use super::substitutes::{self, Substitute};
-use crate::error::Bare;
 use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::storage::FileFormat;
@@ -312,9 +311,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Unreadable { error, .. } => {
-                write!(f, "cannot be searched, so disks may be missing here: {}", Bare(error))
+                write!(f, "cannot be searched, so disks may be missing here: {}", error.without_path())
             }
-            Problem::Damaged { error, .. } => write!(f, "is not a readable VHDX: {}", Bare(error)),
+            Problem::Damaged { error, .. } => write!(f, "is not a readable VHDX: {}", error.without_path()),
             Problem::OtherFormat { format, .. } => {
                 write!(f, "is named like a VHDX, but its content is {format}")
             }

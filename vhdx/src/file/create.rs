@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::DiskType;
 use super::create_layout::{HEADER_SECTION, LOG_LENGTH, NewLayout};
-use crate::error::{Error, Guaranteed, InvalidArgument, Result, in_memory};
+use crate::error::{Conflict, Error, Guaranteed, InvalidArgument, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::format::file_identifier::FileTypeIdentifier;
 use crate::format::header::{self, Header};
@@ -132,13 +132,13 @@ impl<'a> VhdxWriter<'a> {
     /// Prepares a new VHDX in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
+    /// [`Conflict::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
     /// valid, and [`Error::Io`].
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;
         if !storage.is_empty().map_err(|e| Error::io("measure", None, e))? {
-            return Err(InvalidArgument::DestinationExists.into());
+            return Err(Conflict::DestinationExists.into());
         }
         Ok(Self {
             storage,

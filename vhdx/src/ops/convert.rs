@@ -7,7 +7,7 @@ use super::copy::copy_nonzero;
 use super::pace::Pace;
 use super::ranges::{WINDOW, Window, data, total, whole, windows};
 use crate::disk::Disk;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
 use crate::storage::{Buffer, Storage};
@@ -29,13 +29,13 @@ pub struct Converted {
 /// Zeros are left out, so the file is as sparse as its file system allows.
 ///
 /// # Errors
-/// [`InvalidArgument::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
+/// [`Conflict::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
 /// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
 /// [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
     if !storage.is_empty().map_err(failed("measure", 0))? {
-        return Err(InvalidArgument::DestinationExists.into());
+        return Err(Conflict::DestinationExists.into());
     }
     disk.validate_placement()?;
     let file_size = disk.virtual_size();

@@ -43,7 +43,7 @@ pub struct NewChild {
 ///
 /// # Errors
 /// - [`Error::Io`], also if the leaf is being written to, for example by a merge into it.
-/// - [`InvalidArgument::StalePlan`] if the leaf has changed since it was opened.
+/// - [`Conflict::StalePlan`](crate::Conflict::StalePlan) if the leaf has changed since it was opened.
 /// - [`ChainError::HalfMerged`] if a merge into the leaf is incomplete.
 ///   [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the
 ///   leaf itself does not show.
@@ -102,7 +102,7 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
 /// reserved; `progress` counts its bytes.
 ///
 /// # Errors
-/// [`InvalidArgument::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
+/// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, another [`InvalidArgument`] if `disk` is not
 /// possible; [`Error::Io`], [`Error::Cancelled`].
 pub fn create(disk: &NewDisk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Written> {
     let mut writer = VhdxWriter::new(storage, disk)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::file::Vhdx;
 use crate::storage::{FileStorage, ReadAt};
 use crate::violation::Violations;
@@ -20,7 +20,7 @@ impl ParentLock {
     /// Opens and locks the file at `path`, if it is in the state that was planned for.
     ///
     /// # Errors
-    /// As [`FileStorage::open_shared`] and [`Vhdx::open`]; [`InvalidArgument::StalePlan`].
+    /// As [`FileStorage::open_shared`] and [`Vhdx::open`]; [`Conflict::StalePlan`].
     pub(super) fn open(path: &Path, is_as_planned: impl FnOnce(&Vhdx) -> bool) -> Result<Self> {
         let file = Arc::new(FileStorage::open_shared(path)?);
         let check = || {
@@ -28,7 +28,7 @@ impl ParentLock {
             let vhdx = Vhdx::load(Arc::clone(&file) as Arc<dyn ReadAt>, &mut Violations::new())?;
             match is_as_planned(&vhdx.identified(Some(identity))) {
                 true => Ok(()),
-                false => Err(Error::from(InvalidArgument::StalePlan)),
+                false => Err(Error::from(Conflict::StalePlan)),
             }
         };
         check().map_err(|error| error.in_file(path))?;

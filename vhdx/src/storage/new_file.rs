@@ -9,7 +9,7 @@ use tempfile::{Builder, TempPath};
 
 use super::access::Access;
 use super::{FileIdentity, FileStorage, ReadAt, Storage};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
 /// A new file that gets its name only by [`commit`](Self::commit).
@@ -39,7 +39,7 @@ impl NewFile {
     /// Replaces an existing file only if `overwrite` is set.
     ///
     /// # Errors
-    /// - [`InvalidArgument::DestinationExists`] if the destination exists and `overwrite` is not set
+    /// - [`Conflict::DestinationExists`] if the destination exists and `overwrite` is not set
     /// - [`InvalidArgument::NotARegularFile`] if the destination is a folder or a device
     /// - [`Error::Io`] if the file cannot be created, or if another program has the existing file open (as far as
     ///   [`FileStorage::open_exclusive`] can tell)
@@ -97,7 +97,7 @@ impl NewFile {
     /// Syncs the file, renames it to its destination, and makes the name durable.
     ///
     /// # Errors
-    /// [`InvalidArgument::DestinationExists`] if the destination was created in the meantime, or [`Error::Io`]. The
+    /// [`Conflict::DestinationExists`] if the destination was created in the meantime, or [`Error::Io`]. The
     /// destination is then unchanged, unless only the last step, the sync of the folder, failed.
     pub fn commit(self) -> Result<()> {
         let Self { storage, temporary, destination, overwrite, replaced } = self;
@@ -142,8 +142,9 @@ fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
             }
         }
         Err(error) => Err(io_error("read the file's attributes")(error)),
-        Ok(_) if !overwrite => Err(InvalidArgument::DestinationExists.into()),
+        // This comes first: `overwrite` would not help.
         Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
+        Ok(_) if !overwrite => Err(Conflict::DestinationExists.into()),
         Ok(_) => {
             ensure_not_in_use(destination)?;
             destination.canonicalize().map_err(io_error("resolve the path"))
@@ -196,12 +197,12 @@ fn rename_to_new(temporary: TempPath, destination: &Path) -> Result<()> {
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     let temporary = match temporary.persist_noclobber(destination) {
         Ok(()) => return Ok(()),
-        Err(failed) if exists(&failed.error) => return Err(InvalidArgument::DestinationExists.into()),
+        Err(failed) if exists(&failed.error) => return Err(Conflict::DestinationExists.into()),
         Err(failed) => failed.path,
     };
     match OpenOptions::new().write(true).create_new(true).open(destination) {
         Ok(_) => {}
-        Err(error) if exists(&error) => return Err(InvalidArgument::DestinationExists.into()),
+        Err(error) if exists(&error) => return Err(Conflict::DestinationExists.into()),
         Err(error) => return Err(io_error("rename")(error)),
     }
     temporary.persist(destination).map_err(|failed| {

@@ -204,7 +204,7 @@ mod tests {
         std::fs::write(&path, [0; 100]).unwrap();
         let _target = RawTarget::open(&path).unwrap();
         let error = RawTarget::open(&path).unwrap_err();
-        assert_eq!((error.kind(), error.path()), (ErrorKind::Io, Some(path.as_path())));
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Conflict, Some(path.as_path())));
         let error = RawTarget::open(folder.path()).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ErrorKind::InvalidArgument, Some(folder.path())));
     }

@@ -67,7 +67,7 @@ impl ReadGuard {
     /// `compare_content` detects the changes that the length and the time do not show.
     ///
     /// # Errors
-    /// [`Error::Changed`], [`Error::Io`].
+    /// [`Conflict::Changed`](crate::Conflict::Changed), [`Error::Io`].
     pub(crate) fn ensure_unchanged(
         &self,
         storage: &dyn ReadAt,

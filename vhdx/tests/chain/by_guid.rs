@@ -103,7 +103,7 @@ fn copies_are_one_parent_and_others_are_ambiguous() {
     let error = chain_error(Chain::open(&leaf, &resolver()));
     assert_eq!(error.path(), leaf);
     let message = error.to_string();
-    let ChainError::AmbiguousParent { child, guid, parents } = error else { panic!("{error}") };
+    let ChainError::AmbiguousParent { child, guid, parents, .. } = error else { panic!("{error}") };
     assert_eq!((child, guid), (leaf.clone(), BASE));
     assert_eq!(parents, [first.clone(), second, other.clone(), folder.path("a/1")]);
     let places = ["vm/c", "a/1"].map(|place| folder.path(place).components().collect::<PathBuf>());

@@ -179,7 +179,7 @@ fn a_changed_parent_is_a_mismatch_and_the_inspection_goes_on() {
     let (base, mid) = (folder.put("base.vhdx", &disk(BASE)), folder.put("mid.avhdx", &mid));
     let leaf = folder.put("leaf.avhdx", &leaf);
     match chain_error(Chain::open(&leaf, &beside())) {
-        ChainError::Mismatch { child, parent, expected, found, damaged } => {
+        ChainError::Mismatch { child, parent, expected, found, damaged, .. } => {
             assert_eq!((&child, &parent), (&leaf, &mid));
             assert_eq!((expected, found), (vec![Guid::from_u128(99)], Guid::from_u128(2)));
             assert!(damaged.is_empty());
@@ -217,7 +217,7 @@ fn a_named_parent_is_the_only_one_tried() {
     let resolver = named(&[&mid, &base, &hidden]);
     let extra = chain_error(Chain::open(&leaf, &resolver));
     assert!(
-        matches!(&extra, ChainError::TooManyParents { extra, path } if *extra == hidden && *path == base)
+        matches!(&extra, ChainError::TooManyParents { extra, path, .. } if *extra == hidden && *path == base)
     );
     assert_eq!(inspect_chain(&leaf, &resolver).unwrap_err().kind(), ErrorKind::Chain);
     assert!(chain_error(Chain::open(&base, &named(&[&mid]))).to_string().contains("mid.avhdx"));
@@ -297,7 +297,7 @@ fn the_longest_chain_opens_and_one_file_more_does_not() {
     assert_eq!(open(MAX_CHAIN_LENGTH).unwrap().layers().len(), MAX_CHAIN_LENGTH);
     let error = chain_error(open(MAX_CHAIN_LENGTH + 1));
     assert!(
-        matches!(&error, ChainError::TooDeep { limit: 256, path } if *path == folder.path("1")),
+        matches!(&error, ChainError::TooDeep { limit: 256, path, .. } if *path == folder.path("1")),
         "{error}"
     );
 }

@@ -63,7 +63,7 @@ fn parents_are_locked() {
     let base = folder.put("base.vhdx", &disk(BASE));
     let leaf = folder.put("leaf.avhdx", &leaf(&STORED));
     let is_busy = |error: vhdx::Error| {
-        assert_eq!(error.kind(), vhdx::ErrorKind::Io);
+        assert_eq!(error.kind(), vhdx::ErrorKind::Conflict);
         assert!(error.to_string().contains("in use") || error.to_string().contains("open"), "{error}");
     };
     let open = ChainMut::open(&leaf, &beside()).unwrap();

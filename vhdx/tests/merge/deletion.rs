@@ -22,7 +22,7 @@ impl MergeFiles for Undeletable<'_> {
     fn delete(&self, file: &FileState) -> Result<()> {
         if file.path == self.1 {
             let source = io::ErrorKind::PermissionDenied.into();
-            return Err(Error::Io { operation: "delete", offset: None, source });
+            return Err(Error::io("delete", None, source));
         }
         MergeFiles::delete(self.0, file)
     }

@@ -40,7 +40,7 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
 fn ensure_all_deleted(merged: Option<&Merged>) -> Result<()> {
     let Some(first) = merged.and_then(|merged| merged.undeleted.first()) else { return Ok(()) };
     let source = std::io::Error::other(first.error.to_string());
-    Err(Error::Io { operation: "delete", offset: None, source }.in_file(&first.path))
+    Err(Error::io("delete", None, source).in_file(&first.path))
 }
 
 /// Power may fail right after the program has given up.

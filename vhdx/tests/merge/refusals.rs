@@ -6,8 +6,8 @@ use vhdx::format::bat_entry::{BatEntry, PayloadBlockState};
 use vhdx::format::region_table::BAT_REGION;
 use vhdx::ops::{MergeOptions, MergePlan};
 use vhdx::{
-    BlockIndex, ChainError, DiskOffset, Error, ErrorKind, InvalidArgument, LogState, NoProgress, Relatives,
-    Rule, Vhdx, VhdxMut,
+    BlockIndex, ChainError, Conflict, DiskOffset, Error, ErrorKind, InvalidArgument, LogState, NoProgress,
+    Relatives, Rule, Vhdx, VhdxMut,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault};
 use vhdx_testkit::{Family, SparseImage};
@@ -39,7 +39,7 @@ fn assert_unchanged(world: &CrashWorld) {
 fn assert_stale(plan: &MergePlan, world: &CrashWorld, path: &Path) {
     let world = CrashWorld::new(world.images());
     let error = plan.execute(&world, &NoProgress).unwrap_err();
-    assert_eq!(argument(&error), Some(&InvalidArgument::StalePlan), "{error}");
+    assert_eq!(error.conflict(), Some(&Conflict::StalePlan), "{error}");
     assert_eq!(error.path(), Some(path), "{error}");
     assert_unchanged(&world);
 }
@@ -190,7 +190,7 @@ fn a_half_merged_disk_is_not_merged_on() {
                     assert_unchanged(&again);
                     let Error::Chain(error) = error else { panic!("{error}") };
                     match *error {
-                        ChainError::HalfMerged { disk, unfinished, is_certain } => {
+                        ChainError::HalfMerged { disk, unfinished, is_certain, .. } => {
                             assert!(disk == half && is_certain);
                             assert_eq!(unfinished[0].merged.as_ref(), Some(&top));
                             assert_eq!(unfinished[0].layer, middle);

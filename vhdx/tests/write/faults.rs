@@ -1,7 +1,7 @@
 //! Every call fails, one after the other, while a disk is written to: each sector is old or new, nothing more is done with
 //! the open disk, and the file can be opened again.
 
-use vhdx::{ChainMut, DiskMut, DiskType, Error, ErrorKind, InvalidArgument};
+use vhdx::{ChainMut, DiskMut, DiskType, Error, ErrorKind, InvalidState};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, for_each_failure};
 
 use crate::common::at;
@@ -27,7 +27,7 @@ fn assert_refuses_all_changes(mut disk: ChainMut, world: &CrashWorld) {
     ];
     for result in results {
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::InvalidArgument(InvalidArgument::FailedBefore)), "{error}");
+        assert!(matches!(error, Error::InvalidState(InvalidState::FailedBefore)), "{error}");
     }
     assert_eq!(world.calls(Calls::Writes), calls, "a change that was refused has written");
 }

@@ -11,7 +11,7 @@ use super::{Plan, misnamed, open_source, warn_if_misnamed};
 use crate::args::{Args, Convert, Format};
 use crate::commands::left_behind::LeftBehind;
 use crate::commands::reading::Reading;
-use crate::exit::{Hint, Interrupted, Outcome, PartlyOverwritten, Usage, innermost};
+use crate::exit::{Hint, Interrupted, Outcome, PartlyOverwritten, Usage};
 use crate::foreign::{Foreign, Kind, Wish};
 use crate::output::{self, shown};
 use crate::progress::Bar;
@@ -48,7 +48,7 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> 
         return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(path).into());
     }
     ensure_no_image(convert, &target)?;
-    let len = target.len().map_err(|source| Error::Io { operation: "measure", offset: None, source });
+    let len = target.len().map_err(|source| Error::io("measure", None, source));
     let (len, virtual_size) = (len.map_err(|error| error.in_file(path))?, disk.virtual_size());
     if len < virtual_size {
         return Err(Error::from(InvalidArgument::TargetTooSmall { len, virtual_size }).in_file(path).into());
@@ -57,7 +57,7 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> 
 }
 
 fn in_use(error: Error) -> anyhow::Error {
-    let is_busy = matches!(innermost(&error), Error::Io { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy);
+    let is_busy = error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::ResourceBusy);
     let error = anyhow::Error::from(error);
     match is_busy {
         true => error.context(Hint(

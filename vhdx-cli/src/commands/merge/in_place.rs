@@ -11,7 +11,7 @@ use super::{left_over, space};
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
 use crate::commands::reading::Reading;
-use crate::exit::{Interrupted, NotDeleted, Outcome, Usage, innermost};
+use crate::exit::{Interrupted, NotDeleted, Outcome, Usage};
 use crate::output::{self, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -64,20 +64,20 @@ pub(super) fn ensure_all_deleted(undeleted: &[Undeleted]) -> anyhow::Result<Outc
     let message = format!(
         "{}; the merge is complete. Once nothing uses these files, delete only these by hand, in this order: {}. Do \
          not delete the merge target",
-        innermost(&first.error),
+        first.error.without_path(),
         paths.join(", ")
     );
     Err(NotDeleted { path: first.path.clone(), message }.into())
 }
 
 pub(super) fn undeleted_json(undeleted: &[Undeleted]) -> Value {
-    let json = |file: &Undeleted| json!({ "path": output::path(&file.path), "message": innermost(&file.error).to_string() });
+    let json = |file: &Undeleted| json!({ "path": output::path(&file.path), "message": file.error.without_path().to_string() });
     undeleted.iter().map(json).collect()
 }
 
 pub(super) fn undeleted_text(undeleted: &[Undeleted], out: &mut dyn Write) -> anyhow::Result<()> {
     for file in undeleted {
-        let reason = innermost(&file.error).to_string();
+        let reason = file.error.without_path().to_string();
         writeln!(out, "not deleted: {}: {}", shown(&file.path), output::harmless(&reason))?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use vhdx::{Chain, ChainError, Error, Guid, Relative, Relatives, Vhdx, inspect_ch
 
 use super::in_place::{ensure_all_deleted, paths, relatives, undeleted_json, undeleted_text};
 use crate::args::{Args, Merge};
-use crate::exit::{Hint, Outcome, innermost};
+use crate::exit::{Hint, Outcome};
 use crate::output::{self, shown};
 
 /// Answers for a chain that does not open. If it was merged before, there is nothing to copy.
@@ -64,8 +64,9 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
         return None;
     }
     let named = locator.parent_linkage2();
-    let Error::Chain(found) = innermost(error) else { return None };
-    let ChainError::OtherChildren { in_the_way, unfinished, .. } = &**found else { return None };
+    let Some(ChainError::OtherChildren { in_the_way, unfinished, .. }) = error.chain_error() else {
+        return None;
+    };
     // A child that was made of the target names it first. A merged layer, or a copy of one, names the target second.
     let names_first = |child: &PathBuf| {
         let child = Vhdx::open(child).ok();

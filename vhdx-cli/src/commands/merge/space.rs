@@ -5,7 +5,7 @@ use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeStep};
 use vhdx::{Chain, Error, Relatives, Result};
 
 use crate::args::Merge;
-use crate::exit::{Details, Hint, innermost};
+use crate::exit::{Details, Hint};
 use crate::output;
 use crate::sizes::both;
 
@@ -17,7 +17,7 @@ pub(super) fn with_way_out(
     options: &MergeOptions,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    let is_no_space = |error: &Error| matches!(innermost(error), Error::NoSpace { .. });
+    let is_no_space = |error: &Error| matches!(error.without_path(), Error::NoSpace { .. });
     if !error.downcast_ref().is_some_and(is_no_space) {
         return error;
     }

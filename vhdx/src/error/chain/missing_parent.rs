@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::{Bare, Either, Joined, Shown};
+use super::text::{Either, Joined, Shown};
 use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
@@ -63,7 +63,7 @@ pub(super) struct Unusable<'a>(pub(super) &'a [(PathBuf, Error)]);
 impl fmt::Display for Unusable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|(path, error)| {
-            write!(f, "; {} exists, but cannot be used: {}", Quoted(path), Bare(error))
+            write!(f, "; {} exists, but cannot be used: {}", Quoted(path), error.without_path())
         })
     }
 }

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
-use crate::error::{Error, Guaranteed, InvalidArgument, Result};
+use crate::error::{Error, Guaranteed, InvalidState, Result};
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
 use crate::storage::{FileStorage, Storage};
@@ -189,7 +189,7 @@ impl VhdxMut {
     /// Makes a change that may fail half-way. After a failure every further change is refused.
     fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.has_failed {
-            return Err(self.vhdx.in_file(InvalidArgument::FailedBefore.into()));
+            return Err(self.vhdx.in_file(InvalidState::FailedBefore.into()));
         }
         let result = change(self);
         self.has_failed = result.is_err();

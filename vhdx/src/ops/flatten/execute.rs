@@ -2,7 +2,7 @@
 
 use super::plan::{FlattenPlan, FlattenedLayer};
 use crate::disk::Chain;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Conflict, Result};
 use crate::ops::convert::{Converted, write_vhdx};
 use crate::ops::ranges::{data, whole};
 use crate::progress::Progress;
@@ -15,8 +15,8 @@ impl FlattenPlan {
     /// not a VHDX.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] if the chain is not the one that was planned for,
-    /// [`InvalidArgument::DestinationExists`] if the storage is not empty, [`Error::Io`](crate::Error::Io) and
+    /// [`Conflict::StalePlan`] if the chain is not the one that was planned for,
+    /// [`Conflict::DestinationExists`] if the storage is not empty, [`Error::Io`](crate::Error::Io) and
     /// [`Error::Corrupt`](crate::Error::Corrupt) from reading, as [`Chain::ensure_unchanged`] before the file becomes a
     /// VHDX, [`Error::Io`](crate::Error::Io) from the storage, [`Error::Cancelled`](crate::Error::Cancelled).
     pub fn execute(
@@ -26,7 +26,7 @@ impl FlattenPlan {
         progress: &dyn Progress,
     ) -> Result<Converted> {
         if !chain.layers().iter().map(FlattenedLayer::of).eq(self.layers.iter().cloned()) {
-            return Err(InvalidArgument::StalePlan.into());
+            return Err(Conflict::StalePlan.into());
         }
         progress.start(self.bytes_to_copy);
         write_vhdx(chain, data(chain, whole(chain)), &self.disk, storage, progress)

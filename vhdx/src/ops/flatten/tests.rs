@@ -1,6 +1,6 @@
 use super::*;
 use crate::disk::Chain;
-use crate::error::{Error, InvalidArgument};
+use crate::error::{Conflict, Error};
 use crate::file::{DiskType, NewDisk, NewItem, Vhdx};
 use crate::ops::testing::{self, Meter, link, set_entry};
 use crate::rules::Rule;
@@ -63,7 +63,7 @@ fn the_new_disk_reads_as_the_chain() {
 fn a_plan_for_another_state_is_refused() {
     let plan = FlattenPlan::new(&chain(image()), &FlattenOptions::default()).unwrap();
     let changed = plan.execute(&chain(image()), &Memory::default(), &Meter::new()).unwrap_err();
-    assert!(matches!(changed, Error::InvalidArgument(InvalidArgument::StalePlan)), "{changed}");
+    assert!(matches!(changed, Error::Conflict(Conflict::StalePlan)), "{changed}");
 }
 
 #[test]

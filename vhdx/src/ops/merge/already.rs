@@ -11,7 +11,7 @@ use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
 use crate::disk::mark::Linkages;
 use crate::disk::{InspectedLayer, Link};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::family::{Relative, Relatives};
 use crate::format::parent_locator::ParentLocator;
 
@@ -52,7 +52,7 @@ impl AlreadyMerged {
     /// Deletes nothing if [`may_delete`](Self::may_delete) is false.
     ///
     /// # Errors
-    /// [`Error::Io`], also for a file that is in use; [`InvalidArgument::StalePlan`] if a file has changed, or a new
+    /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
     /// child has appeared. Both are returned before anything is deleted.
     pub fn delete(&self, files: &dyn MergeFiles) -> Result<Deletion> {
         if !self.may_delete() {
@@ -63,7 +63,7 @@ impl AlreadyMerged {
             known.iter().map(|state| open_as_planned(files, state)).collect::<Result<_>>()?;
         let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
         if let Some(disk) = find_newcomer(&files.relatives(&self.folders)?, &parents, &known) {
-            return Err(Error::from(InvalidArgument::StalePlan).in_file(&disk.path));
+            return Err(Error::from(Conflict::StalePlan).in_file(&disk.path));
         }
         let _locked = locked_while_deleting(locked);
         Ok(Deletion::of(&self.layers, false, files))

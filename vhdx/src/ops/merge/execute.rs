@@ -25,7 +25,7 @@ use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::disk::locator::with_linkages;
 use crate::disk::mark::{self, Linkages};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
 use crate::format::merge_guid::IncompleteMerge;
 use crate::format::metadata_table::MetadataEntry;
@@ -55,7 +55,7 @@ impl MergePlan {
     /// bytes as before. Planning and executing the merge again completes it.
     ///
     /// # Errors
-    /// - [`InvalidArgument::StalePlan`] if a file is not in the state that was planned for, or if a file has appeared
+    /// - [`Conflict::StalePlan`] if a file is not in the state that was planned for, or if a file has appeared
     ///   that may depend on what changes.
     /// - [`Error::NoSpace`] if there is too little space.
     /// - [`Error::Io`], also for a file that is in use.
@@ -111,7 +111,7 @@ impl MergePlan {
         let mut undetermined =
             relatives.undetermined.iter().filter(|file| file.may_be_disk).map(|file| &file.path);
         match newcomer.or_else(|| undetermined.find(|path| !is_known(path))) {
-            Some(path) => Err(Error::from(InvalidArgument::StalePlan).in_file(path)),
+            Some(path) => Err(Error::from(Conflict::StalePlan).in_file(path)),
             None => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::FileState;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::family::{Relatives, find_relatives};
 use crate::progress::NoProgress;
 use crate::storage::{
@@ -32,7 +32,7 @@ pub trait MergeFiles {
     /// Deletes a file durably, if it still is the planned one.
     ///
     /// # Errors
-    /// Those of the host; [`InvalidArgument::StalePlan`] if another file has taken its name.
+    /// Those of the host; [`Conflict::StalePlan`] if another file has taken its name.
     fn delete(&self, file: &FileState) -> Result<()>;
 
     /// Returns the disks that lie in some folders now.
@@ -102,7 +102,7 @@ impl MergeFiles for HostFiles {
         let path = &file.path;
         let found = FileStorage::open(path)?.identity().map_err(|error| error.in_file(path))?;
         if file.identity.is_some_and(|identity| identity != found) {
-            return Err(Error::from(InvalidArgument::StalePlan).in_file(path));
+            return Err(Error::from(Conflict::StalePlan).in_file(path));
         }
         // If the path is a symbolic link, both the file and the link are deleted.
         let attempt = || {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::disk::locator::NewLink;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::file::{Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
@@ -92,7 +92,7 @@ pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
 /// Opens a file that must be in this state.
 ///
 /// # Errors
-/// [`InvalidArgument::StalePlan`] if it is not, and those of the host.
+/// [`Conflict::StalePlan`] if it is not, and those of the host.
 pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
     load_as_planned(files, state).map(|(file, _)| file)
 }
@@ -102,7 +102,7 @@ fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFil
     let vhdx = load(&file, &state.path)?;
     match state.fits(&vhdx) {
         true => Ok((file, vhdx)),
-        false => Err(Error::from(InvalidArgument::StalePlan).in_file(&state.path)),
+        false => Err(Error::from(Conflict::StalePlan).in_file(&state.path)),
     }
 }
 

@@ -15,7 +15,7 @@ use super::state::FileState;
 use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
 use crate::disk::Chain;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Conflict, InvalidArgument, Result};
 use crate::family::{OtherFormat, Relatives};
 use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
@@ -341,11 +341,11 @@ impl MergePlan {
     /// Checks that `layers`, leaf first, are the plan's files in the state that was planned for.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] if they are not.
+    /// [`Conflict::StalePlan`] if they are not.
     pub fn validate_state(&self, layers: &[Vhdx]) -> Result<()> {
         let fits = layers.len() == self.layers.len()
             && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
-        if fits { Ok(()) } else { Err(InvalidArgument::StalePlan.into()) }
+        if fits { Ok(()) } else { Err(Conflict::StalePlan.into()) }
     }
 
     /// Returns whether an earlier run has merged everything.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::plan::{RelinkedFile, ReparentPlan};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::file::{Vhdx, VhdxMut};
 use crate::ops::parent_lock::ParentLock;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, Storage};
@@ -17,7 +17,7 @@ impl ReparentPlan {
     /// locks can write to the parent.
     ///
     /// # Errors
-    /// [`InvalidArgument::StalePlan`] if one of the files is not in the state that was planned for; nothing is written
+    /// [`Conflict::StalePlan`] if one of the files is not in the state that was planned for; nothing is written
     /// then. As [`FileStorage::open_shared`] for the parent and [`VhdxMut::open`] for the child; [`Error::Io`].
     pub fn execute(&self) -> Result<()> {
         let _parent = self.hold_parent()?;
@@ -75,7 +75,7 @@ impl ReparentPlan {
             let child = Vhdx::load(child, &mut Violations::new())?.identified(identity);
             match self.child.is(&child) && child.parent_locator() == Some(&self.old) {
                 true => Ok(()),
-                false => Err(Error::from(InvalidArgument::StalePlan)),
+                false => Err(Error::from(Conflict::StalePlan)),
             }
         };
         check().map_err(|error| error.in_file(&self.child.path))

@@ -65,7 +65,7 @@ fn an_existing_file_is_only_replaced_when_asked_for() {
     let destination = folder.path().join("disk.vhdx");
     fs::write(&destination, b"precious").unwrap();
     let error = NewFile::create(&destination, false).unwrap_err();
-    assert_eq!(reason(&error), InvalidArgument::DestinationExists);
+    assert_eq!(error.conflict(), Some(&Conflict::DestinationExists));
     assert_eq!(fs::read(&destination).unwrap(), b"precious");
 
     NewFile::create(&destination, true).unwrap().commit().unwrap();
@@ -78,7 +78,7 @@ fn a_file_that_was_created_meanwhile_is_kept() {
     let destination = folder.path().join("disk.vhdx");
     let file = NewFile::create(&destination, false).unwrap();
     fs::write(&destination, b"precious").unwrap();
-    assert_eq!(reason(&file.commit().unwrap_err()), InvalidArgument::DestinationExists);
+    assert_eq!(file.commit().unwrap_err().conflict(), Some(&Conflict::DestinationExists));
     assert_eq!(names(folder.path()), ["disk.vhdx"]);
     assert_eq!(fs::read(&destination).unwrap(), b"precious");
 }
@@ -103,8 +103,10 @@ fn a_file_that_is_in_use_is_not_replaced() {
 #[test]
 fn a_folder_is_refused_as_destination() {
     let folder = tempfile::tempdir().unwrap();
-    let error = NewFile::create(folder.path(), true).unwrap_err();
-    assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
+    for overwrite in [false, true] {
+        let error = NewFile::create(folder.path(), overwrite).unwrap_err();
+        assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
+    }
 }
 
 #[test]

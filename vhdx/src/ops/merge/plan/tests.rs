@@ -113,7 +113,7 @@ fn a_plan_is_stale_for_other_files() {
     changed.file_write_guid = Uuid::from_u128(1);
     for layers in [vec![open(&child), open(&changed)], vec![open(&child)], Vec::new()] {
         let error = plan.validate_state(&layers).unwrap_err();
-        assert!(matches!(error, Error::InvalidArgument(InvalidArgument::StalePlan)), "{error}");
+        assert!(matches!(error, Error::Conflict(Conflict::StalePlan)), "{error}");
     }
 }
 
