@@ -2,6 +2,7 @@
 
 pub(super) mod date;
 mod draw;
+mod fix;
 mod hint;
 
 use std::time::UNIX_EPOCH;
@@ -71,5 +72,9 @@ fn other_json(file: &OtherFile) -> Value {
 }
 
 fn problem_json(problem: &Problem) -> Value {
-    json!({ "path": output::path(problem.path()), "message": problem.to_string(), "fix": problem.fix() })
+    json!({
+        "path": output::path(problem.path()),
+        "message": problem.to_string(),
+        "fix": fix::words(problem.remedy()),
+    })
 }

@@ -194,7 +194,7 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 ///     println!("{:?} ({}): parent {parent:?}", disk.path, disk.disk_type);
 /// }
 /// for problem in forest.all_problems() {
-///     println!("{:?}: {problem}; {}", problem.path(), problem.fix());
+///     println!("{:?}: {problem}; {:?}", problem.path(), problem.remedy());
 /// }
 /// # Ok(())
 /// # }

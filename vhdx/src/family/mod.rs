@@ -14,6 +14,6 @@ mod substitutes;
 
 pub use forest::{DiscoveredDisk, DiskLink, Forest, FoundDisks, discover, find_disks};
 pub use others::{OtherFile, OtherKind};
-pub use problem::Problem;
+pub use problem::{Problem, Remedy};
 pub use relatives::{LeftOverDisks, OtherFormat, Relative, Relatives, find_relatives, folders_around};
-pub use substitutes::{Evidence, MAX_SUBSTITUTES, Substitute};
+pub use substitutes::{Evidence, Fallback, MAX_SUBSTITUTES, Substitute};

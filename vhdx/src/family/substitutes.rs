@@ -1,4 +1,4 @@
-//! Finds possible substitutes for missing parents, ranks them by evidence, and formats the message and the fix.
+//! Finds possible substitutes for missing parents, ranks them by evidence, and formats the message.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
@@ -95,6 +95,19 @@ impl fmt::Display for Substitute {
     }
 }
 
+/// What is possible if no copy of a missing parent exists, but there are [substitutes](Substitute).
+///
+/// Only copies of the child and of the substitute should be linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback<'a> {
+    /// This file may be the parent, but it was changed after the child was created, or it is an older copy.
+    ChangedParent(&'a Path),
+    /// The data of the parent is lost. This file is probably the nearest surviving ancestor.
+    NearestAncestor(&'a Path),
+    /// The data of the parent is lost, and a link to a substitute could leave out the data of surviving disks.
+    NotRecommended,
+}
+
 /// Writes the message about a missing parent.
 pub(super) fn describe(
     f: &mut fmt::Formatter<'_>,
@@ -123,36 +136,21 @@ pub(super) fn describe(
     Ok(())
 }
 
-/// Returns the fix for a missing parent.
+/// Returns what is possible if no copy of the missing parent exists; `None` if there is no substitute.
 ///
 /// A substitute is recommended only if a link to it leaves out no surviving layer.
-pub(super) fn fix(substitutes: &[Substitute]) -> String {
-    let find = "find an unchanged copy of the missing parent: search more folders and your backups. Until then, do not \
-                delete any file of this chain. If the child does not find the copy, link it with `vhdx reparent CHILD \
-                --parent COPY`";
-    let Some(first) = substitutes.first() else { return find.to_owned() };
+pub(super) fn fallback(substitutes: &[Substitute]) -> Option<Fallback<'_>> {
+    let first = substitutes.first()?;
     let is_only = |holds: fn(&Substitute) -> bool| {
         holds(first) && substitutes.iter().filter(|one| holds(one)).count() == 1
     };
-    let path = Quoted(&first.path);
-    if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
-        return format!(
-            "{find}. If no copy exists: {path} may be the parent, but it was changed after the child was created, or \
-             it is an older copy. Data that the child does not contain may be wrong. Link only copies of both files \
-             (`vhdx reparent CHILD --parent FILE --ignore-id-mismatch`), and keep the originals"
-        );
-    }
-    if is_only(Substitute::is_nearest_end) {
-        return format!(
-            "{find}. If no copy exists, the data of the missing file is lost. {path} is probably the nearest surviving \
-             ancestor. To rescue single files, link copies of both files (`vhdx reparent CHILD --parent FILE \
-             --ignore-id-mismatch`), and keep the originals: the linked disk is incomplete and may be inconsistent"
-        );
-    }
-    format!(
-        "{find}. If no copy exists, the data of the missing file is lost, and no substitute can be recommended. A \
-         substitute on which other disks depend would leave out the data of those disks"
-    )
+    Some(if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
+        Fallback::ChangedParent(&first.path)
+    } else if is_only(Substitute::is_nearest_end) {
+        Fallback::NearestAncestor(&first.path)
+    } else {
+        Fallback::NotRecommended
+    })
 }
 
 /// Adds a problem to each disk without a parent: its place, or possible substitutes.

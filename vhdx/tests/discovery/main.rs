@@ -13,7 +13,7 @@ use common::Folder;
 use vhdx::format::parent_locator::{PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH};
 use vhdx::{
     DiscoveredDisk, DiskLink, DiskType, Error, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress, Problem,
-    Progress, discover,
+    Progress, Remedy, discover,
 };
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
 
@@ -57,7 +57,7 @@ fn parent_of<'a>(forest: &'a Forest, path: &Path) -> Option<&'a Path> {
 fn problem_of<'a>(forest: &'a Forest, path: &Path) -> &'a Problem {
     match disk_at(forest, path).problems.as_slice() {
         [problem] => {
-            assert!(problem.path() == path && !problem.to_string().is_empty() && !problem.fix().is_empty());
+            assert!(problem.path() == path && !problem.to_string().is_empty());
             problem
         }
         problems => panic!("{problems:#?}"),
@@ -225,7 +225,7 @@ fn what_cannot_be_read_is_reported_and_never_fatal() {
         forest.problems.iter().map(|p| (p.path(), matches!(p, Problem::Damaged { .. }))).collect();
     assert_eq!(found, [(absent.as_path(), false), (&cut, true), (&empty, true), (&garbage, true)]);
     assert!(matches!(forest.problems[0], Problem::Unreadable { .. }));
-    assert!(forest.problems.iter().all(|problem| !problem.fix().is_empty()));
+    assert!(forest.problems[1..].iter().all(|problem| problem.remedy() == Remedy::Examine));
     assert!(forest.problems[3].to_string().contains("signature"), "{}", forest.problems[3]);
 }
 
@@ -248,12 +248,12 @@ fn the_hint_fits_what_keeps_a_path_from_being_read() {
     let folder = Folder::new();
     let (absent, looped) = (folder.path("absent"), folder.path("looped"));
     std::os::unix::fs::symlink("looped", &looped).unwrap();
-    let fix = |path: &Path| match discover(&[path.to_owned()], &NoProgress).unwrap().problems.as_slice() {
-        [problem @ Problem::Unreadable { .. }] => problem.fix(),
-        problems => panic!("{problems:?}"),
-    };
-    assert_eq!(fix(&absent), "it does not exist: correct the path, and search again");
-    assert_eq!(fix(&looped), "remove the cause of the error, and search again");
+    for (path, remedy) in [(absent, Remedy::CorrectPath), (looped, Remedy::RemoveCause)] {
+        match discover(&[path], &NoProgress).unwrap().problems.as_slice() {
+            [problem @ Problem::Unreadable { .. }] => assert_eq!(problem.remedy(), remedy),
+            problems => panic!("{problems:?}"),
+        }
+    }
 }
 
 #[test]

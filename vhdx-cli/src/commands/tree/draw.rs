@@ -5,7 +5,7 @@ use std::io::Write;
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
 use super::date::utc;
-use super::{hint, size_difference};
+use super::{fix, hint, size_difference};
 use crate::output::{self, shown};
 use crate::sizes::human;
 
@@ -33,7 +33,7 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
         writeln!(out, "\nproblems:")?;
     }
     for problem in problems {
-        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), problem.fix())?;
+        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::words(problem.remedy()))?;
     }
     commands(
         out,
