@@ -91,8 +91,8 @@ pub use disk::{
 pub use error::{ChainError, Undetermined, UnfinishedMerge};
 pub use error::{Error, ErrorKind, FileChange, InvalidArgument, Result};
 pub use family::{
-    DiscoveredDisk, DiskLink, Evidence, Fallback, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES,
-    OtherFile, OtherFormat, OtherKind, Problem, Relative, Relatives, Remedy, Substitute, discover,
+    DiscoveredDisk, DiskLink, Evidence, Fallback, FileFacts, Forest, FoundDisks, LeftOverDisks,
+    MAX_SUBSTITUTES, OtherFile, OtherFormat, OtherKind, Problem, Relatives, Remedy, Substitute, discover,
     find_disks, find_relatives, folders_around,
 };
 pub use file::{

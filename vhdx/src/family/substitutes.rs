@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::paths::Paths;
 use super::problem::Problem;
@@ -172,19 +173,19 @@ pub(super) fn explain_lost(
     }
     let places = places(disks);
     let names: Vec<Option<String>> =
-        disks.iter().map(|disk| disk.path.file_name().and_then(folded)).collect();
+        disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
     for i in lost {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let disk = &disks[i];
-        let path = disk.path.clone();
-        let problem = match elsewhere(disk, paths) {
+        let path = disk.facts.path.clone();
+        let problem = match elsewhere(&disk.facts, paths) {
             Some(parent) => Problem::ParentElsewhere { path, parent },
             None => Problem::LostParent {
                 path,
-                expected: disk.linkages.clone(),
-                stored: disk.stored_paths.clone(),
+                expected: disk.facts.guids_of_parent(),
+                stored: disk.facts.stored_paths.clone(),
                 substitutes: substitutes(disks, i, &places, &names),
             },
         };
@@ -194,9 +195,9 @@ pub(super) fn explain_lost(
 }
 
 /// Returns the parent if a stored path leads to it outside the forest.
-fn elsewhere(disk: &DiscoveredDisk, paths: &Paths) -> Option<PathBuf> {
-    let fits =
-        |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| disk.linkages.contains(&vhdx.data_write_guid()));
+fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
+    let guids = disk.guids_of_parent();
+    let fits = |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| guids.contains(&vhdx.data_write_guid()));
     paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
 }
 
@@ -238,21 +239,21 @@ fn substitutes(
     places: &[Place],
     names: &[Option<String>],
 ) -> Vec<Substitute> {
-    let lost = &disks[child];
+    let lost = &disks[child].facts;
     let stored: Vec<String> =
         lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_name).collect();
     let made = lost.created.into_iter().chain(lost.modified).min();
     let mut best: Vec<Rank> = Vec::new();
     for (i, candidate) in disks.iter().enumerate() {
         // A descendant cannot be the parent.
-        if places[i].root == child || !may_be_related(lost, candidate) {
+        if places[i].root == child || !may_be_related(lost, &candidate.facts) {
             continue;
         }
         let named = names[i].as_ref().is_some_and(|name| stored.contains(name));
         let weight = weigh(lost, candidate, made, named);
         let reasons =
             Evidence::VirtualDiskId.weight() | Evidence::Name.weight() | Evidence::VirtualSize.weight();
-        let rank = (Reverse(weight), Reverse(candidate.modified), Reverse(places[i].depth), i);
+        let rank = (Reverse(weight), Reverse(candidate.facts.modified), Reverse(places[i].depth), i);
         let has_room = best.get(MAX_SUBSTITUTES - 1).is_none_or(|worst| rank < *worst);
         if weight & reasons != 0 && has_room {
             best.insert(best.partition_point(|better| *better < rank), rank);
@@ -261,7 +262,7 @@ fn substitutes(
     }
     let substitute = |(Reverse(weight), _, _, disk): Rank| {
         let evidence = Evidence::ALL.into_iter().filter(|one| weight & one.weight() != 0).collect();
-        Substitute { disk, path: disks[disk].path.clone(), evidence }
+        Substitute { disk, path: disks[disk].facts.path.clone(), evidence }
     };
     best.into_iter().map(substitute).collect()
 }
@@ -269,7 +270,7 @@ fn substitutes(
 /// Returns whether both can be in one family.
 ///
 /// They have the same sector size, and their virtual disk ids are not known to differ.
-fn may_be_related(lost: &DiscoveredDisk, candidate: &DiscoveredDisk) -> bool {
+fn may_be_related(lost: &FileFacts, candidate: &FileFacts) -> bool {
     let differs = lost.virtual_disk_id.zip(candidate.virtual_disk_id).is_some_and(|(a, b)| a != b);
     !differs && candidate.logical_sector_size == lost.logical_sector_size
 }
@@ -295,21 +296,16 @@ impl Evidence {
     }
 }
 
-fn weigh(
-    child: &DiscoveredDisk,
-    candidate: &DiscoveredDisk,
-    made: Option<SystemTime>,
-    named: bool,
-) -> Weight {
+fn weigh(child: &FileFacts, candidate: &DiscoveredDisk, made: Option<SystemTime>, named: bool) -> Weight {
     let holds = |one| match one {
         Evidence::VirtualDiskId => {
-            child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.virtual_disk_id
+            child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.facts.virtual_disk_id
         }
         Evidence::Name => named,
         Evidence::NoChildren => candidate.children.is_empty(),
-        Evidence::Older => candidate.modified.zip(made).is_some_and(|(changed, made)| changed <= made),
-        Evidence::VirtualSize => child.virtual_size == candidate.virtual_size,
-        Evidence::SectorSize => child.logical_sector_size == candidate.logical_sector_size,
+        Evidence::Older => candidate.facts.modified.zip(made).is_some_and(|(changed, made)| changed <= made),
+        Evidence::VirtualSize => child.virtual_size == candidate.facts.virtual_size,
+        Evidence::SectorSize => child.logical_sector_size == candidate.facts.logical_sector_size,
     };
     Evidence::ALL.into_iter().filter(|&one| holds(one)).map(Evidence::weight).sum()
 }

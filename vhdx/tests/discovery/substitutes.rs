@@ -24,7 +24,7 @@ fn substitutes(folder: &Folder, lost: &Path) -> (Vec<(PathBuf, Vec<Evidence>)>, 
     assert_eq!(disk_at(&forest, lost).link, DiskLink::Missing);
     let problem = problem_of(&forest, lost);
     let Problem::LostParent { substitutes, .. } = problem else { panic!("{problem:?}") };
-    assert!(substitutes.iter().all(|one| forest.disks[one.disk].path == one.path));
+    assert!(substitutes.iter().all(|one| forest.disks[one.disk].facts.path == one.path));
     let message = problem.to_string();
     assert!(message.contains("this link of the chain is missing"), "{message}");
     assert_eq!(message.contains("possible substitutes (none is the original): "), !substitutes.is_empty());
