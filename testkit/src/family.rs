@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use vhdx::ops::{FileState, MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
 use vhdx::{
-    Candidate, Candidates, Chain, DiskOffset, Error, ParentRequest, ParentResolver, Progress, ReadAt,
-    Relative, Relatives, Result, Source, Vhdx,
+    Candidate, Candidates, Chain, DiskOffset, Error, FileFacts, ParentRequest, ParentResolver, Progress,
+    ReadAt, Relatives, Result, Source, Vhdx,
 };
 
 use crate::crash::{CrashWorld, Images};
@@ -226,7 +226,7 @@ impl CrashWorld {
     pub fn relatives(&self) -> Result<Relatives> {
         let mut relatives = Relatives::default();
         for path in self.images().keys() {
-            relatives.disks.push(Relative::of(path, &load(self, path)?));
+            relatives.disks.push(FileFacts::of(path, &load(self, path)?));
         }
         Ok(relatives)
     }

@@ -82,6 +82,13 @@ pub(crate) fn shown(path: &Path) -> String {
     harmless(&path.to_string_lossy())
 }
 
+/// Returns a path in quotation marks, as the messages of the library show it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let escaped = |c: char| if c == '\\' || c == '\'' { c.to_string() } else { c.escape_debug().to_string() };
+    format!("\"{}\"", path.chars().map(escaped).collect::<String>())
+}
+
 /// Escapes the control characters of a text from a file or a file name, which could control the terminal.
 pub(crate) fn harmless(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
@@ -164,5 +171,10 @@ mod tests {
             assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
         }
         assert_eq!(word(Path::new("--x")), "'./--x'");
+    }
+
+    #[test]
+    fn quoted_paths_cannot_control_the_terminal() {
+        assert_eq!(quoted(Path::new("C:\\it's\"\u{1b}[2J\u{202e}")), r#""C:\it's\"\u{1b}[2J\u{202e}""#);
     }
 }

@@ -91,9 +91,9 @@ pub use disk::{
 pub use error::{ChainError, Undetermined, UnfinishedMerge};
 pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, InvalidState, Result};
 pub use family::{
-    DiscoveredDisk, DiskLink, Evidence, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, OtherFile,
-    OtherFormat, OtherKind, Problem, Relative, Relatives, Substitute, discover, find_disks, find_relatives,
-    folders_around,
+    DiscoveredDisk, DiskLink, Evidence, Fallback, FileFacts, Forest, FoundDisks, LeftOverDisks,
+    MAX_SUBSTITUTES, OtherFile, OtherFormat, OtherKind, Problem, Relatives, Remedy, Substitute, discover,
+    find_disks, find_relatives, folders_around,
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,

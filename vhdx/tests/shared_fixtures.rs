@@ -247,7 +247,7 @@ fn renamed_files_are_linked_to_their_parents() {
         assert_eq!(forest.disks.len(), fixtures.len(), "{:?}", forest.problems);
         let mut links = 0;
         for (fixture, path) in fixtures.iter().zip(&renamed) {
-            let disk = forest.disks.iter().find(|disk| disk.path == *path).unwrap();
+            let disk = forest.disks.iter().find(|disk| disk.facts.path == *path).unwrap();
             let files = fixture.read().map(|read| read["chain"].as_array().unwrap());
             let expected = files.and_then(|files| files.get(1)).map(|name| {
                 let beside = fixture.path.with_file_name(name.as_str().unwrap());
@@ -260,8 +260,9 @@ fn renamed_files_are_linked_to_their_parents() {
             };
             assert_eq!(disk.link, link, "{}", fixture.path.display());
             // One base is there twice, and either copy will do.
-            let parent =
-                disk.parent.map(|parent| renamed.iter().position(|path| *path == forest.disks[parent].path));
+            let parent = disk
+                .parent
+                .map(|parent| renamed.iter().position(|path| *path == forest.disks[parent].facts.path));
             let found = parent.map(|parent| fixtures[parent.unwrap()].text("sha256"));
             assert_eq!(found, expected.map(|parent| parent.text("sha256")), "{}", fixture.path.display());
             links += usize::from(expected.is_some());

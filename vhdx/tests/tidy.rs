@@ -185,6 +185,28 @@ fn no_machine_is_named() {
     }
 }
 
+/// The lines of code in which a command or an option of the binary stands.
+///
+/// Two minus signs before a name, and a backquote, stand only in string literals: no code needs them.
+fn lines_with_commands(code: &str) -> Vec<&str> {
+    let has_option = |line: &str| {
+        line.split("--").skip(1).any(|rest| rest.starts_with(|next: char| next.is_ascii_lowercase()))
+    };
+    let code = code.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    let code = code.map(|line| line.split_once(" // ").map_or(line, |(code, _)| code));
+    code.filter(|line| has_option(line) || line.contains("`vhdx")).collect()
+}
+
+/// The binary words what a user can do: the library knows no command line.
+#[test]
+fn the_library_names_no_commands() {
+    for (path, text) in library() {
+        let code = without_tests(&path, &text);
+        let found = lines_with_commands(&code);
+        assert!(found.is_empty(), "{} names a command or an option: {found:#?}", path.display());
+    }
+}
+
 #[test]
 fn unsafe_code_is_where_it_may_be() {
     let allowed = [Path::new("storage/mmap.rs"), Path::new("storage/windows.rs")];
@@ -288,4 +310,6 @@ fn the_tests_of_this_test() {
     assert_eq!(tests_that_take_too_long_for_windows("A=(x)\nLONGEST=(\n a\n b::c)\nd"), ["a", "b::c"]);
     let code = "#[cfg(test)]\nuse x;\nb";
     assert_eq!(without_tests(Path::new("a.rs"), code), code);
+    let code = "// --a\nx; // --a\nb -- c\n\"d --e\n  --f\n \"run `vhdx g` \"";
+    assert_eq!(lines_with_commands(code), ["\"d --e", "--f", "\"run `vhdx g` \""]);
 }

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_parent};
-use vhdx::{ChainError, Error, ErrorKind, FolderResolver, Relative};
+use vhdx::{ChainError, Error, ErrorKind, FileFacts, FolderResolver};
 
 use super::info::{parent_json, parent_rows};
 use super::reading::Reading;
@@ -125,7 +125,7 @@ fn evidence_json(check: &ParentCheck) -> Value {
     })
 }
 
-fn disk_json(disk: &Relative) -> Value {
+fn disk_json(disk: &FileFacts) -> Value {
     let modified = disk.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({
         "path": output::path(&disk.path),
@@ -194,9 +194,9 @@ fn evidence_text(check: &ParentCheck) -> String {
 
 fn both_have(
     what: &str,
-    value: impl Fn(&Relative) -> Option<String>,
-    child: &Relative,
-    candidate: &Relative,
+    value: impl Fn(&FileFacts) -> Option<String>,
+    child: &FileFacts,
+    candidate: &FileFacts,
 ) -> String {
     let value = |disk| value(disk).unwrap_or_else(|| "unknown".to_owned());
     let (child, candidate) = (value(child), value(candidate));

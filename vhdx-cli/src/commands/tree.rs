@@ -2,6 +2,7 @@
 
 pub(super) mod date;
 mod draw;
+mod fix;
 mod hint;
 
 use std::time::UNIX_EPOCH;
@@ -26,7 +27,7 @@ pub(super) fn run(args: &Args, tree: &Tree) -> anyhow::Result<Outcome> {
 }
 
 fn json(forest: &Forest) -> Value {
-    let path_of = |index: usize| forest.disks.get(index).map(|disk| output::path(&disk.path));
+    let path_of = |index: usize| forest.disks.get(index).map(|disk| output::path(&disk.facts.path));
     let orphans: Vec<_> = forest.orphans().filter_map(path_of).collect();
     json!({
         "disks": forest.disks.iter().map(|disk| disk_json(disk, path_of)).collect::<Vec<_>>(),
@@ -41,24 +42,25 @@ fn json(forest: &Forest) -> Value {
 
 /// Returns the size difference between a disk and its parent, if there is one.
 fn size_difference<'a>(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<SizeDifference<'a>> {
-    let sized = |disk: &'a DiscoveredDisk| Sized { path: &disk.path, virtual_size: disk.virtual_size };
+    let sized =
+        |disk: &'a DiscoveredDisk| Sized { path: &disk.facts.path, virtual_size: disk.facts.virtual_size };
     SizeDifference::of(sized(disk), sized(forest.disks.get(disk.parent?)?))
 }
 
 fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) -> Value {
-    let modified = disk.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified = disk.facts.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({
-        "path": output::path(&disk.path),
-        "type": disk.disk_type.name(),
-        "virtual_size": disk.virtual_size,
-        "file_size": disk.file_size,
-        "allocated": disk.allocated,
-        "block_size": disk.block_size,
-        "logical_sector_size": disk.logical_sector_size,
-        "virtual_disk_id": disk.virtual_disk_id.map(|id| id.to_string()),
-        "data_write_guid": disk.data_write_guid.to_string(),
+        "path": output::path(&disk.facts.path),
+        "type": disk.facts.disk_type.name(),
+        "virtual_size": disk.facts.virtual_size,
+        "file_size": disk.facts.file_size,
+        "allocated": disk.facts.allocated,
+        "block_size": disk.facts.block_size,
+        "logical_sector_size": disk.facts.logical_sector_size,
+        "virtual_disk_id": disk.facts.virtual_disk_id.map(|id| id.to_string()),
+        "data_write_guid": disk.facts.data_write_guid.to_string(),
         "modified": modified.map(|since| since.as_secs()),
-        "dirty_log": disk.dirty_log,
+        "dirty_log": disk.facts.dirty_log,
         "parent": disk.parent.and_then(&path_of),
         "link": disk.link.name(),
         "children": disk.children.iter().filter_map(|&child| path_of(child)).collect::<Vec<_>>(),
@@ -71,5 +73,9 @@ fn other_json(file: &OtherFile) -> Value {
 }
 
 fn problem_json(problem: &Problem) -> Value {
-    json!({ "path": output::path(problem.path()), "message": problem.to_string(), "fix": problem.fix() })
+    json!({
+        "path": output::path(problem.path()),
+        "message": problem.to_string(),
+        "fix": fix::words(problem.remedy()),
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::facts::FileFacts;
 use super::forest::DiscoveredDisk;
 use crate::disk::{LONGEST_COMPARED, same_bytes};
 use crate::error::{Error, Result};
@@ -25,8 +26,8 @@ impl<'a> Copies<'a> {
     /// # Errors
     /// [`Error::Cancelled`].
     pub(super) fn are_proven(&mut self, disks: &[DiscoveredDisk], a: usize, b: usize) -> Result<bool> {
-        let (one, other) = (&disks[a], &disks[b]);
-        let claim = |disk: &DiscoveredDisk| (disk.file_write_guid, disk.data_write_guid, disk.file_size);
+        let (one, other) = (&disks[a].facts, &disks[b].facts);
+        let claim = |disk: &FileFacts| (disk.file_write_guid, disk.data_write_guid, disk.file_size);
         if claim(one) != claim(other) || one.file_size > LONGEST_COMPARED {
             return Ok(false);
         }

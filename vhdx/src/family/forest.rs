@@ -2,19 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use uuid::Uuid;
-
+use super::facts::FileFacts;
 use super::others::OtherFile;
 use super::problem::Problem;
 use super::{link, paths, scan, substitutes};
-use crate::disk::mark::Linkages;
 use crate::error::{Error, Result};
-use crate::file::DiskType;
 use crate::progress::Progress;
-use crate::storage::FileIdentity;
-use crate::windows_path::StoredPath;
 
 /// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]
@@ -54,40 +48,12 @@ impl Forest {
     }
 }
 
-/// A disk of a [`Forest`]. All sizes are in bytes.
+/// A disk of a [`Forest`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DiscoveredDisk {
-    /// The path at which the file was found first.
-    pub path: PathBuf,
-    /// How the file stores its disk.
-    pub disk_type: DiskType,
-    /// The size of the disk.
-    pub virtual_size: u64,
-    /// The size of a payload block.
-    pub block_size: u64,
-    /// The logical sector size.
-    pub logical_sector_size: u32,
-    /// The length of the file.
-    pub file_size: u64,
-    /// The space that the file takes on the host's file system, if known.
-    pub allocated: Option<u64>,
-    /// Identifies the content ([MS-VHDX] 2.2.2).
-    pub data_write_guid: Uuid,
-    /// Identifies the file: only exact copies share it ([MS-VHDX] 2.2.2).
-    pub file_write_guid: Uuid,
-    /// Identifies the disk. Usually all files of a family have the same one ([MS-VHDX] 2.6.2.3).
-    pub virtual_disk_id: Option<Uuid>,
-    /// When the file was last changed, if known.
-    pub modified: Option<SystemTime>,
-    /// Whether the log must be replayed. It was replayed in memory before these facts were read.
-    pub dirty_log: bool,
-    /// The DataWriteGuids of which the parent must have one.
-    ///
-    /// It is empty for a base and for a zero linkage.
-    pub linkages: Vec<Uuid>,
-    /// The stored paths to the parent.
-    pub stored_paths: Vec<StoredPath>,
+    /// The facts about the file.
+    pub facts: FileFacts,
     /// The index of the parent, if it was found.
     pub parent: Option<usize>,
     /// The state of the link to the parent.
@@ -96,19 +62,6 @@ pub struct DiscoveredDisk {
     pub children: Vec<usize>,
     /// The problems of the file and of its link.
     pub problems: Vec<Problem>,
-    pub(super) identity: Option<FileIdentity>,
-    /// The linkages as stored, which say whether the file took part in a merge.
-    pub(super) merge_linkages: Linkages,
-    pub(super) created: Option<SystemTime>,
-}
-
-impl DiscoveredDisk {
-    /// Returns whether this layer opens only as an ancestor of the merged disk.
-    ///
-    /// It is then a layer of a merge of several levels.
-    pub fn requires_mark(&self) -> bool {
-        self.merge_linkages.required_mark().is_some()
-    }
 }
 
 /// The state of the link from a disk of a [`Forest`] to its parent.
@@ -190,11 +143,11 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 /// # fn main() -> vhdx::Result<()> {
 /// let forest = discover(&["/backup/vms".into()], &NoProgress)?;
 /// for disk in &forest.disks {
-///     let parent = disk.parent.map(|i| &forest.disks[i].path);
-///     println!("{:?} ({}): parent {parent:?}", disk.path, disk.disk_type);
+///     let parent = disk.parent.map(|i| &forest.disks[i].facts.path);
+///     println!("{:?} ({}): parent {parent:?}", disk.facts.path, disk.facts.disk_type);
 /// }
 /// for problem in forest.all_problems() {
-///     println!("{:?}: {problem}; {}", problem.path(), problem.fix());
+///     println!("{:?}: {problem}; {:?}", problem.path(), problem.remedy());
 /// }
 /// # Ok(())
 /// # }

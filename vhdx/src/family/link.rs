@@ -24,8 +24,8 @@ type Holders = HashMap<Uuid, Vec<usize>>;
 
 fn holders(disks: &[DiscoveredDisk]) -> Holders {
     let mut holders = Holders::new();
-    for (i, disk) in disks.iter().enumerate().filter(|(_, disk)| !disk.data_write_guid.is_nil()) {
-        holders.entry(disk.data_write_guid).or_default().push(i);
+    for (i, disk) in disks.iter().enumerate().filter(|(_, disk)| !disk.facts.data_write_guid.is_nil()) {
+        holders.entry(disk.facts.data_write_guid).or_default().push(i);
     }
     holders
 }
@@ -37,7 +37,7 @@ fn holders(disks: &[DiscoveredDisk]) -> Holders {
 pub(super) fn link(disks: &mut [DiscoveredDisk], paths: &Paths, progress: &dyn Progress) -> Result<()> {
     let holders = holders(disks);
     let identities: HashMap<FileIdentity, usize> =
-        disks.iter().enumerate().filter_map(|(i, disk)| Some((disk.identity?, i))).collect();
+        disks.iter().enumerate().filter_map(|(i, disk)| Some((disk.facts.identity?, i))).collect();
     let by_identity = |identity| identities.get(&identity).copied();
     let mut copies = Copies::new(progress);
     for i in 0..disks.len() {
@@ -71,29 +71,29 @@ fn choose_parent(
     let holding = |guid: &Uuid| holders.get(guid).into_iter().flatten().copied();
     let others = |guid: &Uuid| holding(guid).filter(|&holder| holder != child);
     let answered: Vec<Uuid> =
-        disk.linkages.iter().filter(|guid| others(guid).next().is_some()).copied().collect();
+        disk.facts.guids_of_parent().into_iter().filter(|guid| others(guid).next().is_some()).collect();
     let stands_for = |identity, guids: &[Uuid]| {
-        by_identity(identity).filter(|&i| i != child && guids.contains(&disks[i].data_write_guid))
+        by_identity(identity).filter(|&i| i != child && guids.contains(&disks[i].facts.data_write_guid))
     };
     let in_place = match answered[..] {
-        [_, _] => paths::in_place(disk).find_map(|identity| stands_for(identity, &answered)),
+        [_, _] => paths::in_place(&disk.facts).find_map(|identity| stands_for(identity, &answered)),
         _ => None,
     };
-    let own = |i: usize| (disks[i].link == DiskLink::Base, &disks[i].linkages);
+    let own = |i: usize| (disks[i].link == DiskLink::Base, disks[i].facts.guids_of_parent());
     let meant = match answered[..] {
         [first, second] => {
             let have_same_parent = others(&second).any(|i| others(&first).any(|j| own(i) == own(j)));
-            Some(if prefers_second(disk.merge_linkages, have_same_parent) { second } else { first })
+            Some(if prefers_second(disk.facts.linkages(), have_same_parent) { second } else { first })
         }
         _ => answered.first().copied(),
     };
-    let guid = in_place.map(|i| disks[i].data_write_guid).or(meant);
+    let guid = in_place.map(|i| disks[i].facts.data_write_guid).or(meant);
     let parent = match guid {
         // If only the child itself has the GUID, it is its own parent: a cycle.
-        None => disk.linkages.iter().flat_map(holding).next(),
+        None => disk.facts.guids_of_parent().iter().flat_map(holding).next(),
         Some(guid) if others(&guid).nth(1).is_none() => others(&guid).next(),
         Some(guid) => {
-            let stored = paths.files(disk).find_map(|(_, identity)| stands_for(identity, &[guid]));
+            let stored = paths.files(&disk.facts).find_map(|(_, identity)| stands_for(identity, &[guid]));
             match in_place.or(stored) {
                 Some(parent) => Some(parent),
                 None => any_copy(disks, child, others(&guid), copies)?,
@@ -102,7 +102,7 @@ fn choose_parent(
     };
     if let (None, Some(guid)) = (parent, guid) {
         let (parents, count) = (shown(disks, others(&guid)), others(&guid).count());
-        let problem = Problem::AmbiguousParent { path: disk.path.clone(), parents, count };
+        let problem = Problem::AmbiguousParent { path: disk.facts.path.clone(), parents, count };
         disks[child].link = DiskLink::Ambiguous;
         disks[child].problems.push(problem);
         return Ok(());
@@ -127,12 +127,12 @@ fn any_copy(
             return Ok(None);
         }
     }
-    let beside = |&i: &usize| disks[i].path.parent() == disks[child].path.parent();
+    let beside = |&i: &usize| disks[i].facts.path.parent() == disks[child].facts.path.parent();
     Ok(holders.clone().find(beside).or(Some(first)))
 }
 
 fn shown(disks: &[DiscoveredDisk], indices: impl Iterator<Item = usize>) -> Vec<PathBuf> {
-    indices.take(SHOWN).map(|i| disks[i].path.clone()).collect()
+    indices.take(SHOWN).map(|i| disks[i].facts.path.clone()).collect()
 }
 
 /// Unlinks the disks that are their own ancestors. Their other descendants stay linked.
@@ -148,8 +148,10 @@ fn break_cycles(disks: &mut [DiscoveredDisk]) {
         while let Some(i) = at.filter(|&i| walk_of[i] == start) {
             at = disks[i].parent.take();
             if let Some(parent) = at {
-                let problem =
-                    Problem::Cycle { path: disks[i].path.clone(), parent: disks[parent].path.clone() };
+                let problem = Problem::Cycle {
+                    path: disks[i].facts.path.clone(),
+                    parent: disks[parent].facts.path.clone(),
+                };
                 disks[i].problems.push(problem);
                 disks[i].link = DiskLink::Cycle;
             }
@@ -163,7 +165,7 @@ pub(super) fn check_links(disks: &mut [DiscoveredDisk], paths: &Paths) {
         let first = indices[0];
         let others = shown(disks, indices.iter().copied().skip(1));
         let (path, guid, count) =
-            (disks[first].path.clone(), disks[first].data_write_guid, indices.len() - 1);
+            (disks[first].facts.path.clone(), disks[first].facts.data_write_guid, indices.len() - 1);
         disks[first].problems.push(Problem::DuplicateGuid { path, guid, others, count });
     }
     for i in 0..disks.len() {
@@ -176,27 +178,27 @@ pub(super) fn check_links(disks: &mut [DiscoveredDisk], paths: &Paths) {
         }
     }
     for i in too_deep(disks) {
-        let problem = Problem::TooDeep { path: disks[i].path.clone(), limit: MAX_CHAIN_LENGTH };
+        let problem = Problem::TooDeep { path: disks[i].facts.path.clone(), limit: MAX_CHAIN_LENGTH };
         disks[i].problems.push(problem);
     }
 }
 
 fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if child.logical_sector_size != parent.logical_sector_size {
+    if child.facts.logical_sector_size != parent.facts.logical_sector_size {
         problems.push(Problem::SectorSize {
-            path: child.path.clone(),
-            parent: parent.path.clone(),
-            child_size: child.logical_sector_size,
-            parent_size: parent.logical_sector_size,
+            path: child.facts.path.clone(),
+            parent: parent.facts.path.clone(),
+            child_size: child.facts.logical_sector_size,
+            parent_size: parent.facts.logical_sector_size,
         });
     }
-    let found = paths.files(child).any(|(_, identity)| Some(identity) == parent.identity);
+    let found = paths.files(&child.facts).any(|(_, identity)| Some(identity) == parent.facts.identity);
     if !found {
         problems.push(Problem::StalePath {
-            path: child.path.clone(),
-            parent: parent.path.clone(),
-            stored: child.stored_paths.clone(),
+            path: child.facts.path.clone(),
+            parent: parent.facts.path.clone(),
+            stored: child.facts.stored_paths.clone(),
         });
     }
     problems

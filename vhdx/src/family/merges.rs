@@ -14,9 +14,9 @@ use crate::format::merge_guid::IncompleteMerge;
 /// Returns the problem of a disk that took part in a merge, if any.
 pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
-    let lowest = disk.merge_linkages.merge();
+    let lowest = disk.facts.linkages().merge();
     let as_layer = lowest.and_then(|lowest| of_lowest(disks, i, lowest));
-    let is_half_merged = IncompleteMerge::from_guid(disk.data_write_guid).is_some();
+    let is_half_merged = IncompleteMerge::from_guid(disk.facts.data_write_guid).is_some();
     // A disk that was merged and is used again can be the target of another merge.
     match (as_layer, lowest) {
         (Some(problem), _) => Some(problem),
@@ -27,7 +27,7 @@ pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
 }
 
 fn path(disk: &DiscoveredDisk) -> PathBuf {
-    disk.path.clone()
+    disk.facts.path.clone()
 }
 
 /// The disks by their positions.
@@ -37,7 +37,7 @@ impl Disks for Forest<'_> {
     type Id = usize;
 
     fn facts(&self, at: usize) -> (Uuid, Linkages) {
-        (self.0[at].data_write_guid, self.0[at].merge_linkages)
+        (self.0[at].facts.data_write_guid, self.0[at].facts.linkages())
     }
 
     fn children(&self, at: usize) -> Vec<usize> {
@@ -56,7 +56,7 @@ impl Disks for Forest<'_> {
 /// Returns the problem of the lowest layer of a merge.
 fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<Problem> {
     let target = disks[i].parent.map(|parent| &disks[parent]);
-    let is_flagged = target.is_some_and(|target| target.data_write_guid == lowest.merge.guid());
+    let is_flagged = target.is_some_and(|target| target.facts.data_write_guid == lowest.merge.guid());
     if is_flagged || !lowest.is_complete {
         return Some(match (merged_disk(disks, i), target?) {
             (Some(merged), target) => {
@@ -77,8 +77,8 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
 /// Returns the problem of a target, unless the merged disk is in the forest: that disk has a problem that says more.
 fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let is_of_merge = |&child: &usize| {
-        let lowest = disks[child].merge_linkages.merge();
-        lowest.is_some_and(|lowest| lowest.merge.guid() == disks[i].data_write_guid)
+        let lowest = disks[child].facts.linkages().merge();
+        lowest.is_some_and(|lowest| lowest.merge.guid() == disks[i].facts.data_write_guid)
     };
     let mut layers = disks[i].children.iter().filter(|child| is_of_merge(child));
     let has_merged = layers.any(|&layer| merged_disk(disks, layer).is_some());
@@ -87,8 +87,9 @@ fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
 
 /// Returns the merged disk of a merge with the lowest layer `i`, which is that layer if only one level is merged.
 fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
-    let Some(required) = disks[i].merge_linkages.required_mark() else { return Some(&disks[i]) };
-    let carries = |at: &usize| disks[*at].merge_linkages.carried_mark().is_some_and(|mark| required.is(mark));
+    let Some(required) = disks[i].facts.linkages().required_mark() else { return Some(&disks[i]) };
+    let carries =
+        |at: &usize| disks[*at].facts.linkages().carried_mark().is_some_and(|mark| required.is(mark));
     descendants(disks, i).find(carries).map(|at| &disks[at])
 }
 
@@ -115,19 +116,19 @@ fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
         let parent_of = |&at: &usize| disks[at].parent;
         std::iter::successors(other.parent, parent_of).take(MAX_CHAIN_LENGTH).any(|at| at == i)
     };
-    if let Some(required) = disk.merge_linkages.required_mark() {
+    if let Some(required) = disk.facts.linkages().required_mark() {
         let carries = |other: &&DiscoveredDisk| {
-            other.merge_linkages.carried_mark().is_some_and(|mark| required.is(mark))
+            other.facts.linkages().carried_mark().is_some_and(|mark| required.is(mark))
         };
         let carriers = || disks.iter().filter(carries);
         let merged = carriers().find(is_descendant).or_else(|| carriers().next());
         let [merged, target] = [merged, parent].map(|disk| disk.map(path));
         return Some(Problem::Superseded { path: path(disk), merged, target });
     }
-    let [_, second] = disk.linkages[..] else { return None };
-    let target = parent.filter(|parent| parent.data_write_guid == second && opens(disks, parent))?;
+    let [_, second] = disk.facts.guids_of_parent()[..] else { return None };
+    let target = parent.filter(|parent| parent.facts.data_write_guid == second && opens(disks, parent))?;
     // The merged disk already carries a mark, so the merge has several levels and was about to write the mark here.
-    let has_mark = |other: &&DiscoveredDisk| other.merge_linkages.carried_mark().is_some();
+    let has_mark = |other: &&DiscoveredDisk| other.facts.linkages().carried_mark().is_some();
     let merged = disks.iter().filter(has_mark).find(is_descendant).unwrap_or(disk);
     Some(Problem::MergeBegun { path: path(merged), target: path(target), is_certain: false })
 }

@@ -1,6 +1,7 @@
 //! Catalogs the disks in folders: which files are disks, how they depend on each other, and what is wrong with them.
 
 mod copies;
+mod facts;
 mod forest;
 mod left_overs;
 mod link;
@@ -12,8 +13,10 @@ mod relatives;
 mod scan;
 mod substitutes;
 
+pub use facts::FileFacts;
+pub(crate) use facts::FileFacts as Relative;
 pub use forest::{DiscoveredDisk, DiskLink, Forest, FoundDisks, discover, find_disks};
 pub use others::{OtherFile, OtherKind};
-pub use problem::Problem;
-pub use relatives::{LeftOverDisks, OtherFormat, Relative, Relatives, find_relatives, folders_around};
-pub use substitutes::{Evidence, MAX_SUBSTITUTES, Substitute};
+pub use problem::{Problem, Remedy};
+pub use relatives::{LeftOverDisks, OtherFormat, Relatives, find_relatives, folders_around};
+pub use substitutes::{Evidence, Fallback, MAX_SUBSTITUTES, Substitute};

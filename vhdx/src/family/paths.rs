@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::forest::DiscoveredDisk;
+use super::facts::FileFacts;
 use crate::disk::folders::FolderIndex;
 use crate::disk::lookup;
 use crate::storage::{FileIdentity, FileStorage};
@@ -14,10 +14,7 @@ pub(super) struct Paths(FolderIndex);
 
 impl Paths {
     /// Returns the regular files to which the stored paths of a disk lead.
-    pub(super) fn files(
-        &self,
-        disk: &DiscoveredDisk,
-    ) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
+    pub(super) fn files(&self, disk: &FileFacts) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
         let routes = lookup::routes(&disk.stored_paths, &own, &own);
         let identified = |(path, _): (PathBuf, _)| identity(&path).map(|identity| (path, identity));
@@ -26,7 +23,7 @@ impl Paths {
 }
 
 /// Returns the regular files exactly at the stored relative path of a disk.
-pub(super) fn in_place(disk: &DiscoveredDisk) -> impl Iterator<Item = FileIdentity> + use<> {
+pub(super) fn in_place(disk: &FileFacts) -> impl Iterator<Item = FileIdentity> + use<> {
     let own = lookup::folders_of(&disk.path);
     lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))
 }

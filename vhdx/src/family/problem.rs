@@ -1,18 +1,16 @@
-//! Defines the problems that a search for disks reports, with messages and fixes.
-//!
-//! An administrator follows a fix while a chain is broken. So a fix says under which condition a file may be deleted,
-//! and which files must be kept: any of them may hold the only copy of some data.
+//! Defines the problems that a search for disks reports, with messages.
 
+mod remedy;
 mod text;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use self::text::{List, Stored, complete, io_kind};
+pub use self::remedy::Remedy;
+use self::text::{List, Stored};
 use super::substitutes::{self, Substitute};
 use crate::error::Error;
 use crate::quoted::Quoted;
@@ -202,107 +200,6 @@ impl Problem {
             | Problem::SectorSize { path, .. }
             | Problem::Cycle { path, .. }
             | Problem::TooDeep { path, .. } => path,
-        }
-    }
-
-    /// Returns what the user can do about the problem.
-    pub fn fix(&self) -> String {
-        match self {
-            Problem::Unreadable { error, .. } => match io_kind(error) {
-                Some(io::ErrorKind::PermissionDenied) => "search again as a user who may read it",
-                Some(io::ErrorKind::ResourceBusy) => "end the program that uses it, and search again",
-                Some(io::ErrorKind::NotFound) => "it does not exist: correct the path, and search again",
-                _ => "remove the cause of the error, and search again",
-            }
-            .to_owned(),
-            Problem::Damaged { .. } => {
-                "run `vhdx check` on this file: it shows the damage and what can still be done. To restore the disk \
-                 from a backup, restore it to another folder; do not overwrite or delete this file before the restored \
-                 disk opens"
-                    .to_owned()
-            }
-            Problem::OtherFormat { format, .. } => match format.is_packed() {
-                true => "rename it to match its format, and then unpack it with a tool for that format",
-                false => "rename it to match its format, or convert it to VHDX with a tool for that format",
-            }
-            .to_owned(),
-            Problem::NotARegularFile { .. } => {
-                "if it is a link to a disk, make that disk available (for example, mount its drive), and search again; \
-                 if it is not meant to be a disk, do nothing"
-                    .to_owned()
-            }
-            Problem::Imperfect { .. } => {
-                "this file can be read as it is. `vhdx check` lists all broken rules; `vhdx convert` makes a copy \
-                 without them"
-                    .to_owned()
-            }
-            Problem::OddName { .. } => "rename the file to a name that Windows allows".to_owned(),
-            Problem::SideFile { side_file, .. } => format!(
-                "keep {0} while the disk is unchanged. After an offline change to the disk, delete {0}, but not the \
-                 disk",
-                Quoted(side_file)
-            ),
-            Problem::DuplicateGuid { .. } => {
-                "compare these files with `vhdx compare`, because files with the same GUID can still differ. Move \
-                 copies that no virtual machine uses to a folder in which parents are not searched for; do not delete \
-                 files that differ"
-                    .to_owned()
-            }
-            Problem::AmbiguousParent { .. } => {
-                "compare these files with `vhdx compare`. Then link the child to the right one with `vhdx reparent`, \
-                 or name the right one with `--parent` when you open the chain"
-                    .to_owned()
-            }
-            Problem::StalePath { parent, .. } => format!(
-                "run `vhdx reparent` with `--parent {0}` to store the path, or give `--parent {0}` each time you open \
-                 the chain. If no other disk depends on {0}, you can also move it to a stored path",
-                Quoted(parent)
-            ),
-            Problem::LostParent { expected, .. } if expected.is_empty() => {
-                "do not delete this file yet. If the merged disk still exists, run that merge again with \
-                 `--delete-merged`: it deletes only files that are no longer needed. If the merged disk is gone, or \
-                 nothing proves the merge any more, make sure that all disks in use open (`vhdx check DISK --chain`), \
-                 and that none was replaced by an older copy. Then delete only the merged files that still exist, \
-                 newest first. Do not delete the merge target"
-                    .to_owned()
-            }
-            Problem::LostParent { substitutes, .. } => substitutes::fix(substitutes),
-            Problem::Superseded { merged: Some(merged), target: Some(target), .. } => complete(merged, target),
-            Problem::Superseded { .. } => {
-                "find all files of that merge (search more folders), and run the merge again. Until it is complete, do \
-                 not use, move or delete these files. After that, delete the merged files only if no virtual machine \
-                 uses them, and do not delete the merge target"
-                    .to_owned()
-            }
-            Problem::MergeBegun { path, target, .. } => complete(path, target),
-            Problem::HalfMerged { .. } => {
-                "find the files that are being merged into this disk (search more folders), and run that merge again. \
-                 Until it is complete, do not start a virtual machine from this disk, and do not move or delete it"
-                    .to_owned()
-            }
-            Problem::LeftOver { layers, target: Some(target), .. } => format!(
-                "if no virtual machine uses these files, delete only these, in this order: {}. Do not delete {}",
-                List(layers, layers.len()),
-                Quoted(target)
-            ),
-            Problem::LeftOver { layers, target: None, .. } => format!(
-                "find the merge target first. If it is lost, or was restored from an older backup, keep these files: \
-                 they may be the only copy of their data. If the target opens, and no virtual machine uses these \
-                 files, delete only these, in this order: {}. Do not delete the target",
-                List(layers, layers.len())
-            ),
-            Problem::ParentElsewhere { parent, .. } => format!("search the folder of {} too", Quoted(parent)),
-            Problem::SectorSize { .. } => {
-                "find the file from which this child was created: both have the same sector size".to_owned()
-            }
-            Problem::Cycle { .. } => {
-                "restore these files from a backup to another folder, because their linkages are wrong. Keep the old \
-                 files until the restored disk opens"
-                    .to_owned()
-            }
-            Problem::TooDeep { .. } => {
-                "shorten the chain first: merge the parent of this file into one of its own ancestors".to_owned()
-            }
         }
     }
 }

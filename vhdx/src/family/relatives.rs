@@ -6,109 +6,18 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use uuid::Uuid;
 
 pub use left_over_disks::LeftOverDisks;
 
+use super::facts::FileFacts;
 use super::problem::Problem;
 use super::scan::{self, has_disk_name};
 use crate::disk::lookup;
-use crate::disk::mark::Linkages;
 use crate::error::{ChainError, Error, Result, Undetermined};
-use crate::file::{DiskType, Vhdx};
-use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
-use crate::storage::{FileFormat, FileIdentity};
-use crate::violation::Violation;
-
-/// The facts about a disk and its link to its parent. All sizes are in bytes.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Relative {
-    /// The path at which the file was found first.
-    pub path: PathBuf,
-    /// Identifies the file on this host, under any of its names.
-    pub identity: Option<FileIdentity>,
-    /// How the file stores its disk.
-    pub disk_type: DiskType,
-    /// The size of the disk.
-    pub virtual_size: u64,
-    /// The logical sector size.
-    pub logical_sector_size: u32,
-    /// Identifies the disk. Usually all files of a family have the same one ([MS-VHDX] 2.6.2.3).
-    pub virtual_disk_id: Option<Uuid>,
-    /// Identifies the content ([MS-VHDX] 2.2.2).
-    pub data_write_guid: Uuid,
-    /// Identifies the file: only exact copies share it ([MS-VHDX] 2.2.2).
-    pub file_write_guid: Uuid,
-    /// The `parent_linkage` of a differencing disk, even if it is zero ([MS-VHDX] 2.6.2.6.3).
-    pub linkage: Option<Uuid>,
-    /// The `parent_linkage2`, if there is one, even if it is zero.
-    pub linkage2: Option<Uuid>,
-    /// When the file was last changed, if known.
-    pub modified: Option<SystemTime>,
-    /// The broken rule because of which the locator may lack a linkage.
-    ///
-    /// Such a disk may depend on any other disk.
-    pub lost_linkage: Option<Violation>,
-    /// The maximum space in bytes that the file grows by if it gets another parent locator.
-    pub(crate) bytes_of_locator: u64,
-}
-
-impl Relative {
-    /// Returns the facts about an open file, which may have been opened by another path.
-    pub fn of(path: &Path, vhdx: &Vhdx) -> Self {
-        let locator = vhdx.parent_locator();
-        Self {
-            path: path.to_owned(),
-            identity: vhdx.identity(),
-            disk_type: vhdx.disk_type(),
-            virtual_size: vhdx.virtual_size(),
-            logical_sector_size: vhdx.logical_sector_size(),
-            virtual_disk_id: vhdx.virtual_disk_id(),
-            data_write_guid: vhdx.data_write_guid(),
-            file_write_guid: vhdx.file_write_guid(),
-            linkage: locator.and_then(ParentLocator::parent_linkage),
-            linkage2: locator.and_then(ParentLocator::parent_linkage2),
-            modified: path.metadata().and_then(|metadata| metadata.modified()).ok(),
-            lost_linkage: vhdx.lost_linkage().cloned(),
-            bytes_of_locator: vhdx.bytes_of_locator(),
-        }
-    }
-
-    /// Returns the linkages, which say whether the disk took part in a merge.
-    pub(crate) fn linkages(&self) -> Linkages {
-        Linkages { first: self.linkage, second: self.linkage2 }
-    }
-
-    /// Returns whether this layer opens only as an ancestor of a disk with a certain mark.
-    ///
-    /// It is then a layer of a merge of several levels.
-    pub fn requires_mark(&self) -> bool {
-        self.linkages().required_mark().is_some()
-    }
-
-    /// Returns whether this disk carries the mark that `layer` requires.
-    pub fn carries_mark_for(&self, layer: &Relative) -> bool {
-        let mark = self.linkages().carried_mark();
-        layer.linkages().required_mark().is_some_and(|required| mark.is_some_and(|mark| required.is(mark)))
-    }
-
-    /// Returns whether a linkage of this disk is this DataWriteGuid. Zero matches nothing.
-    pub fn is_child_of(&self, data_write_guid: Uuid) -> bool {
-        !data_write_guid.is_nil() && [self.linkage, self.linkage2].contains(&Some(data_write_guid))
-    }
-
-    /// Returns whether both are the same file. Paths are compared if a file has no identity.
-    pub fn is_same_file(&self, other: &Relative) -> bool {
-        match (self.identity, other.identity) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => self.path == other.path,
-        }
-    }
-}
+use crate::storage::FileFormat;
 
 /// The disks in some folders.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +26,7 @@ pub struct Relatives {
     /// The folders that were searched, each once.
     pub folders: Vec<PathBuf>,
     /// The disks, sorted by path.
-    pub disks: Vec<Relative>,
+    pub disks: Vec<FileFacts>,
     /// The paths that may be or contain disks, but could not be checked.
     ///
     /// These are folders that cannot be listed, files that are damaged or cannot be read, disks that may have lost a
@@ -138,7 +47,7 @@ pub struct OtherFormat {
 }
 
 /// Returns the disk as undetermined if its locator may have lost a linkage.
-fn of_lost_linkage(disk: &Relative) -> Option<Undetermined> {
+fn of_lost_linkage(disk: &FileFacts) -> Option<Undetermined> {
     let error = Error::from(disk.lost_linkage.clone()?).in_file(&disk.path);
     Some(Undetermined { path: disk.path.clone(), error: Arc::new(error), may_be_disk: true })
 }
@@ -215,7 +124,7 @@ impl Relatives {
     }
 
     /// Returns the disks that name this DataWriteGuid in a linkage.
-    pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &Relative> {
+    pub fn children_of(&self, data_write_guid: Uuid) -> impl Iterator<Item = &FileFacts> {
         self.disks.iter().filter(move |disk| disk.is_child_of(data_write_guid))
     }
 
@@ -225,9 +134,9 @@ impl Relatives {
     }
 
     /// Returns all descendants of a file with this DataWriteGuid, its children first.
-    pub fn standing_on(&self, data_write_guid: Uuid) -> Vec<&Relative> {
+    pub fn standing_on(&self, data_write_guid: Uuid) -> Vec<&FileFacts> {
         let mut guids = HashSet::from([data_write_guid]);
-        let mut found: Vec<&Relative> = self.children_of(data_write_guid).collect();
+        let mut found: Vec<&FileFacts> = self.children_of(data_write_guid).collect();
         let mut next = 0;
         while let Some(guid) = found.get(next).map(|disk| disk.data_write_guid) {
             if guids.insert(guid) {
@@ -253,7 +162,7 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     let is_new = |folder: &&PathBuf| seen.insert(folder.canonicalize().unwrap_or_else(|_| (*folder).clone()));
     let folders: Vec<PathBuf> = folders.iter().filter(is_new).cloned().collect();
     let mut disks = Vec::new();
-    let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(Relative::of(path, vhdx)))?;
+    let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(FileFacts::of(path, vhdx)))?;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
     let undetermined = disks.iter().filter_map(of_lost_linkage).collect();
     let mut relatives = Relatives { folders, disks, undetermined, ..Relatives::default() };

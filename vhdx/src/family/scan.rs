@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
+use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
 use super::others;
 use super::problem::Problem;
-use crate::disk::mark::Linkages;
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
-use crate::format::parent_locator::ParentLocator;
-use crate::log::LogState;
 use crate::progress::Progress;
 use crate::rules::Severity;
-use crate::storage::{FileFormat, FileIdentity, FileStorage, allocated_bytes};
+use crate::storage::{FileFormat, FileIdentity, FileStorage};
 use crate::violation::Violations;
 use crate::windows_path;
 
@@ -26,8 +24,8 @@ use crate::windows_path;
 /// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let mut disks = Vec::new();
-    let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(facts(path, vhdx)))?;
-    disks.sort_by(|a, b| a.path.cmp(&b.path));
+    let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(unlinked(path, vhdx)))?;
+    disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
     let others = found.others.len();
     Ok(Forest { disks, problems: found.problems, others, other_files: others::recognise(found.others) })
 }
@@ -198,32 +196,14 @@ pub(super) fn has_disk_name(path: &Path) -> bool {
     path.extension().is_some_and(is_one)
 }
 
-fn facts(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
-    let locator = vhdx.parent_locator();
-    let metadata = path.metadata().ok();
+fn unlinked(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
     let has_parent = vhdx.disk_type() == DiskType::Differencing;
     DiscoveredDisk {
-        path: path.to_owned(),
-        disk_type: vhdx.disk_type(),
-        virtual_size: vhdx.virtual_size(),
-        block_size: vhdx.block_size(),
-        logical_sector_size: vhdx.logical_sector_size(),
-        file_size: vhdx.file_len(),
-        allocated: allocated_bytes(path).ok(),
-        data_write_guid: vhdx.data_write_guid(),
-        file_write_guid: vhdx.file_write_guid(),
-        virtual_disk_id: vhdx.virtual_disk_id(),
-        modified: metadata.as_ref().and_then(|metadata| metadata.modified().ok()),
-        dirty_log: vhdx.log() != LogState::Clean,
-        linkages: locator.map(ParentLocator::linkages).unwrap_or_default(),
-        stored_paths: locator.map(ParentLocator::stored_paths).unwrap_or_default(),
+        facts: FileFacts::of(path, vhdx),
         parent: None,
         link: if has_parent { DiskLink::Missing } else { DiskLink::Base },
         children: Vec::new(),
         problems: problems(path, vhdx),
-        identity: vhdx.identity(),
-        merge_linkages: Linkages::of(vhdx),
-        created: metadata.and_then(|metadata| metadata.created().ok()),
     }
 }
 

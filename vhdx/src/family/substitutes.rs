@@ -1,4 +1,4 @@
-//! Finds possible substitutes for missing parents, ranks them by evidence, and formats the message and the fix.
+//! Finds possible substitutes for missing parents, ranks them by evidence, and formats the message.
 
 use std::cmp::Reverse;
 use std::ffi::OsStr;
@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::paths::Paths;
 use super::problem::Problem;
@@ -95,6 +96,19 @@ impl fmt::Display for Substitute {
     }
 }
 
+/// What is possible if no copy of a missing parent exists, but there are [substitutes](Substitute).
+///
+/// Only copies of the child and of the substitute should be linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback<'a> {
+    /// This file may be the parent, but it was changed after the child was created, or it is an older copy.
+    ChangedParent(&'a Path),
+    /// The data of the parent is lost. This file is probably the nearest surviving ancestor.
+    NearestAncestor(&'a Path),
+    /// The data of the parent is lost, and a link to a substitute could leave out the data of surviving disks.
+    NotRecommended,
+}
+
 /// Writes the message about a missing parent.
 pub(super) fn describe(
     f: &mut fmt::Formatter<'_>,
@@ -123,36 +137,21 @@ pub(super) fn describe(
     Ok(())
 }
 
-/// Returns the fix for a missing parent.
+/// Returns what is possible if no copy of the missing parent exists; `None` if there is no substitute.
 ///
 /// A substitute is recommended only if a link to it leaves out no surviving layer.
-pub(super) fn fix(substitutes: &[Substitute]) -> String {
-    let find = "find an unchanged copy of the missing parent: search more folders and your backups. Until then, do not \
-                delete any file of this chain. If the child does not find the copy, link it with `vhdx reparent CHILD \
-                --parent COPY`";
-    let Some(first) = substitutes.first() else { return find.to_owned() };
+pub(super) fn fallback(substitutes: &[Substitute]) -> Option<Fallback<'_>> {
+    let first = substitutes.first()?;
     let is_only = |holds: fn(&Substitute) -> bool| {
         holds(first) && substitutes.iter().filter(|one| holds(one)).count() == 1
     };
-    let path = Quoted(&first.path);
-    if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
-        return format!(
-            "{find}. If no copy exists: {path} may be the parent, but it was changed after the child was created, or \
-             it is an older copy. Data that the child does not contain may be wrong. Link only copies of both files \
-             (`vhdx reparent CHILD --parent FILE --ignore-id-mismatch`), and keep the originals"
-        );
-    }
-    if is_only(Substitute::is_nearest_end) {
-        return format!(
-            "{find}. If no copy exists, the data of the missing file is lost. {path} is probably the nearest surviving \
-             ancestor. To rescue single files, link copies of both files (`vhdx reparent CHILD --parent FILE \
-             --ignore-id-mismatch`), and keep the originals: the linked disk is incomplete and may be inconsistent"
-        );
-    }
-    format!(
-        "{find}. If no copy exists, the data of the missing file is lost, and no substitute can be recommended. A \
-         substitute on which other disks depend would leave out the data of those disks"
-    )
+    Some(if is_only(|one| one.has(Evidence::Name)) && first.may_be_changed_parent() {
+        Fallback::ChangedParent(&first.path)
+    } else if is_only(Substitute::is_nearest_end) {
+        Fallback::NearestAncestor(&first.path)
+    } else {
+        Fallback::NotRecommended
+    })
 }
 
 /// Adds a problem to each disk without a parent: its place, or possible substitutes.
@@ -174,19 +173,19 @@ pub(super) fn explain_lost(
     }
     let places = places(disks);
     let names: Vec<Option<String>> =
-        disks.iter().map(|disk| disk.path.file_name().and_then(folded)).collect();
+        disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
     for i in lost {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let disk = &disks[i];
-        let path = disk.path.clone();
-        let problem = match elsewhere(disk, paths) {
+        let path = disk.facts.path.clone();
+        let problem = match elsewhere(&disk.facts, paths) {
             Some(parent) => Problem::ParentElsewhere { path, parent },
             None => Problem::LostParent {
                 path,
-                expected: disk.linkages.clone(),
-                stored: disk.stored_paths.clone(),
+                expected: disk.facts.guids_of_parent(),
+                stored: disk.facts.stored_paths.clone(),
                 substitutes: substitutes(disks, i, &places, &names),
             },
         };
@@ -196,9 +195,9 @@ pub(super) fn explain_lost(
 }
 
 /// Returns the parent if a stored path leads to it outside the forest.
-fn elsewhere(disk: &DiscoveredDisk, paths: &Paths) -> Option<PathBuf> {
-    let fits =
-        |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| disk.linkages.contains(&vhdx.data_write_guid()));
+fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
+    let guids = disk.guids_of_parent();
+    let fits = |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| guids.contains(&vhdx.data_write_guid()));
     paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
 }
 
@@ -240,21 +239,21 @@ fn substitutes(
     places: &[Place],
     names: &[Option<String>],
 ) -> Vec<Substitute> {
-    let lost = &disks[child];
+    let lost = &disks[child].facts;
     let stored: Vec<String> =
         lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_name).collect();
     let made = lost.created.into_iter().chain(lost.modified).min();
     let mut best: Vec<Rank> = Vec::new();
     for (i, candidate) in disks.iter().enumerate() {
         // A descendant cannot be the parent.
-        if places[i].root == child || !may_be_related(lost, candidate) {
+        if places[i].root == child || !may_be_related(lost, &candidate.facts) {
             continue;
         }
         let named = names[i].as_ref().is_some_and(|name| stored.contains(name));
         let weight = weigh(lost, candidate, made, named);
         let reasons =
             Evidence::VirtualDiskId.weight() | Evidence::Name.weight() | Evidence::VirtualSize.weight();
-        let rank = (Reverse(weight), Reverse(candidate.modified), Reverse(places[i].depth), i);
+        let rank = (Reverse(weight), Reverse(candidate.facts.modified), Reverse(places[i].depth), i);
         let has_room = best.get(MAX_SUBSTITUTES - 1).is_none_or(|worst| rank < *worst);
         if weight & reasons != 0 && has_room {
             best.insert(best.partition_point(|better| *better < rank), rank);
@@ -263,7 +262,7 @@ fn substitutes(
     }
     let substitute = |(Reverse(weight), _, _, disk): Rank| {
         let evidence = Evidence::ALL.into_iter().filter(|one| weight & one.weight() != 0).collect();
-        Substitute { disk, path: disks[disk].path.clone(), evidence }
+        Substitute { disk, path: disks[disk].facts.path.clone(), evidence }
     };
     best.into_iter().map(substitute).collect()
 }
@@ -271,7 +270,7 @@ fn substitutes(
 /// Returns whether both can be in one family.
 ///
 /// They have the same sector size, and their virtual disk ids are not known to differ.
-fn may_be_related(lost: &DiscoveredDisk, candidate: &DiscoveredDisk) -> bool {
+fn may_be_related(lost: &FileFacts, candidate: &FileFacts) -> bool {
     let differs = lost.virtual_disk_id.zip(candidate.virtual_disk_id).is_some_and(|(a, b)| a != b);
     !differs && candidate.logical_sector_size == lost.logical_sector_size
 }
@@ -297,21 +296,16 @@ impl Evidence {
     }
 }
 
-fn weigh(
-    child: &DiscoveredDisk,
-    candidate: &DiscoveredDisk,
-    made: Option<SystemTime>,
-    named: bool,
-) -> Weight {
+fn weigh(child: &FileFacts, candidate: &DiscoveredDisk, made: Option<SystemTime>, named: bool) -> Weight {
     let holds = |one| match one {
         Evidence::VirtualDiskId => {
-            child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.virtual_disk_id
+            child.virtual_disk_id.is_some() && child.virtual_disk_id == candidate.facts.virtual_disk_id
         }
         Evidence::Name => named,
         Evidence::NoChildren => candidate.children.is_empty(),
-        Evidence::Older => candidate.modified.zip(made).is_some_and(|(changed, made)| changed <= made),
-        Evidence::VirtualSize => child.virtual_size == candidate.virtual_size,
-        Evidence::SectorSize => child.logical_sector_size == candidate.logical_sector_size,
+        Evidence::Older => candidate.facts.modified.zip(made).is_some_and(|(changed, made)| changed <= made),
+        Evidence::VirtualSize => child.virtual_size == candidate.facts.virtual_size,
+        Evidence::SectorSize => child.logical_sector_size == candidate.facts.logical_sector_size,
     };
     Evidence::ALL.into_iter().filter(|&one| holds(one)).map(Evidence::weight).sum()
 }

@@ -67,13 +67,7 @@ impl ParentLocator {
     ///
     /// Duplicates, zeros and [marks](is_mark) are left out.
     pub fn linkages(&self) -> Vec<Uuid> {
-        let mut linkages = Vec::new();
-        for guid in [self.parent_linkage(), self.parent_linkage2()].into_iter().flatten() {
-            if !guid.is_nil() && !is_mark(guid) && !linkages.contains(&guid) {
-                linkages.push(guid);
-            }
-        }
-        linkages
+        guids_of_parent([self.parent_linkage(), self.parent_linkage2()])
     }
 
     /// Returns the value of `parent_linkage`, even if it is zero.
@@ -222,6 +216,19 @@ pub(crate) const MARK: u128 = u128::from_be_bytes(*b"merg\0\0\0\0\0\0\0\0\0\0\0\
 /// Returns whether a linkage is the mark of a merge of several levels, which is the GUID of no file.
 pub fn is_mark(linkage: Uuid) -> bool {
     linkage.as_u128() >> 96 == MARK >> 96
+}
+
+/// Returns the DataWriteGuids of which the parent must have one, for the linkages of a file.
+///
+/// Duplicates, zeros and [marks](is_mark) are left out.
+pub(crate) fn guids_of_parent(linkages: [Option<Uuid>; 2]) -> Vec<Uuid> {
+    let mut guids = Vec::new();
+    for guid in linkages.into_iter().flatten() {
+        if !guid.is_nil() && !is_mark(guid) && !guids.contains(&guid) {
+            guids.push(guid);
+        }
+    }
+    guids
 }
 
 /// Parses a linkage: a GUID with hyphens, with or without braces, in upper or lower case.

@@ -24,7 +24,7 @@ pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage}
 pub use compare::{Comparison, compare};
 pub use convert::{Converted, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
-pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, FlattenedLayer, dropped};
+pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use merge::{
     AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, CopyPiece, Deletion, FileState,
     HostFiles, ItemChanges, LeftOver, MergeFiles, MergeOptions, MergePlan, MergeStep, Merged, MetadataItemId,

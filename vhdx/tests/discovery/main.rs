@@ -13,7 +13,7 @@ use common::Folder;
 use vhdx::format::parent_locator::{PARENT_LINKAGE, PARENT_LINKAGE2, RELATIVE_PATH};
 use vhdx::{
     DiscoveredDisk, DiskLink, DiskType, Error, Forest, Guid, MAX_CHAIN_LENGTH, MIB, NoProgress, Problem,
-    Progress, discover,
+    Progress, Remedy, discover,
 };
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part};
 
@@ -45,19 +45,19 @@ fn disk_at<'a>(forest: &'a Forest, path: &Path) -> &'a DiscoveredDisk {
     forest
         .disks
         .iter()
-        .find(|disk| disk.path == path)
+        .find(|disk| disk.facts.path == path)
         .unwrap_or_else(|| panic!("{path:?} is not in {forest:#?}"))
 }
 
 fn parent_of<'a>(forest: &'a Forest, path: &Path) -> Option<&'a Path> {
-    disk_at(forest, path).parent.map(|i| forest.disks[i].path.as_path())
+    disk_at(forest, path).parent.map(|i| forest.disks[i].facts.path.as_path())
 }
 
 /// What is wrong with a disk, which must be one thing.
 fn problem_of<'a>(forest: &'a Forest, path: &Path) -> &'a Problem {
     match disk_at(forest, path).problems.as_slice() {
         [problem] => {
-            assert!(problem.path() == path && !problem.to_string().is_empty() && !problem.fix().is_empty());
+            assert!(problem.path() == path && !problem.to_string().is_empty());
             problem
         }
         problems => panic!("{problems:#?}"),
@@ -80,7 +80,7 @@ fn a_family_is_linked_whatever_its_files_are_called() {
     let before: Vec<_> = [&base, &mid, &leaf].map(|path| fs::read(path).unwrap()).into();
 
     let forest = folder.forest();
-    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.path.as_path()).collect();
+    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.facts.path.as_path()).collect();
     assert_eq!(paths, [&other, &base, &mid, &leaf]);
     assert_eq!(parent_of(&forest, &leaf), Some(mid.as_path()));
     assert_eq!(parent_of(&forest, &mid), Some(base.as_path()));
@@ -93,10 +93,16 @@ fn a_family_is_linked_whatever_its_files_are_called() {
     assert_eq!(forest.all_problems().len(), 2);
 
     let disk = disk_at(&forest, &base);
-    assert_eq!((disk.disk_type, disk.link, disk.dirty_log), (DiskType::Dynamic, DiskLink::Base, false));
-    assert_eq!((disk.virtual_size, disk.block_size, disk.logical_sector_size), (4 * MIB, MIB, 512));
-    assert_eq!(disk.file_size, fs::metadata(&base).unwrap().len());
-    assert!(disk.allocated.is_some() && disk.modified.is_some());
+    assert_eq!(
+        (disk.facts.disk_type, disk.link, disk.facts.dirty_log),
+        (DiskType::Dynamic, DiskLink::Base, false)
+    );
+    assert_eq!(
+        (disk.facts.virtual_size, disk.facts.block_size, disk.facts.logical_sector_size),
+        (4 * MIB, MIB, 512)
+    );
+    assert_eq!(disk.facts.file_size, fs::metadata(&base).unwrap().len());
+    assert!(disk.facts.allocated.is_some() && disk.facts.modified.is_some());
     assert_eq!([&base, &mid, &leaf].map(|path| fs::read(path).unwrap()).to_vec(), before);
     assert_eq!(format!("{forest:?}"), format!("{:?}", folder.forest()));
 }
@@ -200,7 +206,7 @@ fn several_names_of_one_file_are_one_disk() {
     let leaf = folder.put("b/leaf.avhdx", &child(2, 1, r".\second.vhdx"));
     let roots = [folder.path("b"), folder.0.path().to_owned(), leaf.clone(), folder.path("b")];
     let forest = discover(&roots, &NoProgress).unwrap();
-    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.path.as_path()).collect();
+    let paths: Vec<&Path> = forest.disks.iter().map(|disk| disk.facts.path.as_path()).collect();
     assert_eq!(paths, [&base, &leaf]);
     assert_eq!(forest.all_problems().len(), 0, "{:?}", forest.all_problems());
 }
@@ -219,13 +225,13 @@ fn what_cannot_be_read_is_reported_and_never_fatal() {
     let absent = folder.path("absent");
     let forest = discover(&[folder.0.path().to_owned(), absent.clone()], &NoProgress).unwrap();
     assert_eq!(forest.disks.len(), 1);
-    assert_eq!(forest.disks[0].path, sound);
+    assert_eq!(forest.disks[0].facts.path, sound);
     assert_eq!(forest.others, 1);
     let found: Vec<(&Path, bool)> =
         forest.problems.iter().map(|p| (p.path(), matches!(p, Problem::Damaged { .. }))).collect();
     assert_eq!(found, [(absent.as_path(), false), (&cut, true), (&empty, true), (&garbage, true)]);
     assert!(matches!(forest.problems[0], Problem::Unreadable { .. }));
-    assert!(forest.problems.iter().all(|problem| !problem.fix().is_empty()));
+    assert!(forest.problems[1..].iter().all(|problem| problem.remedy() == Remedy::Examine));
     assert!(forest.problems[3].to_string().contains("signature"), "{}", forest.problems[3]);
 }
 
@@ -248,12 +254,12 @@ fn the_hint_fits_what_keeps_a_path_from_being_read() {
     let folder = Folder::new();
     let (absent, looped) = (folder.path("absent"), folder.path("looped"));
     std::os::unix::fs::symlink("looped", &looped).unwrap();
-    let fix = |path: &Path| match discover(&[path.to_owned()], &NoProgress).unwrap().problems.as_slice() {
-        [problem @ Problem::Unreadable { .. }] => problem.fix(),
-        problems => panic!("{problems:?}"),
-    };
-    assert_eq!(fix(&absent), "it does not exist: correct the path, and search again");
-    assert_eq!(fix(&looped), "remove the cause of the error, and search again");
+    for (path, remedy) in [(absent, Remedy::CorrectPath), (looped, Remedy::RemoveCause)] {
+        match discover(&[path], &NoProgress).unwrap().problems.as_slice() {
+            [problem @ Problem::Unreadable { .. }] => assert_eq!(problem.remedy(), remedy),
+            problems => panic!("{problems:?}"),
+        }
+    }
 }
 
 #[test]
@@ -311,7 +317,7 @@ fn what_a_file_says_of_itself() {
         matches!(problem_of(&forest, &tracked), Problem::SideFile { side_file, .. } if *side_file == rct)
     );
     let dirty = disk_at(&forest, &dirty);
-    assert!(dirty.dirty_log && dirty.problems.is_empty());
+    assert!(dirty.facts.dirty_log && dirty.problems.is_empty());
 }
 
 #[test]

@@ -3,28 +3,39 @@
 use std::path::{Path, PathBuf};
 
 use vhdx::Evidence::{self, Name, NoChildren, Older, SectorSize, VirtualDiskId, VirtualSize};
-use vhdx::{DiskLink, MAX_SUBSTITUTES, MIB, Problem};
+use vhdx::{DiskLink, Fallback, MAX_SUBSTITUTES, MIB, Problem, Remedy};
 use vhdx_testkit::Image;
 
 use crate::common::Folder;
 use crate::{Discover, child, disk, disk_at, guid, problem_of, set_modified};
 
-/// The paths and the evidence of the substitutes for the parent of a disk, and what to do.
-fn substitutes(folder: &Folder, lost: &Path) -> (Vec<(PathBuf, Vec<Evidence>)>, String) {
+/// What is possible if no copy of a missing parent exists.
+#[derive(Debug, PartialEq)]
+enum Possible {
+    Nothing,
+    ChangedParent(PathBuf),
+    NearestAncestor(PathBuf),
+    NotRecommended,
+}
+
+/// The paths and the evidence of the substitutes for the parent of a disk, and what is possible with them.
+fn substitutes(folder: &Folder, lost: &Path) -> (Vec<(PathBuf, Vec<Evidence>)>, Possible) {
     let forest = folder.forest();
     assert_eq!(disk_at(&forest, lost).link, DiskLink::Missing);
     let problem = problem_of(&forest, lost);
     let Problem::LostParent { substitutes, .. } = problem else { panic!("{problem:?}") };
-    assert!(substitutes.iter().all(|one| forest.disks[one.disk].path == one.path));
+    assert!(substitutes.iter().all(|one| forest.disks[one.disk].facts.path == one.path));
     let message = problem.to_string();
     assert!(message.contains("this link of the chain is missing"), "{message}");
     assert_eq!(message.contains("possible substitutes (none is the original): "), !substitutes.is_empty());
-    (substitutes.iter().map(|one| (one.path.clone(), one.evidence.clone())).collect(), problem.fix())
-}
-
-/// A path as messages show it.
-fn quoted(path: &Path) -> String {
-    format!("\"{}\"", path.display())
+    let Remedy::FindParent { fallback } = problem.remedy() else { panic!("{:?}", problem.remedy()) };
+    let possible = match fallback {
+        None => Possible::Nothing,
+        Some(Fallback::ChangedParent(path)) => Possible::ChangedParent(path.to_owned()),
+        Some(Fallback::NearestAncestor(path)) => Possible::NearestAncestor(path.to_owned()),
+        Some(Fallback::NotRecommended) => Possible::NotRecommended,
+    };
+    (substitutes.iter().map(|one| (one.path.clone(), one.evidence.clone())).collect(), possible)
 }
 
 fn paths(substitutes: &[(PathBuf, Vec<Evidence>)]) -> Vec<&Path> {
@@ -72,21 +83,15 @@ fn the_nearest_surviving_end_comes_first_whatever_it_is_called() {
         for (day, path) in (100..).zip([&base, &a, &b, &lost]) {
             set_modified(path, day);
         }
-        let (found, fix) = substitutes(&folder, &lost);
+        let (found, possible) = substitutes(&folder, &lost);
         assert_eq!(paths(&found), [&b, &a, &base]);
-        assert!(fix.contains(&format!("{} is probably the nearest surviving", quoted(&b))), "{fix}");
-        for other in [&a, &base] {
-            assert!(!fix.contains(&quoted(other)), "{fix}");
-        }
+        assert_eq!(possible, Possible::NearestAncestor(b.clone()));
 
         // Times that a copy has changed prove nothing, and then nothing is recommended.
         set_modified(&b, 500);
-        let (found, fix) = substitutes(&folder, &lost);
+        let (found, possible) = substitutes(&folder, &lost);
         assert_eq!(paths(&found)[0], b);
-        assert!(
-            fix.contains("no substitute can be recommended") && !fix.contains("nearest surviving"),
-            "{fix}"
-        );
+        assert_eq!(possible, Possible::NotRecommended);
     }
 }
 
@@ -100,12 +105,12 @@ fn of_several_ends_none_is_recommended() {
     for (day, path) in (100..).zip([&base, &a, &c, &e]) {
         set_modified(path, day);
     }
-    let (found, fix) = substitutes(&folder, &e);
+    let (found, possible) = substitutes(&folder, &e);
     assert_eq!(paths(&found), [&c, &a, &base]);
-    assert!(fix.contains("no substitute can be recommended"), "{fix}");
-    let (found, fix) = substitutes(&folder, &c);
+    assert_eq!(possible, Possible::NotRecommended);
+    let (found, possible) = substitutes(&folder, &c);
     assert_eq!(paths(&found), [&a, &e, &base]);
-    assert!(fix.contains(&format!("{} is probably the nearest surviving", quoted(&a))), "{fix}");
+    assert_eq!(possible, Possible::NearestAncestor(a));
 }
 
 #[test]
@@ -115,13 +120,12 @@ fn a_parent_that_was_changed_is_named() {
     let base = folder.put("base.vhdx", &disk(9));
     set_modified(&lost, 100);
     set_modified(&base, 200);
-    let (found, fix) = substitutes(&folder, &lost);
+    let (found, possible) = substitutes(&folder, &lost);
     assert_eq!(found, [(base.clone(), vec![VirtualDiskId, Name, NoChildren, VirtualSize, SectorSize])]);
-    assert!(fix.contains(&format!("{} may be the parent, but it was changed", quoted(&base))), "{fix}");
+    assert_eq!(possible, Possible::ChangedParent(base));
     // Something depends on it by now: it may be another level of the same name.
     folder.put("other", &child(10, 9, r".\base.vhdx"));
-    let (_, fix) = substitutes(&folder, &lost);
-    assert!(!fix.contains(&quoted(&base)), "{fix}");
+    assert_eq!(substitutes(&folder, &lost).1, Possible::NotRecommended);
 }
 
 #[test]
@@ -139,10 +143,6 @@ fn without_relatives_there_is_nothing_to_name() {
     let folder = Folder::new();
     let lost = folder.put("lost", &child(1, 99, "x"));
     folder.put("other", &Image { virtual_disk_id: guid(77), ..disk(3) });
-    let (found, fix) = substitutes(&folder, &lost);
-    assert_eq!(found, []);
-    assert!(
-        fix.starts_with("find an unchanged copy of the missing parent") && !fix.contains("lost"),
-        "{fix}"
-    );
+    let (found, possible) = substitutes(&folder, &lost);
+    assert_eq!((found, possible), (Vec::new(), Possible::Nothing));
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile, Undeleted};
-use vhdx::{ChainError, DiskOffset, Error, NoProgress, Relative, Relatives, Result, Vhdx, VhdxMut};
+use vhdx::{ChainError, DiskOffset, Error, FileFacts, NoProgress, Relatives, Result, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{Calls, CrashWorld};
 use vhdx_testkit::{Family, Image, Random};
 
@@ -178,7 +178,7 @@ impl MergeFiles for Newcomer<'_> {
         let mut relatives = MergeFiles::relatives(self.world, folders)?;
         if self.after.get() == 0 {
             let vhdx = Vhdx::from_storage(self.image.sparse())?;
-            relatives.disks.push(Relative::of(Path::new("/vm/new.avhdx"), &vhdx));
+            relatives.disks.push(FileFacts::of(Path::new("/vm/new.avhdx"), &vhdx));
         }
         self.after.set(self.after.get().saturating_sub(1));
         Ok(relatives)

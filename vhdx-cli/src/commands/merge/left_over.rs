@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
-use vhdx::{Chain, ChainError, Error, Guid, Relative, Relatives, Vhdx, inspect_chain};
+use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
 
 use super::in_place::{ensure_all_deleted, paths, relatives, undeleted_json, undeleted_text};
 use crate::args::{Args, Merge};
@@ -91,7 +91,7 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
     let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
     let mut left_overs = relatives.left_overs();
-    let listed = |is: &mut dyn FnMut(&Relative) -> bool| {
+    let listed = |is: &mut dyn FnMut(&FileFacts) -> bool| {
         let disks = relatives.disks.iter().filter(|disk| is(disk));
         disks.map(|disk| shown(&disk.path)).collect::<Vec<_>>().join(", ")
     };
@@ -114,13 +114,13 @@ fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
 }
 
 /// Whether both linkages are zero, as in the layer next to the target after a merge that an earlier version began.
-fn names_no_parent(disk: &Relative) -> bool {
+fn names_no_parent(disk: &FileFacts) -> bool {
     let is_nil = |linkage: Option<Guid>| linkage.is_some_and(|linkage| linkage.is_nil());
     is_nil(disk.linkage) && (disk.linkage2.is_none() || is_nil(disk.linkage2))
 }
 
 /// Whether a disk requires a mark that no disk found here carries: the merged disk is gone or in another folder.
-fn lacks_required_mark(disk: &Relative, relatives: &Relatives) -> bool {
+fn lacks_required_mark(disk: &FileFacts, relatives: &Relatives) -> bool {
     let is_carried = || relatives.disks.iter().any(|other| other.carries_mark_for(disk));
     disk.requires_mark() && !is_carried()
 }

@@ -86,7 +86,7 @@ impl Report<'_> {
     }
 
     fn path_of(&self, layer: usize) -> &Path {
-        self.plan.layers.get(layer).and_then(|layer| layer.path.as_deref()).unwrap_or(&self.merge.child)
+        self.plan.layers.get(layer).map_or(&self.merge.child, |layer| &layer.path)
     }
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {

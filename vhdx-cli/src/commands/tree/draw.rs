@@ -5,7 +5,7 @@ use std::io::Write;
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
 use super::date::utc;
-use super::{hint, size_difference};
+use super::{fix, hint, size_difference};
 use crate::output::{self, shown};
 use crate::sizes::human;
 
@@ -33,7 +33,7 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()>
         writeln!(out, "\nproblems:")?;
     }
     for problem in problems {
-        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), problem.fix())?;
+        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::words(problem.remedy()))?;
     }
     commands(
         out,
@@ -91,7 +91,7 @@ fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
             beside_parent: forest
                 .disks
                 .get(child)
-                .is_some_and(|child| child.path.parent() == disk.path.parent()),
+                .is_some_and(|child| child.facts.path.parent() == disk.facts.path.parent()),
         });
         waiting.extend(children);
         Some(branch)
@@ -104,23 +104,23 @@ fn row(forest: &Forest, disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
         (_, true) => "└─ ",
         (_, false) => "├─ ",
     };
-    let name = match disk.path.file_name() {
+    let name = match disk.facts.path.file_name() {
         Some(name) if branch.beside_parent => shown(name.as_ref()),
-        _ => shown(&disk.path),
+        _ => shown(&disk.facts.path),
     };
     vec![
         format!("{}{fork}{name}", branch.trunk),
         kind(disk).to_owned(),
-        human(disk.virtual_size),
-        human(disk.file_size),
-        disk.allocated.map_or_else(|| "?".to_owned(), human),
-        disk.modified.map_or_else(|| "?".to_owned(), utc),
+        human(disk.facts.virtual_size),
+        human(disk.facts.file_size),
+        disk.facts.allocated.map_or_else(|| "?".to_owned(), human),
+        disk.facts.modified.map_or_else(|| "?".to_owned(), utc),
         marks(forest, disk),
     ]
 }
 
 fn kind(disk: &DiscoveredDisk) -> &'static str {
-    match disk.disk_type {
+    match disk.facts.disk_type {
         DiskType::Fixed => "fixed base",
         DiskType::Dynamic => "dynamic base",
         DiskType::Differencing if disk.children.is_empty() => "leaf",
@@ -135,7 +135,7 @@ fn marks(forest: &Forest, disk: &DiscoveredDisk) -> String {
         DiskLink::Ambiguous => Some("parent ambiguous"),
         DiskLink::Cycle => Some("its own ancestor"),
     };
-    let log = disk.dirty_log.then_some("dirty log");
+    let log = disk.facts.dirty_log.then_some("dirty log");
     let size = size_difference(forest, disk).map(|difference| difference.fact());
     link.into_iter().chain(log).map(str::to_owned).chain(size).collect::<Vec<_>>().join(", ")
 }

@@ -46,7 +46,7 @@ pub(super) fn reparents<'a>(
 ///
 /// They are needed if an ancestor requires the mark of a merge of several levels: a descendant carries the mark.
 fn folders_of_descendants(forest: &Forest, disk: &DiscoveredDisk) -> String {
-    let requires_mark = |disk: &&DiscoveredDisk| disk.requires_mark();
+    let requires_mark = |disk: &&DiscoveredDisk| disk.facts.requires_mark();
     if !chain(forest, disk).is_some_and(|chain| chain.iter().skip(1).any(requires_mark)) {
         return String::new();
     }
@@ -56,9 +56,9 @@ fn folders_of_descendants(forest: &Forest, disk: &DiscoveredDisk) -> String {
         found.extend(disk.children.iter().filter_map(|&child| forest.disks.get(child)));
         next += 1;
     }
-    let folder = |disk: &&DiscoveredDisk| disk.path.parent().map(Path::to_owned);
+    let folder = |disk: &&DiscoveredDisk| disk.facts.path.parent().map(Path::to_owned);
     let folders: BTreeSet<PathBuf> = found.iter().filter_map(folder).collect();
-    let options = folders.into_iter().filter(|folder| Some(folder.as_path()) != disk.path.parent());
+    let options = folders.into_iter().filter(|folder| Some(folder.as_path()) != disk.facts.path.parent());
     options.map(|folder| format!(" --parent-dir {}", word(&folder))).collect()
 }
 
@@ -74,7 +74,7 @@ fn merge(chain: &[&DiscoveredDisk]) -> String {
     let mut command = "vhdx merge".to_owned();
     for (level, disk) in chain.iter().enumerate() {
         command += if level == 0 { " " } else { " --parent " };
-        command += &word(&disk.path);
+        command += &word(&disk.facts.path);
     }
     command + " --output NEW.vhdx"
 }

@@ -1,31 +1,10 @@
 //! Formats parts of the messages about problems.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
-
-/// Returns the fix for a merge that is or may be incomplete.
-pub(super) fn complete(merged: &Path, target: &Path) -> String {
-    format!(
-        "merge {} into {} again, which completes the merge. Until then, do not start a virtual machine from any file \
-         of this merge, and do not move or delete these files",
-        Quoted(merged),
-        Quoted(target)
-    )
-}
-
-/// Returns the kind of an input or output error; `None` for other errors.
-pub(super) fn io_kind(error: &Error) -> Option<io::ErrorKind> {
-    match error {
-        Error::InFile { error, .. } => io_kind(error),
-        Error::Io { source, .. } => Some(source.kind()),
-        _ => None,
-    }
-}
 
 /// Displays the first paths, and how many more there are of a total number.
 pub(super) struct List<'a>(pub(super) &'a [PathBuf], pub(super) usize);

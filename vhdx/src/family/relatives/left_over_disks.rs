@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::Relative;
+use super::FileFacts;
 use crate::disk::mark::Linkages;
 use crate::family::left_overs::{Disks, LeftOvers};
 
@@ -12,12 +12,12 @@ use crate::family::left_overs::{Disks, LeftOvers};
 ///
 /// It caches its results, so that checking all disks takes little longer than checking one.
 pub struct LeftOverDisks<'a> {
-    disks: &'a [Relative],
+    disks: &'a [FileFacts],
     found: LeftOvers<Indexed<'a>>,
 }
 
 impl<'a> LeftOverDisks<'a> {
-    pub(super) fn new(disks: &'a [Relative]) -> Self {
+    pub(super) fn new(disks: &'a [FileFacts]) -> Self {
         Self { disks, found: LeftOvers::new(Indexed::new(disks)) }
     }
 
@@ -25,7 +25,7 @@ impl<'a> LeftOverDisks<'a> {
     ///
     /// A layer is left over if its parent is the target of a completed merge, and no disk that is read through the
     /// layer was changed since. A disk that is not among the searched disks is never left over.
-    pub fn contains(&mut self, layer: &Relative) -> bool {
+    pub fn contains(&mut self, layer: &FileFacts) -> bool {
         layer.linkages().merge().is_some() && self.position(layer).is_some_and(|at| self.found.contains(at))
     }
 
@@ -33,27 +33,27 @@ impl<'a> LeftOverDisks<'a> {
     /// [left over](Self::contains).
     ///
     /// Each disk comes before its parent, so they can be deleted in this order.
-    pub fn with_descendants(&mut self, layer: &Relative) -> Option<Vec<&'a Relative>> {
+    pub fn with_descendants(&mut self, layer: &FileFacts) -> Option<Vec<&'a FileFacts>> {
         let at = self.position(layer)?;
         let found = self.found.with_descendants(at)?;
         Some(found.into_iter().map(|at| &self.disks[at]).collect())
     }
 
-    fn position(&self, layer: &Relative) -> Option<usize> {
+    fn position(&self, layer: &FileFacts) -> Option<usize> {
         self.disks.iter().position(|disk| disk.is_same_file(layer))
     }
 }
 
 /// The disks, indexed by their GUIDs and linkages. A disk is identified by its position.
 struct Indexed<'a> {
-    disks: &'a [Relative],
+    disks: &'a [FileFacts],
     /// The disks that name each GUID in one of their linkages.
     children: HashMap<Uuid, Vec<usize>>,
     guids: HashMap<Uuid, usize>,
 }
 
 impl<'a> Indexed<'a> {
-    fn new(disks: &'a [Relative]) -> Self {
+    fn new(disks: &'a [FileFacts]) -> Self {
         let mut children: HashMap<Uuid, Vec<usize>> = HashMap::new();
         for (at, disk) in disks.iter().enumerate() {
             let first = disk.linkage.filter(|guid| !guid.is_nil());

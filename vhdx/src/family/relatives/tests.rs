@@ -39,7 +39,7 @@ impl Family {
     }
 }
 
-fn names(disks: &[Relative]) -> Vec<&str> {
+fn names(disks: &[FileFacts]) -> Vec<&str> {
     disks.iter().map(|disk| disk.path.file_name().unwrap().to_str().unwrap()).collect()
 }
 

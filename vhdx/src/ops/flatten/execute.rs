@@ -1,6 +1,6 @@
 //! Executes a plan to flatten a chain.
 
-use super::plan::{FlattenPlan, FlattenedLayer};
+use super::plan::{FlattenPlan, states};
 use crate::disk::Chain;
 use crate::error::{Conflict, Result};
 use crate::ops::convert::{Converted, write_vhdx};
@@ -25,7 +25,7 @@ impl FlattenPlan {
         storage: &dyn Storage,
         progress: &dyn Progress,
     ) -> Result<Converted> {
-        if !chain.layers().iter().map(FlattenedLayer::of).eq(self.layers.iter().cloned()) {
+        if states(chain) != self.layers {
             return Err(Conflict::StalePlan.into());
         }
         progress.start(self.bytes_to_copy);

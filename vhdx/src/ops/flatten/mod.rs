@@ -7,7 +7,7 @@ mod execute;
 mod plan;
 
 pub use dropped::{Dropped, DroppedPart, dropped};
-pub use plan::{FlattenOptions, FlattenPlan, FlattenedLayer};
+pub use plan::{FlattenOptions, FlattenPlan};
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,10 @@
 //! Plans the flattening of a chain, from metadata alone.
 
-use std::path::PathBuf;
-
-use uuid::Uuid;
-
 use super::dropped::{Dropped, dropped};
 use crate::disk::Chain;
 use crate::error::Result;
-use crate::file::{DiskType, NewDisk, Vhdx};
+use crate::file::{DiskType, NewDisk};
+use crate::ops::merge::FileState;
 use crate::ops::ranges::{data, whole};
 use crate::units::{BlockIndex, DiskOffset};
 
@@ -31,8 +28,8 @@ impl Default for FlattenOptions {
 /// disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlattenPlan {
-    /// The files that are flattened, leaf first.
-    pub layers: Vec<FlattenedLayer>,
+    /// The files that are flattened and their states, leaf first.
+    pub layers: Vec<FileState>,
     /// The description of the new file.
     pub disk: NewDisk,
     /// The most payload blocks that the new file will have.
@@ -45,17 +42,6 @@ pub struct FlattenPlan {
     pub file_size: u64,
     /// The parts of the files that the new file will not have.
     pub dropped: Vec<Dropped>,
-}
-
-/// A file that is flattened, and its state when the plan was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlattenedLayer {
-    /// The path, if the file was opened by one.
-    pub path: Option<PathBuf>,
-    /// Identifies the content of the file ([MS-VHDX] 2.2.2).
-    pub file_write_guid: Uuid,
-    /// Identifies the content of the disk ([MS-VHDX] 2.2.2).
-    pub data_write_guid: Uuid,
 }
 
 impl FlattenPlan {
@@ -86,17 +72,13 @@ impl FlattenPlan {
         }
         let blocks = if disk.disk_type == DiskType::Fixed { geometry.block_count() } else { with_data };
         let file_size = disk.file_size(blocks)?;
-        let layers = chain.layers().iter().map(FlattenedLayer::of).collect();
+        let layers = states(chain);
         Ok(Self { layers, disk, blocks, bytes_to_copy, file_size, dropped: dropped(chain) })
     }
 }
 
-impl FlattenedLayer {
-    pub(super) fn of(vhdx: &Vhdx) -> Self {
-        Self {
-            path: vhdx.path().map(ToOwned::to_owned),
-            file_write_guid: vhdx.file_write_guid(),
-            data_write_guid: vhdx.data_write_guid(),
-        }
-    }
+/// Returns the states of the files of a chain.
+pub(super) fn states(chain: &Chain) -> Vec<FileState> {
+    let layers = chain.layers().iter().enumerate();
+    layers.map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect()
 }

@@ -1,4 +1,4 @@
-//! The state of a file when a merge was planned.
+//! The state of a file when a merge or a flattening was planned.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,10 @@ use crate::family::Relative;
 use crate::file::Vhdx;
 use crate::storage::FileIdentity;
 
-/// A file and its state when the merge was planned. All sizes are in bytes.
+/// A file and its state when an operation was planned.
+///
+/// It holds only the facts by which a plan recognises its files, unlike [`FileFacts`](crate::FileFacts). All sizes are
+/// in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileState {
     /// The path.
@@ -28,7 +31,7 @@ pub struct FileState {
 }
 
 impl FileState {
-    pub(super) fn of_layer(layer: usize, vhdx: &Vhdx) -> Self {
+    pub(in crate::ops) fn of_layer(layer: usize, vhdx: &Vhdx) -> Self {
         Self {
             path: vhdx.path().map_or_else(|| format!("layer {layer}").into(), Path::to_owned),
             identity: vhdx.identity(),

@@ -10,7 +10,7 @@ use crate::disk::{
 };
 use crate::error::{ChainError, Undetermined};
 use crate::error::{Error, InvalidArgument, Result};
-use crate::family::{Relative, find_relatives, folders_around};
+use crate::family::{FileFacts, find_relatives, folders_around};
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
@@ -21,9 +21,9 @@ use crate::storage::FileIdentity;
 #[non_exhaustive]
 pub struct ParentCheck {
     /// The child.
-    pub child: Relative,
+    pub child: FileFacts,
     /// The candidate: a file that may be its parent.
-    pub candidate: Relative,
+    pub candidate: FileFacts,
     /// The DataWriteGuids of which the parent must have one.
     ///
     /// Empty if the linkage of the child is zero.
@@ -107,7 +107,7 @@ pub fn check_parent(
     let below = layers.iter().skip(1).map(|layer| layer.vhdx.data_write_guid()).collect();
     let candidate = sound(layers, candidate)?;
     let mut check = ParentCheck {
-        child: Relative::of(child, &vhdx),
+        child: FileFacts::of(child, &vhdx),
         candidate,
         expected: locator.linkages(),
         below,
@@ -144,7 +144,7 @@ fn layers_below(
     }
     let relatives = find_relatives(&folders_around([path, candidate], &resolver.folders), progress)?;
     let descendants = relatives.standing_on(child.data_write_guid());
-    let linkages = descendants.into_iter().map(Relative::linkages).chain([Linkages::of(child)]);
+    let linkages = descendants.into_iter().map(FileFacts::linkages).chain([Linkages::of(child)]);
     let marks = linkages.filter_map(Linkages::carried_mark);
     inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
 }
@@ -164,10 +164,10 @@ fn ensure_no_cycle(path: &Path, child: &Vhdx, candidate: &Path, layers: &[Inspec
 }
 
 /// Returns the facts about the first file, if all links of its chain are sound.
-fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<Relative> {
+fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<FileFacts> {
     let mut first = None;
     for layer in layers {
-        first.get_or_insert_with(|| Relative::of(path, &layer.vhdx));
+        first.get_or_insert_with(|| FileFacts::of(path, &layer.vhdx));
         match layer.link {
             Link::Base | Link::Ok => {}
             Link::Mismatch(error) | Link::Missing(error) => return Err(error),

@@ -111,7 +111,7 @@ impl ReparentPlan {
         } else if let (None, Some(first)) = (layer, check.linkage_before_merge()) {
             (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
         }
-        let file = |file: &crate::family::Relative| RelinkedFile {
+        let file = |file: &crate::family::FileFacts| RelinkedFile {
             path: file.path.clone(),
             identity: file.identity,
             data_write_guid: file.data_write_guid,

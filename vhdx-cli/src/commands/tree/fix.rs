@@ -1,0 +1,188 @@
+//! Says what the user can do about a problem, with the commands of this binary.
+//!
+//! An administrator follows a fix while a chain is broken. So a fix says under which condition a file may be deleted,
+//! and which files must be kept: any of them may hold the only copy of some data.
+
+use std::path::{Path, PathBuf};
+
+use vhdx::{Fallback, Remedy};
+
+use crate::output::quoted;
+
+/// Returns the sentence for a remedy.
+pub(super) fn words(remedy: Remedy<'_>) -> String {
+    let sentence = match remedy {
+        Remedy::GetAccess => "search again as a user who may read it",
+        Remedy::EndUse => "end the program that uses it, and search again",
+        Remedy::CorrectPath => "it does not exist: correct the path, and search again",
+        Remedy::RemoveCause => "remove the cause of the error, and search again",
+        Remedy::Examine => EXAMINE,
+        Remedy::Unpack => "rename it to match its format, and then unpack it with a tool for that format",
+        Remedy::Convert => "rename it to match its format, or convert it to VHDX with a tool for that format",
+        Remedy::MakeAvailable => MAKE_AVAILABLE,
+        Remedy::Rewrite => REWRITE,
+        Remedy::Rename => "rename the file to a name that Windows allows",
+        Remedy::KeepSideFile { side_file } => return keep_side_file(side_file),
+        Remedy::SeparateCopies => SEPARATE_COPIES,
+        Remedy::ChooseParent => CHOOSE_PARENT,
+        Remedy::StorePath { parent } => return store_path(parent),
+        Remedy::CompleteEarlierMerge => COMPLETE_EARLIER_MERGE,
+        Remedy::FindParent { fallback } => return find_parent(fallback),
+        Remedy::CompleteMerge { merged, target } => return complete_merge(merged, target),
+        Remedy::FindMerge => FIND_MERGE,
+        Remedy::FindMergedFiles => FIND_MERGED_FILES,
+        Remedy::DeleteLeftOvers { layers, target } => return delete_left_overs(layers, target),
+        Remedy::SearchFolderOf { parent } => return format!("search the folder of {} too", quoted(parent)),
+        Remedy::FindOriginal => {
+            "find the file from which this child was created: both have the same sector size"
+        }
+        Remedy::RestoreChain => RESTORE_CHAIN,
+        Remedy::ShortenChain => {
+            "shorten the chain first: merge the parent of this file into one of its own ancestors"
+        }
+    };
+    sentence.to_owned()
+}
+
+const EXAMINE: &str = "run `vhdx check` on this file: it shows the damage and what can still be done. To restore the \
+    disk from a backup, restore it to another folder; do not overwrite or delete this file before the restored disk \
+    opens";
+
+const MAKE_AVAILABLE: &str = "if it is a link to a disk, make that disk available (for example, mount its drive), and \
+    search again; if it is not meant to be a disk, do nothing";
+
+const REWRITE: &str = "this file can be read as it is. `vhdx check` lists all broken rules; `vhdx convert` makes a \
+    copy without them";
+
+const SEPARATE_COPIES: &str = "compare these files with `vhdx compare`, because files with the same GUID can still \
+    differ. Move copies that no virtual machine uses to a folder in which parents are not searched for; do not delete \
+    files that differ";
+
+const CHOOSE_PARENT: &str = "compare these files with `vhdx compare`. Then link the child to the right one with `vhdx \
+    reparent`, or name the right one with `--parent` when you open the chain";
+
+const COMPLETE_EARLIER_MERGE: &str = "do not delete this file yet. If the merged disk still exists, run that merge \
+    again with `--delete-merged`: it deletes only files that are no longer needed. If the merged disk is gone, or \
+    nothing proves the merge any more, make sure that all disks in use open (`vhdx check DISK --chain`), and that \
+    none was replaced by an older copy. Then delete only the merged files that still exist, newest first. Do not \
+    delete the merge target";
+
+const FIND_MERGE: &str = "find all files of that merge (search more folders), and run the merge again. Until it is \
+    complete, do not use, move or delete these files. After that, delete the merged files only if no virtual machine \
+    uses them, and do not delete the merge target";
+
+const FIND_MERGED_FILES: &str = "find the files that are being merged into this disk (search more folders), and run \
+    that merge again. Until it is complete, do not start a virtual machine from this disk, and do not move or delete \
+    it";
+
+const RESTORE_CHAIN: &str = "restore these files from a backup to another folder, because their linkages are wrong. \
+    Keep the old files until the restored disk opens";
+
+const FIND_PARENT: &str = "find an unchanged copy of the missing parent: search more folders and your backups. Until \
+    then, do not delete any file of this chain. If the child does not find the copy, link it with `vhdx reparent \
+    CHILD --parent COPY`";
+
+fn keep_side_file(side_file: &Path) -> String {
+    format!(
+        "keep {0} while the disk is unchanged. After an offline change to the disk, delete {0}, but not the disk",
+        quoted(side_file)
+    )
+}
+
+fn store_path(parent: &Path) -> String {
+    format!(
+        "run `vhdx reparent` with `--parent {0}` to store the path, or give `--parent {0}` each time you open the \
+         chain. If no other disk depends on {0}, you can also move it to a stored path",
+        quoted(parent)
+    )
+}
+
+fn find_parent(fallback: Option<Fallback<'_>>) -> String {
+    match fallback {
+        None => FIND_PARENT.to_owned(),
+        Some(Fallback::ChangedParent(path)) => format!(
+            "{FIND_PARENT}. If no copy exists: {} may be the parent, but it was changed after the child was created, \
+             or it is an older copy. Data that the child does not contain may be wrong. Link only copies of both files \
+             (`vhdx reparent CHILD --parent FILE --ignore-id-mismatch`), and keep the originals",
+            quoted(path)
+        ),
+        Some(Fallback::NearestAncestor(path)) => format!(
+            "{FIND_PARENT}. If no copy exists, the data of the missing file is lost. {} is probably the nearest \
+             surviving ancestor. To rescue single files, link copies of both files (`vhdx reparent CHILD --parent FILE \
+             --ignore-id-mismatch`), and keep the originals: the linked disk is incomplete and may be inconsistent",
+            quoted(path)
+        ),
+        Some(Fallback::NotRecommended) => format!(
+            "{FIND_PARENT}. If no copy exists, the data of the missing file is lost, and no substitute can be \
+             recommended. A substitute on which other disks depend would leave out the data of those disks"
+        ),
+    }
+}
+
+fn complete_merge(merged: &Path, target: &Path) -> String {
+    format!(
+        "merge {} into {} again, which completes the merge. Until then, do not start a virtual machine from any file \
+         of this merge, and do not move or delete these files",
+        quoted(merged),
+        quoted(target)
+    )
+}
+
+fn delete_left_overs(layers: &[PathBuf], target: Option<&Path>) -> String {
+    let layers = layers.iter().map(|layer| quoted(layer)).collect::<Vec<_>>().join(", ");
+    match target {
+        Some(target) => format!(
+            "if no virtual machine uses these files, delete only these, in this order: {layers}. Do not delete {}",
+            quoted(target)
+        ),
+        None => format!(
+            "find the merge target first. If it is lost, or was restored from an older backup, keep these files: they \
+             may be the only copy of their data. If the target opens, and no virtual machine uses these files, delete \
+             only these, in this order: {layers}. Do not delete the target"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fix_names_the_reason_why_a_path_cannot_be_read() {
+        assert_eq!(words(Remedy::CorrectPath), "it does not exist: correct the path, and search again");
+        assert_eq!(words(Remedy::RemoveCause), "remove the cause of the error, and search again");
+        assert_eq!(words(Remedy::GetAccess), "search again as a user who may read it");
+    }
+
+    #[test]
+    fn a_missing_parent_is_searched_for_before_a_substitute_is_linked() {
+        let words = |fallback| words(Remedy::FindParent { fallback });
+        let find = words(None);
+        assert!(find.starts_with("find an unchanged copy of the missing parent"), "{find}");
+        assert!(!find.contains("lost"), "{find}");
+
+        let path = Path::new("a/b");
+        let changed = words(Some(Fallback::ChangedParent(path)));
+        assert!(changed.contains("\"a/b\" may be the parent, but it was changed"), "{changed}");
+        let nearest = words(Some(Fallback::NearestAncestor(path)));
+        assert!(nearest.contains("\"a/b\" is probably the nearest surviving"), "{nearest}");
+        let none = words(Some(Fallback::NotRecommended));
+        assert!(none.contains("no substitute can be recommended"), "{none}");
+        for text in [&changed, &nearest, &none] {
+            assert!(text.starts_with(&find), "{text}");
+            let links_copies = text.contains("copies of both files") && text.contains("keep the originals");
+            assert_eq!(links_copies, text.contains("--ignore-id-mismatch"), "{text}");
+        }
+    }
+
+    /// The target must never be in the list of files to delete.
+    #[test]
+    fn left_overs_are_deleted_in_order_and_without_the_target() {
+        let layers = [PathBuf::from("c"), PathBuf::from("b")];
+        let known = words(Remedy::DeleteLeftOvers { layers: &layers, target: Some(Path::new("a")) });
+        assert!(known.ends_with("in this order: \"c\", \"b\". Do not delete \"a\""), "{known}");
+        let unknown = words(Remedy::DeleteLeftOvers { layers: &layers, target: None });
+        assert!(unknown.starts_with("find the merge target first"), "{unknown}");
+        assert!(unknown.ends_with("in this order: \"c\", \"b\". Do not delete the target"), "{unknown}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Decides what the user can do about a problem. The caller words it.
+//!
+//! An administrator follows a remedy while a chain is broken, and any file may hold the only copy of some data. So a
+//! remedy names a file to delete only if the files prove that it is no longer needed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+use crate::error::Error;
+use crate::family::substitutes::{self, Fallback};
+
+/// What the user can do about a [`Problem`].
+///
+/// It is exhaustive, so that a program that words it words every variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy<'a> {
+    /// Search again as a user who may read the file or folder.
+    GetAccess,
+    /// End the program that uses the file, and search again.
+    EndUse,
+    /// The path does not exist: correct it, and search again.
+    CorrectPath,
+    /// Remove the cause of the error, and search again.
+    RemoveCause,
+    /// Check the file for what can still be read, or restore the disk to another folder.
+    ///
+    /// The file must stay until the restored disk opens.
+    Examine,
+    /// Give the file a name that matches its format, and unpack it.
+    Unpack,
+    /// Give the file a name that matches its format, or convert it to VHDX.
+    Convert,
+    /// Make the disk available to which the path is a link.
+    MakeAvailable,
+    /// Nothing is needed: a converted copy of the file breaks no rule.
+    Rewrite,
+    /// Rename the file to a name that Windows allows.
+    Rename,
+    /// Keep the change tracking file as long as the disk is unchanged, and delete it after an offline change.
+    KeepSideFile {
+        /// The `.rct` or `.mrt` file.
+        side_file: &'a Path,
+    },
+    /// Compare the files, and move copies that are not used to a folder in which parents are not searched for.
+    SeparateCopies,
+    /// Compare the possible parents, and link the child to the right one.
+    ChooseParent,
+    /// Store the path of the parent in the child, or name the parent whenever the chain is opened.
+    StorePath {
+        /// The parent.
+        parent: &'a Path,
+    },
+    /// A merge of an earlier version left the file.
+    ///
+    /// Complete that merge. Delete merged files only if all disks in use open.
+    CompleteEarlierMerge,
+    /// Find an unchanged copy of the missing parent.
+    FindParent {
+        /// What is possible if there is no copy.
+        fallback: Option<Fallback<'a>>,
+    },
+    /// Complete the merge of one disk into another, and leave all its files alone until then.
+    CompleteMerge {
+        /// The merged disk, or the merged layer whose parent is the target.
+        merged: &'a Path,
+        /// The merge target.
+        target: &'a Path,
+    },
+    /// Find all files of the merge that this file is a layer of, and complete the merge.
+    FindMerge,
+    /// Find the files that are being merged into this disk, and complete the merge.
+    FindMergedFiles,
+    /// Delete these files in this order, and only these, if no virtual machine uses them.
+    DeleteLeftOvers {
+        /// The files that are no longer needed.
+        layers: &'a [PathBuf],
+        /// The merge target, which must stay. If it is unknown, it must be found first.
+        target: Option<&'a Path>,
+    },
+    /// Search the folder of the parent, too.
+    SearchFolderOf {
+        /// The parent.
+        parent: &'a Path,
+    },
+    /// Find the file from which the child was created, which has the same sector size.
+    FindOriginal,
+    /// Restore the files from a backup to another folder, because their linkages are wrong.
+    RestoreChain,
+    /// Merge the parent of this file into one of its own ancestors.
+    ShortenChain,
+}
+
+impl Problem {
+    /// Returns what the user can do about the problem.
+    pub fn remedy(&self) -> Remedy<'_> {
+        match self {
+            Problem::Unreadable { error, .. } => match io_kind(error) {
+                Some(io::ErrorKind::PermissionDenied) => Remedy::GetAccess,
+                Some(io::ErrorKind::ResourceBusy) => Remedy::EndUse,
+                Some(io::ErrorKind::NotFound) => Remedy::CorrectPath,
+                _ => Remedy::RemoveCause,
+            },
+            Problem::Damaged { .. } => Remedy::Examine,
+            Problem::OtherFormat { format, .. } if format.is_packed() => Remedy::Unpack,
+            Problem::OtherFormat { .. } => Remedy::Convert,
+            Problem::NotARegularFile { .. } => Remedy::MakeAvailable,
+            Problem::Imperfect { .. } => Remedy::Rewrite,
+            Problem::OddName { .. } => Remedy::Rename,
+            Problem::SideFile { side_file, .. } => Remedy::KeepSideFile { side_file },
+            Problem::DuplicateGuid { .. } => Remedy::SeparateCopies,
+            Problem::AmbiguousParent { .. } => Remedy::ChooseParent,
+            Problem::StalePath { parent, .. } => Remedy::StorePath { parent },
+            Problem::LostParent { expected, .. } if expected.is_empty() => Remedy::CompleteEarlierMerge,
+            Problem::LostParent { substitutes, .. } => {
+                Remedy::FindParent { fallback: substitutes::fallback(substitutes) }
+            }
+            Problem::Superseded { merged: Some(merged), target: Some(target), .. } => {
+                Remedy::CompleteMerge { merged, target }
+            }
+            Problem::Superseded { .. } => Remedy::FindMerge,
+            Problem::MergeBegun { path, target, .. } => Remedy::CompleteMerge { merged: path, target },
+            Problem::HalfMerged { .. } => Remedy::FindMergedFiles,
+            Problem::LeftOver { layers, target, .. } => {
+                Remedy::DeleteLeftOvers { layers, target: target.as_deref() }
+            }
+            Problem::ParentElsewhere { parent, .. } => Remedy::SearchFolderOf { parent },
+            Problem::SectorSize { .. } => Remedy::FindOriginal,
+            Problem::Cycle { .. } => Remedy::RestoreChain,
+            Problem::TooDeep { .. } => Remedy::ShortenChain,
+        }
+    }
+}
+
+/// Returns the kind of an input or output error; `None` for other errors.
+fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    match error {
+        Error::InFile { error, .. } => io_kind(error),
+        Error::Io { source, .. } => Some(source.kind()),
+        _ => None,
+    }
+}
