@@ -220,6 +220,28 @@ fn unsafe_code_is_where_it_may_be() {
     }
 }
 
+/// Counts saturating operations and default values, which could hide that an invariant does not hold.
+fn silent_defaults(code: &str) -> usize {
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let forms = ["saturating_", ".unwrap_or(", ".unwrap_or_default("];
+    code.map(|line| forms.iter().map(|form| line.matches(form).count()).sum::<usize>()).sum()
+}
+
+/// Where one is needed, add it to the list, with a comment in the code that says why it is the right value. The list
+/// also changes when one is replaced by [`Error::Internal`](vhdx::Error::Internal), so it always says what is left.
+#[test]
+fn silent_defaults_are_listed() {
+    let mut found = String::new();
+    for (path, text) in library() {
+        let count = silent_defaults(&without_tests(&path, &text));
+        if count > 0 {
+            found += &format!("{count:3} {}\n", path.display().to_string().replace('\\', "/"));
+        }
+    }
+    let listed = fs::read_to_string(common::project().join("vhdx/tests/silent_defaults.txt")).unwrap();
+    assert!(found == listed.replace('\r', ""), "vhdx/tests/silent_defaults.txt must be:\n{found}");
+}
+
 /// The tests, and whole files of them, that Windows does not run: what follows an attribute that says so.
 fn tests_that_windows_does_not_run(text: &str) -> Vec<&str> {
     let (mut attributes, mut found) = (String::new(), Vec::new());
@@ -310,6 +332,7 @@ fn the_tests_of_this_test() {
     assert_eq!(tests_that_take_too_long_for_windows("A=(x)\nLONGEST=(\n a\n b::c)\nd"), ["a", "b::c"]);
     let code = "#[cfg(test)]\nuse x;\nb";
     assert_eq!(without_tests(Path::new("a.rs"), code), code);
+    assert_eq!(silent_defaults("// a.unwrap_or(b)\na.unwrap_or(b).saturating_add(c)\nunwrap_or_else(d)"), 2);
     let code = "// --a\nx; // --a\nb -- c\n\"d --e\n  --f\n \"run `vhdx g` \"";
     assert_eq!(lines_with_commands(code), ["\"d --e", "--f", "\"run `vhdx g` \""]);
 }
