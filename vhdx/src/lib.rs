@@ -47,17 +47,25 @@
 //!
 //! Merge a checkpoint into its parent, in place:
 //! ```no_run
-//! use vhdx::ops::{HostFiles, MergeOptions, MergePlan};
-//! use vhdx::{Chain, FolderResolver, NoProgress, find_relatives, folders_around};
+//! use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeTarget, Planned};
+//! use vhdx::{FolderResolver, NoProgress};
 //!
 //! # fn main() -> vhdx::Result<()> {
-//! let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
-//! let files = chain.layers().iter().filter_map(|layer| layer.path());
-//! let relatives = find_relatives(&folders_around(files, &[]), &NoProgress)?;
-//! let plan = MergePlan::new(&chain, 1, &relatives, &MergeOptions::default())?;
-//! drop(chain); // on Windows an open file cannot be locked
-//! let done = plan.execute(&HostFiles, &NoProgress)?;
-//! println!("{} bytes copied", done.bytes_copied);
+//! let planned = MergePlan::prepare(
+//!     "checkpoint.avhdx".as_ref(),
+//!     MergeTarget::Parent,
+//!     &FolderResolver::default(),
+//!     &[], // more folders to search for children
+//!     &MergeOptions::default(),
+//!     &NoProgress,
+//! )?;
+//! match planned {
+//!     Planned::Ready(plan) => {
+//!         let done = plan.execute(&HostFiles, &NoProgress)?;
+//!         println!("{} bytes copied", done.bytes_copied);
+//!     }
+//!     _ => println!("it was merged before"),
+//! }
 //! # Ok(())
 //! # }
 //! ```

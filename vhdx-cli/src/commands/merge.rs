@@ -5,6 +5,8 @@ mod left_over;
 mod output;
 mod space;
 
+use vhdx::ops::MergeOptions;
+
 use crate::args::{Args, Merge};
 use crate::exit::{Outcome, Usage};
 
@@ -19,4 +21,15 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
         return Err(Usage("--force and --type are for a new disk: add --output".to_owned()).into());
     }
     in_place::run(args, merge)
+}
+
+/// Returns the options of a merge in place.
+fn options(merge: &Merge) -> MergeOptions {
+    MergeOptions {
+        ignore_undetermined: merge.ignore_undetermined,
+        delete_merged: merge.delete_merged,
+        shrink_target: merge.shrink_target,
+        ignore_space: merge.writing.no_space_check,
+        ..MergeOptions::default()
+    }
 }

@@ -8,6 +8,7 @@ mod deletion;
 mod faults;
 mod killed;
 mod large;
+mod prepare;
 mod random;
 mod random_crash;
 mod refusals;

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergeOptions, MergePlan, Merged, Undeleted, earlier_target};
-use vhdx::{Chain, ChainError, Error, FileStorage, Relatives, Vhdx, find_relatives, folders_around};
+use vhdx::ops::{FileState, HostFiles, MergePlan, MergeTarget, Merged, Undeleted};
+use vhdx::{Chain, Error, Relatives, Vhdx, find_relatives, folders_around};
 
-use super::{left_over, space};
+use super::{left_over, options, space};
 use crate::args::{Args, Merge};
 use crate::commands::left_behind::side_files;
 use crate::commands::reading::Reading;
@@ -23,13 +23,7 @@ pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
     };
     let target = target(merge, &chain)?;
     let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
-    let options = MergeOptions {
-        ignore_undetermined: merge.ignore_undetermined,
-        delete_merged: merge.delete_merged,
-        shrink_target: merge.shrink_target,
-        ignore_space: merge.writing.no_space_check,
-        ..MergeOptions::default()
-    };
+    let options = options(merge);
     let plan = MergePlan::new(&chain, target, &relatives, &options)
         .map_err(|error| left_over::used_since(&chain, target, error))?;
     let mut reading = Reading::new(args, &merge.parents.parent_dir);
@@ -84,24 +78,14 @@ pub(super) fn undeleted_text(undeleted: &[Undeleted], out: &mut dyn Write) -> an
 }
 
 /// Returns the layer to merge into: the file of `--into`, else the target of an earlier merge, else the parent.
-///
-/// The file of `--into` is recognized by its identity, so any name or link of it will do.
 fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
     let Some(into) = &merge.into else {
         if chain.layers().len() < 2 {
             return Err(Usage(format!("{} has no parent to merge it into", shown(&merge.child))).into());
         }
-        // Without `--into`, a merge that was begun or completed must not start again with another target.
-        return Ok(earlier_target(chain).unwrap_or(1));
+        return Ok(MergeTarget::Parent.layer_of(chain)?);
     };
-    let identity = FileStorage::open(into)?.identity().map_err(|error| error.in_file(into))?;
-    let is_it = |layer: &vhdx::Vhdx| layer.identity() == Some(identity);
-    let found = chain.layers().iter().position(is_it).filter(|&layer| layer > 0);
-    let no_ancestor = || {
-        let (child, target) = (merge.child.clone(), into.clone());
-        Error::from(ChainError::NotAnAncestor { child, target })
-    };
-    Ok(found.ok_or_else(no_ancestor)?)
+    Ok(MergeTarget::Ancestor(into).layer_of(chain)?)
 }
 
 /// Finds the disks in the folders of these files and in each `--parent-dir`.

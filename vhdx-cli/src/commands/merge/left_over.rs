@@ -9,6 +9,7 @@ use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
 use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
 
 use super::in_place::{ensure_all_deleted, paths, relatives, undeleted_json, undeleted_text};
+use super::options;
 use crate::args::{Args, Merge};
 use crate::exit::{Hint, Outcome};
 use crate::output::{self, shown};
@@ -25,22 +26,21 @@ pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Ou
     let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
     let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
     let found = match already_merged(&layers, &relatives) {
-        Some(found) if found.is_proven || !found.relinked.is_empty() => found,
+        Some(found) if found.is_certain() => found,
         Some(found) if found.in_use.is_empty() => {
             return Err(anyhow::Error::from(error).context(Hint(UNPROVEN.into())));
         }
         _ => return Err(error.into()),
     };
     drop(layers);
-    if merge.delete_merged && found.relinked.is_empty() && found.in_use.is_empty() {
+    if merge.delete_merged && found.may_be_only_copy() {
         return Err(anyhow::Error::from(error).context(Hint(not_proven(&found).into())));
     }
     let deletion = match merge.delete_merged {
         true => delete(merge, &found, &relatives)?,
         false => Deletion::default(),
     };
-    let into = merged_into(&found, &relatives);
-    let report = Report { merge, found: &found, into, deletion: &deletion, folders: &relatives.folders };
+    let report = Report { merge, found: &found, deletion: &deletion, folders: &relatives.folders };
     output::answer(args, || report.json(), |out| report.text(out))?;
     ensure_all_deleted(&deletion.undeleted)
 }
@@ -151,7 +151,7 @@ fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::
         relatives.ensure_all_determined(&merge.child)?;
     }
     match merge.writing.dry_run {
-        false => found.delete(&HostFiles),
+        false => found.delete(&HostFiles, &options(merge)),
         true if found.may_delete() => {
             found.ensure_not_in_use(&HostFiles)?;
             let mut would_be = Deletion::default();
@@ -162,18 +162,9 @@ fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::
     }
 }
 
-/// Returns the current parent of the relinked children.
-fn merged_into(found: &AlreadyMerged, relatives: &Relatives) -> Option<PathBuf> {
-    let child =
-        relatives.disks.iter().find(|disk| found.relinked.iter().any(|state| state.path == disk.path))?;
-    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
-    Some(parent.path.clone())
-}
-
 struct Report<'a> {
     merge: &'a Merge,
     found: &'a AlreadyMerged,
-    into: Option<PathBuf>,
     deletion: &'a Deletion,
     folders: &'a [PathBuf],
 }
@@ -184,7 +175,7 @@ impl Report<'_> {
             "dry_run": self.merge.writing.dry_run,
             "already_merged": true,
             "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
-            "into": self.into.as_deref().map(output::path),
+            "into": self.found.target.as_deref().map(output::path),
             "bytes_copied": 0,
             "blocks": 0,
             "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
@@ -197,7 +188,7 @@ impl Report<'_> {
 
     fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let child = shown(&self.merge.child);
-        match &self.into {
+        match &self.found.target {
             Some(into) => {
                 writeln!(out, "{child} was already merged into {}: there is nothing to copy", shown(into))?
             }
@@ -227,7 +218,7 @@ impl Report<'_> {
                 left.join(", ")
             )?;
         }
-        if self.found.relinked.is_empty() && self.found.in_use.is_empty() {
+        if self.found.may_be_only_copy() {
             writeln!(out, "warning: {}", not_proven(self.found))?;
         }
         Ok(())

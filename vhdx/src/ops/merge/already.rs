@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::deletion::Deletion;
 use super::files::MergeFiles;
 use super::locked::{locked_while_deleting, open_as_planned};
+use super::plan::MergeOptions;
 use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
 use crate::disk::mark::Linkages;
@@ -31,6 +32,8 @@ pub struct AlreadyMerged {
     ///
     /// Each names its present parent, which was found, and the merged disk.
     pub relinked: Vec<FileState>,
+    /// The file that holds the merged data: the present parent of the relinked children.
+    pub target: Option<PathBuf>,
     /// The disks whose parent is still one of the layers, each with that layer.
     pub in_use: Vec<(PathBuf, PathBuf)>,
     /// The folders that were searched for children.
@@ -38,6 +41,21 @@ pub struct AlreadyMerged {
 }
 
 impl AlreadyMerged {
+    /// Returns whether the files show that this disk was merged.
+    ///
+    /// The layers say so, or a relinked child proves it. Otherwise the lowest layer is left over from a merge of an
+    /// earlier version, but perhaps of another disk.
+    pub fn is_certain(&self) -> bool {
+        self.is_proven || !self.relinked.is_empty()
+    }
+
+    /// Returns whether nothing shows that the layers are still needed, and nothing that another file has their data.
+    ///
+    /// The target was not found, was changed since, or was replaced. The layers may be the only copy of their data.
+    pub fn may_be_only_copy(&self) -> bool {
+        self.relinked.is_empty() && self.in_use.is_empty()
+    }
+
     /// Returns whether the layers can be deleted.
     ///
     /// A relinked child whose parent was found must prove that the target holds their data, and no disk may need them.
@@ -49,12 +67,14 @@ impl AlreadyMerged {
 
     /// Deletes the layers, the merged disk first.
     ///
-    /// Deletes nothing if [`may_delete`](Self::may_delete) is false.
+    /// Deletes nothing if [`may_delete`](Self::may_delete) is false. Of the options, only
+    /// [`ignore_undetermined`](MergeOptions::ignore_undetermined) counts.
     ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
-    /// child has appeared. Both are returned before anything is deleted.
-    pub fn delete(&self, files: &dyn MergeFiles) -> Result<Deletion> {
+    /// child has appeared; [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) if a file may depend
+    /// on the layers, unless the options allow it. All are returned before anything is deleted.
+    pub fn delete(&self, files: &dyn MergeFiles, options: &MergeOptions) -> Result<Deletion> {
         if !self.may_delete() {
             return Ok(Deletion::default());
         }
@@ -62,7 +82,11 @@ impl AlreadyMerged {
         let locked: Vec<_> =
             known.iter().map(|state| open_as_planned(files, state)).collect::<Result<_>>()?;
         let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
-        if let Some(disk) = find_newcomer(&files.relatives(&self.folders)?, &parents, &known) {
+        let relatives = files.relatives(&self.folders)?;
+        if let (false, Some(merged)) = (options.ignore_undetermined, self.layers.first()) {
+            relatives.ensure_all_determined(&merged.path)?;
+        }
+        if let Some(disk) = find_newcomer(&relatives, &parents, &known) {
             return Err(Error::from(Conflict::StalePlan).in_file(&disk.path));
         }
         let _locked = locked_while_deleting(locked);
@@ -74,6 +98,7 @@ impl AlreadyMerged {
 ///
 /// `layers` are the files from the disk to where its chain breaks, as [`inspect_chain`](crate::inspect_chain) returns
 /// them.
+#[doc(hidden)]
 pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Option<AlreadyMerged> {
     // A file in the place of the parent is not a layer of the merge.
     let broken = layers.iter().position(|layer| !matches!(layer.link, Link::Ok))?;
@@ -108,7 +133,16 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         }
     }
     let folders = relatives.folders.clone();
-    Some(AlreadyMerged { layers: states, is_proven, relinked, in_use, folders })
+    let target = target_of(&relinked, relatives);
+    Some(AlreadyMerged { layers: states, is_proven, relinked, target, in_use, folders })
+}
+
+/// Returns the present parent of the relinked children.
+fn target_of(relinked: &[FileState], relatives: &Relatives) -> Option<PathBuf> {
+    let is_relinked = |disk: &&Relative| relinked.iter().any(|state| state.path == disk.path);
+    let child = relatives.disks.iter().find(is_relinked)?;
+    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
+    Some(parent.path.clone())
 }
 
 /// Whether `lowest` says that the merge of `leaf` is complete, and `leaf` is unchanged since.

@@ -1,7 +1,7 @@
 //! Merges a disk into one of its ancestors, in place.
 //!
-//! [`MergePlan::new`] decides everything and only reads; the plan is plain data. [`MergePlan::execute`] decides nothing
-//! and writes. `docs/merge.md` defines the protocol and shows why each step loses no data.
+//! [`MergePlan::prepare`] is the way into a merge: it finds all files, decides everything and only reads. The plan is
+//! plain data. [`MergePlan::execute`] decides nothing and writes. `docs/merge.md` defines the protocol and shows why each step loses no data.
 
 mod already;
 mod batch;
@@ -18,6 +18,7 @@ mod needs;
 mod past_end;
 mod pieces;
 mod plan;
+mod prepare;
 mod relations;
 mod state;
 mod steps;
@@ -35,6 +36,7 @@ pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};
 pub use pieces::{Content, CopyPiece};
 pub use plan::{MergeOptions, MergePlan};
+pub use prepare::{MergeTarget, Planned};
 pub use relations::earlier_target;
 pub use state::FileState;
 pub use steps::MergeStep;

@@ -14,8 +14,9 @@ use super::relations::{self, Children};
 use super::state::FileState;
 use super::target::{Before, Target};
 use super::touched::{Touched, TouchedBlock};
+use super::unfinished::possible_merges_into;
 use crate::disk::Chain;
-use crate::error::{Conflict, InvalidArgument, Result};
+use crate::error::{Conflict, InvalidArgument, Result, UnfinishedMerge};
 use crate::family::{OtherFormat, Relatives};
 use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
@@ -129,6 +130,8 @@ pub struct MergePlan {
     pub overwritten_bytes: u64,
     pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
+    /// The merges of earlier versions into the merged disk that may be incomplete.
+    pub unfinished: Vec<UnfinishedMerge>,
     /// The files and folders whose relation to the merge could not be determined, and why.
     pub undetermined: Vec<(PathBuf, String)>,
     /// The files in the searched folders that are named like a VHDX but have another format.
@@ -142,7 +145,7 @@ pub struct MergePlan {
 }
 
 impl MergePlan {
-    /// Plans to merge the leaf of a chain, and all layers between, into layer `target`.
+    /// Plans to merge the leaf of an open chain. [`prepare`](Self::prepare) also finds the relatives and the target.
     ///
     /// Children are searched for among `relatives`, which may include the files of the chain. Only metadata is read,
     /// and nothing is written.
@@ -164,6 +167,7 @@ impl MergePlan {
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
     ///   violation in a block allocation table that is not tolerated, with the path.
     /// - [`Error::Io`](crate::Error::Io).
+    #[doc(hidden)]
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
         Self::counting(chain, target, relatives, options, Passes::One)
     }
@@ -211,6 +215,7 @@ impl MergePlan {
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
             virtual_size_before: base.virtual_size(),
+            unfinished: states.first().map_or_else(Vec::new, |leaf| possible_merges_into(leaf, relatives)),
             bytes_dropped: 0,
             layers: states,
             copied: children.is_complete || !children.relinked.is_empty(),

@@ -97,6 +97,7 @@ fn is_complete(layers: &[Vhdx]) -> bool {
 /// Returns the layer into which an earlier run has merged the leaf, if the files say so.
 ///
 /// An incomplete merge counts, too. A complete one counts only if the leaf was not changed since.
+#[doc(hidden)]
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
     let is_begun = |layers: &[Vhdx]| {
         let has_incomplete_guid = |guid| layers.last().is_some_and(|target| target.data_write_guid() == guid);

@@ -19,11 +19,16 @@ pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> 
     if mark::is_half_merged(leaf) {
         return Err(half_merged(&state, relatives).into());
     }
-    let unfinished = merges_into(&state, relatives, |disk| disk.linkages().merge().is_none());
+    let unfinished = possible_merges_into(&state, relatives);
     match unfinished.is_empty() {
         true => Ok(()),
         false => Err(ChainError::HalfMerged { disk: state.path, unfinished, is_certain: false }.into()),
     }
+}
+
+/// Returns the merges of earlier versions into a disk, which may be incomplete.
+pub(super) fn possible_merges_into(state: &FileState, relatives: &Relatives) -> Vec<UnfinishedMerge> {
+    merges_into(state, relatives, |disk| disk.linkages().merge().is_none())
 }
 
 /// Returns the error for a disk into which a merge is incomplete.

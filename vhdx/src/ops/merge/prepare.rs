@@ -1,0 +1,124 @@
+//! The entry into a merge in place: finds the files, chooses the target, and plans.
+
+use std::path::{Path, PathBuf};
+
+use super::already::{AlreadyMerged, already_merged};
+use super::plan::{MergeOptions, MergePlan};
+use super::relations::{earlier_target, ensure_none_half_merged};
+use crate::disk::{Chain, ParentResolver, inspect_chain};
+use crate::error::{ChainError, InvalidArgument, Result};
+use crate::family::{Relatives, find_relatives, folders_around};
+use crate::file::Vhdx;
+use crate::progress::Progress;
+use crate::storage::FileStorage;
+
+/// The file that a disk is merged into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeTarget<'a> {
+    /// The parent. If an earlier run has begun or completed a merge into another ancestor, that ancestor.
+    Parent,
+    /// This ancestor. The file is recognized by its identity, so any name or link of it will do.
+    Ancestor(&'a Path),
+}
+
+/// The result of [`MergePlan::prepare`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Planned {
+    /// The merge can be executed. It may complete an earlier run.
+    Ready(Box<MergePlan>),
+    /// An earlier run has completed the merge, and the chain still opens.
+    ///
+    /// [`execute`](MergePlan::execute) copies nothing. It deletes the layers in [`delete`](MergePlan::delete), which is
+    /// empty unless [`MergeOptions::delete_merged`] is set.
+    Complete(Box<MergePlan>),
+    /// An earlier run has completed the merge, and the chain no longer opens.
+    ///
+    /// [`AlreadyMerged::layers`] are the merged files in the order in which they can be deleted, if
+    /// [`AlreadyMerged::may_delete`] says so. [`AlreadyMerged::delete`] deletes them.
+    AlreadyMerged(AlreadyMerged),
+}
+
+impl MergeTarget<'_> {
+    /// Returns the index of the target among the layers of a chain.
+    ///
+    /// # Errors
+    /// [`InvalidArgument::MergeTarget`] if the leaf has no parent, [`ChainError::NotAnAncestor`], and those of opening
+    /// the ancestor.
+    #[doc(hidden)]
+    pub fn layer_of(self, chain: &Chain) -> Result<usize> {
+        let layers = chain.layers();
+        let path = match self {
+            Self::Parent if layers.len() < 2 => {
+                return Err(InvalidArgument::MergeTarget { target: 1, layers: layers.len() }.into());
+            }
+            // A merge that was begun or completed must not start again with another target.
+            Self::Parent => return Ok(earlier_target(chain).unwrap_or(1)),
+            Self::Ancestor(path) => path,
+        };
+        let identity = FileStorage::open(path)?.identity().map_err(|error| error.in_file(path))?;
+        let is_it = |layer: &Vhdx| layer.identity() == Some(identity);
+        layers.iter().position(is_it).filter(|&layer| layer > 0).ok_or_else(|| {
+            let child = chain.leaf().path().unwrap_or("a file without a name".as_ref()).to_owned();
+            ChainError::NotAnAncestor { child, target: path.to_owned() }.into()
+        })
+    }
+}
+
+impl MergePlan {
+    /// Plans to merge a disk, and all layers between, into its parent or another ancestor.
+    ///
+    /// Opens the chain of `leaf`, and searches for disks that depend on its files in the folders of these files and in
+    /// `folders`. Disks in other folders are not protected. Nothing is written, and no file stays open.
+    ///
+    /// A completed merge is recognized, also if the chain no longer opens.
+    ///
+    /// # Errors
+    /// - Those of [`Chain::open`], if the files do not show that the merge is complete.
+    /// - [`ChainError::HalfMerged`] with the merge to complete first, if a merge into the leaf or into a layer between
+    ///   it and the target is incomplete.
+    /// - [`ChainError::NotAnAncestor`], or [`InvalidArgument::MergeTarget`] if the leaf has no parent.
+    /// - [`ChainError::OtherChildren`] if a disk outside the merge depends on the target or on a layer between it and
+    ///   the leaf, or if a child of the leaf has a mark.
+    /// - [`ChainError::UndeterminedFiles`] if an undetermined file may depend on them, unless the options allow it.
+    /// - [`ChainError::DataPastEnd`] if data past the leaf's end would be lost, unless the options allow it.
+    /// - [`ChainError::Superseded`] if the target or one of its ancestors requires a mark that a merged layer carries.
+    /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
+    ///   metadata.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for a
+    ///   violation that is not tolerated.
+    /// - [`Error::Io`](crate::Error::Io), and [`Error::Cancelled`](crate::Error::Cancelled) during the search.
+    pub fn prepare(
+        leaf: &Path,
+        target: MergeTarget<'_>,
+        resolver: &dyn ParentResolver,
+        folders: &[PathBuf],
+        options: &MergeOptions,
+        progress: &dyn Progress,
+    ) -> Result<Planned> {
+        let search = |files: Vec<&Path>| find_relatives(&folders_around(files, folders), progress);
+        let chain = match Chain::open(leaf, resolver) {
+            Ok(chain) => chain,
+            Err(error) => {
+                let Ok(layers) = inspect_chain(leaf, resolver) else { return Err(error) };
+                let relatives = search(layers.iter().map(|layer| layer.name.as_path()).collect())?;
+                let found =
+                    already_merged(&layers, &relatives).filter(AlreadyMerged::is_certain).ok_or(error)?;
+                ensure_determined(leaf, options, &relatives)?;
+                return Ok(Planned::AlreadyMerged(found));
+            }
+        };
+        let relatives = search(chain.layers().iter().filter_map(Vhdx::path).collect())?;
+        ensure_none_half_merged(std::slice::from_ref(chain.leaf()), &relatives)?;
+        let plan = Box::new(Self::new(&chain, target.layer_of(&chain)?, &relatives, options)?);
+        Ok(if plan.is_merged() { Planned::Complete(plan) } else { Planned::Ready(plan) })
+    }
+}
+
+/// Checks that no undetermined file may depend on the files to delete.
+fn ensure_determined(leaf: &Path, options: &MergeOptions, relatives: &Relatives) -> Result<()> {
+    match options.delete_merged && !options.ignore_undetermined {
+        true => relatives.ensure_all_determined(leaf),
+        false => Ok(()),
+    }
+}

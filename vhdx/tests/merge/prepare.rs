@@ -1,0 +1,202 @@
+//! The way into a merge, on files of the host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeTarget, Planned};
+use vhdx::{
+    ChainError, Conflict, DiskOffset, Error, FolderResolver, InvalidArgument, NoProgress, Result, VhdxMut,
+};
+use vhdx_testkit::Image;
+
+use crate::common::MIB;
+
+/// A folder with `base.vhdx`, `middle.avhdx` and `leaf.avhdx`.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let base = Image::dynamic(4 * MIB, 1 << 20);
+        let middle = Image::child_of(&base, "base.vhdx", 1 << 20);
+        let leaf = Image::child_of(&middle, "middle.avhdx", 1 << 20);
+        for (name, image) in [("base.vhdx", base), ("middle.avhdx", middle), ("leaf.avhdx", leaf)] {
+            fs::write(files.path(name), image.build()).unwrap();
+        }
+        files.write_to("leaf.avhdx", 0);
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write_to(&self, name: &str, offset: u64) {
+        let mut disk = VhdxMut::open(self.path(name)).unwrap();
+        disk.write_all_at(&[7; 4096], DiskOffset::new(offset)).unwrap();
+        disk.close().unwrap();
+    }
+
+    fn prepare(&self, leaf: &str, target: MergeTarget<'_>, options: &MergeOptions) -> Result<Planned> {
+        MergePlan::prepare(&self.path(leaf), target, &FolderResolver::default(), &[], options, &NoProgress)
+    }
+
+    #[track_caller]
+    fn ready(&self, target: MergeTarget<'_>) -> Box<MergePlan> {
+        match self.prepare("leaf.avhdx", target, &MergeOptions::default()).unwrap() {
+            Planned::Ready(plan) => plan,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(&self, leaf: &str, target: MergeTarget<'_>) -> ChainError {
+        match self.prepare(leaf, target, &MergeOptions::default()).unwrap_err() {
+            Error::Chain(error) => *error,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+fn files_of(plan: &MergePlan) -> Vec<&Path> {
+    plan.layers.iter().map(|layer| layer.path.as_path()).collect()
+}
+
+#[test]
+fn a_merge_is_planned_and_executed() {
+    let files = Files::new();
+    let plan = files.ready(MergeTarget::Parent);
+    assert_eq!(files_of(&plan), [files.path("leaf.avhdx"), files.path("middle.avhdx")]);
+    assert_eq!(plan.folders, [files.0.path()]);
+    let plan = files.ready(MergeTarget::Ancestor(&files.path("base.vhdx")));
+    assert_eq!(plan.layers.len(), 3);
+    let done = plan.execute(&HostFiles, &NoProgress).unwrap();
+    assert_eq!(done.bytes_copied, 4096);
+}
+
+/// Without a path, the target is the one of the earlier merge.
+#[test]
+fn a_complete_merge_only_deletes() {
+    let files = Files::new();
+    files.ready(MergeTarget::Ancestor(&files.path("base.vhdx"))).execute(&HostFiles, &NoProgress).unwrap();
+    let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &options).unwrap();
+    let Planned::Complete(plan) = planned else { panic!("{planned:?}") };
+    assert_eq!((files_of(&plan).len(), &*plan.delete, plan.bytes_to_copy), (3, &[0, 1][..], 0));
+    let done = plan.execute(&HostFiles, &NoProgress).unwrap();
+    assert_eq!(done.deleted, [files.path("leaf.avhdx"), files.path("middle.avhdx")]);
+}
+
+/// The target was changed after the merge, so the chain of the merged disk no longer opens.
+#[test]
+fn a_merged_disk_whose_chain_is_broken_is_already_merged() {
+    let files = Files::new();
+    files.ready(MergeTarget::Parent).execute(&HostFiles, &NoProgress).unwrap();
+    files.write_to("middle.avhdx", MIB);
+    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &MergeOptions::default()).unwrap();
+    let Planned::AlreadyMerged(found) = planned else { panic!("{planned:?}") };
+    assert_eq!(found.layers.len(), 1);
+    assert_eq!(found.layers[0].path, files.path("leaf.avhdx"));
+    assert!(found.is_certain() && found.may_be_only_copy() && !found.may_delete());
+    assert_eq!(found.target, None);
+}
+
+/// The undetermined file may depend on the merged disk.
+#[test]
+fn an_undetermined_file_stops_the_deletion_of_a_disk_that_is_already_merged() {
+    let files = Files::new();
+    files.ready(MergeTarget::Parent).execute(&HostFiles, &NoProgress).unwrap();
+    files.write_to("middle.avhdx", MIB);
+    fs::write(files.path("damaged.avhdx"), b"vhdxfile").unwrap();
+    let delete = MergeOptions { delete_merged: true, ..MergeOptions::default() };
+    let error = files.prepare("leaf.avhdx", MergeTarget::Parent, &delete).unwrap_err();
+    let Error::Chain(error) = error else { panic!("{error}") };
+    assert!(matches!(*error, ChainError::UndeterminedFiles { .. }), "{error}");
+    let ignore = MergeOptions { ignore_undetermined: true, ..delete };
+    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &ignore).unwrap();
+    assert!(matches!(planned, Planned::AlreadyMerged(_)), "{planned:?}");
+}
+
+#[test]
+fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
+    let files = Files::new();
+    let base = Image::dynamic(4 * MIB, 1 << 20);
+    let leaf = Image::child_of(&base, "base.vhdx", 1 << 20);
+    let child = Image::child_of(&leaf, "leaf.avhdx", 1 << 20);
+    for (name, image) in [("base.vhdx", base), ("leaf.avhdx", leaf), ("child.avhdx", child)] {
+        fs::write(files.path(name), image.build()).unwrap();
+    }
+    fs::remove_file(files.path("middle.avhdx")).unwrap();
+    files.ready(MergeTarget::Parent).execute(&HostFiles, &NoProgress).unwrap();
+    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &MergeOptions::default()).unwrap();
+    let Planned::AlreadyMerged(found) = planned else { panic!("{planned:?}") };
+    assert!(found.may_delete());
+    assert_eq!(found.target, Some(files.path("base.vhdx")));
+    fs::write(files.path("damaged.avhdx"), b"vhdxfile").unwrap();
+    let error = found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Chain(error) if matches!(*error, ChainError::UndeterminedFiles { .. })));
+    assert!(files.path("leaf.avhdx").exists());
+    let ignore = MergeOptions { ignore_undetermined: true, ..MergeOptions::default() };
+    assert_eq!(found.delete(&HostFiles, &ignore).unwrap().deleted, [files.path("leaf.avhdx")]);
+    assert!(!files.path("leaf.avhdx").exists());
+}
+
+#[test]
+fn a_leaf_into_which_a_merge_is_incomplete_is_refused() {
+    let files = Files::new();
+    let leaf = vhdx::Vhdx::open(files.path("leaf.avhdx")).unwrap().data_write_guid();
+    let half_merged = Image {
+        data_write_guid: IncompleteMerge::new(None, leaf).guid(),
+        ..Image::dynamic(4 * MIB, 1 << 20)
+    };
+    let child = Image::child_of(&half_merged, "half.vhdx", 1 << 20);
+    fs::write(files.path("half.vhdx"), half_merged.build()).unwrap();
+    fs::write(files.path("lowest.avhdx"), child.build()).unwrap();
+    // It has no parent either. The merge to complete is what matters.
+    let ChainError::HalfMerged { disk, unfinished, is_certain, .. } =
+        files.refused("half.vhdx", MergeTarget::Parent)
+    else {
+        panic!("another error")
+    };
+    assert!(is_certain);
+    assert_eq!((disk, unfinished.len()), (files.path("half.vhdx"), 1));
+    assert_eq!(unfinished[0].merged, Some(files.path("lowest.avhdx")));
+}
+
+#[test]
+fn only_an_ancestor_can_be_the_target() {
+    let files = Files::new();
+    for other in ["leaf.avhdx", "other.vhdx"] {
+        fs::write(files.path("other.vhdx"), Image::dynamic(4 * MIB, 1 << 20).build()).unwrap();
+        let error = files.refused("leaf.avhdx", MergeTarget::Ancestor(&files.path(other)));
+        assert!(matches!(error, ChainError::NotAnAncestor { .. }), "{error}");
+    }
+    let error = files.prepare("base.vhdx", MergeTarget::Parent, &MergeOptions::default()).unwrap_err();
+    let expected = InvalidArgument::MergeTarget { target: 1, layers: 1 };
+    assert!(matches!(error, Error::InvalidArgument(found) if found == expected));
+}
+
+#[test]
+fn undetermined_files_are_refused_or_reported() {
+    let files = Files::new();
+    let damaged = files.path("damaged.avhdx");
+    fs::write(&damaged, b"vhdxfile").unwrap();
+    let error = files.refused("leaf.avhdx", MergeTarget::Parent);
+    assert!(matches!(error, ChainError::UndeterminedFiles { .. }), "{error}");
+    let options = MergeOptions { ignore_undetermined: true, ..MergeOptions::default() };
+    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &options).unwrap();
+    let Planned::Ready(plan) = planned else { panic!("{planned:?}") };
+    assert_eq!(plan.undetermined.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&damaged]);
+}
+
+#[test]
+fn a_file_that_changes_after_the_plan_makes_it_stale() {
+    let files = Files::new();
+    let plan = files.ready(MergeTarget::Parent);
+    files.write_to("leaf.avhdx", 2 * MIB);
+    let error = plan.execute(&HostFiles, &NoProgress).unwrap_err();
+    let Error::InFile { path, error: source, .. } = error else { panic!("{error}") };
+    assert_eq!(path, files.path("leaf.avhdx"));
+    assert!(matches!(*source, Error::Conflict(Conflict::StalePlan)), "{source}");
+}
