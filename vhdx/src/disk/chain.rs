@@ -7,7 +7,7 @@ use super::read::{fill, range_on_disk, read_extents};
 use super::reader::ChainReader;
 use super::resolved::Resolved;
 use super::resolver::FoundBy;
-use crate::error::Result;
+use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx};
 use crate::storage::Sharing;
 use crate::units::{DiskOffset, FileOffset};
@@ -144,7 +144,14 @@ impl Chain {
             rest = after;
             self.fill(now, part.data)
         });
-        known.unwrap_or_else(|| read_extents(buf, self.extents(range), |layer| &self.layers[layer]))
+        match known {
+            Some(read) => {
+                read?;
+                // Otherwise the rest of the buffer would keep its old bytes.
+                rest.is_empty().then_some(()).guaranteed("the parts of a range cover it")
+            }
+            None => read_extents(buf, self.extents(range), |layer| &self.layers[layer]),
+        }
     }
 
     fn fill(&self, buf: &mut [u8], data: Option<(usize, FileOffset)>) -> Result<()> {

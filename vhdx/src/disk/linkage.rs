@@ -208,7 +208,11 @@ fn by_name(
 fn is_unusable(error: &Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::Io | ErrorKind::Conflict | ErrorKind::InvalidArgument | ErrorKind::InvalidState
+        ErrorKind::Io
+            | ErrorKind::Conflict
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidState
+            | ErrorKind::Internal
     )
 }
 

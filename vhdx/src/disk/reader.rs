@@ -46,9 +46,7 @@ impl Read for ChainReader {
         if count == 0 {
             return Ok(0); // at the end of the disk, or past it after a seek
         }
-        self.chain
-            .read_exact_at(&mut buf[..count], DiskOffset::new(self.position))
-            .map_err(io::Error::other)?;
+        self.chain.read_exact_at(&mut buf[..count], DiskOffset::new(self.position))?;
         self.position += count as u64;
         Ok(count)
     }

@@ -278,7 +278,11 @@ impl From<InvalidArgument> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.without_path() {
-            Error::Io { source, .. } => source.kind(),
+            Error::Io { source, .. } => match source.kind() {
+                // Callers take the first for the end of the disk, and try again after the second.
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted => io::ErrorKind::Other,
+                kind => kind,
+            },
             Error::NoSpace { .. } => io::ErrorKind::StorageFull,
             Error::Corrupt(_) | Error::Chain(_) => io::ErrorKind::InvalidData,
             Error::Unsupported(_) => io::ErrorKind::Unsupported,

@@ -276,6 +276,9 @@ fn each_error_has_the_kind_of_its_variant() {
 fn an_error_becomes_an_io_error_that_keeps_it() {
     for (error, kind) in [
         (Error::io("open", None, io::ErrorKind::NotFound.into()), io::ErrorKind::NotFound),
+        // Callers would take it for the end of the disk.
+        (Error::io("read", None, io::ErrorKind::UnexpectedEof.into()), io::ErrorKind::Other),
+        (Error::io("read", None, io::ErrorKind::Interrupted.into()), io::ErrorKind::Other),
         (Error::NoSpace { needed: 2, free: 1 }, io::ErrorKind::StorageFull),
         (Error::Corrupt(violation()), io::ErrorKind::InvalidData),
         (Error::Unsupported(violation()), io::ErrorKind::Unsupported),

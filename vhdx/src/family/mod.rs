@@ -14,7 +14,6 @@ mod scan;
 mod substitutes;
 
 pub use facts::FileFacts;
-pub(crate) use facts::FileFacts as Relative;
 pub use forest::{DiscoveredDisk, DiskLink, Forest, FoundDisks, discover, find_disks};
 pub use others::{OtherFile, OtherKind};
 pub use problem::{Problem, Remedy};

@@ -216,12 +216,13 @@ impl<'a> VhdxWriter<'a> {
     /// Gives a block the next place in the file, where all bytes read as zeros already.
     fn allocate(&mut self, block: BlockIndex) -> Result<FileOffset> {
         let place = self.next_place;
-        let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
-        self.bat.put(self.storage, self.geometry.payload_bat_index(block).get(), entry)?;
+        // First: if it fails, the caller can free space and write the block again.
         if self.disk.disk_type == DiskType::Fixed {
             let reserved = self.storage.zero_range(place, self.geometry.block_size());
             reserved.map_err(|e| Error::io("reserve space", place, e))?;
         }
+        let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
+        self.bat.put(self.storage, self.geometry.payload_bat_index(block).get(), entry)?;
         self.next_place = place.saturating_add(self.geometry.block_size());
         self.next_block = block.saturating_add(1);
         self.blocks = self.blocks.saturating_add(1);

@@ -143,7 +143,9 @@ fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
         }
         Err(error) => Err(io_error("read the file's attributes")(error)),
         // This comes first: `overwrite` would not help.
-        Ok(_) if !destination.is_file() => Err(InvalidArgument::NotARegularFile.into()),
+        Ok(_) if destination.metadata().is_ok_and(|found| !found.is_file()) => {
+            Err(InvalidArgument::NotARegularFile.into())
+        }
         Ok(_) if !overwrite => Err(Conflict::DestinationExists.into()),
         Ok(_) => {
             ensure_not_in_use(destination)?;

@@ -207,3 +207,54 @@ fn the_largest_disk_takes_little_space_and_memory() {
     chain.read_exact_at(&mut sector, DiskOffset::new((64 << 40) - 512)).unwrap();
     assert_eq!(sector, [6; 512]);
 }
+
+/// A file in memory, on a host that has no space once.
+#[derive(Default)]
+struct FullOnce {
+    memory: Memory,
+    was_full: Mutex<bool>,
+}
+
+impl ReadAt for FullOnce {
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&self.memory)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.memory.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for FullOnce {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.memory.write_all_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.memory.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
+        match std::mem::replace(&mut *self.was_full.lock().unwrap(), true) {
+            true => self.memory.zero_range(offset, len),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+}
+
+#[test]
+fn a_block_without_space_can_be_written_again() {
+    let file = FullOnce::default();
+    let disk = small(2 * MIB, DiskType::Fixed);
+    let mut writer = VhdxWriter::new(&file, &disk).unwrap();
+    let error = writer.write(DiskOffset::new(0), &[7; 512]).unwrap_err();
+    assert!(matches!(error, Error::Io { operation: "reserve space", .. }), "{error}");
+    writer.write(DiskOffset::new(0), &[7; 512]).unwrap();
+    assert_eq!(writer.finish().unwrap().blocks, 2);
+    let disk = read(file.memory.into_inner());
+    assert!(disk[..512] == [7; 512] && disk[512..].iter().all(|byte| *byte == 0));
+}

@@ -1,10 +1,11 @@
 //! Detects that a merge has already been completed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
 use super::deletion::Deletion;
+use super::execute::is_path_of;
 use super::files::MergeFiles;
 use super::locked::{locked_while_deleting, open_as_planned};
 use super::plan::MergeOptions;
@@ -12,8 +13,8 @@ use super::relations::{find_newcomer, is_file};
 use super::state::FileState;
 use crate::disk::mark::Linkages;
 use crate::disk::{InspectedLayer, Link};
-use crate::error::{Conflict, Error, Result};
-use crate::family::{Relative, Relatives};
+use crate::error::{ChainError, Conflict, Error, Result, Undetermined};
+use crate::family::{FileFacts, Relatives};
 use crate::format::parent_locator::ParentLocator;
 
 /// A disk that was merged before, into a target that was changed since or is gone.
@@ -72,7 +73,7 @@ impl AlreadyMerged {
     ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
-    /// child has appeared; [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) if a file may depend
+    /// child has appeared; [`ChainError::UndeterminedFiles`] if a file may depend
     /// on the layers, unless the options allow it. All are returned before anything is deleted.
     pub fn delete(&self, files: &dyn MergeFiles, options: &MergeOptions) -> Result<Deletion> {
         if !self.may_delete() {
@@ -83,14 +84,30 @@ impl AlreadyMerged {
             known.iter().map(|state| open_as_planned(files, state)).collect::<Result<_>>()?;
         let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
         let relatives = files.relatives(&self.folders)?;
-        if let (false, Some(merged)) = (options.ignore_undetermined, self.layers.first()) {
-            relatives.ensure_all_determined(&merged.path)?;
+        if !options.ignore_undetermined {
+            self.ensure_all_determined(&relatives, &known)?;
         }
         if let Some(disk) = find_newcomer(&relatives, &parents, &known) {
             return Err(Error::from(Conflict::StalePlan).in_file(&disk.path));
         }
         let _locked = locked_while_deleting(locked);
         Ok(Deletion::of(&self.layers, false, files))
+    }
+}
+
+impl AlreadyMerged {
+    /// Ensures that no undetermined file may depend on the layers. Where locks are mandatory, even the `known` files
+    /// cannot be read while they are locked.
+    fn ensure_all_determined(&self, relatives: &Relatives, known: &[FileState]) -> Result<()> {
+        let is_known = |path: &Path| known.iter().any(|state| is_path_of(&state.path, path));
+        let is_in_the_way = |file: &&Undetermined| file.may_be_disk && !is_known(&file.path);
+        let undetermined: Vec<_> = relatives.undetermined.iter().filter(is_in_the_way).cloned().collect();
+        match self.layers.first() {
+            Some(merged) if !undetermined.is_empty() => {
+                Err(ChainError::UndeterminedFiles { child: merged.path.clone(), undetermined }.into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -116,8 +133,8 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         ..FileState::of_layer(i, &layer.vhdx)
     };
     let states: Vec<FileState> = layers.iter().enumerate().map(state).collect();
-    let outside = |disk: &&Relative| !states.iter().any(|state| is_file(state, disk));
-    let others: Vec<&Relative> = relatives.disks.iter().filter(outside).collect();
+    let outside = |disk: &&FileFacts| !states.iter().any(|state| is_file(state, disk));
+    let others: Vec<&FileFacts> = relatives.disks.iter().filter(outside).collect();
     let is_there = |guid: Uuid| others.iter().any(|disk| disk.data_write_guid == guid && !guid.is_nil());
 
     let (mut relinked, mut in_use) = (Vec::new(), Vec::new());
@@ -133,15 +150,15 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         }
     }
     let folders = relatives.folders.clone();
-    let target = target_of(&relinked, relatives);
+    let target = target_of(&relinked, &others);
     Some(AlreadyMerged { layers: states, is_proven, relinked, target, in_use, folders })
 }
 
-/// Returns the present parent of the relinked children.
-fn target_of(relinked: &[FileState], relatives: &Relatives) -> Option<PathBuf> {
-    let is_relinked = |disk: &&Relative| relinked.iter().any(|state| state.path == disk.path);
-    let child = relatives.disks.iter().find(is_relinked)?;
-    let parent = relatives.disks.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
+/// Returns the present parent of the relinked children, which is one of the files outside the merge.
+fn target_of(relinked: &[FileState], others: &[&FileFacts]) -> Option<PathBuf> {
+    let is_relinked = |disk: &&&FileFacts| relinked.iter().any(|state| state.path == disk.path);
+    let child = others.iter().find(is_relinked)?;
+    let parent = others.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
     Some(parent.path.clone())
 }
 

@@ -140,7 +140,7 @@ impl MergePlan {
 ///
 /// Equal paths do, even if the files are not on the host.
 /// Where a lock keeps even its owner from reading, a file of the merge can only be recognised by its path.
-fn is_path_of(known: &Path, found: &Path) -> bool {
+pub(super) fn is_path_of(known: &Path, found: &Path) -> bool {
     known == found
         || known.canonicalize().is_ok_and(|known| found.canonicalize().is_ok_and(|found| known == found))
 }

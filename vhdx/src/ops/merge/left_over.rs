@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk::mark::Linkages;
-use crate::family::{Relative, Relatives};
+use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
 
 /// Files that a completed merge no longer needs.
@@ -31,10 +31,10 @@ pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
     if layers.get(at + 1).is_some_and(|target| target.data_write_guid() == lowest.merge.guid()) {
         return None;
     }
-    let relative = Relative::of(merged.last()?.path()?, merged.last()?);
+    let relative = FileFacts::of(merged.last()?.path()?, merged.last()?);
     let found = relatives.left_overs().with_descendants(&relative)?;
     let is_found = |vhdx: &Vhdx| {
-        let layer = vhdx.path().map(|path| Relative::of(path, vhdx));
+        let layer = vhdx.path().map(|path| FileFacts::of(path, vhdx));
         layer.is_some_and(|layer| found.iter().any(|disk| disk.is_same_file(&layer)))
     };
     if !merged.iter().all(is_found) {

@@ -10,7 +10,7 @@ use super::unfinished;
 use crate::disk::Chain;
 use crate::disk::mark::{self, Linkages, LowestLayer};
 use crate::error::{ChainError, Guaranteed, Result};
-use crate::family::{Relative, Relatives};
+use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
 
 /// The children of the merged disk, and the layers that earlier merges have left over.
@@ -119,7 +119,7 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
 }
 
 /// Whether the disk requires or carries a mark, which relinking would remove.
-pub(super) fn has_mark(disk: &Relative) -> bool {
+pub(super) fn has_mark(disk: &FileFacts) -> bool {
     disk.linkages().required_mark().is_some() || disk.linkages().carried_mark().is_some()
 }
 
@@ -151,14 +151,14 @@ pub(super) fn find_newcomer<'a>(
     relatives: &'a Relatives,
     parents: &[Uuid],
     known: &[FileState],
-) -> Option<&'a Relative> {
-    let is_known = |disk: &Relative| known.iter().any(|state| is_file(state, disk));
-    let is_child = |disk: &Relative| parents.iter().any(|&guid| disk.is_child_of(guid));
+) -> Option<&'a FileFacts> {
+    let is_known = |disk: &FileFacts| known.iter().any(|state| is_file(state, disk));
+    let is_child = |disk: &FileFacts| parents.iter().any(|&guid| disk.is_child_of(guid));
     relatives.disks.iter().find(|disk| is_child(disk) && !is_known(disk))
 }
 
 /// Whether a disk is this file, whatever its name. Without identities, paths are compared.
-pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
+pub(super) fn is_file(state: &FileState, disk: &FileFacts) -> bool {
     match (state.identity, disk.identity) {
         (Some(mine), Some(theirs)) => mine == theirs,
         _ => state.path == disk.path,
@@ -166,7 +166,7 @@ pub(super) fn is_file(state: &FileState, disk: &Relative) -> bool {
 }
 
 /// Whether a disk names the target first and the merged disk second, as a relinked child.
-fn was_relinked(disk: &Relative, merged: &FileState, target: &FileState) -> bool {
+fn was_relinked(disk: &FileFacts, merged: &FileState, target: &FileState) -> bool {
     let linkages = [target.data_write_guid, merged.data_write_guid];
     !linkages.iter().any(Uuid::is_nil) && [disk.linkage, disk.linkage2] == linkages.map(Some)
 }

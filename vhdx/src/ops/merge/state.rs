@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::family::Relative;
+use crate::family::FileFacts;
 use crate::file::Vhdx;
 use crate::storage::FileIdentity;
 
@@ -42,7 +42,7 @@ impl FileState {
         }
     }
 
-    pub(super) fn of_relative(disk: &Relative) -> Self {
+    pub(super) fn of_relative(disk: &FileFacts) -> Self {
         Self {
             path: disk.path.clone(),
             identity: disk.identity,

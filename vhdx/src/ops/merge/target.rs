@@ -58,6 +58,10 @@ impl<'a> Target<'a> {
         let may_have_place =
             state.is_present() || matches!(state, PayloadBlockState::Undefined | PayloadBlockState::Unmapped);
         let place = Some(entry.file_offset()).filter(|place| may_have_place && place.get() != 0);
+        // The entry was valid when the free space was counted, so another program has changed it since.
+        if state.is_present() && place.is_none() {
+            return Err(self.broken(index, Rule::BlockInHeader));
+        }
         Ok(Before { state, place })
     }
 

@@ -3,7 +3,7 @@
 use vhdx_testkit::{Block, Image};
 
 use crate::disk::Chain;
-use crate::family::{Relative, Relatives};
+use crate::family::{FileFacts, Relatives};
 use crate::file::{Extents, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::units::{DiskOffset, FileOffset, MIB};
@@ -54,7 +54,7 @@ pub(super) fn chain<const N: usize>(images: [&Image; N]) -> Chain {
     Chain::from_layers(images.map(open).into()).unwrap()
 }
 
-pub(super) fn relatives(disks: Vec<Relative>) -> Relatives {
+pub(super) fn relatives(disks: Vec<FileFacts>) -> Relatives {
     Relatives { disks, ..Relatives::default() }
 }
 

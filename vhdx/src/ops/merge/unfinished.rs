@@ -5,7 +5,7 @@ use super::relations::{has_mark, is_file};
 use crate::disk::mark;
 use crate::error::Result;
 use crate::error::{ChainError, UnfinishedMerge};
-use crate::family::{Relative, Relatives};
+use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
 
 /// Returns an error if a merge into the leaf is incomplete, or may be.
@@ -46,7 +46,7 @@ pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainErro
 fn merges_into(
     state: &FileState,
     relatives: &Relatives,
-    is_meant: impl Fn(&Relative) -> bool,
+    is_meant: impl Fn(&FileFacts) -> bool,
 ) -> Vec<UnfinishedMerge> {
     let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(state, child));
     let found = children
@@ -60,7 +60,7 @@ fn merges_into(
 ///
 /// `layers` are those of the merge that the disk blocks. A copy of one of them belongs to no other merge.
 pub(super) fn find(
-    disk: &Relative,
+    disk: &FileFacts,
     parent: &FileState,
     layers: &[FileState],
     relatives: &Relatives,
@@ -94,7 +94,7 @@ pub(super) fn find(
     Some(UnfinishedMerge { layer: disk.path.clone(), merged: merged.cloned(), target: target.cloned() })
 }
 
-fn is_named_second(disk: &Relative, parent: &FileState) -> bool {
+fn is_named_second(disk: &FileFacts, parent: &FileState) -> bool {
     let is_other = |linkage: uuid::Uuid| !linkage.is_nil() && linkage != parent.data_write_guid;
     disk.linkage2 == Some(parent.data_write_guid) && disk.linkage.is_some_and(is_other)
 }
@@ -102,7 +102,7 @@ fn is_named_second(disk: &Relative, parent: &FileState) -> bool {
 /// Returns the disk that `disk` names by its first linkage, if `parent` descends from it.
 ///
 /// `disk` names `parent` by its second linkage. A child that was relinked when its parent was merged has such linkages.
-fn relinked_to<'a>(disk: &Relative, parent: &FileState, relatives: &'a Relatives) -> Option<&'a Relative> {
+fn relinked_to<'a>(disk: &FileFacts, parent: &FileState, relatives: &'a Relatives) -> Option<&'a FileFacts> {
     let linkage = disk.linkage?;
     let target = relatives.disks.iter().find(|other| other.data_write_guid == linkage)?;
     let descendants = relatives.standing_on(linkage);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::Error;
-use crate::family::Relative;
+use crate::family::FileFacts;
 use crate::file::DiskType;
 use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
 use crate::ops::merge::testing::{base, chain, child, content, full, open, partial, relatives, with_entries};
@@ -77,7 +77,7 @@ fn children_decide_what_remains_to_be_done() {
     let mut leaf = child(&base);
     leaf.blocks = [(0, full(1))].into();
     let other = |path: &str, linkage, linkage2| {
-        let mut disk = Relative::of(Path::new(path), &open(&child(&leaf)));
+        let mut disk = FileFacts::of(Path::new(path), &open(&child(&leaf)));
         (disk.linkage, disk.linkage2) = (Some(linkage), linkage2);
         disk
     };

@@ -14,13 +14,13 @@ fn layers() -> [Vhdx; 3] {
 }
 
 /// A disk outside the merge, with these linkages.
-fn disk(path: &str, linkage: Uuid, linkage2: Uuid) -> Relative {
-    let mut disk = Relative::of(Path::new(path), &open(&child(&base(2 * MIB))));
+fn disk(path: &str, linkage: Uuid, linkage2: Uuid) -> FileFacts {
+    let mut disk = FileFacts::of(Path::new(path), &open(&child(&base(2 * MIB))));
     (disk.linkage, disk.linkage2) = (Some(linkage), Some(linkage2));
     disk
 }
 
-fn validate_all(layers: &[Vhdx], disks: Vec<Relative>) -> Result<Children> {
+fn validate_all(layers: &[Vhdx], disks: Vec<FileFacts>) -> Result<Children> {
     find_children(layers, &relatives(disks))
 }
 
@@ -88,7 +88,7 @@ fn a_relinked_child_is_recognised_by_its_linkages() {
 #[test]
 fn the_files_of_the_merge_do_not_block_it() {
     let layers = layers();
-    let of_layer = |layer: usize, path: &str| Relative::of(Path::new(path), &layers[layer]);
+    let of_layer = |layer: usize, path: &str| FileFacts::of(Path::new(path), &layers[layer]);
     // In memory, a file is known only by its name.
     let own = vec![of_layer(0, "layer 0"), of_layer(1, "layer 1"), of_layer(2, "layer 2")];
     assert_eq!(validate_all(&layers, own).unwrap(), Children::default());
@@ -124,7 +124,7 @@ fn files_of_an_unfinished_merge_are_named() {
     const OLD: Uuid = Uuid::from_u128(78);
     let layers = layers();
     let [middle, target] = [1, 2].map(|layer: usize| layers[layer].data_write_guid());
-    let of = |disks: Vec<Relative>| unfinished(validate_all(&layers, disks));
+    let of = |disks: Vec<FileFacts>| unfinished(validate_all(&layers, disks));
     let marked = || disk("k", MARK, target);
     let other = || disk("x", target, Uuid::nil());
     assert_eq!(of(vec![other(), marked()]), [known(["k", "", "layer 2"])]);
@@ -137,12 +137,12 @@ fn files_of_an_unfinished_merge_are_named() {
     let above = disk("l", lowest().data_write_guid, MARK);
     assert_eq!(of(vec![lowest(), above]), [known(["k", "l", "layer 2"])]);
     // A child that was relinked from a layer to the parent of that layer.
-    let below = Relative { path: "layer 2".into(), ..Relative::of(Path::new(""), &layers[2]) };
-    let parent = Relative { path: "layer 1".into(), ..Relative::of(Path::new(""), &layers[1]) };
+    let below = FileFacts { path: "layer 2".into(), ..FileFacts::of(Path::new(""), &layers[2]) };
+    let parent = FileFacts { path: "layer 1".into(), ..FileFacts::of(Path::new(""), &layers[1]) };
     let relinked = vec![below, parent, disk("g", target, middle)];
     assert_eq!(of(relinked), [known(["g", "layer 1", "layer 2"])]);
     // Neither copies of the merge's own layers nor ordinary children belong to another merge.
-    let copy = Relative { data_write_guid: middle, ..marked() };
+    let copy = FileFacts { data_write_guid: middle, ..marked() };
     for ordinary in [other(), disk("x", Uuid::nil(), target), disk("x", target, target), copy] {
         assert!(of(vec![ordinary.clone(), bearer()]).is_empty(), "{ordinary:?}");
     }
