@@ -129,10 +129,18 @@ fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
     }
     fs::remove_file(files.path("middle.avhdx")).unwrap();
     files.ready(MergeTarget::Parent).execute(&HostFiles, &NoProgress).unwrap();
-    let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &MergeOptions::default()).unwrap();
+    // The search for dependent disks finds the target in its new folder; the chain does not open from there.
+    let moved = files.path("moved");
+    fs::create_dir(&moved).unwrap();
+    fs::rename(files.path("base.vhdx"), moved.join("base.vhdx")).unwrap();
+    let (leaf, resolver, options) =
+        (files.path("leaf.avhdx"), FolderResolver::default(), MergeOptions::default());
+    let folders = [moved.clone()];
+    let planned =
+        MergePlan::prepare(&leaf, MergeTarget::Parent, &resolver, &folders, &options, &NoProgress).unwrap();
     let Planned::AlreadyMerged(found) = planned else { panic!("{planned:?}") };
     assert!(found.may_delete());
-    assert_eq!(found.target, Some(files.path("base.vhdx")));
+    assert_eq!(found.target, Some(moved.join("base.vhdx")));
     fs::write(files.path("damaged.avhdx"), b"vhdxfile").unwrap();
     let error = found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Chain(error) if matches!(*error, ChainError::UndeterminedFiles { .. })));
