@@ -301,7 +301,8 @@ fn what_takes_too_long_for_windows_is_listed() {
     let script = fs::read_to_string(project.join(".ci/windows")).unwrap();
     let skipped = tests_that_take_too_long_for_windows(&script);
     assert!(!skipped.is_empty());
-    let code: String = sources(&project.join("vhdx/tests")).into_values().collect();
+    let folders = ["vhdx/src", "vhdx/tests"].map(|folder| sources(&project.join(folder)));
+    let code: String = folders.into_iter().flat_map(BTreeMap::into_values).collect();
     for test in &skipped {
         assert!(list.contains(&format!("`{test}`")), "not in docs/windows.md: {test}");
         let name = test.rsplit("::").next().unwrap();

@@ -1,4 +1,5 @@
-//! Writes the seeds of the fuzz targets: small packed images that together use every structure.
+//! Writes the seeds of the fuzz targets `open` and `sealed` into a folder: small packed images that together use every
+//! structure.
 
 use std::path::PathBuf;
 
@@ -10,16 +11,12 @@ use vhdx_testkit::{
 const MIB: u64 = 1 << 20;
 
 fn main() -> std::io::Result<()> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).unwrap_or_else(|| "fuzz/corpus".into()));
-    for target in ["open", "sealed"] {
-        let folder = folder.join(target);
-        std::fs::create_dir_all(&folder)?;
-        for (name, image) in seeds() {
-            std::fs::write(folder.join(name), pack(&image.sparse()))?;
-        }
-        std::fs::write(folder.join("empty"), pack(&SparseImage::default()))?;
+    let folder = PathBuf::from(std::env::args_os().nth(1).expect("the folder for the seeds"));
+    std::fs::create_dir_all(&folder)?;
+    for (name, image) in seeds() {
+        std::fs::write(folder.join(name), pack(&image.sparse()))?;
     }
-    Ok(())
+    std::fs::write(folder.join("empty"), pack(&SparseImage::default()))
 }
 
 fn seeds() -> Vec<(&'static str, Image)> {

@@ -1,0 +1,26 @@
+//! The tests of the public library, in one program: that links once, and lets the long tests run beside each other.
+//!
+//! Tests that measure the memory of the whole process are in `limits.rs`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod chain;
+mod chunks;
+mod create;
+mod discovery;
+mod golden_child;
+mod merge;
+mod properties;
+#[cfg(target_os = "linux")]
+mod reflink;
+mod remembered;
+mod reparent;
+mod replay;
+mod shared_fixtures;
+mod shared_model;
+mod shared_oracle;
+mod sharing;
+mod workload;
+mod write;

@@ -1,0 +1,158 @@
+//! Disks so large that the target's block allocation table has to move before it can grow, or that the target loses
+//! sector bitmap blocks. Only some ranges of them are read: where data are, and around everything that ends somewhere.
+
+use std::path::{Path, PathBuf};
+
+use vhdx::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
+use vhdx::format::region_table::BAT_REGION;
+use vhdx::ops::MergeOptions;
+use vhdx::{DiskOffset, Guid, Vhdx};
+use vhdx_testkit::crash::{CrashWorld, Images, Sweep};
+use vhdx_testkit::{Block, Expected, Image, Random, SparseImage, windows_locator};
+
+use super::scene::{Content, Scene};
+use super::space::assert_enough;
+
+const MIB: u64 = 1 << 20;
+const READ: u64 = 8192;
+
+fn path(name: &str) -> PathBuf {
+    Path::new("/vm").join(name)
+}
+
+/// A disk with blocks of 1 MiB.
+fn disk(number: u128, size: u64, parent: Option<(u128, &str)>) -> Image {
+    let mut image = Image::dynamic(size, 1 << 20);
+    image.data_write_guid = Guid::from_u128(number);
+    image.file_write_guid = Guid::from_u128(100 + number);
+    image.virtual_disk_id = Guid::from_u128(7);
+    image.parent_locator =
+        parent.map(|(guid, name)| windows_locator(Guid::from_u128(guid), Guid::nil(), name));
+    image
+}
+
+fn data(seed: u64) -> Block {
+    Block::full(Random::new(seed).bytes(8192))
+}
+
+/// The first sectors of a block, but for the very first one.
+fn few(seed: u64) -> Block {
+    Block::partial(Random::new(seed).bytes(4096), (0..8).map(|sector| sector > 0).collect())
+}
+
+/// What a disk reads as in the places that tell.
+fn content(world: &CrashWorld, disk: &Path, places: &[u64]) -> Content {
+    let chain = world.chain(disk).unwrap();
+    let size = chain.virtual_size();
+    let read = |&place: &u64| {
+        let start = place.saturating_sub(READ / 2).min(size - READ) / 512 * 512;
+        let mut bytes = vec![0; READ as usize];
+        chain.read_exact_at(&mut bytes, DiskOffset::new(start)).unwrap();
+        (start, Expected::Bytes(bytes))
+    };
+    Content { size, parts: places.iter().map(read).collect() }
+}
+
+fn has_a_longer_table(target: &Vhdx, _: &SparseImage) {
+    let bat = target.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+    assert_eq!(bat.length, 2 << 20, "the table has moved");
+}
+
+/// The merge of `merged` into `target`; `top` is the child, `below` the target's parent.
+fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Image) -> Scene {
+    let names = ["base.vhdx", "target.avhdx", "merged.avhdx", "top.avhdx"].map(path);
+    let present = [below, Some(target.clone()), Some(merged), Some(top)];
+    let files = names.iter().zip(&present);
+    let images: Images =
+        files.filter_map(|(name, image)| Some((name.clone(), image.as_ref()?.sparse()))).collect();
+    let world = CrashWorld::new(images.clone());
+    let mut places: Vec<u64> = (0..8).map(|block| block * MIB).collect();
+    for image in present.iter().flatten() {
+        places.extend([image.virtual_size / MIB * MIB, image.virtual_size]);
+        places.extend(image.blocks.keys().map(|block| block * MIB));
+    }
+    places.extend([(target.virtual_size / MIB + 1) * MIB, 64 << 30]);
+    Scene {
+        name: name.into(),
+        images,
+        layers: vec![names[1].clone(), names[2].clone()],
+        options: MergeOptions { shrink_target: true, ..MergeOptions::default() },
+        leaves: vec![(names[3].clone(), content(&world, &names[3], &places))],
+        between: Vec::new(),
+        content: content(&world, &names[2], &places),
+        then: |_, _| (),
+    }
+}
+
+fn sweep(scene: &Scene) {
+    assert_enough(scene);
+    let swept = scene.sweep(&Sweep { exhaustive: 7, samples: Sweep::default().samples / 4, seed: 3 }, |_| ());
+    assert!(swept.images >= 50, "{swept:?}");
+}
+
+#[test]
+fn a_bat_that_moves_late() {
+    const BLOCKS: u64 = 131_040; // the most for which a table of 1 MiB has room
+    let mut target = disk(1, BLOCKS * MIB - 512 * 9, None);
+    assert_eq!((target.bat_entries() * 8).div_ceil(MIB), 1);
+    target.blocks.extend([(0, data(1)), (3, Block::empty(Unmapped, true)), (BLOCKS - 1, data(2))]);
+    let mut merged = disk(2, (BLOCKS + 5) * MIB + 512, Some((1, "target.avhdx")));
+    let blocks = [
+        (0, few(3)),
+        (2, few(4)),
+        (3, Block::empty(Zero, false)),
+        (BLOCKS - 1, few(5)),
+        (BLOCKS, data(6)),
+        (BLOCKS + 5, few(7)),
+    ];
+    merged.blocks.extend(blocks);
+    let mut top = disk(3, merged.virtual_size, Some((2, "merged.avhdx")));
+    top.blocks.insert(BLOCKS, few(8));
+    let scene = scene("a BAT that moves late", None, target, merged, top);
+    sweep(&Scene { then: has_a_longer_table, ..scene });
+}
+
+/// Its last block, which its parent answers for, becomes partially present because of what lies past its end.
+#[test]
+fn the_bat_of_a_differencing_disk_that_moves_late() {
+    const BLOCKS: u64 = 31 * 4096;
+    let mut below = disk(1, (BLOCKS + 9) * MIB, None);
+    below.blocks.extend([(0, data(1)), (BLOCKS - 1, data(2)), (BLOCKS, data(3))]);
+    let mut target = disk(2, BLOCKS * MIB - 512 * 9, Some((1, "base.vhdx")));
+    assert_eq!((target.bat_entries() * 8).div_ceil(MIB), 1);
+    target.blocks.extend([(0, few(4)), (5, few(5))]);
+    let mut merged = disk(3, (BLOCKS + 5) * MIB + 512, Some((2, "target.avhdx")));
+    merged.blocks.extend([(0, few(6)), (5, Block::empty(Zero, false)), (BLOCKS + 1, few(7))]);
+    let mut top = disk(4, merged.virtual_size - MIB, Some((3, "merged.avhdx")));
+    top.blocks.insert(1, few(8));
+    let scene = scene("the BAT of a differencing disk that moves late", Some(below), target, merged, top);
+    sweep(&Scene { then: has_a_longer_table, ..scene });
+}
+
+/// Blocks and a sector bitmap block past the new end are forgotten, for they would come back if the disk grew again.
+#[test]
+fn a_differencing_disk_that_loses_a_chunk() {
+    const CHUNK: u64 = 4096;
+    let mut below = disk(1, (2 * CHUNK + 7) * MIB, None);
+    below.blocks.extend([(0, data(1)), (CHUNK, data(2)), (2 * CHUNK, data(3))]);
+    let mut target = disk(2, 2 * CHUNK * MIB + 512, Some((1, "base.vhdx")));
+    target.blocks.extend([
+        (0, few(4)),
+        (1, data(5)),
+        (11, few(6)),
+        (CHUNK + 3, few(7)),
+        (2 * CHUNK, data(8)),
+    ]);
+    let mut merged = disk(3, 10 * MIB + 512 * 3, Some((2, "target.avhdx")));
+    merged.blocks.extend([(0, few(9)), (1, Block::empty(Zero, false)), (7, data(10))]);
+    let mut top = disk(4, 11 * MIB, Some((3, "merged.avhdx")));
+    top.blocks.insert(10, few(11));
+    fn forgets(target: &Vhdx, file: &SparseImage) {
+        let bat = target.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+        let mut table = file.read(bat.offset.get(), bat.length as usize);
+        table[CHUNK as usize * 8..][..8].fill(0); // the bitmap that is still needed
+        assert!(table[11 * 8..].iter().all(|&byte| byte == 0), "something is left past the end");
+    }
+    let scene = scene("a differencing disk that loses a chunk", Some(below), target, merged, top);
+    sweep(&Scene { then: forgets, ..scene });
+}
