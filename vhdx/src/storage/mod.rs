@@ -305,6 +305,11 @@ pub(crate) fn read_into(storage: &dyn ReadAt, buf: &mut [u8], offset: FileOffset
     storage.read_exact_at(buf, offset).map_err(|source| Error::io("read", offset, source))
 }
 
+/// Writes `bytes` at `offset`. The error contains the offset.
+pub(crate) fn put(storage: &dyn Storage, bytes: &[u8], offset: FileOffset) -> Result<()> {
+    storage.write_all_at(bytes, offset).map_err(|source| Error::io("write", offset, source))
+}
+
 /// Reads the `len` bytes of a structure.
 ///
 /// A file that ends inside the structure is a violation, not an I/O error. The length is checked first, so that
