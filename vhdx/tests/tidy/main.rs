@@ -1,11 +1,15 @@
-//! The house rules that a machine can hold: arrows between modules point up, files are short, `unsafe` stays where it is
-//! allowed.
+//! The house rules that a machine can hold: arrows between modules point up, files form no cycles, files are short,
+//! `unsafe` stays where it is allowed.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod cycles;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use cycles::Crate;
 
 /// The modules from the top down: one may use those above it, and those on its own line.
 const ORDER: &[&[&str]] = &[
@@ -23,6 +27,9 @@ const ORDER: &[&[&str]] = &[
 ];
 
 const MAX_LINES: usize = 400;
+
+/// The crates whose files must not import each other in a cycle.
+const WITHOUT_CYCLES: &[&str] = &["vhdx"];
 
 /// The Rust files below `folder`, with their paths below it.
 fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
@@ -140,6 +147,15 @@ fn arrows_point_up() {
         }
     }
     assert!(wrong.is_empty(), "modules that use one below them, or no module but the root: {wrong:#?}");
+}
+
+#[test]
+fn files_form_no_cycles() {
+    for crate_folder in WITHOUT_CYCLES {
+        let files = sources(&common::project().join(crate_folder).join("src"));
+        let cycles = Crate::new(files).cycles();
+        assert!(cycles.is_empty(), "{crate_folder}: files that import each other: {cycles:#?}");
+    }
 }
 
 #[test]
