@@ -9,24 +9,18 @@ mod early_sync;
 mod file;
 mod file_format;
 mod holes;
+mod host;
 mod identity;
-#[cfg(target_os = "linux")]
-mod linux;
 mod memory;
 #[cfg(feature = "mmap")]
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
-#[cfg(not(any(target_os = "linux", windows)))]
-mod other;
 mod raw_target;
 mod read_guard;
 mod shared_lock;
 #[cfg(test)]
 mod tests;
-#[cfg(windows)]
-#[allow(unsafe_code)]
-mod windows;
 
 use std::fs::File;
 use std::io;
