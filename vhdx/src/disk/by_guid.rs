@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::copies;
-use super::linkage::{self, Layer, Outcome, Rejected, Seen};
+use super::found_by::FoundBy;
+use super::link_check::{Layer, Seen, check_link};
 use super::mark::{self, Linkages};
-use super::resolver::{Candidate, FoundBy, ParentRequest};
+use super::outcome::{Outcome, Rejected};
+use super::resolver::{Candidate, ParentRequest};
 use crate::error::ChainError;
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
@@ -55,7 +57,7 @@ impl Holders {
             let child = request.name.to_owned();
             return Outcome::Nothing(ChainError::AmbiguousParent { child, guid, parents: self.names }.into());
         }
-        match linkage::check_link(request.name, request.child, &self.first, seen) {
+        match check_link(request.name, request.child, &self.first, seen) {
             None => Outcome::Parent(self.first),
             Some(error) => Outcome::Wrong(self.first, Box::new(error)),
         }

@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::found_by::FoundBy;
 use super::read::{fill, range_on_disk, read_extents};
-use super::reader::ChainReader;
 use super::resolved::Resolved;
-use super::resolver::FoundBy;
 use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx};
 use crate::storage::Sharing;
@@ -161,10 +160,5 @@ impl Chain {
     /// Splits the chain into its files, leaf first.
     pub(super) fn into_layers(self) -> Vec<Vhdx> {
         self.layers
-    }
-
-    /// Converts the chain into a stream with [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
-    pub fn into_reader(self) -> ChainReader {
-        ChainReader::new(self)
     }
 }

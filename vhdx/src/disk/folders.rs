@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use super::lookup::Route;
+use super::routes::Route;
 use crate::error::{Error, Result};
 use crate::file::read_data_write_guid;
 use crate::storage::{FileStorage, ReadAt};

@@ -5,25 +5,28 @@ mod chain;
 mod chain_mut;
 mod copies;
 pub(crate) mod folders;
+mod found_by;
+mod link_check;
 mod linkage;
 pub(crate) mod locator;
 pub(crate) mod lookup;
 pub(crate) mod mark;
 mod open;
+mod outcome;
 mod read;
 mod reader;
 mod resolved;
 mod resolver;
+pub(crate) mod routes;
 mod traits;
 
 pub use chain::Chain;
 pub use chain_mut::ChainMut;
 pub(crate) use copies::{LONGEST_COMPARED, same_bytes};
 pub use folders::FolderIndex;
+pub use found_by::FoundBy;
 pub(crate) use open::inspect_chain_below;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
-pub use resolver::{
-    Candidate, Candidates, FolderResolver, FoundBy, GuidSearch, ParentRequest, ParentResolver,
-};
+pub use resolver::{Candidate, Candidates, FolderResolver, GuidSearch, ParentRequest, ParentResolver};
 pub use traits::{Disk, DiskMut, RawDisk};

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::chain::Chain;
-use super::linkage::{self, Layer, Outcome, Seen};
-use super::resolver::{FoundBy, ParentRequest, ParentResolver};
+use super::found_by::FoundBy;
+use super::link_check::{Layer, Seen, check_link};
+use super::linkage;
+use super::outcome::Outcome;
+use super::resolver::{ParentRequest, ParentResolver};
 use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
@@ -190,7 +193,7 @@ fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<()> {
         let (child, parent) = (child.name.clone(), parent.name.clone());
         return Err(ChainError::Cycle { child, parent }.into());
     }
-    linkage::check_link(&child.name, &child.vhdx, parent, seen).map_or(Ok(()), |error| Err(error.into()))
+    check_link(&child.name, &child.vhdx, parent, seen).map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn too_deep(path: &Path) -> ChainError {

@@ -27,6 +27,13 @@ pub struct ChainReader {
     position: u64,
 }
 
+impl Chain {
+    /// Converts the chain into a stream with [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
+    pub fn into_reader(self) -> ChainReader {
+        ChainReader::new(self)
+    }
+}
+
 impl ChainReader {
     /// Creates a stream at the first byte of the disk.
     pub fn new(chain: Chain) -> Self {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::folders::FolderIndex;
-use super::lookup;
+use super::found_by::FoundBy;
+use super::{lookup, routes};
 use crate::error::Result;
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
@@ -154,38 +155,6 @@ impl fmt::Debug for Candidate {
     }
 }
 
-/// How the parent of a file was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FoundBy {
-    /// By the stored relative path, or by its last part in one of the folders.
-    RelativePath,
-    /// By the last part of the stored volume path in one of the folders.
-    VolumePath,
-    /// By the last part of the stored absolute path in one of the folders.
-    AbsoluteWin32Path,
-    /// Only by the file name, directly in one of the folders.
-    Name,
-    /// By its DataWriteGuid, because no stored path leads to it.
-    Guid,
-    /// The caller named the file.
-    Named,
-}
-
-impl FoundBy {
-    /// Returns the name in reports: `relative_path`, `volume_path`, `absolute_win32_path`, `name`, `guid` or `named`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            FoundBy::RelativePath => "relative_path",
-            FoundBy::VolumePath => "volume_path",
-            FoundBy::AbsoluteWin32Path => "absolute_win32_path",
-            FoundBy::Name => "name",
-            FoundBy::Guid => "guid",
-            FoundBy::Named => "named",
-        }
-    }
-}
-
 /// The result of a [search by DataWriteGuid](ParentResolver::search).
 #[derive(Debug, Default)]
 pub struct GuidSearch {
@@ -288,8 +257,8 @@ impl ParentResolver for FolderResolver {
         let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
         let folders = self.with_own(&own);
         let stored = request.stored_paths();
-        let routes = lookup::routes(&stored, &own, &folders);
-        let looked_for = routes.iter().map(lookup::Route::path).collect();
+        let routes = routes::routes(&stored, &own, &folders);
+        let looked_for = routes.iter().map(routes::Route::path).collect();
         let in_place = lookup::in_place(&stored, &own);
         let found = lookup::find(routes, self.index.clone());
         let candidate = move |(path, found_by): (PathBuf, FoundBy)| Candidate {

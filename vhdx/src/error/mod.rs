@@ -1,34 +1,41 @@
 //! Defines the error type of this crate. Each error names the attempted operation and its offset, or the file.
 
+mod access;
 mod argument;
 mod chain;
 mod conflict;
+mod conversions;
 mod internal;
+mod text;
+mod unfinished_merge;
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::rules::Severity;
+use uuid::Uuid;
+
 use crate::units::FileOffset;
 use crate::violation::Violation;
+use crate::windows_path::StoredPath;
 
 pub use argument::InvalidArgument;
-pub use chain::{ChainError, Undetermined, UnfinishedMerge};
 pub use conflict::{Conflict, FileChange, InvalidState};
 pub(crate) use internal::{Guaranteed, in_memory};
+pub use unfinished_merge::UnfinishedMerge;
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The reason why an operation failed.
 ///
-/// [`Display`](fmt::Display) prints the whole reason in one sentence: the file, the operation, and the error of the
-/// operating system. [`source`](std::error::Error::source) returns only what that sentence does not contain: the source
-/// of an [`io::Error`] that a caller's own storage returned, otherwise `None`. So `{}` is complete, and a program that
-/// prints all sources prints nothing twice. All error types of this crate follow this rule. The parts of an error have
-/// accessors: [`io_error`](Error::io_error), [`violation`](Error::violation), [`chain_error`](Error::chain_error),
-/// [`conflict`](Error::conflict), [`path`](Error::path) and [`offset`](Error::offset).
+/// [`Display`](std::fmt::Display) prints the whole reason in one sentence: the file, the operation, and the error of
+/// the operating system. [`source`](std::error::Error::source) returns only what that sentence does not contain: the
+/// source of an [`io::Error`] that a caller's own storage returned, otherwise `None`. So `{}` is complete, and a
+/// program that prints all sources prints nothing twice. All error types of this crate follow this rule. The parts of
+/// an error have accessors: [`io_error`](Error::io_error), [`violation`](Error::violation),
+/// [`chain_error`](Error::chain_error), [`conflict`](Error::conflict), [`path`](Error::path) and
+/// [`offset`](Error::offset).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -108,195 +115,170 @@ pub enum ErrorKind {
     Internal,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Io { operation, offset: Some(at), source } => {
-                write!(f, "cannot {operation} at {at}: {source}")
-            }
-            Error::Io { operation, offset: None, source } => write!(f, "cannot {operation}: {source}"),
-            Error::NoSpace { needed, free } => {
-                write!(f, "too little space: up to {needed} bytes are needed, {free} bytes are free")
-            }
-            Error::Corrupt(violation) => violation.fmt(f),
-            Error::Unsupported(violation) => write!(f, "not supported: {violation}"),
-            Error::Chain(error) => error.fmt(f),
-            Error::Conflict(conflict) => conflict.fmt(f),
-            Error::InvalidArgument(argument) => argument.fmt(f),
-            Error::InvalidState(state) => state.fmt(f),
-            Error::Cancelled => f.write_str("cancelled"),
-            Error::Internal { invariant, file, line } => {
-                write!(f, "this is a bug in vhdx, please report it: not true at {file}:{line}: {invariant}")
-            }
-            Error::InFile { path, error } => write!(f, "{}: {error}", path.display()),
-        }
-    }
+/// The reason why files do not form a chain, or must not be merged. A file that was not opened by a path has the name
+/// that its [`ParentResolver`](crate::ParentResolver) gave it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// The parent was not found, neither by the stored paths nor by its GUIDs.
+    #[non_exhaustive]
+    MissingParent {
+        /// The file whose parent is missing.
+        child: PathBuf,
+        /// The DataWriteGuids of which the parent must have one; empty if the child's linkage is zero.
+        expected: Vec<Uuid>,
+        /// The paths to the parent that are stored in the child.
+        names: Vec<StoredPath>,
+        /// Every path that was tried.
+        looked_for: Vec<PathBuf>,
+        /// The folders in which the stored paths were tried.
+        folders: Vec<PathBuf>,
+        /// The folders in which every file was searched for the GUIDs; empty if the caller named the parent.
+        searched: Vec<PathBuf>,
+        /// Files that were found, but are in the chain already and have another DataWriteGuid.
+        in_chain: Vec<PathBuf>,
+        /// Files that were found, but cannot be used, and the reasons.
+        unusable: Vec<(PathBuf, Error)>,
+        /// Files and folders that could not be read during the search for the GUIDs.
+        unreadable: Vec<PathBuf>,
+    },
+    /// No stored path leads to the parent, and several files have its DataWriteGuid that are not proven to be copies.
+    #[non_exhaustive]
+    AmbiguousParent {
+        /// The child.
+        child: PathBuf,
+        /// The DataWriteGuid.
+        guid: Uuid,
+        /// The files.
+        parents: Vec<PathBuf>,
+    },
+    /// The file in the parent's place is not the parent, or was changed after the child was created.
+    #[non_exhaustive]
+    Mismatch {
+        /// The child.
+        child: PathBuf,
+        /// The file in its parent's place.
+        parent: PathBuf,
+        /// The DataWriteGuids of which the parent must have one.
+        expected: Vec<Uuid>,
+        /// The DataWriteGuid of that file.
+        found: Uuid,
+        /// Other files in the parent's place that could not be checked, because they are damaged or cannot be read.
+        damaged: Vec<PathBuf>,
+    },
+    /// A file is an ancestor of itself.
+    #[non_exhaustive]
+    Cycle {
+        /// The file whose parent closes the cycle.
+        child: PathBuf,
+        /// Its parent, which is in the chain already.
+        parent: PathBuf,
+    },
+    /// A chain that is, or would become, too long.
+    #[non_exhaustive]
+    TooDeep {
+        /// The file at which the limit was reached.
+        path: PathBuf,
+        /// The maximum number of files of a chain.
+        limit: usize,
+    },
+    /// The child and the parent have different logical sector sizes ([MS-VHDX] 2.6.2.4).
+    #[non_exhaustive]
+    SectorSize {
+        /// The child.
+        child: PathBuf,
+        /// The parent.
+        parent: PathBuf,
+        /// The child's logical sector size in bytes.
+        child_size: u32,
+        /// The parent's logical sector size in bytes.
+        parent_size: u32,
+    },
+    /// A parent was named for a disk that has no parent.
+    #[non_exhaustive]
+    TooManyParents {
+        /// The base of the chain.
+        path: PathBuf,
+        /// The first named parent that is not needed.
+        extra: PathBuf,
+    },
+    /// A merge target that is not an ancestor of the file to merge.
+    NotAnAncestor {
+        /// The file to merge.
+        child: PathBuf,
+        /// The merge target.
+        target: PathBuf,
+    },
+    /// A merge would change or delete files on which other disks depend.
+    #[non_exhaustive]
+    OtherChildren {
+        /// The file to merge.
+        child: PathBuf,
+        /// The merge target.
+        target: PathBuf,
+        /// The other disks, each with its parent, which is a file of the merge.
+        in_the_way: Vec<(PathBuf, PathBuf)>,
+        /// Those of them that belong to another merge, which may be incomplete.
+        unfinished: Vec<UnfinishedMerge>,
+    },
+    /// A layer that was merged into its parent. The parent has newer data, so the layer does not open on its own. With
+    /// several levels, it opens only as an ancestor of the merged disk.
+    #[non_exhaustive]
+    Superseded {
+        /// The merged layer whose parent is the merge target.
+        child: PathBuf,
+        /// The merge target, or the file in its place.
+        parent: PathBuf,
+        /// Whether the merge is known to be complete.
+        is_complete: bool,
+    },
+    /// A merge into a disk is or may be incomplete, so its content may be a mix of old and new data.
+    #[non_exhaustive]
+    HalfMerged {
+        /// The disk.
+        disk: PathBuf,
+        /// The merges, each with a layer that is a child of the disk, as far as they were found.
+        unfinished: Vec<UnfinishedMerge>,
+        /// Whether the disk itself says that the merge is incomplete. A merge by an earlier version is visible only in
+        /// its layers, which look the same once it is complete.
+        is_certain: bool,
+    },
+    /// A merge would lose data past the end of the merged disk, which is smaller than the target or a layer between.
+    #[non_exhaustive]
+    DataPastEnd {
+        /// The file to merge.
+        child: PathBuf,
+        /// The merge target.
+        target: PathBuf,
+        /// The number of bytes of data past the end of the child.
+        bytes: u64,
+        /// The size of the target's disk in bytes.
+        size_before: u64,
+        /// The size of the child's disk in bytes, which the target would get.
+        size: u64,
+    },
+    /// A merge may change or delete files on which undetermined disks depend.
+    #[non_exhaustive]
+    UndeterminedFiles {
+        /// The file to merge.
+        child: PathBuf,
+        /// The files that could not be checked, and folders that may contain such files.
+        undetermined: Vec<Undetermined>,
+    },
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            // The text of `source` is part of the text of this error.
-            Error::Io { source, .. } => source.source(),
-            Error::InFile { error, .. } => error.source(),
-            _ => None,
-        }
-    }
-}
-
-impl Error {
-    /// Returns the error of a failed call of the operating system. The operation is a verb: `read`, `write`, `open`.
-    pub fn io(operation: &'static str, offset: impl Into<Option<FileOffset>>, source: io::Error) -> Self {
-        Error::Io { operation, offset: offset.into(), source }
-    }
-
-    /// Adds the file in which the error occurred. An error that already names one, and a cancellation, stay unchanged.
-    #[must_use]
-    pub fn in_file(self, path: &Path) -> Self {
-        match self {
-            Error::InFile { .. } | Error::Chain(_) | Error::Cancelled => self,
-            error => Error::InFile { path: path.to_owned(), error: Box::new(error) },
-        }
-    }
-
-    /// Returns the error without the file that [`in_file`](Self::in_file) added.
-    pub fn without_path(&self) -> &Error {
-        match self {
-            Error::InFile { error, .. } => error.without_path(),
-            error => error,
-        }
-    }
-
-    /// Returns the class of the error.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => ErrorKind::Conflict,
-            Error::Io { .. } | Error::NoSpace { .. } => ErrorKind::Io,
-            Error::Corrupt(_) => ErrorKind::Corrupt,
-            Error::Unsupported(_) => ErrorKind::Unsupported,
-            Error::Chain(_) => ErrorKind::Chain,
-            Error::Conflict(_) => ErrorKind::Conflict,
-            Error::InvalidArgument(_) => ErrorKind::InvalidArgument,
-            Error::InvalidState(_) => ErrorKind::InvalidState,
-            Error::Cancelled => ErrorKind::Cancelled,
-            Error::Internal { .. } => ErrorKind::Internal,
-            Error::InFile { error, .. } => error.kind(),
-        }
-    }
-
-    /// Returns the file in which the error occurred, if it is known.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Error::InFile { path, .. } => Some(path),
-            Error::Chain(error) => Some(error.path()),
-            _ => None,
-        }
-    }
-
-    /// Returns the offset in the file where the error occurred, if it has one.
-    pub fn offset(&self) -> Option<FileOffset> {
-        match self.without_path() {
-            Error::Io { offset, .. } => *offset,
-            Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation.offset),
-            _ => None,
-        }
-    }
-
-    /// Returns the error of the operating system or of the storage, if the error is one.
-    pub fn io_error(&self) -> Option<&io::Error> {
-        match self.without_path() {
-            Error::Io { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-
-    /// Returns the violation, if the error is one.
-    pub fn violation(&self) -> Option<&Violation> {
-        match self.without_path() {
-            Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation),
-            _ => None,
-        }
-    }
-
-    /// Returns the reason why files do not form a chain or must not be merged, if the error is an [`Error::Chain`].
-    pub fn chain_error(&self) -> Option<&ChainError> {
-        match self.without_path() {
-            Error::Chain(error) => Some(error),
-            _ => None,
-        }
-    }
-
-    /// Returns the conflict, if the error is an [`Error::Conflict`].
-    pub fn conflict(&self) -> Option<&Conflict> {
-        match self.without_path() {
-            Error::Conflict(conflict) => Some(conflict),
-            _ => None,
-        }
-    }
-}
-
-impl From<Violation> for Error {
-    fn from(violation: Violation) -> Self {
-        match violation.severity() {
-            Severity::Unsupported => Error::Unsupported(violation),
-            _ => Error::Corrupt(violation),
-        }
-    }
-}
-
-impl From<ChainError> for Error {
-    fn from(error: ChainError) -> Self {
-        Error::Chain(Box::new(error))
-    }
-}
-
-impl From<FileChange> for Error {
-    fn from(change: FileChange) -> Self {
-        Conflict::Changed(change).into()
-    }
-}
-
-impl From<Conflict> for Error {
-    fn from(conflict: Conflict) -> Self {
-        Error::Conflict(conflict)
-    }
-}
-
-impl From<InvalidState> for Error {
-    fn from(state: InvalidState) -> Self {
-        Error::InvalidState(state)
-    }
-}
-
-impl From<InvalidArgument> for Error {
-    fn from(argument: InvalidArgument) -> Self {
-        Error::InvalidArgument(argument)
-    }
-}
-
-/// The error becomes the inner error of the [`io::Error`], so [`io::Error::downcast`] returns it.
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        let kind = match error.without_path() {
-            Error::Io { source, .. } => match source.kind() {
-                // Callers take the first for the end of the disk, and try again after the second.
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted => io::ErrorKind::Other,
-                kind => kind,
-            },
-            Error::NoSpace { .. } => io::ErrorKind::StorageFull,
-            Error::Corrupt(_) | Error::Chain(_) => io::ErrorKind::InvalidData,
-            Error::Unsupported(_) => io::ErrorKind::Unsupported,
-            Error::Conflict(Conflict::DestinationExists) => io::ErrorKind::AlreadyExists,
-            Error::InvalidArgument(_) => io::ErrorKind::InvalidInput,
-            // A cancellation is not `Interrupted`: callers try such calls again.
-            Error::Conflict(_)
-            | Error::InvalidState(_)
-            | Error::Cancelled
-            | Error::Internal { .. }
-            | Error::InFile { .. } => io::ErrorKind::Other,
-        };
-        io::Error::new(kind, error)
-    }
+/// A file or folder that could not be checked. Its [`Display`](std::fmt::Display) is the path and the reason.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Undetermined {
+    /// The file or the folder.
+    pub path: PathBuf,
+    /// The reason.
+    pub error: Arc<Error>,
+    /// Whether it may be or contain a disk that depends on files of a merge: it has the name or signature of a disk, or
+    /// is a folder. A file that another program has locked does not count: Hyper-V also locks the parents of a
+    /// running disk, so a merge that would change one of them fails when it locks its files.
+    pub may_be_disk: bool,
 }
 
 #[cfg(test)]

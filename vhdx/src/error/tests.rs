@@ -1,4 +1,5 @@
 use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;

@@ -106,6 +106,11 @@ impl FileFacts {
         self.linkages().required_mark().is_some()
     }
 
+    /// Returns whether the disk requires or carries a mark, which relinking would remove.
+    pub(crate) fn has_mark(&self) -> bool {
+        self.requires_mark() || self.linkages().carried_mark().is_some()
+    }
+
     /// Returns whether this disk carries the mark that `layer` requires.
     pub fn carries_mark_for(&self, layer: &FileFacts) -> bool {
         let mark = self.linkages().carried_mark();

@@ -1,14 +1,8 @@
-//! Finds all disks in folders and their subfolders, and links them by the GUIDs in the files, not by names.
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+//! Defines what a search for disks returns: the disks, the links between them, and the problems.
 
 use super::facts::FileFacts;
 use super::others::OtherFile;
 use super::problem::Problem;
-use super::{link, paths, scan, substitutes};
-use crate::error::{Error, Result};
-use crate::progress::Progress;
 
 /// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]
@@ -93,70 +87,4 @@ impl DiskLink {
             DiskLink::Cycle => "cycle",
         }
     }
-}
-
-/// The result of [`find_disks`]: the files in folders that are or may be disks.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct FoundDisks {
-    /// The files with the content of a VHDX, even a damaged one, or its name, sorted by path.
-    pub files: Vec<PathBuf>,
-    /// The folders and files that cannot be read, sorted by path.
-    ///
-    /// Disks may be missing from `files` because of them.
-    pub unreadable: Vec<(PathBuf, Arc<Error>)>,
-}
-
-/// Finds the files in a folder and its subfolders that are or may be disks.
-///
-/// These are the files that [`discover`] returns as disks or reports because of their content or name. They are not
-/// linked to each other.
-///
-/// # Errors
-/// [`Error::Cancelled`] if `progress` asks for it.
-pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> {
-    let mut files = Vec::new();
-    let met = scan::walk(&[folder.to_owned()], usize::MAX, progress, |path, _| files.push(path.to_owned()))?;
-    let mut found = FoundDisks { files, unreadable: Vec::new() };
-    for problem in met.problems {
-        match problem {
-            Problem::Unreadable { path, error } => found.unreadable.push((path, error)),
-            problem => found.files.push(problem.path().to_owned()),
-        }
-    }
-    found.files.sort();
-    Ok(found)
-}
-
-/// Finds all VHDX files in folders and subfolders, and links them by DataWriteGuid.
-///
-/// Names do not matter. A root may also be a file. Links to folders are not followed. Several names of one file are one
-/// disk. No file stays open, and none is changed. A file or folder that cannot be read is a [`Problem`], not an error.
-///
-/// # Errors
-/// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
-///
-/// # Examples
-/// ```no_run
-/// use vhdx::{NoProgress, discover};
-///
-/// # fn main() -> vhdx::Result<()> {
-/// let forest = discover(&["/backup/vms".into()], &NoProgress)?;
-/// for disk in &forest.disks {
-///     let parent = disk.parent.map(|i| &forest.disks[i].facts.path);
-///     println!("{:?} ({}): parent {parent:?}", disk.facts.path, disk.facts.disk_type);
-/// }
-/// for problem in forest.all_problems() {
-///     println!("{:?}: {problem}; {:?}", problem.path(), problem.remedy());
-/// }
-/// # Ok(())
-/// # }
-/// ```
-pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let mut forest = scan::scan(roots, progress)?;
-    let paths = paths::Paths::default();
-    link::link(&mut forest.disks, &paths, progress)?;
-    link::check_links(&mut forest.disks, &paths);
-    substitutes::explain_lost(&mut forest.disks, &paths, progress)?;
-    Ok(forest)
 }

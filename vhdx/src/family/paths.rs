@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::FileFacts;
 use crate::disk::folders::FolderIndex;
-use crate::disk::lookup;
+use crate::disk::{lookup, routes};
 use crate::storage::{FileIdentity, FileStorage};
 
 /// A cache of folder listings, because thousands of disks may need the same one.
@@ -16,7 +16,7 @@ impl Paths {
     /// Returns the regular files to which the stored paths of a disk lead.
     pub(super) fn files(&self, disk: &FileFacts) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
-        let routes = lookup::routes(&disk.stored_paths, &own, &own);
+        let routes = routes::routes(&disk.stored_paths, &own, &own);
         let identified = |(path, _): (PathBuf, _)| identity(&path).map(|identity| (path, identity));
         lookup::find(routes, self.0.clone()).filter_map(identified)
     }

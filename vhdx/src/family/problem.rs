@@ -1,6 +1,7 @@
 //! Defines the problems that a search for disks reports, with messages.
 
 mod remedy;
+mod substitute;
 mod text;
 
 use std::fmt;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use self::remedy::Remedy;
+pub use self::substitute::{Evidence, Fallback, Substitute};
 use self::text::{List, Stored};
-use super::substitutes::{self, Substitute};
 use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::storage::FileFormat;
@@ -252,7 +253,7 @@ impl fmt::Display for Problem {
                 write!(f, "stores no path that leads to its parent {parent}; stored paths: {stored}")
             }
             Problem::LostParent { expected, stored, substitutes, .. } => {
-                substitutes::describe(f, expected, &Stored(stored), substitutes)
+                substitute::describe(f, expected, &Stored(stored), substitutes)
             }
             Problem::Superseded { .. } => f.write_str(
                 "is part of a merge that may be incomplete: it opens only as an ancestor of the merged disk",

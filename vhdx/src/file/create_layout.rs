@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::DiskType;
-use super::create::{NewDisk, put};
+use super::new_disk::NewDisk;
 use crate::error::{InvalidArgument, Result};
 use crate::format::metadata_item::{self, FileParameters};
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
 use crate::format::region_table::{BAT_REGION, METADATA_REGION, Region, RegionTable};
 use crate::geometry::Geometry;
-use crate::storage::Storage;
+use crate::storage::{Storage, put};
 use crate::units::{FileOffset, MIB};
 
 /// The header section is 1 MiB long, and the log follows it.

@@ -103,6 +103,15 @@ pub struct Extents<'a> {
     error: Option<Error>,
 }
 
+impl Vhdx {
+    /// Returns the extents of `range` in this file alone. The layer in each [`Source`] is 0.
+    ///
+    /// Ranges that this file does not hold are [`Source::Unallocated`], whether or not a parent holds them.
+    pub fn extents(&self, range: Range<DiskOffset>) -> Extents<'_> {
+        Extents::new(std::slice::from_ref(self), range)
+    }
+}
+
 impl<'a> Extents<'a> {
     /// Returns the extents of `range` through `layers`, leaf first. Without layers, the disk has no bytes.
     pub(crate) fn new(layers: &'a [Vhdx], range: Range<DiskOffset>) -> Self {

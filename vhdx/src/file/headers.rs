@@ -5,11 +5,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::create::put;
 use crate::error::{Error, Result};
 use crate::format::header::{self, Header};
 use crate::rules::Rule;
-use crate::storage::Storage;
+use crate::storage::{Storage, put};
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -122,8 +121,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::file::create::NewDisk;
-    use crate::file::{Vhdx, VhdxMut, VhdxWriter};
+    use crate::file::{NewDisk, Vhdx, VhdxMut, VhdxWriter};
     use crate::storage::{Memory, ReadAt};
     use crate::testing::torn::{SECTOR, Torn};
     use crate::units::DiskOffset;

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 use super::Vhdx;
+use super::layout::Layout;
 use super::metadata::Metadata;
-use super::placement::Layout;
 use crate::error::{Error, Result};
 use crate::format::file_identifier::{self, FileTypeIdentifier};
 use crate::format::header::{self, Header};

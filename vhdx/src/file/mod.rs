@@ -8,8 +8,10 @@ mod cursor;
 pub(crate) mod disk_metadata;
 mod extents;
 mod headers;
+mod layout;
 mod load;
 mod metadata;
+mod new_disk;
 mod occupancy;
 mod placement;
 mod read_ahead;
@@ -34,15 +36,16 @@ use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
 use crate::rules::Rule;
 use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt, ReadGuard};
-use crate::units::{DiskOffset, FileOffset};
+use crate::units::FileOffset;
 use crate::violation::{Violation, Violations};
 
 pub(crate) use bat_window::BatWindow;
-pub use create::{NewDisk, NewItem, VhdxWriter, Written};
+pub use create::{VhdxWriter, Written};
 pub use extents::{Extent, Extents, Source};
+use layout::Layout;
 pub(crate) use load::read_data_write_guid;
 use metadata::Metadata;
-use placement::Layout;
+pub use new_disk::{NewDisk, NewItem};
 pub use replay::{LogContent, replay, replay_file};
 pub use survey::{Survey, SurveyedBat, SurveyedLog};
 pub(crate) use validate_bat::{ensure_mergeable, validate_bat};
@@ -332,13 +335,6 @@ impl Vhdx {
     /// that, and so does every operation that reads or writes a whole disk.
     pub fn tolerated_entries(&self) -> &[(Rule, u64)] {
         self.tolerated_entries.get().map_or(&[], Vec::as_slice)
-    }
-
-    /// Returns the extents of `range` in this file alone. The layer in each [`Source`] is 0.
-    ///
-    /// Ranges that this file does not hold are [`Source::Unallocated`], whether or not a parent holds them.
-    pub fn extents(&self, range: std::ops::Range<DiskOffset>) -> Extents<'_> {
-        Extents::new(std::slice::from_ref(self), range)
     }
 
     pub(crate) fn storage(&self) -> &dyn ReadAt {

@@ -240,7 +240,7 @@ fn next_bitmap(vhdx: &Vhdx, index: BatIndex) -> BatIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::create::{NewDisk, VhdxWriter};
+    use crate::file::{NewDisk, VhdxWriter};
     use crate::storage::{Memory, ReadAt, Storage};
     use crate::units::FileOffset;
 

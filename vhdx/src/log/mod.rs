@@ -10,6 +10,7 @@
 )]
 
 mod entry;
+mod limits;
 mod overlay;
 mod ring;
 mod sequence;
@@ -24,25 +25,16 @@ use crate::format::header::Header;
 use crate::format::log_entry::Descriptor;
 use crate::rules::Rule;
 use crate::storage::ReadAt;
-use crate::units::{KIB, MIB};
+use crate::units::MIB;
 use crate::violation::{Structure, Violation, Violations};
 
 use entry::Entry;
+pub(crate) use limits::MAX_LOG_LENGTH;
+use limits::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_PATCHES};
 use overlay::Origin;
 pub(crate) use overlay::Overlay;
 use ring::Ring;
 pub(crate) use writer::LogWriter;
-
-/// The maximum length of a log that is replayed, in bytes. Windows makes logs of 1 MiB.
-pub(crate) const MAX_LOG_LENGTH: u64 = 1 << 30;
-/// The first offset to which a log may write. The file type identifier and the headers come before it ([MS-VHDX] 2.1).
-const FIRST_TARGET: u64 = 192 * KIB;
-/// The maximum number of separate ranges that a log may patch: twice the number of pages that fit into the longest log.
-/// They take 40 MiB of memory.
-const MAX_PATCHES: usize = 1 << 19;
-/// A length in bytes that no file reaches, even for the largest disk with all its bitmaps and tables. A log that
-/// extends the file further is damaged.
-const MAX_FILE_LENGTH: u64 = 1 << 47;
 
 /// The state of the log of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

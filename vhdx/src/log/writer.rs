@@ -9,8 +9,8 @@
 use uuid::Uuid;
 
 use super::entry::Entry;
+use super::limits::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use super::ring::{SECTOR, advance};
-use super::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::header::Header;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, descriptor_sectors, encode_entry};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{OFlags, major, minor};
 
 use super::FileIdentity;
-use super::file::open_waiting_for_nothing;
+use super::host::open_waiting_for_nothing;
 
 /// Returns whether a path leads to a block device.
 pub(super) fn is_at(path: &Path) -> bool {
@@ -78,7 +78,7 @@ pub(super) fn loop_device_of(file: FileIdentity) -> Option<String> {
 fn backing_file(device: &Path) -> Option<FileIdentity> {
     let path = fs::read_to_string(device.join("loop/backing_file")).ok()?;
     let metadata = fs::metadata(path.strip_suffix('\n').unwrap_or(&path)).ok()?;
-    Some(FileIdentity::from_metadata(&metadata))
+    Some(FileIdentity::new(metadata.dev(), metadata.ino()))
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {

@@ -1,19 +1,13 @@
 //! Opens, locks, reads and writes regular files of the host.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use super::early_sync::EarlySync;
-#[cfg(target_os = "linux")]
-pub(super) use super::linux as host;
-#[cfg(not(any(target_os = "linux", windows)))]
-pub(super) use super::other as host;
 use super::shared_lock::SharedLock;
-#[cfg(windows)]
-pub(super) use super::windows as host;
-use super::{FileIdentity, ReadAt, Storage, advance, copy, write_zeros};
+use super::{FileIdentity, ReadAt, Storage, advance, copy, host, write_zeros};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
@@ -46,7 +40,7 @@ impl FileStorage {
     /// - [`InvalidArgument::NotARegularFile`] for folders, pipes and devices; the call does not wait for a pipe
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_regular(path, || {
-            open_readable(path).map_err(|e| Error::io("open", None, plain_if_busy(e)))
+            host::open_readable(path).map_err(|e| Error::io("open", None, plain_if_busy(e)))
         })
     }
 
@@ -61,7 +55,7 @@ impl FileStorage {
     ///   open; with another operation if it cannot be opened
     /// - [`InvalidArgument::NotARegularFile`] as for [`open`](Self::open)
     pub fn open_exclusive(path: &Path) -> Result<Self> {
-        let open = || match open_writable(path) {
+        let open = || match host::open_writable(path) {
             Ok(file) => Ok(file),
             Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
             Err(error) => Err(Error::io("open for writing", None, error)),
@@ -94,7 +88,7 @@ impl FileStorage {
     ///   the file; with another operation if it cannot be opened or synced
     /// - [`InvalidArgument::NotARegularFile`] as for [`open`](Self::open)
     pub fn open_shared(path: &Path) -> Result<Self> {
-        let open = || match open_unchanging(path) {
+        let open = || match host::open_unchanging(path) {
             Ok(file) => Ok(file),
             Err(error) if is_busy(&error) => Err(Error::io("lock", None, busy())),
             Err(error) => Err(Error::io("open", None, error)),
@@ -103,7 +97,7 @@ impl FileStorage {
         storage.is_locked = true;
         let lock = || {
             host::lock_shared(&storage.file).map_err(|e| Error::io("lock", None, plain_if_busy(e)))?;
-            sync_written(&storage.file).map_err(|e| Error::io("sync", None, e))
+            host::sync_written(&storage.file).map_err(|e| Error::io("sync", None, e))
         };
         match lock() {
             Ok(()) => Ok(storage),
@@ -119,7 +113,7 @@ impl FileStorage {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
             let file = open()?;
-            if !is_regular(&file).map_err(|e| Error::io("measure", None, e))? {
+            if !host::is_regular(&file).map_err(|e| Error::io("measure", None, e))? {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
             Ok(Self::new(file))
@@ -139,29 +133,12 @@ impl FileStorage {
 
     /// Returns the start of the first data at or past `offset`. All is data if the host does not report holes.
     pub(crate) fn next_data(&self, offset: FileOffset) -> io::Result<Option<FileOffset>> {
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
-        {
-            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset.get())) {
-                Ok(data) => return Ok(Some(FileOffset::new(data))),
-                Err(rustix::io::Errno::NXIO) => return Ok(None),
-                Err(rustix::io::Errno::INVAL) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok((offset.get() < self.len()?).then_some(offset))
+        Ok(host::next_data(&self.file, offset.get())?.map(FileOffset::new))
     }
 
     /// Returns the first offset at or past `offset` that is in a hole, or the end of the file.
     pub(crate) fn next_hole(&self, offset: FileOffset) -> io::Result<FileOffset> {
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
-        {
-            match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(offset.get())) {
-                Ok(hole) => return Ok(FileOffset::new(hole)),
-                Err(rustix::io::Errno::NXIO | rustix::io::Errno::INVAL) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(FileOffset::new(self.len()?.max(offset.get())))
+        host::next_hole(&self.file, offset.get()).map(FileOffset::new)
     }
 
     /// Returns the identity of this file, which is the same for all its names.
@@ -184,106 +161,8 @@ fn plain_if_busy(error: io::Error) -> io::Error {
 
 /// Returns whether the file is in use: a lock, a lease of a Samba client, or a sharing violation.
 fn is_busy(error: &io::Error) -> bool {
-    #[cfg(windows)]
-    if host::is_sharing_violation(error) {
-        return true;
-    }
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy)
-}
-
-#[cfg(unix)]
-fn is_regular(file: &File) -> io::Result<bool> {
-    Ok(file.metadata()?.is_file())
-}
-
-#[cfg(windows)]
-fn is_regular(file: &File) -> io::Result<bool> {
-    Ok(winapi_util::file::typ(file)?.is_disk() && file.metadata()?.is_file())
-}
-
-/// Opens a file without waiting for the other end of a pipe. Regular files are not affected.
-#[cfg(unix)]
-pub(super) fn open_waiting_for_nothing(
-    options: &mut OpenOptions,
-    path: &Path,
-    flags: rustix::fs::OFlags,
-) -> io::Result<File> {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt;
-    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
-    options.custom_flags(flags.bits().cast_signed()).open(path)
-}
-
-#[cfg(unix)]
-fn open_readable(path: &Path) -> io::Result<File> {
-    use rustix::fs::OFlags;
-    let open = |flags| open_waiting_for_nothing(OpenOptions::new().read(true), path, flags);
-    // Only the owner of a file may open it with O_NOATIME.
-    #[cfg(target_os = "linux")]
-    match open(OFlags::NOATIME) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        result => return result,
-    }
-    open(OFlags::empty())
-}
-
-#[cfg(unix)]
-fn open_writable(path: &Path) -> io::Result<File> {
-    open_waiting_for_nothing(OpenOptions::new().read(true).write(true), path, rustix::fs::OFlags::empty())
-}
-
-/// Shares the file for reading, writing and deleting.
-#[cfg(windows)]
-fn open_readable(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).open(path)
-}
-
-/// Shares the file with nobody: while it is open, Hyper-V and all others fail to open it.
-#[cfg(windows)]
-fn open_writable(path: &Path) -> io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-    const SHARE_NOTHING: u32 = 0;
-    OpenOptions::new().read(true).write(true).share_mode(SHARE_NOTHING).open(path)
-}
-
-#[cfg(unix)]
-fn open_unchanging(path: &Path) -> io::Result<File> {
-    open_readable(path)
-}
-
-/// Shares the file for reading only. It is synced first: that needs a writable handle, which this one excludes.
-#[cfg(windows)]
-fn open_unchanging(path: &Path) -> io::Result<File> {
-    use std::os::windows::fs::OpenOptionsExt;
-    const SHARE_READ: u32 = 1;
-    if let Ok(file) = OpenOptions::new().write(true).share_mode(SHARE_READ).open(path) {
-        file.sync_all()?;
-    }
-    OpenOptions::new().read(true).share_mode(SHARE_READ).open(path)
-}
-
-/// Syncs everything that any program has written to the file.
-#[cfg(unix)]
-fn sync_written(file: &File) -> io::Result<()> {
-    ignore_unavoidable(file.sync_all())
-}
-
-/// Ignores errors of a sync that a reader cannot avoid. A file system without syncs cannot have been written to. If
-/// only a writer can sync (a Windows share on Linux before 5.15), a reader can do no more.
-#[cfg(unix)]
-pub(super) fn ignore_unavoidable(synced: io::Result<()>) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
-    let excused = [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported];
-    match synced {
-        Err(error) if excused.contains(&error.kind()) => Ok(()),
-        result => result,
-    }
-}
-
-/// Does nothing, because [`open_unchanging`] has synced the file.
-#[cfg(windows)]
-fn sync_written(_: &File) -> io::Result<()> {
-    Ok(())
+    host::is_sharing_violation(error)
+        || matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ResourceBusy)
 }
 
 impl ReadAt for FileStorage {
@@ -305,52 +184,14 @@ impl ReadAt for FileStorage {
         if self.is_locked { Ok(()) } else { self.shared.take(&self.file).map_err(plain_if_busy) }
     }
 
-    #[cfg(unix)]
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.file, buf, offset.get())
-    }
-
-    #[cfg(windows)]
-    fn read_exact_at(&self, mut buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-        use std::os::windows::fs::FileExt;
-        let mut at = offset.get();
-        while !buf.is_empty() {
-            match self.file.seek_read(buf, at) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(n) => {
-                    buf = &mut buf[n..];
-                    at += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        host::read_exact_at(&self.file, buf, offset.get())
     }
 }
 
 impl Storage for FileStorage {
-    #[cfg(unix)]
     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.file, buf, offset.get())
-    }
-
-    #[cfg(windows)]
-    fn write_all_at(&self, mut buf: &[u8], offset: FileOffset) -> io::Result<()> {
-        use std::os::windows::fs::FileExt;
-        let mut at = offset.get();
-        while !buf.is_empty() {
-            match self.file.seek_write(buf, at) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => {
-                    buf = &buf[n..];
-                    at += n as u64;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
+        host::write_all_at(&self.file, buf, offset.get())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

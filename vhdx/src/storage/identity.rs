@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io;
 
+use super::host;
+
 /// The identity of an open file on this machine. Equal for every name of the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileIdentity {
@@ -18,28 +20,16 @@ impl FileIdentity {
         self.volume
     }
 
-    /// Returns the identity of an open file.
-    ///
-    /// # Errors
-    /// The operating system's error.
-    #[cfg(unix)]
-    pub fn of(file: &File) -> io::Result<Self> {
-        Ok(Self::from_metadata(&file.metadata()?))
-    }
-
-    #[cfg(unix)]
-    pub(super) fn from_metadata(metadata: &std::fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        Self { volume: metadata.dev(), file: metadata.ino() }
+    pub(super) const fn new(volume: u64, file: u64) -> Self {
+        Self { volume, file }
     }
 
     /// Returns the identity of an open file.
     ///
     /// # Errors
     /// The operating system's error.
-    #[cfg(windows)]
     pub fn of(file: &File) -> io::Result<Self> {
-        let information = winapi_util::file::information(file)?;
-        Ok(Self { volume: information.volume_serial_number(), file: information.file_index() })
+        let (volume, file) = host::identity(file)?;
+        Ok(Self::new(volume, file))
     }
 }

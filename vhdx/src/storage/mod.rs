@@ -9,24 +9,18 @@ mod early_sync;
 mod file;
 mod file_format;
 mod holes;
+mod host;
 mod identity;
-#[cfg(target_os = "linux")]
-mod linux;
 mod memory;
 #[cfg(feature = "mmap")]
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
-#[cfg(not(any(target_os = "linux", windows)))]
-mod other;
 mod raw_target;
 mod read_guard;
 mod shared_lock;
 #[cfg(test)]
 mod tests;
-#[cfg(windows)]
-#[allow(unsafe_code)]
-mod windows;
 
 use std::fs::File;
 use std::io;
@@ -303,6 +297,11 @@ impl ReadAt for Measured<'_> {
 /// Fills `buf` from `offset` on. The error contains the offset.
 pub(crate) fn read_into(storage: &dyn ReadAt, buf: &mut [u8], offset: FileOffset) -> Result<()> {
     storage.read_exact_at(buf, offset).map_err(|source| Error::io("read", offset, source))
+}
+
+/// Writes `bytes` at `offset`. The error contains the offset.
+pub(crate) fn put(storage: &dyn Storage, bytes: &[u8], offset: FileOffset) -> Result<()> {
+    storage.write_all_at(bytes, offset).map_err(|source| Error::io("write", offset, source))
 }
 
 /// Reads the `len` bytes of a structure.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempPath};
 
 use super::access::Access;
-use super::{FileIdentity, FileStorage, ReadAt, Storage};
+use super::{FileIdentity, FileStorage, ReadAt, Storage, host};
 use crate::error::{Conflict, Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
@@ -54,9 +54,10 @@ impl NewFile {
         let prefix = prefix(name);
         builder.prefix(&prefix).suffix(".part");
         let replaced = Access::of(&destination).map_err(io_error("read the permissions"))?;
-        #[cfg(unix)]
-        if replaced.is_none() {
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // minus the umask
+        if replaced.is_none()
+            && let Some(permissions) = host::permissions_of_new_file()
+        {
+            builder.permissions(permissions);
         }
         let made = builder.tempfile_in(folder(&destination)).map_err(io_error("create"))?;
         let (file, temporary) = made.into_parts();
@@ -118,7 +119,7 @@ impl NewFile {
             } else {
                 rename_to_new(temporary, &destination)?;
             }
-            sync_folder(folder(&destination)).map_err(io_error("sync the folder"))
+            host::sync_folder(folder(&destination)).map_err(io_error("sync the folder"))
         };
         attempt().map_err(|error| error.in_file(&destination))
     }
@@ -127,7 +128,7 @@ impl NewFile {
 /// Deletes a file, and makes that durable if the host can.
 pub(crate) fn delete(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
-    sync_folder(folder(path))
+    host::sync_folder(folder(path))
 }
 
 /// Returns the file that `destination` leads to, if it may be replaced or does not exist.
@@ -212,22 +213,6 @@ fn rename_to_new(temporary: TempPath, destination: &Path) -> Result<()> {
         let _ = fs::remove_file(destination);
         io_error("rename")(failed.error)
     })
-}
-
-/// Makes the names in a folder durable.
-///
-/// Some file systems cannot sync a folder, and do not need to.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match fs::File::open(folder)?.sync_all() {
-        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
-        result => result,
-    }
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 fn io_error(operation: &'static str) -> impl Fn(io::Error) -> Error {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::OnceLock;
 
-use super::file::host;
+use super::host;
 
 /// A lock that keeps writers out of a file until the file is unlocked, if the host has locks.
 #[derive(Debug, Default)]

@@ -82,10 +82,10 @@ fn a_shared_file_has_no_writers_until_all_readers_are_gone() {
 fn a_sync_that_a_reader_cannot_do_is_not_an_error() {
     use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, StorageFull, Unsupported};
     for excused in [InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported] {
-        file::ignore_unavoidable(Err(excused.into())).unwrap();
+        host::ignore_unavoidable(Err(excused.into())).unwrap();
     }
-    file::ignore_unavoidable(Err(StorageFull.into())).unwrap_err();
-    file::ignore_unavoidable(Err(rustix::io::Errno::IO.into())).unwrap_err();
+    host::ignore_unavoidable(Err(StorageFull.into())).unwrap_err();
+    host::ignore_unavoidable(Err(rustix::io::Errno::IO.into())).unwrap_err();
 }
 
 #[cfg(unix)]

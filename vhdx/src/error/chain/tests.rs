@@ -1,6 +1,7 @@
 use super::*;
-use crate::error::InvalidArgument;
-use uuid::uuid;
+use crate::error::{Error, InvalidArgument};
+use crate::windows_path::StoredPath;
+use uuid::{Uuid, uuid};
 
 #[test]
 fn a_missing_parent_names_what_was_searched_for_and_where() {

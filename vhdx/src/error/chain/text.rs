@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::UnfinishedMerge;
+use crate::error::UnfinishedMerge;
 use crate::quoted::Quoted;
 
 /// Displays things with a separator between them.

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
+use super::substitute::{self, Fallback};
 use crate::error::Error;
-use crate::family::substitutes::{self, Fallback};
 
 /// What the user can do about a [`Problem`].
 ///
@@ -113,7 +113,7 @@ impl Problem {
             Problem::StalePath { parent, .. } => Remedy::StorePath { parent },
             Problem::LostParent { expected, .. } if expected.is_empty() => Remedy::CompleteEarlierMerge,
             Problem::LostParent { substitutes, .. } => {
-                Remedy::FindParent { fallback: substitutes::fallback(substitutes) }
+                Remedy::FindParent { fallback: substitute::fallback(substitutes) }
             }
             Problem::Superseded { merged: Some(merged), target: Some(target), .. } => {
                 Remedy::CompleteMerge { merged, target }

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::disk::Chain;
-use crate::file::Vhdx;
+use crate::file::{NewItem, Vhdx};
 use crate::ops::check_storage;
 use crate::storage::{Memory, NewFile, ReadAt};
 use crate::units::{BatIndex, MIB};

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, in_memory};
 use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::log_entry::SECTOR_SIZE;
-use crate::storage::read_into;
+use crate::storage::{put, read_into};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
 /// The state of a payload block, and the place that it has or reserves in the file.
@@ -167,7 +167,7 @@ impl VhdxMut {
 
     /// Writes bytes directly: to a place to which nothing points yet, or over data of the guest.
     pub(crate) fn put(&self, bytes: &[u8], place: FileOffset) -> Result<()> {
-        super::put(self.staged.storage(), bytes, place)
+        put(self.staged.storage(), bytes, place)
     }
 
     /// Copies bytes of another file directly, like [`put`](Self::put).

@@ -33,7 +33,7 @@ use super::replay::replay;
 use crate::error::{Error, Guaranteed, InvalidState, Result};
 use crate::format::log_entry::LogWrite;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{FileStorage, Storage, put};
 use crate::units::{FileOffset, MIB};
 use crate::violation::Violations;
 
@@ -354,8 +354,4 @@ impl VhdxMut {
 
 fn sync(storage: &dyn Storage) -> Result<()> {
     storage.sync().map_err(|e| Error::io("sync", None, e))
-}
-
-fn put(storage: &dyn Storage, bytes: &[u8], at: FileOffset) -> Result<()> {
-    storage.write_all_at(bytes, at).map_err(|e| Error::io("write", at, e))
 }

@@ -8,8 +8,8 @@ use super::deletion::Deletion;
 use super::execute::is_path_of;
 use super::files::MergeFiles;
 use super::locked::{locked_while_deleting, open_as_planned};
-use super::plan::MergeOptions;
-use super::relations::{find_newcomer, is_file};
+use super::options::MergeOptions;
+use super::relations::find_newcomer;
 use super::state::FileState;
 use crate::disk::mark::Linkages;
 use crate::disk::{InspectedLayer, Link};
@@ -133,7 +133,7 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         ..FileState::of_layer(i, &layer.vhdx)
     };
     let states: Vec<FileState> = layers.iter().enumerate().map(state).collect();
-    let outside = |disk: &&FileFacts| !states.iter().any(|state| is_file(state, disk));
+    let outside = |disk: &&FileFacts| !states.iter().any(|state| state.is_file_of(disk));
     let others: Vec<&FileFacts> = relatives.disks.iter().filter(outside).collect();
     let is_there = |guid: Uuid| others.iter().any(|disk| disk.data_write_guid == guid && !guid.is_nil());
 

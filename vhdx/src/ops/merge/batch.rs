@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::block::{BitChange, BlockAction, BlockPlan};
-use super::plan::MergeOptions;
+use super::options::MergeOptions;
 use super::target::Before;
 use crate::error::{Guaranteed, Result};
 use crate::file::{Place, Space};

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::already::{AlreadyMerged, already_merged};
-use super::plan::{MergeOptions, MergePlan};
+use super::options::MergeOptions;
+use super::plan::MergePlan;
 use super::relations::{earlier_target, ensure_none_half_merged};
 use crate::disk::{Chain, ParentResolver, inspect_chain};
 use crate::error::{ChainError, InvalidArgument, Result};

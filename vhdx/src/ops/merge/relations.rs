@@ -49,9 +49,9 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
     let mut children = Children { is_complete, ..Children::default() };
     let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());
     let mut left_overs = relatives.left_overs();
-    for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| is_file(state, disk))) {
+    for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| state.is_file_of(disk))) {
         let is_child = disk.is_child_of(merged.data_write_guid);
-        let is_marked_child = is_child && has_mark(disk);
+        let is_marked_child = is_child && disk.has_mark();
         let needs = || lower.iter().find(|state| disk.is_child_of(state.data_write_guid));
         if was_relinked(disk, merged, target) {
             children.relinked.push(FileState::of_relative(disk));
@@ -118,11 +118,6 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
     })
 }
 
-/// Whether the disk requires or carries a mark, which relinking would remove.
-pub(super) fn has_mark(disk: &FileFacts) -> bool {
-    disk.linkages().required_mark().is_some() || disk.linkages().carried_mark().is_some()
-}
-
 /// Checks that no layer that stays in the chain requires a mark that a merged layer carries.
 ///
 /// `chain` is leaf first. The layers before `target` are merged, the others stay.
@@ -152,17 +147,9 @@ pub(super) fn find_newcomer<'a>(
     parents: &[Uuid],
     known: &[FileState],
 ) -> Option<&'a FileFacts> {
-    let is_known = |disk: &FileFacts| known.iter().any(|state| is_file(state, disk));
+    let is_known = |disk: &FileFacts| known.iter().any(|state| state.is_file_of(disk));
     let is_child = |disk: &FileFacts| parents.iter().any(|&guid| disk.is_child_of(guid));
     relatives.disks.iter().find(|disk| is_child(disk) && !is_known(disk))
-}
-
-/// Whether a disk is this file, whatever its name. Without identities, paths are compared.
-pub(super) fn is_file(state: &FileState, disk: &FileFacts) -> bool {
-    match (state.identity, disk.identity) {
-        (Some(mine), Some(theirs)) => mine == theirs,
-        _ => state.path == disk.path,
-    }
 }
 
 /// Whether a disk names the target first and the merged disk second, as a relinked child.

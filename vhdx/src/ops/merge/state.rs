@@ -53,6 +53,14 @@ impl FileState {
         }
     }
 
+    /// Returns whether a disk is this file, whatever its name. Without identities, paths are compared.
+    pub(super) fn is_file_of(&self, disk: &FileFacts) -> bool {
+        match (self.identity, disk.identity) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.path == disk.path,
+        }
+    }
+
     /// Returns whether the open file is this one, in this state.
     pub fn fits(&self, vhdx: &Vhdx) -> bool {
         self.identity == vhdx.identity()

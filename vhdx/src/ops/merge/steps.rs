@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::files::MergeFiles;
-use super::needs::{self, VolumeNeed};
-use super::plan::Passes;
-use super::{FileState, MergeOptions, MergePlan};
+use super::needs::VolumeNeed;
+use super::options::{MergeOptions, Passes};
+use super::plan::MergePlan;
+use super::space;
+use super::state::FileState;
 use crate::disk::Chain;
 use crate::error::Result;
 use crate::family::Relatives;
@@ -94,7 +96,7 @@ impl MergePlan {
             }
             for child in &plan.children {
                 let balance = balances.entry(volume_of(child)).or_default();
-                balance.kept = balance.kept.saturating_add(needs::bytes_of_child(child, relatives));
+                balance.kept = balance.kept.saturating_add(space::bytes_of_child(child, relatives));
             }
             let balance = balances.entry(volume_of(child)).or_default();
             balance.freed = balance.freed.saturating_add(files.bytes_freed_by_deletion(&child.path)?);

@@ -1,7 +1,6 @@
 //! Finds merges that may be incomplete: half-merged targets, and disks that block another merge.
 
 use super::FileState;
-use super::relations::{has_mark, is_file};
 use crate::disk::mark;
 use crate::error::Result;
 use crate::error::{ChainError, UnfinishedMerge};
@@ -48,7 +47,7 @@ fn merges_into(
     relatives: &Relatives,
     is_meant: impl Fn(&FileFacts) -> bool,
 ) -> Vec<UnfinishedMerge> {
-    let children = relatives.children_of(state.data_write_guid).filter(|child| !is_file(state, child));
+    let children = relatives.children_of(state.data_write_guid).filter(|child| !state.is_file_of(child));
     let found = children
         .filter(|child| is_meant(child))
         .filter_map(|child| find(child, state, std::slice::from_ref(state), relatives));
@@ -78,7 +77,7 @@ pub(super) fn find(
         (if is_one_level { Some(&disk.path) } else { carrier() }, Some(&parent.path))
     } else if disk.requires_mark() {
         (carrier(), Some(&parent.path))
-    } else if has_mark(disk) {
+    } else if disk.has_mark() {
         (Some(&disk.path), None)
     } else if !is_named_second(disk, parent) {
         return None;

@@ -1,20 +1,38 @@
 //! File operations of Linux: locks, zeroing, holes and shared blocks.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use nix::errno::Errno as LockError;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom, copy_file_range, fallocate, fstatfs};
 use rustix::io::Errno;
+
+use super::unix::open_waiting_for_nothing;
+
+/// Opens a file without changing its access time, if this user may.
+pub(in crate::storage) fn open_readable(path: &Path) -> io::Result<File> {
+    let open = |flags| open_waiting_for_nothing(OpenOptions::new().read(true), path, flags);
+    // Only the owner of a file may open it with O_NOATIME.
+    match open(OFlags::NOATIME) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        result => return result,
+    }
+    open(OFlags::empty())
+}
+
+pub(in crate::storage) fn open_unchanging(path: &Path) -> io::Result<File> {
+    open_readable(path)
+}
 
 /// Locks a file exclusively until [`unlock`].
 ///
 /// `flock` keeps out programs that use it. An open file description lock over the whole file keeps out programs that
 /// lock single bytes, such as QEMU. A file system without locks is not an error.
-pub(super) fn lock(file: &File) -> io::Result<()> {
+pub(in crate::storage) fn lock(file: &File) -> io::Result<()> {
     flock(file, File::try_lock)?;
     set(file, &range(libc::F_WRLCK, 0, 0))
 }
@@ -23,7 +41,7 @@ pub(super) fn lock(file: &File) -> io::Result<()> {
 ///
 /// QEMU locks single bytes to mark what it does to a file, and others to mark what nobody else may do. This function
 /// tests the former for a writer and locks the latter against writers, so QEMU can still read the file.
-pub(super) fn lock_shared(file: &File) -> io::Result<()> {
+pub(in crate::storage) fn lock_shared(file: &File) -> io::Result<()> {
     // Each is the first of three bytes: write, write unchanged data, resize.
     const DOES: libc::off_t = 101;
     const NOBODY_ELSE_MAY: libc::off_t = 201;
@@ -46,12 +64,12 @@ pub(super) fn lock_shared(file: &File) -> io::Result<()> {
 /// As [`lock_shared`], for a file that is already open.
 ///
 /// No other handle is needed, so it returns `None`.
-pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
+pub(in crate::storage) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     lock_shared(file).map(|()| None)
 }
 
 /// Releases all locks that this module takes.
-pub(super) fn unlock(file: &File) {
+pub(in crate::storage) fn unlock(file: &File) {
     let _ = set(file, &range(libc::F_UNLCK, 0, 0));
     let _ = file.unlock();
 }
@@ -97,14 +115,14 @@ fn has_no_locks(error: &io::Error) -> bool {
 /// Zeroes a range and reserves its space. Returns `false` if the zeros must be written.
 ///
 /// This is the case if the file system has no such call, and on a Windows share, where the call has side effects.
-pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+pub(in crate::storage) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     Ok(!is_windows_share(file)? && allocate(file, FallocateFlags::ZERO_RANGE, offset, len)?)
 }
 
 /// Punches a hole, and returns `true`.
 ///
 /// Returns `false` if the file system has no such call, and on a Windows share, where the call has side effects.
-pub(super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+pub(in crate::storage) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     Ok(!is_windows_share(file)? && allocate(file, flags, offset, len)?)
 }
@@ -123,7 +141,7 @@ fn allocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Re
 /// Returns the first hole at or past `offset`.
 ///
 /// Returns `None` if the file system does not report holes.
-pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
+pub(in crate::storage) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {
     let seek = |to| match rustix::fs::seek(file, to) {
         Ok(at) => Ok(Some(at)),
         Err(Errno::NXIO) => Ok(None), // only holes follow, or the file ends
@@ -141,14 +159,20 @@ pub(super) fn hole_after(file: &File, offset: u64) -> io::Result<Option<Range<u6
 }
 
 /// In bytes: the block size of file systems that share blocks, or a multiple of it.
-pub(super) const SHARED_UNIT: u64 = 4096;
+pub(in crate::storage) const SHARED_UNIT: u64 = 4096;
 /// Shorter runs, in bytes, are faster to copy than to share, because sharing changes the file system's metadata.
 const LEAST_SHARED: u64 = 1 << 20;
 
 /// Lets two files share blocks instead of copying them, if their file system can.
 ///
 /// Returns how many bytes are shared, counted from the start. The caller copies the rest.
-pub(super) fn share(source: &File, from: u64, target: &File, to: u64, len: u64) -> io::Result<u64> {
+pub(in crate::storage) fn share(
+    source: &File,
+    from: u64,
+    target: &File,
+    to: u64,
+    len: u64,
+) -> io::Result<u64> {
     let is_aligned = from.is_multiple_of(SHARED_UNIT) && to.is_multiple_of(SHARED_UNIT);
     if !is_aligned || len < LEAST_SHARED || !SHARING.contains(&file_system(target)?) {
         return Ok(0);
@@ -176,7 +200,7 @@ const EXTENDED_WITHOUT_HOLE: u64 = 8192;
 /// Returns whether `set_len` would make the file sparse.
 ///
 /// The extension must then be written instead.
-pub(super) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
+pub(in crate::storage) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
     let growth = len.saturating_sub(file.metadata()?.len());
     Ok(growth > EXTENDED_WITHOUT_HOLE && is_windows_share(file)?)
 }
@@ -190,8 +214,8 @@ const NFS: u32 = 0x6969; // NFS_SUPER_MAGIC
 /// Returns whether the file system of a file overwrites bytes in place, without new space.
 ///
 /// Blocks that files share are copied on write on every file system.
-pub(super) fn overwrites_in_place(file: &File) -> io::Result<bool> {
-    Ok(!COPY_ON_WRITE.contains(&file_system(file)?))
+pub(in crate::storage) fn overwrites_in_place(file: &Path) -> io::Result<bool> {
+    Ok(!COPY_ON_WRITE.contains(&file_system(&File::open(file)?)?))
 }
 
 fn is_windows_share(file: &File) -> io::Result<bool> {

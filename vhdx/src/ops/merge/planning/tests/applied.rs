@@ -1,5 +1,6 @@
 //! Applies plans in the simplest way there is, in memory and without a log. Then the target must read as the leaf.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -8,7 +9,9 @@ use vhdx_testkit::{ChainModel, chains};
 use super::*;
 use crate::file::{VhdxMut, replay, validate_bat};
 use crate::format::bat_entry::{BatEntry, SectorBitmapBlockState};
-use crate::ops::merge::batch::NewBitmap;
+use crate::geometry::Geometry;
+use crate::ops::merge::batch::{Batch, NewBitmap};
+use crate::ops::merge::block::{BitChange, BlockPlan};
 use crate::ops::merge::pieces::Content;
 use crate::storage::{Memory, ReadAt, Storage};
 use crate::units::{BatIndex, ChunkIndex, FileOffset};

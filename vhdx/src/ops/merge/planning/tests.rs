@@ -1,8 +1,9 @@
 use super::*;
-use crate::error::Error;
+use crate::error::{Conflict, Error};
 use crate::family::FileFacts;
 use crate::file::DiskType;
 use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
+use crate::ops::merge::pieces::CopyPiece;
 use crate::ops::merge::testing::{base, chain, child, content, full, open, partial, relatives, with_entries};
 use crate::rules::Rule;
 use std::path::Path;

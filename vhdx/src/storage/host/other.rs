@@ -1,30 +1,43 @@
 //! File operations of macOS and the BSDs. No safe crate offers their calls for zeroing and holes.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Range;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::unix::open_waiting_for_nothing;
+
+pub(in crate::storage) fn open_readable(path: &Path) -> io::Result<File> {
+    open_waiting_for_nothing(OpenOptions::new().read(true), path, OFlags::empty())
+}
+
+pub(in crate::storage) fn open_unchanging(path: &Path) -> io::Result<File> {
+    open_readable(path)
+}
 
 /// Locks a file exclusively until [`unlock`]; keeps out programs that use `flock`.
 ///
 /// A file system without locks is not an error.
-pub(super) fn lock(file: &File) -> io::Result<()> {
+pub(in crate::storage) fn lock(file: &File) -> io::Result<()> {
     flock(file.try_lock())
 }
 
 /// Keeps out writers that use `flock`, until [`unlock`].
-pub(super) fn lock_shared(file: &File) -> io::Result<()> {
+pub(in crate::storage) fn lock_shared(file: &File) -> io::Result<()> {
     flock(file.try_lock_shared())
 }
 
 /// As [`lock_shared`], for a file that is already open.
 ///
 /// No other handle is needed, so it returns `None`.
-pub(super) fn hold_shared(file: &File) -> io::Result<Option<File>> {
+pub(in crate::storage) fn hold_shared(file: &File) -> io::Result<Option<File>> {
     lock_shared(file).map(|()| None)
 }
 
 /// Releases the lock.
-pub(super) fn unlock(file: &File) {
+pub(in crate::storage) fn unlock(file: &File) {
     let _ = file.unlock();
 }
 
@@ -41,31 +54,36 @@ fn flock(locked: Result<(), TryLockError>) -> io::Result<()> {
 }
 
 /// Returns `false`: the zeros must be written.
-pub(super) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<bool> {
+pub(in crate::storage) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
 /// Returns `false`: the zeros must be written.
-pub(super) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
+pub(in crate::storage) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
 /// Returns `None`: not all of these hosts report holes.
-pub(super) fn hole_after(_: &File, _: u64) -> io::Result<Option<Range<u64>>> {
+pub(in crate::storage) fn hole_after(_: &File, _: u64) -> io::Result<Option<Range<u64>>> {
     Ok(None)
 }
 
 /// Has no effect, because nothing is shared.
-pub(super) const SHARED_UNIT: u64 = 1;
+pub(in crate::storage) const SHARED_UNIT: u64 = 1;
 
 /// Returns 0: the bytes must be copied.
-pub(super) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
+pub(in crate::storage) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Ok(0)
 }
 
 /// Returns whether `set_len` would make the file sparse.
 ///
 /// The extension must then be written instead.
-pub(super) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
+pub(in crate::storage) fn set_len_makes_sparse(_: &File, _: u64) -> io::Result<bool> {
     Ok(false)
+}
+
+/// Returns `true`: the file systems of this host are assumed to overwrite bytes in place.
+pub(in crate::storage) fn overwrites_in_place(_: &Path) -> io::Result<bool> {
+    Ok(true)
 }

@@ -1,0 +1,215 @@
+//! Plans a merge in place, from metadata alone.
+
+use super::batch::{Batcher, Decided, Unwritten};
+use super::block::{BlockAction, LayerCoverage, decide};
+use super::items::{self, ItemChanges};
+use super::needs::Needs;
+use super::options::{MergeOptions, Passes};
+use super::past_end;
+use super::plan::MergePlan;
+use super::relations::{self, Children};
+use super::space;
+use super::state::FileState;
+use super::target::{Before, Target};
+use super::touched::{Touched, TouchedBlock};
+use super::unfinished::possible_merges_into;
+use crate::disk::Chain;
+use crate::error::{InvalidArgument, Result};
+use crate::family::Relatives;
+use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
+use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
+
+impl MergePlan {
+    /// Plans to merge the leaf of an open chain. [`prepare`](Self::prepare) also finds the relatives and the target.
+    ///
+    /// Children are searched for among `relatives`, which may include the files of the chain. Only metadata is read,
+    /// and nothing is written.
+    ///
+    /// # Errors
+    /// - [`InvalidArgument::MergeTarget`] if `target` is not the index of an ancestor of the leaf.
+    /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
+    ///   metadata.
+    /// - [`ChainError::OtherChildren`](crate::ChainError::OtherChildren) if a disk outside the merge depends on the
+    ///   target or on a layer between it and the leaf, or if a child of the leaf has a mark.
+    /// - [`ChainError::UndeterminedFiles`](crate::ChainError::UndeterminedFiles) if an undetermined file may depend on
+    ///   them, unless the options allow it.
+    /// - [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) if data past the leaf's end would be lost, unless
+    ///   the options allow it.
+    /// - [`ChainError::Superseded`](crate::ChainError::Superseded) if the target or one of its ancestors is a layer of
+    ///   an earlier merge and requires a mark that a merged layer carries.
+    /// - [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) if another merge, into one of the merged layers, is
+    ///   incomplete.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
+    ///   violation in a block allocation table that is not tolerated, with the path.
+    /// - [`Error::Io`](crate::Error::Io).
+    #[doc(hidden)]
+    pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
+        Self::counting(chain, target, relatives, options, Passes::One)
+    }
+
+    /// As [`new`](Self::new). `passes` decides how the content and its space are counted.
+    pub(super) fn counting(
+        chain: &Chain,
+        target: usize,
+        relatives: &Relatives,
+        options: &MergeOptions,
+        passes: Passes,
+    ) -> Result<Self> {
+        let no_target = || InvalidArgument::MergeTarget { target, layers: chain.layers().len() };
+        let layers = chain.layers().get(..=target).filter(|_| target > 0).ok_or_else(no_target)?;
+        let (base, merged) = layers.split_last().ok_or_else(no_target)?;
+        relations::ensure_none_half_merged(merged, relatives)?;
+        let children = relations::find_children(layers, relatives)?;
+        let changes_nothing = children.is_complete && !options.delete_merged;
+        if !options.ignore_undetermined && !changes_nothing {
+            relatives.ensure_all_determined(&FileState::of_layer(0, chain.leaf()).path)?;
+        }
+        relations::ensure_whole(chain.layers(), target)?;
+        merged.first().into_iter().chain(merged.last()).try_for_each(items::ensure_linkages)?;
+        merged.iter().try_for_each(ensure_mergeable)?;
+        let space = Space::of_mergeable(base)?;
+        let mut plan = Self::without_copying(layers, children, relatives)?;
+        if options.delete_merged {
+            plan.delete = (0..target).collect();
+        }
+        if !plan.copied {
+            plan.bytes_dropped = past_end::bytes_past_end(chain.layers(), target)?;
+            if !options.shrink_target {
+                plan.ensure_nothing_dropped()?;
+            }
+            plan.add_copying(merged, base, space, options, passes)?;
+        }
+        plan.needs = space::needs(&plan, layers, relatives, options, passes);
+        Ok(plan)
+    }
+
+    fn without_copying(layers: &[Vhdx], children: Children, relatives: &Relatives) -> Result<Self> {
+        let states: Vec<FileState> =
+            layers.iter().enumerate().map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect();
+        let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
+        Ok(Self {
+            virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
+            virtual_size_before: base.virtual_size(),
+            unfinished: states.first().map_or_else(Vec::new, |leaf| possible_merges_into(leaf, relatives)),
+            bytes_dropped: 0,
+            layers: states,
+            copied: children.is_complete || !children.relinked.is_empty(),
+            detach: !children.is_complete && !children.relinked.is_empty(),
+            children: children.to_relink,
+            relinked: children.relinked,
+            left_over: children.left_over,
+            delete: Vec::new(),
+            growth: None,
+            shrinks: false,
+            items: ItemChanges::default(),
+            batches: Vec::new(),
+            bytes_to_copy: 0,
+            file_size: base.replayed_len(),
+            growth_bytes: 0,
+            overwritten_bytes: 0,
+            unwritten: Unwritten::default(),
+            needs: Needs::default(),
+            undetermined: relatives
+                .undetermined
+                .iter()
+                .map(|file| (file.path.clone(), file.reason()))
+                .collect(),
+            other_formats: relatives.other_formats.clone(),
+            folders: relatives.folders.clone(),
+            geometry: base.geometry(),
+        })
+    }
+
+    /// `base` is the target, and `space` its free space.
+    fn add_copying(
+        &mut self,
+        merged: &[Vhdx],
+        base: &Vhdx,
+        mut space: Space,
+        options: &MergeOptions,
+        passes: Passes,
+    ) -> Result<()> {
+        let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
+        let log_end = reserve_log(base, &mut space)?;
+        if self.virtual_size > base.virtual_size() {
+            self.growth = Some(ResizePlan::new(base, &mut space, self.virtual_size)?);
+        }
+        self.shrinks = self.virtual_size < base.virtual_size();
+        self.items = ItemChanges::new(leaf, base)?;
+
+        let mut target = Target::new(base, self.growth.as_ref(), self.virtual_size)?;
+        self.geometry = target.geometry();
+        let begun = self.file_size.max(log_end).max(self.grown_size(base, &mut target)?);
+        let mut batcher = Batcher::new(self.geometry, &mut space, base.holes(), begun, options);
+        let mut bytes_to_copy = 0_u64;
+        for block in Touched::new(merged, self.geometry) {
+            let block = match passes {
+                Passes::One => block?,
+                Passes::LevelByLevel => block?.with_zeros_as_data(),
+            };
+            let before = target.before(block.index)?;
+            let coverage = self.coverage(&block);
+            let bits = || target.bits(block.index, block.ranges.iter().cloned());
+            let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else { continue };
+            let has_bitmap =
+                action == BlockAction::FillPart && target.has_bitmap(self.geometry.chunk_of(block.index))?;
+            let copied = if action == BlockAction::Zero { 0 } else { coverage.data };
+            bytes_to_copy = bytes_to_copy.saturating_add(copied);
+            batcher.add(&Decided {
+                block: block.index,
+                action,
+                before,
+                copied,
+                zeroed: coverage.zeros,
+                ranges: &block.ranges,
+                has_bitmap,
+            })?;
+        }
+        let done = batcher.finish();
+        self.growth_bytes = done.file_size.saturating_sub(self.file_size);
+        self.file_size = done.file_size;
+        let by_growth = |growth| space::overwritten_by_growth(growth, base, self.geometry);
+        self.overwritten_bytes = done.overwritten.saturating_add(self.growth.as_ref().map_or(0, by_growth));
+        self.unwritten = done.unwritten;
+        self.batches = done.batches;
+        self.bytes_to_copy = bytes_to_copy;
+        Ok(())
+    }
+
+    /// The length of the target's file once its disk has grown; 0 if the disk does not grow.
+    fn grown_size(&self, base: &Vhdx, target: &mut Target<'_>) -> Result<u64> {
+        let Some(growth) = &self.growth else { return Ok(0) };
+        let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
+        // The file may have ended inside the unused tail of the old last block.
+        let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
+        let Before { state, place } = target.before(last)?;
+        let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
+        Ok(ends.chain(last).max().map_or(0, FileOffset::get))
+    }
+
+    fn coverage(&self, block: &TouchedBlock) -> LayerCoverage {
+        let (start, end) = (self.geometry.block_start(block.index), self.geometry.block_end(block.index));
+        let visible = end.min(DiskOffset::new(self.virtual_size)).since(start);
+        LayerCoverage {
+            data: block.data,
+            zeros: block.zeros,
+            nothing: visible.saturating_sub(block.data).saturating_sub(block.zeros),
+            cut_off: end.since(start).saturating_sub(visible),
+        }
+    }
+}
+
+/// Reserves a place for a new log, if the target has none that can be used.
+///
+/// Returns the end of the place, or 0.
+///
+/// A session of such a target takes a place for a log before it writes anything else.
+fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<u64> {
+    if target.place_of_log().is_some() {
+        return Ok(0);
+    }
+    Ok(space.allocate(MIB)?.offset.saturating_add(MIB).get())
+}
+
+#[cfg(test)]
+mod tests;
