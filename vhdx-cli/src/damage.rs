@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::{Error, Rule, Survey, SurveyedBat, SurveyedLog};
+use vhdx::{Rule, Survey, SurveyedBat, SurveyedLog};
 
 use crate::sizes::human;
 
@@ -39,11 +39,6 @@ impl Kind {
 }
 
 impl Damage {
-    /// Returns the damage that made a command fail, if more is known than the error says.
-    pub(crate) fn of_error(error: &Error) -> Option<Self> {
-        Self::of(error.path()?, error.violation()?.rule)
-    }
-
     /// Returns the damage of the file at `path`, which breaks `rule`. `None` if the rule says all that is known.
     pub(crate) fn of(path: &Path, rule: Rule) -> Option<Self> {
         let kind = Kind::of(rule)?;

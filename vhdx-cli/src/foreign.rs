@@ -119,8 +119,6 @@ impl fmt::Display for Foreign {
     }
 }
 
-impl std::error::Error for Foreign {}
-
 impl Foreign {
     /// Returns the command that makes a disk of the file, or unpacks it.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {

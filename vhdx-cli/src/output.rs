@@ -6,31 +6,67 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use vhdx::{Severity, Undetermined, UnfinishedMerge, Violation};
 
-use crate::args::Args;
+/// Which output the user asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// Answers and errors are JSON.
+    pub(crate) json: bool,
+    /// There is no progress bar, and there are no warnings.
+    pub(crate) quiet: bool,
+}
 
-/// Prints the answer on stdout: `json` if `--json` is given, else `text`.
-pub(crate) fn answer(
-    args: &Args,
-    json: impl FnOnce() -> Value,
-    text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    write(|out| if args.json { Ok(writeln!(out, "{:#}", json())?) } else { text(out) })
+impl Output {
+    /// Prints the answer on stdout: `json` if `--json` is given, else `text`.
+    pub(crate) fn answer(
+        self,
+        json: impl FnOnce() -> Value,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        write(|out| if self.json { writeln!(out, "{:#}", json()) } else { text(out) })
+    }
+
+    /// Prints the violations that were worked around in a file as warnings. Scripts get them from `check --json`.
+    pub(crate) fn warn(self, path: &Path, violations: &[Violation]) {
+        for violation in violations.iter().filter(|violation| violation.severity() > Severity::Note) {
+            self.warning(&format!("{}: {violation}", shown(path)));
+        }
+    }
+
+    /// Prints a warning whose text names the files. Scripts get it from the JSON.
+    pub(crate) fn warning(self, text: &str) {
+        if self.has_notes() {
+            let _ = writeln!(io::stderr(), "vhdx: warning: {text}");
+        }
+    }
+
+    /// Prints a note about a file on stderr: the path, then `text`.
+    pub(crate) fn note(self, path: &Path, text: &str) {
+        if self.has_notes() {
+            let _ = writeln!(io::stderr(), "vhdx: {} {text}", shown(path));
+        }
+    }
+
+    /// Whether warnings and notes are printed on stderr.
+    pub(crate) fn has_notes(self) -> bool {
+        !self.quiet && !self.json
+    }
 }
 
 /// Writes to stdout through a buffer.
 ///
-/// A bare [`io::Error`] of `content` is a failure of stdout, not of a disk. A reader that closes stdout early wants no
-/// more of the answer: that is no error, and the exit code stays the same.
-pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// A reader that closes stdout early wants no more of the answer: that is no error, and the exit code stays the same.
+///
+/// # Errors
+/// If stdout cannot be written to. The error says so.
+pub(crate) fn write(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let print = || {
         let mut out = BufWriter::new(stdout()?);
         content(&mut out)?;
-        Ok(out.flush()?)
+        out.flush()
     };
-    print().or_else(|error: anyhow::Error| match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::BrokenPipe) => Ok(()),
-        Some(_) => Err(error.context("cannot write to stdout")),
-        None => Err(error),
+    print().or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        kind => Err(io::Error::new(kind, format!("cannot write to stdout: {error}"))),
     })
 }
 
@@ -51,30 +87,6 @@ pub(crate) fn stdout() -> io::Result<impl Write> {
 /// Prints one JSON document on stderr, for commands whose stdout carries other data.
 pub(crate) fn json_on_stderr(json: &Value) {
     let _ = writeln!(io::stderr(), "{json}");
-}
-
-/// Prints the violations that were worked around in a file as warnings. Scripts get them from `check --json`.
-pub(crate) fn warn(args: &Args, path: &Path, violations: &[Violation]) {
-    if args.quiet || args.json {
-        return;
-    }
-    for violation in violations.iter().filter(|violation| violation.severity() > Severity::Note) {
-        let _ = writeln!(io::stderr(), "vhdx: warning: {}: {violation}", shown(path));
-    }
-}
-
-/// Prints a warning whose text names the files. Scripts get it from the JSON.
-pub(crate) fn warning(args: &Args, text: &str) {
-    if !args.quiet && !args.json {
-        let _ = writeln!(io::stderr(), "vhdx: warning: {text}");
-    }
-}
-
-/// Prints a note about a file on stderr: the path, then `text`.
-pub(crate) fn note(args: &Args, path: &Path, text: &str) {
-    if !args.quiet && !args.json {
-        let _ = writeln!(io::stderr(), "vhdx: {} {text}", shown(path));
-    }
 }
 
 /// Returns a path for text output.
@@ -114,6 +126,11 @@ pub(crate) fn path(path: &Path) -> Value {
     Value::from(path.to_string_lossy())
 }
 
+/// Returns paths as JSON.
+pub(crate) fn paths(paths: &[PathBuf]) -> Value {
+    paths.iter().map(|path| self::path(path)).collect()
+}
+
 /// Returns children, each with its parent, as JSON.
 pub(crate) fn children(children: &[(PathBuf, PathBuf)]) -> Value {
     children.iter().map(|(child, parent)| json!({ "path": path(child), "parent": path(parent) })).collect()
@@ -144,7 +161,7 @@ pub(crate) fn undetermined(files: &[Undetermined]) -> Value {
 }
 
 /// Writes rows in aligned columns. `right` says which columns are aligned to the right.
-pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -> anyhow::Result<()> {
+pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -> io::Result<()> {
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|w| w.chars().count()).max();
     let widths: Vec<usize> = (0..right.len()).map(|column| width(column).unwrap_or(0)).collect();

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use vhdx::Progress;
 
-use crate::args::Args;
+use crate::exit::Failure;
 use crate::interrupt;
+use crate::output::Output;
 
 const TEMPLATE: &str =
     "{bar:30} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {left}";
@@ -40,15 +40,13 @@ impl Bar {
 
     /// Returns a bar for work that writes files: from now on, Ctrl-C (on Unix also SIGTERM and SIGHUP) asks the
     /// operation to stop and clean up, instead of ending the process.
-    pub(crate) fn tidying_up(quiet: bool) -> anyhow::Result<Self> {
-        let interrupted = interrupt::watch().context("cannot watch for Ctrl-C")?;
-        Ok(Self { bar: Self::shown(quiet), interrupted, answer: Mutex::new(None) })
-    }
-
+    ///
     /// Prints `answer` as soon as the operation is asked to stop, because stopping can take some time.
-    pub(crate) fn answering(mut self, args: &Args, answer: &'static str) -> Self {
-        self.answer = Mutex::new(Some(answer).filter(|_| !args.quiet && !args.json));
-        self
+    pub(crate) fn tidying_up(output: Output, answer: &'static str) -> Result<Self, Failure> {
+        let interrupted =
+            interrupt::watch().map_err(|error| Failure::io("cannot watch for Ctrl-C", &error))?;
+        let answer = Mutex::new(Some(answer).filter(|_| output.has_notes()));
+        Ok(Self { bar: Self::shown(output.quiet), interrupted, answer })
     }
 
     /// Whether the operation was asked to stop. Prints the answer the first time.

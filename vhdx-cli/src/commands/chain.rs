@@ -1,23 +1,23 @@
 //! `vhdx chain`: shows a file and its parents, and checks each link.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde_json::{Value, json};
 use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
 
 use super::reading::Reading;
 use super::size_differences::{self, SizeDifference, Sized};
-use crate::args::{Args, Chain};
-use crate::exit::Outcome;
-use crate::output::{self, shown};
+use crate::args::Chain;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::sizes::human;
 
-pub(super) fn run(args: &Args, chain: &Chain) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, chain: &Chain) -> Result<Outcome, Failure> {
     let layers = inspect_chain(&chain.file, &chain.parents.resolver())?;
     for layer in &layers {
-        output::warn(args, &layer.name, layer.vhdx.tolerated());
+        output.warn(&layer.name, layer.vhdx.tolerated());
     }
-    let mut reading = Reading::new(args, &chain.parents.parent_dir);
+    let mut reading = Reading::new(output, &chain.parents.parent_dir);
     reading.report_file(&chain.file, &chain.parents.resolver())?;
     reading.answer(|| json(&layers), |out| text(&layers, out))?;
     let broken = layers.into_iter().find_map(|layer| match layer.link {
@@ -60,7 +60,7 @@ fn differences(layers: &[InspectedLayer]) -> impl Iterator<Item = SizeDifference
     linked.filter_map(|(child, parent)| SizeDifference::of(sized(child), sized(parent)))
 }
 
-fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> anyhow::Result<()> {
+fn text(layers: &[InspectedLayer], out: &mut dyn Write) -> io::Result<()> {
     let mut rows = vec![
         ["link", "type", "disk", "block", "file", "DataWriteGuid", "found by", "path"]
             .map(str::to_owned)

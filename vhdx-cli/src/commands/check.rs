@@ -1,6 +1,6 @@
 //! `vhdx check`: checks a file or a chain against every rule of the format.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -11,28 +11,24 @@ use super::reading::{Reading, or_force_share};
 use super::several::{self, Answer};
 use super::size_differences::{self, SizeDifference, Sized};
 use super::source;
-use crate::args::{Args, Check};
+use crate::args::Check;
 use crate::damage::Damage;
-use crate::exit::{Outcome, Usage};
-use crate::output::{self, shown};
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 
-pub(super) fn run(args: &Args, check: &Check) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, check: &Check) -> Result<Outcome, Failure> {
     if !check.chain && !check.parents.parent.is_empty() {
-        return Err(
-            Usage("--parent names parents of the chain: add --chain to check them too".to_owned()).into()
-        );
+        return Err(Failure::usage("--parent names parents of the chain: add --chain to check them too"));
     }
     let is_one_file = matches!(&check.files[..], [file] if !file.is_dir());
     if !is_one_file && !check.parents.parent.is_empty() {
-        return Err(
-            Usage("--parent names the parents of one FILE: check the files one by one".to_owned()).into()
-        );
+        return Err(Failure::usage("--parent names the parents of one FILE: check the files one by one"));
     }
-    let mut reading = Reading::new(args, &check.parents.parent_dir);
-    several::run(args, &check.files, |file| one(check, file, &mut reading))
+    let mut reading = Reading::new(output, &check.parents.parent_dir);
+    several::run(output, &check.files, |file| one(check, file, &mut reading))
 }
 
-fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> anyhow::Result<Answer> {
+fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, Failure> {
     source::ensure_not_foreign(file)?;
     let report = match check.chain {
         true => check_chain(file, &check.parents.resolver(), check.share.sharing()),
@@ -127,7 +123,7 @@ fn text(
     damage: &[(&Path, Damage)],
     is_unfinished: bool,
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     for (path, violation) in violations(report) {
         let path = path.map(shown).unwrap_or_default();
         writeln!(out, "{path}: {}: {violation}", violation.severity().name())?;
@@ -164,8 +160,7 @@ fn text(
         "{verdict}: {} {checked}, violations{until_then}: {}",
         files(report.files.len()),
         counts.join(", ")
-    )?;
-    Ok(())
+    )
 }
 
 fn files(count: usize) -> String {

@@ -6,13 +6,14 @@ use vhdx::{DiskOffset, FolderResolver};
 
 use super::reading::Reading;
 use super::source::{self, Opened};
-use crate::args::{Args, Compare};
-use crate::exit::Outcome;
+use crate::args::Compare;
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
 use crate::progress::Bar;
 
-pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, ask: &Compare) -> Result<Outcome, Failure> {
     let resolver = ask.parents.resolver();
-    let mut reading = Reading::new(args, &ask.parents.parent_dir).sharing(ask.share.sharing());
+    let mut reading = Reading::new(output, &ask.parents.parent_dir).sharing(ask.share.sharing());
     let a = reading.open_disk(&ask.a, ("--a-from", ask.a_from), &resolver)?;
     let of_b = FolderResolver { named: Vec::new(), ..resolver };
     let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;
@@ -20,7 +21,7 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
         source::ensure_no_parents_of_raw(&a, &ask.parents)?;
     }
-    let found = compare(a.disk(), b.disk(), &Bar::new(args.quiet))?;
+    let found = compare(a.disk(), b.disk(), &Bar::new(output.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {
         json!({
@@ -37,10 +38,9 @@ pub(super) fn run(args: &Args, ask: &Compare) -> anyhow::Result<Outcome> {
             )?;
         }
         match found.first_difference {
-            None => writeln!(out, "both disks read the same")?,
-            Some(offset) => writeln!(out, "the disks differ, first at byte {} ({offset})", offset.get())?,
+            None => writeln!(out, "both disks read the same"),
+            Some(offset) => writeln!(out, "the disks differ, first at byte {} ({offset})", offset.get()),
         }
-        Ok(())
     })?;
     Ok(if found.equal { Outcome::Done } else { Outcome::Found })
 }

@@ -3,12 +3,12 @@
 use clap::CommandFactory;
 
 use crate::args::{Args, Completions};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::output;
 
-pub(super) fn run(completions: &Completions) -> anyhow::Result<Outcome> {
+pub(super) fn run(completions: &Completions) -> Result<Outcome, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut Args::command(), "vhdx", &mut script);
-    output::write(|out| Ok(out.write_all(&script)?))?;
+    output::write(|out| out.write_all(&script))?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! `vhdx create`: makes a new disk, or a new child of a disk.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde_json::{Value, json};
 use vhdx::format::parent_locator::ParentLocator;
@@ -11,19 +11,19 @@ use super::destination;
 use super::info::{self, Facts};
 use super::left_behind::LeftBehind;
 use super::reading::Reading;
-use crate::args::{Args, Create, Format};
-use crate::exit::{self, Outcome, Usage};
-use crate::output::{self, shown};
+use crate::args::{Create, Format};
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, create: &Create) -> Result<Outcome, Failure> {
     if Format::of_name(&create.file) != Some(Format::Vhdx) {
-        return Err(Usage("create makes a VHDX: its name must end in .vhdx or .avhdx".to_owned()).into());
+        return Err(Failure::usage("create makes a VHDX: its name must end in .vhdx or .avhdx"));
     }
     // If the file cannot exist at this place, that is the error to report, not one about its path to the parent.
     NewFile::check(&create.file, true)?;
-    let mut reading = Reading::new(args, &create.parent_dir);
+    let mut reading = Reading::new(output, &create.parent_dir);
     let Plan { new, sources } = plan(&mut reading, create)?;
     destination::check(&create.file, &create.writing, sources)?;
     let disk = new.disk();
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, create: &Create) -> anyhow::Result<Outcome> {
         reading.answer(|| report.json(), |out| report.text(out))?;
         return Ok(Outcome::Done);
     }
-    make(args, create, disk)?;
+    make(output, create, disk)?;
     drop(new);
     let made = Vhdx::open(&create.file)?;
     let facts = Facts::of(&create.file, &made, false)?;
@@ -76,10 +76,10 @@ impl New {
     }
 }
 
-fn plan(reading: &mut Reading<'_>, create: &Create) -> anyhow::Result<Plan> {
+fn plan(reading: &mut Reading<'_>, create: &Create) -> Result<Plan, Failure> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), ..FolderResolver::default() };
-        let chain = Chain::open(parent, &resolver).map_err(exit::parent_does_not_open)?;
+        let chain = Chain::open(parent, &resolver).map_err(Failure::parent_does_not_open)?;
         reading.ensure_may_have_children(parent, &chain)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
@@ -101,15 +101,15 @@ fn plan(reading: &mut Reading<'_>, create: &Create) -> anyhow::Result<Plan> {
     Ok(Plan { new: New::Disk(disk), sources: Vec::new() })
 }
 
-fn make(args: &Args, create: &Create, disk: &NewDisk) -> anyhow::Result<()> {
-    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping; no new file is left behind");
+fn make(output: Output, create: &Create, disk: &NewDisk) -> Result<(), Failure> {
+    let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
     let file = NewFile::create(&create.file, create.writing.force)?;
     ops::create(disk, &file, &progress).map_err(|error| error.in_file(&create.file))?;
     file.commit()?;
     Ok(())
 }
 
-fn what_next(create: &Create, out: &mut dyn Write) -> anyhow::Result<()> {
+fn what_next(create: &Create, out: &mut dyn Write) -> io::Result<()> {
     if let Some(parent) = &create.parent {
         let (child, parent) = (shown(&create.file), shown(parent));
         writeln!(out, "Next: use {child} instead of {parent}.")?;
@@ -157,7 +157,7 @@ impl DryRun<'_> {
         self.disk.parent_locator.as_ref()
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let disk = self.disk;
         let (file, size) = (shown(&self.create.file), both(disk.virtual_size));
         writeln!(out, "would make {file}: {} vhdx, a disk of {size}", disk.disk_type)?;

@@ -5,13 +5,17 @@ use std::path::Path;
 use vhdx::{Error, FileIdentity, NewFile, Result, free_space};
 
 use crate::args::Writing;
-use crate::exit::Hint;
+use crate::exit::Failure;
 
 /// Returns an error if the destination is one of the sources, or if no new file can be made there.
-pub(super) fn check(destination: &Path, writing: &Writing, sources: Vec<FileIdentity>) -> anyhow::Result<()> {
+pub(super) fn check(
+    destination: &Path,
+    writing: &Writing,
+    sources: Vec<FileIdentity>,
+) -> Result<(), Failure> {
     NewFile::ensure_no_source(destination, sources).map_err(|error| error.in_file(destination))?;
     NewFile::check(destination, writing.force).map_err(|error| match is_no_file(destination) {
-        true => anyhow::Error::from(error).context(Hint(hint_for_no_file(destination).into())),
+        true => Failure::from(error).with_hint(hint_for_no_file(destination)),
         false => error.into(),
     })
 }

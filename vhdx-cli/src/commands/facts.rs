@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use vhdx::ops::LeftOver;
 use vhdx::{Rule, UnfinishedMerge};
 
-use crate::args::Args;
-use crate::output::{self, shown};
+use crate::output::{self, Output, shown};
 
 /// A fact about a disk that the user must know, although the command can read the disk.
 #[derive(Debug)]
@@ -133,11 +132,11 @@ pub(super) struct Facts(Vec<Fact>);
 impl Facts {
     /// Prints a fact as a warning and keeps it for the JSON. A fact that was reported before is skipped, because two
     /// sources can be the same file.
-    pub(super) fn report(&mut self, args: &Args, fact: Fact) {
+    pub(super) fn report(&mut self, output: Output, fact: Fact) {
         if self.0.iter().any(|known| known.key() == fact.key() && known.json() == fact.json()) {
             return;
         }
-        output::warning(args, &fact.text());
+        output.warning(&fact.text());
         self.0.push(fact);
     }
 

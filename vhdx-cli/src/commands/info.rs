@@ -1,9 +1,8 @@
 //! `vhdx info`: shows the facts about a file.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Map, Value, json};
 use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::format::parent_locator::{
@@ -13,27 +12,27 @@ use vhdx::{FolderResolver, Guid, LogState, Vhdx};
 
 use super::reading::Reading;
 use super::several::{self, Answer};
-use crate::args::{Args, Info};
-use crate::exit::Outcome;
-use crate::output;
+use crate::args::Info;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output};
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, info: &Info) -> anyhow::Result<Outcome> {
-    let mut reading = Reading::new(args, &[]);
+pub(super) fn run(output: Output, info: &Info) -> Result<Outcome, Failure> {
+    let mut reading = Reading::new(output, &[]);
     // Shared, so that the folder of several files is searched only once.
     let resolver = FolderResolver::default();
-    several::run(args, &info.files, |file| one(args, info, file, &resolver, &mut reading))
+    several::run(output, &info.files, |file| one(output, info, file, &resolver, &mut reading))
 }
 
 fn one(
-    args: &Args,
+    output: Output,
     info: &Info,
     file: &Path,
     resolver: &FolderResolver,
     reading: &mut Reading<'_>,
-) -> anyhow::Result<Answer> {
+) -> Result<Answer, Failure> {
     let disk = Vhdx::open(file)?;
-    output::warn(args, file, disk.tolerated());
+    output.warn(file, disk.tolerated());
     let facts = Facts::of(file, &disk, info.blocks)?;
     reading.report_file(file, resolver)?;
     reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
@@ -47,9 +46,9 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(path: &Path, disk: &Vhdx, blocks: bool) -> anyhow::Result<Self> {
+    pub(super) fn of(path: &Path, disk: &Vhdx, blocks: bool) -> Result<Self, Failure> {
         let allocated = vhdx::allocated_bytes(path)
-            .with_context(|| format!("cannot get the size of {}", path.display()))?;
+            .map_err(|error| Failure::io(format!("cannot get the size of {}", path.display()), &error))?;
         let blocks = match blocks {
             true => Some(disk.block_counts()?.into_iter().map(|(state, n)| (state.name(), n)).collect()),
             false => None,
@@ -82,7 +81,7 @@ impl Facts {
         json
     }
 
-    pub(super) fn text(&self, path: &Path, disk: &Vhdx, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn text(&self, path: &Path, disk: &Vhdx, out: &mut dyn Write) -> io::Result<()> {
         let mut rows = vec![
             ("file", output::shown(path)),
             ("type", disk.disk_type().to_string()),

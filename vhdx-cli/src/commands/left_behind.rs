@@ -1,7 +1,7 @@
 //! Reports the parts of the sources that a new disk does not get, and stale files of an older disk with its name.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl<'a> LeftBehind<'a> {
         self.stale.iter().map(|path| output::path(path)).collect()
     }
 
-    pub(super) fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for Part { path, what, id } in &self.parts {
             writeln!(out, "not copied: {what} {id} of {}", shown(path))?;
         }

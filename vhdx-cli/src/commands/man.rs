@@ -4,27 +4,26 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
 use clap::CommandFactory;
 use vhdx::{Conflict, Error};
 
 use crate::args::{Args, Man};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::output;
 
-pub(super) fn run(man: &Man) -> anyhow::Result<Outcome> {
+pub(super) fn run(man: &Man) -> Result<Outcome, Failure> {
     match &man.out {
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(Args::command()).render(&mut page)?;
-            output::write(|out| Ok(out.write_all(&page)?))?;
+            output::write(|out| out.write_all(&page))?;
         }
         Some(folder) => write_pages(folder, man.force)?,
     }
     Ok(Outcome::Done)
 }
 
-fn write_pages(folder: &Path, force: bool) -> anyhow::Result<()> {
+fn write_pages(folder: &Path, force: bool) -> Result<(), Failure> {
     let pages = pages();
     if !force {
         let mut paths = pages.iter().map(|page| folder.join(page.get_filename()));
@@ -32,10 +31,12 @@ fn write_pages(folder: &Path, force: bool) -> anyhow::Result<()> {
             return Err(Error::from(Conflict::DestinationExists).in_file(&path).into());
         }
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
     for page in pages {
         let path = folder.join(page.get_filename());
-        write_page(&page, &path, force).with_context(|| format!("cannot write {}", path.display()))?;
+        write_page(&page, &path, force)
+            .map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
     }
     Ok(())
 }

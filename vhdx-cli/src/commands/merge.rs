@@ -2,34 +2,24 @@
 
 mod in_place;
 mod left_over;
-mod output;
+mod new_disk;
+mod relatives;
 mod space;
+mod undeleted;
 
-use vhdx::ops::MergeOptions;
+use crate::args::Merge;
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
 
-use crate::args::{Args, Merge};
-use crate::exit::{Outcome, Usage};
-
-pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
     if let Some(new) = &merge.output {
-        return output::run(args, merge, new);
+        return new_disk::run(output, merge, new);
     }
     if merge.share.force_share {
-        return Err(Usage("--force-share is for a merge that only reads: add --output".to_owned()).into());
+        return Err(Failure::usage("--force-share is for a merge that only reads: add --output"));
     }
     if merge.writing.force || merge.new.disk_type.is_some() {
-        return Err(Usage("--force and --type are for a new disk: add --output".to_owned()).into());
+        return Err(Failure::usage("--force and --type are for a new disk: add --output"));
     }
-    in_place::run(args, merge)
-}
-
-/// Returns the options of a merge in place.
-fn options(merge: &Merge) -> MergeOptions {
-    MergeOptions {
-        ignore_undetermined: merge.ignore_undetermined,
-        delete_merged: merge.delete_merged,
-        shrink_target: merge.shrink_target,
-        ignore_space: merge.writing.no_space_check,
-        ..MergeOptions::default()
-    }
+    in_place::run(output, merge)
 }

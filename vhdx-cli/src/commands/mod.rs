@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod convert;
 mod create;
+mod date;
 mod destination;
 mod facts;
 mod folder;
@@ -23,25 +24,26 @@ mod source;
 mod tree;
 
 use crate::args::{Args, Command};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 
 /// Runs the command that the arguments ask for.
-pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     for folder in args.command.parent_dirs() {
         folder::ensure_is_folder(folder)?;
     }
+    let output = args.output();
     let done = match &args.command {
-        Command::Info(info) => info::run(args, info),
-        Command::Chain(chain) => chain::run(args, chain),
-        Command::Tree(tree) => tree::run(args, tree),
-        Command::Map(map) => map::run(args, map),
-        Command::Check(check) => check::run(args, check),
-        Command::Compare(compare) => compare::run(args, compare),
-        Command::Convert(convert) => convert::run(args, convert),
-        Command::Create(create) => create::run(args, create),
-        Command::Merge(merge) => merge::run(args, merge),
-        Command::Reparent(reparent) => reparent::run(args, reparent),
-        Command::Replay(replay) => replay::run(args, replay),
+        Command::Info(info) => info::run(output, info),
+        Command::Chain(chain) => chain::run(output, chain),
+        Command::Tree(tree) => tree::run(output, tree),
+        Command::Map(map) => map::run(output, map),
+        Command::Check(check) => check::run(output, check),
+        Command::Compare(compare) => compare::run(output, compare),
+        Command::Convert(convert) => convert::run(output, convert),
+        Command::Create(create) => create::run(output, create),
+        Command::Merge(merge) => merge::run(output, merge),
+        Command::Reparent(reparent) => reparent::run(output, reparent),
+        Command::Replay(replay) => replay::run(output, replay),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     };

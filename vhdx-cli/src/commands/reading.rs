@@ -1,6 +1,6 @@
 //! Opens the disks that a command reads, and reports the facts about them in the same way for all commands.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -13,14 +13,14 @@ use vhdx::{
 use super::facts::{Fact, Facts, Found};
 use super::several::Answer;
 use super::source::{self, Opened};
-use crate::args::{Args, Format};
-use crate::exit::Hint;
-use crate::output;
+use crate::args::Format;
+use crate::exit::Failure;
+use crate::output::{self, Output};
 use crate::progress::Bar;
 
 /// Opens disks for a command and collects the facts about them.
 pub(super) struct Reading<'a> {
-    args: &'a Args,
+    output: Output,
     /// Whether a disk is read although a writer holds one of its files.
     sharing: Sharing,
     /// The folders of `--parent-dir`. Files in them can tell something about a disk.
@@ -31,8 +31,8 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(args: &'a Args, folders: &'a [PathBuf]) -> Self {
-        Self { args, sharing: Sharing::Locked, folders, facts: Facts::default(), neighbours: None }
+    pub(super) fn new(output: Output, folders: &'a [PathBuf]) -> Self {
+        Self { output, sharing: Sharing::Locked, folders, facts: Facts::default(), neighbours: None }
     }
 
     /// Sets the sharing mode, for commands that read whole disks.
@@ -46,7 +46,7 @@ impl<'a> Reading<'a> {
         path: &Path,
         from: (&'static str, Option<Format>),
         resolver: &dyn ParentResolver,
-    ) -> anyhow::Result<Opened> {
+    ) -> Result<Opened, Failure> {
         let format = source::format_of(path, from)?;
         match format {
             Format::Vhdx => Ok(Opened::Chain(self.open_chain(path, resolver)?)),
@@ -56,7 +56,7 @@ impl<'a> Reading<'a> {
                     self.report_writer(path);
                 }
                 if from.1.is_none() {
-                    output::note(self.args, path, "is read as raw");
+                    self.output.note(path, "is read as raw");
                 }
                 Ok(Opened::Raw(raw))
             }
@@ -65,7 +65,11 @@ impl<'a> Reading<'a> {
 
     /// Opens a chain to read its whole content. Locks its files against writers until the chain is closed, and
     /// validates the places of its blocks.
-    pub(super) fn open_chain(&mut self, path: &Path, resolver: &dyn ParentResolver) -> anyhow::Result<Chain> {
+    pub(super) fn open_chain(
+        &mut self,
+        path: &Path,
+        resolver: &dyn ParentResolver,
+    ) -> Result<Chain, Failure> {
         let chain = Chain::open(path, resolver)?;
         for layer in chain.lock_shared(self.sharing).map_err(or_force_share)? {
             self.report_writer(chain.layers().get(layer).and_then(Vhdx::path).unwrap_or(path));
@@ -82,14 +86,14 @@ impl<'a> Reading<'a> {
         for layer in chain.layers() {
             for &(rule, count) in layer.tolerated_entries() {
                 let path = layer.path().unwrap_or(Path::new("")).to_owned();
-                self.facts.report(self.args, Fact::Entries { path, rule, count });
+                self.facts.report(self.output, Fact::Entries { path, rule, count });
             }
         }
     }
 
     /// Reports a file that is read although a writer holds it.
     pub(super) fn report_writer(&mut self, path: &Path) {
-        self.facts.report(self.args, Fact::Writer(path.to_owned()));
+        self.facts.report(self.output, Fact::Writer(path.to_owned()));
     }
 
     /// Reports the facts about the disk at `path`, for commands that read only metadata. If the chain does not open,
@@ -113,7 +117,7 @@ impl<'a> Reading<'a> {
     /// Reports the first of these layers if it is left over from a completed merge.
     fn report_left_over(&mut self, path: &Path, layers: &[Vhdx]) -> vhdx::Result<()> {
         if let Some(found) = left_over(layers, self.neighbours(path)?) {
-            self.facts.report(self.args, Fact::LeftOver(found));
+            self.facts.report(self.output, Fact::LeftOver(found));
         }
         Ok(())
     }
@@ -172,12 +176,12 @@ impl<'a> Reading<'a> {
         });
         let found: Vec<Found> = found.collect();
         if !found.is_empty() {
-            self.facts.report(self.args, Fact::FoundByGuid(found));
+            self.facts.report(self.output, Fact::FoundByGuid(found));
         }
     }
 
     fn add(&mut self, error: Error) -> vhdx::Result<()> {
-        self.facts.report(self.args, unfinished(error)?);
+        self.facts.report(self.output, unfinished(error)?);
         Ok(())
     }
 
@@ -193,7 +197,7 @@ impl<'a> Reading<'a> {
         let known = self.neighbours.take().filter(|(searched, _)| *searched == around);
         let relatives = match known {
             Some((_, relatives)) => relatives,
-            None => find_relatives(&around, &Bar::new(self.args.quiet))?,
+            None => find_relatives(&around, &Bar::new(self.output.quiet))?,
         };
         Ok(&self.neighbours.insert((around, relatives)).1)
     }
@@ -207,10 +211,10 @@ impl<'a> Reading<'a> {
     pub(super) fn answer_for_one(
         &mut self,
         json: impl FnOnce() -> Value,
-        text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Answer> {
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Answer, Failure> {
         let facts = std::mem::take(&mut self.facts);
-        Answer::new(self.args, || facts.in_json(json()), text)
+        Answer::new(self.output, || facts.in_json(json()), text)
     }
 
     /// Prints the answer on stdout: `json` with the facts, or `text`. The text needs no facts: they were printed as
@@ -218,37 +222,36 @@ impl<'a> Reading<'a> {
     pub(super) fn answer(
         &self,
         json: impl FnOnce() -> Value,
-        text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        output::answer(self.args, || self.facts.in_json(json()), text)
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.output.answer(|| self.facts.in_json(json()), text)
     }
 
     /// Prints the JSON answer on stderr, for a command that writes the disk to stdout.
     pub(super) fn answer_beside_data(&self, json: impl FnOnce() -> Value) {
-        if self.args.json {
+        if self.output.json {
             output::json_on_stderr(&self.facts.in_json(json()));
         }
     }
 
     /// Prints the facts as JSON on stderr, for a command whose JSON on stdout cannot contain them.
     pub(super) fn facts_beside_answer(&self) {
-        if self.args.json && !self.facts.is_empty() {
+        if self.output.json && !self.facts.is_empty() {
             output::json_on_stderr(&self.facts.json());
         }
     }
 }
 
 /// Adds a hint to the error of a command that has `--force-share`, if a file is in use.
-pub(super) fn or_force_share(error: Error) -> anyhow::Error {
+pub(super) fn or_force_share(error: Error) -> Failure {
     let is_busy = error.io_error().is_some_and(|source| source.kind() == ErrorKind::ResourceBusy);
-    let error = anyhow::Error::from(error);
+    let failure = Failure::from(error);
     match is_busy {
-        true => error.context(Hint(
+        true => failure.with_hint(
             "turn off the virtual machine, or end the program that writes to the file, and try again. `--force-share` \
-             reads the file anyway: the result may be a mix of old and new data, and is not a reliable backup"
-                .into(),
-        )),
-        false => error,
+             reads the file anyway: the result may be a mix of old and new data, and is not a reliable backup",
+        ),
+        false => failure,
     }
 }
 

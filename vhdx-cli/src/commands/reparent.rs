@@ -1,6 +1,6 @@
 //! `vhdx reparent`: points a child at a parent.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -8,29 +8,29 @@ use serde_json::{Value, json};
 use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_parent};
 use vhdx::{ChainError, Error, ErrorKind, FileFacts, FolderResolver};
 
+use super::date;
 use super::info::{parent_json, parent_rows};
 use super::reading::Reading;
-use super::tree::date;
-use crate::args::{Args, Reparent};
-use crate::exit::{self, Hint, NotTheParent, Outcome};
-use crate::output::{self, shown};
+use crate::args::Reparent;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, reparent: &Reparent) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, reparent: &Reparent) -> Result<Outcome, Failure> {
     let Reparent { child, parent, parent_dir, .. } = reparent;
-    let check = check_parent(child, parent, parent_dir, &Bar::new(args.quiet));
+    let check = check_parent(child, parent, parent_dir, &Bar::new(output.quiet));
     let check = check.map_err(|error| match child != parent && is_cycle(&error) {
-        true => anyhow::Error::from(error).context(swapped(child, parent)),
-        false => exit::parent_does_not_open(error),
+        true => Failure::from(error).with_hint(swapped(child, parent)),
+        false => Failure::parent_does_not_open(error),
     })?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
-    let plan = ReparentPlan::new(&check, &options).map_err(|error| with_evidence(error, &check))?;
+    let plan = ReparentPlan::new(&check, &options).map_err(|error| with_evidence(&error, &check))?;
     match reparent.dry_run {
         true => plan.ensure_not_in_use()?,
         false => plan.execute()?,
     }
-    let mut reading = Reading::new(args, parent_dir);
+    let mut reading = Reading::new(output, parent_dir);
     let resolver = FolderResolver { folders: parent_dir.clone(), ..FolderResolver::default() };
     reading.report_child(child, &resolver)?;
     reading.report_file(parent, &resolver)?;
@@ -43,24 +43,20 @@ fn is_cycle(error: &Error) -> bool {
     matches!(error.chain_error(), Some(ChainError::Cycle { .. }))
 }
 
-fn swapped(child: &Path, parent: &Path) -> Hint {
-    let text = format!(
+fn swapped(child: &Path, parent: &Path) -> String {
+    format!(
         "{} depends on {}, so it cannot become its parent. If you swapped the two files: \
          `vhdx reparent {} --parent {}`",
         shown(parent),
         shown(child),
         output::word(parent),
         output::word(child)
-    );
-    Hint(text.into())
+    )
 }
 
-fn with_evidence(error: Error, check: &ParentCheck) -> anyhow::Error {
+fn with_evidence(error: &Error, check: &ParentCheck) -> Failure {
     match error.kind() {
-        ErrorKind::Chain => {
-            let (evidence, text) = (evidence_json(check), evidence_text(check));
-            NotTheParent { error, evidence, text }.into()
-        }
+        ErrorKind::Chain => Failure::not_the_parent(error, evidence_json(check), evidence_text(check)),
         _ => error.into(),
     }
 }
@@ -87,7 +83,7 @@ impl Report<'_> {
         })
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { reparent, plan, check } = self;
         let (child, parent) = (shown(&reparent.child), shown(&reparent.parent));
         let does = match (plan.changes_anything(), reparent.dry_run) {

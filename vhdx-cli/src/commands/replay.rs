@@ -1,34 +1,39 @@
 //! `vhdx replay`: applies a dirty log to its file.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 use vhdx::ops::{LogContent, replay_file};
 use vhdx::{FolderResolver, Vhdx};
 
 use super::reading::Reading;
-use crate::args::{Args, Replay};
-use crate::exit::Outcome;
-use crate::output::{self, shown};
+use crate::args::Replay;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, replay: &Replay) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, replay: &Replay) -> Result<Outcome, Failure> {
     let content = match replay.dry_run {
         true => Vhdx::open(&replay.file)?.log_content(),
         false => replay_file(&replay.file)?,
     };
     let file_size = match content {
         Some(content) => content.file_size,
-        None => (replay.file.metadata())
-            .with_context(|| format!("cannot get the size of {}", replay.file.display()))?
-            .len(),
+        None => size_of(&replay.file)?,
     };
-    let mut reading = Reading::new(args, &[]);
+    let mut reading = Reading::new(output, &[]);
     reading.report_file(&replay.file, &FolderResolver::default())?;
     let report = Report { replay, content, file_size };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
+}
+
+fn size_of(file: &Path) -> Result<u64, Failure> {
+    let metadata = file.metadata();
+    let metadata = metadata
+        .map_err(|error| Failure::io(format!("cannot get the size of {}", file.display()), &error))?;
+    Ok(metadata.len())
 }
 
 struct Report<'a> {
@@ -52,10 +57,10 @@ impl Report<'_> {
         })
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let path = shown(&self.replay.file);
         let Some(content) = &self.content else {
-            return Ok(writeln!(out, "{path}: the log is clean; there is nothing to replay")?);
+            return writeln!(out, "{path}: the log is clean; there is nothing to replay");
         };
         let entries = content.entries;
         match self.replay.dry_run {
@@ -68,7 +73,6 @@ impl Report<'_> {
             both(content.bytes()),
             both(content.zeroed),
             both(content.file_size)
-        )?;
-        Ok(())
+        )
     }
 }

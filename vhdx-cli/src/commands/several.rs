@@ -1,6 +1,6 @@
 //! Runs a command for several files and folders: prints each answer, and returns the largest exit code.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,28 +8,27 @@ use serde_json::{Value, json};
 use vhdx::{Error, find_disks};
 
 use super::source;
-use crate::args::Args;
-use crate::exit::{self, Outcome};
-use crate::output::{self, shown};
+use crate::exit::{self, Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 
 /// The answer of a command about one file.
 pub(super) struct Answer {
     json: Value,
     text: Vec<u8>,
-    /// How the command ends for this file. There can be an error although there is an answer.
-    end: anyhow::Result<Outcome>,
+    /// How the command ends for this file. There can be a failure although there is an answer.
+    end: Result<Outcome, Failure>,
 }
 
 impl Answer {
     /// Makes the answer, as JSON or as text. The command succeeds with it.
     pub(super) fn new(
-        args: &Args,
+        output: Output,
         json: impl FnOnce() -> Value,
-        text: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-    ) -> anyhow::Result<Self> {
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<Self, Failure> {
         let mut answer = Self { json: Value::Null, text: Vec::new(), end: Ok(Outcome::Done) };
-        match args.json {
+        match output.json {
             true => answer.json = json(),
             false => text(&mut answer.text)?,
         }
@@ -37,7 +36,7 @@ impl Answer {
     }
 
     /// Sets how the command ends after this answer.
-    pub(super) fn ending(self, end: anyhow::Result<Outcome>) -> Self {
+    pub(super) fn ending(self, end: Result<Outcome, Failure>) -> Self {
         Self { end, ..self }
     }
 }
@@ -58,32 +57,32 @@ struct Tally {
 /// For a single file, the answer is that of the command. For several files, the JSON is `{"ok", "results"}`, and each
 /// failure is reported before the next file.
 pub(super) fn run(
-    args: &Args,
+    output: Output,
     paths: &[PathBuf],
-    mut one: impl FnMut(&Path) -> anyhow::Result<Answer>,
-) -> anyhow::Result<Outcome> {
+    mut one: impl FnMut(&Path) -> Result<Answer, Failure>,
+) -> Result<Outcome, Failure> {
     if let [path] = paths
         && !path.is_dir()
     {
         let Answer { json, text, end } = one(path)?;
-        output::answer(args, || json, |out| Ok(out.write_all(&text)?))?;
+        output.answer(|| json, |out| out.write_all(&text))?;
         return end;
     }
     let (mut tally, mut results) = (Tally::default(), Vec::new());
     for path in paths {
-        let (files, unreadable) = disks_at(args, path)?;
+        let (files, unreadable) = disks_at(output, path)?;
         for (path, error) in unreadable {
-            results.push(tally.add(args, &path, Err(error.into()))?);
+            results.push(tally.add(output, &path, Err((&*error).into()))?);
         }
         for file in files {
-            results.push(tally.add(args, &file, one(&file))?);
+            results.push(tally.add(output, &file, one(&file))?);
         }
     }
     let json = || json!({ "ok": tally.failed == 0, "results": results });
     let count = tally.results;
-    output::answer(args, json, |out| {
+    output.answer(json, |out| {
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        Ok(writeln!(out, "{files}, {} with violations or errors", tally.failed)?)
+        writeln!(out, "{files}, {} with violations or errors", tally.failed)
     })?;
     Ok(if tally.worst == 0 { Outcome::Done } else { Outcome::Reported(tally.worst) })
 }
@@ -93,26 +92,31 @@ type Unreadable = Vec<(PathBuf, Arc<Error>)>;
 
 /// Returns the files that `path` stands for. A folder without disks is an error: it may be the wrong folder, or not
 /// mounted.
-fn disks_at(args: &Args, path: &Path) -> anyhow::Result<(Vec<PathBuf>, Unreadable)> {
+fn disks_at(output: Output, path: &Path) -> Result<(Vec<PathBuf>, Unreadable), Failure> {
     if !path.is_dir() {
         return Ok((vec![path.to_owned()], Vec::new()));
     }
-    let found = find_disks(path, &Bar::new(args.quiet))?;
+    let found = find_disks(path, &Bar::new(output.quiet))?;
     if !found.files.is_empty() || !found.unreadable.is_empty() {
         return Ok((found.files, found.unreadable));
     }
-    let reason = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no disk in this folder");
+    let reason = io::Error::new(io::ErrorKind::NotFound, "there is no disk in this folder");
     let error = Error::io("find a disk", None, reason);
     Ok((Vec::new(), vec![(path.to_owned(), error.in_file(path).into())]))
 }
 
 impl Tally {
     /// Prints the answer about one file, or reports its error, and returns the entry for the JSON.
-    fn add(&mut self, args: &Args, path: &Path, result: anyhow::Result<Answer>) -> anyhow::Result<Value> {
+    fn add(
+        &mut self,
+        output: Output,
+        path: &Path,
+        result: Result<Answer, Failure>,
+    ) -> Result<Value, Failure> {
         let (mut json, end) = match result {
             Ok(Answer { json, text, end }) => {
                 let heading = format!("{}:\n", shown(path));
-                let is_text = !args.json;
+                let is_text = !output.json;
                 output::write(|out| {
                     if is_text {
                         out.write_all(heading.as_bytes())?;
@@ -123,15 +127,15 @@ impl Tally {
                 })?;
                 (json, end)
             }
-            Err(error) => (json!({}), Err(error)),
+            Err(failure) => (json!({}), Err(failure)),
         };
         json["path"] = output::path(path);
         json["error"] = Value::Null;
         let code = match end.map_err(source::named_by_format) {
             Ok(outcome) => outcome.code(),
-            Err(error) => {
-                json["error"] = exit::json(&error);
-                exit::report(&error, args.json)
+            Err(failure) => {
+                json["error"] = failure.json();
+                exit::report(&failure, output.json)
             }
         };
         self.results += 1;

@@ -1,10 +1,11 @@
 //! Reports children whose virtual size differs from that of their parent. This breaks no rule, but a merge changes the
 //! size of the target.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
+use vhdx::{DiscoveredDisk, Forest};
 
 use crate::output::{self, shown};
 use crate::sizes::both;
@@ -28,6 +29,15 @@ impl<'a> SizeDifference<'a> {
     /// Returns `None` if both have the same size.
     pub(super) fn of(child: Sized<'a>, parent: Sized<'a>) -> Option<Self> {
         (child.virtual_size != parent.virtual_size).then_some(Self { child, parent })
+    }
+
+    /// Returns the size difference between a disk and its parent, if there is one.
+    pub(super) fn in_forest(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<Self> {
+        let sized = |disk: &'a DiscoveredDisk| Sized {
+            path: &disk.facts.path,
+            virtual_size: disk.facts.virtual_size,
+        };
+        Self::of(sized(disk), sized(forest.disks.get(disk.parent?)?))
     }
 
     /// Returns how much smaller or larger the child is than its parent.
@@ -56,7 +66,7 @@ pub(super) fn json<'a>(differences: impl IntoIterator<Item = SizeDifference<'a>>
 pub(super) fn text<'a>(
     differences: impl IntoIterator<Item = SizeDifference<'a>>,
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     for difference in differences {
         writeln!(out, "{}: {}", shown(difference.child.path), difference.fact())?;
     }

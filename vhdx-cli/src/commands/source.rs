@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use vhdx::{Chain, Disk, Error, FileFormat, FileStorage, RawDisk};
+use vhdx::{Chain, Disk, FileFormat, FileStorage, RawDisk};
 
 use crate::args::{Format, Parents};
-use crate::exit::Usage;
+use crate::exit::Failure;
 use crate::foreign::{Foreign, Kind, Wish};
 
 /// An open disk.
@@ -24,18 +24,18 @@ impl Opened {
 }
 
 /// Returns a usage error if parents are given for a raw disk.
-pub(super) fn ensure_no_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Usage> {
+pub(super) fn ensure_no_parents_of_raw(source: &Opened, parents: &Parents) -> Result<(), Failure> {
     let is_raw = matches!(source, Opened::Raw(_));
     if is_raw && !(parents.parent.is_empty() && parents.parent_dir.is_empty()) {
-        return Err(Usage(
-            "a raw disk has no parents: --parent and --parent-dir are for VHDX files".to_owned(),
+        return Err(Failure::usage(
+            "a raw disk has no parents: --parent and --parent-dir are for VHDX files",
         ));
     }
     Ok(())
 }
 
 /// Returns the format of a disk: the value of the option, else the detected format. `from` is the option and its value.
-pub(super) fn format_of(path: &Path, from: (&'static str, Option<Format>)) -> anyhow::Result<Format> {
+pub(super) fn format_of(path: &Path, from: (&'static str, Option<Format>)) -> Result<Format, Failure> {
     let (option, asked) = from;
     asked.map_or_else(|| detect(path, option), Ok)
 }
@@ -43,7 +43,7 @@ pub(super) fn format_of(path: &Path, from: (&'static str, Option<Format>)) -> an
 /// Detects the format of a file by its content, else by its name.
 ///
 /// A damaged VHDX, or a file of another format, must not be taken for a raw disk.
-fn detect(path: &Path, option: &'static str) -> anyhow::Result<Format> {
+fn detect(path: &Path, option: &'static str) -> Result<Format, Failure> {
     let named = match Format::of_name(path) {
         Some(Format::Vhdx) => Format::Vhdx,
         Some(Format::Raw) | None => Format::Raw,
@@ -59,13 +59,11 @@ fn detect(path: &Path, option: &'static str) -> anyhow::Result<Format> {
     }
 }
 
-/// Replaces the error about a broken VHDX by one that names the format, if the file has another format.
-pub(super) fn named_by_format(error: anyhow::Error) -> anyhow::Error {
-    let is_broken = |error: &Error| error.violation().is_some();
-    let path = error.downcast_ref::<Error>().filter(|error| is_broken(error)).and_then(Error::path);
-    match path.map(ensure_not_foreign) {
+/// Replaces the failure of a broken VHDX by one that names the format, if the file has another format.
+pub(super) fn named_by_format(failure: Failure) -> Failure {
+    match failure.broken_file().map(ensure_not_foreign) {
         Some(Err(foreign)) => foreign.into(),
-        _ => error,
+        _ => failure,
     }
 }
 

@@ -1,6 +1,5 @@
 //! `vhdx tree`: finds every disk in folders and their subfolders, and draws them as a forest.
 
-pub(super) mod date;
 mod draw;
 mod fix;
 mod hint;
@@ -11,18 +10,18 @@ use serde_json::{Value, json};
 use vhdx::{DiscoveredDisk, Forest, OtherFile, Problem, discover};
 
 use super::folder;
-use super::size_differences::{self, SizeDifference, Sized};
-use crate::args::{Args, Tree};
-use crate::exit::Outcome;
-use crate::output;
+use super::size_differences::{self, SizeDifference};
+use crate::args::Tree;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output};
 use crate::progress::Bar;
 
-pub(super) fn run(args: &Args, tree: &Tree) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, tree: &Tree) -> Result<Outcome, Failure> {
     for root in &tree.roots {
         folder::look(root)?;
     }
-    let forest = discover(&tree.roots, &Bar::new(args.quiet))?;
-    output::answer(args, || json(&forest), |out| draw::forest(&forest, out))?;
+    let forest = discover(&tree.roots, &Bar::new(output.quiet))?;
+    output.answer(|| json(&forest), |out| draw::forest(&forest, out))?;
     Ok(Outcome::Done)
 }
 
@@ -36,15 +35,8 @@ fn json(forest: &Forest) -> Value {
         "other_files": forest.other_files.iter().map(other_json).collect::<Vec<_>>(),
         "problems": forest.all_problems().into_iter().map(problem_json).collect::<Vec<_>>(),
         "size_differences":
-            size_differences::json(forest.disks.iter().filter_map(|disk| size_difference(forest, disk))),
+            size_differences::json(forest.disks.iter().filter_map(|disk| SizeDifference::in_forest(forest, disk))),
     })
-}
-
-/// Returns the size difference between a disk and its parent, if there is one.
-fn size_difference<'a>(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<SizeDifference<'a>> {
-    let sized =
-        |disk: &'a DiscoveredDisk| Sized { path: &disk.facts.path, virtual_size: disk.facts.virtual_size };
-    SizeDifference::of(sized(disk), sized(forest.disks.get(disk.parent?)?))
 }
 
 fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) -> Value {

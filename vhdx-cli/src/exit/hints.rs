@@ -140,3 +140,17 @@ pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
         _ => None,
     }
 }
+
+/// Returns the hint for a new parent whose chain does not open, if a link in that chain is the reason. It is for commands
+/// whose `--parent` does not name the levels of a chain.
+pub(super) fn to_open_parent(error: &Error) -> Option<&'static str> {
+    let is_wrong_link = match error.chain_error() {
+        Some(ChainError::MissingParent { expected, .. }) => !expected.is_empty(),
+        Some(ChainError::Mismatch { .. } | ChainError::AmbiguousParent { .. }) => true,
+        _ => false,
+    };
+    is_wrong_link.then_some(
+        "the chain of the new parent does not open. `--parent-dir DIR` adds a folder to search. Or first point \
+         each file of that chain at its own parent, starting at the base: `vhdx reparent CHILD --parent FILE`",
+    )
+}

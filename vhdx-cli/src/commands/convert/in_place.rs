@@ -1,34 +1,35 @@
 //! `vhdx convert --in-place`: overwrites an existing file or device with a disk.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{Overwritten, overwrite_raw};
 use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
-use super::{Plan, misnamed, open_source, warn_if_misnamed};
-use crate::args::{Args, Convert, Format};
+use super::name::{misnamed, warn_if_misnamed};
+use super::plan::{Plan, open_source};
+use crate::args::{Convert, Format};
 use crate::commands::left_behind::LeftBehind;
 use crate::commands::reading::Reading;
-use crate::exit::{Hint, Interrupted, Outcome, PartlyOverwritten, Usage};
+use crate::exit::{Failure, Outcome};
 use crate::foreign::{Foreign, Kind, Wish};
-use crate::output::{self, shown};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure> {
     if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
-        return Err(Usage("--in-place writes raw into a file or a device".to_owned()).into());
+        return Err(Failure::usage("--in-place writes raw into a file or a device"));
     }
-    let mut reading = Reading::new(args, &convert.parents.parent_dir).sharing(convert.share.sharing());
+    let mut reading = Reading::new(output, &convert.parents.parent_dir).sharing(convert.share.sharing());
     let source = open_source(&mut reading, convert)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;
-    warn_if_misnamed(args, &convert.destination, Format::Raw);
+    warn_if_misnamed(output, &convert.destination, Format::Raw);
     let done = match convert.writing.dry_run {
         true => estimate(convert, disk, &target)?,
-        false => execute(args, convert, disk, &target)?,
+        false => execute(output, convert, disk, &target)?,
     };
     let left = LeftBehind::beside(&convert.destination);
     let report = Report { convert, virtual_size: disk.virtual_size(), done, left };
@@ -37,7 +38,7 @@ pub(super) fn run(args: &Args, convert: &Convert) -> anyhow::Result<Outcome> {
 }
 
 /// Opens the target, unless it must not be overwritten.
-fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> {
+fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure> {
     let path = &convert.destination;
     // The sources are compared first. On Windows, an open source cannot be opened as a target, and that error would
     // hide the reason.
@@ -56,23 +57,22 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> anyhow::Result<RawTarget> 
     Ok(target)
 }
 
-fn in_use(error: Error) -> anyhow::Error {
-    let is_busy = error.io_error().is_some_and(|source| source.kind() == std::io::ErrorKind::ResourceBusy);
-    let error = anyhow::Error::from(error);
+fn in_use(error: Error) -> Failure {
+    let is_busy = error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::ResourceBusy);
+    let failure = Failure::from(error);
     match is_busy {
-        true => error.context(Hint(
+        true => failure.with_hint(
             "unmount the device and its partitions, detach loop devices, end the programs and virtual machines that \
-             use it, and try again. `lsblk` shows what uses a device"
-                .into(),
-        )),
-        false => error,
+             use it, and try again. `lsblk` shows what uses a device",
+        ),
+        false => failure,
     }
 }
 
 /// Returns an error if the target is, or is named like, a disk image or a packed file, unless `--to raw` is given.
 ///
 /// It may be the only copy of a disk.
-fn ensure_no_image(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> {
+fn ensure_no_image(convert: &Convert, target: &RawTarget) -> Result<(), Failure> {
     if convert.to.is_some() {
         return Ok(());
     }
@@ -86,22 +86,22 @@ fn ensure_no_image(convert: &Convert, target: &RawTarget) -> anyhow::Result<()> 
 }
 
 fn execute(
-    args: &Args,
+    output: Output,
     convert: &Convert,
     disk: &dyn Disk,
     target: &RawTarget,
-) -> anyhow::Result<Overwritten> {
-    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping");
+) -> Result<Overwritten, Failure> {
+    let progress = Bar::tidying_up(output, "stopping")?;
     let result = overwrite_raw(disk, target, convert.target_is_zero, &progress);
     drop(progress);
     let path = &convert.destination;
     match result {
         Ok(done) => Ok(done),
         Err(error) if !target.is_touched() => Err(error.in_file(path).into()),
-        Err(Error::Cancelled) => Err(Interrupted(partly_overwritten(path)).into()),
+        Err(Error::Cancelled) => Err(Failure::interrupted(partly_overwritten(path))),
         Err(error) => {
-            let state = PartlyOverwritten(partly_overwritten(path));
-            Err(anyhow::Error::from(error.in_file(path)).context(state))
+            let message = format!("{}; {}", error.without_path(), partly_overwritten(path));
+            Err(Failure::from(error.in_file(path)).with_message(message))
         }
     }
 }
@@ -114,7 +114,7 @@ fn partly_overwritten(path: &Path) -> String {
 }
 
 /// Returns the most bytes that would be copied, and the least that would be zeroed.
-fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> anyhow::Result<Overwritten> {
+fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<Overwritten, Failure> {
     let plan = Plan { vhdx: None, virtual_size: disk.virtual_size() };
     let (bytes_copied, virtual_size) = plan.estimate(disk)?;
     let bytes_zeroed = match convert.target_is_zero {
@@ -139,7 +139,7 @@ impl Report<'_> {
         self.done.target_size.saturating_sub(self.virtual_size)
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let dry_run = self.convert.writing.dry_run;
         let (verb, most, least) =
             if dry_run { ("would overwrite", "at most ", "at least ") } else { ("overwrote", "", "") };

@@ -1,119 +1,87 @@
 //! `vhdx merge` in place: merges a checkpoint into its parent or into another ancestor.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergePlan, MergeTarget, Merged, Undeleted};
-use vhdx::{Chain, Error, Relatives, Vhdx, find_relatives, folders_around};
+use vhdx::ops::{FileState, HostFiles, MergePlan, MergeTarget, Merged};
+use vhdx::{Chain, Error, Vhdx};
 
-use super::{left_over, options, space};
-use crate::args::{Args, Merge};
+use super::{left_over, relatives, space, undeleted};
+use crate::args::Merge;
 use crate::commands::left_behind::side_files;
 use crate::commands::reading::Reading;
-use crate::exit::{Interrupted, NotDeleted, Outcome, Usage};
-use crate::output::{self, shown};
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
-pub(super) fn run(args: &Args, merge: &Merge) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
     let chain = match Chain::open(&merge.child, &merge.parents.resolver()) {
         Ok(chain) => chain,
-        Err(error) => return left_over::run(args, merge, error),
+        Err(error) => return left_over::run(output, merge, error),
     };
     let target = target(merge, &chain)?;
-    let relatives = relatives(args, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
-    let options = options(merge);
+    let relatives = relatives::around(output, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
+    let options = merge.options();
     let plan = MergePlan::new(&chain, target, &relatives, &options)
         .map_err(|error| left_over::used_since(&chain, target, error))?;
-    let mut reading = Reading::new(args, &merge.parents.parent_dir);
+    let mut reading = Reading::new(output, &merge.parents.parent_dir);
     reading.report_entries(&chain);
     reading.report_with(&chain, &relatives)?;
     for file in &plan.other_formats {
         let path = shown(&file.path);
-        output::warning(
-            args,
-            &format!(
-                "{path} is named like a VHDX, but is {}; it cannot be a child of these disks",
-                file.format
-            ),
-        );
+        output.warning(&format!(
+            "{path} is named like a VHDX, but is {}; it cannot be a child of these disks",
+            file.format
+        ));
     }
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
+    let with_way_out = |error| space::with_way_out(merge, target, &relatives, &options, error);
     let done = match merge.writing.dry_run {
-        true => would_be_done(&plan),
-        false => execute(args, merge, &plan),
+        true => would_be_done(&plan).map_err(with_way_out)?,
+        false => execute(output, merge, &plan, with_way_out)?,
     };
-    let done = done.map_err(|error| space::with_way_out(merge, target, &relatives, &options, error))?;
     let report = Report::new(merge, &plan, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
-    ensure_all_deleted(&done.undeleted)
-}
-
-/// Returns [`NotDeleted`] if a complete merge could not delete some of the merged files.
-pub(super) fn ensure_all_deleted(undeleted: &[Undeleted]) -> anyhow::Result<Outcome> {
-    let Some(first) = undeleted.first() else { return Ok(Outcome::Done) };
-    let paths: Vec<String> = undeleted.iter().map(|file| shown(&file.path)).collect();
-    let message = format!(
-        "{}; the merge is complete. Once nothing uses these files, delete only these by hand, in this order: {}. Do \
-         not delete the merge target",
-        first.error.without_path(),
-        paths.join(", ")
-    );
-    Err(NotDeleted { path: first.path.clone(), message }.into())
-}
-
-pub(super) fn undeleted_json(undeleted: &[Undeleted]) -> Value {
-    let json = |file: &Undeleted| json!({ "path": output::path(&file.path), "message": file.error.without_path().to_string() });
-    undeleted.iter().map(json).collect()
-}
-
-pub(super) fn undeleted_text(undeleted: &[Undeleted], out: &mut dyn Write) -> anyhow::Result<()> {
-    for file in undeleted {
-        let reason = file.error.without_path().to_string();
-        writeln!(out, "not deleted: {}: {}", shown(&file.path), output::harmless(&reason))?;
-    }
-    Ok(())
+    undeleted::ensure_all_deleted(&done.undeleted)
 }
 
 /// Returns the layer to merge into: the file of `--into`, else the target of an earlier merge, else the parent.
-fn target(merge: &Merge, chain: &Chain) -> anyhow::Result<usize> {
+fn target(merge: &Merge, chain: &Chain) -> Result<usize, Failure> {
     let Some(into) = &merge.into else {
         if chain.layers().len() < 2 {
-            return Err(Usage(format!("{} has no parent to merge it into", shown(&merge.child))).into());
+            return Err(Failure::usage(format!("{} has no parent to merge it into", shown(&merge.child))));
         }
         return Ok(MergeTarget::Parent.layer_of(chain)?);
     };
     Ok(MergeTarget::Ancestor(into).layer_of(chain)?)
 }
 
-/// Finds the disks in the folders of these files and in each `--parent-dir`.
-pub(super) fn relatives<'a>(
-    args: &Args,
+/// Executes the plan. `with_way_out` makes the failure of an error.
+fn execute(
+    output: Output,
     merge: &Merge,
-    files: impl IntoIterator<Item = &'a Path>,
-) -> vhdx::Result<Relatives> {
-    find_relatives(&folders_around(files, &merge.parents.parent_dir), &Bar::new(args.quiet))
-}
-
-fn execute(args: &Args, merge: &Merge, plan: &MergePlan) -> anyhow::Result<Merged> {
+    plan: &MergePlan,
+    with_way_out: impl Fn(Error) -> Failure,
+) -> Result<Merged, Failure> {
     for (path, message) in &plan.undetermined {
         let what = format!("could not be read and may be another child: {}", output::harmless(message));
-        output::note(args, path, &what);
+        output.note(path, &what);
     }
-    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping after this batch");
+    let progress = Bar::tidying_up(output, "stopping after this batch")?;
     let result = plan.execute(&HostFiles, &progress);
     drop(progress);
     match result {
         Err(Error::Cancelled) => {
-            Err(Interrupted(format!("{} {}", shown(&merge.child), half_done(plan))).into())
+            Err(Failure::interrupted(format!("{} {}", shown(&merge.child), half_done(plan))))
         }
         Err(error) => {
             if is_begun(plan) {
-                output::note(args, &merge.child, &half_done(plan));
+                output.note(&merge.child, &half_done(plan));
             }
-            Err(error.into())
+            Err(with_way_out(error))
         }
         Ok(done) => Ok(done),
     }
@@ -137,7 +105,7 @@ fn half_done(plan: &MergePlan) -> String {
 }
 
 /// Returns what the merge would do, or the error with which it would stop before it writes anything.
-fn would_be_done(plan: &MergePlan) -> anyhow::Result<Merged> {
+fn would_be_done(plan: &MergePlan) -> vhdx::Result<Merged> {
     plan.ensure_not_in_use(&HostFiles)?;
     plan.ensure_space(&HostFiles)?;
     let children = plan.children.iter().map(|child| child.path.clone());
@@ -177,7 +145,7 @@ impl<'a> Report<'a> {
         json!({
             "dry_run": self.merge.writing.dry_run,
             "already_merged": plan.is_merged(),
-            "merged": paths(&self.merged),
+            "merged": output::paths(&self.merged),
             "into": output::path(&self.into),
             "virtual_size": plan.virtual_size,
             "virtual_size_before": plan.virtual_size_before,
@@ -188,12 +156,12 @@ impl<'a> Report<'a> {
             "batches": plan.batches.len(),
             "file_size": plan.file_size,
             "bytes_needed": plan.bytes_needed(),
-            "relinked": paths(&self.done.relinked),
+            "relinked": output::paths(&self.done.relinked),
             "left_over_children": plan.left_over.iter().map(|file| output::path(&file.path)).collect::<Value>(),
-            "deleted": paths(&self.done.deleted),
-            "not_deleted": undeleted_json(&self.done.undeleted),
-            "stale": paths(&self.stale),
-            "folders": paths(&self.plan.folders),
+            "deleted": output::paths(&self.done.deleted),
+            "not_deleted": undeleted::json(&self.done.undeleted),
+            "stale": output::paths(&self.stale),
+            "folders": output::paths(&self.plan.folders),
             "undetermined": plan.undetermined.iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
                 .collect::<Value>(),
@@ -203,7 +171,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let (plan, done) = (self.plan, self.done);
         let is_dry = self.merge.writing.dry_run;
         let would = |what: &str| if is_dry { format!("would be {what}") } else { what.to_owned() };
@@ -239,7 +207,7 @@ impl<'a> Report<'a> {
         for path in &self.done.deleted {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
-        undeleted_text(&self.done.undeleted, out)?;
+        undeleted::text(&self.done.undeleted, out)?;
         for file in &self.plan.left_over {
             writeln!(
                 out,
@@ -257,7 +225,7 @@ impl<'a> Report<'a> {
         if is_dry { Ok(()) } else { self.what_next(out) }
     }
 
-    fn already_merged(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn already_merged(&self, out: &mut dyn Write) -> io::Result<()> {
         let is_dry = self.merge.writing.dry_run;
         let (child, into) = (shown(&self.merge.child), shown(&self.into));
         writeln!(out, "{child} was already merged into {into}: there is nothing to copy")?;
@@ -268,7 +236,7 @@ impl<'a> Report<'a> {
         for path in &self.done.deleted {
             writeln!(out, "{deleted}: {}", shown(path))?;
         }
-        undeleted_text(&self.done.undeleted, out)?;
+        undeleted::text(&self.done.undeleted, out)?;
         if self.plan.delete.is_empty() {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
@@ -281,7 +249,7 @@ impl<'a> Report<'a> {
     }
 
     /// Prints how the size of the target's virtual disk changes, and how much data is lost.
-    fn sizes(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn sizes(&self, out: &mut dyn Write) -> io::Result<()> {
         let (before, after) = (self.plan.virtual_size_before, self.plan.virtual_size);
         let is_dry = self.merge.writing.dry_run;
         if before != after {
@@ -297,7 +265,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn what_next(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn what_next(&self, out: &mut dyn Write) -> io::Result<()> {
         let into = shown(&self.into);
         for path in &self.stale {
             writeln!(out, "stale: {}", shown(path))?;
@@ -342,8 +310,4 @@ impl<'a> Report<'a> {
         }
         Ok(())
     }
-}
-
-pub(super) fn paths(paths: &[PathBuf]) -> Value {
-    paths.iter().map(|path| output::path(path)).collect()
 }

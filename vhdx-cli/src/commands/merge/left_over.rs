@@ -1,6 +1,6 @@
 //! `vhdx merge` of a disk that was merged before: copies nothing, and may delete the merged files.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -8,50 +8,49 @@ use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
 use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
 
-use super::in_place::{ensure_all_deleted, paths, relatives, undeleted_json, undeleted_text};
-use super::options;
-use crate::args::{Args, Merge};
-use crate::exit::{Hint, Outcome};
-use crate::output::{self, shown};
+use super::{relatives, undeleted};
+use crate::args::Merge;
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 
 /// Answers for a chain that does not open. If it was merged before, there is nothing to copy.
 ///
 /// # Errors
 /// Returns `error`, perhaps with a hint, if the files do not prove that the merge is complete, or if `--delete-merged`
 /// is given and nothing proves that another file has the data. Also fails as [`AlreadyMerged::delete`] does.
-pub(super) fn run(args: &Args, merge: &Merge, error: Error) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, merge: &Merge, error: Error) -> Result<Outcome, Failure> {
     if matches!(merge.child.try_exists(), Ok(false)) {
-        return Err(anyhow::Error::from(error).context(Hint(is_gone(args, merge)?.into())));
+        return Err(Failure::from(error).with_hint(is_gone(output, merge)?));
     }
     let Ok(layers) = inspect_chain(&merge.child, &merge.parents.resolver()) else { return Err(error.into()) };
-    let relatives = relatives(args, merge, layers.iter().map(|layer| layer.name.as_path()))?;
+    let relatives = relatives::around(output, merge, layers.iter().map(|layer| layer.name.as_path()))?;
     let found = match already_merged(&layers, &relatives) {
         Some(found) if found.is_certain() => found,
         Some(found) if found.in_use.is_empty() => {
-            return Err(anyhow::Error::from(error).context(Hint(UNPROVEN.into())));
+            return Err(Failure::from(error).with_hint(UNPROVEN));
         }
         _ => return Err(error.into()),
     };
     drop(layers);
     if merge.delete_merged && found.may_be_only_copy() {
-        return Err(anyhow::Error::from(error).context(Hint(not_proven(&found).into())));
+        return Err(Failure::from(error).with_hint(not_proven(&found)));
     }
     let deletion = match merge.delete_merged {
         true => delete(merge, &found, &relatives)?,
         false => Deletion::default(),
     };
     let report = Report { merge, found: &found, deletion: &deletion, folders: &relatives.folders };
-    output::answer(args, || report.json(), |out| report.text(out))?;
-    ensure_all_deleted(&deletion.undeleted)
+    output.answer(|| report.json(), |out| report.text(out))?;
+    undeleted::ensure_all_deleted(&deletion.undeleted)
 }
 
 /// Adds a hint to an error about other children of the target, if a merge into it was begun before.
 ///
 /// The hint is for merges of earlier versions. Their files do not show whether the merge was complete when the children
 /// were made.
-pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> anyhow::Error {
+pub(super) fn used_since(chain: &Chain, target: usize, error: Error) -> Failure {
     match hint_after_use(chain, target, &error) {
-        Some(hint) => anyhow::Error::from(error).context(Hint(hint.into())),
+        Some(hint) => Failure::from(error).with_hint(hint),
         None => error.into(),
     }
 }
@@ -87,9 +86,9 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
 }
 
 /// Returns the hint for a disk to merge that does not exist.
-fn is_gone(args: &Args, merge: &Merge) -> vhdx::Result<String> {
+fn is_gone(output: Output, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
-    let relatives = relatives(args, merge, files.map(PathBuf::as_path))?;
+    let relatives = relatives::around(output, merge, files.map(PathBuf::as_path))?;
     let mut left_overs = relatives.left_overs();
     let listed = |is: &mut dyn FnMut(&FileFacts) -> bool| {
         let disks = relatives.disks.iter().filter(|disk| is(disk));
@@ -151,7 +150,7 @@ fn delete(merge: &Merge, found: &AlreadyMerged, relatives: &Relatives) -> vhdx::
         relatives.ensure_all_determined(&merge.child)?;
     }
     match merge.writing.dry_run {
-        false => found.delete(&HostFiles, &options(merge)),
+        false => found.delete(&HostFiles, &merge.options()),
         true if found.may_delete() => {
             found.ensure_not_in_use(&HostFiles)?;
             let mut would_be = Deletion::default();
@@ -179,14 +178,14 @@ impl Report<'_> {
             "bytes_copied": 0,
             "blocks": 0,
             "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
-            "deleted": paths(&self.deletion.deleted),
-            "not_deleted": undeleted_json(&self.deletion.undeleted),
+            "deleted": output::paths(&self.deletion.deleted),
+            "not_deleted": undeleted::json(&self.deletion.undeleted),
             "in_use": output::children(&self.found.in_use),
-            "folders": paths(self.folders),
+            "folders": output::paths(self.folders),
         })
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let child = shown(&self.merge.child);
         match &self.found.target {
             Some(into) => {
@@ -209,7 +208,7 @@ impl Report<'_> {
         for path in &self.deletion.deleted {
             writeln!(out, "{deleted}: {}", shown(path))?;
         }
-        undeleted_text(&self.deletion.undeleted, out)?;
+        undeleted::text(&self.deletion.undeleted, out)?;
         if !self.merge.delete_merged && self.found.may_delete() {
             let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
             writeln!(

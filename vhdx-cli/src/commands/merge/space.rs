@@ -5,26 +5,25 @@ use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeStep};
 use vhdx::{Chain, Error, Relatives, Result};
 
 use crate::args::Merge;
-use crate::exit::{Details, Hint};
+use crate::exit::Failure;
 use crate::output;
 use crate::sizes::both;
 
-/// Adds a hint and the steps of a merge level by level to an error about too little space.
+/// Returns the failure of a merge. Too little space gets a hint and the steps of a merge level by level.
 pub(super) fn with_way_out(
     merge: &Merge,
     target: usize,
     relatives: &Relatives,
     options: &MergeOptions,
-    error: anyhow::Error,
-) -> anyhow::Error {
-    let is_no_space = |error: &Error| matches!(error.without_path(), Error::NoSpace { .. });
-    if !error.downcast_ref().is_some_and(is_no_space) {
-        return error;
+    error: Error,
+) -> Failure {
+    if !matches!(error.without_path(), Error::NoSpace { .. }) {
+        return error.into();
     }
     // The error to report is the lack of space. If the steps cannot be found, the hint just does not name them.
     let steps = steps(merge, target, relatives, options).unwrap_or_default();
     let json: Value = steps.iter().map(step_json).collect();
-    error.context(Hint(hint(merge, &steps).into())).context(Details(vec![("steps", json)]))
+    Failure::from(error).with_hint(hint(merge, &steps)).with_details([("steps", json)])
 }
 
 fn steps(

@@ -1,15 +1,16 @@
 //! Draws a forest with box characters. A parent is drawn in a line before its children.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
-use super::date::utc;
-use super::{fix, hint, size_difference};
+use super::{fix, hint};
+use crate::commands::date::utc;
+use crate::commands::size_differences::SizeDifference;
 use crate::output::{self, shown};
 use crate::sizes::human;
 
-pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     let mut rows =
         vec![["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned).to_vec()];
     rows.extend(
@@ -51,7 +52,7 @@ fn commands(
     out: &mut dyn Write,
     purpose: &str,
     mut commands: impl Iterator<Item = String>,
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     let Some(first) = commands.next() else { return Ok(()) };
     writeln!(out, "\n{purpose}\n  {first}")?;
     commands.try_for_each(|command| writeln!(out, "  {command}"))?;
@@ -136,6 +137,6 @@ fn marks(forest: &Forest, disk: &DiscoveredDisk) -> String {
         DiskLink::Cycle => Some("its own ancestor"),
     };
     let log = disk.facts.dirty_log.then_some("dirty log");
-    let size = size_difference(forest, disk).map(|difference| difference.fact());
+    let size = SizeDifference::in_forest(forest, disk).map(|difference| difference.fact());
     link.into_iter().chain(log).map(str::to_owned).chain(size).collect::<Vec<_>>().join(", ")
 }

@@ -1,27 +1,27 @@
 //! `vhdx merge --output`: merges a checkpoint and all its parents into one new standalone disk.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::{Converted, FlattenOptions, FlattenPlan};
 use vhdx::{Chain, Disk, NewFile};
 
-use crate::args::{Args, Format, Merge};
+use crate::args::{Format, Merge};
 use crate::commands::destination;
 use crate::commands::left_behind::LeftBehind;
 use crate::commands::reading::Reading;
-use crate::exit::{Outcome, Usage};
-use crate::output::{self, shown};
+use crate::exit::{Failure, Outcome};
+use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
 
 /// Makes the new disk at the path `new`.
-pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outcome> {
+pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, Failure> {
     if Format::of_name(new) != Some(Format::Vhdx) {
-        return Err(Usage("merge makes a VHDX: --output must end in .vhdx or .avhdx".to_owned()).into());
+        return Err(Failure::usage("merge makes a VHDX: --output must end in .vhdx or .avhdx"));
     }
-    let mut reading = Reading::new(args, &merge.parents.parent_dir).sharing(merge.share.sharing());
+    let mut reading = Reading::new(output, &merge.parents.parent_dir).sharing(merge.share.sharing());
     let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
     destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
         true => {
             Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
         }
-        false => execute(args, merge, new, &chain, &plan)?,
+        false => execute(output, merge, new, &chain, &plan)?,
     };
     let left = LeftBehind::of(&chain, &plan.dropped, new);
     let report = Report { merge, new, plan: &plan, made, left };
@@ -40,13 +40,13 @@ pub(super) fn run(args: &Args, merge: &Merge, new: &Path) -> anyhow::Result<Outc
 }
 
 fn execute(
-    args: &Args,
+    output: Output,
     merge: &Merge,
     new: &Path,
     chain: &Chain,
     plan: &FlattenPlan,
-) -> anyhow::Result<Converted> {
-    let progress = Bar::tidying_up(args.quiet)?.answering(args, "stopping; no new file is left behind");
+) -> Result<Converted, Failure> {
+    let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
     let file = NewFile::create(new, merge.writing.force)?;
     let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(new))?;
     file.commit()?;
@@ -89,7 +89,7 @@ impl Report<'_> {
         self.plan.layers.get(layer).map_or(&self.merge.child, |layer| &layer.path)
     }
 
-    fn text(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let (disk, new) = (&self.plan.disk, shown(self.new));
         let (made, most) = if self.merge.writing.dry_run { ("would make", "at most ") } else { ("made", "") };
         writeln!(out, "{made} {new}: {} vhdx, a disk of {}", disk.disk_type, both(disk.virtual_size))?;

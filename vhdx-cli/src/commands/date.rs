@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns a point in time in UTC, to the minute: `2026-11-22 23:05`.
-pub(in crate::commands) fn utc(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => minute(since.as_secs() / 60),
         Err(_) => "before 1970".to_owned(),
@@ -11,7 +11,7 @@ pub(in crate::commands) fn utc(time: SystemTime) -> String {
 }
 
 /// Returns a point in time in UTC, to the second, for times that are compared.
-pub(in crate::commands) fn utc_to_the_second(time: SystemTime) -> String {
+pub(super) fn utc_to_the_second(time: SystemTime) -> String {
     let second = time.duration_since(UNIX_EPOCH).map(|since| format!(":{:02}", since.as_secs() % 60));
     utc(time) + &second.unwrap_or_default()
 }

@@ -1,0 +1,279 @@
+//! Defines the options of each command, and their help.
+
+use std::path::PathBuf;
+
+use clap::builder::ValueHint;
+use clap::{ArgGroup, Args as ClapArgs};
+use vhdx::ops::MergeOptions;
+
+use super::format::Format;
+use super::option_groups::{NewVhdx, Parents, Share, Writing};
+use crate::sizes;
+
+/// Show the facts about files
+///
+/// A dirty log is replayed in memory; the file is not changed. The block allocation table is read only with --blocks.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Info {
+    /// VHDX or AVHDX files, or folders: every disk in them and in their subfolders
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Count the payload blocks in each state
+    #[arg(long)]
+    pub(crate) blocks: bool,
+}
+
+/// Show a file and its parents down to the base, and check each link
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Chain {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Find every disk in folders and subfolders, and show which file belongs to which
+///
+/// Files are linked by the GUIDs inside them. Their names and stored paths do not matter. Block allocation tables are
+/// not read; `check --chain` reads them.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Tree {
+    /// The folders to search
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+/// Show where each part of a disk is stored
+///
+/// The JSON is that of `qemu-img map --output=json`, with the file name of every range that has data.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Map {
+    /// A VHDX or AVHDX file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Check files against every rule of the format
+///
+/// Exits with 1 if a violation is fatal or unsupported. Tolerated violations and notes are only listed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    /// VHDX or AVHDX files, or folders: every disk in them and in their subfolders
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Also check the parents of each file, and the links between them
+    #[arg(long)]
+    pub(crate) chain: bool,
+    #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Compare the content of two disks, in any format
+///
+/// Each disk is a VHDX, AVHDX or raw image. A shorter disk counts as zeros past its end. Exits with 1 if the disks
+/// differ. --parent-dir applies to both disks, --parent only to A.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Compare {
+    /// The first disk
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) a: PathBuf,
+    /// The second disk
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) b: PathBuf,
+    /// Format of A [default: recognized as in `convert`]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) a_from: Option<Format>,
+    /// Format of B [default: recognized as in `convert`]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) b_from: Option<Format>,
+    #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Copy a disk with all its parents into one new file, or over an existing file or device
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Convert {
+    /// The disk to copy: VHDX, AVHDX or raw
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) source: PathBuf,
+    /// The new file; `-` writes raw to stdout; with --in-place, the file or device to overwrite
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) destination: PathBuf,
+    /// Format of the source [default: vhdx if the file has a signature of a VHDX or is named .vhdx or .avhdx; else raw,
+    /// unless it looks like another format]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) from: Option<Format>,
+    /// Format of the new file [default: by its name: .vhdx, .avhdx; .raw, .img, .dd; raw on stdout]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Option<Format>,
+    /// Overwrite DESTINATION with the raw disk; its content is lost. DESTINATION is an existing file, or on Linux a
+    /// block device, that is not in use and at least as long as the disk
+    #[arg(long, conflicts_with_all = ["disk_type", "block_size", "force"])]
+    pub(crate) in_place: bool,
+    /// Write only data that is not zero. DESTINATION must read as zeros already: any old data in it stays in the disk
+    #[arg(long, requires = "in_place")]
+    pub(crate) target_is_zero: bool,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    /// Block size of the new VHDX: a power of two from 1M to 256M [default: that of the base; 32M for a raw source]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) block_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+/// Make a new disk, or a child of a disk
+///
+/// A child stores only the differences from its parent. The command does not write to the parent. The parent must not
+/// change any more: do not start a virtual machine from it.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("kind").args(["size", "parent"]).required(true).multiple(true)))]
+pub(crate) struct Create {
+    /// The new VHDX file, which must be named .vhdx or .avhdx
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Size of the disk [default for a child: that of its parent]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) size: Option<u64>,
+    /// Make a child of this disk; all of its own parents must be found
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["disk_type", "logical_sector_size", "physical_sector_size"])]
+    pub(crate) parent: Option<PathBuf>,
+    /// Also search this folder for the parents of the file of --parent (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parent")]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    /// Block size: a power of two from 1M to 256M [default: 32M; 2M for a child]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) block_size: Option<u64>,
+    /// Logical sector size, in which the guest addresses the disk: 512 or 4096 [default: 512]; a child has its parent's
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) logical_sector_size: Option<u64>,
+    /// Physical sector size that the disk reports to the guest: 512 or 4096 [default: 4096]; a child has its parent's
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) physical_sector_size: Option<u64>,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+/// Merge a checkpoint into its parent, or into one new standalone disk
+///
+/// Without --output, the merge is in place: the target (the parent, or --into) takes over the checkpoint's content, and
+/// the children of the checkpoint become children of the target. After a power failure at any moment, every disk
+/// except the target reads as before, and the same command completes the merge. Until then, do not start a virtual
+/// machine from the target: its content may be a mix of old and new data.
+///
+/// Other disks that depend on the changed files are searched for in the folders of all these files and in each
+/// --parent-dir. If there is one, or a file that may be one but cannot be read, the merge is refused. With --output,
+/// the existing files are not changed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Merge {
+    /// The checkpoint to merge; to merge a whole chain, its newest AVHDX
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) child: PathBuf,
+    /// Merge into this ancestor, together with all files between [default: the target of an earlier merge of the
+    /// checkpoint, else the parent]
+    #[arg(long, value_name = "ANCESTOR", value_hint = ValueHint::FilePath)]
+    pub(crate) into: Option<PathBuf>,
+    /// Delete the merged files at the end, the checkpoint first; the target is never deleted
+    #[arg(long)]
+    pub(crate) delete_merged: bool,
+    /// Merge although files or folders that cannot be read may be, or contain, disks that depend on the changed files:
+    /// such a disk is lost
+    #[arg(long)]
+    pub(crate) ignore_undetermined: bool,
+    /// Merge although data is lost: that of the target, or of a file between, past the end of the checkpoint's disk
+    #[arg(long)]
+    pub(crate) shrink_target: bool,
+    /// Make this new VHDX file instead, which must be named .vhdx or .avhdx
+    #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["into", "delete_merged", "ignore_undetermined", "shrink_target"])]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) new: NewVhdx,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
+}
+
+impl Merge {
+    /// Returns the options of a merge in place.
+    pub(crate) fn options(&self) -> MergeOptions {
+        MergeOptions {
+            ignore_undetermined: self.ignore_undetermined,
+            delete_merged: self.delete_merged,
+            shrink_target: self.shrink_target,
+            ignore_space: self.writing.no_space_check,
+            ..MergeOptions::default()
+        }
+    }
+}
+
+/// Change the parent that a child stores: its paths and its GUID
+///
+/// For a parent that was moved, renamed or changed. A file that the child was not made from is refused, and the
+/// evidence is printed. A file that depends on the child is always refused.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reparent {
+    /// The child: an AVHDX, or a differencing VHDX
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) child: PathBuf,
+    /// The parent; all of its own parents must be found
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) parent: PathBuf,
+    /// Also search this folder for parents, and for files with the expected GUID (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Accept the parent although the child was not made from it, or it was changed since: all data that the child does
+    /// not store itself may then be wrong
+    #[arg(long)]
+    pub(crate) ignore_id_mismatch: bool,
+    /// Check everything, print what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Apply a dirty log to the file
+///
+/// Hyper-V does this when it opens the file. The disk reads the same before, after, and after an interruption.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// A VHDX or AVHDX file that is not in use
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Print what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Print the completion script for a shell
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write the pages of all commands
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Man {
+    /// Write vhdx.1 and one page for each command into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace existing pages
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,79 @@
+//! Defines groups of options that several commands have.
+
+use std::path::PathBuf;
+
+use clap::builder::ValueHint;
+use clap::{Args as ClapArgs, ValueEnum};
+use vhdx::{DiskType, FolderIndex, FolderResolver, Sharing};
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewVhdx {
+    /// Type of the new VHDX: a fixed one has all its space from the start [default: dynamic]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) disk_type: Option<NewType>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Writing {
+    /// Replace the destination if it exists; a file that is read is never replaced
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Check what can be checked without writing, print the plan, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Start although free space may be too small: useful if the content is sparse and takes less
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
+}
+
+/// Where parents are searched for, in addition to the child's own folder.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Parents {
+    /// Also search this folder for parents (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Use this file as a parent (once for each level, nearest first)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) parent: Vec<PathBuf>,
+    /// The folders that the command has read so far.
+    #[arg(skip)]
+    pub(crate) index: FolderIndex,
+}
+
+impl Parents {
+    pub(crate) fn resolver(&self) -> FolderResolver {
+        FolderResolver {
+            folders: self.parent_dir.clone(),
+            named: self.parent.clone(),
+            index: self.index.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewType {
+    Dynamic,
+    Fixed,
+}
+
+impl NewVhdx {
+    pub(crate) fn disk_type(&self) -> DiskType {
+        match self.disk_type {
+            None | Some(NewType::Dynamic) => DiskType::Dynamic,
+            Some(NewType::Fixed) => DiskType::Fixed,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Share {
+    /// Also read files that another program has open for writing: the result may be a mix of old and new data
+    #[arg(long)]
+    pub(crate) force_share: bool,
+}
+
+impl Share {
+    pub(crate) fn sharing(&self) -> Sharing {
+        if self.force_share { Sharing::Forced } else { Sharing::Locked }
+    }
+}
