@@ -68,8 +68,8 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen
         .required_mark()
         .is_some_and(|required| !seen.iter().any(|file| file.mark.is_some_and(|mark| required.is(mark))));
     let is_complete = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.guid() != found);
-    // The merged disk of one level opens without a mark. Once it was written to, it has another GUID and is a disk like
-    // any other.
+    // In a merge of one level, the merged disk opens without a mark. Once it was written to, it has another GUID and is
+    // a disk like any other.
     let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));
     let is_layer_of_merge = left.required_mark().is_some() || is_merged_disk;
     if is_mark_missing || !is_expected && is_layer_of_merge {
@@ -143,8 +143,8 @@ pub(super) fn find_parent(
 /// Chooses among candidates that were found by name; `None` if none has an expected GUID.
 ///
 /// A candidate exactly at the stored relative path is chosen at once. Otherwise the first candidate with the GUID of
-/// the first linkage is chosen. The first one with the GUID of the second linkage is chosen if there is no other, or if
-/// the other one is an old copy of it.
+/// the first linkage is chosen. The first one with the GUID of the second linkage is chosen if no candidate has the
+/// first GUID, or if the candidate that has it is an old copy.
 fn by_name(
     request: &ParentRequest<'_>,
     candidates: impl Iterator<Item = Candidate>,
@@ -204,7 +204,7 @@ fn by_name(
     }
 }
 
-/// Returns whether a candidate could not be read. Otherwise it is damaged.
+/// Returns whether this error means that a candidate could not be read. Other errors mean that it is damaged.
 fn is_unusable(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -222,10 +222,10 @@ impl Rejected {
         self.unopened.iter().any(|(tried, _)| tried == name)
     }
 
-    /// Returns the outcome that explains most, or all errors if no candidate could be read.
+    /// Returns the best reason why no parent was found, or all errors if no candidate could be read.
     ///
-    /// A file with another GUID explains most, then a damaged file. If the caller `named` the candidates, any error
-    /// explains the failure.
+    /// The best reason is a file with another GUID, then a damaged file. If the caller `named` the candidates, any error
+    /// is a reason.
     fn outcome(self, named: bool) -> std::result::Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
             if let ChainError::Mismatch { damaged, .. } = &mut error {
