@@ -18,12 +18,12 @@ use crate::units::DiskOffset;
 /// Only the leaf changes. Reads see every earlier write, flushed or not. A write that begins or ends within a sector
 /// reads the rest of that sector through the parents.
 ///
-/// The first write gives the leaf a new DataWriteGuid, so children of the leaf can no longer be opened ([MS-VHDX] 2.2.2).
-/// No file names its children: use [`find_relatives`](crate::find_relatives) to find them first.
+/// The first write gives the leaf a new DataWriteGuid, so children of the leaf can no longer be opened ([MS-VHDX]
+/// 2.2.2). No file names its children: use [`find_relatives`](crate::find_relatives) to find them first.
 ///
-/// If the disk is dropped without [`close`](Self::close), the leaf is as after a power failure: sound, with a dirty log,
-/// log, and with every change up to the last [`flush`](DiskMut::flush). After a failed write, every further change is
-/// refused.
+/// If the disk is dropped without [`close`](Self::close), the leaf is as after a power failure: sound, with a dirty
+/// log, and with every change up to the last [`flush`](DiskMut::flush). After an error while the leaf is written to,
+/// every further change is refused.
 ///
 /// # Examples
 /// ```no_run

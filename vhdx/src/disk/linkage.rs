@@ -224,8 +224,8 @@ impl Rejected {
 
     /// Returns the best reason why no parent was found, or all errors if no candidate could be read.
     ///
-    /// The best reason is a file with another GUID, then a damaged file. If the caller `named` the candidates, any error
-    /// is a reason.
+    /// The best reason is a file with another GUID, then a damaged file. If the caller `named` the candidates, any
+    /// error is a reason.
     fn outcome(self, named: bool) -> std::result::Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
             if let ChainError::Mismatch { damaged, .. } = &mut error {
