@@ -165,7 +165,7 @@ pub struct Violations {
 }
 
 impl Violations {
-    /// The number of violations that are kept, whatever their severity.
+    /// The number of violations of any severity that are kept.
     pub const LIMIT: usize = 10_000;
 
     /// Creates an empty list.

@@ -13,16 +13,17 @@ use crate::file::{Extent, Extents, Vhdx, VhdxMut};
 use crate::storage::{FileIdentity, Sharing};
 use crate::units::DiskOffset;
 
-/// A disk that can be read and written: a leaf, open for writing by nobody else, and its parents, open for reading.
+/// A disk that can be read and written: a leaf, which nobody else can write to, and its parents, open for reading.
 ///
 /// Only the leaf changes. Reads see every earlier write, flushed or not. A write that begins or ends within a sector
 /// reads the rest of that sector through the parents.
 ///
-/// The first write gives the leaf a new DataWriteGuid, so children of the leaf can no longer be opened ([MS-VHDX] 2.2.2).
-/// No file names its children: use [`find_relatives`](crate::find_relatives) to find them first.
+/// The first write gives the leaf a new DataWriteGuid, so children of the leaf can no longer be opened ([MS-VHDX]
+/// 2.2.2). No file names its children: use [`find_relatives`](crate::find_relatives) to find them first.
 ///
-/// Dropped without [`close`](Self::close), the leaf is as after a power failure: sound, with a dirty log, and with every
-/// change up to the last [`flush`](DiskMut::flush). After an error of a write to the leaf, every further change is refused.
+/// If the disk is dropped without [`close`](Self::close), the leaf is as after a power failure: sound, with a dirty
+/// log, and with every change up to the last [`flush`](DiskMut::flush). After an error while the leaf is written to,
+/// every further change is refused.
 ///
 /// # Examples
 /// ```no_run
@@ -153,7 +154,7 @@ impl ChainMut {
     }
 }
 
-/// Checks that the disk does not say itself that a merge into it is incomplete.
+/// Returns an error if the DataWriteGuid of the leaf says that a merge into it is incomplete.
 fn ensure_complete(leaf: &Vhdx) -> Result<()> {
     match mark::is_half_merged(leaf) {
         true => Err(ChainError::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),

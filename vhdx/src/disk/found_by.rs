@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FoundBy {
-    /// By the stored relative path, or by its last part in one of the folders.
+    /// By the stored relative path, or by at least its last two names in one of the folders.
     RelativePath,
-    /// By the last part of the stored volume path in one of the folders.
+    /// By at least the last two names of the stored volume path in one of the folders.
     VolumePath,
-    /// By the last part of the stored absolute path in one of the folders.
+    /// By at least the last two names of the stored absolute path in one of the folders.
     AbsoluteWin32Path,
     /// Only by the file name, directly in one of the folders.
     Name,

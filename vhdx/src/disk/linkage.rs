@@ -50,8 +50,8 @@ pub(super) fn find_parent(
 /// Chooses among candidates that were found by name; `None` if none has an expected GUID.
 ///
 /// A candidate exactly at the stored relative path is chosen at once. Otherwise the first candidate with the GUID of
-/// the first linkage is chosen. The first one with the GUID of the second linkage is chosen if there is no other, or if
-/// the other one is an old copy of it.
+/// the first linkage is chosen. The first one with the GUID of the second linkage is chosen if no candidate has the
+/// first GUID, or if the candidate that has it is an old copy.
 fn by_name(
     request: &ParentRequest<'_>,
     candidates: impl Iterator<Item = Candidate>,

@@ -106,7 +106,7 @@ impl LowestLayer {
 
 /// Returns whether the first linkage is the newer GUID of the target.
 ///
-/// It is while a merge is incomplete. Otherwise the second linkage is newer.
+/// This is so while a merge is incomplete. Otherwise the second linkage is newer.
 fn names_newer_first(linkages: Linkages) -> bool {
     linkages.merge().is_some_and(|layer| !layer.is_complete)
 }

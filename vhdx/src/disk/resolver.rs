@@ -1,4 +1,4 @@
-//! Defines who decides which files are opened as parents: [`ParentResolver`], and [`FolderResolver`] for local files.
+//! Defines [`ParentResolver`], which decides which files are opened as parents, and [`FolderResolver`] for local files.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -59,10 +59,10 @@ pub trait ParentResolver {
     /// Returns the candidates for the parent, the most likely first.
     ///
     /// The first candidate with the GUID in the child's `parent_linkage` is the parent. One with the GUID in
-    /// `parent_linkage2` is the parent if no candidate has the first GUID, or if that one is an old copy of it.
+    /// `parent_linkage2` is the parent if no candidate has the first GUID, or if the one that has it is an old copy.
     ///
     /// # Errors
-    /// Any error that prevents the resolver from looking. If there is no candidate, that is not an error.
+    /// Any error that prevents the resolver from looking. It is not an error if there is no candidate.
     fn candidates(&self, request: &ParentRequest<'_>) -> Result<Candidates>;
 
     /// Searches for files with an [expected DataWriteGuid](ParentRequest::linkages), under any name.
@@ -71,7 +71,7 @@ pub trait ParentResolver {
     /// be copies of each other.
     ///
     /// # Errors
-    /// Any error that prevents the resolver from searching. If there is no such file, that is not an error.
+    /// Any error that prevents the resolver from searching. It is not an error if there is no such file.
     fn search(&self, request: &ParentRequest<'_>) -> Result<GuidSearch> {
         let _ = request;
         Ok(GuidSearch::default())

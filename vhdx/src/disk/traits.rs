@@ -65,8 +65,8 @@ pub trait DiskMut: Disk {
     /// As [`write_all_at`](Self::write_all_at).
     fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()>;
 
-    /// Tells that the content of a range is no longer needed. Each whole block in it reads as zeros afterwards, and its
-    /// space may be freed. The other bytes keep their content.
+    /// Declares that the content of a range is no longer needed. Each whole block in it reads as zeros afterwards, and
+    /// its space may be freed. The other bytes keep their content.
     ///
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).

@@ -13,7 +13,7 @@ use crate::args::Merge;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
 
-/// Answers for a chain that does not open. If it was merged before, there is nothing to copy.
+/// Runs the merge of a chain that does not open. If it was merged before, there is nothing to copy.
 ///
 /// # Errors
 /// Returns `error`, perhaps with a hint, if the files do not prove that the merge is complete, or if `--delete-merged`
@@ -66,7 +66,7 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
     let Some(ChainError::OtherChildren { in_the_way, unfinished, .. }) = error.chain_error() else {
         return None;
     };
-    // A child that was made of the target names it first. A merged layer, or a copy of one, names the target second.
+    // A child that was made from the target names it first. A merged layer, or a copy of one, names the target second.
     let names_first = |child: &PathBuf| {
         let child = Vhdx::open(child).ok();
         child.and_then(|child| child.parent_locator()?.parent_linkage()) == Some(into.data_write_guid())
@@ -85,7 +85,7 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
     ))
 }
 
-/// Returns the hint for a disk to merge that does not exist.
+/// Returns the hint for a merge whose disk does not exist.
 fn is_gone(output: Output, merge: &Merge) -> vhdx::Result<String> {
     let files = [Some(&merge.child), merge.into.as_ref()].into_iter().flatten();
     let relatives = relatives::around(output, merge, files.map(PathBuf::as_path))?;
