@@ -118,11 +118,21 @@ fn left_over(found: &LeftOver) -> String {
         ),
         None => format!(
             "{first} is left over from a completed merge, but the merge target was not found, was changed since, or \
-             was replaced. Find the target first. If it is lost, or was restored from an older backup, keep these \
-             files: they may be the only copy of their data. If the target opens, and no virtual machine uses these \
-             files, delete only these, in this order: {all}. Do not delete the target"
+             was replaced; {}",
+            delete_if_target_is_known(&all)
         ),
     }
+}
+
+/// Returns what to do with the files of a completed merge whose target is not known.
+///
+/// That the target opens proves nothing: an older copy from a backup opens, too.
+pub(super) fn delete_if_target_is_known(files: &str) -> String {
+    format!(
+        "find the merge target first. Keep these files: they may be the only copy of their data. Delete them only if all \
+         three are true: the target opens (`vhdx check TARGET --chain`), it is not an older copy from a backup, and no \
+         virtual machine uses these files. Then delete only these, in this order: {files}. Do not delete the target"
+    )
 }
 
 /// The facts that a command has reported so far.

@@ -166,8 +166,9 @@ fn evidence_text(check: &ParentCheck) -> String {
     if !candidate_children.is_empty() {
         let children = listed(candidate_children);
         lines.push(format!(
-            "these disks depend on the candidate: {children}. If one of them belongs between the child and the \
-             candidate, link the child to that disk. Otherwise the child loses the data of that disk"
+            "these disks depend on the candidate: {children}. If one of them was between the child and the \
+             candidate, use that disk as `--parent`. With the candidate as its parent, the child lacks the data of that \
+             disk"
         ));
     }
     match (others.is_empty(), folders.is_empty()) {

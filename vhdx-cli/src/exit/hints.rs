@@ -87,10 +87,9 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              `vhdx reparent CHILD --parent FILE --dry-run` shows what is known about it",
         ),
         ChainError::OtherChildren { .. } => Some(
-            "move files that are no longer needed out of these folders (an old copy is a child too). A child that \
-             is moved away cannot be opened any more once the merge has changed its parent. Or merge the shared parent \
-             into its own parent, which relinks all its children. Or make a new disk with `--output NEW.vhdx`, which \
-             changes no existing disk",
+            "`--output NEW.vhdx` makes a new disk and changes no existing disk. Or merge the shared parent into its \
+             own parent, which keeps all its children. Or move a child away, but only if it is never needed again (an \
+             old copy is a child, too): it cannot be opened after this merge",
         ),
         ChainError::NotAnAncestor { .. } => Some(
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",

@@ -192,7 +192,7 @@ fn files_of_an_incomplete_merge_must_not_be_moved() {
     let copy = family.path("copy.avhdx");
     fs::copy(&mid, &copy).unwrap();
     let refused = run!("merge", leaf, "--into", base).exits(5).stderr;
-    assert!(refused.contains("hint: move files that are no longer needed"), "{refused}");
+    assert!(refused.contains("hint: `--output NEW.vhdx` makes a new disk"), "{refused}");
     assert!(!refused.contains("incomplete"), "{refused}");
     fs::remove_file(&copy).unwrap();
     run!("merge", leaf, "--into", base, "--delete-merged").exits(0);

@@ -157,7 +157,7 @@ fn a_child_in_the_way_is_named_once() {
     assert_eq!(refused.matches("is a child of").count(), 1, "{refused}");
     assert!(refused.contains("other") && refused.contains("base.vhdx"), "{refused}");
     assert!(
-        refused.contains("hint: move files that are no longer needed") && refused.contains("--output"),
+        refused.contains("hint: `--output NEW.vhdx` makes a new disk and changes no existing disk"),
         "{refused}"
     );
     let error = run!("merge", leaf, "--into", base, "--parent-dir", guests, "--json").exits(5).error();

@@ -61,7 +61,10 @@ pub enum InvalidArgument {
     ContentOfChild,
     /// A parent whose path cannot be stored in the child: it is too long, or Windows does not permit such names
     /// ([MS-VHDX] 2.6.2.6.3).
-    #[error("the path to the parent {0:?} cannot be stored as a Windows path")]
+    #[error(
+        "the path to the parent {0:?} cannot be stored as a Windows path: it is too long, or has a name that Windows \
+         does not allow"
+    )]
     ParentPath(PathBuf),
     /// A parent locator without a parent, or one that is too large for a file ([MS-VHDX] 2.6.2.6).
     #[error("the parent locator names no parent, or is too large for a file")]

@@ -107,8 +107,8 @@ impl fmt::Display for ChainError {
             ),
             ChainError::UndeterminedFiles { child, undetermined } => write!(
                 f,
-                "merge of {} refused: these could not be checked, and may be or contain disks that depend on \
-                 its files: {}",
+                "{} cannot be merged: these files or folders could not be read, and may be or contain disks that \
+                 depend on its files: {}",
                 Quoted(child),
                 Joined(undetermined, ", ")
             ),

@@ -256,12 +256,13 @@ impl fmt::Display for Problem {
                 substitute::describe(f, expected, &Stored(stored), substitutes)
             }
             Problem::Superseded { .. } => f.write_str(
-                "is part of a merge that may be incomplete: it opens only as an ancestor of the merged disk",
+                "is a layer of a merge that may be incomplete: it opens only as an ancestor of the checkpoint that was \
+                 merged",
             ),
             Problem::MergeBegun { target, is_certain, .. } => write!(
                 f,
-                "is being merged into {0}, and the merge {1} incomplete: {0} may be a mix of old and new data until \
-                 the merge is complete",
+                "has a merge into {0} that {1} incomplete: {0} may be a mix of old and new data until the merge is \
+                 complete",
                 Quoted(target),
                 if *is_certain { "is" } else { "may be" }
             ),

@@ -96,11 +96,12 @@ fn is_begun(plan: &MergePlan) -> bool {
 }
 
 fn half_done(plan: &MergePlan) -> String {
-    let target = plan.layers.last().map(|target| shown(&target.path)).unwrap_or_default();
+    let path_of = |layer: Option<&FileState>| layer.map(|layer| shown(&layer.path)).unwrap_or_default();
+    let (leaf, target) = (path_of(plan.layers.first()), path_of(plan.layers.last()));
     format!(
-        "is not merged completely. Run the same command again to finish. Until then, do not start a virtual machine \
-         from {target}: its content may be a mix of old and new data. The merged disk and the disks that depend on it \
-         read as before"
+        "is not merged completely into {target}. Run the same command again to finish. Until then, do not start a \
+         virtual machine from {target}: its content may be a mix of old and new data. The checkpoint {leaf} and the \
+         disks that depend on it read as before"
     )
 }
 

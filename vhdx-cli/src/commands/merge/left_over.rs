@@ -10,6 +10,7 @@ use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_c
 
 use super::{relatives, undeleted};
 use crate::args::Merge;
+use crate::commands::facts::delete_if_target_is_known;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
 
@@ -137,10 +138,8 @@ fn not_proven(found: &AlreadyMerged) -> String {
     let files: Vec<String> = found.layers.iter().map(|layer| shown(&layer.path)).collect();
     format!(
         "nothing is deleted. The merge is complete, but its target was not found, was changed since, or was replaced \
-         by another copy. If the target is lost, or was restored from an older backup, keep the merged files: they may \
-         be the only copy of their data. If the target opens (`vhdx check TARGET --chain`), and no virtual machine \
-         uses the merged files, delete only these by hand, in this order: {}. Do not delete the target",
-        files.join(", ")
+         by another copy; {}",
+        delete_if_target_is_known(&files.join(", "))
     )
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vhdx::{Fallback, Remedy};
 
+use crate::commands::facts::delete_if_target_is_known;
 use crate::output::quoted;
 
 /// Returns the sentence for a remedy.
@@ -135,11 +136,7 @@ fn delete_left_overs(layers: &[PathBuf], target: Option<&Path>) -> String {
             "if no virtual machine uses these files, delete only these, in this order: {layers}. Do not delete {}",
             quoted(target)
         ),
-        None => format!(
-            "find the merge target first. If it is lost, or was restored from an older backup, keep these files: they \
-             may be the only copy of their data. If the target opens, and no virtual machine uses these files, delete \
-             only these, in this order: {layers}. Do not delete the target"
-        ),
+        None => delete_if_target_is_known(&layers),
     }
 }
 

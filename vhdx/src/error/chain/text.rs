@@ -85,7 +85,8 @@ impl fmt::Display for LayerOfMerge<'_> {
             ),
             false => write!(
                 f,
-                "part of a merge into {parent} that may be incomplete: it opens only as an ancestor of the merged disk"
+                "this file is a layer of a merge into {parent} that may be incomplete: it opens only as an ancestor \
+                 of the checkpoint that was merged"
             ),
         }
     }
