@@ -95,8 +95,8 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",
         ),
         ChainError::Superseded { is_complete: true, .. } => Some(
-            "to delete the left-over files, first make sure that the merge target opens, and that no virtual machine \
-             uses the left-over files. Then delete only the files that `vhdx tree DIR` lists as left over, in that \
+            "delete the left-over files only if the merge target opens, is not an older copy from a backup, and no \
+             virtual machine uses them. Then delete only the files that `vhdx tree DIR` lists as left over, in that \
              order. Do not delete the merge target",
         ),
         ChainError::Superseded { .. } => Some(

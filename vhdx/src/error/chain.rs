@@ -107,7 +107,7 @@ impl fmt::Display for ChainError {
             ),
             ChainError::UndeterminedFiles { child, undetermined } => write!(
                 f,
-                "{} cannot be merged: these files or folders could not be read, and may be or contain disks that \
+                "merge of {} refused: these files or folders could not be checked, and may be or contain disks that \
                  depend on its files: {}",
                 Quoted(child),
                 Joined(undetermined, ", ")

@@ -9,7 +9,7 @@ pub enum Conflict {
     #[error("the file changed while it was read, so the result is not reliable: {0}")]
     Changed(FileChange),
     /// A plan that was made for other files, or before the files changed.
-    #[error("the file was changed after it was checked; run the operation again")]
+    #[error("a file of this operation changed, or appeared, after it was checked; run the operation again")]
     StalePlan,
     /// The destination already exists, and overwriting it was not requested.
     #[error("the destination already exists")]

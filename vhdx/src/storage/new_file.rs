@@ -144,14 +144,20 @@ fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
         }
         Err(error) => Err(io_error("read the file's attributes")(error)),
         // This comes first: `overwrite` would not help.
-        Ok(_) if destination.metadata().is_ok_and(|found| !found.is_file()) => {
-            Err(InvalidArgument::NotARegularFile.into())
-        }
+        Ok(_) if leads_to_no_file(destination) => Err(InvalidArgument::NotARegularFile.into()),
         Ok(_) if !overwrite => Err(Conflict::DestinationExists.into()),
         Ok(_) => {
             ensure_not_in_use(destination)?;
             destination.canonicalize().map_err(io_error("resolve the path"))
         }
+    }
+}
+
+/// Whether a path that exists leads to anything but a regular file, or is a link to nothing.
+fn leads_to_no_file(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(found) => !found.is_file(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 

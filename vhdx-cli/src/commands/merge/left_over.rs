@@ -173,7 +173,7 @@ impl Report<'_> {
             "dry_run": self.merge.writing.dry_run,
             "already_merged": true,
             "merged": self.found.layers.iter().map(|layer| output::path(&layer.path)).collect::<Value>(),
-            "into": self.found.target.as_deref().map(output::path),
+            "into": self.found.target().map(output::path),
             "bytes_copied": 0,
             "blocks": 0,
             "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
@@ -186,7 +186,7 @@ impl Report<'_> {
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let child = shown(&self.merge.child);
-        match &self.found.target {
+        match self.found.target() {
             Some(into) => {
                 writeln!(out, "{child} was already merged into {}: there is nothing to copy", shown(into))?
             }

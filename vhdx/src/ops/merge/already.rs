@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::deletion::Deletion;
 use super::execute::is_path_of;
 use super::files::MergeFiles;
-use super::locked::{locked_while_deleting, open_as_planned};
+use super::locked::{self, locked_while_deleting, make_durable, open_as_planned};
 use super::options::MergeOptions;
 use super::relations::find_newcomer;
 use super::state::FileState;
@@ -33,8 +33,10 @@ pub struct AlreadyMerged {
     ///
     /// Each names its present parent, which was found, and the merged disk.
     pub relinked: Vec<FileState>,
-    /// The file that holds the merged data: the present parent of the relinked children.
-    pub target: Option<PathBuf>,
+    /// The present parents of the relinked children, which hold the merged data: the target of the merge.
+    ///
+    /// There are several if a child was relinked again since.
+    pub targets: Vec<FileState>,
     /// The disks whose parent is still one of the layers, each with that layer.
     pub in_use: Vec<(PathBuf, PathBuf)>,
     /// The folders that were searched for children.
@@ -66,7 +68,13 @@ impl AlreadyMerged {
         !self.relinked.is_empty() && self.in_use.is_empty()
     }
 
-    /// Deletes the layers, the merged disk first.
+    /// Returns the path of the file that holds the merged data, if it was found.
+    pub fn target(&self) -> Option<&Path> {
+        self.targets.first().map(|target| target.path.as_path())
+    }
+
+    /// Deletes the layers, the merged disk first. Before that, the target and the relinked children are made durable:
+    /// what was written to them, or a copy of them, may be in the host's cache only.
     ///
     /// Deletes nothing if [`may_delete`](Self::may_delete) is false. Of the options, only
     /// [`ignore_undetermined`](MergeOptions::ignore_undetermined) counts.
@@ -79,9 +87,11 @@ impl AlreadyMerged {
         if !self.may_delete() {
             return Ok(Deletion::default());
         }
-        let known = [self.layers.as_slice(), &self.relinked].concat();
-        let locked: Vec<_> =
-            known.iter().map(|state| open_as_planned(files, state)).collect::<Result<_>>()?;
+        let open = |states: &[FileState]| -> Result<Vec<_>> {
+            states.iter().map(|state| open_as_planned(files, state)).collect()
+        };
+        let known = [self.layers.as_slice(), &self.relinked, &self.targets].concat();
+        let (layers, relinked, targets) = (open(&self.layers)?, open(&self.relinked)?, open(&self.targets)?);
         let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
         let relatives = files.relatives(&self.folders)?;
         if !options.ignore_undetermined {
@@ -90,7 +100,14 @@ impl AlreadyMerged {
         if let Some(disk) = find_newcomer(&relatives, &parents, &known) {
             return Err(Error::from(Conflict::StalePlan).in_file(&disk.path));
         }
-        let _locked = locked_while_deleting(locked);
+        for (file, state) in targets.iter().zip(&self.targets) {
+            make_durable(file, &state.path)?;
+        }
+        for (file, state) in relinked.iter().zip(&self.relinked) {
+            locked::sync(file, &state.path)?;
+            locked::open(file, &state.path)?.close()?;
+        }
+        let _locked = locked_while_deleting((layers, relinked, targets));
         Ok(Deletion::of(&self.layers, false, files))
     }
 }
@@ -137,7 +154,7 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
     let others: Vec<&FileFacts> = relatives.disks.iter().filter(outside).collect();
     let is_there = |guid: Uuid| others.iter().any(|disk| disk.data_write_guid == guid && !guid.is_nil());
 
-    let (mut relinked, mut in_use) = (Vec::new(), Vec::new());
+    let (mut relinked, mut targets, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
     for disk in &others {
         let Some(parent) = states.iter().find(|state| disk.is_child_of(state.data_write_guid)) else {
             continue;
@@ -145,21 +162,15 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
         let leaf = states.first().map(|leaf| leaf.data_write_guid);
         if disk.linkage2 == leaf && disk.linkage.is_some_and(is_there) {
             relinked.push(FileState::of_relative(disk));
+            let target = others.iter().find(|other| Some(other.data_write_guid) == disk.linkage);
+            let target = target.map(|target| FileState::of_relative(target));
+            targets.extend(target.filter(|target| !targets.contains(target)));
         } else {
             in_use.push((disk.path.clone(), parent.path.clone()));
         }
     }
     let folders = relatives.folders.clone();
-    let target = target_of(&relinked, &others);
-    Some(AlreadyMerged { layers: states, is_proven, relinked, target, in_use, folders })
-}
-
-/// Returns the present parent of the relinked children, which is one of the files outside the merge.
-fn target_of(relinked: &[FileState], others: &[&FileFacts]) -> Option<PathBuf> {
-    let is_relinked = |disk: &&&FileFacts| relinked.iter().any(|state| state.path == disk.path);
-    let child = others.iter().find(is_relinked)?;
-    let parent = others.iter().find(|disk| Some(disk.data_write_guid) == child.linkage)?;
-    Some(parent.path.clone())
+    Some(AlreadyMerged { layers: states, is_proven, relinked, targets, in_use, folders })
 }
 
 /// Whether `lowest` says that the merge of `leaf` is complete, and `leaf` is unchanged since.

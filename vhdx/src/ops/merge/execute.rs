@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::copier::Copier;
 use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
-use super::locked::{Locked, change_locator, load, locked_while_deleting, open};
+use super::locked::{Locked, change_locator, load, locked_while_deleting, make_durable, open};
 use super::relations::find_newcomer;
 use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
 use crate::disk::locator::with_linkages;
@@ -217,9 +217,7 @@ impl Locked {
     ///
     /// The run that completed the merge may have failed to make the last header durable, although it can be read.
     fn make_target_durable(&self, plan: &MergePlan) -> Result<()> {
-        let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
-        target.begin_session()?;
-        target.close()
+        make_durable(&self.layers[plan.layers.len() - 1], &plan.target().path)
     }
 
     /// Gives the merged disk its mark.

@@ -50,7 +50,7 @@ impl Locked {
     pub(super) fn sync_all(&self, plan: &MergePlan) -> Result<()> {
         let layers = self.layers.iter().zip(&plan.layers).chain(self.children.iter().zip(&plan.children));
         for (file, state) in layers.chain(self.relinked.iter().zip(&plan.relinked)) {
-            file.storage.sync().map_err(|e| Error::io("sync", None, e).in_file(&state.path))?;
+            sync(file, &state.path)?;
         }
         for (file, state) in self.relinked.iter().zip(&plan.relinked) {
             open(file, &state.path)?.close()?;
@@ -114,6 +114,19 @@ pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
 
 pub(super) fn open(file: &OpenFile, path: &Path) -> Result<VhdxMut> {
     Ok(VhdxMut::from_storage(Arc::clone(&file.storage)).map_err(|e| e.in_file(path))?.named(path))
+}
+
+pub(super) fn sync(file: &OpenFile, path: &Path) -> Result<()> {
+    file.storage.sync().map_err(|error| Error::io("sync", None, error).in_file(path))
+}
+
+/// Syncs a file, and then writes its headers again: a session begins with both.
+///
+/// An earlier run may have failed to make the last header durable, although it can be read.
+pub(super) fn make_durable(file: &OpenFile, path: &Path) -> Result<()> {
+    let mut vhdx = open(file, path)?;
+    vhdx.begin_session()?;
+    vhdx.close()
 }
 
 /// Changes the parent locator of a file in one transaction.

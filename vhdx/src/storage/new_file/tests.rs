@@ -109,6 +109,18 @@ fn a_folder_is_refused_as_destination() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_refused_as_destination() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link.vhdx");
+    std::os::unix::fs::symlink(folder.path().join("absent"), &link).unwrap();
+    for overwrite in [false, true] {
+        let error = NewFile::create(&link, overwrite).unwrap_err();
+        assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
+    }
+}
+
 #[test]
 fn a_source_is_refused_as_destination_under_any_name() {
     let folder = tempfile::tempdir().unwrap();

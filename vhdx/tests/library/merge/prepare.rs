@@ -1,12 +1,17 @@
 //! The way into a merge, on files of the host.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use vhdx::format::merge_guid::IncompleteMerge;
-use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeTarget, Planned};
+use vhdx::ops::{
+    AlreadyMerged, FileState, HostFiles, MergeFiles, MergeOptions, MergePlan, MergeTarget, OpenFile, Planned,
+};
 use vhdx::{
-    ChainError, Conflict, DiskOffset, Error, FolderResolver, InvalidArgument, NoProgress, Result, VhdxMut,
+    ChainError, Conflict, DiskOffset, Error, FileOffset, FolderResolver, InvalidArgument, NoProgress, ReadAt,
+    Relatives, Result, Storage, VhdxMut,
 };
 use vhdx_testkit::Image;
 
@@ -99,7 +104,7 @@ fn a_merged_disk_whose_chain_is_broken_is_already_merged() {
     assert_eq!(found.layers.len(), 1);
     assert_eq!(found.layers[0].path, files.path("leaf.avhdx"));
     assert!(found.is_certain() && found.may_be_only_copy() && !found.may_delete());
-    assert_eq!(found.target, None);
+    assert_eq!(found.target(), None);
 }
 
 /// The undetermined file may depend on the merged disk.
@@ -118,8 +123,9 @@ fn an_undetermined_file_stops_the_deletion_of_a_disk_that_is_already_merged() {
     assert!(matches!(planned, Planned::AlreadyMerged(_)), "{planned:?}");
 }
 
-#[test]
-fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
+/// A merge of `leaf.avhdx` into `base.vhdx`, which then was moved to another folder. A relinked child shows that it
+/// holds the data.
+fn merged_into_a_moved_target() -> (Files, AlreadyMerged) {
     let files = Files::new();
     let base = Image::dynamic(4 * MIB, 1 << 20);
     let leaf = Image::child_of(&base, "base.vhdx", 1 << 20);
@@ -140,7 +146,13 @@ fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
         MergePlan::prepare(&leaf, MergeTarget::Parent, &resolver, &folders, &options, &NoProgress).unwrap();
     let Planned::AlreadyMerged(found) = planned else { panic!("{planned:?}") };
     assert!(found.may_delete());
-    assert_eq!(found.target, Some(moved.join("base.vhdx")));
+    assert_eq!(found.target(), Some(&*moved.join("base.vhdx")));
+    (files, found)
+}
+
+#[test]
+fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
+    let (files, found) = merged_into_a_moved_target();
     fs::write(files.path("damaged.avhdx"), b"vhdxfile").unwrap();
     let error = found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Chain(error) if matches!(*error, ChainError::UndeterminedFiles { .. })));
@@ -148,6 +160,91 @@ fn layers_on_which_an_undetermined_file_may_depend_are_not_deleted() {
     let ignore = MergeOptions { ignore_undetermined: true, ..MergeOptions::default() };
     assert_eq!(found.delete(&HostFiles, &ignore).unwrap().deleted, [files.path("leaf.avhdx")]);
     assert!(!files.path("leaf.avhdx").exists());
+}
+
+/// The target was restored from a backup, or a machine was started from it: it no longer proves that it has the data.
+#[test]
+fn layers_are_not_deleted_if_the_target_has_changed_since() {
+    let (files, found) = merged_into_a_moved_target();
+    files.write_to("moved/base.vhdx", 0);
+    let error = found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
+    assert_eq!(error.path(), Some(&*files.path("moved/base.vhdx")));
+    assert!(matches!(error.without_path(), Error::Conflict(Conflict::StalePlan)), "{error}");
+    fs::remove_file(files.path("moved/base.vhdx")).unwrap();
+    found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
+    assert!(files.path("leaf.avhdx").exists());
+}
+
+/// Files of the host that record each sync and deletion.
+#[derive(Default)]
+struct Recorded(Arc<Mutex<Vec<(&'static str, PathBuf)>>>);
+
+struct RecordedFile(Arc<dyn Storage>, PathBuf, Recorded);
+
+impl Recorded {
+    fn add(&self, what: &'static str, path: &Path) {
+        self.0.lock().unwrap().push((what, path.to_owned()));
+    }
+}
+
+impl ReadAt for RecordedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+}
+
+impl Storage for RecordedFile {
+    fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+        self.0.write_all_at(buf, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.2.add("sync", &self.1);
+        self.0.sync()
+    }
+}
+
+impl MergeFiles for Recorded {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let mut file = HostFiles.open(path)?;
+        file.storage = Arc::new(RecordedFile(file.storage, path.to_owned(), Self(self.0.clone())));
+        Ok(file)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        self.add("delete", &file.path);
+        HostFiles.delete(file)
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        HostFiles.relatives(folders)
+    }
+}
+
+/// The target may be a fresh copy, which so far only the host's cache holds.
+#[test]
+fn the_target_and_the_relinked_child_are_synced_before_layers_are_deleted() {
+    let (files, found) = merged_into_a_moved_target();
+    let recorded = Recorded::default();
+    found.delete(&recorded, &MergeOptions::default()).unwrap();
+    let events = recorded.0.lock().unwrap();
+    let first = |event: (&'static str, &str)| {
+        let event = (event.0, files.path(event.1));
+        events.iter().position(|found| *found == event).unwrap_or_else(|| panic!("{event:?} in {events:?}"))
+    };
+    let deleted = first(("delete", "leaf.avhdx"));
+    assert!(
+        first(("sync", "moved/base.vhdx")) < deleted && first(("sync", "child.avhdx")) < deleted,
+        "{events:?}"
+    );
 }
 
 #[test]
