@@ -185,7 +185,7 @@ fn a_child_that_changed_since_is_left_as_it_is() {
     let before = std::fs::read(family.path("child.avhdx")).unwrap();
     assert_ne!(Vhdx::open(family.path("child.avhdx")).unwrap().log(), LogState::Clean);
     for result in [plan.ensure_not_in_use(), plan.execute()] {
-        assert!(result.unwrap_err().to_string().contains("after the plan was made"));
+        assert!(result.unwrap_err().to_string().contains("after it was checked"));
     }
     let storage = FileStorage::open_exclusive(&family.path("child.avhdx")).unwrap();
     plan.execute_on(std::sync::Arc::new(storage)).unwrap_err();
@@ -280,7 +280,7 @@ fn a_plan_for_files_that_changed_since() {
     let plan = family.plan("gold.vhdx", &STRICT).unwrap();
     let is_stale = |result: Result<()>| {
         let error = result.unwrap_err();
-        assert!(error.to_string().contains("after the plan was made"), "{error}");
+        assert!(error.to_string().contains("after it was checked"), "{error}");
     };
     let bytes = std::fs::read(family.path("child.avhdx")).unwrap();
     let changed = Image { data_write_guid: Guid::from_u128(1), ..family.base.clone() };
