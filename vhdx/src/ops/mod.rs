@@ -26,9 +26,8 @@ pub use convert::{Converted, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use merge::{
-    AlreadyMerged, Batch, BitChange, BlockAction, BlockPlan, Content, CopyPiece, Deletion, FileState,
-    HostFiles, ItemChanges, LeftOver, MergeFiles, MergeOptions, MergePlan, MergeStep, MergeTarget, Merged,
-    MetadataItemId, NewBitmap, OpenFile, Planned, Undeleted, already_merged, earlier_target,
+    AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, ItemChanges, LeftOver, MergeFiles,
+    MergeOptions, MergePlan, MergeStep, MergeTarget, Merged, MetadataItemId, OpenFile, Planned, Undeleted, already_merged, earlier_target,
     ensure_not_half_merged, left_over,
 };
 pub use overwrite::{Overwritten, overwrite_raw};

@@ -154,7 +154,7 @@ impl<'a> Report<'a> {
             "bytes_copied": self.done.bytes_copied,
             "blocks": self.done.blocks,
             "block_actions": actions.iter().map(|(action, n)| (action.name().to_owned(), json!(n))).collect::<Value>(),
-            "batches": plan.batches.len(),
+            "batches": plan.batch_count(),
             "file_size": plan.file_size,
             "bytes_needed": plan.bytes_needed(),
             "relinked": output::paths(&self.done.relinked),

@@ -5,42 +5,44 @@ use std::ops::Range;
 
 use super::block::{BitChange, BlockAction, BlockPlan};
 use super::options::MergeOptions;
+use super::space_count::SpaceCount;
 use super::target::Before;
 use crate::error::{Guaranteed, Result};
 use crate::file::{Place, Space};
 use crate::geometry::Geometry;
-use crate::storage::Holes;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
 /// The unit of logging, in bytes ([MS-VHDX] 2.3.1).
 const PAGE: u64 = 4096;
 /// The most pages that one entry of the shortest log can hold.
 const MOST_PAGES: usize = 84;
+/// The most blocks of a batch, so that a batch takes little memory.
+const MOST_BLOCKS: usize = 1 << 16;
 
 /// Blocks of the target whose content is written, then one transaction that makes it count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub(super) struct Batch {
     /// The blocks, in ascending order.
-    pub blocks: Vec<BlockPlan>,
+    pub(super) blocks: Vec<BlockPlan>,
     /// The sector bitmap blocks that the target gets in the same transaction.
-    pub bitmaps: Vec<NewBitmap>,
+    pub(super) bitmaps: Vec<NewBitmap>,
     /// The length that the target's file must have, in bytes, before the batch is written.
-    pub file_size: u64,
+    pub(super) file_size: u64,
     /// The most 4 KiB pages of metadata that the transaction changes.
-    pub pages: usize,
+    pub(super) pages: usize,
     /// How many bytes the merged layers answer for in the blocks that have content afterwards.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 /// A new sector bitmap block of the target: 1 MiB of zeros until bits in it are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewBitmap {
+pub(super) struct NewBitmap {
     /// The chunk whose bits it holds.
-    pub chunk: ChunkIndex,
+    pub(super) chunk: ChunkIndex,
     /// Its place in the file.
-    pub place: FileOffset,
+    pub(super) place: FileOffset,
     /// Whether the place reads as zeros already; see [`BlockPlan::is_fresh`].
-    pub is_fresh: bool,
+    pub(super) is_fresh: bool,
 }
 
 /// A page of metadata that a transaction changes.
@@ -89,18 +91,14 @@ impl Decided<'_> {
 
 pub(super) struct Batcher<'a> {
     geometry: Geometry,
-    space: &'a mut Space,
-    options: &'a MergeOptions,
+    space: Space,
+    options: MergeOptions,
     file_size: u64,
     /// The chunk that got a sector bitmap block last. Blocks come in ascending order.
     last_bitmap: Option<ChunkIndex>,
     open: Open,
-    done: Vec<Batch>,
-    /// The holes of the target's file.
-    holes: Holes<'a>,
-    /// How many bytes in existing holes of the file may be written to.
-    overwritten: u64,
-    unwritten: Unwritten,
+    /// Counts the space that the batches take, if the plan is being made.
+    count: Option<SpaceCount<'a>>,
 }
 
 #[derive(Default)]
@@ -110,59 +108,41 @@ struct Open {
     freed: Vec<FileOffset>,
 }
 
-/// How many bytes of the blocks' new places are not written to.
-///
-/// They stay holes where files can have holes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Unwritten {
-    /// In the part by which the file grows.
-    pub(super) grown: u64,
-    /// In holes that the file has already.
-    pub(super) in_holes: u64,
-}
-
-/// All batches and their totals.
-pub(super) struct Batches {
-    pub(super) batches: Vec<Batch>,
-    pub(super) file_size: u64,
-    pub(super) overwritten: u64,
-    pub(super) unwritten: Unwritten,
+impl Batch {
+    /// Returns every place in the target's file that the batch assigns, with its length in bytes.
+    pub(super) fn places(&self, block_size: u64) -> impl Iterator<Item = (FileOffset, u64)> {
+        let bitmaps = self.bitmaps.iter().map(|bitmap| (bitmap.place, MIB));
+        let blocks = self.blocks.iter().filter(|block| block.action != BlockAction::Zero);
+        bitmaps.chain(blocks.map(move |block| (block.place, block_size)))
+    }
 }
 
 impl<'a> Batcher<'a> {
     /// `space` is the free space of the target once its disk has grown, and `file_size` the length of its file then.
-    pub(super) fn new(
-        geometry: Geometry,
-        space: &'a mut Space,
-        holes: Holes<'a>,
-        file_size: u64,
-        options: &'a MergeOptions,
-    ) -> Self {
-        let (open, done) = (Open::default(), Vec::new());
-        Self {
-            geometry,
-            space,
-            options,
-            file_size,
-            last_bitmap: None,
-            open,
-            done,
-            holes,
-            overwritten: 0,
-            unwritten: Unwritten::default(),
-        }
+    pub(super) fn new(geometry: Geometry, space: Space, file_size: u64, options: MergeOptions) -> Self {
+        let (last_bitmap, open, count) = (None, Open::default(), None);
+        Self { geometry, space, options, file_size, last_bitmap, open, count }
     }
 
-    pub(super) fn add(&mut self, decided: &Decided<'_>) -> Result<()> {
+    pub(super) fn counting(self, count: SpaceCount<'a>) -> Self {
+        Self { count: Some(count), ..self }
+    }
+
+    /// Adds a block. Returns the batch that is complete because the block does not fit into it.
+    pub(super) fn add(&mut self, decided: &Decided<'_>) -> Result<Option<Batch>> {
         let is_partial = decided.action == BlockAction::FillPart;
         let chunk = self.geometry.chunk_of(decided.block);
         let needs_bitmap = is_partial && !decided.has_bitmap && self.last_bitmap != Some(chunk);
         let pages = self.pages(decided, needs_bitmap);
         let bytes = decided.written();
-        self.make_room(&pages, bytes);
+        let complete = if self.has_room(&pages, bytes) { None } else { self.close() };
 
         if needs_bitmap {
-            let Place { offset: place, is_fresh } = self.allocate(MIB)?;
+            let bitmap = self.allocate(MIB)?;
+            if let Some(count) = &mut self.count {
+                count.fill(&bitmap, MIB, MIB)?;
+            }
+            let Place { offset: place, is_fresh } = bitmap;
             self.last_bitmap = Some(chunk);
             self.open.batch.bitmaps.push(NewBitmap { chunk, place, is_fresh });
         }
@@ -171,17 +151,17 @@ impl<'a> Batcher<'a> {
         self.open.batch.blocks.push(BlockPlan { block, action, place, is_fresh, copied, zeroed });
         self.open.batch.bytes = self.open.batch.bytes.saturating_add(bytes);
         self.open.pages.extend(pages);
-        Ok(())
+        Ok(complete)
     }
 
-    pub(super) fn finish(mut self) -> Batches {
-        self.close();
-        Batches {
-            batches: self.done,
-            file_size: self.file_size,
-            overwritten: self.overwritten,
-            unwritten: self.unwritten,
-        }
+    /// Returns the length of the target's file after all batches so far, in bytes.
+    pub(super) const fn file_size(&self) -> u64 {
+        self.file_size
+    }
+
+    /// Returns what was counted, if it was [counted](Self::counting).
+    pub(super) fn into_count(self) -> Option<SpaceCount<'a>> {
+        self.count
     }
 
     /// Chooses the place for the content of a block.
@@ -193,20 +173,18 @@ impl<'a> Batcher<'a> {
                 FileOffset::default()
             }
             BlockAction::Fill | BlockAction::FillPart => {
-                let before = self.overwritten;
                 let place = self.new_place(old)?;
-                // Each single sector that is written takes a page.
-                let unwritten = block_size.saturating_sub(decided.copied.saturating_mul(PAGE / 512));
-                let Unwritten { grown, in_holes } = &mut self.unwritten;
-                match place.is_fresh {
-                    true => *grown = grown.saturating_add(unwritten),
-                    false => *in_holes = in_holes.saturating_add(unwritten.min(self.overwritten - before)),
+                if let Some(count) = &mut self.count {
+                    // Each single sector that is written takes a page.
+                    count.fill(&place, block_size, decided.copied.saturating_mul(PAGE / 512))?;
                 }
                 return Ok(place);
             }
             BlockAction::Overwrite | BlockAction::Mark | BlockAction::Promote => {
                 let place = old.guaranteed("a block that keeps its place has one")?;
-                self.overwrite(decided.touched(self.geometry.block_start(decided.block), place))?;
+                if let Some(count) = &mut self.count {
+                    count.overwrite(decided.touched(self.geometry.block_start(decided.block), place))?;
+                }
                 place
             }
         };
@@ -220,10 +198,7 @@ impl<'a> Batcher<'a> {
     fn new_place(&mut self, reserved: Option<FileOffset>) -> Result<Place> {
         let block_size = self.geometry.block_size();
         match reserved {
-            Some(offset) if self.is_inside(offset) => {
-                self.overwrite([offset..offset.saturating_add(block_size)])?;
-                Ok(Place { offset, is_fresh: false })
-            }
+            Some(offset) if self.is_inside(offset) => Ok(Place { offset, is_fresh: false }),
             outside => {
                 self.open.freed.extend(outside);
                 self.allocate(block_size)
@@ -237,20 +212,8 @@ impl<'a> Batcher<'a> {
 
     fn allocate(&mut self, bytes: u64) -> Result<Place> {
         let place = self.space.allocate(bytes)?;
-        let end = place.offset.saturating_add(bytes);
-        if !place.is_fresh {
-            self.overwrite([place.offset..end])?;
-        }
-        self.file_size = self.file_size.max(end.get());
+        self.file_size = self.file_size.max(place.offset.saturating_add(bytes).get());
         Ok(place)
-    }
-
-    /// Counts the bytes of ranges that are written to and may lie in holes of the file.
-    fn overwrite(&mut self, ranges: impl IntoIterator<Item = Range<FileOffset>>) -> Result<()> {
-        for range in ranges {
-            self.overwritten = self.overwritten.saturating_add(self.holes.bytes_in(range)?);
-        }
-        Ok(())
     }
 
     /// Returns the pages of metadata that the block changes.
@@ -281,29 +244,29 @@ impl<'a> Batcher<'a> {
         pages
     }
 
-    /// Closes the open batch if these pages and bytes do not fit into it.
-    fn make_room(&mut self, pages: &BTreeSet<Page>, bytes: u64) {
-        let all = self.open.pages.union(pages).count();
-        let is_full = all > self.options.pages.min(MOST_PAGES)
-            || self.open.batch.bytes.saturating_add(bytes) > self.options.batch_bytes;
-        if is_full && !self.open.batch.blocks.is_empty() {
-            self.close();
-        }
+    /// Returns whether these pages and bytes fit into the open batch.
+    fn has_room(&self, pages: &BTreeSet<Page>, bytes: u64) -> bool {
+        let Open { batch, pages: used, .. } = &self.open;
+        batch.blocks.is_empty()
+            || (batch.blocks.len() < MOST_BLOCKS
+                && used.union(pages).count() <= self.options.pages.min(MOST_PAGES)
+                && batch.bytes.saturating_add(bytes) <= self.options.batch_bytes)
     }
 
-    /// Closes the open batch. The places that it frees are free from the next batch on.
+    /// Completes the open batch, unless it is empty. The places that it frees are free from the next batch on.
     ///
     /// Its transaction must be durable before new content goes there.
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) -> Option<Batch> {
         let Open { mut batch, pages, freed } = std::mem::take(&mut self.open);
         for place in freed {
             self.space.release(place, self.geometry.block_size());
         }
-        if !batch.blocks.is_empty() {
-            batch.pages = pages.len();
-            batch.file_size = self.file_size;
-            self.done.push(batch);
+        if batch.blocks.is_empty() {
+            return None;
         }
+        batch.pages = pages.len();
+        batch.file_size = self.file_size;
+        Some(batch)
     }
 }
 

@@ -42,7 +42,7 @@ impl BlockAction {
 
 /// A change of the bits of a block in its sector bitmap block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BitChange {
+pub(super) enum BitChange {
     /// No bit changes.
     None,
     /// The bits of the sectors that the merged layers answer for are set.
@@ -55,26 +55,26 @@ pub enum BitChange {
 
 /// A block of the target and the action for it. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BlockPlan {
+pub(super) struct BlockPlan {
     /// The block.
-    pub block: BlockIndex,
+    pub(super) block: BlockIndex,
     /// The action.
-    pub action: BlockAction,
+    pub(super) action: BlockAction,
     /// Where its content lies afterwards; 0 if it has none.
-    pub place: FileOffset,
+    pub(super) place: FileOffset,
     /// Whether the file was never long enough to contain the place.
     ///
     /// Then the place reads as zeros once the file is long enough. Any other new place must be filled with zeros first.
-    pub is_fresh: bool,
+    pub(super) is_fresh: bool,
     /// How many bytes are copied.
-    pub copied: u64,
+    pub(super) copied: u64,
     /// How many bytes of the block the merged layers declare to be zero.
-    pub zeroed: u64,
+    pub(super) zeroed: u64,
 }
 
 impl BlockPlan {
     /// Returns the block's new BAT entry, if it changes.
-    pub const fn entry(&self) -> Option<BatEntry> {
+    pub(super) const fn entry(&self) -> Option<BatEntry> {
         let state = match self.action {
             BlockAction::Overwrite | BlockAction::Mark => return None,
             BlockAction::Zero => PayloadBlockState::Zero,
@@ -87,14 +87,14 @@ impl BlockPlan {
     /// Returns whether the content goes to a new place.
     ///
     /// The whole place, up to the end of the block, must read as zeros before anything else is written to it.
-    pub const fn is_new_place(&self) -> bool {
+    pub(super) const fn is_new_place(&self) -> bool {
         matches!(self.action, BlockAction::Fill | BlockAction::FillPart)
     }
 
     /// Returns the change of the block's bits.
     ///
     /// Bits of a FULLY_PRESENT block mean nothing ([MS-VHDX] 2.5.1.1).
-    pub const fn bits(&self) -> BitChange {
+    pub(super) const fn bits(&self) -> BitChange {
         match self.action {
             BlockAction::Mark => BitChange::Set,
             BlockAction::FillPart => BitChange::Replace,

@@ -1,4 +1,4 @@
-//! Executes a merge plan, which has decided everything.
+//! Executes a merge plan.
 //!
 //! The order of the steps guarantees that the merged disk and its descendants read the same bytes at every instant.
 //! `docs/merge.md` explains it. The *lowest layer* is the merged layer whose parent is the target.
@@ -17,21 +17,25 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::batch::Batch;
+use super::batches::{BatchInputs, Batches};
+use super::block::{BitChange, BlockPlan};
 use super::copier::Copier;
 use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
 use super::locked::{Locked, change_locator, load, locked_while_deleting, make_durable, open};
+use super::pieces::pieces;
 use super::relations::find_newcomer;
-use super::{Batch, BitChange, BlockAction, BlockPlan, FileState, MergePlan};
+use super::{FileState, MergePlan};
 use crate::disk::locator::with_linkages;
 use crate::disk::mark::{self, Linkages};
-use crate::error::{Conflict, Error, Result};
-use crate::file::{DiskType, NewItem, ResizePlan, SectorBits, Vhdx, VhdxMut};
+use crate::error::{Conflict, Error, Guaranteed, Result};
+use crate::file::{DiskType, NewItem, SectorBits, Vhdx, VhdxMut};
 use crate::format::merge_guid::IncompleteMerge;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
-use crate::units::{FileOffset, MIB};
+use crate::units::MIB;
 
 /// The result of a merge.
 #[derive(Clone, Debug, Default)]
@@ -124,16 +128,6 @@ impl MergePlan {
     fn lowest(&self) -> usize {
         self.layers.len() - 2
     }
-
-    /// Every place in the target that the plan assigns, with its length in bytes.
-    fn places(&self) -> impl Iterator<Item = (FileOffset, u64)> {
-        let block_size = self.geometry.block_size();
-        let growth = self.growth.iter().flat_map(ResizePlan::places).map(|(place, len)| (place.offset, len));
-        let bitmaps = self.batches.iter().flat_map(|batch| &batch.bitmaps).map(|bitmap| (bitmap.place, MIB));
-        let blocks = self.batches.iter().flat_map(|batch| &batch.blocks);
-        let blocks = blocks.filter(|block| block.action != BlockAction::Zero);
-        growth.chain(bitmaps).chain(blocks.map(move |block| (block.place, block_size)))
-    }
 }
 
 /// Whether both paths lead to the same file.
@@ -186,8 +180,9 @@ impl Locked {
         // The session begins before the lowest layer names the target by its present GUID. An earlier run may have
         // failed to make that GUID durable. Beginning a session writes the target's headers again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
-        target.reserve(plan.places());
         target.begin_session()?;
+        let inputs = plan.batch_inputs.as_ref().guaranteed("a plan that copies has batches")?;
+        inputs.ensure_log_in_place(&target).map_err(|error| error.in_file(&plan.target().path))?;
         if let Some(mark) = names.mark {
             self.carry_mark(plan, mark)?;
         }
@@ -197,7 +192,7 @@ impl Locked {
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
         }
-        match fill(&mut target, &merged, plan, progress, done) {
+        match fill(&mut target, &merged, plan, inputs, progress, done) {
             Ok(()) => {}
             Err(Error::Cancelled) => {
                 target.close()?;
@@ -272,21 +267,24 @@ fn fill(
     target: &mut VhdxMut,
     merged: &[Vhdx],
     plan: &MergePlan,
+    inputs: &BatchInputs,
     progress: &dyn Progress,
     done: &mut Merged,
 ) -> Result<()> {
-    if let Some(growth) = &plan.growth {
+    if let Some(growth) = &inputs.growth {
         target.grow(growth)?;
     }
-    let mut copier = Copier::new(merged);
-    for batch in &plan.batches {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        target
-            .write_batch(batch.file_size, |target| copy_batch(target, &mut copier, plan, batch, progress))?;
+    let (mut batches, mut copier) = (Batches::new(inputs, merged), Copier::new(merged));
+    while let Some(batch) = next_batch(&mut batches, target, progress)? {
+        target.reserve(batch.places(inputs.geometry.block_size()));
+        target.write_batch(batch.file_size, |target| {
+            copy_batch(target, &mut copier, inputs, &batch, progress)
+        })?;
         done.blocks = done.blocks.saturating_add(batch.blocks.len() as u64);
         done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
+    }
+    if batches.finish().0 != plan.totals {
+        return Err(Conflict::StalePlan.into());
     }
     if plan.shrinks {
         target.clear_past(plan.virtual_size)?;
@@ -298,10 +296,22 @@ fn fill(
     target.replace_items(|entry| plan.items.replaces(entry), items)
 }
 
+/// Returns the next batch, unless the caller cancels before it.
+fn next_batch(
+    batches: &mut Batches<'_>,
+    target: &VhdxMut,
+    progress: &dyn Progress,
+) -> Result<Option<Batch>> {
+    match batches.next(target)? {
+        Some(_) if progress.is_cancelled() => Err(Error::Cancelled),
+        batch => Ok(batch),
+    }
+}
+
 fn copy_batch(
     target: &mut VhdxMut,
     copier: &mut Copier<'_>,
-    plan: &MergePlan,
+    inputs: &BatchInputs,
     batch: &Batch,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -313,14 +323,14 @@ fn copy_batch(
     }
     for block in &batch.blocks {
         if block.is_new_place() {
-            make_zero(target, block, plan.geometry.block_size())?;
+            make_zero(target, block, inputs.geometry.block_size())?;
         }
         let mut bits = match block.bits() {
             BitChange::None => None,
             BitChange::Set => Some(target.sector_bits(block.block)?),
             BitChange::Replace => Some(target.clear_bits()?),
         };
-        for piece in plan.pieces(copier.merged(), block) {
+        for piece in pieces(copier.merged(), inputs, block) {
             let piece = piece?;
             copier.write(target, &piece)?;
             if let Some(bits) = &mut bits {

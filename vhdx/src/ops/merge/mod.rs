@@ -1,10 +1,11 @@
 //! Merges a disk into one of its ancestors, in place.
 //!
 //! [`MergePlan::prepare`] is the way into a merge: it finds all files, decides everything and only reads. The plan is
-//! plain data. [`MergePlan::execute`] decides nothing and writes. `docs/merge.md` defines the protocol and shows why each step loses no data.
+//! plain data. [`MergePlan::execute`] writes. `docs/merge.md` defines the protocol and shows why each step loses no data.
 
 mod already;
 mod batch;
+mod batches;
 mod block;
 mod copier;
 mod deletion;
@@ -23,6 +24,7 @@ mod planning;
 mod prepare;
 mod relations;
 mod space;
+mod space_count;
 mod state;
 mod steps;
 mod target;
@@ -30,15 +32,13 @@ mod touched;
 mod unfinished;
 
 pub use already::{AlreadyMerged, already_merged};
-pub use batch::{Batch, NewBitmap};
-pub use block::{BitChange, BlockAction, BlockPlan};
+pub use block::BlockAction;
 pub use deletion::{Deletion, Undeleted};
 pub use execute::Merged;
 pub use files::{HostFiles, MergeFiles, OpenFile};
 pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};
 pub use options::MergeOptions;
-pub use pieces::{Content, CopyPiece};
 pub use plan::MergePlan;
 pub use prepare::{MergeTarget, Planned};
 pub use relations::earlier_target;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::batch::Unwritten;
 use super::files::MergeFiles;
+use super::space_count::Unwritten;
 use super::state::FileState;
 use crate::error::Result;
 

@@ -1,27 +1,27 @@
 //! Turns the plan of a block into single writes.
 
+use super::batches::BatchInputs;
 use super::block::{BlockAction, BlockPlan};
 use crate::error::Result;
 use crate::file::{Extent, Extents, Source, Vhdx};
-use crate::geometry::Geometry;
 use crate::units::{DiskOffset, FileOffset};
 
 /// A run of sectors that the merged layers answer for, and the source of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CopyPiece {
+pub(super) struct CopyPiece {
     /// The first byte on the disk.
-    pub start: DiskOffset,
+    pub(super) start: DiskOffset,
     /// The length in bytes.
-    pub len: u64,
+    pub(super) len: u64,
     /// Its offset in the file of the target.
-    pub to: FileOffset,
+    pub(super) to: FileOffset,
     /// Its content.
-    pub content: Content,
+    pub(super) content: Content,
 }
 
 /// The content of a [`CopyPiece`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     /// Bytes from the file of a merged layer.
     Copy {
         /// The layer; 0 is the leaf.
@@ -38,15 +38,14 @@ pub enum Content {
 /// Returns the pieces of a block in disk order. The iterator ends after an error.
 pub(super) fn pieces<'a>(
     merged: &'a [Vhdx],
-    geometry: Geometry,
-    virtual_size: u64,
+    inputs: &BatchInputs,
     plan: &BlockPlan,
 ) -> impl Iterator<Item = Result<CopyPiece>> + use<'a> {
-    let plan = *plan;
+    let (plan, BatchInputs { geometry, virtual_size, .. }) = (*plan, inputs);
     let start = geometry.block_start(plan.block);
     let end = match plan.action {
         BlockAction::Zero => start,
-        _ => geometry.block_end(plan.block).min(DiskOffset::new(virtual_size)),
+        _ => geometry.block_end(plan.block).min(DiskOffset::new(*virtual_size)),
     };
     Extents::new(merged, start..end).filter_map(move |extent| match extent {
         Ok(extent) => piece(&plan, start, &extent).map(Ok),

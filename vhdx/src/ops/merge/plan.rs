@@ -1,27 +1,24 @@
 //! The plan of a merge in place: plain data.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 
-use super::batch::{Batch, Unwritten};
-use super::block::{BitChange, BlockAction, BlockPlan};
+use super::batches::{BatchInputs, Totals};
+use super::block::BlockAction;
 use super::items::ItemChanges;
 use super::needs::Needs;
-use super::pieces::{CopyPiece, pieces};
+use super::space_count::Unwritten;
 use super::state::FileState;
 use crate::error::{Conflict, Result, UnfinishedMerge};
 use crate::family::OtherFormat;
-use crate::file::{ResizePlan, Vhdx};
-use crate::geometry::Geometry;
-use crate::units::DiskOffset;
+use crate::file::Vhdx;
 
 /// A plan for merging a disk, and all layers between, into one of its ancestors: the target.
 ///
 /// Afterwards the target reads as the disk does, and the disk's children have the target as their parent.
 ///
-/// The plan is plain data. Its size depends on how many blocks of the target change, not on how scattered the changes
-/// in them are: [`pieces`](Self::pieces) looks those up.
+/// The plan is plain data of at most 64 MiB. It counts the changes of the target, but does not store them: execution
+/// computes them again, from the locked and unchanged files.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MergePlan {
@@ -55,14 +52,13 @@ pub struct MergePlan {
     /// These are the data that the target's disk shows there, and the data that the layers between have there. Every
     /// sector that has a place in a file counts, whatever its content.
     pub bytes_dropped: u64,
-    /// How the target's disk grows before the first batch.
-    pub(crate) growth: Option<ResizePlan>,
     /// Whether the target's disk shrinks after the last batch.
     pub shrinks: bool,
     /// How the target's metadata items change after the last batch.
     pub items: ItemChanges,
-    /// The writes to the target's blocks, in order.
-    pub batches: Vec<Batch>,
+    /// What the writes to the target's blocks depend on; `None` if an earlier run has copied everything.
+    pub(super) batch_inputs: Option<BatchInputs>,
+    pub(super) totals: Totals,
     /// How many bytes are read from the merged layers: each byte once, from the newest layer that has it.
     pub bytes_to_copy: u64,
     /// The length of the target's file at the end, in bytes.
@@ -83,31 +79,9 @@ pub struct MergePlan {
     pub other_formats: Vec<OtherFormat>,
     /// The folders that were searched for children.
     pub folders: Vec<PathBuf>,
-    /// The geometry of the target's disk at its largest.
-    pub(super) geometry: Geometry,
 }
 
 impl MergePlan {
-    /// Returns the pieces that are written to a block of one of the batches, in disk order.
-    ///
-    /// `merged` are all layers except the target, leaf first. The iterator ends after an error.
-    pub fn pieces<'a>(
-        &self,
-        merged: &'a [Vhdx],
-        block: &BlockPlan,
-    ) -> impl Iterator<Item = Result<CopyPiece>> + use<'a> {
-        pieces(merged, self.geometry, self.virtual_size, block)
-    }
-
-    /// Returns the range of the block if all of its bits are written.
-    ///
-    /// Bits outside the pieces of the block are cleared then. `None` if only bits of its pieces change.
-    pub fn cleared_bits(&self, block: &BlockPlan) -> Option<Range<DiskOffset>> {
-        let start = self.geometry.block_start(block.block);
-        let whole = start..start.saturating_add(self.geometry.block_size());
-        (block.bits() == BitChange::Replace).then_some(whole)
-    }
-
     /// Checks that `layers`, leaf first, are the plan's files in the state that was planned for.
     ///
     /// # Errors
@@ -132,10 +106,11 @@ impl MergePlan {
 
     /// Returns how many blocks of the target have each action.
     pub fn block_counts(&self) -> BTreeMap<BlockAction, u64> {
-        let mut counts = BTreeMap::new();
-        for block in self.batches.iter().flat_map(|batch| &batch.blocks) {
-            *counts.entry(block.action).or_default() += 1;
-        }
-        counts
+        self.totals.blocks.clone()
+    }
+
+    /// Returns the number of batches, each of which is one transaction.
+    pub fn batch_count(&self) -> u64 {
+        self.totals.batches
     }
 }

@@ -1,7 +1,6 @@
 //! Plans a merge in place, from metadata alone.
 
-use super::batch::{Batcher, Decided, Unwritten};
-use super::block::{BlockAction, LayerCoverage, decide};
+use super::batches::{BatchInputs, Batches, Totals};
 use super::items::{self, ItemChanges};
 use super::needs::Needs;
 use super::options::{MergeOptions, Passes};
@@ -9,15 +8,16 @@ use super::past_end;
 use super::plan::MergePlan;
 use super::relations::{self, Children};
 use super::space;
+use super::space_count::{SpaceCount, Unwritten};
 use super::state::FileState;
 use super::target::{Before, Target};
-use super::touched::{Touched, TouchedBlock};
 use super::unfinished::possible_merges_into;
 use crate::disk::Chain;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Guaranteed, InvalidArgument, Result};
 use crate::family::Relatives;
 use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
-use crate::units::{BlockIndex, DiskOffset, FileOffset, MIB};
+use crate::geometry::Geometry;
+use crate::units::{BlockIndex, FileOffset, MIB};
 
 impl MergePlan {
     /// Plans to merge the leaf of an open chain. [`prepare`](Self::prepare) also finds the relatives and the target.
@@ -99,10 +99,10 @@ impl MergePlan {
             relinked: children.relinked,
             left_over: children.left_over,
             delete: Vec::new(),
-            growth: None,
             shrinks: false,
             items: ItemChanges::default(),
-            batches: Vec::new(),
+            batch_inputs: None,
+            totals: Totals::default(),
             bytes_to_copy: 0,
             file_size: base.replayed_len(),
             growth_bytes: 0,
@@ -116,7 +116,6 @@ impl MergePlan {
                 .collect(),
             other_formats: relatives.other_formats.clone(),
             folders: relatives.folders.clone(),
-            geometry: base.geometry(),
         })
     }
 
@@ -130,85 +129,68 @@ impl MergePlan {
         passes: Passes,
     ) -> Result<()> {
         let leaf = merged.first().ok_or(InvalidArgument::NoLayers)?;
-        let log_end = reserve_log(base, &mut space)?;
-        if self.virtual_size > base.virtual_size() {
-            self.growth = Some(ResizePlan::new(base, &mut space, self.virtual_size)?);
-        }
+        let new_log = reserve_log(base, &mut space)?;
+        let growth = match self.virtual_size > base.virtual_size() {
+            true => Some(ResizePlan::new(base, &mut space, self.virtual_size)?),
+            false => None,
+        };
         self.shrinks = self.virtual_size < base.virtual_size();
         self.items = ItemChanges::new(leaf, base)?;
 
-        let mut target = Target::new(base, self.growth.as_ref(), self.virtual_size)?;
-        self.geometry = target.geometry();
-        let begun = self.file_size.max(log_end).max(self.grown_size(base, &mut target)?);
-        let mut batcher = Batcher::new(self.geometry, &mut space, base.holes(), begun, options);
-        let mut bytes_to_copy = 0_u64;
-        for block in Touched::new(merged, self.geometry) {
-            let block = match passes {
-                Passes::One => block?,
-                Passes::LevelByLevel => block?.with_zeros_as_data(),
-            };
-            let before = target.before(block.index)?;
-            let coverage = self.coverage(&block);
-            let bits = || target.bits(block.index, block.ranges.iter().cloned());
-            let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else { continue };
-            let has_bitmap =
-                action == BlockAction::FillPart && target.has_bitmap(self.geometry.chunk_of(block.index))?;
-            let copied = if action == BlockAction::Zero { 0 } else { coverage.data };
-            bytes_to_copy = bytes_to_copy.saturating_add(copied);
-            batcher.add(&Decided {
-                block: block.index,
-                action,
-                before,
-                copied,
-                zeroed: coverage.zeros,
-                ranges: &block.ranges,
-                has_bitmap,
-            })?;
-        }
-        let done = batcher.finish();
-        self.growth_bytes = done.file_size.saturating_sub(self.file_size);
-        self.file_size = done.file_size;
-        let by_growth = |growth| space::overwritten_by_growth(growth, base, self.geometry);
-        self.overwritten_bytes = done.overwritten.saturating_add(self.growth.as_ref().map_or(0, by_growth));
-        self.unwritten = done.unwritten;
-        self.batches = done.batches;
-        self.bytes_to_copy = bytes_to_copy;
+        let geometry = grown_geometry(base, self.virtual_size)?;
+        let log_end = new_log.map_or(0, |place| place.saturating_add(MIB).get());
+        let grown_size = grown_size(base, growth.as_ref(), geometry)?;
+        let by_growth = |growth| space::overwritten_by_growth(growth, base, geometry);
+        let overwritten_by_growth = growth.as_ref().map_or(0, by_growth);
+        let inputs = BatchInputs {
+            geometry,
+            virtual_size: self.virtual_size,
+            new_log,
+            growth,
+            space,
+            file_size: self.file_size.max(log_end).max(grown_size),
+            options: *options,
+        };
+        let mut batches = Batches::new(&inputs, merged).counting(SpaceCount::new(base.holes()), passes);
+        while batches.next(base)?.is_some() {}
+        let (totals, count) = batches.finish();
+        let SpaceCount { overwritten, unwritten, .. } = count.guaranteed("the space was counted")?;
+        self.growth_bytes = totals.file_size.saturating_sub(self.file_size);
+        self.file_size = totals.file_size;
+        self.overwritten_bytes = overwritten.saturating_add(overwritten_by_growth);
+        self.unwritten = unwritten;
+        self.bytes_to_copy = totals.bytes_to_copy;
+        self.totals = totals;
+        self.batch_inputs = Some(inputs);
         Ok(())
     }
+}
 
-    /// The length of the target's file once its disk has grown; 0 if the disk does not grow.
-    fn grown_size(&self, base: &Vhdx, target: &mut Target<'_>) -> Result<u64> {
-        let Some(growth) = &self.growth else { return Ok(0) };
-        let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
-        // The file may have ended inside the unused tail of the old last block.
-        let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
-        let Before { state, place } = target.before(last)?;
-        let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
-        Ok(ends.chain(last).max().map_or(0, FileOffset::get))
-    }
+/// Returns the geometry of the target once its disk has at least `virtual_size` bytes.
+fn grown_geometry(base: &Vhdx, virtual_size: u64) -> Result<Geometry> {
+    let (size, has_parent) = (virtual_size.max(base.virtual_size()), base.geometry().has_parent());
+    Ok(Geometry::new(base.block_size(), base.logical_sector_size(), size, has_parent)?)
+}
 
-    fn coverage(&self, block: &TouchedBlock) -> LayerCoverage {
-        let (start, end) = (self.geometry.block_start(block.index), self.geometry.block_end(block.index));
-        let visible = end.min(DiskOffset::new(self.virtual_size)).since(start);
-        LayerCoverage {
-            data: block.data,
-            zeros: block.zeros,
-            nothing: visible.saturating_sub(block.data).saturating_sub(block.zeros),
-            cut_off: end.since(start).saturating_sub(visible),
-        }
-    }
+/// Returns the length of the target's file once its disk has grown; 0 if the disk does not grow.
+fn grown_size(base: &Vhdx, growth: Option<&ResizePlan>, grown: Geometry) -> Result<u64> {
+    let Some(growth) = growth else { return Ok(0) };
+    let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
+    // The file may have ended inside the unused tail of the old last block.
+    let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
+    let Before { state, place } = Target::new(Some(growth), grown).before(base, last)?;
+    let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
+    Ok(ends.chain(last).max().map_or(0, FileOffset::get))
 }
 
 /// Reserves a place for a new log, if the target has none that can be used.
 ///
-/// Returns the end of the place, or 0.
-///
 /// A session of such a target takes a place for a log before it writes anything else.
-fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<u64> {
+fn reserve_log(target: &Vhdx, space: &mut Space) -> Result<Option<FileOffset>> {
     if target.place_of_log().is_some() {
-        return Ok(0);
+        return Ok(None);
     }
-    Ok(space.allocate(MIB)?.offset.saturating_add(MIB).get())
+    Ok(Some(space.allocate(MIB)?.offset))
 }
 
 #[cfg(test)]

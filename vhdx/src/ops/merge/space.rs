@@ -1,10 +1,10 @@
 //! Computes the space that the host must have for a plan, and checks that it has it.
 
-use super::batch::Unwritten;
 use super::files::MergeFiles;
 use super::needs::{Content, Needs, VolumeNeed};
 use super::options::{MergeOptions, Passes};
 use super::plan::MergePlan;
+use super::space_count::Unwritten;
 use super::state::FileState;
 use crate::disk::mark::Linkages;
 use crate::error::{Error, Result};
@@ -78,10 +78,9 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     if plan.copied {
         return 0;
     }
-    let pages = plan.batches.iter().map(|batch| (batch.pages as u64).saturating_mul(PAGE));
-    let pages = pages.fold(0, u64::saturating_add);
+    let pages = plan.totals.pages.saturating_mul(PAGE);
     let past_the_end = if plan.shrinks { target.geometry().bat_entry_count() / (PAGE / 8) } else { 0 };
-    let transactions = (plan.batches.len() as u64).saturating_add(OTHER_TRANSACTIONS);
+    let transactions = plan.totals.batches.saturating_add(OTHER_TRANSACTIONS);
     let session = target.bytes_of_session(transactions.saturating_add(past_the_end));
     let items = match plan.items.is_empty() {
         true => 0,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::block::Bits;
 use crate::error::{Error, Result};
-use crate::file::{BatWindow, DiskType, ResizePlan, Source, Vhdx};
+use crate::file::{BatWindow, ResizePlan, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::Geometry;
 use crate::rules::Rule;
@@ -14,9 +14,11 @@ use crate::violation::{Structure, Violation};
 /// The number of BAT entries that are read at once: 64 KiB.
 const WINDOW: u64 = 8192;
 
-/// The target with its grown disk. Its BAT must have been validated.
+/// A view of the target with its grown disk. Its BAT must have been validated.
+///
+/// The methods take the target. It may be as planned or have grown, and earlier batches may have been written to it: the
+/// answers for all later blocks are the same.
 pub(super) struct Target<'a> {
-    vhdx: &'a Vhdx,
     growth: Option<&'a ResizePlan>,
     /// The geometry of the grown disk.
     geometry: Geometry,
@@ -32,48 +34,37 @@ pub(super) struct Before {
 }
 
 impl<'a> Target<'a> {
-    /// The target once its disk has at least `virtual_size` bytes, which takes `growth`.
-    pub(super) fn new(vhdx: &'a Vhdx, growth: Option<&'a ResizePlan>, virtual_size: u64) -> Result<Self> {
-        let size = virtual_size.max(vhdx.virtual_size());
-        let has_parent = vhdx.geometry().has_parent();
-        let geometry = Geometry::new(vhdx.block_size(), vhdx.logical_sector_size(), size, has_parent)?;
-        Ok(Self { vhdx, growth, geometry, window: BatWindow::default() })
+    /// `geometry` is that of the target once its disk has grown, which takes `growth`.
+    pub(super) fn new(growth: Option<&'a ResizePlan>, geometry: Geometry) -> Self {
+        Self { growth, geometry, window: BatWindow::default() }
     }
 
-    pub(super) const fn geometry(&self) -> Geometry {
-        self.geometry
-    }
-
-    pub(super) fn disk_type(&self) -> DiskType {
-        self.vhdx.disk_type()
-    }
-
-    pub(super) fn before(&mut self, block: BlockIndex) -> Result<Before> {
+    pub(super) fn before(&mut self, vhdx: &Vhdx, block: BlockIndex) -> Result<Before> {
         if let Some((state, place)) = self.growth.and_then(|growth| growth.place_of(block)) {
             return Ok(Before { state, place: Some(place).filter(|_| state.is_present()) });
         }
         let index = self.geometry.payload_bat_index(block);
-        let entry = self.entry(index)?;
-        let state = entry.payload_state().ok_or_else(|| self.broken(index, Rule::BatStateReserved))?;
+        let entry = self.entry(vhdx, index)?;
+        let state = entry.payload_state().ok_or_else(|| broken(vhdx, index, Rule::BatStateReserved))?;
         let may_have_place =
             state.is_present() || matches!(state, PayloadBlockState::Undefined | PayloadBlockState::Unmapped);
         let place = Some(entry.file_offset()).filter(|place| may_have_place && place.get() != 0);
         // The entry was valid when the free space was counted, so another program has changed it since.
         if state.is_present() && place.is_none() {
-            return Err(self.broken(index, Rule::BlockInHeader));
+            return Err(broken(vhdx, index, Rule::BlockInHeader));
         }
         Ok(Before { state, place })
     }
 
     /// Returns whether the chunk has a sector bitmap block.
-    pub(super) fn has_bitmap(&mut self, chunk: ChunkIndex) -> Result<bool> {
+    pub(super) fn has_bitmap(&mut self, vhdx: &Vhdx, chunk: ChunkIndex) -> Result<bool> {
         if self.growth.is_some_and(|growth| growth.bitmap_of(chunk).is_some()) {
             return Ok(true);
         }
-        if chunk.get() >= self.vhdx.geometry().chunk_count() {
+        if chunk.get() >= vhdx.geometry().chunk_count() {
             return Ok(false);
         }
-        let entry = self.entry(self.geometry.bitmap_bat_index(chunk))?;
+        let entry = self.entry(vhdx, self.geometry.bitmap_bat_index(chunk))?;
         Ok(entry.bitmap_state() == Some(SectorBitmapBlockState::Present))
     }
 
@@ -82,11 +73,12 @@ impl<'a> Target<'a> {
     /// The ranges ascend.
     pub(super) fn bits(
         &self,
+        vhdx: &Vhdx,
         block: BlockIndex,
         ranges: impl Iterator<Item = Range<DiskOffset>>,
     ) -> Result<Bits> {
         let (start, end) = (self.geometry.block_start(block), self.geometry.block_end(block));
-        let held = self.held(start..end)?;
+        let held = held(vhdx, start..end)?;
         let before = len_of_union(held.clone());
         let mut all = held;
         all.extend(ranges);
@@ -101,36 +93,36 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Returns the parts of a PARTIALLY_PRESENT block whose bits are set, in ascending order.
-    fn held(&self, block: Range<DiskOffset>) -> Result<Vec<Range<DiskOffset>>> {
-        let old_end = DiskOffset::new(self.vhdx.virtual_size());
-        let mut held = Vec::new();
-        for extent in self.vhdx.extents(block.start..block.end.min(old_end)) {
-            let extent = extent?;
-            if matches!(extent.source, Source::Data { .. }) {
-                held.push(extent.start..extent.end());
-            }
-        }
-        if block.end > old_end {
-            // Growing sets all bits past the old end of the disk.
-            held.push(old_end..block.end);
-        }
-        Ok(held)
-    }
-
-    fn entry(&mut self, index: BatIndex) -> Result<BatEntry> {
+    fn entry(&mut self, vhdx: &Vhdx, index: BatIndex) -> Result<BatEntry> {
         if let Some(entry) = self.window.get(index) {
             return Ok(entry);
         }
-        let left = self.vhdx.geometry().bat_entry_count().saturating_sub(index.get());
-        self.window.read(self.vhdx, index, left.min(WINDOW))?;
-        self.window.get(index).ok_or_else(|| self.broken(index, Rule::Truncated))
+        let left = vhdx.geometry().bat_entry_count().saturating_sub(index.get());
+        self.window.read(vhdx, index, left.min(WINDOW))?;
+        self.window.get(index).ok_or_else(|| broken(vhdx, index, Rule::Truncated))
     }
+}
 
-    fn broken(&self, index: BatIndex, rule: Rule) -> Error {
-        let at = self.vhdx.bat_entry_place(index);
-        self.vhdx.in_file(Violation::new(Structure::BatEntry(index), at, rule).into())
+fn broken(vhdx: &Vhdx, index: BatIndex, rule: Rule) -> Error {
+    let at = vhdx.bat_entry_place(index);
+    vhdx.in_file(Violation::new(Structure::BatEntry(index), at, rule).into())
+}
+
+/// Returns the parts of a PARTIALLY_PRESENT block whose bits are set, in ascending order.
+fn held(vhdx: &Vhdx, block: Range<DiskOffset>) -> Result<Vec<Range<DiskOffset>>> {
+    let old_end = DiskOffset::new(vhdx.virtual_size());
+    let mut held = Vec::new();
+    for extent in vhdx.extents(block.start..block.end.min(old_end)) {
+        let extent = extent?;
+        if matches!(extent.source, Source::Data { .. }) {
+            held.push(extent.start..extent.end());
+        }
     }
+    if block.end > old_end {
+        // Growing sets all bits past the old end of the disk.
+        held.push(old_end..block.end);
+    }
+    Ok(held)
 }
 
 /// Returns how many bytes lie in at least one of the ranges, which are sorted by start.

@@ -28,12 +28,20 @@ fn work(block: u64, action: BlockAction, place: Option<u64>) -> Work {
     Work { block, action, place, sectors: 2048 }
 }
 
+/// The batches and what they take.
+struct Done {
+    batches: Vec<Batch>,
+    file_size: u64,
+    overwritten: u64,
+}
+
 /// Batches this work on a file that has no sector bitmap block.
-fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Batches {
+fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Done {
     let geometry = vhdx.geometry();
     let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
-    let mut space = Space::of(vhdx).unwrap();
-    let mut batcher = Batcher::new(geometry, &mut space, vhdx.holes(), vhdx.file_len(), options);
+    let space = Space::of(vhdx).unwrap();
+    let batcher = Batcher::new(geometry, space, vhdx.file_len(), *options);
+    let (mut batcher, mut batches) = (batcher.counting(SpaceCount::new(vhdx.holes())), Vec::new());
     for work in work {
         let block = BlockIndex::new(work.block);
         let start = geometry.block_start(block);
@@ -43,19 +51,21 @@ fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]
         let (action, copied) = (work.action, work.sectors * 512);
         let decided =
             Decided { block, action, before, copied, zeroed: 0, ranges: &ranges, has_bitmap: false };
-        batcher.add(&decided).unwrap();
+        batches.extend(batcher.add(&decided).unwrap());
     }
-    batcher.finish()
+    batches.extend(batcher.close());
+    let file_size = batcher.file_size();
+    Done { batches, file_size, overwritten: batcher.into_count().unwrap().overwritten }
 }
 
 /// The places in MiB of the blocks of each batch, and whether they are fresh.
-fn places(batches: &Batches) -> Vec<Vec<(u64, bool)>> {
+fn places(batches: &Done) -> Vec<Vec<(u64, bool)>> {
     let places =
         |batch: &Batch| batch.blocks.iter().map(|block| (block.place.get() / MIB, block.is_fresh)).collect();
     batches.batches.iter().map(places).collect()
 }
 
-fn sizes(batches: &Batches) -> Vec<usize> {
+fn sizes(batches: &Done) -> Vec<usize> {
     batches.batches.iter().map(|batch| batch.blocks.len()).collect()
 }
 
@@ -167,4 +177,13 @@ fn each_chunk_gets_one_sector_bitmap_block() {
         |chunk, mib| vec![NewBitmap { chunk: ChunkIndex::new(chunk), place: place(mib), is_fresh: true }];
     let bitmaps: Vec<_> = done.batches.iter().map(|batch| batch.bitmaps.clone()).collect();
     assert_eq!(bitmaps, [bitmap(0, len), vec![], bitmap(1, len + 3), vec![]]);
+}
+
+#[test]
+fn a_batch_has_a_bounded_number_of_blocks() {
+    let vhdx = open(&base(1 << 40));
+    let blocks = MOST_BLOCKS as u64 + 1;
+    let work: Vec<_> =
+        (0..blocks).map(|block| Work { sectors: 1, ..work(block, BlockAction::Overwrite, Some(9)) }).collect();
+    assert_eq!(sizes(&batches(&vhdx, 1 << 40, &LARGE, &work)), [MOST_BLOCKS, 1]);
 }

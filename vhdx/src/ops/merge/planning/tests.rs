@@ -3,14 +3,28 @@ use crate::error::{Conflict, Error};
 use crate::family::FileFacts;
 use crate::file::DiskType;
 use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
-use crate::ops::merge::pieces::CopyPiece;
+use crate::ops::merge::batch::Batch;
+use crate::ops::merge::block::{BitChange, BlockAction};
+use crate::ops::merge::pieces::{CopyPiece, pieces};
 use crate::ops::merge::testing::{base, chain, child, content, full, open, partial, relatives, with_entries};
 use crate::rules::Rule;
+use crate::units::DiskOffset;
 use std::path::Path;
 use uuid::Uuid;
 use vhdx_testkit::{Block, Image};
 
 mod applied;
+
+fn inputs(plan: &MergePlan) -> &BatchInputs {
+    plan.batch_inputs.as_ref().unwrap()
+}
+
+/// The batches of a plan for these layers, leaf first. The last layers may be ancestors of the target.
+fn batches(plan: &MergePlan, layers: &[Vhdx]) -> Vec<Batch> {
+    let target = plan.layers.len() - 1;
+    let mut batches = Batches::new(inputs(plan), &layers[..target]);
+    std::iter::from_fn(|| batches.next(&layers[target]).unwrap()).collect()
+}
 
 fn plan(images: [&Image; 2]) -> MergePlan {
     let options = MergeOptions { shrink_target: true, ..MergeOptions::default() };
@@ -18,8 +32,9 @@ fn plan(images: [&Image; 2]) -> MergePlan {
 }
 
 /// The blocks of all batches, each with its action.
-fn actions(plan: &MergePlan) -> Vec<(u64, BlockAction)> {
-    let blocks = plan.batches.iter().flat_map(|batch| &batch.blocks);
+fn actions(plan: &MergePlan, chain: &Chain) -> Vec<(u64, BlockAction)> {
+    let batches = batches(plan, chain.layers());
+    let blocks = batches.iter().flat_map(|batch| &batch.blocks);
     blocks.map(|block| (block.block.get(), block.action)).collect()
 }
 
@@ -30,12 +45,12 @@ fn only_blocks_that_change_are_in_the_plan() {
     let mut child = child(&base);
     child.blocks = [(1, partial(3, 8)), (6, full(4))].into();
     let plan = plan([&child, &base]);
-    assert_eq!(actions(&plan), [(1, BlockAction::Overwrite), (6, BlockAction::Fill)]);
+    assert_eq!(actions(&plan, &chain([&child, &base])), [(1, BlockAction::Overwrite), (6, BlockAction::Fill)]);
     assert_eq!(plan.block_counts(), [(BlockAction::Overwrite, 1), (BlockAction::Fill, 1)].into());
     assert_eq!(plan.bytes_to_copy, MIB + 8 * 512);
     let len = base.layout().len;
     assert_eq!((plan.file_size, plan.growth_bytes, plan.overwritten_bytes), (len + MIB, MIB, 8 * 512));
-    assert!(!plan.copied && !plan.detach && !plan.shrinks && plan.growth.is_none() && plan.items.is_empty());
+    assert!(!plan.copied && !plan.detach && !plan.shrinks && inputs(&plan).growth.is_none() && plan.items.is_empty());
     assert!(plan.delete.is_empty());
     let states: Vec<_> =
         plan.layers.iter().map(|state| (state.path.as_path(), state.data_write_guid)).collect();
@@ -96,7 +111,7 @@ fn children_decide_what_remains_to_be_done() {
 
     let relinked = other("b", base.data_write_guid, Some(leaf.data_write_guid));
     let found = plan(vec![waiting(), relinked]).unwrap();
-    assert!(found.detach && found.copied && found.batches.is_empty() && found.growth_bytes == 0);
+    assert!(found.detach && found.copied && found.batch_count() == 0 && found.growth_bytes == 0);
     assert_eq!((found.children.len(), found.relinked.len()), (1, 1));
     assert_eq!(found.relinked[0].path, Path::new("b"));
 
@@ -128,14 +143,15 @@ fn a_smaller_middle_layer_makes_the_target_zero() {
     leaf.virtual_size = 4 * MIB;
     let chain = chain([&leaf, &middle, &base]);
     let plan = MergePlan::new(&chain, 2, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
-    assert_eq!(actions(&plan), [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]);
+    assert_eq!(actions(&plan, &chain), [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]);
     assert_eq!(plan.bytes_to_copy, 0);
-    let block = &plan.batches[0].blocks[0];
-    let pieces: Vec<CopyPiece> = plan.pieces(&chain.layers()[..2], block).map(Result::unwrap).collect();
+    let (blocks, merged) = (&batches(&plan, chain.layers())[0].blocks, &chain.layers()[..2]);
+    let block = &blocks[0];
+    let found: Vec<CopyPiece> = pieces(merged, inputs(&plan), block).map(Result::unwrap).collect();
     let (start, to) = (DiskOffset::new(MIB + 512), block.place.saturating_add(512));
     let content = super::super::pieces::Content::Zeros;
-    assert_eq!(pieces, [CopyPiece { start, len: MIB - 512, to, content }]);
-    assert_eq!(plan.pieces(&chain.layers()[..2], &plan.batches[0].blocks[1]).count(), 0);
+    assert_eq!(found, [CopyPiece { start, len: MIB - 512, to, content }]);
+    assert_eq!(pieces(merged, inputs(&plan), &blocks[1]).count(), 0);
 }
 
 #[test]
@@ -145,8 +161,8 @@ fn a_leaf_of_another_size_resizes_the_target() {
     leaf.virtual_size = 5 * MIB;
     leaf.blocks = [(2, full(1)), (4, full(2))].into();
     let larger = plan([&leaf, &target]);
-    assert!(larger.growth.is_some() && !larger.shrinks && larger.virtual_size == 5 * MIB);
-    assert_eq!(actions(&larger), [(2, BlockAction::Fill), (4, BlockAction::Fill)]);
+    assert!(inputs(&larger).growth.is_some() && !larger.shrinks && larger.virtual_size == 5 * MIB);
+    assert_eq!(actions(&larger, &chain([&leaf, &target])), [(2, BlockAction::Fill), (4, BlockAction::Fill)]);
     assert_eq!((larger.items.taken.len(), larger.growth_bytes), (1, 2 * MIB));
 
     let mut fixed = base(2 * MIB);
@@ -155,13 +171,13 @@ fn a_leaf_of_another_size_resizes_the_target() {
     let mut empty = child(&fixed);
     empty.virtual_size = 5 * MIB;
     let growing = plan([&empty, &fixed]);
-    assert_eq!((growing.batches.len(), growing.growth_bytes), (0, 3 * MIB));
+    assert_eq!((growing.batch_count(), growing.growth_bytes), (0, 3 * MIB));
 
     leaf.virtual_size = MIB + 512;
     leaf.blocks = [(1, full(1))].into();
     let smaller = plan([&leaf, &target]);
-    assert!(smaller.growth.is_none() && smaller.shrinks && smaller.virtual_size == MIB + 512);
-    assert_eq!((actions(&smaller), smaller.bytes_to_copy), (vec![(1, BlockAction::Fill)], 512));
+    assert!(inputs(&smaller).growth.is_none() && smaller.shrinks && smaller.virtual_size == MIB + 512);
+    assert_eq!((actions(&smaller, &chain([&leaf, &target])), smaller.bytes_to_copy), (vec![(1, BlockAction::Fill)], 512));
 }
 
 #[test]
@@ -174,11 +190,11 @@ fn a_new_block_of_a_differencing_target_leaves_the_rest_to_its_parent() {
     let chain = chain([&leaf, &target, &bottom]);
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
     let expected = [(1, BlockAction::FillPart), (2, BlockAction::Mark), (3, BlockAction::Fill)];
-    assert_eq!(actions(&plan), expected);
-    assert!(plan.batches[0].bitmaps.is_empty(), "the chunk has a sector bitmap block");
-    let whole = DiskOffset::new(MIB)..DiskOffset::new(2 * MIB);
-    let cleared: Vec<_> = plan.batches[0].blocks.iter().map(|block| plan.cleared_bits(block)).collect();
-    assert_eq!(cleared, [Some(whole), None, None]);
+    assert_eq!(actions(&plan, &chain), expected);
+    let batch = &batches(&plan, chain.layers())[0];
+    assert!(batch.bitmaps.is_empty(), "the chunk has a sector bitmap block");
+    let bits: Vec<_> = batch.blocks.iter().map(|block| block.bits()).collect();
+    assert_eq!(bits, [BitChange::Replace, BitChange::Set, BitChange::None]);
 }
 
 #[test]
@@ -193,13 +209,14 @@ fn reserved_places_are_filled_or_freed() {
     let leaf = with_entries(&leaf, [(2, Zero, 0)]);
     let layers = [leaf, file].map(|file| Vhdx::from_storage(file).unwrap()).into();
     let options = MergeOptions { batch_bytes: MIB, ..MergeOptions::default() };
-    let plan =
-        MergePlan::new(&Chain::from_layers(layers).unwrap(), 1, &relatives(Vec::new()), &options).unwrap();
-    let blocks: Vec<_> = plan.batches.iter().flat_map(|batch| &batch.blocks).collect();
+    let chain = Chain::from_layers(layers).unwrap();
+    let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &options).unwrap();
+    let batches = batches(&plan, chain.layers());
+    let blocks: Vec<_> = batches.iter().flat_map(|batch| &batch.blocks).collect();
     let found: Vec<_> = blocks.iter().map(|block| (block.action, block.place.get() / MIB)).collect();
     let expected = [(BlockAction::Fill, taken), (BlockAction::Zero, 0), (BlockAction::Fill, taken + 1)];
     assert_eq!(found, expected);
-    assert_eq!((plan.growth_bytes, plan.batches.len()), (0, 2));
+    assert_eq!((plan.growth_bytes, plan.batch_count()), (0, 2));
 }
 
 #[test]
@@ -214,6 +231,6 @@ fn the_type_of_the_target_is_kept() {
     assert_eq!(layers[1].disk_type(), DiskType::Fixed);
     let chain = Chain::from_layers(layers).unwrap();
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
-    assert_eq!(actions(&plan), [(0, BlockAction::Overwrite)]);
+    assert_eq!(actions(&plan, &chain), [(0, BlockAction::Overwrite)]);
     assert_eq!(content(chain.layers())[..1 << 20], vec![0; 1 << 20]);
 }

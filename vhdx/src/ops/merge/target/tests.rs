@@ -4,6 +4,12 @@ use crate::ops::merge::testing::{base, child, full, open, partial, with_entries}
 use crate::units::MIB;
 use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent, Unmapped, Zero};
 
+/// A view of the target once its disk has at least `virtual_size` bytes.
+fn view<'a>(vhdx: &Vhdx, growth: Option<&'a ResizePlan>, virtual_size: u64) -> Target<'a> {
+    let (size, has_parent) = (virtual_size.max(vhdx.virtual_size()), vhdx.geometry().has_parent());
+    Target::new(growth, Geometry::new(vhdx.block_size(), 512, size, has_parent).unwrap())
+}
+
 fn block(index: u64) -> BlockIndex {
     BlockIndex::new(index)
 }
@@ -16,16 +22,15 @@ fn only_blocks_that_take_space_have_a_place() {
     // Only UNMAPPED and UNDEFINED blocks keep a place without content.
     let entries = [(2, Unmapped, taken), (3, NotPresent, taken + 1), (4, Unmapped, 0)];
     let vhdx = Vhdx::from_storage(with_entries(&image, entries)).unwrap();
-    let mut target = Target::new(&vhdx, None, MIB).unwrap();
+    let mut target = view(&vhdx, None, MIB);
     let mut before = |index| {
-        let Before { state, place } = target.before(block(index)).unwrap();
+        let Before { state, place } = target.before(&vhdx, block(index)).unwrap();
         (state, place.map(|place| place.get() / MIB))
     };
     assert_eq!(before(1), (FullyPresent, Some(taken - 1)));
     assert_eq!(before(2), (Unmapped, Some(taken)));
     assert_eq!(before(3), (NotPresent, None));
     assert_eq!(before(4), (Unmapped, None));
-    assert_eq!(target.geometry().virtual_size(), 5 * MIB);
 }
 
 #[test]
@@ -34,10 +39,10 @@ fn bits_of_a_partial_block() {
     let mut image = child(&base);
     image.blocks = [(1, partial(1, 8))].into();
     let vhdx = open(&image);
-    let target = Target::new(&vhdx, None, 0).unwrap();
+    let target = view(&vhdx, None, 0);
     let bits = |sectors: &[(u64, u64)]| {
         let at = |sector: u64| DiskOffset::new(MIB + sector * 512);
-        target.bits(block(1), sectors.iter().map(|&(start, end)| at(start)..at(end))).unwrap()
+        target.bits(&vhdx, block(1), sectors.iter().map(|&(start, end)| at(start)..at(end))).unwrap()
     };
     assert_eq!(bits(&[(0, 8)]), Bits::Same);
     assert_eq!(bits(&[(2, 3), (7, 8)]), Bits::Same);
@@ -55,16 +60,16 @@ fn a_grown_target_has_new_blocks_and_a_tail() {
     let mut space = Space::of(&vhdx).unwrap();
     let end = space.end().get();
     let growth = ResizePlan::new(&vhdx, &mut space, 5 * MIB).unwrap();
-    let mut target = Target::new(&vhdx, Some(&growth), 5 * MIB).unwrap();
-    assert_eq!(target.before(block(1)).unwrap(), Before { state: NotPresent, place: None });
-    let tail = target.before(block(2)).unwrap();
+    let mut target = view(&vhdx, Some(&growth), 5 * MIB);
+    assert_eq!(target.before(&vhdx, block(1)).unwrap(), Before { state: NotPresent, place: None });
+    let tail = target.before(&vhdx, block(2)).unwrap();
     assert_eq!((tail.state, tail.place.unwrap().get()), (PartiallyPresent, end));
-    assert_eq!(target.before(block(3)).unwrap(), Before { state: Zero, place: None });
-    assert!(target.has_bitmap(ChunkIndex::new(0)).unwrap());
+    assert_eq!(target.before(&vhdx, block(3)).unwrap(), Before { state: Zero, place: None });
+    assert!(target.has_bitmap(&vhdx, ChunkIndex::new(0)).unwrap());
 
     let at = |sector: u64| DiskOffset::new(2 * MIB + sector * 512);
     let bits =
-        |range: Range<u64>| target.bits(block(2), [at(range.start)..at(range.end)].into_iter()).unwrap();
+        |range: Range<u64>| target.bits(&vhdx, block(2), [at(range.start)..at(range.end)].into_iter()).unwrap();
     assert_eq!(bits(0..2), Bits::All);
     assert_eq!(bits(0..1), Bits::More);
     assert_eq!(bits(2..5), Bits::Same);
@@ -76,9 +81,9 @@ fn the_last_block_is_complete_with_all_sectors_inside_the_disk() {
     let mut image = child(&base);
     image.blocks = [(1, partial(1, 1))].into();
     let vhdx = open(&image);
-    let mut target = Target::new(&vhdx, None, 0).unwrap();
+    let mut target = view(&vhdx, None, 0);
     let range = DiskOffset::new(MIB + 512)..DiskOffset::new(MIB + 1024);
-    assert_eq!(target.bits(block(1), [range].into_iter()).unwrap(), Bits::All);
-    assert!(target.has_bitmap(ChunkIndex::new(0)).unwrap());
-    assert!(!target.has_bitmap(ChunkIndex::new(1)).unwrap());
+    assert_eq!(target.bits(&vhdx, block(1), [range].into_iter()).unwrap(), Bits::All);
+    assert!(target.has_bitmap(&vhdx, ChunkIndex::new(0)).unwrap());
+    assert!(!target.has_bitmap(&vhdx, ChunkIndex::new(1)).unwrap());
 }

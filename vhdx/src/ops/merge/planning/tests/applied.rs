@@ -9,12 +9,11 @@ use vhdx_testkit::{ChainModel, chains};
 use super::*;
 use crate::file::{VhdxMut, replay, validate_bat};
 use crate::format::bat_entry::{BatEntry, SectorBitmapBlockState};
-use crate::geometry::Geometry;
 use crate::ops::merge::batch::{Batch, NewBitmap};
 use crate::ops::merge::block::{BitChange, BlockPlan};
-use crate::ops::merge::pieces::Content;
+use crate::ops::merge::pieces::{Content, pieces};
 use crate::storage::{Memory, ReadAt, Storage};
-use crate::units::{BatIndex, ChunkIndex, FileOffset};
+use crate::units::{BatIndex, ChunkIndex, DiskOffset};
 use crate::violation::Violations;
 
 /// A target to which a plan is applied.
@@ -31,7 +30,7 @@ impl Applied {
         let memory = Arc::new(Memory::new(file));
         let storage = Arc::clone(&memory) as Arc<dyn Storage>;
         replay(Arc::clone(&storage)).unwrap();
-        if let Some(growth) = &plan.growth {
+        if let Some(growth) = &inputs(plan).growth {
             let mut target = VhdxMut::from_storage(storage).unwrap();
             target.grow(growth).unwrap();
             target.close().unwrap();
@@ -40,7 +39,7 @@ impl Applied {
         memory.read_exact_at(&mut file, FileOffset::new(0)).unwrap();
         let vhdx = Vhdx::from_storage(file.clone()).unwrap();
         let geometry = vhdx.geometry();
-        assert_eq!(geometry, plan.geometry);
+        assert_eq!(geometry, inputs(plan).geometry);
         Self { file, vhdx, geometry }
     }
 
@@ -61,11 +60,13 @@ impl Applied {
                 assert!(is_free(block.place, size), "{block:?}");
                 self.make_zero(block.place, size, block.is_fresh);
             }
-            if let Some(bits) = plan.cleared_bits(block) {
+            if block.bits() == BitChange::Replace {
+                let start = self.geometry.block_start(block.block);
+                let bits = start..start.saturating_add(size);
                 self.set_bits(bits, false);
             }
             let mut copied = 0;
-            for piece in plan.pieces(merged, block) {
+            for piece in pieces(merged, inputs(plan), block) {
                 copied += self.write(&piece.unwrap(), block, merged);
             }
             assert_eq!(copied, block.copied);
@@ -155,6 +156,11 @@ impl Applied {
         copied
     }
 
+    /// The target with all batches so far.
+    fn now(&self) -> Vhdx {
+        Vhdx::from_storage(self.file.clone()).unwrap()
+    }
+
     /// Returns what the target reads as, together with its own parents.
     fn content(&self, parents: &[Vec<u8>]) -> Vec<u8> {
         content(&self.with(parents))
@@ -181,14 +187,19 @@ fn check(model: &ChainModel, leaf: usize, target: usize, options: &MergeOptions)
     let mut applied = Applied::new(files[target].clone(), &plan);
     let is_fixed = applied.vhdx.disk_type() == DiskType::Fixed;
     let parents = &files[target + 1..];
-    for batch in &plan.batches {
+    // Computed again while the target changes, the batches are those of the unchanged target.
+    let mut planned = batches(&plan, chain.layers()).into_iter();
+    let mut executed = Batches::new(inputs(&plan), merged);
+    while let Some(batch) = executed.next(&applied.now()).unwrap() {
+        assert_eq!(Some(&batch), planned.next().as_ref());
         assert!(batch.pages <= options.pages || batch.blocks.len() == 1);
-        applied.apply(&plan, batch, merged);
+        applied.apply(&plan, &batch, merged);
         let mut all = open();
         all.truncate(target);
         all.extend(applied.with(parents));
         assert!(content(&all) == expected, "the leaf changes during the merge");
     }
+    assert_eq!((planned.next(), executed.finish().0), (None, plan.totals.clone()));
     let found = applied.content(parents);
     assert!(found[..expected.len()] == expected[..], "the target does not read as the leaf");
     assert_eq!(found.len() as u64, applied.geometry.virtual_size());
