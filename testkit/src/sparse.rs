@@ -230,7 +230,7 @@ impl SparseImage {
 }
 
 impl ReadAt for SparseImage {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 

@@ -48,8 +48,8 @@ impl<S> Counting<S> {
 }
 
 impl<S: ReadAt> ReadAt for Counting<S> {
-    fn len(&self) -> io::Result<u64> {
-        self.storage.len()
+    fn size(&self) -> io::Result<u64> {
+        self.storage.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

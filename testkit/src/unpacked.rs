@@ -71,7 +71,7 @@ impl UnpackedFile {
 }
 
 impl ReadAt for UnpackedFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 

@@ -18,8 +18,8 @@ struct Counting<S> {
 }
 
 impl<S: ReadAt> ReadAt for Counting<S> {
-    fn len(&self) -> io::Result<u64> {
-        self.storage.len()
+    fn size(&self) -> io::Result<u64> {
+        self.storage.size()
     }
 
     /// May be called from several threads at once.

@@ -96,7 +96,7 @@ struct GarbageBat<S> {
 }
 
 impl<S: ReadAt> ReadAt for GarbageBat<S> {
-    fn len(&self) -> std::io::Result<u64> {
+    fn size(&self) -> std::io::Result<u64> {
         Ok(128 << 40)
     }
 

@@ -234,15 +234,15 @@ fn the_chosen_calls_fail() {
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     let expected = [vec![1; 100], vec![2; 924], vec![1; 1024]].concat();
     assert_eq!(world.images()[std::path::Path::new("a")].to_vec(), expected);
-    assert!(file.set_len(7).is_err() && file.len().unwrap() == 2048);
+    assert!(file.set_len(7).is_err() && file.size().unwrap() == 2048);
     world.mend();
     file.set_len(7).unwrap();
 
     world.fail(Fault::forever(Calls::Reads, world.calls(Calls::Reads)));
-    assert!(file.len().is_err() && file.read_exact_at(&mut [0], at(0)).is_err());
+    assert!(file.size().is_err() && file.read_exact_at(&mut [0], at(0)).is_err());
     file.sync().unwrap();
     world.fail(Fault::once(Calls::Any, world.calls(Calls::Any)));
-    assert!(file.sync().is_err() && file.len().is_ok());
+    assert!(file.sync().is_err() && file.size().is_ok());
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn whole_sectors(offset: u64, len: usize) -> usize {
 }
 
 impl ReadAt for CrashFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         let mut state = self.world.state();
         state.count(Calls::Reads)?;
         Ok(state.files[self.number].size())

@@ -155,7 +155,7 @@ impl RawDisk {
     fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
         let at = rest.start.get();
         let data = self.file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
-        if data.is_none() && self.file.len().map_err(|e| self.seek_error(at, e))? < self.len {
+        if data.is_none() && self.file.size().map_err(|e| self.seek_error(at, e))? < self.len {
             // The file was truncated. Without this error, the missing bytes would be read as a hole, that is, as zeros.
             return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
         }

@@ -146,8 +146,8 @@ mod tests {
     }
 
     impl ReadAt for Noting {
-        fn len(&self) -> io::Result<u64> {
-            ReadAt::len(&self.file)
+        fn size(&self) -> io::Result<u64> {
+            ReadAt::size(&self.file)
         }
 
         fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_torn_write_does_not_complete_an_earlier_torn_header() {
         let new = new_file();
-        let mut sound = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
+        let mut sound = vec![0; usize::try_from(ReadAt::size(&*new).unwrap()).unwrap()];
         new.read_exact_at(&mut sound, FileOffset::new(0)).unwrap();
         let old = open(&new).header().clone();
         let torn = Header { sequence_number: 3, data_write_guid: Uuid::new_v4(), ..old.clone() };
@@ -293,7 +293,7 @@ mod tests {
     fn opening_fails_if_the_sequence_number_is_too_large_for_a_session() {
         for (sequence_number, works) in [(u64::MAX - SESSION, true), (u64::MAX - SESSION + 1, false)] {
             let new = new_file();
-            let mut bytes = vec![0; usize::try_from(ReadAt::len(&*new).unwrap()).unwrap()];
+            let mut bytes = vec![0; usize::try_from(ReadAt::size(&*new).unwrap()).unwrap()];
             new.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
             let header = Header { sequence_number, ..open(&new).header().clone() };
             let storage = Arc::new(Memory::new(bytes));

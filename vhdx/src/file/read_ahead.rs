@@ -70,8 +70,8 @@ mod tests {
     struct Noted(Vec<u8>, Mutex<Vec<(u64, usize)>>);
 
     impl ReadAt for Noted {
-        fn len(&self) -> io::Result<u64> {
-            ReadAt::len(&self.0)
+        fn size(&self) -> io::Result<u64> {
+            ReadAt::size(&self.0)
         }
 
         fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -250,7 +250,7 @@ mod tests {
         let storage = Memory::default();
         let disk = NewDisk { block_size: 1 << 20, ..NewDisk::new(15 << 30) };
         VhdxWriter::new(&storage, &disk).unwrap().finish().unwrap();
-        let mut bytes = vec![0; usize::try_from(ReadAt::len(&storage).unwrap()).unwrap()];
+        let mut bytes = vec![0; usize::try_from(ReadAt::size(&storage).unwrap()).unwrap()];
         storage.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
         let vhdx = Vhdx::from_storage(bytes.clone()).unwrap();
         let count = vhdx.geometry().bat_entry_count();

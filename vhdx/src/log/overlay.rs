@@ -173,7 +173,7 @@ impl Overlay {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn write_home(&self, file: &dyn Storage) -> Result<()> {
-        let file_len = file.len().map_err(|e| Error::io("measure", None, e))?;
+        let file_len = file.size().map_err(|e| Error::io("measure", None, e))?;
         if file_len < self.len {
             file.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;
         }
@@ -221,7 +221,7 @@ impl Overlay {
 }
 
 impl ReadAt for Overlay {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 

@@ -150,7 +150,7 @@ fn entries_with_more_descriptors_than_one_sector_holds() {
 #[test]
 fn the_file_grows_to_the_last_file_offset() {
     let log = Log { last: 9 * MIB, ..Log::new() };
-    assert_eq!(log.fill(0, 0, 1, 1).replay().unwrap().0.len().unwrap(), 9 * MIB);
+    assert_eq!(log.fill(0, 0, 1, 1).replay().unwrap().0.size().unwrap(), 9 * MIB);
 }
 
 #[test]

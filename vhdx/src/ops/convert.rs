@@ -34,7 +34,7 @@ pub struct Converted {
 /// [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
-    if !storage.is_empty().map_err(failed("measure", 0))? {
+    if storage.size().map_err(failed("measure", 0))? != 0 {
         return Err(Conflict::DestinationExists.into());
     }
     disk.validate_placement()?;
@@ -215,7 +215,7 @@ mod tests {
         let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(disk.virtual_size()) };
         let cancelled = to_vhdx(&disk, &new, &file, &Meter::cancelling_at(2 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
-        assert!(ReadAt::len(&file).unwrap() > 3 << 20, "it was cancelled too early");
+        assert!(ReadAt::size(&file).unwrap() > 3 << 20, "it was cancelled too early");
         assert!(crate::file::Vhdx::from_storage(file).is_err());
         let cancelled = to_stream(&disk, &mut Vec::new(), &Meter::cancelling_at(1));
         assert!(matches!(cancelled, Err(Error::Cancelled)));

@@ -48,7 +48,7 @@ pub fn overwrite_raw(
     target_is_zero: bool,
     progress: &dyn Progress,
 ) -> Result<Overwritten> {
-    let target_size = target.len().map_err(|error| Error::io("measure", None, error))?;
+    let target_size = target.size().map_err(|error| Error::io("measure", None, error))?;
     let virtual_size = disk.virtual_size();
     if target_size < virtual_size {
         return Err(InvalidArgument::TargetTooSmall { len: target_size, virtual_size }.into());
@@ -234,9 +234,9 @@ mod tests {
     }
 
     impl ReadAt for Failing {
-        fn len(&self) -> io::Result<u64> {
+        fn size(&self) -> io::Result<u64> {
             self.call("len")?;
-            self.memory.len()
+            self.memory.size()
         }
 
         fn read_exact_at(&self, _: &mut [u8], _: FileOffset) -> io::Result<()> {

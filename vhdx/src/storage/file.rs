@@ -166,7 +166,7 @@ fn is_busy(error: &io::Error) -> bool {
 }
 
 impl ReadAt for FileStorage {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 

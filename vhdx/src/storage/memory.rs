@@ -30,7 +30,7 @@ fn range(offset: FileOffset, len: usize) -> Option<std::ops::Range<usize>> {
 }
 
 impl ReadAt for [u8] {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(<[u8]>::len(self) as u64)
     }
 
@@ -42,7 +42,7 @@ impl ReadAt for [u8] {
 }
 
 impl ReadAt for Vec<u8> {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         self.as_slice().len().try_into().map_err(io::Error::other)
     }
 
@@ -52,8 +52,8 @@ impl ReadAt for Vec<u8> {
 }
 
 impl ReadAt for Memory {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&*self.0.read().unwrap_or_else(PoisonError::into_inner))
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&*self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -44,8 +44,8 @@ impl Mapped {
 }
 
 impl ReadAt for Mapped {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&*self.map)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&*self.map)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
@@ -64,7 +64,7 @@ mod tests {
         let map = Mapped::open(file.path()).unwrap();
         let mut buf = [0; 4];
         map.read_exact_at(&mut buf, FileOffset::new(6)).unwrap();
-        assert_eq!((&buf, ReadAt::len(&map).unwrap()), (b"6789", 10));
+        assert_eq!((&buf, ReadAt::size(&map).unwrap()), (b"6789", 10));
         let past = map.read_exact_at(&mut buf, FileOffset::new(7)).unwrap_err();
         assert_eq!(past.kind(), io::ErrorKind::UnexpectedEof);
     }

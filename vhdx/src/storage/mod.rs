@@ -50,19 +50,11 @@ pub use read_guard::Sharing;
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {
-    /// Returns the length in bytes.
+    /// Returns the size in bytes.
     ///
     /// # Errors
     /// The operating system's error.
-    fn len(&self) -> io::Result<u64>;
-
-    /// Returns whether there are no bytes.
-    ///
-    /// # Errors
-    /// As [`len`](Self::len).
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
+    fn size(&self) -> io::Result<u64>;
 
     /// Fills `buf` from `offset` on.
     ///
@@ -212,8 +204,8 @@ fn write_zeros<S: Storage + ?Sized>(storage: &S, offset: FileOffset, len: u64) -
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
         impl<T: ReadAt + ?Sized> ReadAt for $pointer {
-            fn len(&self) -> io::Result<u64> {
-                (**self).len()
+            fn size(&self) -> io::Result<u64> {
+                (**self).size()
             }
 
             fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
@@ -274,7 +266,7 @@ pub(crate) struct Measured<'a> {
 
 impl<'a> Measured<'a> {
     pub(crate) fn new(storage: &'a dyn ReadAt) -> Result<Self> {
-        let len = storage.len().map_err(|source| Error::io("measure", None, source))?;
+        let len = storage.size().map_err(|source| Error::io("measure", None, source))?;
         Ok(Self { storage, len })
     }
 
@@ -285,7 +277,7 @@ impl<'a> Measured<'a> {
 }
 
 impl ReadAt for Measured<'_> {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 
@@ -327,7 +319,7 @@ pub(crate) fn ensure_end(
     offset: FileOffset,
     len: usize,
 ) -> Result<()> {
-    let file_len = storage.len().map_err(|source| Error::io("measure", offset, source))?;
+    let file_len = storage.size().map_err(|source| Error::io("measure", offset, source))?;
     let end = offset.checked_add(len as u64);
     if end.is_none_or(|end| end.get() > file_len) {
         return Err(Violation::new(structure, offset, Rule::Truncated).number(file_len).into());

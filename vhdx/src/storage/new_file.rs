@@ -226,8 +226,8 @@ fn io_error(operation: &'static str) -> impl Fn(io::Error) -> Error {
 }
 
 impl ReadAt for NewFile {
-    fn len(&self) -> io::Result<u64> {
-        self.storage.len()
+    fn size(&self) -> io::Result<u64> {
+        self.storage.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

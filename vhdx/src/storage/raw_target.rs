@@ -50,7 +50,7 @@ impl RawTarget {
         });
         let open = || {
             let storage = storage?;
-            let len = storage.len().map_err(|error| Error::io("measure", None, error))?;
+            let len = storage.size().map_err(|error| Error::io("measure", None, error))?;
             let identity = storage.identity()?;
             #[cfg(target_os = "linux")]
             if let Some(device) = block_device::loop_device_of(identity) {
@@ -121,7 +121,7 @@ fn is_no_file(error: &Error) -> bool {
 }
 
 impl ReadAt for RawTarget {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 
@@ -190,7 +190,7 @@ mod tests {
         target.write_all_at(&[1; 10], FileOffset::new(90)).unwrap();
         assert!(target.is_touched());
         target.zero_range(FileOffset::new(80), 15).unwrap();
-        assert_eq!(target.len().unwrap(), 100);
+        assert_eq!(target.size().unwrap(), 100);
         drop(target);
         let expected: Vec<u8> = [[9; 80].as_slice(), &[0; 15], &[1; 5]].concat();
         assert_eq!(std::fs::read(&path).unwrap(), expected);

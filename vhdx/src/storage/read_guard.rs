@@ -94,7 +94,7 @@ fn state(storage: &dyn ReadAt) -> Result<(u64, Option<SystemTime>)> {
             let metadata = file.metadata()?;
             Ok((metadata.len(), metadata.modified().ok()))
         }
-        None => Ok((storage.len()?, None)),
+        None => Ok((storage.size()?, None)),
     };
     measure().map_err(|error: io::Error| Error::io("measure", None, error))
 }

@@ -129,7 +129,7 @@ fn a_link_is_followed_to_the_file_that_is_locked() {
 fn a_reader_is_not_kept_out() {
     let (_folder, path) = file_of(b"x");
     let _held = FileStorage::open_exclusive(&path).unwrap();
-    assert_eq!(ReadAt::len(&FileStorage::open(&path).unwrap()).unwrap(), 1);
+    assert_eq!(ReadAt::size(&FileStorage::open(&path).unwrap()).unwrap(), 1);
 }
 
 #[cfg(windows)]
@@ -328,8 +328,8 @@ fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
 struct Defaults(Memory);
 
 impl ReadAt for Defaults {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
@@ -352,7 +352,7 @@ impl Storage for Defaults {
 }
 
 fn content(storage: &dyn Storage) -> Vec<u8> {
-    let mut bytes = vec![0; storage.len().unwrap() as usize];
+    let mut bytes = vec![0; storage.size().unwrap() as usize];
     storage.read_exact_at(&mut bytes, at(0)).unwrap();
     bytes
 }
@@ -383,10 +383,10 @@ fn zeroing_past_the_end_extends() {
         assert_eq!(bytes.len() as u64, 8 + 2 * MIB);
         assert!(bytes.starts_with(b"01234567\0") && bytes[8..].iter().all(|byte| *byte == 0));
         storage.zero_range(at(3 * MIB), 5).unwrap();
-        assert_eq!(storage.len().unwrap(), 3 * MIB + 5);
+        assert_eq!(storage.size().unwrap(), 3 * MIB + 5);
         storage.zero_range(at(9 * MIB), 0).unwrap();
         storage.write_all_at(&[], at(9 * MIB)).unwrap();
-        assert_eq!(storage.len().unwrap(), 3 * MIB + 5, "an empty range does not extend");
+        assert_eq!(storage.size().unwrap(), 3 * MIB + 5, "an empty range does not extend");
     }
 }
 
@@ -422,7 +422,7 @@ fn punching_a_hole_frees_its_space() {
     storage.sync().unwrap();
     let before = allocated_bytes(&path).unwrap();
     storage.punch_hole(at(MIB), 4 * MIB).unwrap();
-    assert_eq!(ReadAt::len(&storage).unwrap(), 8 * MIB);
+    assert_eq!(ReadAt::size(&storage).unwrap(), 8 * MIB);
     let after = allocated_bytes(&path).unwrap();
     assert!(after <= before - 4 * MIB, "{before} bytes before, {after} after");
 }
@@ -465,7 +465,7 @@ fn the_length_can_grow_and_shrink() {
     let storage = FileStorage::new(OpenOptions::new().read(true).write(true).open(&path).unwrap());
     for len in [5, 3 * MIB, 1, 0] {
         storage.set_len(len).unwrap();
-        assert_eq!(ReadAt::len(&storage).unwrap(), len);
+        assert_eq!(ReadAt::size(&storage).unwrap(), len);
     }
 }
 

@@ -35,7 +35,7 @@ impl Torn {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(ReadAt::len(self).unwrap()).unwrap()];
+        let mut bytes = vec![0; usize::try_from(ReadAt::size(self).unwrap()).unwrap()];
         self.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
         bytes
     }
@@ -67,8 +67,8 @@ impl Torn {
 }
 
 impl ReadAt for Torn {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.file)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.file)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -22,5 +22,6 @@ mod shared_fixtures;
 mod shared_model;
 mod shared_oracle;
 mod sharing;
+mod surface;
 mod workload;
 mod write;

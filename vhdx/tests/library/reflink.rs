@@ -124,7 +124,7 @@ fn ranges_of_any_kind_are_copied() {
             let [from, to] = [2 << 20, 0].map(vhdx::FileOffset::new);
             let past = target.copy_from(&source, from, to, 4 << 20).unwrap_err();
             assert_eq!(past.kind(), std::io::ErrorKind::UnexpectedEof);
-            assert_eq!(source.len().unwrap(), 5 << 20);
+            assert_eq!(source.size().unwrap(), 5 << 20);
         }
     }
 }

@@ -73,7 +73,7 @@ fn raise_sequence_numbers(file: &Memory) {
 }
 
 fn grow(file: &Memory) {
-    file.set_len(ReadAt::len(file).unwrap() + MIB).unwrap();
+    file.set_len(ReadAt::size(file).unwrap() + MIB).unwrap();
 }
 
 type Operation = fn(&Chain, &dyn Progress) -> Result<()>;
@@ -187,7 +187,7 @@ fn a_layer_that_a_writer_holds_is_refused_unless_that_is_forced() {
     // What the writer writes in place is accepted, what changes the file's structure is not.
     touch(&base);
     chain.ensure_unchanged().unwrap();
-    writer.set_len(ReadAt::len(&writer).unwrap() + MIB).unwrap();
+    writer.set_len(ReadAt::size(&writer).unwrap() + MIB).unwrap();
     assert!(chain.ensure_unchanged().is_err());
     drop(writer);
     let report = ops::check_file(&base, Sharing::Forced);

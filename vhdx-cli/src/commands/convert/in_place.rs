@@ -49,7 +49,7 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure>
         return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(path).into());
     }
     ensure_no_image(convert, &target)?;
-    let len = target.len().map_err(|source| Error::io("measure", None, source));
+    let len = target.size().map_err(|source| Error::io("measure", None, source));
     let (len, virtual_size) = (len.map_err(|error| error.in_file(path))?, disk.virtual_size());
     if len < virtual_size {
         return Err(Error::from(InvalidArgument::TargetTooSmall { len, virtual_size }).in_file(path).into());
@@ -121,7 +121,7 @@ fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<Ov
         true => 0,
         false => virtual_size.saturating_sub(bytes_copied),
     };
-    let target_size = target.len()?;
+    let target_size = target.size()?;
     Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
 }
 

@@ -27,8 +27,8 @@ struct Counted<'a> {
 }
 
 impl ReadAt for Counted<'_> {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -141,8 +141,8 @@ enum Step {
 }
 
 impl ReadAt for Recorder {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.memory)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.memory)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
@@ -216,8 +216,8 @@ struct FullOnce {
 }
 
 impl ReadAt for FullOnce {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.memory)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.memory)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -77,8 +77,8 @@ impl Staged {
 }
 
 impl ReadAt for Staged {
-    fn len(&self) -> io::Result<u64> {
-        self.storage.len()
+    fn size(&self) -> io::Result<u64> {
+        self.storage.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

@@ -53,7 +53,7 @@ fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
 /// Returns the fill byte of each sector.
 fn sectors(writes: Vec<LogWrite>, len: u64) -> Vec<u8> {
     let overlay = overlay(&writes, 8.min(len), len);
-    let len = overlay.len().unwrap();
+    let len = overlay.size().unwrap();
     (0..len / SECTOR)
         .map(|sector| {
             let mut buf = vec![0; 4096];

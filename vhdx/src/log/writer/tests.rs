@@ -35,7 +35,7 @@ impl File {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.storage.len().unwrap() as usize];
+        let mut bytes = vec![0; self.storage.size().unwrap() as usize];
         self.storage.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
         bytes
     }
@@ -174,7 +174,7 @@ fn a_log_that_cannot_be_replayed_is_not_started() {
         let storage = Memory::default();
         let error = LogWriter::start(&storage, FileOffset::new(LOG), len).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::LogLength(found)) if found == len));
-        assert!(storage.is_empty().unwrap());
+        assert_eq!(storage.size().unwrap(), 0);
     }
 }
 
@@ -182,7 +182,7 @@ fn a_log_that_cannot_be_replayed_is_not_started() {
 fn a_log_past_the_end_of_the_file_gets_its_space() {
     let storage = Memory::new(vec![0; MIB as usize + 17]);
     let writer = LogWriter::start(&storage, FileOffset::new(LOG), 2 * MIB).unwrap();
-    assert_eq!(storage.len().unwrap(), 3 * MIB);
+    assert_eq!(storage.size().unwrap(), 3 * MIB);
     let header = LogEntryHeader::parse(&storage.into_inner()[LOG as usize..]).unwrap();
     assert_eq!(header.flushed_file_offset, 3 * MIB);
     assert_eq!(writer.at, SECTOR);

@@ -11,7 +11,7 @@ const END: FileOffset = FileOffset::new(u64::MAX);
 struct WithHoles(Vec<Range<u64>>, std::sync::Mutex<Cell<usize>>);
 
 impl ReadAt for WithHoles {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         unreachable!("only holes are queried")
     }
 

@@ -150,8 +150,8 @@ struct GarbageBat {
 }
 
 impl ReadAt for GarbageBat {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.image)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.image)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: vhdx::FileOffset) -> io::Result<()> {

@@ -35,7 +35,7 @@ impl Damaged {
 }
 
 impl ReadAt for Damaged {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.len)
     }
 
@@ -252,8 +252,8 @@ fn the_sample_reads_right() {
 pub(crate) struct BadSector<S>(pub(crate) S, pub(crate) u64);
 
 impl<S: ReadAt> ReadAt for BadSector<S> {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.0)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.0)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

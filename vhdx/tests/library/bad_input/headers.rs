@@ -69,7 +69,7 @@ fn the_place_of_a_log_that_holds_nothing_is_not_used() {
         disk.write_all_at(&[0x5a; 512], at(MIB)).unwrap();
         disk.close().unwrap();
 
-        let mut file = vec![0; usize::try_from(ReadAt::len(&*storage).unwrap()).unwrap()];
+        let mut file = vec![0; usize::try_from(ReadAt::size(&*storage).unwrap()).unwrap()];
         storage.read_exact_at(&mut file, FileOffset::new(0)).unwrap();
         let report = check_storage(Arc::new(file.clone()));
         assert!(report.files[0].violations.as_slice().is_empty(), "{offset:x} {length:x}: {report:?}");

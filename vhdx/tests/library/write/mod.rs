@@ -25,7 +25,7 @@ fn opening_and_closing_writes_nothing() {
 }
 
 fn bytes(file: &Memory) -> Vec<u8> {
-    let mut bytes = vec![0; file.len().unwrap() as usize];
+    let mut bytes = vec![0; file.size().unwrap() as usize];
     file.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
     bytes
 }
@@ -36,15 +36,15 @@ fn space_that_was_freed_is_used_again_and_the_end_given_back() {
     let mut disk = subject.open();
     disk.write_all_at(&vec![1; 8 << 20], at(0)).unwrap();
     disk.flush().unwrap();
-    let full = subject.file.len().unwrap();
+    let full = subject.file.size().unwrap();
     disk.write_zeros(at(0)..at(8 * MIB)).unwrap();
     disk.flush().unwrap();
     disk.write_all_at(&vec![2; 8 << 20], at(8 * MIB)).unwrap();
     disk.flush().unwrap();
-    assert_eq!(subject.file.len().unwrap(), full);
+    assert_eq!(subject.file.size().unwrap(), full);
     disk.unmap(at(0)..at(16 * MIB)).unwrap();
     disk.close().unwrap();
-    assert_eq!(subject.file.len().unwrap(), full - 8 * MIB);
+    assert_eq!(subject.file.size().unwrap(), full - 8 * MIB);
 }
 
 /// Unmapped blocks read as zeros here, but what is written as zeros must be so for every reader.

@@ -47,7 +47,7 @@ impl Subject {
 
     /// The file as another reader finds it now, with its log replayed if need be.
     pub(crate) fn assert_reads(&self, what: &str) -> Vhdx {
-        let mut snapshot = vec![0; self.file.len().unwrap() as usize];
+        let mut snapshot = vec![0; self.file.size().unwrap() as usize];
         self.file.read_exact_at(&mut snapshot, FileOffset::new(0)).unwrap();
         let report = check_storage(Arc::new(snapshot.clone()));
         assert!(report.is_valid(), "{what}: {:?}", report.files[0].violations);

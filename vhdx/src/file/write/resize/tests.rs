@@ -42,8 +42,8 @@ struct Watched {
 }
 
 impl ReadAt for Watched {
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&self.file)
+    fn size(&self) -> io::Result<u64> {
+        ReadAt::size(&self.file)
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

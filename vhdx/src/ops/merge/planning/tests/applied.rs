@@ -35,7 +35,7 @@ impl Applied {
             target.grow(growth).unwrap();
             target.close().unwrap();
         }
-        let mut file = vec![0; memory.len().unwrap() as usize];
+        let mut file = vec![0; memory.size().unwrap() as usize];
         memory.read_exact_at(&mut file, FileOffset::new(0)).unwrap();
         let vhdx = Vhdx::from_storage(file.clone()).unwrap();
         let geometry = vhdx.geometry();
