@@ -165,7 +165,7 @@ impl Vhdx {
     /// use vhdx::{Rule, Vhdx};
     ///
     /// let error = Vhdx::from_storage(vec![0; 1 << 20]).unwrap_err();
-    /// assert_eq!(error.violation().unwrap().rule, Rule::FileSignature);
+    /// assert_eq!(error.violation().unwrap().rule(), Rule::FileSignature);
     /// ```
     pub fn from_storage(storage: impl ReadAt + 'static) -> Result<Self> {
         Self::load(Arc::new(storage), &mut Violations::new())
