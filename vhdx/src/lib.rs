@@ -74,9 +74,15 @@ mod disk;
 mod error;
 mod family;
 mod file;
+#[cfg(feature = "raw-format")]
 pub mod format;
+#[cfg(not(feature = "raw-format"))]
+// Some items are only for callers with the feature, and for tests.
+#[allow(dead_code, unreachable_pub)]
+mod format;
 mod geometry;
 mod log;
+#[cfg_attr(not(feature = "raw-format"), allow(unreachable_pub))]
 mod metadata_id;
 pub mod ops;
 mod progress;
@@ -107,6 +113,7 @@ pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
     VhdxWriter, Written,
 };
+pub use format::{bat_entry::PayloadBlockState, parent_locator::ParentLocator};
 pub use geometry::{BatEntryKind, Geometry, MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE};
 pub use log::LogState;
 pub use progress::{NoProgress, Progress};

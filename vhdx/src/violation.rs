@@ -90,16 +90,11 @@ pub enum Found {
 
 /// A rule that a file breaks, and the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct Violation {
-    /// The structure that breaks the rule.
-    pub structure: Structure,
-    /// The offset of that structure in the file.
-    pub offset: FileOffset,
-    /// The broken rule.
-    pub rule: Rule,
-    /// The value that was found there.
-    pub found: Found,
+    pub(crate) structure: Structure,
+    pub(crate) offset: FileOffset,
+    pub(crate) rule: Rule,
+    pub(crate) found: Found,
 }
 
 impl Violation {
@@ -126,6 +121,26 @@ impl Violation {
     /// Adds the structure that conflicts with this one.
     pub fn other(self, other: Structure) -> Self {
         Self { found: Found::Other(other), ..self }
+    }
+
+    /// Returns the structure that breaks the rule.
+    pub const fn structure(&self) -> Structure {
+        self.structure
+    }
+
+    /// Returns the offset of that structure in the file.
+    pub const fn offset(&self) -> FileOffset {
+        self.offset
+    }
+
+    /// Returns the broken rule.
+    pub const fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// Returns the value that was found there.
+    pub const fn found(&self) -> &Found {
+        &self.found
     }
 
     /// Returns the severity of the broken rule.

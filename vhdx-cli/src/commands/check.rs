@@ -53,7 +53,7 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, 
 /// Returns the path and the damage of a file that cannot be used.
 fn damage(file: &FileReport) -> Option<(&Path, Damage)> {
     let path = file.path.as_deref()?;
-    let rule = file.violations.stop_at_first().err()?.rule;
+    let rule = file.violations.stop_at_first().err()?.rule();
     Some((path, Damage::of(path, rule)?))
 }
 
@@ -96,9 +96,9 @@ fn json(report: &CheckReport, damage: &[(&Path, Damage)]) -> Value {
         .map(|(path, violation)| {
             json!({
                 "path": path.map(output::path),
-                "structure": violation.structure.to_string(),
-                "offset": violation.offset.get(),
-                "rule": violation.rule.name(),
+                "structure": violation.structure().to_string(),
+                "offset": violation.offset().get(),
+                "rule": violation.rule().name(),
                 "message": violation.to_string(),
                 "severity": violation.severity().name(),
             })

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use vhdx::format::parent_locator::ParentLocator;
 use vhdx::ops::{self, ChildOptions, NewChild};
-use vhdx::{Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, Vhdx};
+use vhdx::{
+    Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, ParentLocator,
+    Vhdx,
+};
 
 use super::destination;
 use super::info::{self, Facts};

@@ -4,11 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use vhdx::format::merge_guid::IncompleteMerge;
-use vhdx::format::parent_locator::{
-    ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH, is_mark,
-};
-use vhdx::{FolderResolver, Guid, LogState, Vhdx};
+use vhdx::{FolderResolver, Guid, LogState, ParentLocator, Vhdx};
 
 use super::reading::Reading;
 use super::several::{self, Answer};
@@ -124,47 +120,42 @@ fn log_text(log: LogState) -> String {
     }
 }
 
-/// The JSON key, the text label and the locator key of each value of the parent locator.
-const PARENT: [(&str, &str, &str); 5] = [
-    ("linkage", "parent's GUID", PARENT_LINKAGE),
-    ("linkage2", "or its GUID", PARENT_LINKAGE2),
-    ("relative_path", "parent, relative", RELATIVE_PATH),
-    ("absolute_win32_path", "parent, absolute", ABSOLUTE_WIN32_PATH),
-    ("volume_path", "parent, volume", VOLUME_PATH),
+/// The text label and the key of each path of the parent locator. The key is also that of the JSON.
+const PATHS: [(&str, &str); 3] = [
+    ("parent, relative", "relative_path"),
+    ("parent, absolute", "absolute_win32_path"),
+    ("parent, volume", "volume_path"),
 ];
 
 pub(super) fn parent_json(locator: &ParentLocator) -> Value {
-    PARENT.iter().map(|(key, _, name)| (key.to_string(), json!(stored(locator, name)))).collect()
+    let guid = |guid: Option<Guid>| guid.map(|guid| guid.to_string());
+    let mut json = json!({
+        "linkage": guid(locator.parent_linkage()),
+        "linkage2": guid(locator.parent_linkage2()),
+    });
+    for (_, key) in PATHS {
+        json[key] = locator.get(key).into();
+    }
+    json
 }
 
 pub(super) fn parent_rows(locator: &ParentLocator) -> Vec<(&'static str, String)> {
-    let zero = Guid::nil().to_string(); // matches no parent
+    let is_of_merge = locator.names_incomplete_merge();
+    let linkages = [(locator.parent_linkage(), is_of_merge), (locator.parent_linkage2(), false)];
+    // Zero matches no parent.
+    let linkages = linkages.into_iter().filter_map(|(guid, is_of_merge)| Some((guid?, is_of_merge)));
+    let mut rows = Vec::new();
     let mut is_first_guid = true;
-    PARENT
-        .iter()
-        .filter_map(|(_, field, name)| {
-            let value = stored(locator, name).filter(|value| *value != zero)?;
-            let field = match *name {
-                PARENT_LINKAGE | PARENT_LINKAGE2 if Guid::parse_str(&value).is_ok_and(is_mark) => {
-                    "mark of a merge"
-                }
-                PARENT_LINKAGE if Guid::parse_str(&value).is_ok_and(is_of_merge) => "parent during a merge",
-                PARENT_LINKAGE | PARENT_LINKAGE2 if std::mem::take(&mut is_first_guid) => "parent's GUID",
-                _ => field,
-            };
-            Some((field, output::harmless(&value)))
-        })
-        .collect()
-}
-
-/// Whether this is the GUID of a parent while a merge into it is incomplete.
-fn is_of_merge(guid: Guid) -> bool {
-    IncompleteMerge::from_guid(guid).is_some()
-}
-
-/// Returns a value of the locator; a GUID in lower case and without braces.
-fn stored(locator: &ParentLocator, key: &str) -> Option<String> {
-    let value = locator.get(key)?;
-    let guid = Guid::parse_str(value).ok().filter(|_| key == PARENT_LINKAGE || key == PARENT_LINKAGE2);
-    Some(guid.map_or_else(|| value.to_owned(), |guid| guid.to_string()))
+    for (guid, is_of_merge) in linkages.filter(|(guid, _)| !guid.is_nil()) {
+        let label = match is_of_merge {
+            _ if ParentLocator::is_mark(guid) => "mark of a merge",
+            true => "parent during a merge",
+            false if std::mem::take(&mut is_first_guid) => "parent's GUID",
+            false => "or its GUID",
+        };
+        rows.push((label, guid.to_string()));
+    }
+    let path = |(label, key)| Some((label, output::harmless(locator.get(key)?)));
+    rows.extend(PATHS.into_iter().filter_map(path));
+    rows
 }

@@ -211,7 +211,7 @@ impl From<&Error> for Failure {
         failure.hint = hints::of(error);
         failure.details.extend(offset.map(|offset| ("offset", offset.into())));
         failure.details.extend(details::of(error));
-        failure.broken = error.violation().map(|violation| violation.rule);
+        failure.broken = error.violation().map(|violation| violation.rule());
         failure
     }
 }

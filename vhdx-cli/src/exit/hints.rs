@@ -32,7 +32,7 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
              sparse and takes less. If the space runs out, the new file is removed",
         ),
         Error::Conflict(Conflict::DestinationExists) => Some("`--force` replaces it"),
-        error if error.violation().is_some_and(|violation| violation.rule == Rule::FileSignature) => Some(
+        error if error.violation().is_some_and(|violation| violation.rule() == Rule::FileSignature) => Some(
             "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
              VHDX by chance, read it with `vhdx convert --from raw`",
         ),

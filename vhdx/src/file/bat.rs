@@ -16,18 +16,6 @@ pub(super) const ENTRY_SIZE: u64 = 8;
 pub(super) const WINDOW: u64 = 8192;
 
 impl Vhdx {
-    /// Reads `count` raw BAT entries from `first` on.
-    ///
-    /// Payload and sector bitmap entries are interleaved.
-    ///
-    /// # Errors
-    /// [`Error::Io`], and [`InvalidArgument::PastEndOfDisk`] for entries past the last one.
-    pub fn bat_entries(&self, first: BatIndex, count: usize) -> Result<Vec<BatEntry>> {
-        let mut entries = Vec::new();
-        self.read_bat(first, count as u64, &mut entries)?;
-        Ok(entries)
-    }
-
     /// Reads entries like [`bat_entries`](Self::bat_entries), into a buffer that can be reused.
     pub(super) fn read_bat(&self, first: BatIndex, count: u64, entries: &mut Vec<BatEntry>) -> Result<()> {
         let mut bytes = Vec::new();
@@ -49,14 +37,6 @@ impl Vhdx {
         };
         buf.resize(bytes, 0);
         read_into(&*self.storage, buf, self.bat_entry_place(first)).map_err(|e| self.in_file(e))
-    }
-
-    /// Reads the raw entry of a payload block.
-    ///
-    /// # Errors
-    /// As [`bat_entries`](Self::bat_entries).
-    pub fn payload_entry(&self, block: BlockIndex) -> Result<BatEntry> {
-        self.bat_entry(self.geometry.payload_bat_index(block))
     }
 
     pub(super) fn bat_entry(&self, index: BatIndex) -> Result<BatEntry> {

@@ -14,6 +14,7 @@ mod metadata;
 mod new_disk;
 mod occupancy;
 mod placement;
+mod raw;
 mod read_ahead;
 mod replay;
 mod survey;
@@ -29,9 +30,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::format::header::Header;
-use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
-use crate::format::region_table::{Region, Regions};
+use crate::format::region_table::Regions;
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
 use crate::rules::Rule;
@@ -165,7 +165,7 @@ impl Vhdx {
     /// use vhdx::{Rule, Vhdx};
     ///
     /// let error = Vhdx::from_storage(vec![0; 1 << 20]).unwrap_err();
-    /// assert_eq!(error.violation().unwrap().rule, Rule::FileSignature);
+    /// assert_eq!(error.violation().unwrap().rule(), Rule::FileSignature);
     /// ```
     pub fn from_storage(storage: impl ReadAt + 'static) -> Result<Self> {
         Self::load(Arc::new(storage), &mut Violations::new())
@@ -231,11 +231,6 @@ impl Vhdx {
         &self.creator
     }
 
-    /// Returns the current header ([MS-VHDX] 2.2.2).
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
     /// Returns the DataWriteGuid, which identifies the content of the disk ([MS-VHDX] 2.2.2).
     ///
     /// The parent locator of a child names its parent by this GUID.
@@ -251,24 +246,6 @@ impl Vhdx {
     /// Returns whether the log had to be replayed in memory.
     pub fn log(&self) -> LogState {
         self.log
-    }
-
-    /// Returns all regions by ascending offset, also unknown optional ones ([MS-VHDX] 2.2.3).
-    pub fn regions(&self) -> &[Region] {
-        &self.layout.regions
-    }
-
-    /// Returns all metadata items, also unknown optional and user items ([MS-VHDX] 2.6.1).
-    pub fn metadata_entries(&self) -> &[MetadataEntry] {
-        &self.metadata.entries
-    }
-
-    /// Reads the content of a metadata item: at most 1 MiB.
-    ///
-    /// # Errors
-    /// [`Error::Io`], and [`Error::Corrupt`] when the file ends inside the item.
-    pub fn read_metadata_item(&self, entry: &MetadataEntry) -> Result<Vec<u8>> {
-        metadata::read_item(&*self.storage, &self.regions.metadata, entry).map_err(|e| self.in_file(e))
     }
 
     /// Returns the paths of the parent and its required DataWriteGuid ([MS-VHDX] 2.6.2.6).

@@ -20,6 +20,7 @@ use nom::number::complete::{le_u16, le_u32};
 use uuid::{Uuid, uuid};
 
 use super::bytes::{self, Encoder, Parsed};
+use super::merge_guid::IncompleteMerge;
 use super::metadata_item;
 use super::validator::Validator;
 use crate::rules::Rule;
@@ -65,7 +66,7 @@ impl ParentLocator {
 
     /// Returns the DataWriteGuids of which the parent must have one: `parent_linkage`, then `parent_linkage2`.
     ///
-    /// Duplicates, zeros and [marks](is_mark) are left out.
+    /// Duplicates, zeros and [marks](Self::is_mark) are left out.
     pub fn linkages(&self) -> Vec<Uuid> {
         guids_of_parent([self.parent_linkage(), self.parent_linkage2()])
     }
@@ -78,6 +79,18 @@ impl ParentLocator {
     /// Returns the value of `parent_linkage2`, even if it is zero.
     pub fn parent_linkage2(&self) -> Option<Uuid> {
         linkage(self.get(PARENT_LINKAGE2)?)
+    }
+
+    /// Returns whether `parent_linkage` is the DataWriteGuid of a parent while a merge into it is incomplete.
+    ///
+    /// This file is or was then the layer of that merge whose parent is the merge target.
+    pub fn names_incomplete_merge(&self) -> bool {
+        self.parent_linkage().and_then(IncompleteMerge::from_guid).is_some()
+    }
+
+    /// Returns whether a linkage is the mark of a merge of several levels, which is the GUID of no file.
+    pub fn is_mark(linkage: Uuid) -> bool {
+        is_mark(linkage)
     }
 
     /// Returns the stored paths as pairs (key, path), in the order in which to try them: relative, volume, absolute.

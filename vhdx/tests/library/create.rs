@@ -38,7 +38,10 @@ fn assert_sound(path: &Path) {
 
 fn complaints(report: &CheckReport) -> Vec<Rule> {
     let found = report.files[0].violations.as_slice().iter();
-    found.filter(|violation| violation.severity() > Severity::Note).map(|violation| violation.rule).collect()
+    found
+        .filter(|violation| violation.severity() > Severity::Note)
+        .map(|violation| violation.rule())
+        .collect()
 }
 
 fn reason(error: &Error) -> &InvalidArgument {

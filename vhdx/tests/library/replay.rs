@@ -221,7 +221,7 @@ fn a_block_that_lies_in_the_log_is_not_written_over() {
     assert_ne!(unlogged.log(), LogState::Clean);
     let found = ops::check_storage(Arc::new(file.clone()));
     assert!(
-        found.files[0].violations.as_slice().iter().any(|v| v.rule == Rule::BlockOverlapsLog),
+        found.files[0].violations.as_slice().iter().any(|v| v.rule() == Rule::BlockOverlapsLog),
         "{found:?}"
     );
     ops::replay(world.storage(NAME)).unwrap();
@@ -283,7 +283,7 @@ fn what_cannot_be_opened_is_not_written() {
     for (file, rule) in cases {
         let world = CrashWorld::new(Images::from([(NAME.into(), file)]));
         let error = ops::replay(world.storage(NAME)).unwrap_err();
-        assert_eq!(error.violation().unwrap().rule, rule);
+        assert_eq!(error.violation().unwrap().rule(), rule);
         assert_eq!(world.calls(Calls::Writes), 0);
     }
 }
@@ -293,7 +293,7 @@ fn a_header_that_cannot_be_counted_up_is_refused_before_anything_is_written() {
     let image = Image { sequence_number: u64::MAX - 1, headers: Headers::Equal, ..dirty_image(1, 8) };
     let world = CrashWorld::new(Images::from([(NAME.into(), image.sparse())]));
     let error = ops::replay(world.storage(NAME)).unwrap_err();
-    assert_eq!(error.violation().unwrap().rule, Rule::HeaderSequence);
+    assert_eq!(error.violation().unwrap().rule(), Rule::HeaderSequence);
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let lines = world.recording().lines();
     assert!(lines.iter().all(|line| line.ends_with(" sync")), "{lines:?}");

@@ -5,7 +5,7 @@
 mod common;
 mod cycles;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -165,12 +165,12 @@ fn every_module_is_in_the_order() {
         let rest = line.strip_prefix("pub mod ").or(line.strip_prefix("mod "))?;
         rest.strip_suffix(';')
     });
-    let mut count = 0;
-    for module in declared.filter(|module| *module != "testing") {
+    // A module whose visibility depends on a feature is declared twice.
+    let declared: BTreeSet<&str> = declared.filter(|module| *module != "testing").collect();
+    for module in &declared {
         assert!(rank(module).is_some(), "{module} has no place in the order");
-        count += 1;
     }
-    assert_eq!(count, ORDER.iter().map(|line| line.len()).sum::<usize>());
+    assert_eq!(declared.len(), ORDER.iter().map(|line| line.len()).sum::<usize>());
 }
 
 #[test]

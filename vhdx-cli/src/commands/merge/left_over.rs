@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
 use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
 
@@ -60,7 +59,7 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
     let (merged, [into, ..]) = chain.layers().split_at_checked(target)? else { return None };
     let locator = merged.last()?.parent_locator()?;
     // This linkage shows whether the merge is complete, so the error needs no hint.
-    if locator.parent_linkage().and_then(IncompleteMerge::from_guid).is_some() {
+    if locator.names_incomplete_merge() {
         return None;
     }
     let named = locator.parent_linkage2();

@@ -222,3 +222,19 @@ fn missing_paths_are_tolerated() {
     let (value, rules) = validated(&[(PARENT_LINKAGE, GUID), (ABSOLUTE_WIN32_PATH, r"\\?\C:\base.vhdx")]);
     assert_eq!((value.is_some(), rules), (true, vec![]));
 }
+
+#[test]
+fn a_locator_tells_the_guids_of_merges_from_others() {
+    let guid = "6d726732-0102-0304-0506-0708090a0b0c";
+    let names = |first: &str, second: &str| {
+        let entries = [(PARENT_LINKAGE, first), (PARENT_LINKAGE2, second)];
+        let entries = entries.map(|(key, value)| (key.to_owned(), format!("{{{value}}}"))).to_vec();
+        ParentLocator { entries }.names_incomplete_merge()
+    };
+    let other = "00112233-4455-6677-8899-aabbccddeeff";
+    assert!(names(guid, other));
+    assert!(!names(other, guid));
+    assert!(!ParentLocator::default().names_incomplete_merge());
+    assert!(ParentLocator::is_mark(Uuid::from_u128(MARK | 1)));
+    assert!(!ParentLocator::is_mark(Uuid::nil()));
+}

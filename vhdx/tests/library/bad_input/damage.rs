@@ -149,7 +149,7 @@ fn a_flipped_byte_in_the_only_sound_copy_is_an_error() {
     let file = Damaged::new(image.build());
     for at in (64 << 10)..(68 << 10) {
         let error = Vhdx::from_storage(file.flip(at, 0x80)).unwrap_err();
-        assert_eq!(error.violation().unwrap().rule, Rule::NoCurrentHeader);
+        assert_eq!(error.violation().unwrap().rule(), Rule::NoCurrentHeader);
     }
 }
 
@@ -170,7 +170,7 @@ fn a_flipped_byte_in_a_log_entry_is_an_error() {
             let sector = start + (at + sector * 4096) % len;
             for byte in (sector..sector + 128).chain((sector + 128..sector + 4096).step_by(13)) {
                 let error = Vhdx::from_storage(file.flip(byte, 4)).expect_err(&format!("flipped {byte:#x}"));
-                assert_eq!(error.violation().unwrap().rule, Rule::LogNoActiveSequence);
+                assert_eq!(error.violation().unwrap().rule(), Rule::LogNoActiveSequence);
             }
         }
     }
@@ -275,10 +275,10 @@ fn a_bad_sector_in_one_copy_is_survived() {
         let file = Arc::new(BadSector(sample().build(), at));
         let vhdx = Vhdx::from_storage(Arc::clone(&file)).unwrap();
         // The second region table is read only where it is needed, or checked.
-        let found: Vec<_> = vhdx.tolerated().iter().map(|violation| violation.rule).collect();
+        let found: Vec<_> = vhdx.tolerated().iter().map(|violation| violation.rule()).collect();
         assert_eq!(found.contains(&rule), at != 256 << 10, "{at:#x}: {found:?}");
         let report = ops::check_storage(file);
-        let checked = report.files[0].violations.as_slice().iter().filter(|found| found.rule == rule);
+        let checked = report.files[0].violations.as_slice().iter().filter(|found| found.rule() == rule);
         assert_eq!(checked.count(), 1, "{at:#x}: {report:?}");
     }
 }

@@ -144,7 +144,7 @@ fn region_tables_that_differ_are_told() {
     vhdx::format::bytes::seal(&mut file[FIRST_TABLE as usize + (64 << 10)..][..64 << 10]);
     Vhdx::from_storage(file.clone()).unwrap();
     let listed = vhdx::ops::check_storage(Arc::new(file.clone()));
-    let rules: Vec<Rule> = listed.files[0].violations.as_slice().iter().map(|v| v.rule).collect();
+    let rules: Vec<Rule> = listed.files[0].violations.as_slice().iter().map(|v| v.rule()).collect();
     assert_eq!(rules, [Rule::RegionTablesDiffer]);
     let error = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap_err();
     assert_eq!(violation(&error).0, Rule::RegionTablesDiffer);

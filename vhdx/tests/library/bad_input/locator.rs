@@ -119,7 +119,7 @@ fn entries_that_point_outside_or_hold_no_text() {
 fn assert_ignored(file: Vec<u8>, rules: &[Rule]) {
     let vhdx = Vhdx::from_storage(file).unwrap();
     assert_eq!(vhdx.parent_locator().unwrap().linkages().len(), 1);
-    let found: Vec<Rule> = vhdx.tolerated().iter().map(|violation| violation.rule).collect();
+    let found: Vec<Rule> = vhdx.tolerated().iter().map(|violation| violation.rule()).collect();
     assert!(rules.iter().all(|rule| found.contains(rule)), "{found:?}");
 }
 

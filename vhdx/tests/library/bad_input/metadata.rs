@@ -85,7 +85,7 @@ fn numbers_in_the_table() {
     let metadata = sample().layout().offset(Part::Metadata);
     let (other, _, _) = with_entry(item::VIRTUAL_DISK_ID, offset, &(64u32 << 10).to_le_bytes());
     let report = vhdx::ops::check_storage(std::sync::Arc::new(other));
-    let rules: Vec<Rule> = report.files[0].violations.as_slice().iter().map(|v| v.rule).collect();
+    let rules: Vec<Rule> = report.files[0].violations.as_slice().iter().map(|v| v.rule()).collect();
     assert!(rules.contains(&Rule::MetadataItemOverlap), "{rules:?}");
 
     for count in [2048u16, u16::MAX] {
@@ -116,7 +116,7 @@ fn items_that_are_not_known() {
 
     let incomplete = with(extra(item::INCOMPLETE_FILE, false, true, Vec::new()));
     let error = Vhdx::from_storage(incomplete.build()).unwrap_err();
-    assert_eq!(error.violation().unwrap().rule, Rule::CreationIncomplete);
+    assert_eq!(error.violation().unwrap().rule(), Rule::CreationIncomplete);
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn patch_regions(file: &mut [u8], at: usize, bytes: &[u8]) {
 type Expected = (Rule, Structure, u64);
 
 fn summary(violation: &Violation) -> Expected {
-    (violation.rule, violation.structure, violation.offset.get())
+    (violation.rule(), violation.structure(), violation.offset().get())
 }
 
 fn violation(error: &Error) -> Expected {

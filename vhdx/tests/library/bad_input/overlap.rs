@@ -36,9 +36,9 @@ fn crossed() -> Chain {
 fn names_both<T: std::fmt::Debug>(result: Result<T>) {
     let error = result.expect_err("overlapping blocks were read");
     let found = error.violation().unwrap_or_else(|| panic!("{error}"));
-    assert_eq!(found.rule, Rule::BlockOverlapsBlock);
-    assert_eq!(found.structure, Structure::BatEntry(BatIndex::new(2)));
-    assert_eq!(found.found, Found::Other(Structure::BatEntry(BatIndex::new(0))));
+    assert_eq!(found.rule(), Rule::BlockOverlapsBlock);
+    assert_eq!(found.structure(), Structure::BatEntry(BatIndex::new(2)));
+    assert_eq!(*found.found(), Found::Other(Structure::BatEntry(BatIndex::new(0))));
     let message = error.to_string();
     assert!(message.contains("BAT entry 2 ") && message.contains("BAT entry 0)"), "{message}");
 }
@@ -87,7 +87,7 @@ fn a_place_far_past_the_end_is_refused() {
         });
         let refused = far.validate_placement();
         let is_past_end =
-            |error: &Error| error.violation().map(|found| found.rule) == Some(Rule::BlockPastEnd);
+            |error: &Error| error.violation().map(|found| found.rule()) == Some(Rule::BlockPastEnd);
         assert!(refused.as_ref().is_err_and(is_past_end), "{mib}: {refused:?}");
         assert!(ops::to_stream(&far, &mut std::io::sink(), &NoProgress).is_err());
     }

@@ -62,7 +62,7 @@ fn headers_that_would_not_outlast_the_merge() {
     let scene = cases::of_files_with_worn_headers().scene();
     let world = scene.world();
     let error = scene.merge(&world, &NoProgress).unwrap_err();
-    assert_eq!(error.violation().map(|violation| violation.rule), Some(Rule::HeaderSequence), "{error}");
+    assert_eq!(error.violation().map(|violation| violation.rule()), Some(Rule::HeaderSequence), "{error}");
     assert_unchanged(&world);
     VhdxMut::from_storage(world.storage(scene.target())).unwrap();
 }
@@ -232,7 +232,7 @@ fn a_layer_with_a_damaged_bat() {
         let world = damage_bat(&scene.world(), path);
         let error = scene.merge(&world, &NoProgress).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(path.as_path())), "{error}");
-        assert_eq!(error.violation().unwrap().rule, Rule::BlockOverlapsRegion, "{error}");
+        assert_eq!(error.violation().unwrap().rule(), Rule::BlockOverlapsRegion, "{error}");
         assert_unchanged(&world);
     }
 }
