@@ -95,10 +95,10 @@ impl Damage {
         let list = |wanted| {
             let of_state = parts.iter().filter(|(name, is_sound)| *is_sound == wanted && is_known(*name));
             let names: Vec<&str> = of_state.map(|(name, _)| *name).collect();
-            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         };
         let blocks = self.survey.bat.map(|bat| format!(" ({} blocks)", bat.blocks)).unwrap_or_default();
-        format!("sound: {}{blocks}; damaged or not found: {}", list(true), list(false))
+        format!("still valid: {}{blocks}; damaged or not found: {}", list(true), list(false))
     }
 
     fn advice(&self) -> &'static str {

@@ -105,32 +105,38 @@ pub(crate) enum Wish {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "looks like {}", self.kind)?;
-        let is_read = self.wish != Wish::Overwrite;
-        if is_read && matches!(self.kind, Kind::Format(format) if format.is_packed()) {
-            f.write_str(": unpack it first")?;
+        if self.wish == Wish::Overwrite {
+            return f.write_str(" and may be the only copy of a disk; --to raw overwrites it anyway");
         }
-        match self.wish {
-            Wish::Read => f.write_str("; only VHDX is read"),
-            Wish::ReadAny(option) => write!(f, "; {option} raw reads its bytes as a raw disk"),
-            Wish::Overwrite => {
-                f.write_str(" and may be the only copy of a disk; --to raw overwrites it anyway")
-            }
-        }
+        f.write_str(match self.kind {
+            Kind::Format(format) if format.is_packed() => ", which vhdx cannot read: unpack it first",
+            Kind::Format(_) => ", which vhdx cannot read: convert it first",
+            Kind::VhdSet => ", which vhdx cannot read",
+        })
     }
 }
 
 impl Foreign {
     /// Returns the command that makes a disk of the file, or unpacks it.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
-        if self.wish == Wish::Overwrite {
-            return None;
-        }
-        Some(match self.kind {
+        let option = match self.wish {
+            Wish::Overwrite => return None,
+            Wish::Read => None,
+            Wish::ReadAny(option) => Some(option),
+        };
+        let how = match self.kind {
             Kind::VhdSet => {
                 "a VHD set contains no disk data: use the .avhdx file beside it, which `vhdx tree DIR` shows"
-                    .into()
+                    .to_owned()
             }
-            Kind::Format(format) => how_to_read(&self.path, format).into(),
+            Kind::Format(format) => how_to_read(&self.path, format),
+        };
+        Some(match option {
+            None => how.into(),
+            Some(option) => format!(
+                "{how}. If the file is a raw disk that only looks like this format, add `{option} raw`"
+            )
+            .into(),
         })
     }
 }

@@ -103,7 +103,7 @@ rules! {
     HeaderVersion "header-version" Unsupported "2.2.2" "the format version is not 1";
     HeaderReserved "header-reserved" Tolerated "2.2.2" "reserved bytes are not zero"
         because "the checksum matches, so the header is not damaged, and version 1 of the format does not use these bytes";
-    HeaderSequence "header-sequence" Unsupported "2.2.2" "the file cannot be written to, because the sequence number is too close to its maximum";
+    HeaderSequence "header-sequence" Unsupported "2.2.2" "the sequence number is too close to its maximum, so the file can be read but not written to; a copy of the disk in a new file can be written to";
     LogVersion "log-version" Unsupported "2.2.2" "the log must be replayed, but the log version is not 0";
     LogVersionUnused "log-version-unused" Tolerated "2.2.2" "the log is empty, but the log version is not 0"
         because "the LogGuid is zero, so no log entry is replayed and the log version is not used";
@@ -199,7 +199,7 @@ rules! {
         because "a parent is accepted only if its DataWriteGuid matches a linkage, and a locator without a valid parent_linkage is fatal";
     ParentLocatorDuplicate "parent-locator-duplicate" Tolerated "2.6.2.6.2" "an earlier entry has the same key; this entry is ignored"
         because "a parent is accepted only if its DataWriteGuid matches a linkage, and two different values of parent_linkage are fatal";
-    ParentLinkageLost "parent-linkage-lost" Tolerated "2.6.2.6.3" "an ignored entry is, or may be, parent_linkage2"
+    ParentLinkageLost "parent-linkage-lost" Tolerated "2.6.2.6.3" "an entry that is not valid was ignored; it is, or may be, parent_linkage2, the second GUID of the parent"
         because "without this entry the file accepts fewer parents, but never a wrong one, and a merge treats the file as a possible child of its target";
     ParentLinkageAmbiguous "parent-linkage-ambiguous" Fatal "2.6.2.6.3" "two parent_linkage entries have different values";
     ParentLinkageMissing "parent-linkage-missing" Fatal "2.6.2.6.3" "the parent locator has no parent_linkage";

@@ -148,10 +148,12 @@ fn text(
     size_differences::text(differences(report), out)?;
     let breaks_a_rule = |file: &FileReport| file.violations.stop_at_first().is_err();
     let verdict = match report.is_valid() {
-        true if is_unfinished => "valid, but a merge into the disk is not known to be complete",
+        true if is_unfinished => {
+            "valid, but a merge into this disk is or may be incomplete, so it may be a mix of old and new data"
+        }
         true => "valid",
         false if report.files.iter().any(breaks_a_rule) => "not valid",
-        false => "no verdict",
+        false => "not known whether valid, because an error ended the check",
     };
     let (checked, until_then) =
         if report.is_complete() { ("checked", "") } else { ("not checked to the end", " until then") };

@@ -25,7 +25,7 @@ use plan::{Plan, open_source};
 
 pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure> {
     if convert.source == Path::new("-") {
-        return Err(Failure::usage("reading from stdin is not supported"));
+        return Err(Failure::usage("the source cannot be stdin (`-`): name a file"));
     }
     if convert.in_place {
         return in_place::run(output, convert);
@@ -41,7 +41,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     }
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;
-        let made = to_stream(source.disk(), &mut out, &Bar::new(output.quiet))?;
+        let made = to_stream(source.disk(), &mut out, &Bar::new(output.quiet)).map_err(Failure::of_stream)?;
         let report = Report { convert, plan: &plan, padding, made, left: plan.left_behind(convert, &source) };
         reading.answer_beside_data(|| report.json());
         return Ok(Outcome::Done);
@@ -79,10 +79,14 @@ impl Target {
         let usage = |message: &str| Err(Failure::usage(message));
         let target = if convert.destination == Path::new("-") {
             if convert.to == Some(Format::Vhdx) {
-                return usage("only raw can be written to stdout");
+                return usage(
+                    "stdout (`-`) can only be raw: leave out --to vhdx, or name a file as the destination",
+                );
             }
             if io::stdout().is_terminal() && !convert.writing.dry_run {
-                return usage("cannot write a disk to a terminal; redirect stdout");
+                return usage(
+                    "cannot write a disk to a terminal: redirect stdout to a file (`> FILE`) or to another program (`| PROGRAM`)",
+                );
             }
             Target::Stdout
         } else {
@@ -93,7 +97,9 @@ impl Target {
         };
         let for_vhdx = convert.block_size.is_some() || convert.new.disk_type.is_some();
         if for_vhdx && target.format() != Format::Vhdx {
-            return usage("--type and --block-size are for new VHDX files");
+            return usage(
+                "--type and --block-size are only for a new VHDX file, but the destination is raw: leave them out, or add --to vhdx",
+            );
         }
         Ok(target)
     }
@@ -102,12 +108,13 @@ impl Target {
 /// Returns the message for a destination whose format is not known.
 fn no_format(convert: &Convert) -> String {
     if destination::is_block_device(&convert.destination) {
-        return "the destination is a device: --in-place overwrites it with the disk; its content is lost"
+        return "the destination is a device: to overwrite it with the disk, add --in-place; all data on the device is lost"
             .to_owned();
     }
     match Kind::of_name(&convert.destination) {
         Some(kind) => how_to_write(&convert.source, &convert.destination, kind),
-        None => "the name of the destination does not tell the format; add --to raw or --to vhdx".to_owned(),
+        None => "the name of the destination does not say which format to write: add --to raw or --to vhdx"
+            .to_owned(),
     }
 }
 

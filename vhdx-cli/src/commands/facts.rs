@@ -56,9 +56,13 @@ impl Fact {
             Fact::FoundByGuid(found) => found_by_guid(found),
             Fact::LeftOver(found) => left_over(found),
             Fact::Entries { path, rule, count } => {
-                let entries = if *count == 1 { "BAT entry" } else { "BAT entries" };
+                let break_a = if *count == 1 { "BAT entry breaks a" } else { "BAT entries break a" };
                 let (message, section) = (rule.message(), rule.section());
-                format!("{}: {count} {entries}: {message} ([MS-VHDX] {section})", shown(path))
+                format!(
+                    "{}: {count} {break_a} rule of the format: {message} ([MS-VHDX] {section}). The content of the disk \
+                     is certain nevertheless",
+                    shown(path)
+                )
             }
             Fact::Writer(path) => format!(
                 "{}: another program has the file open for writing. It is read anyway: the result may be a mix of old \
@@ -112,13 +116,13 @@ fn left_over(found: &LeftOver) -> String {
     let (first, all) = (files.first().map_or("the file", String::as_str), files.join(", "));
     match &found.target {
         Some(target) => format!(
-            "{first} is left over from a completed merge into {0}. If no virtual machine uses these files, delete only \
-             these, in this order: {all}. Do not delete {0}",
+            "{first} is left over from a completed merge into {0}: {0} has all its data. If no virtual machine uses \
+             these files, delete only these, in this order: {all}. Do not delete {0}",
             shown(target)
         ),
         None => format!(
             "{first} is left over from a completed merge, but the merge target was not found, was changed since, or \
-             was replaced; {}",
+             was replaced by another file; {}",
             delete_if_target_is_known(&all)
         ),
     }

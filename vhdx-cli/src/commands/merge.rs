@@ -16,10 +16,15 @@ pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
         return new_disk::run(output, merge, new);
     }
     if merge.share.force_share {
-        return Err(Failure::usage("--force-share is for a merge that only reads: add --output"));
+        return Err(Failure::usage(
+            "--force-share cannot be used for a merge in place, which changes files: leave it out, or make a new file with \
+             --output NEW.vhdx",
+        ));
     }
     if merge.writing.force || merge.new.disk_type.is_some() {
-        return Err(Failure::usage("--force and --type are for a new disk: add --output"));
+        return Err(Failure::usage(
+            "--force and --type are only for a new file: leave them out, or make one with --output NEW.vhdx",
+        ));
     }
     in_place::run(output, merge)
 }

@@ -139,6 +139,17 @@ impl Failure {
         }
     }
 
+    /// A disk that could not be written to stdout, or not be read. An error of reading names its file.
+    pub(crate) fn of_stream(error: Error) -> Self {
+        let is_closed = error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe);
+        match is_closed && error.path().is_none() {
+            true => Self::from(error).with_message(
+                "stdout was closed before the whole disk was written: the output is incomplete".to_owned(),
+            ),
+            false => error.into(),
+        }
+    }
+
     /// Replaces the message.
     pub(crate) fn with_message(self, message: String) -> Self {
         Self { message, ..self }
@@ -240,14 +251,26 @@ impl From<Foreign> for Failure {
 
 /// Returns the message about an error of the library.
 fn message(error: &Error) -> String {
-    // The reader of a disk on stdout closed it early.
-    if error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe) {
-        return "stdout was closed before the whole disk was written".to_owned();
-    }
     match error.without_path() {
         Error::NoSpace { needed, free } => {
             format!("too little space: up to {} are needed, {} are free", both(*needed), both(*free))
         }
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_error_of_writing_the_stream_says_that_stdout_was_closed() {
+        let broken_pipe = || Error::io("read", None, io::ErrorKind::BrokenPipe.into());
+        let says_closed = |failure: Failure| failure.text().contains("stdout was closed");
+        assert!(says_closed(Failure::of_stream(broken_pipe())));
+        let of_file = broken_pipe().in_file(Path::new("base.vhdx"));
+        assert!(!says_closed(Failure::from(&of_file)));
+        assert!(!says_closed(Failure::of_stream(of_file)));
+        assert!(!says_closed(Failure::from(broken_pipe())));
     }
 }

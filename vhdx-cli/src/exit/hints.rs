@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
 
@@ -15,6 +16,9 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
                 if !unfinished.is_empty() =>
             {
                 return Some(hint_to_complete(unfinished).into());
+            }
+            ChainError::Superseded { child, parent, is_complete, .. } => {
+                return Some(hint_for_merged(child, parent, *is_complete).into());
             }
             error => chain_hint(error),
         },
@@ -35,6 +39,10 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
         error if error.violation().is_some_and(|violation| violation.rule() == Rule::FileSignature) => Some(
             "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
              VHDX by chance, read it with `vhdx convert --from raw`",
+        ),
+        error if error.violation().is_some_and(|violation| violation.rule() == Rule::HeaderSequence) => Some(
+            "`vhdx merge FILE --output NEW.vhdx` makes a new file of the same disk, without this limit. Use the new file \
+             in the place of this one",
         ),
         _ => None,
     };
@@ -94,14 +102,15 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ChainError::NotAnAncestor { .. } => Some(
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",
         ),
-        ChainError::Superseded { is_complete: true, .. } => Some(
-            "delete the left-over files only if the merge target opens, is not an older copy from a backup, and no \
-             virtual machine uses them. Then delete only the files that `vhdx tree DIR` lists as left over, in that \
-             order. Do not delete the merge target",
+        ChainError::TooDeep { .. } => Some(
+            "shorten the chain first: merge one of its older files into an ancestor of that file (`vhdx merge FILE --into \
+             ANCESTOR`). `vhdx tree DIR` shows the chain",
         ),
-        ChainError::Superseded { .. } => Some(
-            "run that merge again to complete it. Delete the merged files only after that, and only if no virtual \
-             machine uses them",
+        ChainError::SectorSize { .. } => Some(
+            "find the file from which the child was created: it has the child's sector size. `vhdx info FILE` shows it",
+        ),
+        ChainError::TooManyParents { .. } => Some(
+            "leave out the last `--parent`: give the option once for each level, nearest first, and not for the base",
         ),
         ChainError::DataPastEnd { .. } => Some(
             "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: \
@@ -114,6 +123,22 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              lost",
         ),
         _ => None,
+    }
+}
+
+/// Returns the hint for a file that was merged into `target`, or into an earlier file at that path.
+fn hint_for_merged(file: &Path, target: &Path, is_complete: bool) -> String {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let (tree, target) = (format!("`vhdx tree {}`", output::word(folder)), output::shown(target));
+    match is_complete {
+        true => format!(
+            "there is nothing to merge. {tree} lists the left-over files. Delete only these, in that order, if {target} \
+             opens, is not an older copy from a backup, and no virtual machine uses the files. Do not delete {target}"
+        ),
+        false => format!(
+            "complete that merge first: {tree} names the command, if the disk that was merged is in that folder. Until \
+             then, do not delete any of these files"
+        ),
     }
 }
 

@@ -19,8 +19,8 @@ fn places_past_the_end_of_the_file_are_counted_in_one_warning() {
     }
     file.write_to(&family.base()).unwrap();
     let warning = format!(
-        "vhdx: warning: {}: 2 BAT entries: the block has no data, but its reserved space reaches past the end of the \
-         file",
+        "vhdx: warning: {}: 2 BAT entries break a rule of the format: the block has no data, but its reserved space \
+         reaches past the end of the file",
         family.base().display()
     );
     let facts = json!([{

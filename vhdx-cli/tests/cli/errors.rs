@@ -79,7 +79,7 @@ fn other_formats_are_not_read_as_raw() {
         let error = run!("convert", image, "-", "--json").exits(4).error();
         assert_eq!((&error["kind"], &error["path"]), (&json!("unsupported"), &json!(image)));
         let text = run!("convert", image, family.path("new.vhdx")).exits(4);
-        let expected = format!("looks like a {name} image; --from raw reads its bytes as a raw disk");
+        let expected = format!("looks like a {name} image, which vhdx cannot read: convert it first");
         assert!(text.stderr.contains(&expected), "{}", text.stderr);
         run!("compare", family.leaf(), image).exits(4);
         run!("compare", family.leaf(), image, "--b-from", "raw").exits(1);

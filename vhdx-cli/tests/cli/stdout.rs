@@ -25,7 +25,10 @@ fn closing_stdout_early_is_no_error() {
 fn closing_stdout_before_the_whole_disk_is_an_error() {
     let family = family();
     let ran = without_a_reader(["convert".as_ref(), family.leaf().as_os_str(), "-".as_ref()]);
-    assert_eq!(ran.exits(6).stderr, "vhdx: stdout was closed before the whole disk was written\n");
+    assert_eq!(
+        ran.exits(6).stderr,
+        "vhdx: stdout was closed before the whole disk was written: the output is incomplete\n"
+    );
 }
 
 #[test]

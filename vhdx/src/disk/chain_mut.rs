@@ -9,7 +9,7 @@ use super::read::{range_on_disk, read_extents};
 use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
 use crate::error::{ChainError, Result};
-use crate::file::{Extent, Extents, Vhdx, VhdxMut};
+use crate::file::{Extent, Extents, Vhdx, VhdxMut, ensure_on_disk};
 use crate::storage::{FileIdentity, Sharing};
 use crate::units::DiskOffset;
 
@@ -226,7 +226,7 @@ impl DiskMut for ChainMut {
     }
 
     fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
-        let range = self.range(range.start, range.end.since(range.start))?;
+        ensure_on_disk(&range, self.virtual_size())?;
         self.for_each_part(range, |this, part| match part.is_whole {
             true => this.leaf.write_zeros(part.range()),
             false => this.write_in_sector(part, |bytes| bytes.fill(0)),
@@ -234,7 +234,7 @@ impl DiskMut for ChainMut {
     }
 
     fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
-        let range = self.range(range.start, range.end.since(range.start))?;
+        ensure_on_disk(&range, self.virtual_size())?;
         self.for_each_part(range, |this, part| match part.is_whole {
             true => this.leaf.unmap(part.range()),
             false => Ok(()),

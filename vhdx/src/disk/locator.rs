@@ -181,7 +181,7 @@ fn folder_of(file: &Path) -> Result<PathBuf> {
 fn canonical(path: &Path) -> Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
-        result => result.map_err(|error| Error::io("look at it", None, error).in_file(path)),
+        result => result.map_err(|error| Error::io("find its real path", None, error).in_file(path)),
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
 use super::read::range_on_disk;
-use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{Extent, Source};
+use crate::error::{Error, Result};
+use crate::file::{Extent, Source, ensure_on_disk};
 use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
@@ -20,14 +20,15 @@ pub trait Disk: Send + Sync {
 
     /// Returns an iterator over the places of the bytes of `range`, sorted and without gaps.
     ///
-    /// The iterator ends after an error, such as [`InvalidArgument::PastEndOfDisk`] for a range that is not within the
-    /// disk.
+    /// The iterator ends after an error, such as [`PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk) for a range
+    /// that is not within the disk, and [`RangeReversed`](crate::InvalidArgument::RangeReversed) for one that ends
+    /// before its start.
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
 
     /// Fills `buf` with the bytes of the disk from `offset` on.
     ///
     /// # Errors
-    /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
+    /// [`PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk), [`Error::Io`] and [`Error::Corrupt`].
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
 
     /// Validates the places of all blocks in the files of the disk.
@@ -56,20 +57,20 @@ pub trait DiskMut: Disk {
     /// bytes is old or new.
     ///
     /// # Errors
-    /// [`InvalidArgument::PastEndOfDisk`], [`Error::Io`] and [`Error::Corrupt`].
+    /// [`PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk), [`Error::Io`] and [`Error::Corrupt`].
     fn write_all_at(&mut self, buf: &[u8], offset: DiskOffset) -> Result<()>;
 
     /// Makes a range read as zeros. The space of whole blocks may be freed.
     ///
     /// # Errors
-    /// As [`write_all_at`](Self::write_all_at).
+    /// As [`write_all_at`](Self::write_all_at), and [`RangeReversed`](crate::InvalidArgument::RangeReversed).
     fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()>;
 
     /// Declares that the content of a range is no longer needed. Each whole block in it reads as zeros afterwards, and
     /// its space may be freed. The other bytes keep their content.
     ///
     /// # Errors
-    /// As [`write_all_at`](Self::write_all_at).
+    /// As [`write_zeros`](Self::write_zeros).
     fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()>;
 
     /// Makes all earlier changes durable.
@@ -123,7 +124,7 @@ impl RawDisk {
     /// Opens a regular file as a raw image. The logical sector size is assumed to be 512 bytes.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`InvalidArgument::NotARegularFile`].
+    /// [`Error::Io`], and [`NotARegularFile`](crate::InvalidArgument::NotARegularFile).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let open = || {
@@ -189,9 +190,7 @@ impl Disk for RawDisk {
     }
 
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
-        if range.end.get() > self.len || range.start > range.end {
-            let (start, len) = (range.start, range.end.since(range.start));
-            let error = InvalidArgument::PastEndOfDisk { start, len, virtual_size: self.len };
+        if let Err(error) = ensure_on_disk(&range, self.len) {
             return Box::new(std::iter::once(Err(error.into())));
         }
         let mut rest = range;

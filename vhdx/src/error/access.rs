@@ -90,6 +90,9 @@ impl Error {
     }
 
     /// Returns the conflict, if the error is an [`Error::Conflict`].
+    ///
+    /// Returns `None` for a file that another program uses. That is an [`Error::Io`] with
+    /// [`io::ErrorKind::ResourceBusy`], although its [`kind`](Self::kind) is [`ErrorKind::Conflict`].
     pub fn conflict(&self) -> Option<&Conflict> {
         match self.without_path() {
             Error::Conflict(conflict) => Some(conflict),

@@ -18,6 +18,14 @@ pub enum InvalidArgument {
         /// The size of the disk in bytes.
         virtual_size: u64,
     },
+    /// A range that ends before its start.
+    #[error("the range ends at {end}, before its start at {start}")]
+    RangeReversed {
+        /// The start of the range.
+        start: DiskOffset,
+        /// The end of the range.
+        end: DiskOffset,
+    },
     /// A block size that is not a power of two from 1 MiB to 256 MiB ([MS-VHDX] 2.6.2.1).
     #[error("a block size of {0} bytes is not valid: it must be a power of two from 1 MiB to 256 MiB")]
     BlockSize(u64),

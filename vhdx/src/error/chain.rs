@@ -56,7 +56,11 @@ impl fmt::Display for ChainError {
                 Quoted(parent)
             ),
             ChainError::TooDeep { path, limit } => {
-                write!(f, "{}: the chain is too long: a chain can have at most {limit} files", Quoted(path))
+                write!(
+                    f,
+                    "{}: the chain has too many files: at most {limit} files are opened as one chain",
+                    Quoted(path)
+                )
             }
             ChainError::SectorSize { child, parent, child_size, parent_size } => write!(
                 f,
@@ -67,7 +71,7 @@ impl fmt::Display for ChainError {
             ),
             ChainError::TooManyParents { path, extra } => write!(
                 f,
-                "{}: this disk has no parent, but {} was named as its parent",
+                "{}: this disk needs no parent, but {} was named as its parent",
                 Quoted(path),
                 Quoted(extra)
             ),
@@ -99,16 +103,16 @@ impl fmt::Display for ChainError {
             ),
             ChainError::DataPastEnd { child, target, bytes, size_before, size } => write!(
                 f,
-                "merge refused: {bytes} bytes of data past the end of {child} would be lost, in {target} or \
-                 in a file between; the virtual disk of {target} has {size_before} bytes and would get \
-                 {size} bytes",
+                "{child} cannot be merged into {target}, because {bytes} bytes of data would be lost. They are past \
+                 the end of the virtual disk of {child}, in {target} or in a file between. The virtual disk of \
+                 {child} has {size} bytes, that of {target} has {size_before} bytes",
                 child = Quoted(child),
                 target = Quoted(target)
             ),
             ChainError::UndeterminedFiles { child, undetermined } => write!(
                 f,
-                "merge of {} refused: these files or folders could not be checked, and may be or contain disks that \
-                 depend on its files: {}",
+                "{} cannot be merged, because these files or folders could not be read, and a disk that depends on \
+                 the files of the merge may be among them: {}",
                 Quoted(child),
                 Joined(undetermined, ", ")
             ),

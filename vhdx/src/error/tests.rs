@@ -171,6 +171,7 @@ fn arguments() -> Vec<InvalidArgument> {
         InvalidArgument::PastEndOfDisk { .. } => {
             InvalidArgument::PastEndOfDisk { start, len: 2, virtual_size: 1 }
         },
+        InvalidArgument::RangeReversed { .. } => InvalidArgument::RangeReversed { start, end: DiskOffset::new(0) },
         InvalidArgument::BlockSize(_) => InvalidArgument::BlockSize(3),
         InvalidArgument::SectorSize(_) => InvalidArgument::SectorSize(3),
         InvalidArgument::VirtualSize(_) => InvalidArgument::VirtualSize(3),

@@ -21,7 +21,7 @@ impl fmt::Display for Error {
             Error::Conflict(conflict) => conflict.fmt(f),
             Error::InvalidArgument(argument) => argument.fmt(f),
             Error::InvalidState(state) => state.fmt(f),
-            Error::Cancelled => f.write_str("cancelled"),
+            Error::Cancelled => f.write_str("stopped on request"),
             Error::Internal { invariant, file, line } => {
                 write!(f, "this is a bug in vhdx, please report it: not true at {file}:{line}: {invariant}")
             }

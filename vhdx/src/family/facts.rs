@@ -9,7 +9,7 @@ use crate::disk::mark::Linkages;
 use crate::file::{DiskType, Vhdx};
 use crate::format::parent_locator::{ParentLocator, guids_of_parent};
 use crate::log::LogState;
-use crate::storage::{FileIdentity, allocated_bytes};
+use crate::storage::{FileIdentity, allocated_by};
 use crate::violation::Violation;
 use crate::windows_path::StoredPath;
 
@@ -72,7 +72,7 @@ impl FileFacts {
             block_size: vhdx.block_size(),
             logical_sector_size: vhdx.logical_sector_size(),
             file_size: vhdx.file_len(),
-            allocated: allocated_bytes(path).ok(),
+            allocated: metadata.as_ref().and_then(|metadata| allocated_by(path, metadata).ok()),
             virtual_disk_id: vhdx.virtual_disk_id(),
             data_write_guid: vhdx.data_write_guid(),
             file_write_guid: vhdx.file_write_guid(),

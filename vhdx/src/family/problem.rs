@@ -228,8 +228,8 @@ impl fmt::Display for Problem {
             Problem::SideFile { side_file, .. } => {
                 write!(
                     f,
-                    "has a Hyper-V change tracking file beside it, {}: that file belongs to the disk with its name, \
-                     and any offline change to the disk makes it stale",
+                    "has a change tracking file of Hyper-V beside it, {}: backup programs use that file, and it is wrong \
+                     after every change to the disk that Hyper-V did not make",
                     Quoted(side_file)
                 )
             }
@@ -256,8 +256,8 @@ impl fmt::Display for Problem {
                 substitute::describe(f, expected, &Stored(stored), substitutes)
             }
             Problem::Superseded { .. } => f.write_str(
-                "is a layer of a merge that may be incomplete: it opens only as an ancestor of the checkpoint that was \
-                 merged",
+                "belongs to a merge that may be incomplete. It cannot be opened on its own: only the checkpoint that was \
+                 merged, and disks that depend on it, are read through it",
             ),
             Problem::MergeBegun { target, is_certain, .. } => write!(
                 f,
@@ -271,7 +271,12 @@ impl fmt::Display for Problem {
                  of old and new data",
             ),
             Problem::LeftOver { target: Some(target), .. } => {
-                write!(f, "is left over from a completed merge into {}; it is no longer needed", Quoted(target))
+                write!(
+                    f,
+                    "is left over from a completed merge into {0}: {0} has all its data, and the file is no longer \
+                     needed",
+                    Quoted(target)
+                )
             }
             Problem::LeftOver { target: None, .. } => f.write_str(
                 "is left over from a completed merge, but the merge target was not found, was changed since, or was \
@@ -290,7 +295,7 @@ impl fmt::Display for Problem {
                 write!(f, "is its own ancestor: by DataWriteGuid, its parent would be {}", Quoted(parent))
             }
             Problem::TooDeep { limit, .. } => {
-                write!(f, "has {limit} ancestors, but a chain can have at most {limit} files")
+                write!(f, "has {limit} ancestors, so its chain has too many files: at most {limit} are opened as one chain")
             }
         }
     }

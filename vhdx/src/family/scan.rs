@@ -125,7 +125,7 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
     fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
         let path = error.path().unwrap_or(root).to_owned();
         let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
-        let error = Error::io("list", None, source).in_file(&path);
+        let error = Error::io("list this folder", None, source).in_file(&path);
         self.report(Problem::Unreadable { path, error: error.into() });
     }
 

@@ -71,7 +71,7 @@ impl<'a> VhdxWriter<'a> {
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;
-        if storage.size().map_err(|e| Error::io("measure", None, e))? != 0 {
+        if storage.size().map_err(|e| Error::io("get its size", None, e))? != 0 {
             return Err(Conflict::DestinationExists.into());
         }
         Ok(Self {

@@ -86,6 +86,21 @@ impl Source {
     }
 }
 
+/// Checks that a range is part of a disk of `virtual_size` bytes.
+///
+/// # Errors
+/// [`InvalidArgument::RangeReversed`] and [`InvalidArgument::PastEndOfDisk`].
+pub(crate) fn ensure_on_disk(range: &Range<DiskOffset>, virtual_size: u64) -> Result<(), InvalidArgument> {
+    let Range { start, end } = *range;
+    if start > end {
+        return Err(InvalidArgument::RangeReversed { start, end });
+    }
+    if end.get() > virtual_size {
+        return Err(InvalidArgument::PastEndOfDisk { start, len: end.since(start), virtual_size });
+    }
+    Ok(())
+}
+
 /// An iterator over the extents of a range. It ends after an error.
 ///
 /// See [`Vhdx::extents`] and [`Chain::extents`](crate::Chain::extents).
@@ -129,11 +144,7 @@ impl<'a> Extents<'a> {
         let virtual_size = leaf.map_or(0, |leaf| leaf.geometry.virtual_size());
         let next = DiskOffset::new(range.start.get() / sector_size * sector_size);
         let end = DiskOffset::new(range.end.get().div_ceil(sector_size).saturating_mul(sector_size));
-        let outside = range.end.get() > virtual_size || range.start > range.end;
-        let error = outside.then(|| {
-            let len = range.end.since(range.start);
-            InvalidArgument::PastEndOfDisk { start: range.start, len, virtual_size }.into()
-        });
+        let error = ensure_on_disk(&range, virtual_size).err().map(Error::from);
         Self {
             cursors: layers.map(|vhdx| Cursor::new(vhdx, end)).collect(),
             sector_size,

@@ -41,6 +41,7 @@ use crate::violation::{Violation, Violations};
 
 pub(crate) use bat_window::BatWindow;
 pub use create::{VhdxWriter, Written};
+pub(crate) use extents::ensure_on_disk;
 pub use extents::{Extent, Extents, Source};
 use layout::Layout;
 pub(crate) use load::read_data_write_guid;

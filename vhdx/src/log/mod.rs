@@ -85,7 +85,7 @@ pub(crate) fn replay(
     let Some(sequence::Active { entries: active, highest }) = found else {
         return Err(Violation::new(Structure::Log, header.log_offset, Rule::LogNoActiveSequence).into());
     };
-    let file_len = storage.size().map_err(|e| Error::io("measure", None, e))?;
+    let file_len = storage.size().map_err(|e| Error::io("get its size", None, e))?;
     validate_lengths(&active, &ring, file_len, violations);
     violations.stop_at_first()?;
 

@@ -173,7 +173,7 @@ impl Overlay {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn write_home(&self, file: &dyn Storage) -> Result<()> {
-        let file_len = file.size().map_err(|e| Error::io("measure", None, e))?;
+        let file_len = file.size().map_err(|e| Error::io("get its size", None, e))?;
         if file_len < self.len {
             file.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;
         }
@@ -182,7 +182,7 @@ impl Overlay {
             match patch.page {
                 None => {
                     let len = patch.end.saturating_sub(start);
-                    file.zero_range(at, len).map_err(|e| Error::io("zero", at, e))?;
+                    file.zero_range(at, len).map_err(|e| Error::io("write zeros", at, e))?;
                 }
                 Some(page) => {
                     let mut bytes = [0; 4096];

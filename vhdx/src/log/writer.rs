@@ -45,7 +45,7 @@ impl LogWriter {
         if len == 0 || !len.is_multiple_of(MIB) || len > MAX_LOG_LENGTH {
             return Err(InvalidArgument::LogLength(len).into());
         }
-        let file_len = storage.size().map_err(|e| Error::io("measure", None, e))?;
+        let file_len = storage.size().map_err(|e| Error::io("get its size", None, e))?;
         let log_end = place.saturating_add(len);
         if file_len < log_end.get() {
             storage.set_len(log_end.get()).map_err(|e| Error::io("extend", log_end, e))?;

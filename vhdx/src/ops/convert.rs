@@ -34,7 +34,7 @@ pub struct Converted {
 /// [`Error::Cancelled`].
 pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
-    if storage.size().map_err(failed("measure", 0))? != 0 {
+    if storage.size().map_err(failed("get its size", 0))? != 0 {
         return Err(Conflict::DestinationExists.into());
     }
     disk.validate_placement()?;

@@ -48,7 +48,7 @@ pub fn overwrite_raw(
     target_is_zero: bool,
     progress: &dyn Progress,
 ) -> Result<Overwritten> {
-    let target_size = target.size().map_err(|error| Error::io("measure", None, error))?;
+    let target_size = target.size().map_err(|error| Error::io("get its size", None, error))?;
     let virtual_size = disk.virtual_size();
     if target_size < virtual_size {
         return Err(InvalidArgument::TargetTooSmall { len: target_size, virtual_size }.into());
@@ -113,7 +113,9 @@ impl Filled<'_> {
             let next = (self.at.get() / ZEROED_AT_ONCE + 1).saturating_mul(ZEROED_AT_ONCE);
             let len = DiskOffset::new(next).min(end).since(self.at);
             if by_call {
-                self.target.zero_range(offset, len).map_err(|error| Error::io("zero", offset, error))?;
+                self.target
+                    .zero_range(offset, len)
+                    .map_err(|error| Error::io("write zeros", offset, error))?;
             } else {
                 // Shorter than ZEROED_BY_CALL.
                 write(self.target, &mut self.pace, self.at, &vec![0; in_memory(len)?])?;

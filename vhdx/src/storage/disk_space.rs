@@ -1,5 +1,6 @@
 //! Measures space on the host: what a file takes, and what is free.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
@@ -10,7 +11,15 @@ use super::host;
 /// # Errors
 /// The operating system's error.
 pub fn allocated_bytes(path: &Path) -> io::Result<u64> {
-    host::allocated_bytes(path)
+    host::allocated_bytes(path, &path.metadata()?)
+}
+
+/// As [`allocated_bytes`], for a file whose `metadata` is known already.
+///
+/// # Errors
+/// The operating system's error.
+pub(crate) fn allocated_by(path: &Path, metadata: &Metadata) -> io::Result<u64> {
+    host::allocated_bytes(path, metadata)
 }
 
 /// Returns how many bytes this user may still allocate on the file system of a folder.

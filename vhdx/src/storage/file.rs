@@ -113,7 +113,7 @@ impl FileStorage {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
             let file = open()?;
-            if !host::is_regular(&file).map_err(|e| Error::io("measure", None, e))? {
+            if !host::is_regular(&file).map_err(|e| Error::io("get its size", None, e))? {
                 return Err(InvalidArgument::NotARegularFile.into());
             }
             Ok(Self::new(file))
@@ -146,7 +146,7 @@ impl FileStorage {
     /// # Errors
     /// [`Error::Io`] if the operating system does not report it.
     pub fn identity(&self) -> Result<FileIdentity> {
-        FileIdentity::of(&self.file).map_err(|e| Error::io("identify", None, e))
+        FileIdentity::of(&self.file).map_err(|e| Error::io("get its file id", None, e))
     }
 }
 

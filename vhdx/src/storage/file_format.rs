@@ -169,7 +169,7 @@ const START: usize = 512;
 
 impl<'a> Places<'a> {
     fn of(file: &'a dyn ReadAt) -> Result<Self> {
-        let len = file.size().map_err(|source| Error::io("measure", None, source))?;
+        let len = file.size().map_err(|source| Error::io("get its size", None, source))?;
         let start_len = usize::try_from(len).map_or(START, |len| len.min(START));
         let mut places = Self { file, len, start: [0; START], start_len };
         // Read at least one byte, so that an unreadable file is an error and not an empty file.

@@ -48,7 +48,7 @@ impl<'a> Holes<'a> {
     /// one.
     fn hole_after(&mut self, at: FileOffset) -> Result<Range<FileOffset>> {
         if !(self.from..self.next.end).contains(&at) {
-            let found = self.storage.hole_after(at).map_err(|e| Error::io("look for holes", at, e))?;
+            let found = self.storage.hole_after(at).map_err(|e| Error::io("find its holes", at, e))?;
             let unknown = at..FileOffset::new(u64::MAX);
             (self.from, self.next) = (at, found.filter(|hole| hole.end > at).unwrap_or(unknown));
         }

@@ -33,7 +33,7 @@ impl Mapped {
         // outlives a call. Nothing can keep other processes from changing the file; the documentation forbids it, and
         // the feature is off by default.
         let map = unsafe { Mmap::map(file.file()) };
-        let map = map.map_err(|e| Error::io("map", None, e).in_file(path))?;
+        let map = map.map_err(|e| Error::io("map it into memory", None, e).in_file(path))?;
         Ok(Self { map, identity })
     }
 

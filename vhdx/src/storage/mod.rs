@@ -33,6 +33,7 @@ use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
 pub(crate) use buffer::Buffer;
+pub(crate) use disk_space::allocated_by;
 pub(crate) use disk_space::overwrites_in_place;
 pub use disk_space::{allocated_bytes, free_space};
 pub use file::FileStorage;
@@ -266,7 +267,7 @@ pub(crate) struct Measured<'a> {
 
 impl<'a> Measured<'a> {
     pub(crate) fn new(storage: &'a dyn ReadAt) -> Result<Self> {
-        let len = storage.size().map_err(|source| Error::io("measure", None, source))?;
+        let len = storage.size().map_err(|source| Error::io("get its size", None, source))?;
         Ok(Self { storage, len })
     }
 
@@ -319,7 +320,7 @@ pub(crate) fn ensure_end(
     offset: FileOffset,
     len: usize,
 ) -> Result<()> {
-    let file_len = storage.size().map_err(|source| Error::io("measure", offset, source))?;
+    let file_len = storage.size().map_err(|source| Error::io("get its size", offset, source))?;
     let end = offset.checked_add(len as u64);
     if end.is_none_or(|end| end.get() > file_len) {
         return Err(Violation::new(structure, offset, Rule::Truncated).number(file_len).into());

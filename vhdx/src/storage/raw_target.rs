@@ -50,7 +50,7 @@ impl RawTarget {
         });
         let open = || {
             let storage = storage?;
-            let len = storage.size().map_err(|error| Error::io("measure", None, error))?;
+            let len = storage.size().map_err(|error| Error::io("get its size", None, error))?;
             let identity = storage.identity()?;
             #[cfg(target_os = "linux")]
             if let Some(device) = block_device::loop_device_of(identity) {
@@ -76,13 +76,16 @@ impl RawTarget {
         };
         let file = block_device::open(path).map_err(|error| Error::io(operation(&error), None, error))?;
         let storage = FileStorage::new(file.ok_or(InvalidArgument::NotARawTarget)?).locked(path)?;
-        if block_device::is_read_only(storage.file()).map_err(|error| Error::io("identify", None, error))? {
+        if block_device::is_read_only(storage.file())
+            .map_err(|error| Error::io("find out whether it is read-only", None, error))?
+        {
             let reason = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the device is read-only");
             return Err(Error::io("open for writing", None, reason));
         }
-        let len = block_device::len(storage.file()).map_err(|error| Error::io("measure", None, error))?;
+        let len =
+            block_device::len(storage.file()).map_err(|error| Error::io("get its size", None, error))?;
         let identities = block_device::backing_files(storage.file());
-        let identities = identities.map_err(|error| Error::io("identify", None, error))?;
+        let identities = identities.map_err(|error| Error::io("get its file id", None, error))?;
         Ok(Self { storage, len, is_device: true, identities, is_touched: AtomicBool::new(false) })
     }
 

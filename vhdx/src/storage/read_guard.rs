@@ -96,5 +96,5 @@ fn state(storage: &dyn ReadAt) -> Result<(u64, Option<SystemTime>)> {
         }
         None => Ok((storage.size()?, None)),
     };
-    measure().map_err(|error: io::Error| Error::io("measure", None, error))
+    measure().map_err(|error: io::Error| Error::io("get its size and time of last change", None, error))
 }

@@ -20,7 +20,10 @@ use crate::sizes::both;
 
 pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure> {
     if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
-        return Err(Failure::usage("--in-place writes raw into a file or a device"));
+        return Err(Failure::usage(
+            "--in-place writes a raw disk over an existing file or device: leave out --to vhdx, and name that file or device \
+             as the destination",
+        ));
     }
     let mut reading = Reading::new(output, &convert.parents.parent_dir).sharing(convert.share.sharing());
     let source = open_source(&mut reading, convert)?;
@@ -49,12 +52,16 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure>
         return Err(Error::from(InvalidArgument::DestinationIsSource).in_file(path).into());
     }
     ensure_no_image(convert, &target)?;
-    let len = target.size().map_err(|source| Error::io("measure", None, source));
-    let (len, virtual_size) = (len.map_err(|error| error.in_file(path))?, disk.virtual_size());
+    let (len, virtual_size) = (len_of(path, &target)?, disk.virtual_size());
     if len < virtual_size {
         return Err(Error::from(InvalidArgument::TargetTooSmall { len, virtual_size }).in_file(path).into());
     }
     Ok(target)
+}
+
+/// Returns the length of the target in bytes.
+fn len_of(path: &Path, target: &dyn ReadAt) -> vhdx::Result<u64> {
+    target.size().map_err(|source| Error::io("get its size", None, source).in_file(path))
 }
 
 fn in_use(error: Error) -> Failure {
@@ -91,26 +98,27 @@ fn execute(
     disk: &dyn Disk,
     target: &RawTarget,
 ) -> Result<Overwritten, Failure> {
-    let progress = Bar::tidying_up(output, "stopping")?;
+    let progress = Bar::tidying_up(output, "stopping as soon as the current write has ended")?;
     let result = overwrite_raw(disk, target, convert.target_is_zero, &progress);
     drop(progress);
     let path = &convert.destination;
     match result {
         Ok(done) => Ok(done),
         Err(error) if !target.is_touched() => Err(error.in_file(path).into()),
-        Err(Error::Cancelled) => Err(Failure::interrupted(partly_overwritten(path))),
+        Err(Error::Cancelled) => Err(Failure::interrupted(partly_overwritten(convert))),
         Err(error) => {
-            let message = format!("{}; {}", error.without_path(), partly_overwritten(path));
+            let message = format!("{}; {}", error.without_path(), partly_overwritten(convert));
             Err(Failure::from(error.in_file(path)).with_message(message))
         }
     }
 }
 
-fn partly_overwritten(path: &Path) -> String {
-    format!(
-        "{} is partly overwritten and unusable. Run the same command again to finish, without `--target-is-zero`",
-        shown(path)
-    )
+fn partly_overwritten(convert: &Convert) -> String {
+    let again = match convert.target_is_zero {
+        true => "Run the command again without `--target-is-zero`, because the target is no longer zero",
+        false => "Run the same command again to overwrite all of it",
+    };
+    format!("{} is partly overwritten and unusable. {again}", shown(&convert.destination))
 }
 
 /// Returns the most bytes that would be copied, and the least that would be zeroed.
@@ -121,7 +129,7 @@ fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<Ov
         true => 0,
         false => virtual_size.saturating_sub(bytes_copied),
     };
-    let target_size = target.size()?;
+    let target_size = len_of(&convert.destination, target)?;
     Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::ops::{FileState, HostFiles, MergePlan, MergeTarget, Merged};
+use vhdx::ops::{BlockAction, FileState, HostFiles, MergePlan, MergeTarget, Merged};
 use vhdx::{Chain, Error, Vhdx};
 
 use super::{left_over, relatives, space, undeleted};
@@ -45,7 +45,7 @@ pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
     };
     let report = Report::new(merge, &plan, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
-    undeleted::ensure_all_deleted(&done.undeleted)
+    undeleted::ensure_all_deleted(&done.undeleted, Some(&report.into))
 }
 
 /// Returns the layer to merge into: the file of `--into`, else the target of an earlier merge, else the parent.
@@ -67,10 +67,16 @@ fn execute(
     with_way_out: impl Fn(Error) -> Failure,
 ) -> Result<Merged, Failure> {
     for (path, message) in &plan.undetermined {
-        let what = format!("could not be read and may be another child: {}", output::harmless(message));
+        let what = format!(
+            "could not be read, so a disk that depends on this merge may be overlooked: {}",
+            output::harmless(message)
+        );
         output.note(path, &what);
     }
-    let progress = Bar::tidying_up(output, "stopping after this batch")?;
+    let progress = Bar::tidying_up(
+        output,
+        "stopping as soon as the files are in a state from which the merge can go on; this can take some time",
+    )?;
     let result = plan.execute(&HostFiles, &progress);
     drop(progress);
     match result {
@@ -118,6 +124,18 @@ fn would_be_done(plan: &MergePlan) -> vhdx::Result<Merged> {
         deleted: deleted.collect(),
         undeleted: Vec::new(),
     })
+}
+
+/// Returns what a merge does to a block of the target, for people.
+fn words(action: BlockAction) -> &'static str {
+    match action {
+        BlockAction::Zero => "set to zeros",
+        BlockAction::Overwrite => "overwritten",
+        BlockAction::Mark => "extended by sectors",
+        BlockAction::Promote => "completed",
+        BlockAction::Fill => "added",
+        BlockAction::FillPart => "added in part",
+    }
 }
 
 struct Report<'a> {
@@ -191,10 +209,10 @@ impl<'a> Report<'a> {
         }
         self.sizes(out)?;
         if plan.copied {
-            writeln!(out, "an earlier run has already copied all data")?;
+            writeln!(out, "an earlier run of this merge has already copied all data")?;
         }
         let counts: Vec<String> =
-            plan.block_counts().iter().map(|(action, count)| format!("{count} {}", action.name())).collect();
+            plan.block_counts().iter().map(|(action, count)| format!("{count} {}", words(*action))).collect();
         let counts = if counts.is_empty() { String::new() } else { format!(" ({})", counts.join(", ")) };
         let copied = if is_dry { "bytes to copy" } else { "bytes copied" };
         writeln!(out, "{copied}: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
@@ -212,13 +230,13 @@ impl<'a> Report<'a> {
         for file in &self.plan.left_over {
             writeln!(
                 out,
-                "left over from an earlier, completed merge: {}; this merge makes it unreadable, but the target has \
-                 its data",
+                "left over from an earlier merge, which is complete: {}. The files of this merge have its data, and it \
+                 can no longer be read after this merge. If no virtual machine uses it, delete it",
                 shown(&file.path)
             )?;
         }
         for folder in &self.plan.folders {
-            writeln!(out, "looked for other children in {}", shown(folder))?;
+            writeln!(out, "searched for other disks that depend on these files in {}", shown(folder))?;
         }
         for (path, message) in &plan.undetermined {
             writeln!(out, "could not be read: {}: {}", shown(path), output::harmless(message))?;
@@ -229,7 +247,10 @@ impl<'a> Report<'a> {
     fn already_merged(&self, out: &mut dyn Write) -> io::Result<()> {
         let is_dry = self.merge.writing.dry_run;
         let (child, into) = (shown(&self.merge.child), shown(&self.into));
-        writeln!(out, "{child} was already merged into {into}: there is nothing to copy")?;
+        writeln!(
+            out,
+            "{child} was already merged into {into}, and that merge is complete: there is nothing to copy"
+        )?;
         for path in &self.done.relinked {
             writeln!(out, "already relinked: {}", shown(path))?;
         }
@@ -242,7 +263,8 @@ impl<'a> Report<'a> {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
                 out,
-                "no longer needed: {}; run the same command with --delete-merged to delete them",
+                "no longer needed: {}; if no virtual machine uses them, run the same command with --delete-merged to \
+                 delete them",
                 merged.join(", ")
             )?;
         }

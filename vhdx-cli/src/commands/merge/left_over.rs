@@ -41,7 +41,7 @@ pub(super) fn run(output: Output, merge: &Merge, error: Error) -> Result<Outcome
     };
     let report = Report { merge, found: &found, deletion: &deletion, folders: &relatives.folders };
     output.answer(|| report.json(), |out| report.text(out))?;
-    undeleted::ensure_all_deleted(&deletion.undeleted)
+    undeleted::ensure_all_deleted(&deletion.undeleted, found.target())
 }
 
 /// Adds a hint to an error about other children of the target, if a merge into it was begun before.
@@ -97,17 +97,21 @@ fn is_gone(output: Output, merge: &Merge) -> vhdx::Result<String> {
     let needed = listed(&mut |disk| lacks_required_mark(disk, &relatives) && !left_overs.contains(disk));
     if !needed.is_empty() {
         return Ok(format!(
-            "do not move or delete {needed}: the merge may be incomplete, and the merged disk is in none of the \
-             searched folders. `--parent-dir DIR` adds a folder to search for the merged disk"
+            "this file does not exist: check the path. Do not move or delete {needed}: a merge of these files may be \
+             incomplete, and the disk that was merged is in none of the searched folders. Find that disk, and merge it \
+             again (`--parent-dir DIR` adds a folder to search)"
         ));
     }
     let left = listed(&mut |disk| names_no_parent(disk) || left_overs.contains(disk));
     Ok(match left.is_empty() {
-        true => "if it was merged before with `--delete-merged`, there is nothing left to do".to_owned(),
+        true => "this file does not exist: check the path. If this disk was merged before with `--delete-merged`, that merge is \
+                 complete and has deleted the file: there is nothing left to do"
+            .to_owned(),
         false => format!(
-            "if it was merged before with `--delete-merged`, these files are left over from that merge: {left}. Before \
-             you delete them, make sure that all disks in use open (`vhdx check DISK --chain`), and that the merge \
-             target was not replaced by an older copy. Do not delete the merge target"
+            "this file does not exist: check the path. If this disk was merged before with `--delete-merged`, that merge \
+             is complete, and these files are left over from that merge: {left}. Before you delete them, make sure that \
+             all disks in use open (`vhdx check DISK --chain`), and that the merge target was not replaced by an older \
+             copy. Do not delete the merge target"
         ),
     })
 }
@@ -186,10 +190,15 @@ impl Report<'_> {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let child = shown(&self.merge.child);
         match self.found.target() {
-            Some(into) => {
-                writeln!(out, "{child} was already merged into {}: there is nothing to copy", shown(into))?
-            }
-            None => writeln!(out, "{child} was already merged: there is nothing to copy")?,
+            Some(into) => writeln!(
+                out,
+                "{child} was already merged into {}, and that merge is complete: there is nothing to copy",
+                shown(into)
+            )?,
+            None => writeln!(
+                out,
+                "{child} was already merged, and that merge is complete: there is nothing to copy"
+            )?,
         }
         for child in &self.found.relinked {
             writeln!(out, "already relinked: {}", shown(&child.path))?;
@@ -211,7 +220,8 @@ impl Report<'_> {
             let left: Vec<String> = self.found.layers.iter().map(|layer| shown(&layer.path)).collect();
             writeln!(
                 out,
-                "no longer needed: {}; run the same command with --delete-merged to delete them",
+                "no longer needed: {}; if no virtual machine uses them, run the same command with --delete-merged to \
+                 delete them",
                 left.join(", ")
             )?;
         }

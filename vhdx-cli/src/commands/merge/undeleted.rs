@@ -1,6 +1,7 @@
 //! Reports the merged files that a complete merge could not delete.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::ops::Undeleted;
@@ -9,12 +10,16 @@ use crate::exit::{Failure, Outcome};
 use crate::output::{self, shown};
 
 /// Returns a failure if a complete merge could not delete some of the merged files.
-pub(super) fn ensure_all_deleted(undeleted: &[Undeleted]) -> Result<Outcome, Failure> {
+///
+/// The target is `None` if it was not found.
+pub(super) fn ensure_all_deleted(undeleted: &[Undeleted], target: Option<&Path>) -> Result<Outcome, Failure> {
     let Some(first) = undeleted.first() else { return Ok(Outcome::Done) };
     let paths: Vec<String> = undeleted.iter().map(|file| shown(&file.path)).collect();
+    let into = target.map(|target| format!(" into {}", shown(target))).unwrap_or_default();
+    let target = target.map_or("the merge target".to_owned(), shown);
     let message = format!(
-        "{}; the merge is complete. Once nothing uses these files, delete only these by hand, in this order: {}. Do \
-         not delete the merge target",
+        "the merge{into} is complete, but merged files could not be deleted: {}. When no program and no virtual \
+         machine uses them, delete only these files by hand, newest first: {}. Do not delete {target}",
         first.error.without_path(),
         paths.join(", ")
     );

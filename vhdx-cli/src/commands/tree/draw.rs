@@ -34,17 +34,25 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nproblems:")?;
     }
     for problem in problems {
-        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::words(problem.remedy()))?;
+        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::words(problem))?;
     }
     commands(
         out,
         "to complete these merges, use the same options as before:",
         hint::incomplete_merges(forest),
     )?;
-    commands(out, "these chains open only if their files are named:", hint::merges(forest))?;
+    commands(
+        out,
+        "no stored path leads to a parent in these chains. To merge a whole chain into a new disk, name all its files:",
+        hint::merges(forest),
+    )?;
     let parents_first = branches(forest).filter_map(|branch| forest.disks.get(branch.disk));
     let reparents = hint::reparents(forest, parents_first);
-    commands(out, "or make each child find its parent again, which changes the children:", reparents)
+    commands(
+        out,
+        "or store the right path in each child, which changes the children but not the content of their disks:",
+        reparents,
+    )
 }
 
 /// Prints the purpose of the commands and then the commands, if there are any.

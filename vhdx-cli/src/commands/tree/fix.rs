@@ -5,13 +5,19 @@
 
 use std::path::{Path, PathBuf};
 
-use vhdx::{Fallback, Remedy};
+use vhdx::{Fallback, Problem, Remedy};
 
 use crate::commands::facts::delete_if_target_is_known;
-use crate::output::quoted;
+use crate::output::{quoted, word};
 
-/// Returns the sentence for a remedy.
-pub(super) fn words(remedy: Remedy<'_>) -> String {
+/// Returns the sentence for the remedy for a problem.
+pub(super) fn words(problem: &Problem) -> String {
+    let path = problem.path();
+    of_remedy(path, problem.remedy())
+}
+
+/// Returns the sentence for the remedy for a problem of the file at `path`.
+fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
     let sentence = match remedy {
         Remedy::GetAccess => "search again as a user who may read it",
         Remedy::EndUse => "end the program that uses it, and search again",
@@ -23,10 +29,10 @@ pub(super) fn words(remedy: Remedy<'_>) -> String {
         Remedy::MakeAvailable => MAKE_AVAILABLE,
         Remedy::Rewrite => REWRITE,
         Remedy::Rename => "rename the file to a name that Windows allows",
-        Remedy::KeepSideFile { side_file } => return keep_side_file(side_file),
+        Remedy::KeepSideFile { side_file } => return keep_side_file(path, side_file),
         Remedy::SeparateCopies => SEPARATE_COPIES,
         Remedy::ChooseParent => CHOOSE_PARENT,
-        Remedy::StorePath { parent } => return store_path(parent),
+        Remedy::StorePath { parent } => return store_path(path, parent),
         Remedy::CompleteEarlierMerge => COMPLETE_EARLIER_MERGE,
         Remedy::FindParent { fallback } => return find_parent(fallback),
         Remedy::CompleteMerge { merged, target } => return complete_merge(merged, target),
@@ -39,7 +45,8 @@ pub(super) fn words(remedy: Remedy<'_>) -> String {
         }
         Remedy::RestoreChain => RESTORE_CHAIN,
         Remedy::ShortenChain => {
-            "shorten the chain first: merge the parent of this file into one of its own ancestors"
+            "shorten the chain first: merge the parent of this file into one of the ancestors of that parent (`vhdx merge \
+             PARENT --into ANCESTOR`)"
         }
     };
     sentence.to_owned()
@@ -83,17 +90,21 @@ const FIND_PARENT: &str = "find an unchanged copy of the missing parent: search 
     then, do not delete any file of this chain. If the child does not find the copy, link it with `vhdx reparent \
     CHILD --parent COPY`";
 
-fn keep_side_file(side_file: &Path) -> String {
+fn keep_side_file(disk: &Path, side_file: &Path) -> String {
     format!(
-        "keep {0} while the disk is unchanged. After an offline change to the disk, delete {0}, but not the disk",
-        quoted(side_file)
+        "if only Hyper-V has changed the disk, do nothing. If another program has changed it (for example, a merge by \
+         vhdx), delete {}, and make the next backup a full one. Do not delete the disk {}",
+        quoted(side_file),
+        quoted(disk)
     )
 }
 
-fn store_path(parent: &Path) -> String {
+fn store_path(child: &Path, parent: &Path) -> String {
     format!(
-        "run `vhdx reparent` with `--parent {0}` to store the path, or give `--parent {0}` each time you open the \
-         chain. If no other disk depends on {0}, you can also move it to a stored path",
+        "run `vhdx reparent {} --parent {}`, which stores the path of the parent in the child. Or give `--parent` each \
+         time you open the chain. If no other disk depends on {}, you can also move it to a stored path",
+        word(child),
+        word(parent),
         quoted(parent)
     )
 }
@@ -144,16 +155,30 @@ fn delete_left_overs(layers: &[PathBuf], target: Option<&Path>) -> String {
 mod tests {
     use super::*;
 
+    fn words_of(remedy: Remedy<'_>) -> String {
+        of_remedy(Path::new("child.avhdx"), remedy)
+    }
+
+    #[test]
+    fn a_stale_path_has_the_whole_command() {
+        let text = words_of(Remedy::StorePath { parent: Path::new("a b/base.vhdx") });
+        let command = match cfg!(windows) {
+            true => r#"`vhdx reparent child.avhdx --parent "a b/base.vhdx"`"#,
+            false => "`vhdx reparent child.avhdx --parent 'a b/base.vhdx'`",
+        };
+        assert!(text.contains(command), "{text}");
+    }
+
     #[test]
     fn the_fix_names_the_reason_why_a_path_cannot_be_read() {
-        assert_eq!(words(Remedy::CorrectPath), "it does not exist: correct the path, and search again");
-        assert_eq!(words(Remedy::RemoveCause), "remove the cause of the error, and search again");
-        assert_eq!(words(Remedy::GetAccess), "search again as a user who may read it");
+        assert_eq!(words_of(Remedy::CorrectPath), "it does not exist: correct the path, and search again");
+        assert_eq!(words_of(Remedy::RemoveCause), "remove the cause of the error, and search again");
+        assert_eq!(words_of(Remedy::GetAccess), "search again as a user who may read it");
     }
 
     #[test]
     fn a_missing_parent_is_searched_for_before_a_substitute_is_linked() {
-        let words = |fallback| words(Remedy::FindParent { fallback });
+        let words = |fallback| words_of(Remedy::FindParent { fallback });
         let find = words(None);
         assert!(find.starts_with("find an unchanged copy of the missing parent"), "{find}");
         assert!(!find.contains("lost"), "{find}");
@@ -176,9 +201,9 @@ mod tests {
     #[test]
     fn left_overs_are_deleted_in_order_and_without_the_target() {
         let layers = [PathBuf::from("c"), PathBuf::from("b")];
-        let known = words(Remedy::DeleteLeftOvers { layers: &layers, target: Some(Path::new("a")) });
+        let known = words_of(Remedy::DeleteLeftOvers { layers: &layers, target: Some(Path::new("a")) });
         assert!(known.ends_with("in this order: \"c\", \"b\". Do not delete \"a\""), "{known}");
-        let unknown = words(Remedy::DeleteLeftOvers { layers: &layers, target: None });
+        let unknown = words_of(Remedy::DeleteLeftOvers { layers: &layers, target: None });
         assert!(unknown.starts_with("find the merge target first"), "{unknown}");
         assert!(unknown.ends_with("in this order: \"c\", \"b\". Do not delete the target"), "{unknown}");
     }

@@ -17,7 +17,10 @@ fn a_compressed_disk_is_refused() {
         let error = ran.error();
         assert_eq!((&error["kind"], &error["path"]), (&json!("unsupported"), &json!(packed)));
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains("looks like a gzip file: unpack it first"), "{message}");
+        assert!(
+            message.contains("looks like a gzip file, which vhdx cannot read: unpack it first"),
+            "{message}"
+        );
         assert!(error["hint"].as_str().unwrap().contains("gunzip -k"), "{error}");
         assert_eq!(ran.stdout, b"");
     }

@@ -94,7 +94,7 @@ fn hints_name_lost_and_sound_structures() {
             assert_hint(run!(command, file, "--json"), hint, Some(&damage));
         }
         let text = run!("info", file).exits(3).stderr;
-        assert!(text.contains("sound: ") && text.contains("restore it from a backup"), "{text}");
+        assert!(text.contains("still valid: ") && text.contains("restore it from a backup"), "{text}");
         assert_check(&file, hint, &damage);
     }
 }

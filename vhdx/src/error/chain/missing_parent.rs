@@ -74,7 +74,11 @@ impl fmt::Display for Unreadable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             [] => Ok(()),
-            paths => write!(f, "; could not be read, and may be or contain the parent: {}", Shown(paths)),
+            paths => write!(
+                f,
+                "; these files or folders could not be read, and the parent may be among them: {}",
+                Shown(paths)
+            ),
         }
     }
 }

@@ -24,9 +24,9 @@ fn a_missing_parent_names_what_was_searched_for_and_where() {
         "\"differencing.avhdx\": its parent is missing: the parent's DataWriteGuid must be \
          ff34003b-11ed-4cf8-a166-b2be05e20b80; looked for \".\\Generation 1\\u{1b}.avhdx\" (relative_path) in \
          \"/vm\", \"/backup\", and for the DataWriteGuid in every file there; \"/vm/y\" is already in this chain and \
-         has another DataWriteGuid; \"/vm/x\" exists, but cannot be used: this is not a regular file; could not be \
-         read, and may be or contain the parent: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \"/vm/5\", \"/vm/6\", \
-         \"/vm/7\", \"/vm/8\" and 2 more"
+         has another DataWriteGuid; \"/vm/x\" exists, but cannot be used: this is not a regular file; these files or \
+         folders could not be read, and the parent may be among them: \"/vm/1\", \"/vm/2\", \"/vm/3\", \"/vm/4\", \
+         \"/vm/5\", \"/vm/6\", \"/vm/7\", \"/vm/8\" and 2 more"
     );
     assert_eq!(error.path(), Path::new("differencing.avhdx"));
 }

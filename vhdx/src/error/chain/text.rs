@@ -80,13 +80,13 @@ impl fmt::Display for LayerOfMerge<'_> {
         match self.is_complete {
             true => write!(
                 f,
-                "left over from a completed merge into {parent}, or into an earlier file in its place: it cannot be \
-                 opened on its own"
+                "this file is left over from a completed merge into {parent}, or into an earlier file in its place. \
+                 After the merge it is no longer part of a chain, and cannot be opened on its own"
             ),
             false => write!(
                 f,
-                "this file is a layer of a merge into {parent} that may be incomplete: it opens only as an ancestor \
-                 of the checkpoint that was merged"
+                "this file belongs to a merge into {parent} that may be incomplete. It cannot be opened on its own: only the checkpoint that was \
+                 merged, and disks that depend on it, are read through it"
             ),
         }
     }
@@ -122,6 +122,10 @@ impl fmt::Display for AlsoDamaged<'_> {
             return Ok(());
         }
         let damaged: Vec<_> = self.0.iter().map(Quoted).collect();
-        write!(f, "; these candidates could not be checked: {}", Joined(&damaged, ", "))
+        write!(
+            f,
+            "; these other files may be its parent, but could not be checked: {}",
+            Joined(&damaged, ", ")
+        )
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::VhdxMut;
 use super::blocks::{PayloadBlock, SectorBits};
 use crate::error::{Guaranteed, InvalidArgument, Result, in_memory};
-use crate::file::DiskType;
+use crate::file::{DiskType, ensure_on_disk};
 use crate::format::bat_entry::PayloadBlockState;
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
 
@@ -36,8 +36,9 @@ impl VhdxMut {
     /// Frees the blocks that lie inside it, unless the disk is fixed.
     ///
     /// # Errors
-    /// As [`write_all_at`](Self::write_all_at).
+    /// As [`write_all_at`](Self::write_all_at), and [`InvalidArgument::RangeReversed`].
     pub fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
+        self.ensure_on_disk(&range)?;
         let range = self.ensure_range(range.start, range.end.since(range.start))?;
         self.change(|this| this.for_each_block(range, Self::zero_in_block))
     }
@@ -48,8 +49,9 @@ impl VhdxMut {
     /// which no guest can rely.
     ///
     /// # Errors
-    /// As [`write_all_at`](Self::write_all_at).
+    /// As [`write_zeros`](Self::write_zeros).
     pub fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
+        self.ensure_on_disk(&range)?;
         let range = self.ensure_range(range.start, range.end.since(range.start))?;
         self.change(|this| {
             this.for_each_block(range, |this, block, part| match this.is_whole(block, &part) {
@@ -58,6 +60,10 @@ impl VhdxMut {
                 false => Ok(()),
             })
         })
+    }
+
+    fn ensure_on_disk(&self, range: &Range<DiskOffset>) -> Result<()> {
+        ensure_on_disk(range, self.vhdx.virtual_size()).map_err(|error| self.vhdx.in_file(error.into()))
     }
 
     fn ensure_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {

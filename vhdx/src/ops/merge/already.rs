@@ -79,6 +79,10 @@ impl AlreadyMerged {
     /// Deletes nothing if [`may_delete`](Self::may_delete) is false. Of the options, only
     /// [`ignore_undetermined`](MergeOptions::ignore_undetermined) counts.
     ///
+    /// A call changes the headers of the targets, so it can be made only once, even if it could not delete all layers. A
+    /// second call deletes nothing and fails: with [`Conflict::StalePlan`], or with [`Error::Io`] if a layer is gone.
+    /// Make a new value with [`MergePlan::prepare`](super::MergePlan::prepare).
+    ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
     /// child has appeared; [`ChainError::UndeterminedFiles`] if a file may depend
@@ -91,7 +95,10 @@ impl AlreadyMerged {
             states.iter().map(|state| open_as_planned(files, state)).collect()
         };
         let known = [self.layers.as_slice(), &self.relinked, &self.targets].concat();
-        let (layers, relinked, targets) = (open(&self.layers)?, open(&self.relinked)?, open(&self.targets)?);
+        // A child that was relinked to another relinked child: one file cannot be locked twice.
+        let is_no_target = |child: &&FileState| !self.targets.contains(child);
+        let only_relinked: Vec<FileState> = self.relinked.iter().filter(is_no_target).cloned().collect();
+        let (layers, relinked, targets) = (open(&self.layers)?, open(&only_relinked)?, open(&self.targets)?);
         let parents: Vec<Uuid> = self.layers.iter().map(|state| state.data_write_guid).collect();
         let relatives = files.relatives(&self.folders)?;
         if !options.ignore_undetermined {
@@ -103,7 +110,7 @@ impl AlreadyMerged {
         for (file, state) in targets.iter().zip(&self.targets) {
             make_durable(file, &state.path)?;
         }
-        for (file, state) in relinked.iter().zip(&self.relinked) {
+        for (file, state) in relinked.iter().zip(&only_relinked) {
             locked::sync(file, &state.path)?;
             locked::open(file, &state.path)?.close()?;
         }

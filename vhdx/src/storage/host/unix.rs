@@ -1,6 +1,6 @@
 //! File operations that all Unix hosts share.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -60,9 +60,9 @@ pub(in crate::storage) fn identity(file: &File) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-pub(in crate::storage) fn allocated_bytes(path: &Path) -> io::Result<u64> {
+pub(in crate::storage) fn allocated_bytes(_: &Path, metadata: &Metadata) -> io::Result<u64> {
     const BLOCK: u64 = 512; // the unit of `st_blocks`, for every block size of a file system
-    Ok(path.metadata()?.blocks().saturating_mul(BLOCK))
+    Ok(metadata.blocks().saturating_mul(BLOCK))
 }
 
 /// Returns how many bytes this user may still allocate on the file system of a folder, if it says so.

@@ -1,6 +1,6 @@
 //! File operations of Windows: locks, zeroing, holes and free space.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::ops::Range;
 use std::os::windows::ffi::OsStrExt;
@@ -210,7 +210,7 @@ pub(in crate::storage) fn identity(file: &File) -> io::Result<(u64, u64)> {
     Ok((information.volume_serial_number(), information.file_index()))
 }
 
-pub(in crate::storage) fn allocated_bytes(path: &Path) -> io::Result<u64> {
+pub(in crate::storage) fn allocated_bytes(path: &Path, _: &Metadata) -> io::Result<u64> {
     filesize::file_real_size(path)
 }
 

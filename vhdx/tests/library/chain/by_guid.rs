@@ -149,7 +149,7 @@ fn a_file_that_cannot_be_read_is_named() {
     }
     fs::write(&damaged, bytes).unwrap();
     let error = chain_error(Chain::open(&leaf, &beside()));
-    assert!(error.to_string().contains("could not be read, and may be or contain the parent: \""), "{error}");
+    assert!(error.to_string().contains("could not be read, and the parent may be among them: \""), "{error}");
     let ChainError::MissingParent { unreadable, .. } = error else { panic!("{error}") };
     assert_eq!(unreadable, [damaged]);
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use vhdx::format::merge_guid::IncompleteMerge;
 use vhdx::format::parent_locator::RELATIVE_PATH;
-use vhdx::{Chain, ChainError, ChainMut, Disk, DiskMut, DiskOffset};
+use vhdx::{Chain, ChainError, ChainMut, Disk, DiskMut, DiskOffset, Error, InvalidArgument};
 use vhdx_testkit::Image;
 
 use super::{BASE, Folder, beside, chain_error, disk, leaf};
@@ -35,6 +35,23 @@ fn only_the_leaf_changes_and_parts_of_sectors_are_kept() {
     Chain::open(&leaf, &beside()).unwrap().read_exact_at(&mut read, DiskOffset::new(0)).unwrap();
     assert_eq!(read, expected);
     assert!(fs::read(&base).unwrap() == before);
+}
+
+#[test]
+fn a_range_that_ends_before_its_start_is_refused() {
+    let folder = Folder::new();
+    folder.put("base.vhdx", &disk(BASE));
+    let leaf = folder.put("leaf.avhdx", &leaf(&STORED));
+    let before = fs::read(&leaf).unwrap();
+    let mut open = ChainMut::open(&leaf, &beside()).unwrap();
+    let reversed = || DiskOffset::new(1024)..DiskOffset::new(512);
+    for result in [open.write_zeros(reversed()), open.unmap(reversed())] {
+        let error = result.unwrap_err();
+        let Error::InvalidArgument(argument) = error else { panic!("{error}") };
+        assert!(matches!(argument, InvalidArgument::RangeReversed { .. }), "{argument}");
+    }
+    open.close().unwrap();
+    assert!(fs::read(&leaf).unwrap() == before);
 }
 
 #[test]

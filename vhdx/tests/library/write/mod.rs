@@ -95,6 +95,11 @@ fn ranges_off_the_disk_or_within_sectors_are_refused() {
     is(disk.write_all_at(&[0; 511], at(0)), false);
     is(disk.write_zeros(at(1)..at(513)), false);
     is(disk.unmap(DiskOffset::new(0)..at(100)), false);
+    for result in [disk.write_zeros(at(MIB)..at(0)), disk.unmap(at(MIB)..at(0))] {
+        let error = result.unwrap_err();
+        let vhdx::Error::InvalidArgument(argument) = error else { panic!("{error}") };
+        assert!(matches!(argument, InvalidArgument::RangeReversed { .. }), "{argument}");
+    }
     disk.close().unwrap();
     assert!(bytes(&subject.file) == before);
 }

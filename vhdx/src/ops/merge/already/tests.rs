@@ -1,6 +1,7 @@
 use super::*;
 use crate::disk::{FolderResolver, inspect_chain};
 use crate::family::find_relatives;
+use crate::ops::merge::files::{HostFiles, OpenFile};
 use crate::ops::merge::testing::{base, child, open, relatives};
 use crate::progress::NoProgress;
 use crate::units::MIB;
@@ -45,6 +46,63 @@ fn layers_of_a_completed_merge_can_be_deleted() {
     assert_eq!(found.relinked.len(), 1);
     assert_eq!(found.relinked[0].path, folder.path().join("top.avhdx"));
     assert!(found.in_use.is_empty() && found.may_delete());
+}
+
+/// Adds a child of the merged disk that was relinked to another relinked child.
+fn add_child_of_relinked(folder: &Path) {
+    let guid = |name: &str| open_guid(&folder.join(name));
+    let locator = windows_locator(guid("top.avhdx"), guid("leaf.avhdx"), "top.avhdx");
+    let second = Image { parent_locator: Some(locator), ..Image::dynamic(MIB, 1 << 20) };
+    fs::write(folder.join("second.avhdx"), second.build()).unwrap();
+}
+
+#[test]
+fn a_target_that_is_also_a_relinked_child_is_opened_once() {
+    let folder = family(|_| ());
+    add_child_of_relinked(folder.path());
+    let found = found_in(folder.path()).unwrap();
+    assert!(found.targets.contains(&found.relinked[1]), "{found:?}");
+    let deletion = found.delete(&HostFiles, &MergeOptions::default()).unwrap();
+    assert_eq!(deletion.deleted, ["leaf.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)));
+    for name in ["top.avhdx", "second.avhdx", "target.vhdx"] {
+        open_guid(&folder.path().join(name));
+    }
+}
+
+/// The host's files, of which some cannot be deleted.
+struct Undeletable(&'static [&'static str]);
+
+impl MergeFiles for Undeletable {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        HostFiles.open(path)
+    }
+
+    fn delete(&self, file: &FileState) -> Result<()> {
+        match self.0.iter().any(|name| file.path.ends_with(name)) {
+            true => Err(Error::io("delete", None, std::io::ErrorKind::PermissionDenied.into())),
+            false => HostFiles.delete(file),
+        }
+    }
+
+    fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
+        HostFiles.relatives(folders)
+    }
+}
+
+#[test]
+fn a_second_deletion_is_refused() {
+    for (kept, is_stale) in [(&["leaf.avhdx", "lowest.avhdx"][..], true), (&["leaf.avhdx"], false)] {
+        let folder = family(|_| ());
+        let found = found_in(folder.path()).unwrap();
+        let deletion = found.delete(&Undeletable(kept), &MergeOptions::default()).unwrap();
+        assert_eq!(deletion.undeleted.len(), kept.len());
+        let error = found.delete(&HostFiles, &MergeOptions::default()).unwrap_err();
+        assert_eq!(matches!(error.conflict(), Some(Conflict::StalePlan)), is_stale, "{error}");
+        assert_eq!(error.io_error().is_some(), !is_stale, "{error}");
+        for name in kept {
+            assert!(folder.path().join(name).exists(), "{name}");
+        }
+    }
 }
 
 #[test]
