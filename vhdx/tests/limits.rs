@@ -3,9 +3,10 @@
 mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
+use vhdx::ops::{BlockAction, MergeOptions, MergePlan};
 use vhdx::{
     BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE, ReadAt,
-    Vhdx,
+    Relatives, Vhdx,
 };
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
 use vhdx_testkit::{Headers, RegionTables};
@@ -58,33 +59,58 @@ fn opening_the_largest_disk_reads_little_and_no_bat() {
     assert!(counts.bytes() <= 1 << 20, "{counts:?}");
 }
 
-/// Run again in a process of its own, whose peak of resident memory is then this test's alone.
+/// Runs `test` again in a process of its own, and checks that `work` there takes less than 64 MiB of memory at its peak.
+///
+/// `test` is the name of the calling test.
+#[cfg(target_os = "linux")]
+fn takes_less_than_64_mib(test: &str, work: impl FnOnce()) {
+    const CHILD: &str = "VHDX_TEST_MEMORY";
+    if std::env::var_os(CHILD).is_some() {
+        work();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        println!("{peak} KiB");
+        assert!(peak < 64 << 10, "{peak} KiB");
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
+    assert!(output.contains("1 passed"), "{output}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_largest_disk_takes_less_than_64_mib() {
-    const CHILD: &str = "VHDX_TEST_LARGEST_DISK";
-    if let Some(path) = std::env::var_os(CHILD) {
+    takes_less_than_64_mib("the_largest_disk_takes_less_than_64_mib", || {
+        let folder = folder();
+        let path = folder.path().join("largest.vhdx");
+        largest().sparse().write_to(&path).unwrap();
         let chain = Chain::open(path, &FolderResolver::default()).unwrap();
         for offset in [0, MAX_VIRTUAL_SIZE / 2] {
             read(&chain, offset);
         }
         let first = chain.extents(at(0)..at(chain.virtual_size())).next().unwrap().unwrap();
         assert_eq!((first.len, first.source), (MAX_VIRTUAL_SIZE / 2, vhdx::Source::Unallocated));
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        assert!(peak < 64 << 10, "{peak} KiB");
-        return;
-    }
-    let folder = folder();
-    let path = folder.path().join("largest.vhdx");
-    largest().sparse().write_to(&path).unwrap();
-    let test = ["--exact", "the_largest_disk_takes_less_than_64_mib", "--nocapture"];
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    let child = child.args(test).env(CHILD, &path).output().unwrap();
-    let output = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
-    assert!(output.contains("1 passed"), "{output}");
+    });
+}
+
+/// The child has 4 million blocks that the target does not have. A plan that stored them would take 160 MiB.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_merge_plan_takes_less_than_64_mib() {
+    takes_less_than_64_mib("a_merge_plan_takes_less_than_64_mib", || {
+        let base = Image::dynamic(4 << 40, 1 << 20);
+        let child = Image::child_of(&base, "base.vhdx", 1 << 20);
+        let (_, bat, len) = child.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
+        let full = GarbageBat { file: child.sparse(), bat: bat..bat + len, entry: sound_to_the_end };
+        let layers = [Vhdx::from_storage(full), Vhdx::from_storage(base.sparse())];
+        let chain = Chain::from_layers(layers.map(Result::unwrap).into()).unwrap();
+        let plan = MergePlan::new(&chain, 1, &Relatives::default(), &MergeOptions::default()).unwrap();
+        assert_eq!(plan.block_counts(), [(BlockAction::Fill, 4 << 20)].into());
+    });
 }
 
 /// A file of 128 TiB whose BAT holds garbage.

@@ -27,8 +27,8 @@ pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use merge::{
     AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, ItemChanges, LeftOver, MergeFiles,
-    MergeOptions, MergePlan, MergeStep, MergeTarget, Merged, MetadataItemId, OpenFile, Planned, Undeleted, already_merged, earlier_target,
-    ensure_not_half_merged, left_over,
+    MergeOptions, MergePlan, MergeStep, MergeTarget, Merged, MetadataItemId, OpenFile, Planned, Undeleted,
+    already_merged, earlier_target, ensure_not_half_merged, left_over,
 };
 pub use overwrite::{Overwritten, overwrite_raw};
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};

@@ -111,7 +111,9 @@ impl<'a> Batches<'a> {
         let before = self.target.before(target, block.index)?;
         let coverage = self.coverage(block);
         let bits = || self.target.bits(target, block.index, block.ranges.iter().cloned());
-        let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else { return Ok(None) };
+        let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else {
+            return Ok(None);
+        };
         let has_bitmap = action == BlockAction::FillPart
             && self.target.has_bitmap(target, geometry.chunk_of(block.index))?;
         self.batcher.add(&Decided {

@@ -297,11 +297,7 @@ fn fill(
 }
 
 /// Returns the next batch, unless the caller cancels before it.
-fn next_batch(
-    batches: &mut Batches<'_>,
-    target: &VhdxMut,
-    progress: &dyn Progress,
-) -> Result<Option<Batch>> {
+fn next_batch(batches: &mut Batches<'_>, target: &VhdxMut, progress: &dyn Progress) -> Result<Option<Batch>> {
     match batches.next(target)? {
         Some(_) if progress.is_cancelled() => Err(Error::Cancelled),
         batch => Ok(batch),

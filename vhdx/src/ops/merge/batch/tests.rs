@@ -183,7 +183,8 @@ fn each_chunk_gets_one_sector_bitmap_block() {
 fn a_batch_has_a_bounded_number_of_blocks() {
     let vhdx = open(&base(1 << 40));
     let blocks = MOST_BLOCKS as u64 + 1;
-    let work: Vec<_> =
-        (0..blocks).map(|block| Work { sectors: 1, ..work(block, BlockAction::Overwrite, Some(9)) }).collect();
+    let work: Vec<_> = (0..blocks)
+        .map(|block| Work { sectors: 1, ..work(block, BlockAction::Overwrite, Some(9)) })
+        .collect();
     assert_eq!(sizes(&batches(&vhdx, 1 << 40, &LARGE, &work)), [MOST_BLOCKS, 1]);
 }

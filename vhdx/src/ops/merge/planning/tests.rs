@@ -45,12 +45,21 @@ fn only_blocks_that_change_are_in_the_plan() {
     let mut child = child(&base);
     child.blocks = [(1, partial(3, 8)), (6, full(4))].into();
     let plan = plan([&child, &base]);
-    assert_eq!(actions(&plan, &chain([&child, &base])), [(1, BlockAction::Overwrite), (6, BlockAction::Fill)]);
+    assert_eq!(
+        actions(&plan, &chain([&child, &base])),
+        [(1, BlockAction::Overwrite), (6, BlockAction::Fill)]
+    );
     assert_eq!(plan.block_counts(), [(BlockAction::Overwrite, 1), (BlockAction::Fill, 1)].into());
     assert_eq!(plan.bytes_to_copy, MIB + 8 * 512);
     let len = base.layout().len;
     assert_eq!((plan.file_size, plan.growth_bytes, plan.overwritten_bytes), (len + MIB, MIB, 8 * 512));
-    assert!(!plan.copied && !plan.detach && !plan.shrinks && inputs(&plan).growth.is_none() && plan.items.is_empty());
+    assert!(
+        !plan.copied
+            && !plan.detach
+            && !plan.shrinks
+            && inputs(&plan).growth.is_none()
+            && plan.items.is_empty()
+    );
     assert!(plan.delete.is_empty());
     let states: Vec<_> =
         plan.layers.iter().map(|state| (state.path.as_path(), state.data_write_guid)).collect();
@@ -143,7 +152,10 @@ fn a_smaller_middle_layer_makes_the_target_zero() {
     leaf.virtual_size = 4 * MIB;
     let chain = chain([&leaf, &middle, &base]);
     let plan = MergePlan::new(&chain, 2, &relatives(Vec::new()), &MergeOptions::default()).unwrap();
-    assert_eq!(actions(&plan, &chain), [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]);
+    assert_eq!(
+        actions(&plan, &chain),
+        [(1, BlockAction::Overwrite), (2, BlockAction::Zero), (3, BlockAction::Zero)]
+    );
     assert_eq!(plan.bytes_to_copy, 0);
     let (blocks, merged) = (&batches(&plan, chain.layers())[0].blocks, &chain.layers()[..2]);
     let block = &blocks[0];
@@ -177,7 +189,10 @@ fn a_leaf_of_another_size_resizes_the_target() {
     leaf.blocks = [(1, full(1))].into();
     let smaller = plan([&leaf, &target]);
     assert!(inputs(&smaller).growth.is_none() && smaller.shrinks && smaller.virtual_size == MIB + 512);
-    assert_eq!((actions(&smaller, &chain([&leaf, &target])), smaller.bytes_to_copy), (vec![(1, BlockAction::Fill)], 512));
+    assert_eq!(
+        (actions(&smaller, &chain([&leaf, &target])), smaller.bytes_to_copy),
+        (vec![(1, BlockAction::Fill)], 512)
+    );
 }
 
 #[test]

@@ -68,8 +68,9 @@ fn a_grown_target_has_new_blocks_and_a_tail() {
     assert!(target.has_bitmap(&vhdx, ChunkIndex::new(0)).unwrap());
 
     let at = |sector: u64| DiskOffset::new(2 * MIB + sector * 512);
-    let bits =
-        |range: Range<u64>| target.bits(&vhdx, block(2), [at(range.start)..at(range.end)].into_iter()).unwrap();
+    let bits = |range: Range<u64>| {
+        target.bits(&vhdx, block(2), [at(range.start)..at(range.end)].into_iter()).unwrap()
+    };
     assert_eq!(bits(0..2), Bits::All);
     assert_eq!(bits(0..1), Bits::More);
     assert_eq!(bits(2..5), Bits::Same);
