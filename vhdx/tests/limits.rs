@@ -3,10 +3,9 @@
 mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
-use vhdx::ops::{BlockAction, MergeOptions, MergePlan};
 use vhdx::{
     BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE, ReadAt,
-    Relatives, Vhdx,
+    Vhdx,
 };
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
 use vhdx_testkit::{Headers, RegionTables};
@@ -101,6 +100,9 @@ fn the_largest_disk_takes_less_than_64_mib() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_merge_plan_takes_less_than_64_mib() {
+    use vhdx::Relatives;
+    use vhdx::ops::{BlockAction, MergeOptions, MergePlan};
+
     takes_less_than_64_mib("a_merge_plan_takes_less_than_64_mib", || {
         let base = Image::dynamic(4 << 40, 1 << 20);
         let child = Image::child_of(&base, "base.vhdx", 1 << 20);
