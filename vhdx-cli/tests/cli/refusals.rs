@@ -312,7 +312,10 @@ fn only_merged_files_are_deleted() {
     let checked = run!("check", top, "--chain", "--json").exits(0).json();
     assert_eq!((&checked["valid"], &checked["dirty_logs"]), (&json!(true), &json!([])));
     let gone = run!("merge", family.leaf()).exits(6).stderr;
-    assert!(gone.contains("hint: if it was merged before"), "{gone}");
+    assert!(
+        gone.contains("hint: this file does not exist: check the path. If this disk was merged before"),
+        "{gone}"
+    );
 }
 
 #[test]

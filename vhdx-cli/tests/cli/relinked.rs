@@ -166,7 +166,10 @@ fn a_child_in_the_way_is_named_once() {
     assert!(child["path"].as_str().unwrap().contains("other"), "{error}");
     // Without the folder, the child is not found. The answer names the searched folders.
     let answer = run!("merge", leaf, "--into", base, "--dry-run").exits(0).text();
-    assert!(answer.contains("looked for other children in") && answer.contains("disks"), "{answer}");
+    assert!(
+        answer.contains("searched for other disks that depend on") && answer.contains("disks"),
+        "{answer}"
+    );
 }
 
 #[test]
