@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vhdx::ops::{FileState, MergeFiles, MergeOptions, MergePlan, Merged, OpenFile};
+use vhdx::ops::{FileState, MergeFiles, MergeOptions, MergePlan, MergeReport, OpenFile};
 use vhdx::{
     Candidate, Candidates, Chain, DiskOffset, Error, FileFacts, ParentRequest, ParentResolver, Progress,
     ReadAt, Relatives, Result, Source, Vhdx,
@@ -251,7 +251,7 @@ impl CrashWorld {
         target: &Path,
         options: &MergeOptions,
         progress: &dyn Progress,
-    ) -> Result<Option<Merged>> {
+    ) -> Result<Option<MergeReport>> {
         if self.is_detached(child)? {
             return Ok(None);
         }

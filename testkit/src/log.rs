@@ -218,7 +218,7 @@ mod tests {
             let log = DirtyLog { seed, entries: 2, stale: 2, runs: 16, closed: false };
             let (differing_sectors, state) = differing(log);
             assert!(differing_sectors >= 4, "{differing_sectors} with seed {seed}");
-            assert_eq!(state, LogState::Replayed { entries: 2 });
+            assert_eq!(state, LogState::Dirty { entries: 2 });
             assert_eq!(differing(DirtyLog { closed: true, ..log }), (0, LogState::Clean));
         }
     }

@@ -43,7 +43,7 @@ impl Damage {
     pub(crate) fn of(path: &Path, rule: Rule) -> Option<Self> {
         let kind = Kind::of(rule)?;
         // If the file cannot be opened again, the error that is already reported says more than that.
-        let survey = Survey::of(path).ok()?;
+        let survey = Survey::open(path).ok()?;
         Some(Self { kind, survey })
     }
 

@@ -88,12 +88,12 @@ pub(crate) struct Foreign {
     /// The kind that the file looks like.
     pub(crate) kind: Kind,
     /// What the command was about to do with the file.
-    pub(crate) wish: Wish,
+    pub(crate) purpose: Purpose,
 }
 
 /// What a command was about to do with a file of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Purpose {
     /// Read it as a VHDX.
     Read,
     /// Read it as a disk in any format. The option in this field, with the value `raw`, reads the file as raw bytes.
@@ -105,7 +105,7 @@ pub(crate) enum Wish {
 impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "looks like {}", self.kind)?;
-        if self.wish == Wish::Overwrite {
+        if self.purpose == Purpose::Overwrite {
             return f.write_str(" and may be the only copy of a disk; --to raw overwrites it anyway");
         }
         f.write_str(match self.kind {
@@ -119,10 +119,10 @@ impl fmt::Display for Foreign {
 impl Foreign {
     /// Returns the command that makes a disk of the file, or unpacks it.
     pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
-        let option = match self.wish {
-            Wish::Overwrite => return None,
-            Wish::Read => None,
-            Wish::ReadAny(option) => Some(option),
+        let option = match self.purpose {
+            Purpose::Overwrite => return None,
+            Purpose::Read => None,
+            Purpose::ReadAny(option) => Some(option),
         };
         let how = match self.kind {
             Kind::VhdSet => {

@@ -111,7 +111,7 @@ pub use family::{
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
-    VhdxWriter, Written,
+    VhdxWriter, WriteReport,
 };
 pub use format::{bat_entry::PayloadBlockState, parent_locator::ParentLocator};
 pub use geometry::{BatEntryKind, Geometry, MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE};

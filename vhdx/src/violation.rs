@@ -244,7 +244,7 @@ impl Violations {
     /// # Errors
     /// The violation, if there is one. It converts into [`Error::Corrupt`](crate::Error::Corrupt) or
     /// [`Error::Unsupported`](crate::Error::Unsupported).
-    pub fn stop_at_first(&self) -> Result<(), Violation> {
+    pub fn ensure_none_fatal(&self) -> Result<(), Violation> {
         self.first.as_ref().map_or(Ok(()), |violation| Err(violation.clone()))
     }
 }
@@ -260,9 +260,9 @@ mod tests {
         for _ in 0..Violations::LIMIT + 5 {
             violations.report(violation(Rule::BatZeroOffset));
         }
-        assert!(violations.stop_at_first().is_ok());
+        assert!(violations.ensure_none_fatal().is_ok());
         violations.report(violation(Rule::BatStateReserved));
-        assert!(violations.stop_at_first().is_err());
+        assert!(violations.ensure_none_fatal().is_err());
         assert_eq!((violations.as_slice().len(), violations.dropped()), (Violations::LIMIT + 1, 5));
 
         let mut all = Violations::new();

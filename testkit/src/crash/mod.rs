@@ -10,7 +10,7 @@
 //! - A removed file may come back until [`CrashWorld::sync_names`].
 
 mod fault;
-mod operation;
+mod file_operation;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::Context;
-use super::operation::{Fate, Operation};
+use super::file_operation::{Fate, Operation};
 use super::world::{CrashWorld, Event, Images};
 use crate::random::{Random, mix};
 use crate::sparse::SparseImage;

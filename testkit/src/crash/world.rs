@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vhdx::{FileOffset, ReadAt, Storage};
 
 use super::fault::{Calls, Fault};
-use super::operation::{Operation, SECTOR};
+use super::file_operation::{Operation, SECTOR};
 use super::sweep::Recording;
 use crate::sparse::{Patch, SparseImage};
 
@@ -175,7 +175,7 @@ impl State {
     }
 
     fn perform(&mut self, number: usize, operation: Operation) {
-        operation.apply(&mut self.files[number], super::operation::Fate::Kept);
+        operation.apply(&mut self.files[number], super::file_operation::Fate::Kept);
         self.events.push(Event::Operation(number, Arc::new(operation)));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
 
 use super::reading::Reading;
-use super::size_differences::{self, SizeDifference, Sized};
+use super::size_differences::{self, DiskSize, SizeDifference};
 use crate::args::Chain;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
@@ -50,8 +50,8 @@ fn json(layers: &[InspectedLayer]) -> Value {
 }
 
 fn differences(layers: &[InspectedLayer]) -> impl Iterator<Item = SizeDifference<'_>> {
-    fn sized(layer: &InspectedLayer) -> Sized<'_> {
-        Sized { path: &layer.name, virtual_size: layer.vhdx.virtual_size() }
+    fn sized(layer: &InspectedLayer) -> DiskSize<'_> {
+        DiskSize { path: &layer.name, virtual_size: layer.vhdx.virtual_size() }
     }
     let linked = layers.windows(2).filter_map(|pair| match pair {
         [child, parent] if matches!(child.link, Link::Ok) => Some((child, parent)),

@@ -9,7 +9,7 @@ use vhdx::{LogState, Severity, Violation};
 
 use super::reading::{Reading, or_force_share};
 use super::several::{self, Answer};
-use super::size_differences::{self, SizeDifference, Sized};
+use super::size_differences::{self, DiskSize, SizeDifference};
 use super::source;
 use crate::args::Check;
 use crate::damage::Damage;
@@ -53,7 +53,7 @@ fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, 
 /// Returns the path and the damage of a file that cannot be used.
 fn damage(file: &FileReport) -> Option<(&Path, Damage)> {
     let path = file.path.as_deref()?;
-    let rule = file.violations.stop_at_first().err()?.rule();
+    let rule = file.violations.ensure_none_fatal().err()?.rule();
     Some((path, Damage::of(path, rule)?))
 }
 
@@ -82,8 +82,8 @@ fn dropped(report: &CheckReport) -> u64 {
 
 /// Returns the size differences between the files of a chain. Without `--chain`, there is only one file.
 fn differences(report: &CheckReport) -> impl Iterator<Item = SizeDifference<'_>> {
-    fn sized(file: &FileReport) -> Option<Sized<'_>> {
-        Some(Sized { path: file.path.as_deref()?, virtual_size: file.virtual_size? })
+    fn sized(file: &FileReport) -> Option<DiskSize<'_>> {
+        Some(DiskSize { path: file.path.as_deref()?, virtual_size: file.virtual_size? })
     }
     report.files.windows(2).filter_map(|pair| match pair {
         [child, parent] if child.error.is_none() => SizeDifference::of(sized(child)?, sized(parent)?),
@@ -146,7 +146,7 @@ fn text(
         writeln!(out, "{}: hint: {}", shown(path), damage.hint())?;
     }
     size_differences::text(differences(report), out)?;
-    let breaks_a_rule = |file: &FileReport| file.violations.stop_at_first().is_err();
+    let breaks_a_rule = |file: &FileReport| file.violations.ensure_none_fatal().is_err();
     let verdict = match report.is_valid() {
         true if is_unfinished => {
             "valid, but a merge into this disk is or may be incomplete, so it may be a mix of old and new data"

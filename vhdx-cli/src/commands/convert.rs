@@ -9,10 +9,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vhdx::Error;
-use vhdx::ops::{Converted, to_stream};
+use vhdx::ops::{ConvertReport, to_stream};
 
 use super::destination;
-use super::left_behind::LeftBehind;
+use super::not_copied::NotCopied;
 use super::reading::Reading;
 use crate::args::{Convert, Format};
 use crate::exit::{Failure, Outcome};
@@ -42,7 +42,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;
         let made = to_stream(source.disk(), &mut out, &Bar::new(output.quiet)).map_err(Failure::of_stream)?;
-        let report = Report { convert, plan: &plan, padding, made, left: plan.left_behind(convert, &source) };
+        let report = Report { convert, plan: &plan, padding, made, left: plan.not_copied(convert, &source) };
         reading.answer_beside_data(|| report.json());
         return Ok(Outcome::Done);
     }
@@ -51,10 +51,10 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
         destination::ensure_space(&convert.destination, &convert.writing, bytes)?;
     }
     let made = match convert.writing.dry_run {
-        true => Converted { bytes_copied: bytes, blocks: 0, file_size },
+        true => ConvertReport { bytes_copied: bytes, blocks: 0, file_size },
         false => plan.execute(output, convert, source.disk())?,
     };
-    let left = plan.left_behind(convert, &source);
+    let left = plan.not_copied(convert, &source);
     let report = Report { convert, plan: &plan, padding, made, left };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
@@ -124,8 +124,8 @@ struct Report<'a> {
     /// The bytes of zeros that fill the last sector of a raw source.
     padding: u64,
     /// In a dry run: upper bounds.
-    made: Converted,
-    left: LeftBehind<'a>,
+    made: ConvertReport,
+    left: NotCopied<'a>,
 }
 
 impl Report<'_> {

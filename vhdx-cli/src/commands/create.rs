@@ -11,7 +11,7 @@ use vhdx::{
 
 use super::destination;
 use super::info::{self, Facts};
-use super::left_behind::LeftBehind;
+use super::not_copied::NotCopied;
 use super::reading::Reading;
 use crate::args::{Create, Format};
 use crate::exit::{Failure, Outcome};
@@ -24,7 +24,7 @@ pub(super) fn run(output: Output, create: &Create) -> Result<Outcome, Failure> {
         return Err(Failure::usage("create makes a VHDX: its name must end in .vhdx or .avhdx"));
     }
     // If the file cannot exist at this place, that is the error to report, not one about its path to the parent.
-    NewFile::check(&create.file, true)?;
+    NewFile::ensure_can_create(&create.file, true)?;
     let mut reading = Reading::new(output, &create.parent_dir);
     let Plan { new, sources } = plan(&mut reading, create)?;
     destination::check(&create.file, &create.writing, sources)?;
@@ -33,7 +33,7 @@ pub(super) fn run(output: Output, create: &Create) -> Result<Outcome, Failure> {
     if disk.disk_type == DiskType::Fixed {
         destination::ensure_space(&create.file, &create.writing, least)?;
     }
-    let left = LeftBehind::beside(&create.file);
+    let left = NotCopied::beside(&create.file);
     if create.writing.dry_run {
         let report = DryRun { create, disk, file_size: least, left };
         reading.answer(|| report.json(), |out| report.text(out))?;
@@ -127,7 +127,7 @@ struct DryRun<'a> {
     create: &'a Create,
     disk: &'a NewDisk,
     file_size: u64,
-    left: LeftBehind<'a>,
+    left: NotCopied<'a>,
 }
 
 impl DryRun<'_> {

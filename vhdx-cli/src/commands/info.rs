@@ -107,14 +107,14 @@ impl Facts {
 fn log_json(log: LogState) -> Value {
     match log {
         LogState::Clean => json!({ "state": "clean", "entries": 0 }),
-        LogState::Replayed { entries } => json!({ "state": "dirty", "entries": entries }),
+        LogState::Dirty { entries } => json!({ "state": "dirty", "entries": entries }),
     }
 }
 
 fn log_text(log: LogState) -> String {
     match log {
         LogState::Clean => "clean".to_owned(),
-        LogState::Replayed { entries } => {
+        LogState::Dirty { entries } => {
             format!("dirty; entries replayed in memory: {entries}; the file was not touched")
         }
     }

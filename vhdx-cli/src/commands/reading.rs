@@ -84,7 +84,7 @@ impl<'a> Reading<'a> {
     /// Reports the tolerated rules that BAT entries of a chain break. The whole BATs must have been validated before.
     pub(super) fn report_entries(&mut self, chain: &Chain) {
         for layer in chain.layers() {
-            for &(rule, count) in layer.tolerated_entries() {
+            for &(rule, count) in layer.tolerated_bat_rules() {
                 let path = layer.path().unwrap_or(Path::new("")).to_owned();
                 self.facts.report(self.output, Fact::Entries { path, rule, count });
             }

@@ -12,7 +12,7 @@ use crate::sizes::both;
 
 /// A disk and its virtual size.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sized<'a> {
+pub(super) struct DiskSize<'a> {
     pub(super) path: &'a Path,
     /// In bytes.
     pub(super) virtual_size: u64,
@@ -21,19 +21,19 @@ pub(super) struct Sized<'a> {
 /// A child and its parent that have different sizes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SizeDifference<'a> {
-    child: Sized<'a>,
-    parent: Sized<'a>,
+    child: DiskSize<'a>,
+    parent: DiskSize<'a>,
 }
 
 impl<'a> SizeDifference<'a> {
     /// Returns `None` if both have the same size.
-    pub(super) fn of(child: Sized<'a>, parent: Sized<'a>) -> Option<Self> {
+    pub(super) fn of(child: DiskSize<'a>, parent: DiskSize<'a>) -> Option<Self> {
         (child.virtual_size != parent.virtual_size).then_some(Self { child, parent })
     }
 
     /// Returns the size difference between a disk and its parent, if there is one.
     pub(super) fn in_forest(forest: &'a Forest, disk: &'a DiscoveredDisk) -> Option<Self> {
-        let sized = |disk: &'a DiscoveredDisk| Sized {
+        let sized = |disk: &'a DiscoveredDisk| DiskSize {
             path: &disk.facts.path,
             virtual_size: disk.facts.virtual_size,
         };

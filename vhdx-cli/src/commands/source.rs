@@ -6,7 +6,7 @@ use vhdx::{Chain, Disk, FileFormat, FileStorage, RawDisk};
 
 use crate::args::{Format, Parents};
 use crate::exit::Failure;
-use crate::foreign::{Foreign, Kind, Wish};
+use crate::foreign::{Foreign, Kind, Purpose};
 
 /// An open disk.
 pub(super) enum Opened {
@@ -54,7 +54,7 @@ fn detect(path: &Path, option: &'static str) -> Result<Format, Failure> {
         return Ok(Format::Vhdx);
     }
     match Kind::of_file(path)? {
-        Some(kind) => Err(Foreign { path: path.to_owned(), kind, wish: Wish::ReadAny(option) }.into()),
+        Some(kind) => Err(Foreign { path: path.to_owned(), kind, purpose: Purpose::ReadAny(option) }.into()),
         None => Ok(named),
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn named_by_format(failure: Failure) -> Failure {
 /// Returns an error if the file has another format. A file that cannot be read fails when it is opened.
 pub(super) fn ensure_not_foreign(path: &Path) -> Result<(), Foreign> {
     match Kind::of_file(path) {
-        Ok(Some(kind)) => Err(Foreign { path: path.to_owned(), kind, wish: Wish::Read }),
+        Ok(Some(kind)) => Err(Foreign { path: path.to_owned(), kind, purpose: Purpose::Read }),
         Ok(None) | Err(_) => Ok(()),
     }
 }

@@ -68,6 +68,6 @@ fn problem_json(problem: &Problem) -> Value {
     json!({
         "path": output::path(problem.path()),
         "message": problem.to_string(),
-        "fix": fix::words(problem),
+        "fix": fix::text(problem),
     })
 }

@@ -14,8 +14,8 @@ pub(super) fn of(error: &Error) -> Vec<(&'static str, Value)> {
         _ => return Vec::new(),
     };
     match &**error {
-        ChainError::OtherChildren { in_the_way, unfinished, .. } => {
-            vec![("in_the_way", output::children(in_the_way)), ("unfinished", output::unfinished(unfinished))]
+        ChainError::OtherChildren { dependents, unfinished, .. } => {
+            vec![("dependents", output::children(dependents)), ("unfinished", output::unfinished(unfinished))]
         }
         ChainError::HalfMerged { unfinished, .. } => vec![("unfinished", output::unfinished(unfinished))],
         ChainError::AmbiguousParent { parents, .. } => vec![("parents", output::paths(parents))],

@@ -219,7 +219,7 @@ impl From<&Error> for Failure {
         let offset = error.offset().map(FileOffset::get);
         let mut failure = Self::new(Kind::of(error.kind()), message(error));
         failure.path = error.path().map(Path::to_owned);
-        failure.hint = hints::of(error);
+        failure.hint = hints::for_error(error);
         failure.details.extend(offset.map(|offset| ("offset", offset.into())));
         failure.details.extend(details::of(error));
         failure.broken = error.violation().map(|violation| violation.rule());

@@ -9,7 +9,7 @@ use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
 use crate::output;
 
 /// Returns the hint for an error of the library.
-pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
+pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
     let text = match error.without_path() {
         Error::Chain(error) => match &**error {
             ChainError::OtherChildren { unfinished, .. } | ChainError::HalfMerged { unfinished, .. }
@@ -17,7 +17,7 @@ pub(super) fn of(error: &Error) -> Option<Cow<'static, str>> {
             {
                 return Some(hint_to_complete(unfinished).into());
             }
-            ChainError::Superseded { child, parent, is_complete, .. } => {
+            ChainError::LayerOfMerge { child, parent, is_complete, .. } => {
                 return Some(hint_for_merged(child, parent, *is_complete).into());
             }
             error => chain_hint(error),

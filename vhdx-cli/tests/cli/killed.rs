@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
-use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::format::merge_guid::MergeId;
 use vhdx::format::parent_locator::ParentLocator;
 use vhdx::{Chain, DiskOffset, FolderResolver, Vhdx};
 use vhdx_testkit::{Block, Image, Random};
@@ -127,7 +127,7 @@ impl Victims {
         }
         let base = Vhdx::open(self.path("base.vhdx")).unwrap();
         let [Some(first), _] = self.linkages() else { return Moment::Before };
-        let Some(merge) = IncompleteMerge::from_guid(first) else { return Moment::Before };
+        let Some(merge) = MergeId::from_guid(first) else { return Moment::Before };
         match base.data_write_guid() {
             guid if guid == merge.guid() => Moment::Within,
             guid if guid == merge.complete_guid() => match self.is_top_elsewhere(guid) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::format::merge_guid::MergeId;
 use vhdx::{Chain, FolderResolver, Guid};
 use vhdx_testkit::{Image, windows_locator};
 
@@ -116,7 +116,7 @@ fn a_merged_disk_can_be_used_and_merged_again() {
 fn nothing_is_left_over_before_the_last_write_of_a_merge() {
     let mut family = family();
     fs::remove_file(family.leaf()).unwrap();
-    let merge = IncompleteMerge::new(None, family.images.mid.data_write_guid);
+    let merge = MergeId::new(None, family.images.mid.data_write_guid);
     let (incomplete, complete) = (merge.guid(), merge.complete_guid());
     family.images.mid.parent_locator = Some(windows_locator(incomplete, complete, "base.vhdx"));
     write(&family.images.mid, &family.mid());
@@ -172,7 +172,7 @@ fn files_of_an_incomplete_merge_must_not_be_moved() {
     assert!(!refused.contains("no longer needed"), "{refused}");
     let error = run!("merge", other, "--json").exits(5).error();
     assert_eq!(error["unfinished"], json!([{ "path": mid, "merged": leaf, "into": base }]));
-    assert_eq!(error["in_the_way"], json!([{ "path": mid, "parent": base }]));
+    assert_eq!(error["dependents"], json!([{ "path": mid, "parent": base }]));
     assert!(error["message"].as_str().unwrap().contains("do not move or delete"), "{error}");
 
     // The merged disk is in another folder.

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::extent_cache::ExtentCache;
 use super::found_by::FoundBy;
 use super::read::{fill, range_on_disk, read_extents};
-use super::resolved::Resolved;
 use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx};
 use crate::storage::Sharing;
@@ -32,14 +32,14 @@ pub struct Chain {
     pub(super) layers: Vec<Vhdx>,
     /// How each layer was found; `None` for the leaf and for files that the caller opened.
     found_by: Vec<Option<FoundBy>>,
-    resolved: Resolved,
+    resolved: ExtentCache,
     /// Set once the places of all blocks of all layers were found valid.
     placement_is_valid: OnceLock<()>,
 }
 
 impl Chain {
     pub(super) fn of(layers: Vec<Vhdx>, found_by: Vec<Option<FoundBy>>) -> Self {
-        Self { layers, found_by, resolved: Resolved::default(), placement_is_valid: OnceLock::new() }
+        Self { layers, found_by, resolved: ExtentCache::default(), placement_is_valid: OnceLock::new() }
     }
 
     /// Returns the files, leaf first.

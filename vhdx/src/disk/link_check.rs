@@ -71,7 +71,7 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen
     let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));
     let is_layer_of_merge = left.required_mark().is_some() || is_merged_disk;
     if is_mark_missing || !is_expected && is_layer_of_merge {
-        return Some(ChainError::Superseded { child, parent, is_complete });
+        return Some(ChainError::LayerOfMerge { child, parent, is_complete });
     }
     if !is_expected {
         return Some(ChainError::Mismatch { child, parent, expected, found, damaged: Vec::new() });

@@ -11,13 +11,13 @@
 //!   and the target contain older versions of data that the target has. So they open only as ancestors of a disk with
 //!   that mark.
 //!
-//! Earlier versions of this library wrote the mark itself into the `parent_linkage` of the lowest layer. Such layers
+//! Earlier versions of this library wrote the mark itself into the `parent_linkage` of the target's child. Such layers
 //! open as before, but do not say whether their merge is complete.
 
 use uuid::Uuid;
 
 use crate::file::Vhdx;
-use crate::format::merge_guid::{self, IncompleteMerge};
+use crate::format::merge_guid::{self, MergeId};
 use crate::format::parent_locator::{MARK, ParentLocator, is_mark};
 
 /// Returns a new, random mark.
@@ -63,12 +63,12 @@ impl Linkages {
         }
     }
 
-    /// Returns the merge of which this file is the lowest layer, if it says so.
+    /// Returns the merge of which this file is the target's child, if it says so.
     ///
     /// Layers of merges by earlier versions do not.
-    pub(crate) fn merge(self) -> Option<LowestLayer> {
-        let merge = IncompleteMerge::from_guid(self.first?)?;
-        Some(LowestLayer { merge, is_complete: self.second == Some(merge.complete_guid()) })
+    pub(crate) fn merge(self) -> Option<TargetChild> {
+        let merge = MergeId::from_guid(self.first?)?;
+        Some(TargetChild { merge, is_complete: self.second == Some(merge.complete_guid()) })
     }
 
     /// Returns the mark that the layer requires, if any.
@@ -85,11 +85,11 @@ impl Linkages {
     }
 }
 
-/// The state of a merge, as stored in its lowest layer.
+/// The state of a merge, as stored in the target's child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LowestLayer {
+pub(crate) struct TargetChild {
     /// The merge.
-    pub(crate) merge: IncompleteMerge,
+    pub(crate) merge: MergeId,
     /// Whether the target has the whole content of the merged disk.
     ///
     /// The GUID of the target says so after the next step of the merge. Only a crash between the two steps leaves a
@@ -97,7 +97,7 @@ pub(crate) struct LowestLayer {
     pub(crate) is_complete: bool,
 }
 
-impl LowestLayer {
+impl TargetChild {
     /// Returns whether the merge into a target with this DataWriteGuid is complete.
     pub(crate) fn is_complete_in(self, target: Uuid) -> bool {
         self.is_complete && target == self.merge.complete_guid()
@@ -121,7 +121,7 @@ pub(crate) fn prefers_second(child: Linkages, have_same_parent: bool) -> bool {
 
 /// Returns whether the file is the target of an incomplete merge.
 pub(crate) fn is_half_merged(vhdx: &Vhdx) -> bool {
-    IncompleteMerge::from_guid(vhdx.data_write_guid()).is_some()
+    MergeId::from_guid(vhdx.data_write_guid()).is_some()
 }
 
 #[cfg(test)]

@@ -78,16 +78,16 @@ impl fmt::Display for ChainError {
             ChainError::NotAnAncestor { child, target } => {
                 write!(f, "{}: {} is not one of its ancestors", Quoted(child), Quoted(target))
             }
-            ChainError::OtherChildren { child, target, in_the_way, unfinished } => write!(
+            ChainError::OtherChildren { child, target, dependents, unfinished } => write!(
                 f,
                 "{} cannot be merged into {}, because other disks depend on the files that the merge would \
                  change: {}{}",
                 Quoted(child),
                 Quoted(target),
-                InTheWay(in_the_way),
+                InTheWay(dependents),
                 Unfinished(unfinished)
             ),
-            ChainError::Superseded { child, parent, is_complete } => {
+            ChainError::LayerOfMerge { child, parent, is_complete } => {
                 write!(f, "{}: {}", Quoted(child), LayerOfMerge { parent, is_complete: *is_complete })
             }
             ChainError::HalfMerged { disk, unfinished, is_certain } => write!(
@@ -141,7 +141,7 @@ impl ChainError {
             | ChainError::TooManyParents { path, .. }
             | ChainError::NotAnAncestor { child: path, .. }
             | ChainError::OtherChildren { child: path, .. }
-            | ChainError::Superseded { child: path, .. }
+            | ChainError::LayerOfMerge { child: path, .. }
             | ChainError::HalfMerged { disk: path, .. }
             | ChainError::DataPastEnd { child: path, .. }
             | ChainError::UndeterminedFiles { child: path, .. } => path,

@@ -217,14 +217,14 @@ pub enum ChainError {
         /// The merge target.
         target: PathBuf,
         /// The other disks, each with its parent, which is a file of the merge.
-        in_the_way: Vec<(PathBuf, PathBuf)>,
+        dependents: Vec<(PathBuf, PathBuf)>,
         /// Those of them that belong to another merge, which may be incomplete.
         unfinished: Vec<UnfinishedMerge>,
     },
     /// A layer that was merged into its parent. The parent has newer data, so the layer does not open on its own. With
     /// several levels, it opens only as an ancestor of the merged disk.
     #[non_exhaustive]
-    Superseded {
+    LayerOfMerge {
         /// The merged layer whose parent is the merge target.
         child: PathBuf,
         /// The merge target, or the file in its place.

@@ -121,11 +121,11 @@ fn chain_errors() -> Vec<ChainError> {
         ChainError::OtherChildren { .. } => ChainError::OtherChildren {
             child: child.clone(),
             target: target.clone(),
-            in_the_way: vec![(path("x"), parent.clone())],
+            dependents: vec![(path("x"), parent.clone())],
             unfinished: unfinished.clone(),
         },
-        ChainError::Superseded { .. } => {
-            ChainError::Superseded { child: child.clone(), parent: parent.clone(), is_complete: true }
+        ChainError::LayerOfMerge { .. } => {
+            ChainError::LayerOfMerge { child: child.clone(), parent: parent.clone(), is_complete: true }
         },
         ChainError::HalfMerged { .. } => {
             ChainError::HalfMerged { disk: target.clone(), unfinished: unfinished.clone(), is_certain: false }

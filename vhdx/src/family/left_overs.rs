@@ -13,8 +13,8 @@ use std::hash::Hash;
 use uuid::Uuid;
 
 use crate::disk::MAX_CHAIN_LENGTH;
-use crate::disk::mark::{Linkages, LowestLayer, RequiredMark};
-use crate::format::merge_guid::IncompleteMerge;
+use crate::disk::mark::{Linkages, RequiredMark, TargetChild};
+use crate::format::merge_guid::MergeId;
 
 /// The disks among which left-over layers are searched for.
 pub(crate) trait Disks {
@@ -60,12 +60,12 @@ impl<D: Disks> LeftOvers<D> {
         Some(self.read_through(lowest, merge).into_iter().rev().map(|(disk, _)| disk).collect())
     }
 
-    /// Returns whether a disk is the lowest layer of a completed merge and is left over.
+    /// Returns whether a disk is the target's child of a completed merge and is left over.
     ///
     /// Layers that are nested deeper than a chain can be are never left over.
     pub(crate) fn contains(&mut self, lowest: D::Id) -> bool {
         let (guid, linkages) = self.disks.facts(lowest);
-        let Some(LowestLayer { merge, is_complete: true }) = linkages.merge() else { return false };
+        let Some(TargetChild { merge, is_complete: true }) = linkages.merge() else { return false };
         if let Some(&known) = self.known.get(&lowest) {
             return known;
         }
@@ -87,7 +87,7 @@ impl<D: Disks> LeftOvers<D> {
     /// Returns the layer and all disks that are read through it, except left-over ones.
     ///
     /// Each has the position of its parent in this list.
-    fn read_through(&mut self, lowest: D::Id, merge: IncompleteMerge) -> Vec<(D::Id, usize)> {
+    fn read_through(&mut self, lowest: D::Id, merge: MergeId) -> Vec<(D::Id, usize)> {
         let target = merge.complete_guid();
         let target_is_here = self.disks.has(target);
         let mut found = vec![(lowest, 0)];
@@ -107,12 +107,12 @@ impl<D: Disks> LeftOvers<D> {
 
     /// Returns whether the list has only the unchanged merged disk and its ancestors.
     ///
-    /// The first disk, the lowest layer, is not checked. The layers between the lowest layer and the merged disk are
-    /// not used on their own.
+    /// The first disk, the target's child, is not checked. The layers between it and the merged disk are not used on
+    /// their own.
     fn all_lead_to_merged_disk(
         &self,
         found: &[(D::Id, usize)],
-        merge: IncompleteMerge,
+        merge: MergeId,
         required: RequiredMark,
     ) -> bool {
         let is_unchanged_merged_disk = |disk: D::Id| {

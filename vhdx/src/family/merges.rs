@@ -7,16 +7,16 @@ use uuid::Uuid;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::problem::Problem;
 use crate::disk::MAX_CHAIN_LENGTH;
-use crate::disk::mark::{Linkages, LowestLayer};
+use crate::disk::mark::{Linkages, TargetChild};
 use crate::family::left_overs::{Disks, LeftOvers};
-use crate::format::merge_guid::IncompleteMerge;
+use crate::format::merge_guid::MergeId;
 
 /// Returns the problem of a disk that took part in a merge, if any.
 pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
     let lowest = disk.facts.linkages().merge();
     let as_layer = lowest.and_then(|lowest| of_lowest(disks, i, lowest));
-    let is_half_merged = IncompleteMerge::from_guid(disk.facts.data_write_guid).is_some();
+    let is_half_merged = MergeId::from_guid(disk.facts.data_write_guid).is_some();
     // A disk that was merged and is used again can be the target of another merge.
     match (as_layer, lowest) {
         (Some(problem), _) => Some(problem),
@@ -53,8 +53,8 @@ impl Disks for Forest<'_> {
     }
 }
 
-/// Returns the problem of the lowest layer of a merge.
-fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<Problem> {
+/// Returns the problem of the target's child of a merge.
+fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: TargetChild) -> Option<Problem> {
     let target = disks[i].parent.map(|parent| &disks[parent]);
     let is_flagged = target.is_some_and(|target| target.facts.data_write_guid == lowest.merge.guid());
     if is_flagged || !lowest.is_complete {
@@ -64,7 +64,7 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: LowestLayer) -> Option<
             }
             // The layer itself cannot be merged.
             (None, target) => {
-                Problem::Superseded { path: path(&disks[i]), merged: None, target: Some(path(target)) }
+                Problem::LayerOfMerge { path: path(&disks[i]), merged: None, target: Some(path(target)) }
             }
         });
     }
@@ -85,7 +85,7 @@ fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     (!has_merged).then(|| Problem::HalfMerged { path: path(&disks[i]) })
 }
 
-/// Returns the merged disk of a merge with the lowest layer `i`, which is that layer if only one level is merged.
+/// Returns the merged disk of a merge with the target's child `i`, which is that layer if only one level is merged.
 fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
     let Some(required) = disks[i].facts.linkages().required_mark() else { return Some(&disks[i]) };
     let carries =
@@ -104,7 +104,7 @@ fn descendants(disks: &[DiscoveredDisk], i: usize) -> impl Iterator<Item = usize
     found.into_iter()
 }
 
-/// Returns the problem of the lowest layer of a merge that an earlier version began.
+/// Returns the problem of the target's child of a merge that an earlier version began.
 ///
 /// Its files do not say whether the merge is complete. With several levels, the layer requires a mark. With one level,
 /// it names its parent by the second linkage. So does a relinked child whose new parent is not in the forest; but its
@@ -123,7 +123,7 @@ fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
         let carriers = || disks.iter().filter(carries);
         let merged = carriers().find(is_descendant).or_else(|| carriers().next());
         let [merged, target] = [merged, parent].map(|disk| disk.map(path));
-        return Some(Problem::Superseded { path: path(disk), merged, target });
+        return Some(Problem::LayerOfMerge { path: path(disk), merged, target });
     }
     let [_, second] = disk.facts.guids_of_parent()[..] else { return None };
     let target = parent.filter(|parent| parent.facts.data_write_guid == second && opens(disks, parent))?;

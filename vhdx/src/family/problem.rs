@@ -61,7 +61,7 @@ pub enum Problem {
         more: usize,
     },
     /// A file has a name that no child can store, because Windows does not allow it.
-    OddName {
+    NameNotAllowedOnWindows {
         /// The file.
         path: PathBuf,
     },
@@ -113,7 +113,7 @@ pub enum Problem {
         substitutes: Vec<Substitute>,
     },
     /// The file is a layer of a merge of several levels that may or may not be complete.
-    Superseded {
+    LayerOfMerge {
         /// The merged layer whose parent is the merge target.
         path: PathBuf,
         /// The merged disk, if it is in the forest.
@@ -187,13 +187,13 @@ impl Problem {
             | Problem::OtherFormat { path, .. }
             | Problem::NotARegularFile { path }
             | Problem::Imperfect { path, .. }
-            | Problem::OddName { path }
+            | Problem::NameNotAllowedOnWindows { path }
             | Problem::SideFile { path, .. }
             | Problem::DuplicateGuid { path, .. }
             | Problem::AmbiguousParent { path, .. }
             | Problem::StalePath { path, .. }
             | Problem::LostParent { path, .. }
-            | Problem::Superseded { path, .. }
+            | Problem::LayerOfMerge { path, .. }
             | Problem::MergeBegun { path, .. }
             | Problem::HalfMerged { path }
             | Problem::LeftOver { path, .. }
@@ -222,7 +222,7 @@ impl fmt::Display for Problem {
                 write!(f, "breaks a rule of the format, but can be read: {first}")?;
                 if *more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
             }
-            Problem::OddName { .. } => {
+            Problem::NameNotAllowedOnWindows { .. } => {
                 f.write_str("has a name that Windows does not allow, so no child can store it")
             }
             Problem::SideFile { side_file, .. } => {
@@ -255,7 +255,7 @@ impl fmt::Display for Problem {
             Problem::LostParent { expected, stored, substitutes, .. } => {
                 substitute::describe(f, expected, &Stored(stored), substitutes)
             }
-            Problem::Superseded { .. } => f.write_str(
+            Problem::LayerOfMerge { .. } => f.write_str(
                 "belongs to a merge that may be incomplete. It cannot be opened on its own: only the checkpoint that was \
                  merged, and disks that depend on it, are read through it",
             ),

@@ -115,8 +115,8 @@ impl Relatives {
         let real_child = child.canonicalize().ok();
         let is_other =
             |path: &Path| path != child && (real_child.is_none() || path.canonicalize().ok() != real_child);
-        let in_the_way = self.undetermined.iter().filter(|file| file.may_be_disk && is_other(&file.path));
-        let undetermined: Vec<Undetermined> = in_the_way.cloned().collect();
+        let dependents = self.undetermined.iter().filter(|file| file.may_be_disk && is_other(&file.path));
+        let undetermined: Vec<Undetermined> = dependents.cloned().collect();
         match undetermined.is_empty() {
             true => Ok(()),
             false => Err(ChainError::UndeterminedFiles { child: child.to_owned(), undetermined }.into()),
@@ -134,7 +134,7 @@ impl Relatives {
     }
 
     /// Returns all descendants of a file with this DataWriteGuid, its children first.
-    pub fn standing_on(&self, data_write_guid: Uuid) -> Vec<&FileFacts> {
+    pub fn descendants_of(&self, data_write_guid: Uuid) -> Vec<&FileFacts> {
         let mut guids = HashSet::from([data_write_guid]);
         let mut found: Vec<&FileFacts> = self.children_of(data_write_guid).collect();
         let mut next = 0;

@@ -211,7 +211,7 @@ fn unlinked(path: &Path, vhdx: &Vhdx) -> DiscoveredDisk {
 fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !path.file_name().and_then(|name| name.to_str()).is_some_and(windows_path::is_name) {
-        problems.push(Problem::OddName { path: path.to_owned() });
+        problems.push(Problem::NameNotAllowedOnWindows { path: path.to_owned() });
     }
     let mut telling = vhdx.tolerated().iter().filter(|violation| violation.severity() > Severity::Note);
     if let Some(first) = telling.next() {

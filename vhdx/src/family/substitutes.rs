@@ -27,7 +27,7 @@ pub(super) fn explain_lost(
     progress: &dyn Progress,
 ) -> Result<()> {
     // Merged layers have a problem of their own. Their parent, the merge target, gets another GUID once it is used.
-    let is_of_merge = |p: &Problem| matches!(p, Problem::Superseded { .. } | Problem::LeftOver { .. });
+    let is_of_merge = |p: &Problem| matches!(p, Problem::LayerOfMerge { .. } | Problem::LeftOver { .. });
     let is_left = |disk: &DiscoveredDisk| disk.problems.iter().any(is_of_merge);
     let is_lost = |disk: &DiscoveredDisk| disk.link == DiskLink::Missing && !is_left(disk);
     let lost: Vec<usize> = (0..disks.len()).filter(|&i| is_lost(&disks[i])).collect();

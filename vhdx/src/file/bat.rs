@@ -153,7 +153,7 @@ impl Vhdx {
         let at = self.bat_entry_place(index);
         let broken = || Error::from(Violation::new(Structure::BatEntry(index), at, Rule::BatStateReserved));
         violations
-            .stop_at_first()
+            .ensure_none_fatal()
             .map_err(Into::into)
             .and_then(|()| value.ok_or_else(broken))
             .map_err(|e| self.in_file(e))

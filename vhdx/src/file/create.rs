@@ -38,7 +38,7 @@ impl NewDisk {
 
 /// The result of a [`VhdxWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteReport {
     /// The number of payload blocks that are present.
     pub blocks: u64,
     /// The length of the file in bytes.
@@ -168,7 +168,7 @@ impl<'a> VhdxWriter<'a> {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn finish(mut self) -> Result<Written> {
+    pub fn finish(mut self) -> Result<WriteReport> {
         if self.disk.disk_type == DiskType::Fixed {
             self.allocate_up_to(BlockIndex::new(self.geometry.block_count()))?;
         }
@@ -198,7 +198,7 @@ impl<'a> VhdxWriter<'a> {
             put(self.storage, &header.encode(), at)?;
         }
         self.sync()?;
-        Ok(Written { blocks: self.blocks, file_size })
+        Ok(WriteReport { blocks: self.blocks, file_size })
     }
 
     fn sync(&self) -> Result<()> {

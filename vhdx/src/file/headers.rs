@@ -46,7 +46,7 @@ impl Headers {
         ensure_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();
         change(&mut new);
-        self.unmake_torn()?;
+        self.overwrite_torn()?;
         self.write_other(new.clone())?;
         self.write_other(new)
     }
@@ -59,7 +59,7 @@ impl Headers {
     ///
     /// # Errors
     /// [`Error::Io`], also if the other header is newer than the current one.
-    fn unmake_torn(&self) -> Result<()> {
+    fn overwrite_torn(&self) -> Result<()> {
         let (number, mut bytes) = (3 - self.number, [0; header::SIZE]);
         let is_read = self.storage.read_exact_at(&mut bytes, place(number)).is_ok();
         let other = is_read.then(|| header::validate_copy(&bytes, number, &mut Violations::new())).flatten();

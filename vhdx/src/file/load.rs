@@ -91,7 +91,7 @@ fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Vhdx> {
         metadata,
         geometry,
         tolerated,
-        tolerated_entries: OnceLock::new(),
+        tolerated_bat_rules: OnceLock::new(),
     })
 }
 
@@ -131,7 +131,7 @@ impl Structures {
 
 /// Returns the value of a validator, or the violation because of which there is none.
 fn valid<T>(value: Option<T>, violations: &Violations, structure: Structure, at: FileOffset) -> Result<T> {
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
     value.ok_or_else(|| Violation::new(structure, at, Rule::Truncated).into())
 }
 
@@ -256,7 +256,7 @@ fn validate_log_place(header: &Header, file_len: u64, violations: &mut Violation
         let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
         violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
     }
-    Ok(violations.stop_at_first()?)
+    Ok(violations.ensure_none_fatal()?)
 }
 
 pub(super) fn region_tables() -> Copies<RegionTable> {
@@ -296,6 +296,6 @@ fn load_geometry(metadata: &Metadata, regions: &Regions, violations: &mut Violat
         let violation = Violation::new(Structure::Bat, regions.bat.offset, Rule::BatTooShort);
         violations.report(violation.number(regions.bat.length));
     }
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
     Ok(geometry)
 }

@@ -33,7 +33,7 @@ pub(super) struct Metadata {
 impl Metadata {
     pub(super) fn load(storage: &dyn ReadAt, region: &Region, violations: &mut Violations) -> Result<Self> {
         let table = MetadataTable::validate(&read_table(storage, region)?, region, violations);
-        violations.stop_at_first()?;
+        violations.ensure_none_fatal()?;
         // Every reason for a missing table was reported, and is fatal.
         let entries = table.guaranteed("a valid metadata table has a value")?.entries;
 
@@ -54,7 +54,7 @@ impl Metadata {
         if virtual_disk_id.is_none() {
             items.report_missing(metadata_item::VIRTUAL_DISK_ID, Rule::VirtualDiskIdMissing);
         }
-        violations.stop_at_first()?;
+        violations.ensure_none_fatal()?;
 
         let parts = (parameters, virtual_size, logical, physical);
         let (Some(parameters), Some(virtual_size), Some(logical), Some(physical)) = parts else {

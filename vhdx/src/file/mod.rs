@@ -40,7 +40,7 @@ use crate::units::FileOffset;
 use crate::violation::{Violation, Violations};
 
 pub(crate) use bat_window::BatWindow;
-pub use create::{VhdxWriter, Written};
+pub use create::{VhdxWriter, WriteReport};
 pub(crate) use extents::ensure_on_disk;
 pub use extents::{Extent, Extents, Source};
 use layout::Layout;
@@ -111,7 +111,7 @@ pub struct Vhdx {
     geometry: Geometry,
     tolerated: Vec<Violation>,
     /// The tolerated rules that BAT entries break; set once the whole BAT has been validated.
-    tolerated_entries: OnceLock<Vec<(Rule, u64)>>,
+    tolerated_bat_rules: OnceLock<Vec<(Rule, u64)>>,
 }
 
 impl fmt::Debug for Vhdx {
@@ -143,7 +143,7 @@ impl Vhdx {
             metadata: self.metadata.clone(),
             geometry: self.geometry,
             tolerated: self.tolerated.clone(),
-            tolerated_entries: self.tolerated_entries.clone(),
+            tolerated_bat_rules: self.tolerated_bat_rules.clone(),
         }
     }
 
@@ -311,8 +311,8 @@ impl Vhdx {
     ///
     /// The list is empty until the whole BAT has been validated. [`validate_placement`](Self::validate_placement) does
     /// that, and so does every operation that reads or writes a whole disk.
-    pub fn tolerated_entries(&self) -> &[(Rule, u64)] {
-        self.tolerated_entries.get().map_or(&[], Vec::as_slice)
+    pub fn tolerated_bat_rules(&self) -> &[(Rule, u64)] {
+        self.tolerated_bat_rules.get().map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn storage(&self) -> &dyn ReadAt {

@@ -35,7 +35,7 @@ impl LogContent {
 impl Vhdx {
     /// Returns the writes that a replay has to make; `None` if the log is clean.
     pub fn log_content(&self) -> Option<LogContent> {
-        let LogState::Replayed { entries } = self.log else { return None };
+        let LogState::Dirty { entries } = self.log else { return None };
         let overlay = self.overlay.as_deref()?;
         let file_size = self.replayed_len();
         Some(LogContent { entries, pages: overlay.pages(), zeroed: overlay.zeroed(), file_size })
@@ -67,7 +67,7 @@ pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
     if owns_its_log {
         overlay.append_again(&*storage)?;
     }
-    overlay.write_home(&*storage)?;
+    overlay.write_in_place(&*storage)?;
     // All pages must be durable before the log is cleared: only the log could repair a lost one.
     storage.sync().map_err(|e| Error::io("sync", None, e))?;
     headers.update(|header| header.log_guid = Uuid::nil())?;
@@ -79,7 +79,7 @@ pub fn replay(storage: Arc<dyn Storage>) -> Result<Option<LogContent>> {
 /// Otherwise a block may lie in the log, and a new log entry could overwrite its data.
 fn owns_its_log(vhdx: &Vhdx) -> bool {
     let mut violations = Violations::new();
-    validate_bat(vhdx, &mut violations).is_ok() && violations.stop_at_first().is_ok()
+    validate_bat(vhdx, &mut violations).is_ok() && violations.ensure_none_fatal().is_ok()
 }
 
 /// Replays the log of the file at `path` like [`replay`].

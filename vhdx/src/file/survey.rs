@@ -85,7 +85,7 @@ impl Survey {
     /// # Errors
     /// As [`FileStorage::open`], and [`Error::Io`](crate::Error::Io) if the length of the file cannot be read. A
     /// structure that cannot be read is reported as not sound.
-    pub fn of(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let survey = || survey(Arc::new(FileStorage::open(path)?));
         survey().map_err(|error| error.in_file(path))
     }
@@ -118,7 +118,7 @@ fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
         metadata,
         geometry,
         tolerated: Vec::new(),
-        tolerated_entries: OnceLock::new(),
+        tolerated_bat_rules: OnceLock::new(),
     });
     let bat = vhdx.as_ref().and_then(|vhdx| surveyed_bat(vhdx).ok());
     Ok(Survey { file_len, headers, log, region_tables, metadata: vhdx.is_some(), bat })

@@ -45,7 +45,7 @@ enum Until {
 impl Until {
     fn after(self, violations: &Violations, is_contested: bool) -> ControlFlow<()> {
         let ends = match self {
-            Until::Stopped => is_contested || violations.stop_at_first().is_err(),
+            Until::Stopped => is_contested || violations.ensure_none_fatal().is_err(),
             Until::End => violations.is_full(),
         };
         if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -83,14 +83,14 @@ pub(super) fn ensure_writable(vhdx: &Vhdx, updates: u64, take: impl FnMut(Range<
 /// one. Calls `take` with the MiBs that each block takes.
 fn validate_layout(vhdx: &Vhdx, violations: &mut Violations, take: impl FnMut(Range<u64>)) -> Result<()> {
     vhdx.validate_region_tables(violations)?;
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
     let mut of_entries = Violations::new();
     validate_entries(vhdx, Until::Stopped, &mut of_entries, take)?;
     let is_tolerated = |(rule, _): &(Rule, u64)| rule.severity() == Severity::Tolerated;
     let tolerated = of_entries.counts().filter(is_tolerated).collect();
     violations.append(of_entries);
-    violations.stop_at_first()?;
-    vhdx.tolerated_entries.get_or_init(|| tolerated);
+    violations.ensure_none_fatal()?;
+    vhdx.tolerated_bat_rules.get_or_init(|| tolerated);
     Ok(())
 }
 

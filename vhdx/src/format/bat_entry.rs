@@ -184,7 +184,7 @@ impl BatEntry {
         );
         self.validate_place(state.is_present(), &broken, &mut validator);
         self.validate_offset_without_data(state, &broken, &mut validator);
-        validator.verdict(state)
+        validator.finish(state)
     }
 
     /// Validates the entry of a sector bitmap block by the rules that need no other structure.
@@ -212,7 +212,7 @@ impl BatEntry {
             return None;
         };
         self.validate_place(state == SectorBitmapBlockState::Present, &broken, &mut validator);
-        validator.verdict(state)
+        validator.finish(state)
     }
 
     fn validate_reserved(self, broken: &impl Fn(Rule) -> Violation, validator: &mut Validator<'_>) {

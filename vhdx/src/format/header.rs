@@ -177,7 +177,7 @@ pub fn current(
         broken(number, Rule::LogVersionUnused).number(header.log_version),
     );
     validate_log_place(&header, number, &mut validator);
-    validator.verdict((number, header))
+    validator.finish((number, header))
 }
 
 /// Validates the place of the log. A wrong place is fatal only if the log may contain entries.

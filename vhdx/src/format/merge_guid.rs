@@ -20,9 +20,9 @@ const COMPLETE: [u8; 4] = *b"mrgd";
 
 /// The DataWriteGuid of a target into which a merge is incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IncompleteMerge(Uuid);
+pub struct MergeId(Uuid);
 
-impl IncompleteMerge {
+impl MergeId {
     /// Creates a new GUID for a merge of the disk with the DataWriteGuid `merged`.
     ///
     /// With several levels, the merged layer whose parent is the target opens only as an ancestor of a disk that
@@ -89,31 +89,31 @@ mod tests {
 
     #[test]
     fn the_bytes_of_both_guids_are_stable() {
-        let merge = IncompleteMerge::from_guid(uuid!("6d726732-0102-0304-0506-0708090a0b0c")).unwrap();
+        let merge = MergeId::from_guid(uuid!("6d726732-0102-0304-0506-0708090a0b0c")).unwrap();
         assert_eq!(merge.complete_guid(), uuid!("6d726764-0102-0304-0506-0708090a0b0c"));
         assert_eq!(merge.required_mark(), Some(0x0102_0304));
-        let one_level = IncompleteMerge::from_guid(uuid!("6d726731-0102-0304-0506-0708090a0b0c")).unwrap();
+        let one_level = MergeId::from_guid(uuid!("6d726731-0102-0304-0506-0708090a0b0c")).unwrap();
         assert_eq!(one_level.required_mark(), None);
         assert_eq!(one_level.guid().to_string(), "6d726731-0102-0304-0506-0708090a0b0c");
     }
 
     #[test]
     fn the_guid_identifies_the_mark_and_the_merged_disk() {
-        let merge = IncompleteMerge::new(Some(MARK), MERGED);
+        let merge = MergeId::new(Some(MARK), MERGED);
         assert_eq!(merge.required_mark(), Some(checksum(MARK)));
         assert!(merge.is_of(MERGED));
         assert!(!merge.is_of(MARK) && !merge.is_of(Uuid::nil()));
-        assert_eq!(IncompleteMerge::from_guid(merge.guid()), Some(merge));
-        assert_ne!(IncompleteMerge::new(Some(MARK), MERGED), merge);
-        assert_eq!(IncompleteMerge::new(None, MERGED).required_mark(), None);
-        assert!(IncompleteMerge::new(None, MERGED).is_of(MERGED));
+        assert_eq!(MergeId::from_guid(merge.guid()), Some(merge));
+        assert_ne!(MergeId::new(Some(MARK), MERGED), merge);
+        assert_eq!(MergeId::new(None, MERGED).required_mark(), None);
+        assert!(MergeId::new(None, MERGED).is_of(MERGED));
     }
 
     #[test]
     fn other_guids_describe_no_incomplete_merge() {
-        let complete = IncompleteMerge::new(Some(MARK), MERGED).complete_guid();
+        let complete = MergeId::new(Some(MARK), MERGED).complete_guid();
         for guid in [complete, MARK, MERGED, Uuid::nil(), Uuid::new_v4()] {
-            assert_eq!(IncompleteMerge::from_guid(guid), None, "{guid}");
+            assert_eq!(MergeId::from_guid(guid), None, "{guid}");
         }
     }
 }

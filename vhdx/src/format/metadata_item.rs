@@ -85,7 +85,7 @@ impl FileParameters {
             broken(FILE_PARAMETERS, at, Rule::BlockSize).number(block_size),
         );
         validator.require(!reserved, broken(FILE_PARAMETERS, at, Rule::FileParametersReserved));
-        validator.verdict(parameters)
+        validator.finish(parameters)
     }
 }
 
@@ -105,7 +105,7 @@ pub fn virtual_disk_size(
         (1..=MAX_VIRTUAL_DISK_SIZE).contains(&size) && whole_sectors,
         broken(VIRTUAL_DISK_SIZE, at, Rule::VirtualDiskSize).number(size),
     );
-    validator.verdict(size)
+    validator.finish(size)
 }
 
 /// Parses the id of the virtual disk ([MS-VHDX] 2.6.2.3). A child that Windows makes has the id of its parent.
@@ -140,7 +140,7 @@ fn sector_size(
     let size = read(bytes, id, at, violations, le_u32)?;
     let mut validator = Validator::new(violations);
     validator.require(matches!(size, 512 | 4096), broken(id, at, rule).number(size));
-    validator.verdict(size)
+    validator.finish(size)
 }
 
 fn read<'a, T>(

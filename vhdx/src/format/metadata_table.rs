@@ -141,7 +141,7 @@ impl MetadataTable {
         let table = Self { entries };
         table.validate_entries(region, &mut validator);
         table.validate_overlaps(region, &mut validator);
-        validator.verdict(table)
+        validator.finish(table)
     }
 
     fn validate_entries(&self, region: &Region, validator: &mut Validator<'_>) {

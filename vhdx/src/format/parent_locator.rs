@@ -20,7 +20,7 @@ use nom::number::complete::{le_u16, le_u32};
 use uuid::{Uuid, uuid};
 
 use super::bytes::{self, Encoder, Parsed};
-use super::merge_guid::IncompleteMerge;
+use super::merge_guid::MergeId;
 use super::metadata_item;
 use super::validator::Validator;
 use crate::rules::Rule;
@@ -85,7 +85,7 @@ impl ParentLocator {
     ///
     /// This file is or was then the layer of that merge whose parent is the merge target.
     pub fn names_incomplete_merge(&self) -> bool {
-        self.parent_linkage().and_then(IncompleteMerge::from_guid).is_some()
+        self.parent_linkage().and_then(MergeId::from_guid).is_some()
     }
 
     /// Returns whether a linkage is the mark of a merge of several levels, which is the GUID of no file.
@@ -177,7 +177,7 @@ impl ParentLocator {
         let may_be_linkage2 = ignored.unknown && locator.get(PARENT_LINKAGE2).is_none();
         validator.require(!ignored.linkage2 && !may_be_linkage2, broken(Rule::ParentLinkageLost));
         locator.validate_keys(at, &mut validator);
-        validator.verdict(locator)
+        validator.finish(locator)
     }
 
     /// Adds an entry, unless its key exists already, or it is a `parent_linkage2` that is not a GUID.

@@ -129,7 +129,7 @@ impl RegionTable {
         let (bat, metadata) = (find(BAT_REGION), find(METADATA_REGION));
         validator.require(bat.is_some(), broken(table_number, Rule::BatRegionMissing));
         validator.require(metadata.is_some(), broken(table_number, Rule::MetadataRegionMissing));
-        validator.verdict(Regions { bat: bat?, metadata: metadata?, all: self.regions.clone() })
+        validator.finish(Regions { bat: bat?, metadata: metadata?, all: self.regions.clone() })
     }
 
     fn validate_overlaps(&self, table_number: u8, log: (FileOffset, u64), validator: &mut Validator<'_>) {
@@ -271,7 +271,7 @@ pub fn choose(
             {
                 validator.require(first == second, different(Rule::RegionTablesUnequal));
             }
-            validator.verdict((1, first))
+            validator.finish((1, first))
         }
         (Some(first), None) => Some((1, first)),
         (None, Some(second)) => Some((2, second)),

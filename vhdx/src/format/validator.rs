@@ -28,7 +28,7 @@ impl<'a> Validator<'a> {
     }
 
     /// Returns `value`, unless a broken rule is more severe than [`Severity::Tolerated`].
-    pub(super) fn verdict<T>(self, value: T) -> Option<T> {
+    pub(super) fn finish<T>(self, value: T) -> Option<T> {
         self.sound.then_some(value)
     }
 }
@@ -50,11 +50,11 @@ mod tests {
         let mut validator = Validator::new(&mut violations);
         assert!(!validator.require(false, broken(Rule::BatZeroOffset)));
         assert!(validator.require(true, broken(Rule::BatTooShort)));
-        assert_eq!(validator.verdict(1), Some(1));
+        assert_eq!(validator.finish(1), Some(1));
         for rule in [Rule::BatTooShort, Rule::RegionUnknown] {
             let mut validator = Validator::new(&mut violations);
             validator.report(broken(rule));
-            assert_eq!(validator.verdict(1), None);
+            assert_eq!(validator.finish(1), None);
         }
         assert_eq!(violations.as_slice().len(), 3);
     }
@@ -67,6 +67,6 @@ mod tests {
             validator.report(broken(Rule::BatZeroOffset));
         }
         validator.report(broken(Rule::BatTooShort));
-        assert_eq!(validator.verdict(1), None);
+        assert_eq!(validator.finish(1), None);
     }
 }

@@ -42,7 +42,7 @@ pub enum LogState {
     /// The log contains nothing to replay.
     Clean,
     /// The log was dirty and has been replayed in memory. The file itself is unchanged.
-    Replayed {
+    Dirty {
         /// The number of active log entries.
         entries: usize,
     },
@@ -81,13 +81,13 @@ pub(crate) fn replay(
     } else {
         sequence::active(&ring, header.log_guid, violations)?
     };
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
     let Some(sequence::Active { entries: active, highest }) = found else {
         return Err(Violation::new(Structure::Log, header.log_offset, Rule::LogNoActiveSequence).into());
     };
     let file_len = storage.size().map_err(|e| Error::io("get its size", None, e))?;
     validate_lengths(&active, &ring, file_len, violations);
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
 
     let last_file_offset = active.last().map_or(0, |head| head.header.last_file_offset);
     let mut overlay = Overlay::new(Arc::clone(&storage), file_len, file_len.max(last_file_offset));
@@ -99,10 +99,10 @@ pub(crate) fn replay(
         let flushed = active.last().map_or(0, |head| head.header.flushed_file_offset);
         overlay.comes_from(Origin { next, active: lengths.fold(0, u64::saturating_add), flushed });
     }
-    violations.stop_at_first()?;
+    violations.ensure_none_fatal()?;
     let overlay = Arc::new(overlay);
     let storage: Arc<dyn ReadAt> = overlay.clone();
-    let state = LogState::Replayed { entries: active.len() };
+    let state = LogState::Dirty { entries: active.len() };
     Ok(Replayed { storage, overlay: Some(overlay), state })
 }
 
@@ -169,7 +169,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
         if overlay.patches() > MAX_PATCHES {
             let violation = Violation::new(structure, described.at, Rule::LogTooManyWrites);
             violations.report(violation);
-            return Ok(violations.stop_at_first()?);
+            return Ok(violations.ensure_none_fatal()?);
         }
         Ok(())
     })

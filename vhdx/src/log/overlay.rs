@@ -172,7 +172,7 @@ impl Overlay {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub(crate) fn write_home(&self, file: &dyn Storage) -> Result<()> {
+    pub(crate) fn write_in_place(&self, file: &dyn Storage) -> Result<()> {
         let file_len = file.size().map_err(|e| Error::io("get its size", None, e))?;
         if file_len < self.len {
             file.set_len(self.len).map_err(|e| Error::io("extend", FileOffset::new(self.len), e))?;

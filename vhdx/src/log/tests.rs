@@ -81,7 +81,7 @@ impl Log {
     /// Returns the byte at the target and the number of active entries.
     fn outcome(self) -> (u8, usize) {
         let (storage, state) = self.replay().unwrap();
-        let LogState::Replayed { entries } = state else { panic!("{state:?}") };
+        let LogState::Dirty { entries } = state else { panic!("{state:?}") };
         let mut byte = [0];
         storage.read_exact_at(&mut byte, FileOffset::new(TARGET)).unwrap();
         (byte[0], entries)

@@ -4,8 +4,8 @@ use std::io;
 use std::ops::Range;
 
 use super::copy::copy_nonzero;
-use super::pace::Pace;
 use super::ranges::{WINDOW, Window, data, total, whole, windows};
+use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
 use crate::error::{Conflict, Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
@@ -15,7 +15,7 @@ use crate::units::{DiskOffset, FileOffset, at_most};
 
 /// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Converted {
+pub struct ConvertReport {
     /// The bytes of the disk that were written. All others are zeros that needed no writing.
     pub bytes_copied: u64,
     /// The payload blocks of the new VHDX that are present; 0 for raw outputs.
@@ -32,7 +32,7 @@ pub struct Converted {
 /// [`Conflict::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
 /// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
 /// [`Error::Cancelled`].
-pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Converted> {
+pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<ConvertReport> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
     if storage.size().map_err(failed("get its size", 0))? != 0 {
         return Err(Conflict::DestinationExists.into());
@@ -41,13 +41,13 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
     let file_size = disk.virtual_size();
     progress.start(total(data(disk, whole(disk)), progress)?);
     storage.set_len(file_size).map_err(failed("extend", file_size))?;
-    let mut pace = Pace::default();
+    let mut pace = SyncPacer::default();
     let bytes_copied = copy_nonzero(disk, data(disk, whole(disk)), progress, |at, bytes| {
         storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))?;
         pace.begin_sync(storage, bytes.len() as u64)
     })?;
     disk.ensure_unchanged()?;
-    Ok(Converted { bytes_copied, blocks: 0, file_size })
+    Ok(ConvertReport { bytes_copied, blocks: 0, file_size })
 }
 
 /// Writes every byte of a disk in order, zeros too. `progress` counts all of them.
@@ -56,7 +56,7 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
 /// As [`Disk::validate_placement`] before anything is written, those of reading the disk, [`Error::Io`] from the
 /// stream, [`Error::Cancelled`]. As [`Disk::ensure_unchanged`] at the end: the stream has the whole disk then, and must
 /// be discarded.
-pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<Converted> {
+pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<ConvertReport> {
     disk.validate_placement()?;
     progress.start(disk.virtual_size());
     let mut stream = Stream { out, at: DiskOffset::new(0), progress };
@@ -72,7 +72,7 @@ pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progre
     stream.zeros_up_to(whole(disk).end, &zeros)?;
     stream.flush()?;
     disk.ensure_unchanged()?;
-    Ok(Converted { bytes_copied, blocks: 0, file_size: disk.virtual_size() })
+    Ok(ConvertReport { bytes_copied, blocks: 0, file_size: disk.virtual_size() })
 }
 
 struct Stream<'a> {
@@ -123,7 +123,7 @@ pub fn to_vhdx(
     new: &NewDisk,
     storage: &dyn Storage,
     progress: &dyn Progress,
-) -> Result<Converted> {
+) -> Result<ConvertReport> {
     disk.validate_placement()?;
     progress.start(total(data(disk, whole(disk)), progress)?);
     write_vhdx(disk, data(disk, whole(disk)), new, storage, progress)
@@ -136,19 +136,19 @@ pub(super) fn write_vhdx(
     new: &NewDisk,
     storage: &dyn Storage,
     progress: &dyn Progress,
-) -> Result<Converted> {
+) -> Result<ConvertReport> {
     if disk.virtual_size() > new.virtual_size {
         return Err(InvalidArgument::VirtualSizeTooSmall(new.virtual_size).into());
     }
     let mut writer = VhdxWriter::new(storage, new)?;
-    let mut pace = Pace::default();
+    let mut pace = SyncPacer::default();
     let bytes_copied = copy_nonzero(disk, ranges, progress, |at, bytes| {
         writer.write(at, bytes)?;
         pace.begin_sync(storage, bytes.len() as u64)
     })?;
     disk.ensure_unchanged()?;
     let written = writer.finish()?;
-    Ok(Converted { bytes_copied, blocks: written.blocks, file_size: written.file_size })
+    Ok(ConvertReport { bytes_copied, blocks: written.blocks, file_size: written.file_size })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::disk::mark;
 use crate::disk::{Chain, MAX_CHAIN_LENGTH};
 use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, Written};
+use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, WriteReport};
 use crate::progress::Progress;
 use crate::storage::Storage;
 
@@ -104,7 +104,7 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
 /// # Errors
 /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, another [`InvalidArgument`] if `disk` is not
 /// possible; [`Error::Io`], [`Error::Cancelled`].
-pub fn create(disk: &NewDisk, storage: &dyn Storage, progress: &dyn Progress) -> Result<Written> {
+pub fn create(disk: &NewDisk, storage: &dyn Storage, progress: &dyn Progress) -> Result<WriteReport> {
     let mut writer = VhdxWriter::new(storage, disk)?;
     if disk.disk_type == DiskType::Fixed {
         progress.start(disk.virtual_size.next_multiple_of(disk.block_size.into()));

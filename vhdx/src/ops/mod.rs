@@ -11,10 +11,10 @@ mod create;
 mod flatten;
 mod merge;
 mod overwrite;
-mod pace;
 mod parent_lock;
 mod ranges;
 mod reparent;
+mod sync_pacer;
 #[cfg(test)]
 mod testing;
 mod zeros;
@@ -22,13 +22,13 @@ mod zeros;
 pub use crate::file::{LogContent, replay, replay_file};
 pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage};
 pub use compare::{Comparison, compare};
-pub use convert::{Converted, to_raw, to_stream, to_vhdx};
+pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use merge::{
     AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, ItemChanges, LeftOver, MergeFiles,
-    MergeOptions, MergePlan, MergeStep, MergeTarget, Merged, MetadataItemId, OpenFile, Planned, Undeleted,
-    already_merged, earlier_target, ensure_not_half_merged, left_over,
+    MergeOptions, MergePlan, MergeReport, MergeStep, MergeTarget, MetadataItemId, OpenFile, Planned,
+    Undeleted, already_merged, earlier_target, ensure_not_half_merged, left_over,
 };
-pub use overwrite::{Overwritten, overwrite_raw};
+pub use overwrite::{OverwriteReport, overwrite_raw};
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};

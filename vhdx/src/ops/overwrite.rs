@@ -1,8 +1,8 @@
 //! Writes the content of a disk over an existing file or device.
 
 use super::copy::copy_nonzero;
-use super::pace::Pace;
 use super::ranges::{WINDOW, data, total, whole};
+use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
 use crate::error::{Error, InvalidArgument, Result, in_memory};
 use crate::progress::Progress;
@@ -18,7 +18,7 @@ const ZEROED_AT_ONCE: u64 = 64 << 20;
 
 /// The result of overwriting a file or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overwritten {
+pub struct OverwriteReport {
     /// The bytes of the disk that were written as data.
     pub bytes_copied: u64,
     /// The bytes that were made zeros; 0 if the target was zero before.
@@ -47,7 +47,7 @@ pub fn overwrite_raw(
     target: &dyn Storage,
     target_is_zero: bool,
     progress: &dyn Progress,
-) -> Result<Overwritten> {
+) -> Result<OverwriteReport> {
     let target_size = target.size().map_err(|error| Error::io("get its size", None, error))?;
     let virtual_size = disk.virtual_size();
     if target_size < virtual_size {
@@ -57,14 +57,14 @@ pub fn overwrite_raw(
     let data_len = total(data(disk, whole(disk)), progress)?;
     let (bytes_copied, bytes_zeroed) = if target_is_zero {
         progress.start(data_len);
-        let mut pace = Pace::default();
+        let mut pace = SyncPacer::default();
         let put = |at, bytes: &[u8]| write(target, &mut pace, at, bytes);
         (copy_nonzero(disk, data(disk, whole(disk)), progress, put)?, 0)
     } else {
         progress.start(virtual_size);
         let gaps = virtual_size.saturating_sub(data_len);
         let mut filled =
-            Filled { target, progress, pace: Pace::default(), at: DiskOffset::new(0), zeroed: 0, gaps };
+            Filled { target, progress, pace: SyncPacer::default(), at: DiskOffset::new(0), zeroed: 0, gaps };
         let put = |at, bytes: &[u8]| filled.put(at, bytes);
         let copied = copy_nonzero(disk, data(disk, whole(disk)), progress, put)?;
         filled.zeros_up_to(whole(disk).end)?;
@@ -72,10 +72,10 @@ pub fn overwrite_raw(
     };
     disk.ensure_unchanged()?;
     target.sync().map_err(|error| Error::io("sync", None, error))?;
-    Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
+    Ok(OverwriteReport { bytes_copied, bytes_zeroed, target_size })
 }
 
-fn write(target: &dyn Storage, pace: &mut Pace, at: DiskOffset, bytes: &[u8]) -> Result<()> {
+fn write(target: &dyn Storage, pace: &mut SyncPacer, at: DiskOffset, bytes: &[u8]) -> Result<()> {
     let offset = FileOffset::new(at.get());
     target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))?;
     pace.begin_sync(target, bytes.len() as u64)
@@ -85,7 +85,7 @@ fn write(target: &dyn Storage, pace: &mut Pace, at: DiskOffset, bytes: &[u8]) ->
 struct Filled<'a> {
     target: &'a dyn Storage,
     progress: &'a dyn Progress,
-    pace: Pace,
+    pace: SyncPacer,
     at: DiskOffset,
     zeroed: u64,
     /// The bytes outside data that the progress has not counted yet.

@@ -68,7 +68,7 @@ impl NewFile {
     ///
     /// # Errors
     /// As [`create`](Self::create), except those that can only occur when the file is created.
-    pub fn check(destination: &Path, overwrite: bool) -> Result<()> {
+    pub fn ensure_can_create(destination: &Path, overwrite: bool) -> Result<()> {
         resolve_destination(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
     }
 

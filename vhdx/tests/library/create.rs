@@ -8,7 +8,7 @@ use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
     Chain, ChainError, Conflict, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid,
     InvalidArgument, MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress,
-    Progress, Rule, Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, Written,
+    Progress, Rule, Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, WriteReport,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, ExtraItem, Image, SparseImage, shared};
@@ -17,7 +17,7 @@ fn open(path: &Path) -> Chain {
     Chain::open(path, &FolderResolver::default()).unwrap()
 }
 
-fn make(disk: &NewDisk, path: &Path) -> Written {
+fn make(disk: &NewDisk, path: &Path) -> WriteReport {
     let file = NewFile::create(path, false).unwrap();
     let written = create(disk, &file, &NoProgress).unwrap();
     file.commit().unwrap();
@@ -268,7 +268,7 @@ fn a_fixed_disk_has_its_space() {
     let path = folder.path("fixed.vhdx");
     let disk = NewDisk { disk_type: DiskType::Fixed, block_size: 2 << 20, ..NewDisk::new(9 * MIB) };
     let written = make(&disk, &path);
-    assert_eq!(written, Written { blocks: 5, file_size: (4 + 10) * MIB });
+    assert_eq!(written, WriteReport { blocks: 5, file_size: (4 + 10) * MIB });
     assert!(vhdx::allocated_bytes(&path).unwrap() >= 10 * MIB);
     assert_same(&read_all(&open(&path)), &vec![0; 9 << 20], "the disk");
     assert_sound(&path);

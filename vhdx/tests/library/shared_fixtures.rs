@@ -115,7 +115,7 @@ fn assert_log_and_blocks(vhdx: &Vhdx, fixture: &Fixture) {
     let log = &fixture.manifest["log"];
     let expected = match log["state"].as_str().unwrap() {
         "clean" => LogState::Clean,
-        _ => LogState::Replayed { entries: log["active_entries"].as_u64().unwrap() as usize },
+        _ => LogState::Dirty { entries: log["active_entries"].as_u64().unwrap() as usize },
     };
     assert_eq!(vhdx.log(), expected, "{}", fixture.path.display());
     let states = fixture.manifest["block_states"].as_object().unwrap();

@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Overwritten, overwrite_raw};
+use vhdx::ops::{OverwriteReport, overwrite_raw};
 use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
 use super::name::{misnamed, warn_if_misnamed};
 use super::plan::{Plan, open_source};
 use crate::args::{Convert, Format};
-use crate::commands::left_behind::LeftBehind;
+use crate::commands::not_copied::NotCopied;
 use crate::commands::reading::Reading;
 use crate::exit::{Failure, Outcome};
-use crate::foreign::{Foreign, Kind, Wish};
+use crate::foreign::{Foreign, Kind, Purpose};
 use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -34,7 +34,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
         true => estimate(convert, disk, &target)?,
         false => execute(output, convert, disk, &target)?,
     };
-    let left = LeftBehind::beside(&convert.destination);
+    let left = NotCopied::beside(&convert.destination);
     let report = Report { convert, virtual_size: disk.virtual_size(), done, left };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
@@ -87,7 +87,7 @@ fn ensure_no_image(convert: &Convert, target: &RawTarget) -> Result<(), Failure>
     let found = FileFormat::of(target).map_err(|error| error.in_file(path))?;
     let called_vhdx = || (Format::of_name(path) == Some(Format::Vhdx)).then_some(FileFormat::Vhdx);
     match found.or_else(called_vhdx).map(Kind::Format).or_else(|| Kind::of_name(path)) {
-        Some(kind) => Err(Foreign { path: path.clone(), kind, wish: Wish::Overwrite }.into()),
+        Some(kind) => Err(Foreign { path: path.clone(), kind, purpose: Purpose::Overwrite }.into()),
         None => Ok(()),
     }
 }
@@ -97,7 +97,7 @@ fn execute(
     convert: &Convert,
     disk: &dyn Disk,
     target: &RawTarget,
-) -> Result<Overwritten, Failure> {
+) -> Result<OverwriteReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping as soon as the current write has ended")?;
     let result = overwrite_raw(disk, target, convert.target_is_zero, &progress);
     drop(progress);
@@ -122,7 +122,7 @@ fn partly_overwritten(convert: &Convert) -> String {
 }
 
 /// Returns the most bytes that would be copied, and the least that would be zeroed.
-fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<Overwritten, Failure> {
+fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<OverwriteReport, Failure> {
     let plan = Plan { vhdx: None, virtual_size: disk.virtual_size() };
     let (bytes_copied, virtual_size) = plan.estimate(disk)?;
     let bytes_zeroed = match convert.target_is_zero {
@@ -130,15 +130,15 @@ fn estimate(convert: &Convert, disk: &dyn Disk, target: &RawTarget) -> Result<Ov
         false => virtual_size.saturating_sub(bytes_copied),
     };
     let target_size = len_of(&convert.destination, target)?;
-    Ok(Overwritten { bytes_copied, bytes_zeroed, target_size })
+    Ok(OverwriteReport { bytes_copied, bytes_zeroed, target_size })
 }
 
 struct Report<'a> {
     convert: &'a Convert,
     virtual_size: u64,
     /// In a dry run: the most bytes that would be copied, and the least that would be zeroed.
-    done: Overwritten,
-    left: LeftBehind<'a>,
+    done: OverwriteReport,
+    left: NotCopied<'a>,
 }
 
 impl Report<'_> {
@@ -153,7 +153,7 @@ impl Report<'_> {
             if dry_run { ("would overwrite", "at most ", "at least ") } else { ("overwrote", "", "") };
         let destination = shown(&self.convert.destination);
         writeln!(out, "{verb} {destination}: raw, a disk of {}", both(self.virtual_size))?;
-        let Overwritten { bytes_copied, bytes_zeroed, target_size } = self.done;
+        let OverwriteReport { bytes_copied, bytes_zeroed, target_size } = self.done;
         writeln!(out, "bytes copied: {most}{}, zeroed: {least}{}", both(bytes_copied), both(bytes_zeroed))?;
         if self.kept() > 0 {
             writeln!(

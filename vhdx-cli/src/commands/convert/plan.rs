@@ -1,10 +1,10 @@
 //! Opens the source of a conversion, and plans and makes the new disk.
 
-use vhdx::ops::{self, Converted, to_raw, to_vhdx};
+use vhdx::ops::{self, ConvertReport, to_raw, to_vhdx};
 use vhdx::{Disk, DiskOffset, InvalidArgument, NewDisk, NewFile, Source};
 
 use crate::args::{Convert, Format};
-use crate::commands::left_behind::LeftBehind;
+use crate::commands::not_copied::NotCopied;
 use crate::commands::reading::Reading;
 use crate::commands::source::{self, Opened};
 use crate::exit::Failure;
@@ -67,7 +67,7 @@ impl Plan {
         output: Output,
         convert: &Convert,
         disk: &dyn Disk,
-    ) -> Result<Converted, Failure> {
+    ) -> Result<ConvertReport, Failure> {
         let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
         let file = NewFile::create(&convert.destination, convert.writing.force)?;
         let made = match &self.vhdx {
@@ -80,12 +80,12 @@ impl Plan {
     }
 
     /// Returns the parts of the source that a new VHDX does not get. A raw file only has the content of the disk.
-    pub(super) fn left_behind<'a>(&self, convert: &Convert, source: &'a Opened) -> LeftBehind<'a> {
+    pub(super) fn not_copied<'a>(&self, convert: &Convert, source: &'a Opened) -> NotCopied<'a> {
         match source {
             Opened::Chain(chain) if self.vhdx.is_some() => {
-                LeftBehind::of(chain, &ops::dropped(chain), &convert.destination)
+                NotCopied::of(chain, &ops::dropped(chain), &convert.destination)
             }
-            _ => LeftBehind::beside(&convert.destination),
+            _ => NotCopied::beside(&convert.destination),
         }
     }
 }

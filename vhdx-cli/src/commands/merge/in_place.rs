@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::ops::{BlockAction, FileState, HostFiles, MergePlan, MergeTarget, Merged};
+use vhdx::ops::{BlockAction, FileState, HostFiles, MergePlan, MergeReport, MergeTarget};
 use vhdx::{Chain, Error, Vhdx};
 
 use super::{left_over, relatives, space, undeleted};
 use crate::args::Merge;
-use crate::commands::left_behind::side_files;
+use crate::commands::not_copied::side_files;
 use crate::commands::reading::Reading;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
@@ -38,10 +38,10 @@ pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
     }
     // On Windows an open file cannot be opened exclusively.
     drop(chain);
-    let with_way_out = |error| space::with_way_out(merge, target, &relatives, &options, error);
+    let with_hint = |error| space::with_hint(merge, target, &relatives, &options, error);
     let done = match merge.writing.dry_run {
-        true => would_be_done(&plan).map_err(with_way_out)?,
-        false => execute(output, merge, &plan, with_way_out)?,
+        true => would_be_done(&plan).map_err(with_hint)?,
+        false => execute(output, merge, &plan, with_hint)?,
     };
     let report = Report::new(merge, &plan, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
@@ -59,13 +59,13 @@ fn target(merge: &Merge, chain: &Chain) -> Result<usize, Failure> {
     Ok(MergeTarget::Ancestor(into).layer_of(chain)?)
 }
 
-/// Executes the plan. `with_way_out` makes the failure of an error.
+/// Executes the plan. `with_hint` makes the failure of an error.
 fn execute(
     output: Output,
     merge: &Merge,
     plan: &MergePlan,
-    with_way_out: impl Fn(Error) -> Failure,
-) -> Result<Merged, Failure> {
+    with_hint: impl Fn(Error) -> Failure,
+) -> Result<MergeReport, Failure> {
     for (path, message) in &plan.undetermined {
         let what = format!(
             "could not be read, so a disk that depends on this merge may be overlooked: {}",
@@ -87,7 +87,7 @@ fn execute(
             if is_begun(plan) {
                 output.note(&merge.child, &half_done(plan));
             }
-            Err(with_way_out(error))
+            Err(with_hint(error))
         }
         Ok(done) => Ok(done),
     }
@@ -112,12 +112,12 @@ fn half_done(plan: &MergePlan) -> String {
 }
 
 /// Returns what the merge would do, or the error with which it would stop before it writes anything.
-fn would_be_done(plan: &MergePlan) -> vhdx::Result<Merged> {
+fn would_be_done(plan: &MergePlan) -> vhdx::Result<MergeReport> {
     plan.ensure_not_in_use(&HostFiles)?;
     plan.ensure_space(&HostFiles)?;
     let children = plan.children.iter().map(|child| child.path.clone());
     let deleted = plan.delete.iter().filter_map(|&layer| Some(plan.layers.get(layer)?.path.clone()));
-    Ok(Merged {
+    Ok(MergeReport {
         bytes_copied: plan.bytes_to_copy,
         blocks: plan.block_counts().into_values().sum(),
         relinked: plan.relinked.iter().map(|child| child.path.clone()).chain(children).collect(),
@@ -142,7 +142,7 @@ struct Report<'a> {
     merge: &'a Merge,
     plan: &'a MergePlan,
     /// In a dry run: the expected result.
-    done: &'a Merged,
+    done: &'a MergeReport,
     merged: Vec<PathBuf>,
     into: PathBuf,
     /// The change tracking files of all disks that the merge writes to.
@@ -150,7 +150,7 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a Merged) -> Self {
+    fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a MergeReport) -> Self {
         let mut merged: Vec<PathBuf> = plan.layers.iter().map(|layer| layer.path.clone()).collect();
         let into = merged.pop().unwrap_or_default();
         let written = merged.iter().chain([&into]).chain(&done.relinked);

@@ -26,7 +26,7 @@ pub(super) fn run(output: Output, merge: &Merge, error: Error) -> Result<Outcome
     let relatives = relatives::around(output, merge, layers.iter().map(|layer| layer.name.as_path()))?;
     let found = match already_merged(&layers, &relatives) {
         Some(found) if found.is_certain() => found,
-        Some(found) if found.in_use.is_empty() => {
+        Some(found) if found.remaining_children.is_empty() => {
             return Err(Failure::from(error).with_hint(UNPROVEN));
         }
         _ => return Err(error.into()),
@@ -63,7 +63,7 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
         return None;
     }
     let named = locator.parent_linkage2();
-    let Some(ChainError::OtherChildren { in_the_way, unfinished, .. }) = error.chain_error() else {
+    let Some(ChainError::OtherChildren { dependents, unfinished, .. }) = error.chain_error() else {
         return None;
     };
     // A child that was made from the target names it first. A merged layer, or a copy of one, names the target second.
@@ -71,12 +71,12 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
         let child = Vhdx::open(child).ok();
         child.and_then(|child| child.parent_locator()?.parent_linkage()) == Some(into.data_write_guid())
     };
-    let were_made_of_it = in_the_way.iter().all(|(child, _)| names_first(child));
+    let were_made_of_it = dependents.iter().all(|(child, _)| names_first(child));
     if named != Some(into.data_write_guid()) || !were_made_of_it || !unfinished.is_empty() {
         return None;
     }
     let files = merged.iter().filter_map(Vhdx::path).map(shown).collect::<Vec<_>>().join(", ");
-    let children = in_the_way.iter().map(|(child, _)| shown(child)).collect::<Vec<_>>().join(", ");
+    let children = dependents.iter().map(|(child, _)| shown(child)).collect::<Vec<_>>().join(", ");
     Some(format!(
         "this merge was begun before, but no file shows whether it was complete when these disks were made: \
          {children}. If the merge reported success, and the merged files ({files}) were not used since and have no \
@@ -182,7 +182,7 @@ impl Report<'_> {
             "relinked": self.found.relinked.iter().map(|child| output::path(&child.path)).collect::<Value>(),
             "deleted": output::paths(&self.deletion.deleted),
             "not_deleted": undeleted::json(&self.deletion.undeleted),
-            "in_use": output::children(&self.found.in_use),
+            "in_use": output::children(&self.found.remaining_children),
             "folders": output::paths(self.folders),
         })
     }
@@ -203,7 +203,7 @@ impl Report<'_> {
         for child in &self.found.relinked {
             writeln!(out, "already relinked: {}", shown(&child.path))?;
         }
-        for (child, parent) in &self.found.in_use {
+        for (child, parent) in &self.found.remaining_children {
             writeln!(
                 out,
                 "still needed, do not delete: {} is the parent of {}",

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{Converted, FlattenOptions, FlattenPlan};
+use vhdx::ops::{ConvertReport, FlattenOptions, FlattenPlan};
 use vhdx::{Chain, Disk, NewFile};
 
 use crate::args::{Format, Merge};
 use crate::commands::destination;
-use crate::commands::left_behind::LeftBehind;
+use crate::commands::not_copied::NotCopied;
 use crate::commands::reading::Reading;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
@@ -29,11 +29,11 @@ pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, 
     destination::ensure_space(new, &merge.writing, plan.bytes_to_copy)?;
     let made = match merge.writing.dry_run {
         true => {
-            Converted { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
+            ConvertReport { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
         }
         false => execute(output, merge, new, &chain, &plan)?,
     };
-    let left = LeftBehind::of(&chain, &plan.dropped, new);
+    let left = NotCopied::of(&chain, &plan.dropped, new);
     let report = Report { merge, new, plan: &plan, made, left };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
@@ -45,7 +45,7 @@ fn execute(
     new: &Path,
     chain: &Chain,
     plan: &FlattenPlan,
-) -> Result<Converted, Failure> {
+) -> Result<ConvertReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
     let file = NewFile::create(new, merge.writing.force)?;
     let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(new))?;
@@ -58,8 +58,8 @@ struct Report<'a> {
     new: &'a Path,
     plan: &'a FlattenPlan,
     /// In a dry run: upper bounds.
-    made: Converted,
-    left: LeftBehind<'a>,
+    made: ConvertReport,
+    left: NotCopied<'a>,
 }
 
 impl Report<'_> {
@@ -96,7 +96,7 @@ impl Report<'_> {
         for (position, layer) in (1..).zip(0..self.plan.layers.len()) {
             writeln!(out, "  from {position}. {}", shown(self.path_of(layer)))?;
         }
-        let Converted { bytes_copied, blocks, file_size } = self.made;
+        let ConvertReport { bytes_copied, blocks, file_size } = self.made;
         writeln!(
             out,
             "bytes copied: {most}{}, blocks: {most}{blocks}, file size: {most}{}",

@@ -10,7 +10,7 @@ use crate::output;
 use crate::sizes::both;
 
 /// Returns the failure of a merge. Too little space gets a hint and the steps of a merge level by level.
-pub(super) fn with_way_out(
+pub(super) fn with_hint(
     merge: &Merge,
     target: usize,
     relatives: &Relatives,

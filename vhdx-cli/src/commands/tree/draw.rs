@@ -34,7 +34,7 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nproblems:")?;
     }
     for problem in problems {
-        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::words(problem))?;
+        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::text(problem))?;
     }
     commands(
         out,

@@ -11,7 +11,7 @@ use crate::commands::facts::delete_if_target_is_known;
 use crate::output::{quoted, word};
 
 /// Returns the sentence for the remedy for a problem.
-pub(super) fn words(problem: &Problem) -> String {
+pub(super) fn text(problem: &Problem) -> String {
     let path = problem.path();
     of_remedy(path, problem.remedy())
 }

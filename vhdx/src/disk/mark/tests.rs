@@ -12,17 +12,17 @@ fn a_mark_is_not_a_data_write_guid() {
     assert!(is_mark(mark) && mark.to_string().starts_with("6d657267-"), "{mark}");
     assert_ne!(mark, random());
     assert!(!is_mark(Uuid::new_v4()) && !is_mark(Uuid::nil()));
-    assert!(!is_mark(IncompleteMerge::new(Some(mark), MERGED).guid()));
+    assert!(!is_mark(MergeId::new(Some(mark), MERGED).guid()));
 }
 
 #[test]
 fn the_lowest_layer_says_whether_the_merge_is_complete() {
     let (mark, before) = (random(), Uuid::from_u128(1));
-    let merge = IncompleteMerge::new(Some(mark), MERGED);
+    let merge = MergeId::new(Some(mark), MERGED);
     let begun = linkages(merge.guid(), before);
     let complete = linkages(merge.guid(), merge.complete_guid());
-    assert_eq!(begun.merge(), Some(LowestLayer { merge, is_complete: false }));
-    assert_eq!(complete.merge(), Some(LowestLayer { merge, is_complete: true }));
+    assert_eq!(begun.merge(), Some(TargetChild { merge, is_complete: false }));
+    assert_eq!(complete.merge(), Some(TargetChild { merge, is_complete: true }));
     assert!(complete.merge().unwrap().is_complete_in(merge.complete_guid()));
     assert!(!complete.merge().unwrap().is_complete_in(merge.guid()), "the target is not complete yet");
     assert!(!begun.merge().unwrap().is_complete_in(before));
@@ -32,7 +32,7 @@ fn the_lowest_layer_says_whether_the_merge_is_complete() {
         assert!(required.is(mark) && !required.is(random()) && !required.is(MERGED));
     }
     // The two GUIDs must be of the same merge, and in this order.
-    let other = IncompleteMerge::new(Some(mark), MERGED).complete_guid();
+    let other = MergeId::new(Some(mark), MERGED).complete_guid();
     assert_eq!(linkages(merge.complete_guid(), merge.guid()).merge(), None);
     assert!(!linkages(merge.guid(), other).merge().unwrap().is_complete);
 }

@@ -7,7 +7,7 @@ fn linkages(first: Uuid, second: Uuid) -> Linkages {
     Linkages { first: Some(first), second: Some(second) }
 }
 
-/// Disks as (DataWriteGuid, linkages, position of the parent), the lowest layer first.
+/// Disks as (DataWriteGuid, linkages, position of the parent), the target's child first.
 struct Listed<'a>(&'a [(Uuid, Linkages, usize)]);
 
 impl Disks for Listed<'_> {
@@ -32,7 +32,7 @@ fn is_unneeded(disks: &[(Uuid, Linkages, usize)]) -> bool {
 
 #[test]
 fn a_merged_disk_is_left_over_until_it_is_used() {
-    let merge = IncompleteMerge::new(None, MERGED);
+    let merge = MergeId::new(None, MERGED);
     let complete = linkages(merge.guid(), merge.complete_guid());
     let child = (Uuid::from_u128(9), linkages(MERGED, Uuid::nil()), 0);
     assert!(is_unneeded(&[(MERGED, complete, 0)]));
@@ -45,7 +45,7 @@ fn a_merged_disk_is_left_over_until_it_is_used() {
 #[test]
 fn several_layers_are_left_over_until_the_merged_disk_is_used() {
     let mark = random();
-    let merge = IncompleteMerge::new(Some(mark), MERGED);
+    let merge = MergeId::new(Some(mark), MERGED);
     let [low, mid] = [20, 21].map(Uuid::from_u128);
     let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);
     let middle = (mid, linkages(low, Uuid::nil()), 0);
@@ -68,7 +68,7 @@ fn several_layers_are_left_over_until_the_merged_disk_is_used() {
 fn children_that_are_left_over_do_not_count() {
     let (mark, other) = (random(), Uuid::from_u128(30));
     let [low, later, changed] = [20, 31, 32].map(Uuid::from_u128);
-    let (merge, earlier) = (IncompleteMerge::new(Some(mark), MERGED), IncompleteMerge::new(None, other));
+    let (merge, earlier) = (MergeId::new(Some(mark), MERGED), MergeId::new(None, other));
     let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);
     let merged = (MERGED, linkages(low, mark), 0);
     // A disk that was merged into the merged disk before.
@@ -82,7 +82,7 @@ fn children_that_are_left_over_do_not_count() {
     let incomplete = linkages(earlier.guid(), Uuid::from_u128(1));
     assert!(!is_unneeded(&[lowest, merged, (other, incomplete, 1)]), "incomplete");
 
-    let single = IncompleteMerge::new(None, MERGED);
+    let single = MergeId::new(None, MERGED);
     let layer = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
     assert!(is_unneeded(&[layer, (other, left.1, 0)]));
     assert!(!is_unneeded(&[layer, (changed, left.1, 0)]));
@@ -90,7 +90,7 @@ fn children_that_are_left_over_do_not_count() {
 
 #[test]
 fn a_relinked_child_needs_the_layer_if_the_target_is_not_here() {
-    let single = IncompleteMerge::new(None, MERGED);
+    let single = MergeId::new(None, MERGED);
     let lowest = (MERGED, linkages(single.guid(), single.complete_guid()), 0);
     let child = (Uuid::from_u128(9), linkages(single.complete_guid(), MERGED), 0);
     let target = (single.complete_guid(), linkages(Uuid::nil(), Uuid::nil()), 9);
@@ -101,8 +101,7 @@ fn a_relinked_child_needs_the_layer_if_the_target_is_not_here() {
 
 #[test]
 fn layers_that_are_nested_too_deeply_are_never_left_over() {
-    let merges: Vec<IncompleteMerge> =
-        (0..2_000).map(|at| IncompleteMerge::new(None, Uuid::from_u128(100 + at))).collect();
+    let merges: Vec<MergeId> = (0..2_000).map(|at| MergeId::new(None, Uuid::from_u128(100 + at))).collect();
     let disks: Vec<_> = (0_u128..)
         .zip(&merges)
         .map(|(at, merge)| {
@@ -122,11 +121,11 @@ fn layers_that_are_nested_too_deeply_are_never_left_over() {
 #[test]
 fn left_over_layers_are_listed_children_first() {
     let mark = random();
-    let merge = IncompleteMerge::new(Some(mark), MERGED);
+    let merge = MergeId::new(Some(mark), MERGED);
     let [low, mid] = [20, 21].map(Uuid::from_u128);
     let lowest = (low, linkages(merge.guid(), merge.complete_guid()), 0);
     let disks = [lowest, (mid, linkages(low, Uuid::nil()), 0), (MERGED, linkages(mid, mark), 1)];
     assert_eq!(LeftOvers::new(Listed(&disks)).with_descendants(0), Some(vec![2, 1, 0]));
     assert_eq!(LeftOvers::new(Listed(&disks[..2])).with_descendants(0), None);
-    assert_eq!(LeftOvers::new(Listed(&disks)).with_descendants(1), None, "not the lowest layer");
+    assert_eq!(LeftOvers::new(Listed(&disks)).with_descendants(1), None, "not the target's child");
 }

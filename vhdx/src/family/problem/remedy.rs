@@ -106,7 +106,7 @@ impl Problem {
             Problem::OtherFormat { .. } => Remedy::Convert,
             Problem::NotARegularFile { .. } => Remedy::MakeAvailable,
             Problem::Imperfect { .. } => Remedy::Rewrite,
-            Problem::OddName { .. } => Remedy::Rename,
+            Problem::NameNotAllowedOnWindows { .. } => Remedy::Rename,
             Problem::SideFile { side_file, .. } => Remedy::KeepSideFile { side_file },
             Problem::DuplicateGuid { .. } => Remedy::SeparateCopies,
             Problem::AmbiguousParent { .. } => Remedy::ChooseParent,
@@ -115,10 +115,10 @@ impl Problem {
             Problem::LostParent { substitutes, .. } => {
                 Remedy::FindParent { fallback: substitute::fallback(substitutes) }
             }
-            Problem::Superseded { merged: Some(merged), target: Some(target), .. } => {
+            Problem::LayerOfMerge { merged: Some(merged), target: Some(target), .. } => {
                 Remedy::CompleteMerge { merged, target }
             }
-            Problem::Superseded { .. } => Remedy::FindMerge,
+            Problem::LayerOfMerge { .. } => Remedy::FindMerge,
             Problem::MergeBegun { path, target, .. } => Remedy::CompleteMerge { merged: path, target },
             Problem::HalfMerged { .. } => Remedy::FindMergedFiles,
             Problem::LeftOver { layers, target, .. } => {

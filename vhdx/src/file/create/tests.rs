@@ -12,7 +12,7 @@ fn small(virtual_size: u64, disk_type: DiskType) -> NewDisk {
     NewDisk { block_size: 1 << 20, disk_type, ..NewDisk::new(virtual_size) }
 }
 
-fn make(disk: &NewDisk, content: &[(u64, &[u8])]) -> (Vec<u8>, Written) {
+fn make(disk: &NewDisk, content: &[(u64, &[u8])]) -> (Vec<u8>, WriteReport) {
     let file = Memory::default();
     let mut writer = VhdxWriter::new(&file, disk).unwrap();
     for (at, bytes) in content {
@@ -195,7 +195,7 @@ fn the_largest_disk_takes_little_space_and_memory() {
         assert!(writer.bat.buffer.capacity() <= BatWriter::CAPACITY);
     }
     let written = writer.finish().unwrap();
-    assert_eq!(written, Written { blocks: 3, file_size: (3 + 513 + 3) * MIB });
+    assert_eq!(written, WriteReport { blocks: 3, file_size: (3 + 513 + 3) * MIB });
     file.commit().unwrap();
     let path = folder.path().join("huge.vhdx");
     #[cfg(unix)] // elsewhere the file may have no holes and take its whole length

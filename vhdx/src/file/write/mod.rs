@@ -126,7 +126,7 @@ impl VhdxMut {
         let vhdx = Vhdx::load(Arc::clone(&staged) as _, &mut Violations::new())?;
         let headers = Headers::new(storage, vhdx.header.clone(), vhdx.header_number);
         Ok(Self {
-            space: Space::of(&vhdx)?,
+            space: Space::from_validated_bat(&vhdx)?,
             len: vhdx.file_len(),
             vhdx,
             staged,

@@ -43,7 +43,7 @@ impl Space {
     ///
     /// # Errors
     /// [`Error::Corrupt`] and [`Error::Unsupported`] for the first broken rule that is not tolerated, [`Error::Io`].
-    pub(crate) fn of(vhdx: &Vhdx) -> Result<Self> {
+    pub(crate) fn from_validated_bat(vhdx: &Vhdx) -> Result<Self> {
         Self::validated(vhdx, headers::SESSION)
     }
 

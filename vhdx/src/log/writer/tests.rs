@@ -64,7 +64,7 @@ fn outcome(file: Vec<u8>, guid: Uuid, len: u64) -> (u8, usize) {
     let mut violations = Violations::new();
     let replayed = log::replay(Arc::new(file), &header, &mut violations).unwrap();
     assert_eq!(violations.as_slice(), []);
-    let LogState::Replayed { entries } = replayed.state else { panic!("not dirty") };
+    let LogState::Dirty { entries } = replayed.state else { panic!("not dirty") };
     let mut byte = [0];
     replayed.storage.read_exact_at(&mut byte, FileOffset::new(TARGET)).unwrap();
     (byte[0], entries)

@@ -56,7 +56,7 @@ impl CheckReport {
 impl FileReport {
     /// Returns whether the check ended without an error and found nothing that is not tolerated.
     pub fn is_valid(&self) -> bool {
-        self.error.is_none() && self.violations.stop_at_first().is_ok()
+        self.error.is_none() && self.violations.ensure_none_fatal().is_ok()
     }
 
     fn of(path: Option<&Path>, check: impl FnOnce(&mut Violations) -> Result<Checked>) -> Self {

@@ -3,7 +3,7 @@
 use super::plan::{FlattenPlan, states};
 use crate::disk::Chain;
 use crate::error::{Conflict, Result};
-use crate::ops::convert::{Converted, write_vhdx};
+use crate::ops::convert::{ConvertReport, write_vhdx};
 use crate::ops::ranges::{data, whole};
 use crate::progress::Progress;
 use crate::storage::Storage;
@@ -24,7 +24,7 @@ impl FlattenPlan {
         chain: &Chain,
         storage: &dyn Storage,
         progress: &dyn Progress,
-    ) -> Result<Converted> {
+    ) -> Result<ConvertReport> {
         if states(chain) != self.layers {
             return Err(Conflict::StalePlan.into());
         }

@@ -19,7 +19,7 @@ use crate::format::parent_locator::ParentLocator;
 
 /// A disk that was merged before, into a target that was changed since or is gone.
 ///
-/// Either its lowest layer says that the merge is complete, or that layer names no parent any more. Merges of earlier
+/// Either the target's child says that the merge is complete, or that layer names no parent any more. Merges of earlier
 /// versions leave it without a parent once all children are relinked. There is nothing to copy.
 /// [`may_delete`](Self::may_delete) says whether the layers can be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct AlreadyMerged {
     /// The merged layers, leaf first.
     pub layers: Vec<FileState>,
     /// Whether the layers themselves say that the merge is complete.
-    pub is_proven: bool,
+    pub layers_say_complete: bool,
     /// The children of the merged disk that were relinked.
     ///
     /// Each names its present parent, which was found, and the merged disk.
@@ -38,7 +38,7 @@ pub struct AlreadyMerged {
     /// There are several if a child was relinked again since.
     pub targets: Vec<FileState>,
     /// The disks whose parent is still one of the layers, each with that layer.
-    pub in_use: Vec<(PathBuf, PathBuf)>,
+    pub remaining_children: Vec<(PathBuf, PathBuf)>,
     /// The folders that were searched for children.
     pub folders: Vec<PathBuf>,
 }
@@ -46,17 +46,17 @@ pub struct AlreadyMerged {
 impl AlreadyMerged {
     /// Returns whether the files show that this disk was merged.
     ///
-    /// The layers say so, or a relinked child proves it. Otherwise the lowest layer is left over from a merge of an
+    /// The layers say so, or a relinked child proves it. Otherwise the target's child is left over from a merge of an
     /// earlier version, but perhaps of another disk.
     pub fn is_certain(&self) -> bool {
-        self.is_proven || !self.relinked.is_empty()
+        self.layers_say_complete || !self.relinked.is_empty()
     }
 
     /// Returns whether nothing shows that the layers are still needed, and nothing that another file has their data.
     ///
     /// The target was not found, was changed since, or was replaced. The layers may be the only copy of their data.
     pub fn may_be_only_copy(&self) -> bool {
-        self.relinked.is_empty() && self.in_use.is_empty()
+        self.relinked.is_empty() && self.remaining_children.is_empty()
     }
 
     /// Returns whether the layers can be deleted.
@@ -65,7 +65,7 @@ impl AlreadyMerged {
     /// Layers that say that the merge is complete are no such proof: the target may be lost, or replaced by an older
     /// copy.
     pub fn may_delete(&self) -> bool {
-        !self.relinked.is_empty() && self.in_use.is_empty()
+        !self.relinked.is_empty() && self.remaining_children.is_empty()
     }
 
     /// Returns the path of the file that holds the merged data, if it was found.
@@ -147,11 +147,11 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
     let first = whole.first()?;
     let proven = whole.iter().position(|layer| is_complete(first, layer));
     let layers = layers.get(..=proven.unwrap_or(broken))?;
-    let lowest = layers.last().filter(|layer| !matches!(layer.link, Link::Base))?;
-    if proven.is_none() && !names_no_parent(lowest.vhdx.parent_locator()?) {
+    let target_child = layers.last().filter(|layer| !matches!(layer.link, Link::Base))?;
+    if proven.is_none() && !names_no_parent(target_child.vhdx.parent_locator()?) {
         return None;
     }
-    let is_proven = proven.is_some();
+    let layers_say_complete = proven.is_some();
     let state = |(i, layer): (usize, &InspectedLayer)| FileState {
         path: layer.name.clone(),
         ..FileState::of_layer(i, &layer.vhdx)
@@ -161,7 +161,7 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
     let others: Vec<&FileFacts> = relatives.disks.iter().filter(outside).collect();
     let is_there = |guid: Uuid| others.iter().any(|disk| disk.data_write_guid == guid && !guid.is_nil());
 
-    let (mut relinked, mut targets, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut relinked, mut targets, mut remaining_children) = (Vec::new(), Vec::new(), Vec::new());
     for disk in &others {
         let Some(parent) = states.iter().find(|state| disk.is_child_of(state.data_write_guid)) else {
             continue;
@@ -173,20 +173,27 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
             let target = target.map(|target| FileState::of_relative(target));
             targets.extend(target.filter(|target| !targets.contains(target)));
         } else {
-            in_use.push((disk.path.clone(), parent.path.clone()));
+            remaining_children.push((disk.path.clone(), parent.path.clone()));
         }
     }
     let folders = relatives.folders.clone();
-    Some(AlreadyMerged { layers: states, is_proven, relinked, targets, in_use, folders })
+    Some(AlreadyMerged {
+        layers: states,
+        layers_say_complete,
+        relinked,
+        targets,
+        remaining_children,
+        folders,
+    })
 }
 
-/// Whether `lowest` says that the merge of `leaf` is complete, and `leaf` is unchanged since.
-fn is_complete(leaf: &InspectedLayer, lowest: &InspectedLayer) -> bool {
-    let linkages = Linkages::of(&lowest.vhdx);
+/// Whether `target_child` says that the merge of `leaf` is complete, and `leaf` is unchanged since.
+fn is_complete(leaf: &InspectedLayer, target_child: &InspectedLayer) -> bool {
+    let linkages = Linkages::of(&target_child.vhdx);
     let Some(layer) = linkages.merge().filter(|layer| layer.is_complete) else { return false };
     let is_of_leaf = match linkages.required_mark() {
         Some(required) => Linkages::of(&leaf.vhdx).carried_mark().is_some_and(|mark| required.is(mark)),
-        None => leaf.name == lowest.name,
+        None => leaf.name == target_child.name,
     };
     is_of_leaf && layer.merge.is_of(leaf.vhdx.data_write_guid())
 }

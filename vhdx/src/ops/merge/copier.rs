@@ -3,7 +3,7 @@
 use super::pieces::{Content, CopyPiece};
 use crate::error::Result;
 use crate::file::{Vhdx, VhdxMut};
-use crate::ops::pace::Pace;
+use crate::ops::sync_pacer::SyncPacer;
 use crate::storage::{Buffer, read_into};
 use crate::units::{FileOffset, MIB};
 
@@ -19,12 +19,12 @@ const BUFFER: usize = MIB as usize;
 pub(super) struct Copier<'a> {
     merged: &'a [Vhdx],
     buffer: Buffer,
-    pace: Pace,
+    pace: SyncPacer,
 }
 
 impl<'a> Copier<'a> {
     pub(super) fn new(merged: &'a [Vhdx]) -> Self {
-        Self { merged, buffer: Buffer::new(BUFFER), pace: Pace::default() }
+        Self { merged, buffer: Buffer::new(BUFFER), pace: SyncPacer::default() }
     }
 
     pub(super) fn merged(&self) -> &'a [Vhdx] {

@@ -1,14 +1,14 @@
 //! Executes a merge plan.
 //!
 //! The order of the steps guarantees that the merged disk and its descendants read the same bytes at every instant.
-//! `docs/merge.md` explains it. The *lowest layer* is the merged layer whose parent is the target.
+//! `docs/merge.md` explains it. The *target's child* is the merged layer whose parent is the target.
 //! 1. Every file is locked and compared with the plan.
-//! 2. If several levels are merged, the merged disk gets a mark. The lowest layer names the target by two
+//! 2. If several levels are merged, the merged disk gets a mark. The target's child names the target by two
 //!    DataWriteGuids: first the one that says that this merge is incomplete, which the target is about to get, then the
 //!    present one.
 //! 3. The target gets the DataWriteGuid that says "incomplete".
 //! 4. The target gets the content, batch by batch. The merged layers still answer for all of it.
-//! 5. The lowest layer names the target by its present DataWriteGuid and by the one that says that the merge is
+//! 5. The target's child names the target by its present DataWriteGuid and by the one that says that the merge is
 //!    complete. Then the target gets that one.
 //! 6. The children of the merged disk are relinked to the target, one by one.
 //! 7. The merged layers are deleted, if that was requested: the merged disk first.
@@ -31,7 +31,7 @@ use crate::disk::locator::with_linkages;
 use crate::disk::mark::{self, Linkages};
 use crate::error::{Conflict, Error, Guaranteed, Result};
 use crate::file::{DiskType, NewItem, SectorBits, Vhdx, VhdxMut};
-use crate::format::merge_guid::IncompleteMerge;
+use crate::format::merge_guid::MergeId;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
 use crate::progress::Progress;
@@ -39,7 +39,7 @@ use crate::units::MIB;
 
 /// The result of a merge.
 #[derive(Clone, Debug, Default)]
-pub struct Merged {
+pub struct MergeReport {
     /// How many bytes were copied from the merged layers.
     pub bytes_copied: u64,
     /// How many payload blocks of the target were changed.
@@ -66,7 +66,7 @@ impl MergePlan {
     /// - [`Error::Cancelled`] between two batches, or before a child is relinked.
     ///
     /// A file that is in use, or too little space, is found before anything is written.
-    pub fn execute(&self, files: &dyn MergeFiles, progress: &dyn Progress) -> Result<Merged> {
+    pub fn execute(&self, files: &dyn MergeFiles, progress: &dyn Progress) -> Result<MergeReport> {
         let locked = Locked::open(self, files)?;
         let names = Names::of(self, &locked)?;
         let guid = names.target;
@@ -76,7 +76,7 @@ impl MergePlan {
         progress.start(self.bytes_to_copy);
         locked.sync_all(self)?;
         let relinked = self.relinked.iter().map(|state| state.path.clone()).collect();
-        let mut done = Merged { relinked, ..Merged::default() };
+        let mut done = MergeReport { relinked, ..MergeReport::default() };
         match &names.merge {
             Some(merge) => locked.fill_target(self, merge, progress, &mut done)?,
             None if self.is_done() => {}
@@ -87,13 +87,13 @@ impl MergePlan {
             self.ensure_no_new_children(files, guid)?;
         }
         if self.detach {
-            locked.relink_lowest(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
+            locked.relink_target_child(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
         let _locked = locked_while_deleting(locked);
         // A detached layer no longer opens, so nothing is read through the other layers.
         let layers = self.delete.iter().map(|&layer| &self.layers[layer]);
         let Deletion { deleted, undeleted } = Deletion::of(layers, !self.detach, files);
-        Ok(Merged { deleted, undeleted, ..done })
+        Ok(MergeReport { deleted, undeleted, ..done })
     }
 
     /// Checks that no disk, or undetermined file, has appeared that depends on what changes.
@@ -125,7 +125,7 @@ impl MergePlan {
     }
 
     /// The index of the merged layer whose parent is the target.
-    fn lowest(&self) -> usize {
+    fn target_child(&self) -> usize {
         self.layers.len() - 2
     }
 }
@@ -148,7 +148,7 @@ struct Names {
 }
 
 struct MergeNames {
-    guid: IncompleteMerge,
+    guid: MergeId,
     /// The mark that the merged disk carries, if several levels are merged.
     mark: Option<Uuid>,
 }
@@ -159,10 +159,10 @@ impl Names {
             return Ok(Self { target: plan.target().data_write_guid, merge: None });
         }
         let merged = load(&locked.layers[0], &plan.layers[0].path)?;
-        // An existing mark stays, because other layers than the lowest one may require it.
+        // An existing mark stays, because other layers than the target's child may require it.
         let carried = Linkages::of(&merged).carried_mark();
-        let mark = (plan.lowest() > 0).then(|| carried.unwrap_or_else(mark::random));
-        let guid = IncompleteMerge::new(mark, plan.layers[0].data_write_guid);
+        let mark = (plan.target_child() > 0).then(|| carried.unwrap_or_else(mark::random));
+        let guid = MergeId::new(mark, plan.layers[0].data_write_guid);
         Ok(Self { target: guid.complete_guid(), merge: Some(MergeNames { guid, mark }) })
     }
 }
@@ -174,10 +174,10 @@ impl Locked {
         plan: &MergePlan,
         names: &MergeNames,
         progress: &dyn Progress,
-        done: &mut Merged,
+        done: &mut MergeReport,
     ) -> Result<()> {
         let (now, incomplete) = (plan.target().data_write_guid, names.guid.guid());
-        // The session begins before the lowest layer names the target by its present GUID. An earlier run may have
+        // The session begins before the target's child names the target by its present GUID. An earlier run may have
         // failed to make that GUID durable. Beginning a session writes the target's headers again.
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.begin_session()?;
@@ -186,9 +186,9 @@ impl Locked {
         if let Some(mark) = names.mark {
             self.carry_mark(plan, mark)?;
         }
-        self.relink_lowest(plan, |old| with_linkages(old, incomplete, now))?;
+        self.relink_target_child(plan, |old| with_linkages(old, incomplete, now))?;
         target.begin_as(incomplete)?;
-        let mut merged = Vec::new(); // loaded after the lowest layer was written to
+        let mut merged = Vec::new(); // loaded after the target's child was written to
         for (file, state) in self.layers.iter().zip(&plan.layers).take(plan.layers.len() - 1) {
             merged.push(load(file, &state.path)?);
         }
@@ -201,10 +201,10 @@ impl Locked {
             Err(error) => return Err(error), // not closed: as after a power failure, the log counts
         }
         drop(merged);
-        // The content must be durable before the lowest layer says that the target holds it.
+        // The content must be durable before the target's child says that the target holds it.
         target.flush()?;
         let complete = names.guid.complete_guid();
-        self.relink_lowest(plan, |old| with_linkages(old, incomplete, complete))?;
+        self.relink_target_child(plan, |old| with_linkages(old, incomplete, complete))?;
         target.close_as(complete)
     }
 
@@ -230,13 +230,13 @@ impl Locked {
         change_locator(file, path, |old| with_linkages(old, parent, mark))
     }
 
-    fn relink_lowest(
+    fn relink_target_child(
         &self,
         plan: &MergePlan,
         change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
     ) -> Result<()> {
-        let lowest = plan.lowest();
-        change_locator(&self.layers[lowest], &plan.layers[lowest].path, change)
+        let target_child = plan.target_child();
+        change_locator(&self.layers[target_child], &plan.layers[target_child].path, change)
     }
 
     /// Executes step 6.
@@ -247,7 +247,7 @@ impl Locked {
         plan: &MergePlan,
         locators: Vec<ParentLocator>,
         progress: &dyn Progress,
-        done: &mut Merged,
+        done: &mut MergeReport,
     ) -> Result<()> {
         for ((file, state), locator) in self.children.iter().zip(&plan.children).zip(locators) {
             if progress.is_cancelled() {
@@ -269,7 +269,7 @@ fn fill(
     plan: &MergePlan,
     inputs: &BatchInputs,
     progress: &dyn Progress,
-    done: &mut Merged,
+    done: &mut MergeReport,
 ) -> Result<()> {
     if let Some(growth) = &inputs.growth {
         target.grow(growth)?;

@@ -22,13 +22,14 @@ pub struct LeftOver {
 ///
 /// `layers` is the chain of the disk: each layer is read through the one after it. They must be among `relatives`.
 /// Files are left over if no other disk of `relatives` needs them. The result contains all of `relatives` that are read
-/// through the lowest layer.
+/// through the target's child.
 pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
-    let is_complete = |vhdx: &Vhdx| Linkages::of(vhdx).merge().filter(|lowest| lowest.is_complete);
-    let (at, lowest) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;
+    let is_complete =
+        |vhdx: &Vhdx| Linkages::of(vhdx).merge().filter(|target_child| target_child.is_complete);
+    let (at, target_child) = (0..).zip(layers).find_map(|(at, vhdx)| Some((at, is_complete(vhdx)?)))?;
     let merged = layers.get(..=at)?;
     // The last write of the merge, which tells the target that it is complete, is missing.
-    if layers.get(at + 1).is_some_and(|target| target.data_write_guid() == lowest.merge.guid()) {
+    if layers.get(at + 1).is_some_and(|target| target.data_write_guid() == target_child.merge.guid()) {
         return None;
     }
     let relative = FileFacts::of(merged.last()?.path()?, merged.last()?);
@@ -41,6 +42,6 @@ pub fn left_over(layers: &[Vhdx], relatives: &Relatives) -> Option<LeftOver> {
         return None;
     }
     let layers_left = found.iter().map(|disk| disk.path.clone()).collect();
-    let target = layers.get(at + 1).filter(|target| lowest.is_complete_in(target.data_write_guid()));
+    let target = layers.get(at + 1).filter(|target| target_child.is_complete_in(target.data_write_guid()));
     Some(LeftOver { layers: layers_left, target: target.and_then(Vhdx::path).map(Path::to_owned) })
 }

@@ -62,8 +62,8 @@ impl Locked {
     ///
     /// `guid` is the DataWriteGuid of the target by then.
     pub(super) fn locators(&self, plan: &MergePlan, guid: Uuid) -> Result<Vec<ParentLocator>> {
-        let lowest = plan.layers.len().saturating_sub(2);
-        let known = load(&self.layers[lowest], &plan.layers[lowest].path)?;
+        let target_child = plan.layers.len().saturating_sub(2);
+        let known = load(&self.layers[target_child], &plan.layers[target_child].path)?;
         let locator = |(file, state): (&OpenFile, &FileState)| {
             let child = load(file, &state.path)?;
             let link = NewLink {
@@ -100,7 +100,7 @@ pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Resu
 fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFile, Vhdx)> {
     let file = files.open(&state.path)?;
     let vhdx = load(&file, &state.path)?;
-    match state.fits(&vhdx) {
+    match state.matches(&vhdx) {
         true => Ok((file, vhdx)),
         false => Err(Error::from(Conflict::StalePlan).in_file(&state.path)),
     }

@@ -34,7 +34,7 @@ mod unfinished;
 pub use already::{AlreadyMerged, already_merged};
 pub use block::BlockAction;
 pub use deletion::{Deletion, Undeleted};
-pub use execute::Merged;
+pub use execute::MergeReport;
 pub use files::{HostFiles, MergeFiles, OpenFile};
 pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};

@@ -48,7 +48,7 @@ pub(super) enum Passes {
     One,
     /// One for each level.
     ///
-    /// Such a plan is never executed; it only counts the most space that the last pass takes. By then, the lowest layer
+    /// Such a plan is never executed; it only counts the most space of the last pass. By then, the target's child
     /// answers for the sectors of all layers, and may store zeros that these only declare.
     LevelByLevel,
 }

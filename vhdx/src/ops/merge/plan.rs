@@ -34,9 +34,9 @@ pub struct MergePlan {
     pub left_over: Vec<FileState>,
     /// Whether an earlier run has copied everything.
     ///
-    /// The lowest layer and the target say so, or a relinked child proves it.
+    /// The target's child and the target say so, or a relinked child proves it.
     pub copied: bool,
-    /// Whether the lowest layer stops naming the target at the end.
+    /// Whether the target's child stops naming the target at the end.
     ///
     /// Otherwise it would block later merges. This is only needed if an earlier version began the merge: its files do
     /// not say that the merge is complete.
@@ -88,7 +88,7 @@ impl MergePlan {
     /// [`Conflict::StalePlan`] if they are not.
     pub fn validate_state(&self, layers: &[Vhdx]) -> Result<()> {
         let fits = layers.len() == self.layers.len()
-            && self.layers.iter().zip(layers).all(|(state, vhdx)| state.fits(vhdx));
+            && self.layers.iter().zip(layers).all(|(state, vhdx)| state.matches(vhdx));
         if fits { Ok(()) } else { Err(Conflict::StalePlan.into()) }
     }
 

@@ -35,8 +35,8 @@ impl MergePlan {
     ///   them, unless the options allow it.
     /// - [`ChainError::DataPastEnd`](crate::ChainError::DataPastEnd) if data past the leaf's end would be lost, unless
     ///   the options allow it.
-    /// - [`ChainError::Superseded`](crate::ChainError::Superseded) if the target or one of its ancestors is a layer of
-    ///   an earlier merge and requires a mark that a merged layer carries.
+    /// - [`ChainError::LayerOfMerge`](crate::ChainError::LayerOfMerge) if the target or an ancestor is a layer of an
+    ///   earlier merge and requires a mark that a merged layer carries.
     /// - [`ChainError::HalfMerged`](crate::ChainError::HalfMerged) if another merge, into one of the merged layers, is
     ///   incomplete.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first

@@ -83,7 +83,7 @@ impl MergePlan {
     ///   the leaf, or if a child of the leaf has a mark.
     /// - [`ChainError::UndeterminedFiles`] if an undetermined file may depend on them, unless the options allow it.
     /// - [`ChainError::DataPastEnd`] if data past the leaf's end would be lost, unless the options allow it.
-    /// - [`ChainError::Superseded`] if the target or one of its ancestors requires a mark that a merged layer carries.
+    /// - [`ChainError::LayerOfMerge`] if the target or one of its ancestors requires a mark that a layer carries.
     /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
     ///   metadata.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for a

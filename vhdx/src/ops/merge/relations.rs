@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::state::FileState;
 use super::unfinished;
 use crate::disk::Chain;
-use crate::disk::mark::{self, Linkages, LowestLayer};
+use crate::disk::mark::{self, Linkages, TargetChild};
 use crate::error::{ChainError, Guaranteed, Result};
 use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
@@ -47,7 +47,7 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
     let lower = states.get(1..last).guaranteed("the target is not the merged disk")?;
 
     let mut children = Children { is_complete, ..Children::default() };
-    let (mut in_the_way, mut unfinished) = (Vec::new(), Vec::new());
+    let (mut dependents, mut unfinished) = (Vec::new(), Vec::new());
     let mut left_overs = relatives.left_overs();
     for disk in relatives.disks.iter().filter(|disk| !states.iter().any(|state| state.is_file_of(disk))) {
         let is_child = disk.is_child_of(merged.data_write_guid);
@@ -58,23 +58,23 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
         } else if (is_child || needs().is_some()) && left_overs.contains(disk) {
             children.left_over.push(FileState::of_relative(disk));
         } else if let Some(parent) = needs().or(is_marked_child.then_some(merged)) {
-            in_the_way.push((disk.path.clone(), parent.path.clone()));
+            dependents.push((disk.path.clone(), parent.path.clone()));
             unfinished.extend(unfinished::find(disk, parent, &states, relatives));
         } else if is_child {
             children.to_relink.push(FileState::of_relative(disk));
         }
     }
-    if in_the_way.is_empty() {
+    if dependents.is_empty() {
         return Ok(children);
     }
     let (child, target) = (merged.path.clone(), target.path.clone());
-    Err(ChainError::OtherChildren { child, target, in_the_way, unfinished }.into())
+    Err(ChainError::OtherChildren { child, target, dependents, unfinished }.into())
 }
 
-/// Returns what the lowest layer says of a merge of the first layer into the last one.
+/// Returns what the target's child says of a merge of the first layer into the last one.
 ///
 /// `None` if the layer belongs to no such merge.
-fn merge_of(layers: &[Vhdx]) -> Option<LowestLayer> {
+fn merge_of(layers: &[Vhdx]) -> Option<TargetChild> {
     let [merged, .., _] = layers else { return None };
     let linkages = Linkages::of(layers.get(layers.len().checked_sub(2)?)?);
     let is_of_merged = match linkages.required_mark() {
@@ -86,11 +86,12 @@ fn merge_of(layers: &[Vhdx]) -> Option<LowestLayer> {
 
 /// Whether the files say that the merge is complete, and the merged disk is unchanged since.
 ///
-/// The lowest layer and the target must say so. The target is the last one of `layers`.
+/// The target's child and the target must say so. The target is the last one of `layers`.
 fn is_complete(layers: &[Vhdx]) -> bool {
     let [merged, .., target] = layers else { return false };
-    merge_of(layers).is_some_and(|lowest| {
-        lowest.is_complete_in(target.data_write_guid()) && lowest.merge.is_of(merged.data_write_guid())
+    merge_of(layers).is_some_and(|target_child| {
+        target_child.is_complete_in(target.data_write_guid())
+            && target_child.merge.is_of(merged.data_write_guid())
     })
 }
 
@@ -101,7 +102,9 @@ fn is_complete(layers: &[Vhdx]) -> bool {
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
     let is_begun = |layers: &[Vhdx]| {
         let has_incomplete_guid = |guid| layers.last().is_some_and(|target| target.data_write_guid() == guid);
-        merge_of(layers).is_some_and(|lowest| !lowest.is_complete || has_incomplete_guid(lowest.merge.guid()))
+        merge_of(layers).is_some_and(|target_child| {
+            !target_child.is_complete || has_incomplete_guid(target_child.merge.guid())
+        })
     };
     let is_merge = |layers: &[Vhdx]| is_complete(layers) || is_begun(layers);
     (1..chain.layers().len()).find(|&target| chain.layers().get(..=target).is_some_and(is_merge))
@@ -123,7 +126,7 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
 /// `chain` is leaf first. The layers before `target` are merged, the others stay.
 ///
 /// # Errors
-/// [`ChainError::Superseded`].
+/// [`ChainError::LayerOfMerge`].
 pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
     let (merged, staying) = chain.split_at(target.min(chain.len()));
     for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {
@@ -134,7 +137,7 @@ pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
             let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
             let is_complete = linkages.merge().is_some_and(|layer| layer.is_complete);
             return Err(
-                ChainError::Superseded { child: path(layer), parent: path(parent), is_complete }.into()
+                ChainError::LayerOfMerge { child: path(layer), parent: path(parent), is_complete }.into()
             );
         }
     }

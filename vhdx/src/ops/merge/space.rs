@@ -34,13 +34,13 @@ pub(super) fn needs(
         needs.content = content(plan, target);
         needs.add(&plan.layers[layers.len() - 1], of_target(plan, leaf, target));
     }
-    if let [.., lowest, target] = layers {
-        needs.has_begun = has_begun(lowest, target);
+    if let [.., target_child, target] = layers {
+        needs.has_begun = has_begun(target_child, target);
         let has_marks = !plan.copied && layers.len() > 2 && passes == Passes::One;
-        // The lowest layer names the merge, or is detached. Later it says that the merge is complete, in the same
+        // The target's child names the merge, or is detached. Later it says that the merge is complete, in the same
         // places.
         let is_changed = !plan.copied || plan.detach;
-        let bytes = if is_changed { lowest.bytes_of_locator() } else { 0 };
+        let bytes = if is_changed { target_child.bytes_of_locator() } else { 0 };
         needs.add(&plan.layers[layers.len() - 2], bytes);
         if has_marks {
             needs.add(&plan.layers[0], layers[0].bytes_of_locator());
@@ -59,11 +59,11 @@ fn content(plan: &MergePlan, target: &Vhdx) -> Content {
     Content { grown: plan.growth_bytes, overwritten: plan.overwritten_bytes, unwritten }
 }
 
-/// Whether an earlier run has begun the merge, as the lowest layer says.
+/// Whether an earlier run has begun the merge, as the target's child says.
 ///
 /// A layer of an earlier version names the target by its second linkage then.
-fn has_begun(lowest: &Vhdx, target: &Vhdx) -> bool {
-    let linkages = Linkages::of(lowest);
+fn has_begun(target_child: &Vhdx, target: &Vhdx) -> bool {
+    let linkages = Linkages::of(target_child);
     linkages.merge().is_some() || linkages.second == Some(target.data_write_guid())
 }
 

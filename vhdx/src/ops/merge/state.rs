@@ -62,7 +62,7 @@ impl FileState {
     }
 
     /// Returns whether the open file is this one, in this state.
-    pub fn fits(&self, vhdx: &Vhdx) -> bool {
+    pub fn matches(&self, vhdx: &Vhdx) -> bool {
         self.identity == vhdx.identity()
             && self.file_write_guid == vhdx.file_write_guid()
             && self.data_write_guid == vhdx.data_write_guid()

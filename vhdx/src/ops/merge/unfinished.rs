@@ -69,11 +69,11 @@ pub(super) fn find(
     }
     let carrier =
         || relatives.disks.iter().find(|other| other.carries_mark_for(disk)).map(|found| &found.path);
-    let (merged, target) = if let Some(lowest) = disk.linkages().merge() {
-        if lowest.is_complete_in(parent.data_write_guid) {
+    let (merged, target) = if let Some(target_child) = disk.linkages().merge() {
+        if target_child.is_complete_in(parent.data_write_guid) {
             return None; // used since that merge: a child like any other
         }
-        let is_one_level = lowest.merge.required_mark().is_none();
+        let is_one_level = target_child.merge.required_mark().is_none();
         (if is_one_level { Some(&disk.path) } else { carrier() }, Some(&parent.path))
     } else if disk.requires_mark() {
         (carrier(), Some(&parent.path))
@@ -84,9 +84,9 @@ pub(super) fn find(
     } else if let Some(target) = relinked_to(disk, parent, relatives) {
         (Some(&parent.path), Some(&target.path))
     } else {
-        // In a merge of an earlier version, the lowest layer has these linkages while its parent changes. Without a
+        // In a merge of an earlier version, the target's child has these linkages while its parent changes. Without a
         // mark, the merge has one level, or the mark is not written yet.
-        let descendants = relatives.standing_on(disk.data_write_guid);
+        let descendants = relatives.descendants_of(disk.data_write_guid);
         let marked = descendants.into_iter().find(|other| other.linkages().carried_mark().is_some());
         (Some(&marked.unwrap_or(disk).path), Some(&parent.path))
     };
@@ -104,6 +104,6 @@ fn is_named_second(disk: &FileFacts, parent: &FileState) -> bool {
 fn relinked_to<'a>(disk: &FileFacts, parent: &FileState, relatives: &'a Relatives) -> Option<&'a FileFacts> {
     let linkage = disk.linkage?;
     let target = relatives.disks.iter().find(|other| other.data_write_guid == linkage)?;
-    let descendants = relatives.standing_on(linkage);
+    let descendants = relatives.descendants_of(linkage);
     descendants.iter().any(|other| other.data_write_guid == parent.data_write_guid).then_some(target)
 }

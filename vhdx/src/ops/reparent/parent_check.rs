@@ -139,18 +139,18 @@ fn layers_below(
     let layers = inspect_chain(candidate, resolver)?;
     let linkage = child.parent_locator().and_then(ParentLocator::parent_linkage);
     let keeps_linkage = layers.first().is_some_and(|first| linkage == Some(first.vhdx.data_write_guid()));
-    if !keeps_linkage || !layers.iter().any(|layer| is_superseded(&layer.link)) {
+    if !keeps_linkage || !layers.iter().any(|layer| is_layer_of_merge(&layer.link)) {
         return Ok(layers);
     }
     let relatives = find_relatives(&folders_around([path, candidate], &resolver.folders), progress)?;
-    let descendants = relatives.standing_on(child.data_write_guid());
+    let descendants = relatives.descendants_of(child.data_write_guid());
     let linkages = descendants.into_iter().map(FileFacts::linkages).chain([Linkages::of(child)]);
     let marks = linkages.filter_map(Linkages::carried_mark);
     inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
 }
 
-fn is_superseded(link: &Link) -> bool {
-    matches!(link.error(), Some(Error::Chain(error)) if matches!(**error, ChainError::Superseded { .. }))
+fn is_layer_of_merge(link: &Link) -> bool {
+    matches!(link.error(), Some(Error::Chain(error)) if matches!(**error, ChainError::LayerOfMerge { .. }))
 }
 
 /// Checks that the child is not in the chain of the candidate.

@@ -8,7 +8,7 @@ use super::parent_check::ParentCheck;
 use crate::disk::locator::NewLink;
 use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
-use crate::format::merge_guid::IncompleteMerge;
+use crate::format::merge_guid::MergeId;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
 
@@ -70,7 +70,7 @@ impl ReparentPlan {
     /// # Errors
     /// - [`ChainError::Mismatch`] if the candidate is not the file that the child was made from, unless that is to be
     ///   ignored.
-    /// - [`ChainError::Superseded`] instead if the child is a layer of a merge and requires a mark.
+    /// - [`ChainError::LayerOfMerge`] instead if the child is a layer of a merge and requires a mark.
     /// - [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete.
     /// - [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
     ///   [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
@@ -86,14 +86,14 @@ impl ReparentPlan {
             return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(&candidate.path));
         }
         let layer = child.linkages().merge();
-        let half_merged = IncompleteMerge::from_guid(candidate.data_write_guid);
+        let half_merged = MergeId::from_guid(candidate.data_write_guid);
         if half_merged.is_some_and(|merge| layer.is_none_or(|layer| layer.merge != merge)) {
             return Err(ChainError::half_merged(&candidate.path).into());
         }
         let is_layer = (layer.is_some() || child.requires_mark()) && !options.ignore_id_mismatch;
         if !check.fits() && child.requires_mark() && is_layer {
             let ((child, parent), is_complete) = (paths(), layer.is_some_and(|layer| layer.is_complete));
-            return Err(ChainError::Superseded { child, parent, is_complete }.into());
+            return Err(ChainError::LayerOfMerge { child, parent, is_complete }.into());
         }
         if !check.fits() && !options.ignore_id_mismatch {
             let ((child, parent), found) = (paths(), candidate.data_write_guid);

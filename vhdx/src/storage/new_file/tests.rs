@@ -148,7 +148,9 @@ fn a_long_name_still_fits() {
 fn a_name_that_only_a_folder_can_have_is_refused_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("new.vhdx").join("");
-    for refused in [NewFile::check(&destination, false), NewFile::create(&destination, true).map(drop)] {
+    for refused in
+        [NewFile::ensure_can_create(&destination, false), NewFile::create(&destination, true).map(drop)]
+    {
         assert_eq!(refused.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

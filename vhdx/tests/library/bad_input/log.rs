@@ -50,7 +50,7 @@ fn zeros(offset: u64, len: u64) -> LogWrite {
 #[test]
 fn an_empty_entry_is_an_empty_log() {
     let (file, _) = with_log(MIB, &[(8192, entry(7, 8192, &[]))]);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Replayed { entries: 1 });
+    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn valid_entries_with_tails_all_over_take_linear_time() {
     let (file, _) = with_log(len, &log);
     let start = Instant::now();
     let vhdx = Vhdx::from_storage(file).unwrap();
-    assert_eq!(vhdx.log(), LogState::Replayed { entries: sectors as usize });
+    assert_eq!(vhdx.log(), LogState::Dirty { entries: sectors as usize });
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 
     // Numbered downwards: each is a sequence of its own, and names a tail that belongs to another.
@@ -98,7 +98,7 @@ fn valid_entries_with_tails_all_over_take_linear_time() {
 fn a_sequence_needs_every_number_from_its_tail_on() {
     let gap = [(0, entry(1, 0, &[])), (4096, entry(3, 0, &[]))];
     let (file, _) = with_log(MIB, &gap);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Replayed { entries: 1 });
+    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
     let (file, place) = with_log(MIB, &gap[1..]);
     assert_refused(file, (Rule::LogNoActiveSequence, Structure::Log, place));
 }
@@ -136,7 +136,7 @@ fn zeros_past_the_end_of_the_file_take_no_time() {
     let past = zeros(layout.len, (1 << 62) - layout.len);
     let writes: Vec<LogWrite> = (0..10_000).map(|_| past.clone()).collect();
     let (file, _) = with_log(MIB, &[(0, entry(1, 0, &writes))]);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Replayed { entries: 1 });
+    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
@@ -196,7 +196,7 @@ fn a_file_with_a_clean_log_that_is_too_long_to_be_replayed() {
         disk.flush().unwrap();
         let dirty = world.images()[path].clone();
         let found = Vhdx::from_storage(dirty.clone()).unwrap();
-        assert_eq!(found.log(), LogState::Replayed { entries: 1 });
+        assert_eq!(found.log(), LogState::Dirty { entries: 1 });
         assert_eq!(u64::from(found.header().log_length), REPLAYED);
         assert_eq!((read(dirty.clone(), block), read(dirty, 2)), (vec![7; 512], old.clone()));
         if round == 1 {

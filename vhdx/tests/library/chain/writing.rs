@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::format::merge_guid::MergeId;
 use vhdx::format::parent_locator::RELATIVE_PATH;
 use vhdx::{Chain, ChainError, ChainMut, Disk, DiskMut, DiskOffset, Error, InvalidArgument};
 use vhdx_testkit::Image;
@@ -58,7 +58,7 @@ fn a_range_that_ends_before_its_start_is_refused() {
 fn a_disk_that_cannot_be_written_is_not_changed() {
     let folder = Folder::new();
     let alone = folder.put("alone/leaf.avhdx", &leaf(&STORED));
-    let incomplete = IncompleteMerge::new(None, BASE).guid();
+    let incomplete = MergeId::new(None, BASE).guid();
     let target = folder.put("target.vhdx", &Image { data_write_guid: incomplete, ..disk(BASE) });
     for path in [&alone, &target] {
         let before = fs::read(path).unwrap();

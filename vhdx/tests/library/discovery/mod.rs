@@ -297,7 +297,7 @@ fn names_that_windows_does_not_have_are_reported() {
     let image = disk(1);
     let odd = folder.0.path().join(std::ffi::OsStr::from_bytes(b"odd\xff.vhdx"));
     image.sparse().write_to(&odd).unwrap();
-    assert!(matches!(problem_of(&folder.forest(), &odd), Problem::OddName { .. }));
+    assert!(matches!(problem_of(&folder.forest(), &odd), Problem::NameNotAllowedOnWindows { .. }));
 }
 
 #[test]

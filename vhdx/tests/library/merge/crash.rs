@@ -130,7 +130,7 @@ fn a_second_merge_into_a_target_that_a_merged_child_still_names() {
             // The target holds all of the merged child, and newer data.
             let error = scene.merge(&again, &NoProgress).unwrap_err();
             let Error::Chain(error) = &error else { panic!("{error}") };
-            assert!(matches!(**error, ChainError::Superseded { is_complete: true, .. }), "{error}");
+            assert!(matches!(**error, ChainError::LayerOfMerge { is_complete: true, .. }), "{error}");
         } else {
             scene.complete(&again, "after another run");
         }

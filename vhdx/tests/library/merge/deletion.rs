@@ -84,7 +84,7 @@ fn assert_superseded(world: &CrashWorld, layer: &Path, base: &Path) {
     world.read_disk(layer).unwrap_err();
     let refused = world.merge(layer, base, &MergeOptions::default(), &NoProgress).unwrap_err();
     let Error::Chain(error) = refused else { panic!("{refused}") };
-    assert!(matches!(*error, ChainError::Superseded { .. }), "{error}");
+    assert!(matches!(*error, ChainError::LayerOfMerge { .. }), "{error}");
 }
 
 /// The same if somebody deletes the merged disk by hand.
@@ -136,8 +136,8 @@ fn a_merged_disk_that_was_used_since_is_in_the_way() {
     let content = world.read_disk(&top).unwrap();
     let error = world.merge(&target, &base, &MergeOptions::default(), &NoProgress).unwrap_err();
     let Error::Chain(error) = error else { panic!("{error}") };
-    let ChainError::OtherChildren { in_the_way, unfinished, .. } = *error else { panic!("{error}") };
-    assert_eq!((in_the_way, unfinished), (vec![(lowest, target.clone())], Vec::new()));
+    let ChainError::OtherChildren { dependents, unfinished, .. } = *error else { panic!("{error}") };
+    assert_eq!((dependents, unfinished), (vec![(lowest, target.clone())], Vec::new()));
     world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
     assert_same(&world.read_disk(&base).unwrap(), &content, "the last target");
 }

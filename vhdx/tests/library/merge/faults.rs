@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vhdx::ops::Merged;
+use vhdx::ops::MergeReport;
 use vhdx::{Error, ErrorKind, Progress, Result};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, for_each_failure};
 
@@ -37,7 +37,7 @@ fn let_calls_fail(scene: &Scene, faults: &[fn(usize) -> Fault], are_all_necessar
 }
 
 /// A file that could not be deleted does not make the merge incomplete, but the call fails.
-fn ensure_all_deleted(merged: Option<&Merged>) -> Result<()> {
+fn ensure_all_deleted(merged: Option<&MergeReport>) -> Result<()> {
     let Some(first) = merged.and_then(|merged| merged.undeleted.first()) else { return Ok(()) };
     let source = std::io::Error::other(first.error.to_string());
     Err(Error::io("delete", None, source).in_file(&first.path))

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use vhdx::format::merge_guid::IncompleteMerge;
+use vhdx::format::merge_guid::MergeId;
 use vhdx::ops::{
     AlreadyMerged, FileState, HostFiles, MergeFiles, MergeOptions, MergePlan, MergeTarget, OpenFile, Planned,
 };
@@ -251,10 +251,8 @@ fn the_target_and_the_relinked_child_are_synced_before_layers_are_deleted() {
 fn a_leaf_into_which_a_merge_is_incomplete_is_refused() {
     let files = Files::new();
     let leaf = vhdx::Vhdx::open(files.path("leaf.avhdx")).unwrap().data_write_guid();
-    let half_merged = Image {
-        data_write_guid: IncompleteMerge::new(None, leaf).guid(),
-        ..Image::dynamic(4 * MIB, 1 << 20)
-    };
+    let half_merged =
+        Image { data_write_guid: MergeId::new(None, leaf).guid(), ..Image::dynamic(4 * MIB, 1 << 20) };
     let child = Image::child_of(&half_merged, "half.vhdx", 1 << 20);
     fs::write(files.path("half.vhdx"), half_merged.build()).unwrap();
     fs::write(files.path("lowest.avhdx"), child.build()).unwrap();

@@ -38,10 +38,10 @@ fn merge_and_compare(model: &ChainModel, siblings: &[(usize, LayerModel)], choic
     let (child, target) = choose(&family, choice);
     let world = CrashWorld::new(family.images.clone());
     let paths = (&family.chain[child], &family.chain[target]);
-    let in_the_way = siblings.iter().any(|&(layer, _)| (target..child).contains(&layer));
+    let dependents = siblings.iter().any(|&(layer, _)| (target..child).contains(&layer));
     let options = MergeOptions { shrink_target: true, ..MergeOptions::default() };
     let result = world.merge(paths.0, paths.1, &options, &NoProgress);
-    if in_the_way {
+    if dependents {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Chain, "{error}");
         assert_eq!(world.calls(Calls::Writes), 0, "a refused merge has written");

@@ -197,9 +197,9 @@ fn a_half_merged_disk_is_not_merged_on() {
                             refused += 1;
                         }
                         // The merge has begun, and the target is what it was.
-                        ChainError::OtherChildren { in_the_way, .. } => {
+                        ChainError::OtherChildren { dependents, .. } => {
                             let is_as_before = read.as_ref().unwrap() == &family.disks[1];
-                            assert!(child == &half && is_as_before, "{number}: {in_the_way:?}");
+                            assert!(child == &half && is_as_before, "{number}: {dependents:?}");
                         }
                         other => panic!("{other}"),
                     }
@@ -267,5 +267,5 @@ fn a_dirty_log_in_the_middle() {
     scene.complete(&world, "the merge");
     let images = world.images();
     assert_eq!(images[middle].fingerprint(), before, "only files that must be written are");
-    assert!(matches!(Vhdx::from_storage(images[middle].clone()).unwrap().log(), LogState::Replayed { .. }));
+    assert!(matches!(Vhdx::from_storage(images[middle].clone()).unwrap().log(), LogState::Dirty { .. }));
 }

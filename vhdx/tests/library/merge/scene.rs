@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vhdx::format::merge_guid::IncompleteMerge;
-use vhdx::ops::{MergeOptions, Merged, check_storage, earlier_target, left_over};
+use vhdx::format::merge_guid::MergeId;
+use vhdx::ops::{MergeOptions, MergeReport, check_storage, earlier_target, left_over};
 use vhdx::{ErrorKind, LogState, NoProgress, Progress, Result, Vhdx};
 use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
 use vhdx_testkit::{Expected, Family, SparseImage, find_difference};
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     /// Runs the merge.
-    pub(crate) fn merge(&self, world: &CrashWorld, progress: &dyn Progress) -> Result<Option<Merged>> {
+    pub(crate) fn merge(&self, world: &CrashWorld, progress: &dyn Progress) -> Result<Option<MergeReport>> {
         world.merge(self.child(), self.target(), &self.options, progress)
     }
 
@@ -111,9 +111,9 @@ impl Scene {
         let Ok(chain) = world.chain(self.child()) else { return };
         let levels = self.layers.len() - 1;
         let [.., lowest, target] = &chain.layers()[..=levels.min(chain.layers().len() - 1)] else { return };
-        let merge = IncompleteMerge::from_guid(target.data_write_guid());
+        let merge = MergeId::from_guid(target.data_write_guid());
         let second = lowest.parent_locator().and_then(|locator| locator.parent_linkage2());
-        if merge.is_none() || second != merge.map(IncompleteMerge::complete_guid) {
+        if merge.is_none() || second != merge.map(MergeId::complete_guid) {
             return;
         }
         let found = left_over(chain.layers(), &world.relatives().unwrap());

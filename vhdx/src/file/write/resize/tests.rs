@@ -23,7 +23,7 @@ fn growth_overwrites_entries_that_did_not_count() {
         file.write_all_at(&garbage, small.bat_entry_place(BatIndex::new(index))).unwrap();
     }
     let mut disk = VhdxMut::from_storage(Arc::clone(&file) as Arc<dyn Storage>).unwrap();
-    let plan = ResizePlan::new(&disk, &mut Space::of(&disk).unwrap(), 9 * GIB).unwrap();
+    let plan = ResizePlan::new(&disk, &mut Space::from_validated_bat(&disk).unwrap(), 9 * GIB).unwrap();
     disk.grow(&plan).unwrap();
     disk.close().unwrap();
 
@@ -31,7 +31,7 @@ fn growth_overwrites_entries_that_did_not_count() {
     let count = usize::try_from(large.geometry.bat_entry_count()).unwrap();
     let entries = large.bat_entries(BatIndex::new(0), count).unwrap();
     assert_eq!(entries, vec![BatEntry::default(); count]);
-    Space::of(&large).unwrap();
+    Space::from_validated_bat(&large).unwrap();
 }
 
 /// A storage that records the offset and length of all writes.
@@ -82,7 +82,7 @@ fn pages_with_entries_that_count_are_logged() {
         [geometry.payload_bat_index(BlockIndex::new(0)), geometry.bitmap_bat_index(ChunkIndex::new(0))];
     let pages = counting.map(|index| disk.bat_entry_place(index).get() / PAGE * PAGE);
     assert_ne!(pages[0], pages[1]);
-    let plan = ResizePlan::new(&disk, &mut Space::of(&disk).unwrap(), 64 * GIB).unwrap();
+    let plan = ResizePlan::new(&disk, &mut Space::from_validated_bat(&disk).unwrap(), 64 * GIB).unwrap();
     file.writes.lock().unwrap().clear();
     disk.grow(&plan).unwrap();
     disk.close().unwrap();
@@ -110,7 +110,7 @@ fn opened(file: &Arc<Watched>) -> VhdxMut {
 }
 
 fn grow_in_place(disk: &mut VhdxMut, blocks: u64) {
-    let plan = ResizePlan::new(disk, &mut Space::of(disk).unwrap(), blocks << 20).unwrap();
+    let plan = ResizePlan::new(disk, &mut Space::from_validated_bat(disk).unwrap(), blocks << 20).unwrap();
     assert!(plan.bat.is_none());
     disk.grow(&plan).unwrap();
 }

@@ -9,23 +9,27 @@ use std::fs;
 use std::path::Path;
 use vhdx_testkit::{Image, windows_locator};
 
-/// Makes a folder with a target, the lowest layer, the merged disk and a child of it.
+/// Makes a folder with a target, the target's child, the merged disk and a child of it.
 ///
 /// `change` may change all but the target.
 fn family(change: impl FnOnce([&mut Image; 3])) -> tempfile::TempDir {
     let target = base(MIB);
-    let mut lowest = child(&target);
-    let mut leaf = child(&lowest);
-    leaf.parent_locator = Some(windows_locator(lowest.data_write_guid, Uuid::nil(), "lowest.avhdx"));
+    let mut target_child = child(&target);
+    let mut leaf = child(&target_child);
+    leaf.parent_locator = Some(windows_locator(target_child.data_write_guid, Uuid::nil(), "lowest.avhdx"));
     let mut grandchild = child(&leaf);
     // The linkages that a merge of an earlier version leaves.
-    lowest.parent_locator = Some(windows_locator(Uuid::nil(), Uuid::nil(), "target.vhdx"));
+    target_child.parent_locator = Some(windows_locator(Uuid::nil(), Uuid::nil(), "target.vhdx"));
     grandchild.parent_locator =
         Some(windows_locator(target.data_write_guid, leaf.data_write_guid, "target.vhdx"));
-    change([&mut leaf, &mut lowest, &mut grandchild]);
+    change([&mut leaf, &mut target_child, &mut grandchild]);
     let folder = tempfile::tempdir().unwrap();
-    let files =
-        [("target.vhdx", target), ("lowest.avhdx", lowest), ("leaf.avhdx", leaf), ("top.avhdx", grandchild)];
+    let files = [
+        ("target.vhdx", target),
+        ("lowest.avhdx", target_child),
+        ("leaf.avhdx", leaf),
+        ("top.avhdx", grandchild),
+    ];
     for (name, image) in files {
         fs::write(folder.path().join(name), image.build()).unwrap();
     }
@@ -45,7 +49,7 @@ fn layers_of_a_completed_merge_can_be_deleted() {
     assert_eq!(paths, ["leaf.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)));
     assert_eq!(found.relinked.len(), 1);
     assert_eq!(found.relinked[0].path, folder.path().join("top.avhdx"));
-    assert!(found.in_use.is_empty() && found.may_delete());
+    assert!(found.remaining_children.is_empty() && found.may_delete());
 }
 
 /// Adds a child of the merged disk that was relinked to another relinked child.
@@ -114,7 +118,10 @@ fn layers_stay_without_a_relinked_child_whose_parent_was_found() {
     let folder = family(|_| ());
     fs::remove_file(folder.path().join("target.vhdx")).unwrap();
     let found = found_in(folder.path()).unwrap();
-    assert_eq!(found.in_use, [["top.avhdx", "leaf.avhdx"].map(|name| folder.path().join(name)).into()]);
+    assert_eq!(
+        found.remaining_children,
+        [["top.avhdx", "leaf.avhdx"].map(|name| folder.path().join(name)).into()]
+    );
     assert!(!found.may_delete());
 }
 
@@ -131,7 +138,10 @@ fn a_layer_that_is_a_parent_must_stay() {
     };
     fs::write(folder.path().join("other.avhdx"), other.build()).unwrap();
     let found = found_in(folder.path()).unwrap();
-    assert_eq!(found.in_use, [["other.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)).into()]);
+    assert_eq!(
+        found.remaining_children,
+        [["other.avhdx", "lowest.avhdx"].map(|name| folder.path().join(name)).into()]
+    );
     assert!(!found.relinked.is_empty() && !found.may_delete());
 }
 
@@ -143,8 +153,8 @@ fn open_guid(path: &Path) -> Uuid {
 fn other_broken_chains_are_not_completed_merges() {
     let one_is_set = Uuid::from_u128(5);
     for linkages in [(one_is_set, Uuid::nil()), (Uuid::nil(), one_is_set)] {
-        let folder = family(|[_, lowest, _]| {
-            lowest.parent_locator = Some(windows_locator(linkages.0, linkages.1, "target.vhdx"));
+        let folder = family(|[_, target_child, _]| {
+            target_child.parent_locator = Some(windows_locator(linkages.0, linkages.1, "target.vhdx"));
         });
         assert_eq!(found_in(folder.path()), None, "{linkages:?}");
     }

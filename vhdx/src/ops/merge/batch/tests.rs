@@ -39,7 +39,7 @@ struct Done {
 fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Done {
     let geometry = vhdx.geometry();
     let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
-    let space = Space::of(vhdx).unwrap();
+    let space = Space::from_validated_bat(vhdx).unwrap();
     let batcher = Batcher::new(geometry, space, vhdx.file_len(), *options);
     let (mut batcher, mut batches) = (batcher.counting(SpaceCount::new(vhdx.holes())), Vec::new());
     for work in work {

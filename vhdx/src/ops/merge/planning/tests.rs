@@ -124,8 +124,8 @@ fn children_decide_what_remains_to_be_done() {
     assert_eq!((found.children.len(), found.relinked.len()), (1, 1));
     assert_eq!(found.relinked[0].path, Path::new("b"));
 
-    let in_the_way = plan(vec![other("c", base.data_write_guid, Some(Uuid::nil()))]).unwrap_err();
-    assert!(in_the_way.to_string().contains("\"c\" is a child of \"layer 1\""), "{in_the_way}");
+    let dependents = plan(vec![other("c", base.data_write_guid, Some(Uuid::nil()))]).unwrap_err();
+    assert!(dependents.to_string().contains("\"c\" is a child of \"layer 1\""), "{dependents}");
 }
 
 #[test]

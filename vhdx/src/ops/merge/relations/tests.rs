@@ -25,12 +25,12 @@ fn validate_all(layers: &[Vhdx], disks: Vec<FileFacts>) -> Result<Children> {
 }
 
 /// Returns the disks that block the merge, each with the name of its parent.
-fn in_the_way(result: Result<Children>) -> Vec<(String, String)> {
+fn dependents(result: Result<Children>) -> Vec<(String, String)> {
     let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
     assert_eq!(error.path(), Path::new("layer 0"));
-    let ChainError::OtherChildren { in_the_way, .. } = *error else { panic!("{error}") };
+    let ChainError::OtherChildren { dependents, .. } = *error else { panic!("{error}") };
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    in_the_way.into_iter().map(|(child, parent)| (text(child), text(parent))).collect()
+    dependents.into_iter().map(|(child, parent)| (text(child), text(parent))).collect()
 }
 
 fn in_order(child: &str, parent: &str) -> (String, String) {
@@ -57,7 +57,7 @@ fn other_children_of_changing_layers_block_the_merge() {
     for parent in [(middle, "layer 1"), (target, "layer 2")] {
         for linkages in [(parent.0, Uuid::nil()), (OTHER, parent.0), (leaf, parent.0)] {
             let disks = vec![disk("a", linkages.0, linkages.1), disk("b", leaf, Uuid::nil())];
-            assert_eq!(in_the_way(validate_all(&layers, disks)), [in_order("a", parent.1)]);
+            assert_eq!(dependents(validate_all(&layers, disks)), [in_order("a", parent.1)]);
         }
     }
     let disks = vec![disk("a", middle, Uuid::nil()), disk("b", target, Uuid::nil())];
@@ -67,7 +67,7 @@ fn other_children_of_changing_layers_block_the_merge() {
         message.contains("\"a\" is a child of \"layer 1\", \"b\" is a child of \"layer 2\""),
         "{message}"
     );
-    assert_eq!(in_the_way(result), [in_order("a", "layer 1"), in_order("b", "layer 2")]);
+    assert_eq!(dependents(result), [in_order("a", "layer 1"), in_order("b", "layer 2")]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_relinked_child_is_recognised_by_its_linkages() {
     assert_eq!(children.to_relink.len(), 1);
     // Only if the target is first, and only with the leaf.
     for linkages in [(leaf, target), (target, middle)] {
-        assert_eq!(in_the_way(validate_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
+        assert_eq!(dependents(validate_all(&layers, vec![disk("a", linkages.0, linkages.1)])).len(), 1);
     }
 }
 
@@ -93,7 +93,7 @@ fn the_files_of_the_merge_do_not_block_it() {
     let own = vec![of_layer(0, "layer 0"), of_layer(1, "layer 1"), of_layer(2, "layer 2")];
     assert_eq!(validate_all(&layers, own).unwrap(), Children::default());
     let copy = vec![of_layer(0, "copy")];
-    assert_eq!(in_the_way(validate_all(&layers, copy)), [in_order("copy", "layer 1")]);
+    assert_eq!(dependents(validate_all(&layers, copy)), [in_order("copy", "layer 1")]);
 }
 
 #[test]
@@ -132,10 +132,10 @@ fn files_of_an_unfinished_merge_are_named() {
     assert_eq!(of(vec![bearer(), marked(), other()]), [known(["k", "l", "layer 2"])]);
     assert_eq!(of(vec![disk("l", middle, MARK)]), [known(["l", "l", ""])]);
     // Before there is a mark, and for a merge of one level.
-    let lowest = || disk("k", OLD, target);
-    assert_eq!(of(vec![lowest()]), [known(["k", "k", "layer 2"])]);
-    let above = disk("l", lowest().data_write_guid, MARK);
-    assert_eq!(of(vec![lowest(), above]), [known(["k", "l", "layer 2"])]);
+    let target_child = || disk("k", OLD, target);
+    assert_eq!(of(vec![target_child()]), [known(["k", "k", "layer 2"])]);
+    let above = disk("l", target_child().data_write_guid, MARK);
+    assert_eq!(of(vec![target_child(), above]), [known(["k", "l", "layer 2"])]);
     // A child that was relinked from a layer to the parent of that layer.
     let below = FileFacts { path: "layer 2".into(), ..FileFacts::of(Path::new(""), &layers[2]) };
     let parent = FileFacts { path: "layer 1".into(), ..FileFacts::of(Path::new(""), &layers[1]) };

@@ -45,13 +45,13 @@ impl MergeFiles for Disk {
 /// Each checkpoint lacks blocks that later ones in the list have.
 fn images() -> [Image; 4] {
     let base = base(64 * MIB);
-    let mut lowest = child(&base);
-    lowest.blocks = [(1, full(1)), (9, full(1))].into();
-    let mut middle = child(&lowest);
+    let mut target_child = child(&base);
+    target_child.blocks = [(1, full(1)), (9, full(1))].into();
+    let mut middle = child(&target_child);
     middle.blocks = [(1, full(2)), (2, partial(2, 9)), (6, full(2))].into();
     let mut leaf = child(&middle);
     leaf.blocks = [(1, full(3)), (2, full(3)), (3, full(3)), (4, full(3))].into();
-    [leaf, middle, lowest, base]
+    [leaf, middle, target_child, base]
 }
 
 fn steps(images: &[Image; 4], disk: &Disk) -> Vec<MergeStep> {
@@ -109,13 +109,13 @@ fn a_step_can_use_the_space_that_earlier_deletions_free() {
 #[test]
 fn a_step_counts_zeros_that_the_step_before_may_store() {
     let base = base(64 * MIB);
-    let mut lowest = child(&base);
-    lowest.blocks = [(5, full(1))].into();
-    let middle = Image { block_size: 32 << 20, ..child(&lowest) };
+    let mut target_child = child(&base);
+    target_child.blocks = [(5, full(1))].into();
+    let middle = Image { block_size: 32 << 20, ..child(&target_child) };
     let mut leaf = child(&middle);
     leaf.blocks = [(3, partial(3, 1))].into();
     let middle = Vhdx::from_storage(with_entries(&middle, [(0, Zero, 0)])).unwrap();
-    let chain = Chain::from_layers(vec![open(&leaf), middle, open(&lowest), open(&base)]).unwrap();
+    let chain = Chain::from_layers(vec![open(&leaf), middle, open(&target_child), open(&base)]).unwrap();
     let disk = Disk { free: u64::MAX / 2, freed: BTreeMap::new() };
     let steps = MergePlan::steps_that_fit(&chain, 3, &relatives(Vec::new()), &MergeOptions::default(), &disk)
         .unwrap();

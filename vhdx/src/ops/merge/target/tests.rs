@@ -57,7 +57,7 @@ fn a_grown_target_has_new_blocks_and_a_tail() {
     let base = base(2 * MIB + 1024);
     let image = child(&base);
     let vhdx = open(&image);
-    let mut space = Space::of(&vhdx).unwrap();
+    let mut space = Space::from_validated_bat(&vhdx).unwrap();
     let end = space.end().get();
     let growth = ResizePlan::new(&vhdx, &mut space, 5 * MIB).unwrap();
     let mut target = view(&vhdx, Some(&growth), 5 * MIB);

@@ -55,7 +55,7 @@ enum Region {
 ///
 /// When the younger generation is full, it replaces the older one.
 #[derive(Debug, Default)]
-pub(super) struct Resolved(RwLock<Generations>);
+pub(super) struct ExtentCache(RwLock<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -65,7 +65,7 @@ struct Generations {
     pieces: usize,
 }
 
-impl Resolved {
+impl ExtentCache {
     /// Calls `each` for the parts of `range`, in order.
     ///
     /// `range` must be within the disk of `layers`. Returns `None`, without any call, if the range must be looked up on

@@ -9,9 +9,9 @@ const BETWEEN: u64 = 16 * MIB;
 
 /// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync).
 #[derive(Debug, Default)]
-pub(super) struct Pace(u64);
+pub(super) struct SyncPacer(u64);
 
-impl Pace {
+impl SyncPacer {
     /// Returns whether the next sync is due after `len` more bytes were written.
     pub(super) fn is_due(&mut self, len: u64) -> bool {
         self.0 = self.0.saturating_add(len);

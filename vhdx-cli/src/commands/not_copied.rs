@@ -10,7 +10,7 @@ use vhdx::ops::{Dropped, DroppedPart};
 
 use crate::output::{self, shown};
 
-pub(super) struct LeftBehind<'a> {
+pub(super) struct NotCopied<'a> {
     parts: Vec<Part<'a>>,
     stale: Vec<PathBuf>,
 }
@@ -22,7 +22,7 @@ struct Part<'a> {
     id: String,
 }
 
-impl<'a> LeftBehind<'a> {
+impl<'a> NotCopied<'a> {
     /// The report for a new VHDX made of `chain`, of whose files the parts `dropped` are not copied.
     pub(super) fn of(chain: &'a Chain, dropped: &[Dropped], new: &Path) -> Self {
         let part = |dropped: &Dropped| {
