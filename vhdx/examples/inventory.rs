@@ -1,7 +1,7 @@
 //! Lists all disks in some folders, how they depend on each other, and what is wrong with them.
 //!
 //! ```sh
-//! cargo run -p vhdx --example inventory -- testdata/sample
+//! cargo run -p avhdx --example inventory -- testdata/sample
 //! ```
 
 use std::path::PathBuf;

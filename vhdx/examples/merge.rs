@@ -4,7 +4,7 @@
 //!
 //! ```sh
 //! cp -r testdata/sample /tmp/sample
-//! cargo run -p vhdx --example merge -- /tmp/sample/checkpoint-2.avhdx --yes
+//! cargo run -p avhdx --example merge -- /tmp/sample/checkpoint-2.avhdx --yes
 //! ```
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! An object store, a backup archive or an encrypted file is read in the same way: implement [`ReadAt`] for it.
 //!
 //! ```sh
-//! cargo run -p vhdx --example own_storage -- testdata/sample/base.vhdx
+//! cargo run -p avhdx --example own_storage -- testdata/sample/base.vhdx
 //! ```
 
 use std::io;

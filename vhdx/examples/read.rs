@@ -1,7 +1,7 @@
 //! Reads a disk as its virtual machine sees it, through all its parents.
 //!
 //! ```sh
-//! cargo run -p vhdx --example read -- testdata/sample/checkpoint-2.avhdx
+//! cargo run -p avhdx --example read -- testdata/sample/checkpoint-2.avhdx
 //! ```
 
 use vhdx::{Chain, DiskOffset, FolderResolver, Source};

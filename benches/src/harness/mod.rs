@@ -175,7 +175,7 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     let this = std::env::current_exe()?;
     let vhdx = this.with_file_name("vhdx");
     if !vhdx.is_file() {
-        bail!("{} does not exist: run `cargo build --release -p vhdx-cli`", vhdx.display());
+        bail!("{} does not exist: run `cargo build --release -p avhdx-cli`", vhdx.display());
     }
     let root = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = tempfile::Builder::new().prefix("vhdx-bench").tempdir_in(&root);
