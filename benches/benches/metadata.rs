@@ -5,18 +5,18 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use vhdx::ops::{MergeOptions, MergePlan};
-use vhdx::{BlockIndex, Chain, DiskOffset, NoProgress, Vhdx, discover};
+use vhdx::{BlockIndex, Chain, DiskOffset, NoProgress, OpenOptions, Vhdx, discover};
 use vhdx_bench::{dirty, family, long_runs, scattered};
 
 fn bitmap_scan(c: &mut Criterion) {
-    let child = Vhdx::from_storage(long_runs()).unwrap();
+    let child = Vhdx::open_with(long_runs(), &OpenOptions::default()).unwrap();
     let all = || DiskOffset::new(0)..DiskOffset::new(child.virtual_size());
     assert_eq!(child.extents(all()).count(), 1024);
     c.bench_function("bitmap scan, 2 GiB in runs of 2 MiB", |b| b.iter(|| child.extents(all()).count()));
 }
 
 fn block_resolution(c: &mut Criterion) {
-    let child = Vhdx::from_storage(long_runs()).unwrap();
+    let child = Vhdx::open_with(long_runs(), &OpenOptions::default()).unwrap();
     let mut block = 0;
     c.bench_function("block resolution", |b| {
         b.iter(|| {
@@ -28,14 +28,16 @@ fn block_resolution(c: &mut Criterion) {
 
 fn log_replay(c: &mut Criterion) {
     let image = dirty();
-    assert!(Vhdx::from_storage(image.clone()).unwrap().log_content().is_some());
-    c.bench_function("log replay in memory", |b| b.iter(|| Vhdx::from_storage(image.clone()).unwrap()));
+    assert!(Vhdx::open_with(image.clone(), &OpenOptions::default()).unwrap().log_content().is_some());
+    c.bench_function("log replay in memory", |b| {
+        b.iter(|| Vhdx::open_with(image.clone(), &OpenOptions::default()).unwrap())
+    });
 }
 
 fn merge_plan(c: &mut Criterion) {
-    let layers = (0..)
-        .zip(scattered(2))
-        .map(|(layer, image)| Vhdx::from_storage(image).unwrap().named(format!("{layer}.vhdx").as_ref()));
+    let layers = (0..).zip(scattered(2)).map(|(layer, image)| {
+        Vhdx::open_with(image, &OpenOptions::default().name(format!("{layer}.vhdx"))).unwrap()
+    });
     let chain = Chain::from_layers(layers.collect()).unwrap();
     let plan = || MergePlan::new(&chain, 2, &vhdx::Relatives::default(), &MergeOptions::default());
     assert!(plan().unwrap().bytes_to_copy > 0);

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use vhdx::{Chain, DiskOffset, Vhdx};
+use vhdx::{Chain, DiskOffset, OpenOptions, Vhdx};
 use vhdx_bench::scattered;
 
 const DEPTHS: [usize; 3] = [1, 8, 32];
@@ -12,7 +12,7 @@ const DEPTHS: [usize; 3] = [1, 8, 32];
 fn open(c: &mut Criterion) {
     let images = scattered(1);
     c.bench_function("open", |b| {
-        b.iter(|| Vhdx::from_storage(black_box(images[0].clone())).unwrap());
+        b.iter(|| Vhdx::open_with(black_box(images[0].clone()), &OpenOptions::default()).unwrap());
     });
 }
 
@@ -42,7 +42,8 @@ fn random_reads(c: &mut Criterion) {
 }
 
 fn chain(depth: usize) -> Chain {
-    let layers = scattered(depth).into_iter().map(|image| Vhdx::from_storage(image).unwrap());
+    let layers =
+        scattered(depth).into_iter().map(|image| Vhdx::open_with(image, &OpenOptions::default()).unwrap());
     Chain::from_layers(layers.collect()).unwrap()
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
 use vhdx::format::header::{self, Header};
-use vhdx::{Chain, DiskOffset, Extent, Guid, ReadAt, Vhdx, Violation, Violations, ops};
+use vhdx::{OpenOptions, Chain, DiskOffset, Extent, Guid, ReadAt, Vhdx, Violation, Violations, ops};
 use vhdx_testkit::{Headers, Image, UnpackedFile, pack, unpack};
 
 /// Disks with more blocks are not looked at as a whole: it would take seconds, which is no finding.
@@ -18,7 +18,7 @@ const MAX_READS: usize = 256;
 pub fn exercise(file: impl ReadAt + 'static) {
     let file: Arc<dyn ReadAt> = Arc::new(file);
     let mut violations = Violations::new();
-    let Ok(vhdx) = Vhdx::load(Arc::clone(&file), &mut violations) else {
+    let Ok(vhdx) = Vhdx::open_collecting(Arc::clone(&file), &mut violations) else {
         assert!(!violations.as_slice().is_empty(), "an error without a broken rule");
         return;
     };
@@ -54,7 +54,7 @@ fn with_base(vhdx: Vhdx) -> Option<Chain> {
     let Some(locator) = vhdx.parent_locator() else { return Chain::from_layers(vec![vhdx]).ok() };
     let data_write_guid = *locator.linkages().first()?;
     let base = base(data_write_guid, vhdx.logical_sector_size());
-    let base = Vhdx::from_storage(base).expect("the base is sound");
+    let base = Vhdx::open_with(base, &OpenOptions::default()).expect("the base is sound");
     Some(Chain::from_layers(vec![vhdx, base]).expect("it is the parent that was asked for"))
 }
 

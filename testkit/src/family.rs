@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use vhdx::ops::{FileState, MergeFiles, MergeOptions, MergePlan, MergeReport, OpenFile};
 use vhdx::{
-    Candidate, Candidates, Chain, DiskOffset, Error, FileFacts, ParentRequest, ParentResolver, Progress,
-    ReadAt, Relatives, Result, Source, Vhdx,
+    Candidate, Candidates, Chain, DiskOffset, Error, FileFacts, OpenOptions, ParentRequest, ParentResolver,
+    Progress, ReadAt, Relatives, Result, Source, Vhdx,
 };
 
 use crate::crash::{CrashWorld, Images};
@@ -116,7 +116,7 @@ impl ParentResolver for ByRelativePath<'_> {
 fn load(world: &CrashWorld, path: &Path) -> Result<Vhdx> {
     let opened = world.open(path);
     let file = opened.map_err(|source| Error::io("open", None, source).in_file(path))?;
-    Ok(Vhdx::from_storage(file as Arc<dyn ReadAt>).map_err(|e| e.in_file(path))?.named(path))
+    Vhdx::open_with(file as Arc<dyn ReadAt>, &OpenOptions::default().name(path))
 }
 
 /// The expected content of a range of a disk.

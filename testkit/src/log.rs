@@ -195,7 +195,7 @@ fn target(write: &LogWrite) -> (u64, u64) {
 mod tests {
     use super::*;
     use crate::image::{Block, MIB};
-    use vhdx::{LogState, Vhdx};
+    use vhdx::{LogState, OpenOptions, Vhdx};
 
     /// Counts the sectors outside the log that differ from those of the same image without a log.
     fn differing(log: DirtyLog) -> (usize, LogState) {
@@ -209,7 +209,7 @@ mod tests {
         let sectors = (FIRST_TARGET..layout.len).step_by(SECTOR as usize).filter(|at| !log.contains(at));
         let differ = |at: &u64| sound.read(*at, SECTOR as usize) != file.read(*at, SECTOR as usize);
         let count = sectors.filter(differ).count();
-        (count, Vhdx::from_storage(file).unwrap().log())
+        (count, Vhdx::open_with(file, &OpenOptions::default()).unwrap().log())
     }
 
     #[test]

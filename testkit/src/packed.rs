@@ -113,7 +113,7 @@ fn seal_log(file: &mut UnpackedFile, start: u64, len: u64) {
 mod tests {
     use super::*;
     use crate::{Block, DirtyLog, Image, Random};
-    use vhdx::Vhdx;
+    use vhdx::{OpenOptions, Vhdx};
 
     #[test]
     fn unpacking_undoes_packing() {
@@ -127,7 +127,7 @@ mod tests {
         assert!(unpack(&packed).to_sparse().to_vec() == file.to_vec());
         let mut sealed = unpack(&packed);
         seal_structures(&mut sealed);
-        Vhdx::from_storage(sealed).unwrap();
+        Vhdx::open_with(sealed, &OpenOptions::default()).unwrap();
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::{MergeOptions, check_storage};
-use vhdx::{DiskOffset, ErrorKind, NoProgress, Vhdx, VhdxMut};
+use vhdx::{DiskOffset, ErrorKind, NoProgress, OpenOptions, Vhdx, VhdxMut};
 
 use crate::crash::{CrashImage, CrashWorld, Images, Sweep};
 use crate::family::Family;
@@ -171,7 +171,7 @@ impl Run {
         let path = self.leaf(leaf);
         if self.open.as_ref().is_none_or(|open| open.path != path) {
             self.close();
-            let disk = VhdxMut::from_storage(self.world.storage(&path)).unwrap();
+            let disk = VhdxMut::open_with(self.world.storage(&path), &OpenOptions::default()).unwrap();
             let versions = vec![self.leaves[&path].clone()];
             self.open = Some(Open { path, disk, versions });
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use vhdx::{Chain, DiskOffset, DiskType, FolderResolver, Sharing, Vhdx, ops};
+use vhdx::{Chain, DiskOffset, DiskType, FolderResolver, OnWriter, OpenOptions, Vhdx, ops};
 use vhdx_testkit::gunzip;
 
 fn digest(bytes: &[u8]) -> String {
@@ -28,7 +28,7 @@ fn images_of_qemu_have_the_content_in_their_provenance() {
     });
     let mut names = Vec::new();
     for (name, size, expected) in rows {
-        let vhdx = Vhdx::from_storage(gunzip(&folder.join(&name)).unwrap()).unwrap();
+        let vhdx = Vhdx::open_with(gunzip(&folder.join(&name)).unwrap(), &OpenOptions::default()).unwrap();
         assert!(vhdx.creator().starts_with("QEMU"), "{name}: {}", vhdx.creator());
         let is_fixed = vhdx.disk_type() == DiskType::Fixed;
         assert_eq!(is_fixed, name.starts_with("fixed"), "{name}");
@@ -49,7 +49,7 @@ fn the_sample_chain_is_what_its_command_makes() {
     for name in ["base.vhdx", "checkpoint-1.avhdx", "checkpoint-2.avhdx"] {
         let [a, b] = [kept.as_path(), made.path()].map(|folder| std::fs::read(folder.join(name)).unwrap());
         assert!(a == b, "{name}");
-        assert!(ops::check_file(&kept.join(name), Sharing::Locked).is_valid(), "{name}");
+        assert!(ops::check_file(&kept.join(name), OnWriter::Fail).is_valid(), "{name}");
     }
     let open = |name| Chain::open(kept.join(name), &FolderResolver::default()).unwrap();
     let leaf = open("checkpoint-2.avhdx");

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vhdx::{Chain, DiskOffset, FileOffset, FileStorage, ReadAt, Vhdx};
+use vhdx::{Chain, DiskOffset, FileOffset, FileStorage, OpenOptions, ReadAt, Vhdx};
 
 struct Counting<S> {
     storage: S,
@@ -34,8 +34,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let requests = Arc::new(AtomicU64::new(0));
     let storage = Counting { storage: FileStorage::open(path.as_ref())?, requests: requests.clone() };
 
-    // A chain of one file. With parents, open each with `Vhdx::from_storage`, and list them leaf first.
-    let chain = Chain::from_layers(vec![Vhdx::from_storage(storage)?])?;
+    // A chain of one file. With parents, open each with `Vhdx::open_with`, and list them leaf first.
+    let chain = Chain::from_layers(vec![Vhdx::open_with(storage, &OpenOptions::default())?])?;
     let opening = requests.swap(0, Ordering::Relaxed);
     let mut first = vec![0; 65536];
     chain.read_exact_at(&mut first, DiskOffset::new(0))?;

@@ -4,13 +4,14 @@
 //! cargo run -p avhdx --example read -- testdata/sample/checkpoint-2.avhdx
 //! ```
 
-use vhdx::{Chain, DiskOffset, FolderResolver, Source};
+use vhdx::{Chain, DiskOffset, FolderResolver, OnWriter, Source};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: read DISK")?;
     // The resolver searches for the parents by the stored paths, and by GUID in the folder of each child. The shared
     // locks keep out other programs that write.
-    let chain = Chain::open_shared(&path, &FolderResolver::default())?;
+    let chain = Chain::open(&path, &FolderResolver::default())?;
+    chain.lock_shared(OnWriter::Fail)?;
     // One read validates only what it uses. Before a whole disk is read, the places of all blocks are validated.
     chain.validate_placement()?;
 

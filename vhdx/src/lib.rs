@@ -110,8 +110,8 @@ pub use family::{
     find_disks, find_relatives, folders_around,
 };
 pub use file::{
-    DiskType, Extent, Extents, NewDisk, NewItem, Source, Survey, SurveyedBat, SurveyedLog, Vhdx, VhdxMut,
-    VhdxWriter, WriteReport,
+    DiskType, Extent, Extents, NewDisk, NewItem, OpenOptions, Source, Survey, SurveyedBat, SurveyedLog, Vhdx,
+    VhdxMut, VhdxWriter, WriteReport,
 };
 pub use format::{bat_entry::PayloadBlockState, parent_locator::ParentLocator};
 pub use geometry::{BatEntryKind, Geometry, MAX_BLOCK_SIZE, MAX_VIRTUAL_SIZE};
@@ -121,7 +121,7 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileFormat, FileIdentity, FileStorage, Memory, NewFile, RawTarget, ReadAt, Sharing, Storage,
+    FileFormat, FileIdentity, FileStorage, Memory, NewFile, OnWriter, RawTarget, ReadAt, Storage,
     allocated_bytes, free_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};

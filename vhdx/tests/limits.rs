@@ -4,8 +4,8 @@ mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
 use vhdx::{
-    BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE, ReadAt,
-    Vhdx,
+    BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE,
+    OpenOptions, ReadAt, Vhdx,
 };
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
 use vhdx_testkit::{Headers, RegionTables};
@@ -26,7 +26,7 @@ fn page(offset: u64) -> Vec<u8> {
 }
 
 fn base(image: &Image) -> Chain {
-    Chain::from_layers(vec![Vhdx::from_storage(image.sparse()).unwrap()]).unwrap()
+    Chain::from_layers(vec![Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap()]).unwrap()
 }
 
 fn read(chain: &Chain, offset: u64) -> Vec<u8> {
@@ -41,7 +41,7 @@ fn opening_the_largest_disk_reads_little_and_no_bat() {
     let (_, bat, bat_len) = image.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
     assert_eq!(bat_len, 513 * MIB);
     let (file, counts) = Counting::new(image.sparse());
-    let vhdx = Vhdx::from_storage(file).unwrap();
+    let vhdx = Vhdx::open_with(file, &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.virtual_size(), MAX_VIRTUAL_SIZE);
     // The identifier, two headers, a region table of 64 KiB, the metadata table and the items.
     assert!(counts.reads() <= 6, "{counts:?}");
@@ -108,7 +108,10 @@ fn a_merge_plan_takes_less_than_64_mib() {
         let child = Image::child_of(&base, "base.vhdx", 1 << 20);
         let (_, bat, len) = child.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
         let full = GarbageBat { file: child.sparse(), bat: bat..bat + len, entry: sound_to_the_end };
-        let layers = [Vhdx::from_storage(full), Vhdx::from_storage(base.sparse())];
+        let layers = [
+            Vhdx::open_with(full, &OpenOptions::default()),
+            Vhdx::open_with(base.sparse(), &OpenOptions::default()),
+        ];
         let chain = Chain::from_layers(layers.map(Result::unwrap).into()).unwrap();
         let plan = MergePlan::new(&chain, 1, &Relatives::default(), &MergeOptions::default()).unwrap();
         assert_eq!(plan.block_counts(), [(BlockAction::Fill, 4 << 20)].into());
@@ -168,7 +171,8 @@ fn a_garbage_bat_of_the_largest_disk_is_an_error_in_bounded_time() {
     ];
     for entry in entries {
         let file = GarbageBat { file: image.sparse(), bat: bat..bat + bat_len, entry };
-        let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+        let chain =
+            Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap();
         let begun = std::time::Instant::now();
         let error = chain.validate_placement().unwrap_err();
         assert!(error.violation().is_some(), "{error}");
@@ -197,7 +201,8 @@ fn the_largest_blocks() {
         let sectors = block_size / u64::from(sector_size);
         let bits = (0..sectors).map(|sector| sector == sectors - 1).collect();
         child.blocks.insert(2, Block::partial(last_sector, bits));
-        let layers = [&child, &image].map(|image| Vhdx::from_storage(image.sparse()).unwrap());
+        let layers =
+            [&child, &image].map(|image| Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap());
         let chain = Chain::from_layers(layers.into()).unwrap();
         for block in [1, 3] {
             assert_same(&read(&chain, block * block_size), &content, "block");
@@ -229,7 +234,8 @@ fn chunk_boundaries() {
                 child.blocks.insert(block, Block::partial(page(place + 1024 * MIB), sectors));
             }
         }
-        let layers = [&child, &image].map(|image| Vhdx::from_storage(image.sparse()).unwrap());
+        let layers =
+            [&child, &image].map(|image| Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap());
         assert_eq!(layers[1].payload_entry(BlockIndex::new(chunk / MIB)).unwrap().state_bits(), 6);
         let chain = Chain::from_layers(layers.into()).unwrap();
         for (number, place) in places.into_iter().enumerate() {
@@ -277,7 +283,11 @@ fn chains_of_256_files_open_and_of_257_do_not() {
         },
         other => panic!("{other:?}"),
     }
-    let layers = deep(257).files().into_iter().map(|file| Vhdx::from_storage(file).unwrap()).collect();
+    let layers = deep(257)
+        .files()
+        .into_iter()
+        .map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap())
+        .collect();
     assert!(matches!(Chain::from_layers(layers), Err(Error::Chain(_))));
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use vhdx::ops::{MergeOptions, MergePlan};
-use vhdx::{BatIndex, Chain, DiskOffset, FileOffset, FolderResolver, ReadAt, Relatives, Vhdx};
+use vhdx::{BatIndex, Chain, DiskOffset, FileOffset, FolderResolver, OpenOptions, ReadAt, Relatives, Vhdx};
 use vhdx_testkit::{Block, Image, Part, Random, SparseImage, windows_locator};
 
 use super::files::buffer;
@@ -91,7 +91,7 @@ fn long_runs() -> SparseImage {
 }
 
 pub(crate) fn scan_bitmap() -> Result<f64> {
-    let child = Vhdx::from_storage(long_runs())?;
+    let child = Vhdx::open_with(long_runs(), &OpenOptions::default())?;
     let expected = SCANNED_SIZE / (4 * MIB) * 2;
     median_of_runs(|| {
         let extents = child.extents(DiskOffset::new(0)..DiskOffset::new(SCANNED_SIZE));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use vhdx::{Chain, DiskOffset, FolderResolver, Mapped, Vhdx};
+use vhdx::{Chain, DiskOffset, FolderResolver, Mapped, OpenOptions, Vhdx};
 use vhdx_testkit::Random;
 
 use super::files::{buffer, data_runs};
@@ -77,7 +77,7 @@ pub(crate) fn read_disk(way: Way, leaf: &Path, is_random: bool) -> Result<f64> {
 fn mapped(leaf: &Path) -> Result<Chain> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let paths: Vec<PathBuf> = chain.layers().iter().filter_map(Vhdx::path).map(Path::to_owned).collect();
-    let layers = paths.iter().map(|path| Vhdx::from_storage(Mapped::open(path)?));
+    let layers = paths.iter().map(|path| Vhdx::open_with(Mapped::open(path)?, &OpenOptions::default()));
     Ok(Chain::from_layers(layers.collect::<vhdx::Result<_>>()?)?)
 }
 

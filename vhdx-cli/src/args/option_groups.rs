@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueHint;
 use clap::{Args as ClapArgs, ValueEnum};
-use vhdx::{DiskType, FolderIndex, FolderResolver, Sharing};
+use vhdx::{DiskType, FolderIndex, FolderResolver, OnWriter};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewVhdx {
@@ -73,7 +73,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    pub(crate) fn sharing(&self) -> Sharing {
-        if self.force_share { Sharing::Forced } else { Sharing::Locked }
+    pub(crate) fn on_writer(&self) -> OnWriter {
+        if self.force_share { OnWriter::ReadAnyway } else { OnWriter::Fail }
     }
 }

@@ -31,8 +31,8 @@ pub(super) fn run(output: Output, check: &Check) -> Result<Outcome, Failure> {
 fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, Failure> {
     source::ensure_not_foreign(file)?;
     let report = match check.chain {
-        true => check_chain(file, &check.parents.resolver(), check.share.sharing()),
-        false => check_file(file, check.share.sharing()),
+        true => check_chain(file, &check.parents.resolver(), check.share.on_writer()),
+        false => check_file(file, check.share.on_writer()),
     };
     for held in report.files.iter().filter(|file| file.has_writer) {
         reading.report_writer(held.path.as_deref().unwrap_or(file));

@@ -13,7 +13,7 @@ use crate::progress::Bar;
 
 pub(super) fn run(output: Output, ask: &Compare) -> Result<Outcome, Failure> {
     let resolver = ask.parents.resolver();
-    let mut reading = Reading::new(output, &ask.parents.parent_dir).sharing(ask.share.sharing());
+    let mut reading = Reading::new(output, &ask.parents.parent_dir).on_writer(ask.share.on_writer());
     let a = reading.open_disk(&ask.a, ("--a-from", ask.a_from), &resolver)?;
     let of_b = FolderResolver { named: Vec::new(), ..resolver };
     let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;

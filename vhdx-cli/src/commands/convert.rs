@@ -31,7 +31,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
         return in_place::run(output, convert);
     }
     let target = Target::of(convert)?;
-    let mut reading = Reading::new(output, &convert.parents.parent_dir).sharing(convert.share.sharing());
+    let mut reading = Reading::new(output, &convert.parents.parent_dir).on_writer(convert.share.on_writer());
     let source = open_source(&mut reading, convert)?;
     let plan = Plan::new(convert, target.format(), &source)?;
     let padding = plan.virtual_size.saturating_sub(source.disk().virtual_size());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vhdx::ops::{ensure_not_half_merged, left_over};
 use vhdx::{
-    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, ParentResolver, RawDisk, Relatives, Sharing,
+    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, OnWriter, ParentResolver, RawDisk, Relatives,
     Vhdx, find_relatives, folders_around, inspect_chain,
 };
 
@@ -22,7 +22,7 @@ use crate::progress::Bar;
 pub(super) struct Reading<'a> {
     output: Output,
     /// Whether a disk is read although a writer holds one of its files.
-    sharing: Sharing,
+    on_writer: OnWriter,
     /// The folders of `--parent-dir`. Files in them can tell something about a disk.
     folders: &'a [PathBuf],
     facts: Facts,
@@ -32,12 +32,12 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(output: Output, folders: &'a [PathBuf]) -> Self {
-        Self { output, sharing: Sharing::Locked, folders, facts: Facts::default(), neighbours: None }
+        Self { output, on_writer: OnWriter::Fail, folders, facts: Facts::default(), neighbours: None }
     }
 
-    /// Sets the sharing mode, for commands that read whole disks.
-    pub(super) fn sharing(self, sharing: Sharing) -> Self {
-        Self { sharing, ..self }
+    /// Sets what happens to files that a writer has open, for commands that read whole disks.
+    pub(super) fn on_writer(self, on_writer: OnWriter) -> Self {
+        Self { on_writer, ..self }
     }
 
     /// Opens a disk in any format to read its whole content. `from` is the option that gives the format, and its value.
@@ -52,7 +52,7 @@ impl<'a> Reading<'a> {
             Format::Vhdx => Ok(Opened::Chain(self.open_chain(path, resolver)?)),
             Format::Raw => {
                 let raw = RawDisk::open(path)?;
-                if raw.lock_shared(self.sharing).map_err(or_force_share)? {
+                if raw.lock_shared(self.on_writer).map_err(or_force_share)? {
                     self.report_writer(path);
                 }
                 if from.1.is_none() {
@@ -71,7 +71,7 @@ impl<'a> Reading<'a> {
         resolver: &dyn ParentResolver,
     ) -> Result<Chain, Failure> {
         let chain = Chain::open(path, resolver)?;
-        for layer in chain.lock_shared(self.sharing).map_err(or_force_share)? {
+        for layer in chain.lock_shared(self.on_writer).map_err(or_force_share)? {
             self.report_writer(chain.layers().get(layer).and_then(Vhdx::path).unwrap_or(path));
         }
         chain.validate_placement()?;

@@ -1,19 +1,19 @@
 //! Defines [`Chain`]: a file and all its parents, open as one disk.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::extent_cache::ExtentCache;
 use super::found_by::FoundBy;
 use super::read::{fill, range_on_disk, read_extents};
 use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx};
-use crate::storage::Sharing;
+use crate::storage::OnWriter;
 use crate::units::{DiskOffset, FileOffset};
 
 /// A file and all its parents, with every link checked: the disk that a virtual machine sees.
 ///
-/// A fixed or dynamic file is a chain of one file.
+/// A fixed or dynamic file is a chain of one file. A clone shares the open files, their locks and the cache.
 ///
 /// # Examples
 /// ```no_run
@@ -26,20 +26,20 @@ use crate::units::{DiskOffset, FileOffset};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Chain {
     /// Leaf first, never empty.
     pub(super) layers: Vec<Vhdx>,
     /// How each layer was found; `None` for the leaf and for files that the caller opened.
     found_by: Vec<Option<FoundBy>>,
-    resolved: ExtentCache,
+    resolved: Arc<ExtentCache>,
     /// Set once the places of all blocks of all layers were found valid.
     placement_is_valid: OnceLock<()>,
 }
 
 impl Chain {
     pub(super) fn of(layers: Vec<Vhdx>, found_by: Vec<Option<FoundBy>>) -> Self {
-        Self { layers, found_by, resolved: ExtentCache::default(), placement_is_valid: OnceLock::new() }
+        Self { layers, found_by, resolved: Arc::default(), placement_is_valid: OnceLock::new() }
     }
 
     /// Returns the files, leaf first.
@@ -90,7 +90,7 @@ impl Chain {
 
     /// Locks every layer against writers until the chain is dropped.
     ///
-    /// Returns the positions of the layers that a writer has open, which only [`Sharing::Forced`] allows.
+    /// Returns the positions of the layers that a writer has open, which only [`OnWriter::ReadAnyway`] allows.
     ///
     /// The locks are those of [`FileStorage::open_shared`](crate::FileStorage::open_shared). Any number of readers can
     /// hold them. They keep out all writers that respect locks: this library, QEMU on Linux, every program on Windows.
@@ -99,10 +99,10 @@ impl Chain {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) with the operation `lock` and the path of the layer. The error kind is
     /// [`ResourceBusy`](std::io::ErrorKind::ResourceBusy) if a writer has the layer open.
-    pub fn lock_shared(&self, sharing: Sharing) -> Result<Vec<usize>> {
+    pub fn lock_shared(&self, on_writer: OnWriter) -> Result<Vec<usize>> {
         let mut with_writer = Vec::new();
         for (number, layer) in self.layers.iter().enumerate() {
-            if layer.lock_shared(sharing)? {
+            if layer.lock_shared(on_writer)? {
                 with_writer.push(number);
             }
         }
@@ -112,7 +112,7 @@ impl Chain {
     /// Checks that no layer has changed since it was opened.
     ///
     /// It compares length, FileWriteGuid and current header, and the time of the last change unless a writer was
-    /// accepted ([`Sharing::Forced`]). Call this after you have read a whole disk, because not every writer respects
+    /// accepted ([`OnWriter::ReadAnyway`]). Call this after you have read a whole disk, because not every writer respects
     /// locks. The operations in [`ops`](crate::ops) that read a whole disk call it themselves.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
 use crate::error::{ChainError, Result};
 use crate::file::{Extent, Extents, Vhdx, VhdxMut, ensure_on_disk};
-use crate::storage::{FileIdentity, Sharing};
+use crate::storage::{FileIdentity, OnWriter};
 use crate::units::DiskOffset;
 
 /// A disk that can be read and written: a leaf, which nobody else can write to, and its parents, open for reading.
@@ -60,7 +60,7 @@ impl ChainMut {
         let parents = layers.split_off(1);
         drop(layers); // on Windows an open file cannot be opened exclusively
         for parent in &parents {
-            parent.lock_shared(Sharing::Locked)?;
+            parent.lock_shared(OnWriter::Fail)?;
         }
         // Every link is checked again: the leaf and the parents were not locked before.
         let disk = Self::from_layers(VhdxMut::open(path)?, parents)?;
@@ -73,7 +73,7 @@ impl ChainMut {
     /// # Errors
     /// As [`Chain::from_leaf`]; [`ChainError::HalfMerged`].
     pub fn from_leaf(leaf: VhdxMut, resolver: &dyn ParentResolver) -> Result<Self> {
-        Self::of(Chain::from_leaf(leaf.share(), resolver)?, leaf)
+        Self::of(Chain::from_leaf(leaf.vhdx().clone(), resolver)?, leaf)
     }
 
     /// Puts a file that is open for writing and its open parents together, nearest parent first.
@@ -81,19 +81,19 @@ impl ChainMut {
     /// # Errors
     /// As [`Chain::from_layers`]; [`ChainError::HalfMerged`].
     pub fn from_layers(leaf: VhdxMut, parents: Vec<Vhdx>) -> Result<Self> {
-        let layers = std::iter::once(leaf.share()).chain(parents).collect();
+        let layers = std::iter::once(leaf.vhdx().clone()).chain(parents).collect();
         Self::of(Chain::from_layers(layers)?, leaf)
     }
 
     /// The first layer of `chain` shares the file of `leaf`.
     fn of(chain: Chain, leaf: VhdxMut) -> Result<Self> {
-        ensure_complete(&leaf)?;
+        ensure_complete(leaf.vhdx())?;
         let parents = chain.into_layers().split_off(1);
         Ok(Self { leaf, parents })
     }
 
     /// The file that is written to.
-    pub fn leaf(&self) -> &Vhdx {
+    pub fn leaf(&self) -> &VhdxMut {
         &self.leaf
     }
 
@@ -112,7 +112,7 @@ impl ChainMut {
 
     fn layer(&self, number: usize) -> &Vhdx {
         match number.checked_sub(1) {
-            None => &self.leaf,
+            None => self.leaf.vhdx(),
             Some(parent) => &self.parents[parent],
         }
     }
@@ -180,24 +180,26 @@ impl Part {
 
 impl Disk for ChainMut {
     fn virtual_size(&self) -> u64 {
-        self.leaf.virtual_size()
+        self.leaf.vhdx().virtual_size()
     }
 
     fn logical_sector_size(&self) -> u32 {
-        self.leaf.logical_sector_size()
+        self.leaf.vhdx().logical_sector_size()
     }
 
     fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
-        Box::new(Extents::through(&self.leaf, &self.parents, range))
+        Box::new(Extents::through(self.leaf.vhdx(), &self.parents, range))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         let range = self.range(offset, buf.len() as u64)?;
-        read_extents(buf, Extents::through(&self.leaf, &self.parents, range), |number| self.layer(number))
+        read_extents(buf, Extents::through(self.leaf.vhdx(), &self.parents, range), |number| {
+            self.layer(number)
+        })
     }
 
     fn validate_placement(&self) -> Result<()> {
-        self.leaf.validate_placement()?;
+        self.leaf.vhdx().validate_placement()?;
         self.parents.iter().try_for_each(Vhdx::validate_placement)
     }
 
@@ -207,7 +209,7 @@ impl Disk for ChainMut {
     }
 
     fn identities(&self) -> Vec<FileIdentity> {
-        std::iter::once(&*self.leaf).chain(&self.parents).filter_map(Vhdx::identity).collect()
+        std::iter::once(self.leaf.vhdx()).chain(&self.parents).filter_map(Vhdx::identity).collect()
     }
 }
 

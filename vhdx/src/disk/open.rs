@@ -13,7 +13,6 @@ use super::resolver::{ParentRequest, ParentResolver};
 use crate::error::ChainError;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
-use crate::storage::Sharing;
 
 /// The maximum number of files in a chain. No implementation accepts more.
 pub const MAX_CHAIN_LENGTH: usize = 256;
@@ -110,19 +109,6 @@ impl Chain {
     /// [`Error::Chain`] if the files do not form a chain; those of [`Vhdx::open`] for each file.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         Self::from_leaf(Vhdx::open(path)?, resolver)
-    }
-
-    /// Opens a file and all its parents, and locks them against writers.
-    ///
-    /// It locks them as [`lock_shared`](Self::lock_shared) does with [`Sharing::Locked`]. Use it to read the whole
-    /// content of a disk.
-    ///
-    /// # Errors
-    /// Those of [`open`](Self::open) and [`lock_shared`](Self::lock_shared).
-    pub fn open_shared(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
-        let chain = Self::open(path, resolver)?;
-        chain.lock_shared(Sharing::Locked)?;
-        Ok(chain)
     }
 
     /// Opens all parents of an open file.

@@ -26,13 +26,13 @@ use crate::windows_path::StoredPath;
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::Arc;
-/// use vhdx::{Candidate, Candidates, Chain, ParentRequest, ParentResolver, Vhdx};
+/// use vhdx::{Candidate, Candidates, Chain, OpenOptions, ParentRequest, ParentResolver, Vhdx};
 ///
 /// struct Store(HashMap<String, Arc<[u8]>>);
 ///
 /// impl Store {
 ///     fn open(&self, name: &str) -> vhdx::Result<Vhdx> {
-///         Vhdx::from_storage(self.0[name].clone()) // any `vhdx::ReadAt`
+///         Vhdx::open_with(self.0[name].clone(), &OpenOptions::default()) // any `vhdx::ReadAt`
 ///     }
 /// }
 ///
@@ -44,7 +44,7 @@ use crate::windows_path::StoredPath;
 ///             .filter_map(|stored| self.0.get_key_value(stored.path.rsplit('\\').next()?))
 ///             .map(|(name, bytes)| {
 ///                 let bytes = bytes.clone();
-///                 Candidate::new(name, move || Vhdx::from_storage(bytes))
+///                 Candidate::new(name, move || Vhdx::open_with(bytes, &OpenOptions::default()))
 ///             })
 ///             .collect();
 ///         Ok(named.into())

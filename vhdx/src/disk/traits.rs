@@ -7,7 +7,7 @@ use super::chain::Chain;
 use super::read::range_on_disk;
 use crate::error::{Error, Result};
 use crate::file::{Extent, Source, ensure_on_disk};
-use crate::storage::{FileIdentity, FileStorage, ReadAt, ReadGuard, Sharing, read_into};
+use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
 /// A readable disk in any format.
@@ -143,13 +143,13 @@ impl RawDisk {
 
     /// Locks the file against writers until it is closed.
     ///
-    /// Returns whether a writer has the file open, which only [`Sharing::Forced`] allows. [`Chain::lock_shared`] lists
+    /// Returns whether a writer has the file open, which only [`OnWriter::ReadAnyway`] allows. [`Chain::lock_shared`] lists
     /// which writers are kept out.
     ///
     /// # Errors
     /// Those of [`Chain::lock_shared`].
-    pub fn lock_shared(&self, sharing: Sharing) -> Result<bool> {
-        self.guard.lock(&self.file, sharing).map_err(|error| error.in_file(&self.path))
+    pub fn lock_shared(&self, on_writer: OnWriter) -> Result<bool> {
+        self.guard.lock(&self.file, on_writer).map_err(|error| error.in_file(&self.path))
     }
 
     /// Returns the first extent of `rest`. Holes in the file are unallocated.

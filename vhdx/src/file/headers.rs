@@ -121,7 +121,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::file::{NewDisk, Vhdx, VhdxMut, VhdxWriter};
+    use crate::file::{NewDisk, OpenOptions, Vhdx, VhdxMut, VhdxWriter};
     use crate::storage::{Memory, ReadAt};
     use crate::testing::torn::{SECTOR, Torn};
     use crate::units::DiskOffset;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn open(storage: &Arc<Noting>) -> Vhdx {
-        Vhdx::from_storage(Arc::clone(storage)).unwrap()
+        Vhdx::open_with(Arc::clone(storage), &OpenOptions::default()).unwrap()
     }
 
     fn headers(storage: &Arc<Noting>) -> Headers {
@@ -264,7 +264,8 @@ mod tests {
                 headers.update(|header| header.file_write_guid = Uuid::new_v4()).unwrap();
                 let mut images = 0;
                 file.for_each_image(|image| {
-                    let found = Vhdx::from_storage(image.to_vec()).unwrap().data_write_guid();
+                    let found =
+                        Vhdx::open_with(image.to_vec(), &OpenOptions::default()).unwrap().data_write_guid();
                     assert_eq!(found, old.data_write_guid, "sector {lost} was lost");
                     images += 1;
                 });
@@ -298,7 +299,7 @@ mod tests {
             let header = Header { sequence_number, ..open(&new).header().clone() };
             let storage = Arc::new(Memory::new(bytes));
             put(&*storage, &header.encode(), place(1)).unwrap();
-            let opened = VhdxMut::from_storage(storage);
+            let opened = VhdxMut::open_with(storage, &OpenOptions::default());
             let Ok(mut disk) = opened else {
                 assert!(!works);
                 assert_eq!(opened.unwrap_err().violation().unwrap().rule, Rule::HeaderSequence);

@@ -27,7 +27,7 @@ impl Vhdx {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
-    pub fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
+    pub(crate) fn load(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
         // The caller may have collected violations of other files, which must not make this one fail.
         let mut found = Violations::new();
         let result = load(storage, &mut found);

@@ -13,6 +13,7 @@ mod load;
 mod metadata;
 mod new_disk;
 mod occupancy;
+mod open_options;
 mod placement;
 mod raw;
 mod read_ahead;
@@ -47,6 +48,7 @@ use layout::Layout;
 pub(crate) use load::read_data_write_guid;
 use metadata::Metadata;
 pub use new_disk::{NewDisk, NewItem};
+pub use open_options::OpenOptions;
 pub use replay::{LogContent, replay, replay_file};
 pub use survey::{Survey, SurveyedBat, SurveyedLog};
 pub(crate) use validate_bat::{ensure_mergeable, validate_bat};
@@ -90,6 +92,9 @@ impl fmt::Display for DiskType {
 /// A dirty log is replayed in memory. The file itself is never changed.
 ///
 /// A `Vhdx` is one file. Its disk is read through a [`Chain`](crate::Chain), which knows the parents.
+///
+/// A clone shares the open file and its lock. It copies what opening has read, at most a few KiB for a sound file.
+#[derive(Clone)]
 pub struct Vhdx {
     /// The file with its log replayed.
     storage: Arc<dyn ReadAt>,
@@ -125,28 +130,6 @@ impl fmt::Debug for Vhdx {
 }
 
 impl Vhdx {
-    /// Returns the same open file again. It does not see what a [`VhdxMut`] changes afterwards, so nobody else gets it.
-    pub(crate) fn share(&self) -> Self {
-        Self {
-            storage: self.storage.clone(),
-            raw: self.raw.clone(),
-            guard: self.guard.clone(),
-            path: self.path.clone(),
-            identity: self.identity,
-            creator: self.creator.clone(),
-            header: self.header.clone(),
-            header_number: self.header_number,
-            log: self.log,
-            overlay: self.overlay.clone(),
-            regions: self.regions.clone(),
-            layout: self.layout.clone(),
-            metadata: self.metadata.clone(),
-            geometry: self.geometry,
-            tolerated: self.tolerated.clone(),
-            tolerated_bat_rules: self.tolerated_bat_rules.clone(),
-        }
-    }
-
     /// Opens a file.
     ///
     /// # Errors
@@ -159,24 +142,25 @@ impl Vhdx {
     /// Opens a VHDX in a storage that can be read at any offset.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`].
+    /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`], with the name of the options.
     ///
     /// # Examples
     /// ```
-    /// use vhdx::{Rule, Vhdx};
+    /// use vhdx::{OpenOptions, Rule, Vhdx};
     ///
-    /// let error = Vhdx::from_storage(vec![0; 1 << 20]).unwrap_err();
+    /// let error = Vhdx::open_with(vec![0; 1 << 20], &OpenOptions::default()).unwrap_err();
     /// assert_eq!(error.violation().unwrap().rule(), Rule::FileSignature);
     /// ```
-    pub fn from_storage(storage: impl ReadAt + 'static) -> Result<Self> {
-        Self::load(Arc::new(storage), &mut Violations::new())
+    pub fn open_with(storage: impl ReadAt + 'static, options: &OpenOptions) -> Result<Self> {
+        let loaded = Self::load(Arc::new(storage), &mut Violations::new());
+        match options.path() {
+            Some(path) => Ok(loaded.map_err(|error| error.in_file(path))?.named(path)),
+            None => loaded,
+        }
     }
 
     /// Opens a file like [`open`](Self::open), and adds every violation to `violations`.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn load_path(path: &Path, violations: &mut Violations) -> Result<Self> {
+    pub(crate) fn load_path(path: &Path, violations: &mut Violations) -> Result<Self> {
         Self::load_file(FileStorage::open(path)?, path, violations)
     }
 
@@ -192,7 +176,7 @@ impl Vhdx {
 
     /// Sets the path that names this file in messages and plans.
     #[must_use]
-    pub fn named(self, path: &Path) -> Self {
+    pub(crate) fn named(self, path: &Path) -> Self {
         Self { path: Some(path.to_owned()), ..self }
     }
 

@@ -1,12 +1,21 @@
 //! Returns structures of an open file as they are stored. These methods are public with the feature `raw-format`.
 
+#[cfg(feature = "raw-format")]
+use std::sync::Arc;
+
+#[cfg(feature = "raw-format")]
+use super::VhdxMut;
 use super::{Vhdx, metadata};
 use crate::error::Result;
 use crate::format::bat_entry::BatEntry;
 use crate::format::header::Header;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::region_table::Region;
+#[cfg(feature = "raw-format")]
+use crate::storage::ReadAt;
 use crate::units::{BatIndex, BlockIndex};
+#[cfg(feature = "raw-format")]
+use crate::violation::Violations;
 
 /// Declares methods of [`Vhdx`] that are public with the feature `raw-format`, and else only in this crate.
 macro_rules! raw_format {
@@ -66,5 +75,28 @@ raw_format! {
     /// As [`bat_entries`](Self::bat_entries).
     fn payload_entry(&self, block: BlockIndex) -> Result<BatEntry> {
         self.bat_entry(self.geometry.payload_bat_index(block))
+    }
+}
+
+#[cfg(feature = "raw-format")]
+impl Vhdx {
+    /// Opens a VHDX like [`open_with`](Self::open_with), and adds every violation that it finds to `violations`.
+    ///
+    /// Tolerated violations are worked around. The first one that is not tolerated is also returned as an error.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open_collecting(storage: Arc<dyn ReadAt>, violations: &mut Violations) -> Result<Self> {
+        Self::load(storage, violations)
+    }
+}
+
+#[cfg(feature = "raw-format")]
+impl VhdxMut {
+    /// Returns the file with its staged changes.
+    ///
+    /// Do not keep a clone of it over a change: the clone has the old sizes, but the new blocks.
+    pub fn staged(&self) -> &Vhdx {
+        self.vhdx()
     }
 }

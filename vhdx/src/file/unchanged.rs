@@ -3,18 +3,18 @@
 use super::Vhdx;
 use super::load::load_header;
 use crate::error::{FileChange, Result};
-use crate::storage::{Measured, Sharing};
+use crate::storage::{Measured, OnWriter};
 use crate::violation::Violations;
 
 impl Vhdx {
     /// Locks the file against writers until it is closed.
     ///
-    /// Returns whether a writer holds it, which only [`Sharing::Forced`] allows.
+    /// Returns whether a writer holds it, which only [`OnWriter::ReadAnyway`] allows.
     ///
     /// # Errors
     /// As [`Chain::lock_shared`](crate::Chain::lock_shared).
-    pub(crate) fn lock_shared(&self, sharing: Sharing) -> Result<bool> {
-        self.guard.lock(&*self.raw, sharing).map_err(|error| self.in_file(error))
+    pub(crate) fn lock_shared(&self, on_writer: OnWriter) -> Result<bool> {
+        self.guard.lock(&*self.raw, on_writer).map_err(|error| self.in_file(error))
     }
 
     /// Ensures that the file has not changed since it was opened.

@@ -240,7 +240,7 @@ fn next_bitmap(vhdx: &Vhdx, index: BatIndex) -> BatIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::file::{NewDisk, VhdxWriter};
+    use crate::file::{NewDisk, OpenOptions, VhdxWriter};
     use crate::storage::{Memory, ReadAt, Storage};
     use crate::units::FileOffset;
 
@@ -252,7 +252,7 @@ mod tests {
         VhdxWriter::new(&storage, &disk).unwrap().finish().unwrap();
         let mut bytes = vec![0; usize::try_from(ReadAt::size(&storage).unwrap()).unwrap()];
         storage.read_exact_at(&mut bytes, FileOffset::new(0)).unwrap();
-        let vhdx = Vhdx::from_storage(bytes.clone()).unwrap();
+        let vhdx = Vhdx::open_with(bytes.clone(), &OpenOptions::default()).unwrap();
         let count = vhdx.geometry().bat_entry_count();
         assert_eq!(count, 15 * 1024 + 3);
 
@@ -265,7 +265,7 @@ mod tests {
                     .write_all_at(&entry.to_le_bytes(), vhdx.bat_entry_place(BatIndex::new(index)))
                     .unwrap();
             }
-            let vhdx = Vhdx::from_storage(storage).unwrap();
+            let vhdx = Vhdx::open_with(storage, &OpenOptions::default()).unwrap();
             let all = vhdx.bat_entries(BatIndex::new(0), usize::try_from(count).unwrap()).unwrap();
             let expected = (0..).map(BatIndex::new).zip(all).filter(|(index, entry)| {
                 entry.raw() != 0

@@ -216,7 +216,7 @@ mod tests {
         let cancelled = to_vhdx(&disk, &new, &file, &Meter::cancelling_at(2 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
         assert!(ReadAt::size(&file).unwrap() > 3 << 20, "it was cancelled too early");
-        assert!(crate::file::Vhdx::from_storage(file).is_err());
+        assert!(crate::file::Vhdx::open_with(file, &crate::file::OpenOptions::default()).is_err());
         let cancelled = to_stream(&disk, &mut Vec::new(), &Meter::cancelling_at(1));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
     }

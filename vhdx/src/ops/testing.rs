@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::Disk;
 use crate::error::{InvalidArgument, Result};
-use crate::file::{Extent, NewDisk, Source, Vhdx, VhdxWriter};
+use crate::file::{Extent, NewDisk, OpenOptions, Source, Vhdx, VhdxWriter};
 use crate::format::bat_entry::BatEntry;
 use crate::format::metadata_item::PARENT_LOCATOR;
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
@@ -102,7 +102,7 @@ pub(super) fn image(disk: &NewDisk, content: &[(u64, &[u8])]) -> Vec<u8> {
 pub(super) fn link(child: &mut [u8], parent: &[u8], relative_path: &str) {
     const METADATA: usize = 2 << 20;
     const PARAMETERS_FLAGS: usize = METADATA + metadata_table::SIZE + 4;
-    let linkage = Vhdx::from_storage(parent.to_vec()).unwrap().data_write_guid();
+    let linkage = Vhdx::open_with(parent.to_vec(), &OpenOptions::default()).unwrap().data_write_guid();
     let entries = [(PARENT_LINKAGE, linkage.braced().to_string()), (RELATIVE_PATH, relative_path.to_owned())];
     let entries = entries.map(|(key, value)| (key.to_owned(), value)).to_vec();
     let locator = ParentLocator { entries }.encode();

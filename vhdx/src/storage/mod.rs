@@ -46,8 +46,8 @@ pub use mmap::Mapped;
 pub use new_file::NewFile;
 pub(crate) use new_file::delete;
 pub use raw_target::RawTarget;
+pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;
-pub use read_guard::Sharing;
 
 /// Bytes that can be read at any offset, from any thread.
 pub trait ReadAt: Send + Sync {

@@ -7,15 +7,15 @@ use std::time::SystemTime;
 use super::{Measured, ReadAt};
 use crate::error::{Error, FileChange, Result};
 
-/// How a reader treats a file that another program writes to.
+/// What a reader does if another program has the file open for writing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sharing {
+pub enum OnWriter {
     /// The reader takes a shared lock, and fails if a writer holds the file.
     #[default]
-    Locked,
+    Fail,
     /// The reader takes a shared lock if it can. If a writer holds the file, the reader uses no lock, and may get a mix
     /// of old and new data.
-    Forced,
+    ReadAnyway,
 }
 
 /// The state of a file when it was opened.
@@ -47,14 +47,16 @@ impl ReadGuard {
 
     /// Locks the storage against writers.
     ///
-    /// Returns whether a writer holds it, which only [`Sharing::Forced`] allows.
+    /// Returns whether a writer holds it, which only [`OnWriter::ReadAnyway`] allows.
     ///
     /// # Errors
     /// [`Error::Io`] with the operation `lock`.
-    pub(crate) fn lock(&self, storage: &dyn ReadAt, sharing: Sharing) -> Result<bool> {
+    pub(crate) fn lock(&self, storage: &dyn ReadAt, on_writer: OnWriter) -> Result<bool> {
         match storage.lock_shared() {
             Ok(()) => Ok(false),
-            Err(error) if sharing == Sharing::Forced && error.kind() == io::ErrorKind::ResourceBusy => {
+            Err(error)
+                if on_writer == OnWriter::ReadAnyway && error.kind() == io::ErrorKind::ResourceBusy =>
+            {
                 self.has_writer.store(true, Ordering::Relaxed);
                 Ok(true)
             }

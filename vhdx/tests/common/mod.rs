@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::test_runner::Config;
-use vhdx::{Chain, Disk, DiskOffset, Vhdx};
+use vhdx::{Chain, Disk, DiskOffset, OpenOptions, Vhdx};
 use vhdx_testkit::crash::Swept;
 use vhdx_testkit::{ChainModel, Image};
 
@@ -28,7 +28,11 @@ pub(crate) fn report(what: &str, swept: &Swept) {
 
 /// The chain of a model, in memory.
 pub(crate) fn chain(model: &ChainModel) -> Chain {
-    let layers = model.files().into_iter().map(|file| Vhdx::from_storage(file).unwrap()).collect();
+    let layers = model
+        .files()
+        .into_iter()
+        .map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap())
+        .collect();
     Chain::from_layers(layers).unwrap()
 }
 

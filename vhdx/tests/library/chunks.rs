@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::common::at;
-use vhdx::{DiskOffset, Extent, FileOffset, Source, Vhdx};
+use vhdx::{DiskOffset, Extent, FileOffset, OpenOptions, Source, Vhdx};
 use vhdx_testkit::{Block, Image, Part, Random};
 
 /// A child whose partially present blocks lie at the ends of its chunks. No two of them have the same bits.
@@ -69,7 +69,7 @@ fn one_walk_uses_the_bitmap_of_each_chunk() {
         let image = child(block_size, sector_size);
         let expected = expected(&image);
         assert!(expected.len() > 1000);
-        let vhdx = Vhdx::from_storage(image.sparse()).unwrap();
+        let vhdx = Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap();
         assert_eq!(vhdx.geometry().chunk_ratio(), parent_ratio(block_size, sector_size));
         let whole = at(0)..at(image.virtual_size);
         assert_eq!(extents(&vhdx, whole), expected, "{block_size} {sector_size}");

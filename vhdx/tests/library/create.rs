@@ -8,7 +8,7 @@ use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
     Chain, ChainError, Conflict, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid,
     InvalidArgument, MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress,
-    Progress, Rule, Severity, Sharing, Vhdx, VhdxMut, VhdxWriter, WriteReport,
+    OnWriter, OpenOptions, Progress, Rule, Severity, Vhdx, VhdxMut, VhdxWriter, WriteReport,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, ExtraItem, Image, SparseImage, shared};
@@ -31,7 +31,7 @@ fn make_child(parent: &Path, child: &Path, options: &ChildOptions) {
 /// Nothing at all is wrong with the file, not even what is tolerated; but it may do what Windows does.
 #[track_caller]
 fn assert_sound(path: &Path) {
-    let report = ops::check_chain(path, &FolderResolver::default(), Sharing::Locked);
+    let report = ops::check_chain(path, &FolderResolver::default(), OnWriter::Fail);
     assert!(report.is_valid(), "{report:?}");
     assert!(complaints(&report).is_empty(), "{report:?}");
 }
@@ -185,7 +185,8 @@ fn children_that_cannot_be() {
     for size in [0, 3 * MIB, 512 * MIB, (1 << 32) + MIB] {
         assert_eq!(refused(None, Some(size)), InvalidArgument::BlockSize(size));
     }
-    let in_memory = Chain::from_layers(vec![Vhdx::from_storage(base().build()).unwrap()]).unwrap();
+    let in_memory =
+        Chain::from_layers(vec![Vhdx::open_with(base().build(), &OpenOptions::default()).unwrap()]).unwrap();
     let error = new_child(&in_memory, &child, &ChildOptions::default()).unwrap_err();
     assert_eq!(reason(&error), &InvalidArgument::PathNeeded);
     let zero = folder.put("zero.vhdx", &Image { data_write_guid: Guid::nil(), ..base() });
@@ -292,7 +293,7 @@ fn making_a_fixed_disk_can_be_cancelled() {
     let file = Memory::default();
     let error = create(&disk, &file, &Third(0.into())).unwrap_err();
     assert!(matches!(error, Error::Cancelled));
-    Vhdx::from_storage(file).unwrap_err();
+    Vhdx::open_with(file, &OpenOptions::default()).unwrap_err();
 }
 
 /// A fixed disk, a dynamic one with items, and a child, to be made in storages that fail.
@@ -326,7 +327,7 @@ fn empty() -> Images {
 
 /// No VHDX, or the complete one, with nothing wrong.
 fn assert_nothing_or_all(image: SparseImage, disk: &NewDisk) -> bool {
-    let Ok(vhdx) = Vhdx::from_storage(image.clone()) else { return false };
+    let Ok(vhdx) = Vhdx::open_with(image.clone(), &OpenOptions::default()) else { return false };
     assert_eq!((vhdx.virtual_size(), vhdx.disk_type()), (disk.virtual_size, disk.disk_type));
     assert_eq!(vhdx.parent_locator(), disk.parent_locator.as_ref());
     let report = ops::check_storage(std::sync::Arc::new(image));

@@ -9,7 +9,7 @@ use vhdx::format::header::{self, Header};
 use vhdx::format::metadata_item::name_of;
 use vhdx::format::parent_locator::ParentLocator;
 use vhdx::format::region_table::{self, BAT_REGION, RegionTable};
-use vhdx::{DiskOffset, ReadAt, Source, Vhdx};
+use vhdx::{DiskOffset, OpenOptions, ReadAt, Source, Vhdx};
 use vhdx_testkit::{SparseImage, shared, unpack};
 
 /// Every field in which the two differ, and why ours is still right. `docs/format.md` says more.
@@ -94,7 +94,7 @@ fn fields(file: &SparseImage) -> Fields {
 }
 
 fn put_metadata(file: &SparseImage, put: &mut dyn FnMut(&str, String)) {
-    let vhdx = Vhdx::from_storage(file.to_vec()).unwrap();
+    let vhdx = Vhdx::open_with(file.to_vec(), &OpenOptions::default()).unwrap();
     let broken: Vec<String> = vhdx.tolerated().iter().map(ToString::to_string).collect();
     put("broken rules", broken.join("; "));
     for (index, entry) in vhdx.metadata_entries().iter().enumerate() {
@@ -179,7 +179,7 @@ fn every_difference_is_justified_in_the_documentation() {
 /// The sectors that both wrote are where both say that they are.
 #[test]
 fn the_golden_child_holds_what_was_written() {
-    let child = Vhdx::from_storage(golden().to_vec()).unwrap();
+    let child = Vhdx::open_with(golden().to_vec(), &OpenOptions::default()).unwrap();
     let mut held = Vec::new();
     for extent in child.extents(DiskOffset::new(0)..DiskOffset::new(child.virtual_size())) {
         let extent = extent.unwrap();

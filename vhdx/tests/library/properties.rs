@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use crate::common::{assert_same, at, cases, chain, read_all};
 use proptest::prelude::*;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
-use vhdx::{Chain, DiskType, Extent, Memory, NewDisk, NoProgress, Source, Vhdx};
+use vhdx::{Chain, DiskType, Extent, Memory, NewDisk, NoProgress, OpenOptions, Source, Vhdx};
 use vhdx_testkit::{ChainModel, Image, SparseImage, chains};
 
 proptest! {
@@ -176,7 +176,7 @@ fn assert_copy(copy: Memory, expected: &[u8], disk_type: DiskType, block_size: u
     let copy = std::sync::Arc::new(copy);
     let report = ops::check_storage(copy.clone());
     assert!(report.is_valid() && report.files[0].violations.as_slice().is_empty(), "{report:?}");
-    let copy = Vhdx::from_storage(copy).unwrap();
+    let copy = Vhdx::open_with(copy, &OpenOptions::default()).unwrap();
     assert_eq!((copy.disk_type(), copy.block_size()), (disk_type, u64::from(block_size)));
     let copy = Chain::from_layers(vec![copy]).unwrap();
     assert_same(&read_all(&copy), expected, "copy");

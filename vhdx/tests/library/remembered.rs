@@ -2,7 +2,7 @@
 
 use crate::common::{assert_same, at, read_all};
 use vhdx::format::bat_entry::PayloadBlockState;
-use vhdx::{Chain, MIB, Source, Vhdx};
+use vhdx::{Chain, MIB, OpenOptions, Source, Vhdx};
 use vhdx_testkit::{Block, Image};
 
 const SIZE: usize = 80 << 20; // two and a half of the regions that are remembered
@@ -49,8 +49,13 @@ fn chain(sector_size: u32) -> (Vec<Image>, Vec<u8>) {
 }
 
 fn open(images: &[Image]) -> Chain {
-    Chain::from_layers(images.iter().map(|image| Vhdx::from_storage(image.sparse()).unwrap()).collect())
-        .unwrap()
+    Chain::from_layers(
+        images
+            .iter()
+            .map(|image| Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap())
+            .collect(),
+    )
+    .unwrap()
 }
 
 #[test]

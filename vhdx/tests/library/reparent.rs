@@ -7,7 +7,7 @@ use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, ParentLocator, VOLUME_PA
 use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_chain, check_parent};
 use vhdx::{
     Chain, ChainError, Error, ErrorKind, FileStorage, FolderResolver, Guid, InvalidArgument, LogState,
-    NoProgress, Result, Sharing, Vhdx,
+    NoProgress, OnWriter, OpenOptions, Result, Vhdx,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, DirtyLog, ExtraItem, Image, SparseImage, windows_locator};
@@ -89,7 +89,7 @@ fn a_parent_that_was_moved_and_renamed() {
     let (data_after, file_after) = guids(chain.leaf());
     assert_eq!(data_after, data, "its own children still know it");
     assert_ne!(file_after, file);
-    assert!(check_chain(&family.path("child.avhdx"), &FolderResolver::default(), Sharing::Locked).is_valid());
+    assert!(check_chain(&family.path("child.avhdx"), &FolderResolver::default(), OnWriter::Fail).is_valid());
 
     let again = family.plan("else/where/gold.vhdx", &STRICT).unwrap();
     assert!(!again.changes_anything());
@@ -343,12 +343,12 @@ impl Relinking {
 
     /// The old link or the new one, and the same bytes. Whether it is the new one.
     fn assert_old_or_new(&self, images: &Images) -> bool {
-        let child = Vhdx::from_storage(images[Path::new("child")].clone()).unwrap();
+        let child = Vhdx::open_with(images[Path::new("child")].clone(), &OpenOptions::default()).unwrap();
         assert_eq!(child.data_write_guid(), self.plan.child.data_write_guid);
         let locator = child.parent_locator().unwrap();
         let is_new = *locator == self.plan.new;
         assert!(is_new || *locator == self.plan.old, "{locator:?}");
-        let base = Vhdx::from_storage(self.base.sparse()).unwrap();
+        let base = Vhdx::open_with(self.base.sparse(), &OpenOptions::default()).unwrap();
         let chain = Chain::from_layers(vec![child, base]).unwrap();
         assert_same(&read_all(&chain), &self.expected, "the child");
         is_new

@@ -11,7 +11,7 @@ use serde_json::Value;
 use vhdx::format::header::{Header, OFFSETS};
 use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
 use vhdx::ops::{self, LogContent};
-use vhdx::{Chain, ErrorKind, FileOffset, FolderResolver, Guid, LogState, Rule, Sharing, Vhdx};
+use vhdx::{Chain, ErrorKind, FileOffset, FolderResolver, Guid, LogState, OnWriter, OpenOptions, Rule, Vhdx};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, Swept, for_each_failure};
 use vhdx_testkit::{Block, DirtyLog, Headers, Image, Part, Random, SparseImage, chains, shared};
 
@@ -31,8 +31,10 @@ impl Case {
     /// `image`, which has a log.
     fn of(image: &Image) -> Self {
         let sound = Image { log: None, ..image.clone() }.sparse();
-        let content =
-            read_all(&Chain::from_layers(vec![Vhdx::from_storage(sound.clone()).unwrap()]).unwrap());
+        let content = read_all(
+            &Chain::from_layers(vec![Vhdx::open_with(sound.clone(), &OpenOptions::default()).unwrap()])
+                .unwrap(),
+        );
         let start = image.layout().offset(Part::Log);
         Self { dirty: image.sparse(), sound, log: start..start + u64::from(image.log_length), content }
     }
@@ -51,7 +53,7 @@ impl Case {
 
     /// The file opens, reads right, and is right where it claims to be clean.
     fn assert_reads_right(&self, file: &SparseImage) {
-        let vhdx = Vhdx::from_storage(file.clone()).unwrap();
+        let vhdx = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
         if vhdx.log() == LogState::Clean {
             assert_eq!(
                 self.rest(file).fingerprint(),
@@ -65,7 +67,7 @@ impl Case {
 
     /// The file is clean, and a replay has nothing left to do.
     fn assert_is_replayed(&self, file: &SparseImage) {
-        let found = Vhdx::from_storage(file.clone()).unwrap();
+        let found = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
         assert_eq!((found.log(), found.header().log_guid), (LogState::Clean, Guid::nil()));
         self.assert_reads_right(file);
         let report = ops::check_storage(Arc::new(file.clone()));
@@ -157,14 +159,14 @@ proptest! {
             let start = image.layout().offset(Part::Log);
             let log = start..start + u64::from(image.log_length);
             let case = Case { dirty: image.sparse(), sound, log, content: Vec::new() };
-            let before = Vhdx::from_storage(case.dirty.clone()).unwrap();
+            let before = Vhdx::open_with(case.dirty.clone(), &OpenOptions::default()).unwrap();
             let world = CrashWorld::new(case.files());
             let content = ops::replay(world.storage(NAME)).unwrap();
             prop_assert_eq!(content, before.log_content());
             prop_assert_eq!(content.is_none(), before.log() == LogState::Clean);
             let file = world.images().remove(&PathBuf::from(NAME)).unwrap();
             prop_assert_eq!(case.rest(&file).fingerprint(), case.rest(&case.sound).fingerprint());
-            let after = Vhdx::from_storage(file).unwrap();
+            let after = Vhdx::open_with(file, &OpenOptions::default()).unwrap();
             prop_assert_eq!(after.log(), LogState::Clean);
             prop_assert_eq!(after.data_write_guid(), before.data_write_guid());
             prop_assert_eq!(after.file_write_guid() == before.file_write_guid(), content.is_none());
@@ -178,7 +180,7 @@ proptest! {
 #[test]
 fn the_report_counts_pages_and_zeros_of_the_file() {
     let case = growing(2 * MIB);
-    let vhdx = Vhdx::from_storage(case.dirty.clone()).unwrap();
+    let vhdx = Vhdx::open_with(case.dirty.clone(), &OpenOptions::default()).unwrap();
     // The zeros lie over one of the three pages, and reach past the end of the file.
     let file_size = case.sound.size();
     let expected = LogContent { entries: 2, pages: 2, zeroed: MIB - PAGE, file_size };
@@ -217,7 +219,7 @@ fn a_block_that_lies_in_the_log_is_not_written_over() {
     let entry = dirty_image(1, 1).layout().bat_entry(1);
     file.write(entry, &(case.log.start | 6).to_le_bytes());
     let world = CrashWorld::new(Images::from([(NAME.into(), file.clone())]));
-    let unlogged = Vhdx::from_storage(file.clone()).unwrap();
+    let unlogged = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
     assert_ne!(unlogged.log(), LogState::Clean);
     let found = ops::check_storage(Arc::new(file.clone()));
     assert!(
@@ -352,7 +354,7 @@ fn real_dirty_logs_are_replayed() {
         assert_eq!((after.log(), after.header().log_guid), (LogState::Clean, Guid::nil()));
         assert_eq!(after.data_write_guid(), before.data_write_guid());
         assert_ne!(after.file_write_guid(), before.file_write_guid());
-        let report = ops::check_file(&path, Sharing::Locked);
+        let report = ops::check_file(&path, OnWriter::Fail);
         assert!(report.is_valid(), "{}: {report:?}", path.display());
         let chain = Chain::open(&path, &FolderResolver::default()).unwrap();
         assert_eq!(digest::of_pages(&chain), image["read"]["pages_sha256"].as_str().unwrap());

@@ -11,7 +11,7 @@ use vhdx::format::parent_locator::ParentLocator;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
     BlockIndex, Chain, ChainError, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState, NewDisk,
-    NoProgress, Sharing, Vhdx, discover,
+    NoProgress, OnWriter, Vhdx, discover,
 };
 use vhdx_testkit::{Random, shared};
 
@@ -126,7 +126,7 @@ fn assert_log_and_blocks(vhdx: &Vhdx, fixture: &Fixture) {
     assert_eq!(counts.len(), states.len());
     let last = BlockIndex::new(vhdx.geometry().block_count() - 1);
     assert!(vhdx.payload_entry(last).unwrap().payload_state().is_some());
-    let report = ops::check_file(&fixture.path, Sharing::Locked);
+    let report = ops::check_file(&fixture.path, OnWriter::Fail);
     assert!(report.is_valid(), "{}: {report:?}", fixture.path.display());
 }
 
@@ -198,7 +198,7 @@ fn assert_copy(path: &Path, disk_type: DiskType, pages: &str, fixture: &Fixture)
     assert_eq!(copy.leaf().disk_type(), disk_type);
     assert_eq!(copy.virtual_size(), fixture.number("virtual_size"));
     assert_eq!(digest::of_pages(&copy), pages, "{disk_type:?} copy of {}", fixture.path.display());
-    let report = ops::check_file(path, Sharing::Locked);
+    let report = ops::check_file(path, OnWriter::Fail);
     assert!(report.files[0].violations.as_slice().is_empty() && report.is_valid(), "{report:?}");
 }
 

@@ -8,8 +8,8 @@ use vhdx::format::bytes::seal;
 use vhdx::format::header;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
-    Chain, Conflict, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, Progress,
-    ReadAt, Result, Sharing, Storage, Vhdx, VhdxMut,
+    Chain, Conflict, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, OnWriter,
+    OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -32,8 +32,10 @@ fn leaf() -> Image {
 /// A chain in memory, and its base, which anybody can write to.
 fn in_memory() -> (Chain, Arc<Memory>) {
     let file = Arc::new(Memory::new(base().build()));
-    let layers =
-        vec![Vhdx::from_storage(leaf().build()).unwrap(), Vhdx::from_storage(Arc::clone(&file)).unwrap()];
+    let layers = vec![
+        Vhdx::open_with(leaf().build(), &OpenOptions::default()).unwrap(),
+        Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap(),
+    ];
     (Chain::from_layers(layers).unwrap(), file)
 }
 
@@ -56,7 +58,7 @@ impl<F: FnOnce() + Send> Progress for Meanwhile<F> {
 
 /// A program that opens the disk, writes a sector and closes it.
 fn write_a_sector(file: &Arc<Memory>) {
-    let mut disk = VhdxMut::from_storage(Arc::clone(file) as Arc<dyn Storage>).unwrap();
+    let mut disk = VhdxMut::open_with(Arc::clone(file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
     disk.write_all_at(&[1; 512], at(0)).unwrap();
     disk.close().unwrap();
 }
@@ -89,7 +91,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
             let file = Memory::default();
             let made = ops::to_vhdx(chain, &NewDisk::new(3 * MIB), &file, progress).map(drop);
             assert_eq!(
-                Vhdx::from_storage(file.into_inner()).is_err(),
+                Vhdx::open_with(file.into_inner(), &OpenOptions::default()).is_err(),
                 made.is_err(),
                 "a whole file was left"
             );
@@ -145,7 +147,9 @@ impl Files {
     }
 
     fn open(&self) -> Chain {
-        Chain::open_shared(self.path("leaf.avhdx"), &FolderResolver::default()).unwrap()
+        let chain = Chain::open(self.path("leaf.avhdx"), &FolderResolver::default()).unwrap();
+        assert!(chain.lock_shared(OnWriter::Fail).unwrap().is_empty());
+        chain
     }
 }
 
@@ -181,16 +185,15 @@ fn a_layer_that_a_writer_holds_is_refused_unless_that_is_forced() {
     let (base, leaf) = (files.path("base.vhdx"), files.path("leaf.avhdx"));
     let chain = Chain::open(&leaf, &FolderResolver::default()).unwrap();
     let writer = FileStorage::open_exclusive(&base).unwrap();
-    is_busy(Chain::open_shared(&leaf, &FolderResolver::default()), &base);
-    is_busy(chain.lock_shared(Sharing::Locked), &base);
-    assert_eq!(chain.lock_shared(Sharing::Forced).unwrap(), [1]);
+    is_busy(chain.lock_shared(OnWriter::Fail), &base);
+    assert_eq!(chain.lock_shared(OnWriter::ReadAnyway).unwrap(), [1]);
     // What the writer writes in place is accepted, what changes the file's structure is not.
     touch(&base);
     chain.ensure_unchanged().unwrap();
     writer.set_len(ReadAt::size(&writer).unwrap() + MIB).unwrap();
     assert!(chain.ensure_unchanged().is_err());
     drop(writer);
-    let report = ops::check_file(&base, Sharing::Forced);
+    let report = ops::check_file(&base, OnWriter::ReadAnyway);
     assert!(report.is_valid() && !report.files[0].has_writer);
 }
 
@@ -217,7 +220,7 @@ fn a_write_in_place_is_noticed_by_the_time_of_the_last_change() {
     assert!(error.to_string().contains("changed while it was read"), "{error}");
 
     let raw = vhdx::RawDisk::open(files.path("leaf.avhdx")).unwrap();
-    assert!(!raw.lock_shared(Sharing::Locked).unwrap());
+    assert!(!raw.lock_shared(OnWriter::Fail).unwrap());
     touch(&files.path("leaf.avhdx"));
     let disk: &dyn vhdx::Disk = &raw;
     assert!(disk.ensure_unchanged().is_err());
@@ -233,10 +236,10 @@ fn what_only_reads_is_welcome() {
     std::fs::set_permissions(&base, permissions).unwrap();
     let _reader = FileStorage::open_shared(&base).unwrap();
     let chain = files.open();
-    assert!(chain.lock_shared(Sharing::Locked).unwrap().is_empty());
+    assert!(chain.lock_shared(OnWriter::Fail).unwrap().is_empty());
     ops::compare(&chain, &files.open(), &NoProgress).unwrap();
     assert!(
-        ops::check_chain(&files.path("leaf.avhdx"), &FolderResolver::default(), Sharing::Locked).is_valid()
+        ops::check_chain(&files.path("leaf.avhdx"), &FolderResolver::default(), OnWriter::Fail).is_valid()
     );
 }
 
@@ -247,8 +250,10 @@ fn an_exclusive_lock_stays_one() {
     let files = Files::new();
     let base = files.path("base.vhdx");
     let held = Arc::new(FileStorage::open_exclusive(&base).unwrap());
-    let chain = Chain::from_layers(vec![Vhdx::from_storage(Arc::clone(&held)).unwrap()]).unwrap();
-    chain.lock_shared(Sharing::Locked).unwrap();
+    let chain =
+        Chain::from_layers(vec![Vhdx::open_with(Arc::clone(&held), &OpenOptions::default()).unwrap()])
+            .unwrap();
+    chain.lock_shared(OnWriter::Fail).unwrap();
     assert!(FileStorage::open_shared(&base).is_err());
 }
 
@@ -260,7 +265,7 @@ fn a_refused_reader_leaves_no_lock() {
     let base = files.path("base.vhdx");
     let chain = Chain::open(&base, &FolderResolver::default()).unwrap();
     let writer = FileStorage::open_exclusive(&base).unwrap();
-    chain.lock_shared(Sharing::Locked).unwrap_err();
+    chain.lock_shared(OnWriter::Fail).unwrap_err();
     drop(writer);
     FileStorage::open_exclusive(&base).unwrap();
 }

@@ -25,7 +25,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
              as the destination",
         ));
     }
-    let mut reading = Reading::new(output, &convert.parents.parent_dir).sharing(convert.share.sharing());
+    let mut reading = Reading::new(output, &convert.parents.parent_dir).on_writer(convert.share.on_writer());
     let source = open_source(&mut reading, convert)?;
     let disk = source.disk();
     let target = open_target(convert, disk)?;

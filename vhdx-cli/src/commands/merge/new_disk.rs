@@ -21,7 +21,7 @@ pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, 
     if Format::of_name(new) != Some(Format::Vhdx) {
         return Err(Failure::usage("merge makes a VHDX: --output must end in .vhdx or .avhdx"));
     }
-    let mut reading = Reading::new(output, &merge.parents.parent_dir).sharing(merge.share.sharing());
+    let mut reading = Reading::new(output, &merge.parents.parent_dir).on_writer(merge.share.on_writer());
     let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
     destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;

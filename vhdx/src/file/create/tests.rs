@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::disk::Chain;
-use crate::file::{NewItem, Vhdx};
+use crate::file::{NewItem, OpenOptions, Vhdx};
 use crate::ops::check_storage;
 use crate::storage::{Memory, NewFile, ReadAt};
 use crate::units::{BatIndex, MIB};
@@ -23,7 +23,7 @@ fn make(disk: &NewDisk, content: &[(u64, &[u8])]) -> (Vec<u8>, WriteReport) {
 }
 
 fn read(file: Vec<u8>) -> Vec<u8> {
-    let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+    let chain = Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap();
     let mut bytes = vec![1; chain.virtual_size() as usize];
     chain.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
     bytes
@@ -46,7 +46,7 @@ fn a_new_disk_reads_as_it_was_written() {
         assert_eq!(disk.file_size(3).unwrap(), written.file_size);
         let report = check_storage(std::sync::Arc::new(file.clone()));
         assert!(report.files[0].violations.as_slice().is_empty(), "{report:?}");
-        assert_eq!(Vhdx::from_storage(file.clone()).unwrap().disk_type(), disk_type);
+        assert_eq!(Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap().disk_type(), disk_type);
         assert!(read(file) == expected);
     }
 }
@@ -82,7 +82,7 @@ fn further_metadata_items_are_stored_unless_they_are_invalid() {
     let items =
         vec![item(1, true, b"label".to_vec()), item(1, false, large.clone()), item(2, true, Vec::new())];
     let disk = NewDisk { items: items.clone(), ..small(MIB, DiskType::Dynamic) };
-    let vhdx = Vhdx::from_storage(make(&disk, &[(0, &[1])]).0).unwrap();
+    let vhdx = Vhdx::open_with(make(&disk, &[(0, &[1])]).0, &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.tolerated(), []);
     assert_eq!(NewDisk::like(&vhdx).unwrap(), disk);
 

@@ -20,8 +20,8 @@ mod resize;
 mod space;
 mod staged;
 
+use crate::file::OpenOptions;
 use std::fmt;
-use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ use super::headers::Headers;
 use super::replay::replay;
 use crate::error::{Error, Guaranteed, InvalidState, Result};
 use crate::format::log_entry::LogWrite;
+use crate::geometry::Geometry;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
 use crate::storage::{FileStorage, Storage, put};
 use crate::units::{FileOffset, MIB};
@@ -47,7 +48,7 @@ const NEW_LOG: u64 = MIB;
 
 /// A VHDX file open for writing. Nothing else may write to it meanwhile.
 ///
-/// It dereferences to [`Vhdx`], and reads as the file will be after the next [`flush`](Self::flush).
+/// To read its disk, close it, or use [`ChainMut`](crate::ChainMut).
 ///
 /// Nothing is written before the first change. The first change gives the file a new FileWriteGuid. The first change of
 /// guest-visible content gives it a new DataWriteGuid, which orphans its children, if it has any ([MS-VHDX] 2.2.2).
@@ -89,15 +90,34 @@ impl fmt::Debug for VhdxMut {
     }
 }
 
-impl Deref for VhdxMut {
-    type Target = Vhdx;
-
-    fn deref(&self) -> &Vhdx {
+impl VhdxMut {
+    /// Returns the file with its staged changes.
+    ///
+    /// Not public: a clone would have the sizes of before the next change, but the blocks of after it.
+    pub(crate) fn vhdx(&self) -> &Vhdx {
         &self.vhdx
     }
-}
 
-impl VhdxMut {
+    /// Returns the sizes and counts of blocks and sectors.
+    pub fn geometry(&self) -> Geometry {
+        self.vhdx.geometry()
+    }
+
+    /// Returns the size of the disk in bytes.
+    pub fn virtual_size(&self) -> u64 {
+        self.vhdx.virtual_size()
+    }
+
+    /// Returns the size of a payload block in bytes.
+    pub fn block_size(&self) -> u64 {
+        self.vhdx.block_size()
+    }
+
+    /// Returns the logical sector size in bytes: 512 or 4096.
+    pub fn logical_sector_size(&self) -> u32 {
+        self.vhdx.logical_sector_size()
+    }
+
     /// Opens a file for writing and locks it against other programs.
     ///
     /// A dirty log is replayed into the file first.
@@ -109,7 +129,7 @@ impl VhdxMut {
         let file = FileStorage::open_exclusive(path)?;
         let open = || {
             let identity = file.identity()?;
-            Ok((Self::from_storage(Arc::new(file))?, identity))
+            Ok((Self::load(Arc::new(file))?, identity))
         };
         let (mut open, identity) = open().map_err(|error: Error| error.in_file(path))?;
         open.vhdx.identity = Some(identity);
@@ -119,8 +139,16 @@ impl VhdxMut {
     /// Opens a VHDX in a storage for writing. Nothing else may write to the storage meanwhile.
     ///
     /// # Errors
-    /// As [`open`](Self::open), except those of opening and locking a file.
-    pub fn from_storage(storage: Arc<dyn Storage>) -> Result<Self> {
+    /// As [`open`](Self::open), except those of opening and locking a file; with the name of the options.
+    pub fn open_with(storage: Arc<dyn Storage>, options: &OpenOptions) -> Result<Self> {
+        let loaded = Self::load(storage);
+        match options.path() {
+            Some(path) => Ok(loaded.map_err(|error| error.in_file(path))?.named(path)),
+            None => loaded,
+        }
+    }
+
+    fn load(storage: Arc<dyn Storage>) -> Result<Self> {
         replay(Arc::clone(&storage))?;
         let staged = Arc::new(Staged::new(Arc::clone(&storage)));
         let vhdx = Vhdx::load(Arc::clone(&staged) as _, &mut Violations::new())?;
@@ -312,6 +340,11 @@ impl VhdxMut {
     /// Marks the places of a plan as taken; lengths are in bytes.
     pub(crate) fn reserve(&mut self, places: impl Iterator<Item = (FileOffset, u64)>) {
         places.for_each(|(place, len)| self.space.take(place, len));
+    }
+
+    /// Returns whether everything that the file has taken is taken in `space`, too.
+    pub(crate) fn is_within(&self, space: &Space) -> bool {
+        self.space.is_within(space)
     }
 
     /// Writes one batch of a merge and commits it as one transaction.

@@ -28,8 +28,8 @@ pub(crate) struct ResizePlan {
     /// The new place and length in bytes of a BAT that is too small where it is.
     bat: Option<(Place, u64)>,
     tail: Option<Tail>,
-    /// The places of a fixed disk's new blocks, in order, beginning after the old last block.
-    blocks: Vec<Place>,
+    /// The place of a fixed disk's new blocks, one after the other.
+    blocks: Option<Place>,
 }
 
 /// The change of the tail: the part of the old last block that lies past the old end.
@@ -67,21 +67,22 @@ impl ResizePlan {
             bat = Some((space.allocate(needed)?, needed));
         }
         let tail = plan_tail(vhdx, space)?;
-        let mut blocks = Vec::new();
-        if vhdx.disk_type() == DiskType::Fixed {
-            for _ in old.block_count()..new.block_count() {
-                blocks.push(space.allocate(old.block_size())?);
-            }
+        let mut plan = Self { old, new, bat, tail, blocks: None };
+        if vhdx.disk_type() == DiskType::Fixed && plan.new_bytes() > 0 {
+            // In one piece at the end, so that the plan's size does not depend on the number of blocks.
+            plan.blocks = Some(space.allocate_at_end(plan.new_bytes())?);
         }
-        Ok(Self { old, new, bat, tail, blocks })
+        Ok(plan)
     }
 
     /// Returns the state and place of a block after the growth, if they differ from those before.
     pub(crate) fn place_of(&self, block: BlockIndex) -> Option<(PayloadBlockState, FileOffset)> {
         if let Some(number) = block.get().checked_sub(self.old.block_count()) {
-            let place = usize::try_from(number).ok().and_then(|number| self.blocks.get(number));
-            return Some(match place {
-                Some(place) => (PayloadBlockState::FullyPresent, place.offset),
+            return Some(match self.blocks {
+                Some(first) => {
+                    let place = first.offset.saturating_add(number.saturating_mul(self.old.block_size()));
+                    (PayloadBlockState::FullyPresent, place)
+                }
                 None if self.old.has_parent() => (PayloadBlockState::Zero, FileOffset::default()),
                 None => (PayloadBlockState::NotPresent, FileOffset::default()),
             });
@@ -115,8 +116,13 @@ impl ResizePlan {
             }
             _ => [None, None],
         };
-        let blocks = self.blocks.iter().map(move |&place| (place, block_size));
+        let blocks = self.blocks.map(|first| (first, self.new_bytes()));
         self.bat.into_iter().chain(tail.into_iter().flatten()).chain(blocks)
+    }
+
+    /// Returns the length in bytes of all new blocks.
+    fn new_bytes(&self) -> u64 {
+        (self.new.block_count() - self.old.block_count()) * self.old.block_size()
     }
 
     /// Returns a BAT entry of the larger disk; `before` is its old value.

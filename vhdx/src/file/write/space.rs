@@ -50,7 +50,7 @@ impl Space {
     /// Returns the space of a file that can be written to in all sessions of a merge.
     ///
     /// # Errors
-    /// As [`of`](Self::of).
+    /// As [`from_validated_bat`](Self::from_validated_bat).
     pub(crate) fn of_mergeable(vhdx: &Vhdx) -> Result<Self> {
         Self::validated(vhdx, headers::MERGE)
     }
@@ -83,7 +83,7 @@ impl Space {
         }
         let first = self.find(mibs);
         if first.saturating_add(mibs) > LONGEST {
-            return Err(Error::io("extend", None, std::io::ErrorKind::FileTooLarge.into()));
+            return Err(too_long());
         }
         if mibs == self.searched_for {
             self.searched_to = first.saturating_add(mibs);
@@ -91,6 +91,25 @@ impl Space {
         let is_fresh = first >= self.fresh;
         self.mark(first..first.saturating_add(mibs));
         Ok(Place { offset: FileOffset::new(first.saturating_mul(MIB)), is_fresh })
+    }
+
+    /// Takes `len` bytes that were never part of the file.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate).
+    pub(crate) fn allocate_at_end(&mut self, len: u64) -> Result<Place> {
+        let (first, mibs) = (self.fresh, len.div_ceil(MIB));
+        if first.saturating_add(mibs) > LONGEST {
+            return Err(too_long());
+        }
+        self.mark(first..first + mibs);
+        Ok(Place { offset: FileOffset::new(first * MIB), is_fresh: true })
+    }
+
+    /// Returns whether everything that this space has taken is taken in `other`, too.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        let others = other.taken.iter().copied().chain(std::iter::repeat(0));
+        self.taken.iter().zip(others).all(|(&here, there)| here & !there == 0)
     }
 
     /// Makes a place free again.
@@ -159,6 +178,10 @@ fn mibs(offset: FileOffset, len: u64) -> Range<u64> {
 /// There is no such word for a MiB at or after [`LONGEST`].
 fn index(mib: u64) -> usize {
     usize::try_from(mib / 64).unwrap_or(usize::MAX)
+}
+
+fn too_long() -> Error {
+    Error::io("extend", None, std::io::ErrorKind::FileTooLarge.into())
 }
 
 #[cfg(test)]

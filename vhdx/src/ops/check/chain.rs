@@ -6,19 +6,19 @@ use super::{CheckReport, FileReport, check_file, check_open};
 use crate::disk::{InspectedLayer, Link, ParentResolver, inspect_chain};
 use crate::error::Error;
 use crate::file::Vhdx;
-use crate::storage::Sharing;
+use crate::storage::OnWriter;
 
 /// Checks a file, all its parents, and each link between them. Nothing is written.
 ///
 /// A broken link is the error of the child. All files are locked against writers meanwhile, and compared at the end
 /// with their state at the beginning, as [`check_file`] does.
-pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing) -> CheckReport {
+pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWriter) -> CheckReport {
     let mut report = CheckReport::default();
     match inspect_chain(path, resolver) {
         Ok(layers) => {
             let mut open = Vec::new();
             for layer in layers {
-                open.push((report.files.len(), add_layer(&mut report.files, layer, sharing)));
+                open.push((report.files.len(), add_layer(&mut report.files, layer, on_writer)));
             }
             for (number, vhdx) in open {
                 if let (Err(error), Some(file)) = (vhdx.ensure_unchanged(), report.files.get_mut(number)) {
@@ -27,7 +27,7 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing)
             }
         }
         Err(error) => {
-            report = check_file(path, sharing);
+            report = check_file(path, on_writer);
             if let Some(leaf) = report.files.first_mut()
                 && leaf.is_valid()
             {
@@ -39,10 +39,10 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, sharing: Sharing)
 }
 
 /// Checks a layer and returns it, still open and locked.
-fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, sharing: Sharing) -> Vhdx {
+fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, on_writer: OnWriter) -> Vhdx {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
-        check_open(&layer.vhdx, sharing, violations).map_err(|error| error.in_file(&layer.name))
+        check_open(&layer.vhdx, on_writer, violations).map_err(|error| error.in_file(&layer.name))
     });
     let broken = match layer.link {
         Link::Base | Link::Ok => None,
@@ -50,7 +50,7 @@ fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, sharing: Sharin
     };
     match broken.as_ref().and_then(|error| damaged_parent(error, &layer.name)) {
         Some(parent) => {
-            let parent = check_file(parent, sharing);
+            let parent = check_file(parent, on_writer);
             files.push(file);
             files.extend(parent.files);
         }
@@ -95,7 +95,7 @@ mod tests {
         if !base.is_empty() {
             fs::write(&paths[1], base).unwrap();
         }
-        (check_chain(&paths[0], &FolderResolver::default(), Sharing::Locked), paths)
+        (check_chain(&paths[0], &FolderResolver::default(), OnWriter::Fail), paths)
     }
 
     fn broken(report: &FileReport) -> Vec<Rule> {

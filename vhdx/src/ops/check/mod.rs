@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::file::{Vhdx, validate_bat};
 use crate::log::LogState;
-use crate::storage::{ReadAt, Sharing};
+use crate::storage::{OnWriter, ReadAt};
 use crate::violation::Violations;
 
 pub use chain::check_chain;
@@ -31,7 +31,7 @@ pub struct FileReport {
     pub error: Option<Error>,
     /// The state of the log; `None` if the check ended early.
     pub log: Option<LogState>,
-    /// Whether a writer holds the file, which only [`Sharing::Forced`] allows.
+    /// Whether a writer holds the file, which only [`OnWriter::ReadAnyway`] allows.
     pub has_writer: bool,
     /// The size of the disk in bytes; `None` if the check ended early.
     pub virtual_size: Option<u64>,
@@ -92,10 +92,10 @@ impl Checked {
 /// Nothing is written. The file is locked against writers meanwhile, and compared at the end with its state at the
 /// beginning, as [`Chain::lock_shared`](crate::Chain::lock_shared) and
 /// [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged) do.
-pub fn check_file(path: &Path, sharing: Sharing) -> CheckReport {
+pub fn check_file(path: &Path, on_writer: OnWriter) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_path(path, violations)?;
-        let checked = check_open(&vhdx, sharing, violations).map_err(|error| error.in_file(path))?;
+        let checked = check_open(&vhdx, on_writer, violations).map_err(|error| error.in_file(path))?;
         vhdx.ensure_unchanged()?;
         Ok(checked)
     });
@@ -114,8 +114,8 @@ pub fn check_storage(storage: Arc<dyn ReadAt>) -> CheckReport {
 }
 
 /// Locks a file and checks what opening it did not.
-fn check_open(vhdx: &Vhdx, sharing: Sharing, violations: &mut Violations) -> Result<Checked> {
-    let has_writer = vhdx.lock_shared(sharing)?;
+fn check_open(vhdx: &Vhdx, on_writer: OnWriter, violations: &mut Violations) -> Result<Checked> {
+    let has_writer = vhdx.lock_shared(on_writer)?;
     validate_all(vhdx, violations)?;
     Ok(Checked::of(vhdx, has_writer))
 }

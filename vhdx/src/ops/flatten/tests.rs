@@ -1,7 +1,7 @@
 use super::*;
 use crate::disk::Chain;
 use crate::error::{Conflict, Error};
-use crate::file::{DiskType, NewDisk, NewItem, Vhdx};
+use crate::file::{DiskType, NewDisk, NewItem, OpenOptions, Vhdx};
 use crate::ops::testing::{self, Meter, link, set_entry};
 use crate::rules::Rule;
 use crate::storage::Memory;
@@ -23,7 +23,7 @@ fn image() -> Vec<u8> {
 }
 
 fn chain(image: Vec<u8>) -> Chain {
-    Chain::from_layers(vec![Vhdx::from_storage(image).unwrap()]).unwrap()
+    Chain::from_layers(vec![Vhdx::open_with(image, &OpenOptions::default()).unwrap()]).unwrap()
 }
 
 fn content(chain: &Chain) -> Vec<u8> {
@@ -97,7 +97,7 @@ fn two_layers_become_one_disk() {
     expected[4 << 20..5 << 20].fill(0);
     expected[8 << 20..][..512].fill(3);
 
-    let layers = [child, base].map(|image| Vhdx::from_storage(image).unwrap()).into();
+    let layers = [child, base].map(|image| Vhdx::open_with(image, &OpenOptions::default()).unwrap()).into();
     let source = Chain::from_layers(layers).unwrap();
     let plan = FlattenPlan::new(&source, &FlattenOptions::default()).unwrap();
     assert_eq!((plan.blocks, plan.bytes_to_copy), (4, 6 * MIB));

@@ -157,9 +157,17 @@ impl BatchInputs {
     /// # Errors
     /// [`Conflict::StalePlan`] if it has not.
     pub(super) fn ensure_log_in_place(&self, target: &VhdxMut) -> Result<()> {
-        match self.new_log.is_none_or(|place| place == target.header().log_offset) {
+        match self.new_log.is_none_or(|place| place == target.vhdx().header().log_offset) {
             true => Ok(()),
             false => Err(Conflict::StalePlan.into()),
         }
+    }
+
+    /// Checks that the batches only use space that is free in the target, whose disk has grown.
+    ///
+    /// # Errors
+    /// [`Conflict::StalePlan`] if they do not.
+    pub(super) fn ensure_space_free(&self, target: &VhdxMut) -> Result<()> {
+        if target.is_within(&self.space) { Ok(()) } else { Err(Conflict::StalePlan.into()) }
     }
 }

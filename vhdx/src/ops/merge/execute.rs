@@ -222,7 +222,7 @@ impl Locked {
     fn carry_mark(&self, plan: &MergePlan, mark: Uuid) -> Result<()> {
         let (file, path) = (&self.layers[0], &plan.layers[0].path);
         let merged = open(file, path)?;
-        if Linkages::of(&merged).carried_mark() == Some(mark) {
+        if Linkages::of(merged.vhdx()).carried_mark() == Some(mark) {
             return Ok(());
         }
         drop(merged);
@@ -274,6 +274,7 @@ fn fill(
     if let Some(growth) = &inputs.growth {
         target.grow(growth)?;
     }
+    inputs.ensure_space_free(target)?;
     let (mut batches, mut copier) = (Batches::new(inputs, merged), Copier::new(merged));
     while let Some(batch) = next_batch(&mut batches, target, progress)? {
         target.reserve(batch.places(inputs.geometry.block_size()));
@@ -298,7 +299,7 @@ fn fill(
 
 /// Returns the next batch, unless the caller cancels before it.
 fn next_batch(batches: &mut Batches<'_>, target: &VhdxMut, progress: &dyn Progress) -> Result<Option<Batch>> {
-    match batches.next(target)? {
+    match batches.next(target.vhdx())? {
         Some(_) if progress.is_cancelled() => Err(Error::Cancelled),
         batch => Ok(batch),
     }
@@ -341,7 +342,7 @@ fn copy_batch(
 
 /// Makes a new place read as zeros. A fixed disk reserves its space, other disks keep holes.
 fn make_zero(target: &VhdxMut, block: &BlockPlan, block_size: u64) -> Result<()> {
-    match target.disk_type() {
+    match target.vhdx().disk_type() {
         DiskType::Fixed => target.put_zeros(block.place, block_size),
         _ if block.is_fresh => Ok(()),
         _ => target.put_hole(block.place, block_size),

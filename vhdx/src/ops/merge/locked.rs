@@ -9,10 +9,9 @@ use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::disk::locator::NewLink;
 use crate::error::{Conflict, Error, Result};
-use crate::file::{Vhdx, VhdxMut, ensure_mergeable};
+use crate::file::{OpenOptions, Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
-use crate::violation::Violations;
 
 /// The locked files of a plan.
 pub(super) struct Locked {
@@ -108,12 +107,12 @@ fn load_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<(OpenFil
 
 pub(super) fn load(file: &OpenFile, path: &Path) -> Result<Vhdx> {
     let storage = Arc::clone(&file.storage) as Arc<dyn ReadAt>;
-    let vhdx = Vhdx::load(storage, &mut Violations::new()).map_err(|e| e.in_file(path))?;
-    Ok(vhdx.named(path).identified(file.identity))
+    let vhdx = Vhdx::open_with(storage, &OpenOptions::default().name(path))?;
+    Ok(vhdx.identified(file.identity))
 }
 
 pub(super) fn open(file: &OpenFile, path: &Path) -> Result<VhdxMut> {
-    Ok(VhdxMut::from_storage(Arc::clone(&file.storage)).map_err(|e| e.in_file(path))?.named(path))
+    VhdxMut::open_with(Arc::clone(&file.storage), &OpenOptions::default().name(path))
 }
 
 pub(super) fn sync(file: &OpenFile, path: &Path) -> Result<()> {
@@ -136,7 +135,7 @@ pub(super) fn change_locator(
     change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
 ) -> Result<()> {
     let mut child = open(file, path)?;
-    let old = child.parent_locator().cloned().unwrap_or_default();
+    let old = child.vhdx().parent_locator().cloned().unwrap_or_default();
     let new = change(&old).map_err(|e| e.in_file(path))?;
     child.set_parent_locator(&new)?;
     child.close()

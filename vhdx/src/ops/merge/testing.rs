@@ -4,7 +4,7 @@ use vhdx_testkit::{Block, Image};
 
 use crate::disk::Chain;
 use crate::family::{FileFacts, Relatives};
-use crate::file::{Extents, Source, Vhdx};
+use crate::file::{Extents, OpenOptions, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
@@ -46,7 +46,7 @@ pub(super) fn with_entries(
 }
 
 pub(super) fn open(image: &Image) -> Vhdx {
-    Vhdx::from_storage(image.build()).unwrap()
+    Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap()
 }
 
 /// The chain of these images, leaf first.

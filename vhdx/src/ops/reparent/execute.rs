@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::plan::{RelinkedFile, ReparentPlan};
 use crate::error::{Conflict, Error, Result};
-use crate::file::{Vhdx, VhdxMut};
+use crate::file::{OpenOptions, Vhdx, VhdxMut};
 use crate::ops::parent_lock::ParentLock;
 use crate::storage::{FileIdentity, FileStorage, ReadAt, Storage};
 use crate::violation::Violations;
@@ -84,7 +84,7 @@ impl ReparentPlan {
     fn relink(&self, storage: Arc<dyn Storage>, identity: Option<FileIdentity>) -> Result<()> {
         self.ensure_child_unchanged(Arc::clone(&storage) as Arc<dyn ReadAt>, identity)?;
         let path = &self.child.path;
-        let mut child = VhdxMut::from_storage(storage).map_err(|error| error.in_file(path))?.named(path);
+        let mut child = VhdxMut::open_with(storage, &OpenOptions::default().name(path))?;
         child.set_parent_locator(&self.new)?;
         child.close()
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::{
-    BatIndex, Chain, DiskOffset, Error, Memory, ReadAt, Rule, Storage, Structure, Vhdx, VhdxMut, Violations,
-    ops,
+    BatIndex, Chain, DiskOffset, Error, Memory, OpenOptions, ReadAt, Rule, Storage, Structure, Vhdx, VhdxMut,
+    Violations, ops,
 };
 use vhdx_testkit::{Block, ExtraRegion, Image, Part, Random, SparseImage};
 
@@ -28,11 +28,11 @@ fn with_entry(image: &Image, index: u64, value: u64) -> Vec<u8> {
 }
 
 pub(crate) fn base(file: Vec<u8>) -> Chain {
-    Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap()
+    Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap()
 }
 
 fn on_base(file: Vec<u8>) -> Chain {
-    let layers = [file, sample().build()].map(|file| Vhdx::from_storage(file).unwrap());
+    let layers = [file, sample().build()].map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap());
     Chain::from_layers(layers.into()).unwrap()
 }
 
@@ -139,7 +139,7 @@ fn an_entry_that_no_block_uses_may_hold_anything() {
     assert_same(&read_all(&on_base(unused.clone())), &read_all(&on_base(image.build())), "the disk");
     assert_listed(unused.clone(), entry(Rule::BatEntryUnused, &image, 100));
     assert!(ops::check_storage(Arc::new(unused.clone())).is_valid());
-    VhdxMut::from_storage(Arc::new(Memory::new(unused))).unwrap();
+    VhdxMut::open_with(Arc::new(Memory::new(unused)), &OpenOptions::default()).unwrap();
 }
 
 /// A disk of 64 TiB whose BAT of 512 MiB is full of garbage, none of which is kept in memory.
@@ -175,7 +175,7 @@ fn a_large_bat_full_of_garbage_is_an_error() {
     let read = Arc::new(AtomicU64::new(0));
     let garbage = GarbageBat { image: image.sparse(), bat: bat..bat + (512 << 20), read: Arc::clone(&read) };
     let garbage = Arc::new(garbage);
-    let vhdx = Vhdx::load(Arc::clone(&garbage) as _, &mut Violations::new()).unwrap();
+    let vhdx = Vhdx::open_with(Arc::clone(&garbage), &OpenOptions::default()).unwrap();
     let chain = Chain::from_layers(vec![vhdx]).unwrap();
     let mut block = vec![0; 4096];
     chain.read_exact_at(&mut block, at(0)).unwrap_err();
@@ -231,14 +231,15 @@ fn two_places_past_the_end_that_are_kept_for_two_blocks() {
         assert!(!report.is_valid());
         assert_listed(file.clone(), expected);
         let storage = Arc::new(Memory::new(file));
-        let error = VhdxMut::from_storage(Arc::clone(&storage) as Arc<dyn Storage>).unwrap_err();
+        let error = VhdxMut::open_with(Arc::clone(&storage) as Arc<dyn Storage>, &OpenOptions::default())
+            .unwrap_err();
         assert_eq!(violation(&error).0, Rule::BlockOverlapsBlock, "{error}");
     }
     // A place that is clear of the others may lie anywhere up to the longest length of a file.
     for places in [[len, len + 2 * MIB, len + 4 * MIB], [far, len, far + 2 * MIB]] {
         let file = keeping(places);
         assert!(ops::check_storage(Arc::new(file.clone())).is_valid(), "{places:x?}");
-        let mut disk = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap();
+        let mut disk = VhdxMut::open_with(Arc::new(Memory::new(file)), &OpenOptions::default()).unwrap();
         disk.write_all_at(&[1; 4096], at(0)).unwrap();
         disk.write_all_at(&[1; 4096], at(8 * MIB)).unwrap();
         disk.close().unwrap();
@@ -293,7 +294,10 @@ fn a_damaged_block_that_nobody_needs_is_not_in_the_way() {
     let mut damaged = base.build();
     let entry = usize::try_from(base.layout().bat_entry(0)).unwrap();
     damaged[entry..entry + 8].copy_from_slice(&((1_u64 << 40) | 6).to_le_bytes());
-    let layers = vec![Vhdx::from_storage(leaf.build()).unwrap(), Vhdx::from_storage(damaged).unwrap()];
+    let layers = vec![
+        Vhdx::open_with(leaf.build(), &OpenOptions::default()).unwrap(),
+        Vhdx::open_with(damaged, &OpenOptions::default()).unwrap(),
+    ];
     let chain = Chain::from_layers(layers).unwrap();
     let mut disk = vec![0; 2 << 20];
     chain.read_exact_at(&mut disk, DiskOffset::new(0)).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use vhdx::format::bytes::seal;
-use vhdx::{Chain, FileOffset, ReadAt, Rule, Structure, Vhdx, Violations, ops};
+use vhdx::{Chain, FileOffset, OpenOptions, ReadAt, Rule, Structure, Vhdx, Violations, ops};
 use vhdx_testkit::{DirtyLog, Headers, Image, Part, Random};
 
 use super::{assert_refused, block_content, child, sample};
@@ -52,7 +52,7 @@ impl ReadAt for Damaged {
 
 /// Reads a page at the start and one in the middle of each block: each is right or an error.
 fn assert_right_or_refused(file: &Damaged, expected: &[u8], what: &str) -> bool {
-    let Ok(vhdx) = Vhdx::from_storage(file.clone()) else { return false };
+    let Ok(vhdx) = Vhdx::open_with(file.clone(), &OpenOptions::default()) else { return false };
     let chain = Chain::from_layers(vec![vhdx]).unwrap();
     assert_eq!(chain.virtual_size(), expected.len() as u64, "{what}");
     let mut all_right = true;
@@ -67,7 +67,9 @@ fn assert_right_or_refused(file: &Damaged, expected: &[u8], what: &str) -> bool 
 }
 
 fn content_of(image: &Image) -> Vec<u8> {
-    read_all(&Chain::from_layers(vec![Vhdx::from_storage(image.build()).unwrap()]).unwrap())
+    read_all(
+        &Chain::from_layers(vec![Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap()]).unwrap(),
+    )
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn a_flipped_byte_in_the_only_sound_copy_is_an_error() {
     let image = Image { headers: Headers::FirstIsSound, ..sample() };
     let file = Damaged::new(image.build());
     for at in (64 << 10)..(68 << 10) {
-        let error = Vhdx::from_storage(file.flip(at, 0x80)).unwrap_err();
+        let error = Vhdx::open_with(file.flip(at, 0x80), &OpenOptions::default()).unwrap_err();
         assert_eq!(error.violation().unwrap().rule(), Rule::NoCurrentHeader);
     }
 }
@@ -169,7 +171,8 @@ fn a_flipped_byte_in_a_log_entry_is_an_error() {
         for sector in 0..sectors {
             let sector = start + (at + sector * 4096) % len;
             for byte in (sector..sector + 128).chain((sector + 128..sector + 4096).step_by(13)) {
-                let error = Vhdx::from_storage(file.flip(byte, 4)).expect_err(&format!("flipped {byte:#x}"));
+                let error = Vhdx::open_with(file.flip(byte, 4), &OpenOptions::default())
+                    .expect_err(&format!("flipped {byte:#x}"));
                 assert_eq!(error.violation().unwrap().rule(), Rule::LogNoActiveSequence);
             }
         }
@@ -230,7 +233,7 @@ proptest! {
         }
         let file = Arc::new(file);
         ops::check_storage(file.clone());
-        if let Ok(vhdx) = Vhdx::from_storage(file) {
+        if let Ok(vhdx) = Vhdx::open_with(file, &OpenOptions::default()) {
             vhdx.extents(at(0)..at(vhdx.virtual_size())).take(10_000).for_each(drop);
             if let Ok(chain) = Chain::from_layers(vec![vhdx]) {
                 for block in [0, 1, 2, chain.virtual_size() / MIB] {
@@ -273,7 +276,7 @@ fn a_bad_sector_in_one_copy_is_survived() {
         (256 << 10, Rule::RegionTableUnreadable),
     ] {
         let file = Arc::new(BadSector(sample().build(), at));
-        let vhdx = Vhdx::from_storage(Arc::clone(&file)).unwrap();
+        let vhdx = Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap();
         // The second region table is read only where it is needed, or checked.
         let found: Vec<_> = vhdx.tolerated().iter().map(|violation| violation.rule()).collect();
         assert_eq!(found.contains(&rule), at != 256 << 10, "{at:#x}: {found:?}");
@@ -286,7 +289,7 @@ fn a_bad_sector_in_one_copy_is_survived() {
 #[test]
 fn what_was_found_in_one_file_does_not_judge_the_next() {
     let mut violations = Violations::new();
-    let load = |bytes: Vec<u8>, violations: &mut _| Vhdx::load(Arc::new(bytes), violations);
+    let load = |bytes: Vec<u8>, violations: &mut _| Vhdx::open_collecting(Arc::new(bytes), violations);
     assert!(load(vec![1; 4096], &mut violations).is_err());
     assert!(load(sample().build(), &mut violations).is_ok());
     assert_eq!(violations.as_slice().len(), 1, "the first file's");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use vhdx::ops::check_storage;
-use vhdx::{ErrorKind, FileOffset, Guid, Memory, ReadAt, Rule, Severity, Structure, Vhdx, VhdxMut};
+use vhdx::{
+    ErrorKind, FileOffset, Guid, Memory, OpenOptions, ReadAt, Rule, Severity, Structure, Vhdx, VhdxMut,
+};
 use vhdx_testkit::{ExtraRegion, Image, Part, Random, RegionTables, SparseImage};
 
 use super::bat::base;
@@ -65,7 +67,7 @@ fn the_place_of_a_log_that_holds_nothing_is_not_used() {
         assert!(check_storage(Arc::new(file.clone())).is_valid(), "{offset:x} {length:x}");
         let before = read_all(&base(file.clone()));
         let storage = Arc::new(Memory::new(file));
-        let mut disk = VhdxMut::from_storage(Arc::clone(&storage) as _).unwrap();
+        let mut disk = VhdxMut::open_with(Arc::clone(&storage) as _, &OpenOptions::default()).unwrap();
         disk.write_all_at(&[0x5a; 512], at(MIB)).unwrap();
         disk.close().unwrap();
 
@@ -82,10 +84,10 @@ fn the_place_of_a_log_that_holds_nothing_is_not_used() {
 #[test]
 fn a_log_that_nobody_needs_may_be_odd() {
     let file = with_header(LOG_VERSION, &1u16.to_le_bytes());
-    Vhdx::from_storage(file).unwrap();
+    Vhdx::open_with(file, &OpenOptions::default()).unwrap();
     let file = with_header(LOG_OFFSET, &(1u64 << 40).to_le_bytes());
     let log = (Rule::LogPastEnd, Structure::Log, 1 << 40);
-    let vhdx = Vhdx::from_storage(file.clone()).unwrap();
+    let vhdx = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.tolerated().iter().map(super::summary).collect::<Vec<_>>(), [log]);
     assert_listed(file, log);
 }
@@ -97,7 +99,7 @@ fn a_log_that_must_be_replayed_may_not() {
     assert_refused(dirty(LOG_GUID, &[7; 16]), no_sequence);
     let file = dirty(LOG_VERSION, &1u16.to_le_bytes());
     assert_refused(file.clone(), (Rule::LogVersion, Structure::Header(1), FIRST_HEADER));
-    assert_eq!(Vhdx::from_storage(file).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(Vhdx::open_with(file, &OpenOptions::default()).unwrap_err().kind(), ErrorKind::Unsupported);
     let file = dirty(LOG_LENGTH, &0xfff0_0000u32.to_le_bytes());
     assert_refused(file.clone(), (Rule::Truncated, Structure::Log, log));
     assert_refused(dirty(LOG_LENGTH, &0u32.to_le_bytes()), no_sequence);
@@ -116,16 +118,16 @@ fn broken_copies() {
         file
     };
     let first_broken = flip(&[FIRST_HEADER + 100]);
-    Vhdx::from_storage(first_broken.clone()).unwrap();
+    Vhdx::open_with(first_broken.clone(), &OpenOptions::default()).unwrap();
     assert_listed(first_broken, (Rule::HeaderChecksum, Structure::Header(1), FIRST_HEADER));
     let second_broken = flip(&[SECOND_HEADER]);
-    Vhdx::from_storage(second_broken.clone()).unwrap();
+    Vhdx::open_with(second_broken.clone(), &OpenOptions::default()).unwrap();
     assert_listed(second_broken, (Rule::HeaderSignature, Structure::Header(2), SECOND_HEADER));
     let both = flip(&[FIRST_HEADER, SECOND_HEADER + 8]);
     assert_refused(both, (Rule::NoCurrentHeader, Structure::Header(1), FIRST_HEADER));
     for (number, at) in [(1, FIRST_TABLE), (2, FIRST_TABLE + (64 << 10))] {
         let broken = flip(&[at + 100]);
-        Vhdx::from_storage(broken.clone()).unwrap();
+        Vhdx::open_with(broken.clone(), &OpenOptions::default()).unwrap();
         assert_listed(broken, (Rule::RegionTableChecksum, Structure::RegionTable(number), at));
     }
     let both = flip(&[FIRST_TABLE, FIRST_TABLE + (64 << 10) + 100]);
@@ -142,11 +144,11 @@ fn region_tables_that_differ_are_told() {
     let image = Image { region_tables: RegionTables::FirstIsSound, ..sample() };
     let mut file = image.build();
     vhdx::format::bytes::seal(&mut file[FIRST_TABLE as usize + (64 << 10)..][..64 << 10]);
-    Vhdx::from_storage(file.clone()).unwrap();
+    Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
     let listed = vhdx::ops::check_storage(Arc::new(file.clone()));
     let rules: Vec<Rule> = listed.files[0].violations.as_slice().iter().map(|v| v.rule()).collect();
     assert_eq!(rules, [Rule::RegionTablesDiffer]);
-    let error = VhdxMut::from_storage(Arc::new(Memory::new(file))).unwrap_err();
+    let error = VhdxMut::open_with(Arc::new(Memory::new(file)), &OpenOptions::default()).unwrap_err();
     assert_eq!(violation(&error).0, Rule::RegionTablesDiffer);
 }
 
@@ -205,7 +207,7 @@ fn regions_that_are_missing_or_not_known() {
     let id = Random::new(1).guid();
     let region =
         |id, required| Image { extra_regions: vec![ExtraRegion { id, mib: 2, required }], ..sample() };
-    Vhdx::from_storage(region(id, false).build()).unwrap();
+    Vhdx::open_with(region(id, false).build(), &OpenOptions::default()).unwrap();
     assert_refused(region(id, true).build(), entry(Rule::RegionUnknown, 2));
     assert_eq!(Rule::RegionUnknown.severity(), Severity::Unsupported);
     let bat: Guid = vhdx::format::region_table::BAT_REGION;

@@ -2,7 +2,7 @@
 
 use vhdx::format::metadata_item;
 use vhdx::format::parent_locator as keys;
-use vhdx::{Rule, Structure, Vhdx};
+use vhdx::{OpenOptions, Rule, Structure, Vhdx};
 use vhdx_testkit::Image;
 
 use super::{assert_listed, assert_refused, child, item_place, patch};
@@ -38,13 +38,14 @@ fn linkages() {
         assert_ignored(with_entries(&second).build(), &[Rule::ParentLinkageLost]);
     }
     let upper = LINKAGE.to_uppercase();
-    Vhdx::from_storage(with_entries(&[(keys::PARENT_LINKAGE, &upper), path]).build()).unwrap();
+    Vhdx::open_with(with_entries(&[(keys::PARENT_LINKAGE, &upper), path]).build(), &OpenOptions::default())
+        .unwrap();
 }
 
 #[test]
 fn without_any_path_the_file_still_opens() {
     let image = with_entries(&[(keys::PARENT_LINKAGE, LINKAGE)]);
-    Vhdx::from_storage(image.build()).unwrap();
+    Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap();
     assert_listed(image.build(), (Rule::ParentPathMissing, Structure::ParentLocator, locator(&image)));
 }
 
@@ -55,7 +56,7 @@ fn as_many_entries_as_the_format_allows() {
         entries.extend((1..count).map(|n| (format!("key{n}"), "value".to_owned())));
         Image { parent_locator: Some(entries), ..child() }
     };
-    let vhdx = Vhdx::from_storage(many(256).build()).unwrap();
+    let vhdx = Vhdx::open_with(many(256).build(), &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.parent_locator().unwrap().entries.len(), 256);
     let image = many(257);
     let place = locator(&image);
@@ -117,7 +118,7 @@ fn entries_that_point_outside_or_hold_no_text() {
 /// The entry with a broken rule is reported, and the file opens without it.
 #[track_caller]
 fn assert_ignored(file: Vec<u8>, rules: &[Rule]) {
-    let vhdx = Vhdx::from_storage(file).unwrap();
+    let vhdx = Vhdx::open_with(file, &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.parent_locator().unwrap().linkages().len(), 1);
     let found: Vec<Rule> = vhdx.tolerated().iter().map(|violation| violation.rule()).collect();
     assert!(rules.iter().all(|rule| found.contains(rule)), "{found:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vhdx::format::log_entry::{LogEntryHeader, LogWrite, encode_entry};
-use vhdx::{Chain, FileOffset, Guid, LogState, Rule, Structure, Vhdx, VhdxMut, ops};
+use vhdx::{Chain, FileOffset, Guid, LogState, OpenOptions, Rule, Structure, Vhdx, VhdxMut, ops};
 use vhdx_testkit::crash::CrashWorld;
 use vhdx_testkit::{Image, Part, SparseImage};
 
@@ -50,7 +50,7 @@ fn zeros(offset: u64, len: u64) -> LogWrite {
 #[test]
 fn an_empty_entry_is_an_empty_log() {
     let (file, _) = with_log(MIB, &[(8192, entry(7, 8192, &[]))]);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
+    assert_eq!(Vhdx::open_with(file, &OpenOptions::default()).unwrap().log(), LogState::Dirty { entries: 1 });
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn valid_entries_with_tails_all_over_take_linear_time() {
         .collect();
     let (file, _) = with_log(len, &log);
     let start = Instant::now();
-    let vhdx = Vhdx::from_storage(file).unwrap();
+    let vhdx = Vhdx::open_with(file, &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.log(), LogState::Dirty { entries: sectors as usize });
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 
@@ -98,7 +98,7 @@ fn valid_entries_with_tails_all_over_take_linear_time() {
 fn a_sequence_needs_every_number_from_its_tail_on() {
     let gap = [(0, entry(1, 0, &[])), (4096, entry(3, 0, &[]))];
     let (file, _) = with_log(MIB, &gap);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
+    assert_eq!(Vhdx::open_with(file, &OpenOptions::default()).unwrap().log(), LogState::Dirty { entries: 1 });
     let (file, place) = with_log(MIB, &gap[1..]);
     assert_refused(file, (Rule::LogNoActiveSequence, Structure::Log, place));
 }
@@ -136,7 +136,7 @@ fn zeros_past_the_end_of_the_file_take_no_time() {
     let past = zeros(layout.len, (1 << 62) - layout.len);
     let writes: Vec<LogWrite> = (0..10_000).map(|_| past.clone()).collect();
     let (file, _) = with_log(MIB, &[(0, entry(1, 0, &writes))]);
-    assert_eq!(Vhdx::from_storage(file).unwrap().log(), LogState::Dirty { entries: 1 });
+    assert_eq!(Vhdx::open_with(file, &OpenOptions::default()).unwrap().log(), LogState::Dirty { entries: 1 });
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
@@ -146,7 +146,7 @@ fn more_separate_writes_than_any_log_of_pages_could_hold() {
     const MOST: u64 = 1 << 19;
     let writes = |count| (0..count).map(|n| zeros((1 << 32) + n * 8192, 4096)).collect::<Vec<_>>();
     let (file, _) = with_log(32 * MIB, &[(0, entry(1, 0, &writes(MOST)))]);
-    assert!(Vhdx::from_storage(file).is_ok());
+    assert!(Vhdx::open_with(file, &OpenOptions::default()).is_ok());
     let (file, place) = with_log(32 * MIB, &[(0, entry(1, 0, &writes(MOST + 1)))]);
     let number = MOST as u32;
     let at = place + 64 + 32 * MOST;
@@ -171,7 +171,7 @@ fn a_file_shorter_than_its_log_knows_was_truncated() {
     let (file, place) = entry_with(sound + MIB, sound + MIB);
     assert_refused(file, (Rule::LogTruncatedFile, Structure::LogEntry, place));
     let (file, _) = entry_with(sound, sound + MIB);
-    Vhdx::from_storage(file).unwrap();
+    Vhdx::open_with(file, &OpenOptions::default()).unwrap();
     let (file, place) = entry_with(sound, 1 << 60);
     assert_refused(file, (Rule::LogLastFileOffset, Structure::LogEntry, place));
 }
@@ -184,18 +184,19 @@ fn a_file_with_a_clean_log_that_is_too_long_to_be_replayed() {
     let path = Path::new("/disk.vhdx");
     let world = CrashWorld::new([(path.to_owned(), image.sparse())].into());
     let read = |file: SparseImage, block: u64| {
-        let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+        let chain =
+            Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap();
         let mut bytes = vec![0; 512];
         chain.read_exact_at(&mut bytes, at(block * MIB)).unwrap();
         bytes
     };
     let old = read(image.sparse(), 2);
     for (round, block) in [1, 3].into_iter().enumerate() {
-        let mut disk = VhdxMut::from_storage(world.storage(path)).unwrap();
+        let mut disk = VhdxMut::open_with(world.storage(path), &OpenOptions::default()).unwrap();
         disk.write_all_at(&[7; 512], at(block * MIB)).unwrap();
         disk.flush().unwrap();
         let dirty = world.images()[path].clone();
-        let found = Vhdx::from_storage(dirty.clone()).unwrap();
+        let found = Vhdx::open_with(dirty.clone(), &OpenOptions::default()).unwrap();
         assert_eq!(found.log(), LogState::Dirty { entries: 1 });
         assert_eq!(u64::from(found.header().log_length), REPLAYED);
         assert_eq!((read(dirty.clone(), block), read(dirty, 2)), (vec![7; 512], old.clone()));

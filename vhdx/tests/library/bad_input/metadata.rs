@@ -1,7 +1,7 @@
 //! Metadata: the table and the items, at and past their limits.
 
 use vhdx::format::metadata_item as item;
-use vhdx::{Guid, Rule, Structure, Vhdx};
+use vhdx::{Guid, OpenOptions, Rule, Structure, Vhdx};
 use vhdx_testkit::{Counting, ExtraItem, Image, Part, Random};
 
 use super::damage::BadSector;
@@ -45,7 +45,7 @@ fn numbers_in_the_items() {
     }
     let file = with_item(item::PHYSICAL_SECTOR_SIZE, &520u32.to_le_bytes());
     let place = item_place(&sample(), item::PHYSICAL_SECTOR_SIZE).0;
-    Vhdx::from_storage(file.clone()).unwrap();
+    Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
     assert_listed(
         file,
         (Rule::PhysicalSectorSize, Structure::MetadataItem(item::PHYSICAL_SECTOR_SIZE), place),
@@ -106,8 +106,12 @@ fn extra(id: Guid, is_user: bool, is_required: bool, bytes: Vec<u8>) -> ExtraIte
 fn items_that_are_not_known() {
     let id = Random::new(5).guid();
     let with = |item| Image { extra_items: vec![item], ..sample() };
-    Vhdx::from_storage(with(extra(id, false, false, vec![1; 9])).build()).unwrap();
-    Vhdx::from_storage(with(extra(item::VIRTUAL_DISK_SIZE, true, false, vec![1; 9])).build()).unwrap();
+    Vhdx::open_with(with(extra(id, false, false, vec![1; 9])).build(), &OpenOptions::default()).unwrap();
+    Vhdx::open_with(
+        with(extra(item::VIRTUAL_DISK_SIZE, true, false, vec![1; 9])).build(),
+        &OpenOptions::default(),
+    )
+    .unwrap();
     let image = with(extra(id, false, true, vec![1; 9]));
     let index = item_place(&image, id).1;
     let entry = image.layout().offset(Part::Metadata) + 32 + 32 * u64::from(index);
@@ -115,7 +119,7 @@ fn items_that_are_not_known() {
     assert_refused(image.build(), (Rule::MetadataItemUnknown, structure, entry));
 
     let incomplete = with(extra(item::INCOMPLETE_FILE, false, true, Vec::new()));
-    let error = Vhdx::from_storage(incomplete.build()).unwrap_err();
+    let error = Vhdx::open_with(incomplete.build(), &OpenOptions::default()).unwrap_err();
     assert_eq!(error.violation().unwrap().rule(), Rule::CreationIncomplete);
 }
 
@@ -129,7 +133,7 @@ fn as_many_items_as_the_format_has_room_for() {
         Image { extra_items, ..sample() }
     };
     let known = 5;
-    let vhdx = Vhdx::from_storage(many(1024, 1023 - known).build()).unwrap();
+    let vhdx = Vhdx::open_with(many(1024, 1023 - known).build(), &OpenOptions::default()).unwrap();
     assert_eq!(vhdx.metadata_entries().len(), 2047);
     for entry in vhdx.metadata_entries() {
         assert_eq!(vhdx.read_metadata_item(entry).unwrap().len(), entry.length as usize);
@@ -152,7 +156,7 @@ fn items_that_lie_anywhere_in_the_region() {
         patch(&mut file, item_place(&image, id).0, &[0xee; 8]);
         patch(&mut file, items + u64::from(distance), &image.virtual_size.to_le_bytes());
         let (file, counts) = Counting::new(file);
-        let vhdx = Vhdx::from_storage(BadSector(file, items + 250)).unwrap();
+        let vhdx = Vhdx::open_with(BadSector(file, items + 250), &OpenOptions::default()).unwrap();
         assert_eq!(vhdx.virtual_size(), image.virtual_size, "{distance}");
         assert!(counts.bytes() <= 80 << 10, "{distance}: {counts:?}");
         let beside = items + u64::from(distance) + 8..items + MIB;
@@ -170,5 +174,5 @@ fn items_that_are_missing() {
     }
     let (mut file, _, place) = with_entry(item::VIRTUAL_DISK_ID, 0, &[8; 16]);
     patch(&mut file, place + 24, &[0]);
-    assert_eq!(Vhdx::from_storage(file).unwrap().virtual_disk_id(), None);
+    assert_eq!(Vhdx::open_with(file, &OpenOptions::default()).unwrap().virtual_disk_id(), None);
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use vhdx::format::bytes::seal;
 use vhdx::format::{header, region_table};
-use vhdx::{Error, ReadAt, Rule, Structure, Vhdx, Violation, ops};
+use vhdx::{Error, OpenOptions, ReadAt, Rule, Structure, Vhdx, Violation, ops};
 use vhdx_testkit::{Block, Headers, Image, Part, content};
 
 use crate::common::MIB;
@@ -82,7 +82,8 @@ fn violation(error: &Error) -> Expected {
 #[track_caller]
 fn assert_refused(file: impl ReadAt + 'static, expected: Expected) {
     let file = Arc::new(file);
-    let error = Vhdx::from_storage(file.clone()).expect_err(&format!("must be refused: {expected:x?}"));
+    let error = Vhdx::open_with(file.clone(), &OpenOptions::default())
+        .expect_err(&format!("must be refused: {expected:x?}"));
     assert_eq!(violation(&error), expected, "{error}");
     assert_eq!(error.offset().map(|offset| offset.get()), Some(expected.2));
     assert_listed(file, expected);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
-    BatIndex, Chain, Error, Found, Memory, NewDisk, NoProgress, ReadAt, Result, Rule, Structure, Vhdx,
+    BatIndex, Chain, Error, Found, Memory, NewDisk, NoProgress, OpenOptions, ReadAt, Result, Rule, Structure,
+    Vhdx,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -19,7 +20,8 @@ fn chain(overlapping: impl Fn(&Image, &mut Vec<u8>)) -> Chain {
     leaf.blocks.insert(1, Block::full(block_content(1)));
     let mut file = base.build();
     overlapping(&base, &mut file);
-    let layers = [leaf.build(), mid.build(), file].map(|file| Vhdx::from_storage(file).unwrap());
+    let layers =
+        [leaf.build(), mid.build(), file].map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap());
     Chain::from_layers(layers.into()).unwrap()
 }
 

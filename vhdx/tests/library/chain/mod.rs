@@ -13,7 +13,7 @@ use vhdx::format::parent_locator::{
 };
 use vhdx::{
     Candidate, Candidates, Chain, ChainError, Disk, DiskOffset, Error, ErrorKind, FolderResolver, Guid,
-    InvalidArgument, Link, MAX_CHAIN_LENGTH, MIB, ParentRequest, ParentResolver, RawDisk, Vhdx,
+    InvalidArgument, Link, MAX_CHAIN_LENGTH, MIB, OpenOptions, ParentRequest, ParentResolver, RawDisk, Vhdx,
     inspect_chain,
 };
 use vhdx_testkit::Image;
@@ -341,7 +341,7 @@ fn every_disk_ends_where_it_ends() {
 }
 
 fn in_memory(image: &Image) -> Vhdx {
-    Vhdx::from_storage(image.build()).unwrap()
+    Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap()
 }
 
 #[test]
@@ -377,7 +377,7 @@ impl ParentResolver for Store {
     fn candidates(&self, request: &ParentRequest<'_>) -> vhdx::Result<Candidates> {
         let bytes = self.0.clone();
         let name = format!("object {}", request.level);
-        Ok(vec![Candidate::new(name, move || Vhdx::from_storage(bytes))].into())
+        Ok(vec![Candidate::new(name, move || Vhdx::open_with(bytes, &OpenOptions::default()))].into())
     }
 }
 

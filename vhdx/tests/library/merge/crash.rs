@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use vhdx::format::header::{Header, OFFSETS, SIZE};
-use vhdx::{ChainError, DiskOffset, Error, FileOffset, NoProgress, Vhdx, VhdxMut};
+use vhdx::{ChainError, DiskOffset, Error, FileOffset, NoProgress, OpenOptions, Vhdx, VhdxMut};
 use vhdx_testkit::SparseImage;
 use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Fault, Sweep, Swept};
 
@@ -151,7 +151,9 @@ fn a_merged_leaf_that_is_kept_goes_on_as_a_child() {
     let last = Scene { content: last.leaves[0].1.clone(), ..last };
     last.complete(&world, "the first time");
     let guid = |world: &CrashWorld| {
-        Vhdx::from_storage(world.images()[last.target()].clone()).unwrap().data_write_guid()
+        Vhdx::open_with(world.images()[last.target()].clone(), &OpenOptions::default())
+            .unwrap()
+            .data_write_guid()
     };
     let first = guid(&world);
     let again = CrashWorld::new(world.images());
@@ -162,7 +164,7 @@ fn a_merged_leaf_that_is_kept_goes_on_as_a_child() {
     last.assert_clean(&again, "the second time");
 
     let changed = CrashWorld::new(world.images());
-    let mut disk = VhdxMut::from_storage(changed.storage(last.child())).unwrap();
+    let mut disk = VhdxMut::open_with(changed.storage(last.child()), &OpenOptions::default()).unwrap();
     disk.write_all_at(&[7; 512], DiskOffset::new(0)).unwrap();
     disk.close().unwrap();
     let merged = last.merge(&changed, &NoProgress).unwrap().unwrap();
@@ -178,10 +180,10 @@ fn a_merged_leaf_that_is_kept_goes_on_as_a_child() {
 fn a_header_that_was_torn_before_the_merge_does_not_come_back() {
     let mut scene = cases::into_a_dynamic_base().scene();
     let child = scene.child().clone();
-    let open = |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap();
+    let open = |image: &SparseImage| Vhdx::open_with(image.clone(), &OpenOptions::default()).unwrap();
     let before = open(&scene.images[&child]).data_write_guid();
     let first = scene.world();
-    let mut disk = VhdxMut::from_storage(first.storage(&child)).unwrap();
+    let mut disk = VhdxMut::open_with(first.storage(&child), &OpenOptions::default()).unwrap();
     disk.write_all_at(&[9; 512], DiskOffset::new(0)).unwrap();
     disk.close().unwrap();
     let mut left = Vec::new();

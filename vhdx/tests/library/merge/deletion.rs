@@ -5,7 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::{FileState, MergeFiles, MergeOptions, OpenFile, Undeleted};
-use vhdx::{ChainError, DiskOffset, Error, FileFacts, NoProgress, Relatives, Result, Vhdx, VhdxMut};
+use vhdx::{
+    ChainError, DiskOffset, Error, FileFacts, NoProgress, OpenOptions, Relatives, Result, Vhdx, VhdxMut,
+};
 use vhdx_testkit::crash::{Calls, CrashWorld};
 use vhdx_testkit::{Family, Image, Random};
 
@@ -130,7 +132,7 @@ fn a_merged_disk_that_was_used_since_is_in_the_way() {
     let [base, target, lowest, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
     let world = CrashWorld::new(family.images.clone());
     world.merge(&top, &target, &MergeOptions::default(), &NoProgress).unwrap();
-    let mut disk = VhdxMut::from_storage(world.storage(&top)).unwrap();
+    let mut disk = VhdxMut::open_with(world.storage(&top), &OpenOptions::default()).unwrap();
     disk.write_all_at(&[9; 512], DiskOffset::new(0)).unwrap();
     disk.close().unwrap();
     let content = world.read_disk(&top).unwrap();
@@ -177,7 +179,7 @@ impl MergeFiles for Newcomer<'_> {
     fn relatives(&self, folders: &[PathBuf]) -> Result<Relatives> {
         let mut relatives = MergeFiles::relatives(self.world, folders)?;
         if self.after.get() == 0 {
-            let vhdx = Vhdx::from_storage(self.image.sparse())?;
+            let vhdx = Vhdx::open_with(self.image.sparse(), &OpenOptions::default())?;
             relatives.disks.push(FileFacts::of(Path::new("/vm/new.avhdx"), &vhdx));
         }
         self.after.set(self.after.get().saturating_sub(1));

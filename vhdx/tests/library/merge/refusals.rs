@@ -7,7 +7,7 @@ use vhdx::format::region_table::BAT_REGION;
 use vhdx::ops::{MergeOptions, MergePlan};
 use vhdx::{
     BlockIndex, ChainError, Conflict, DiskOffset, Error, ErrorKind, InvalidArgument, LogState, NoProgress,
-    Relatives, Rule, Vhdx, VhdxMut,
+    OpenOptions, Relatives, Rule, Vhdx, VhdxMut,
 };
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault};
 use vhdx_testkit::{Family, SparseImage};
@@ -64,7 +64,7 @@ fn headers_that_would_not_outlast_the_merge() {
     let error = scene.merge(&world, &NoProgress).unwrap_err();
     assert_eq!(error.violation().map(|violation| violation.rule()), Some(Rule::HeaderSequence), "{error}");
     assert_unchanged(&world);
-    VhdxMut::from_storage(world.storage(scene.target())).unwrap();
+    VhdxMut::open_with(world.storage(scene.target()), &OpenOptions::default()).unwrap();
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_plan_for_a_file_that_was_written_to_since() {
     assert_unchanged(&world);
     for path in files(&scene) {
         let other = CrashWorld::new(world.images());
-        let mut disk = VhdxMut::from_storage(other.storage(&path)).unwrap();
+        let mut disk = VhdxMut::open_with(other.storage(&path), &OpenOptions::default()).unwrap();
         disk.write_all_at(&[1; 512], DiskOffset::new(0)).unwrap();
         disk.close().unwrap();
         assert_stale(&plan, &other, &path);
@@ -215,7 +215,7 @@ fn a_half_merged_disk_is_not_merged_on() {
 
 /// Makes the BAT say that the last block lies where the BAT does: nobody can write to this file.
 fn damage_bat(world: &CrashWorld, path: &Path) -> CrashWorld {
-    let vhdx = Vhdx::from_storage(world.images()[path].clone()).unwrap();
+    let vhdx = Vhdx::open_with(world.images()[path].clone(), &OpenOptions::default()).unwrap();
     let bat = vhdx.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
     let entry = BatEntry::payload(PayloadBlockState::FullyPresent, bat.offset);
     let last = BlockIndex::new(vhdx.geometry().block_count() - 1);
@@ -267,5 +267,8 @@ fn a_dirty_log_in_the_middle() {
     scene.complete(&world, "the merge");
     let images = world.images();
     assert_eq!(images[middle].fingerprint(), before, "only files that must be written are");
-    assert!(matches!(Vhdx::from_storage(images[middle].clone()).unwrap().log(), LogState::Dirty { .. }));
+    assert!(matches!(
+        Vhdx::open_with(images[middle].clone(), &OpenOptions::default()).unwrap().log(),
+        LogState::Dirty { .. }
+    ));
 }

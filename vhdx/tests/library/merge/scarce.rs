@@ -122,7 +122,7 @@ fn make(path: &Path, disk: &NewDisk) {
 fn write(path: &Path, places: impl Iterator<Item = u64>, byte: u8) {
     let mut disk = VhdxMut::open(path).unwrap();
     places.for_each(|place| disk.write_all_at(&[byte; 4096], DiskOffset::new(place)).unwrap());
-    let (log, len) = (disk.header().log_offset, disk.header().log_length);
+    let (log, len) = (disk.staged().header().log_offset, disk.staged().header().log_length);
     disk.close().unwrap();
     FileStorage::open_exclusive(path).unwrap().punch_hole(log, len.into()).unwrap();
 }

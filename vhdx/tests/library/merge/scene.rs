@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vhdx::format::merge_guid::MergeId;
 use vhdx::ops::{MergeOptions, MergeReport, check_storage, earlier_target, left_over};
-use vhdx::{ErrorKind, LogState, NoProgress, Progress, Result, Vhdx};
+use vhdx::{ErrorKind, LogState, NoProgress, OpenOptions, Progress, Result, Vhdx};
 use vhdx_testkit::crash::{CrashImage, CrashWorld, Images, Sweep, Swept};
 use vhdx_testkit::{Expected, Family, SparseImage, find_difference};
 
@@ -166,7 +166,7 @@ impl Scene {
             );
         }
         let file = &world.images()[self.target()];
-        let target = Vhdx::from_storage(file.clone()).unwrap();
+        let target = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
         assert_eq!(target.log(), LogState::Clean, "{when}");
         (self.then)(&target, file);
     }
@@ -181,8 +181,9 @@ impl Scene {
 
     /// No log is dirty but those that were before and that nobody had to touch.
     pub(crate) fn assert_clean(&self, world: &CrashWorld, when: &str) {
-        let is_dirty =
-            |image: &SparseImage| Vhdx::from_storage(image.clone()).unwrap().log() != LogState::Clean;
+        let is_dirty = |image: &SparseImage| {
+            Vhdx::open_with(image.clone(), &OpenOptions::default()).unwrap().log() != LogState::Clean
+        };
         for (path, image) in world.images() {
             assert!(!is_dirty(&image) || is_dirty(&self.images[&path]), "{when}: {}", path.display());
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vhdx::{Chain, Vhdx, VhdxMut};
+use vhdx::{Chain, OpenOptions, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep};
 use vhdx_testkit::{Image, SparseImage};
 
@@ -13,7 +13,7 @@ const NAME: &str = "disk.vhdx";
 const FAR_BLOCKS: [u64; 2] = [0, 700 * MIB];
 
 fn far_blocks(file: SparseImage) -> [u8; 2] {
-    let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+    let chain = Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap();
     FAR_BLOCKS.map(|start| {
         let mut byte = [0];
         chain.read_exact_at(&mut byte, at(start)).unwrap();
@@ -24,7 +24,7 @@ fn far_blocks(file: SparseImage) -> [u8; 2] {
 #[test]
 fn a_log_that_is_not_durable_is_made_so_before_it_is_written_home() {
     let write = |world: &CrashWorld| -> vhdx::Result<()> {
-        let mut disk = VhdxMut::from_storage(world.storage(NAME))?;
+        let mut disk = VhdxMut::open_with(world.storage(NAME), &OpenOptions::default())?;
         FAR_BLOCKS.iter().try_for_each(|&start| disk.write_all_at(&[7; 4096], at(start)))?;
         disk.close()
     };

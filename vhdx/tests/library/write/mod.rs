@@ -55,7 +55,7 @@ fn zeros_over_an_unmapped_block_are_zeros_for_every_reader() {
     disk.write_all_at(&vec![1; 2 << 20], at(0)).unwrap();
     disk.unmap(at(0)..at(2 * MIB)).unwrap();
     disk.write_zeros(at(0)..at(MIB + 512)).unwrap();
-    let state = |block| disk.payload_entry(vhdx::BlockIndex::new(block)).unwrap().payload_state();
+    let state = |block| disk.staged().payload_entry(vhdx::BlockIndex::new(block)).unwrap().payload_state();
     assert_eq!(state(0), Some(PayloadBlockState::Zero));
     assert_eq!(state(1), Some(PayloadBlockState::FullyPresent));
     disk.close().unwrap();
@@ -69,13 +69,13 @@ fn space_is_not_used_again_within_one_commit() {
     let mut disk = subject.open();
     disk.write_all_at(&vec![1; 1 << 20], at(0)).unwrap();
     disk.flush().unwrap();
-    let place = disk.payload_entry(vhdx::BlockIndex::new(0)).unwrap().file_offset();
+    let place = disk.staged().payload_entry(vhdx::BlockIndex::new(0)).unwrap().file_offset();
     disk.write_zeros(at(0)..at(MIB)).unwrap();
     disk.write_all_at(&vec![2; 1 << 20], at(MIB)).unwrap();
-    assert_ne!(disk.payload_entry(vhdx::BlockIndex::new(1)).unwrap().file_offset(), place);
+    assert_ne!(disk.staged().payload_entry(vhdx::BlockIndex::new(1)).unwrap().file_offset(), place);
     disk.flush().unwrap();
     disk.write_all_at(&vec![3; 1 << 20], at(2 * MIB)).unwrap();
-    assert_eq!(disk.payload_entry(vhdx::BlockIndex::new(2)).unwrap().file_offset(), place);
+    assert_eq!(disk.staged().payload_entry(vhdx::BlockIndex::new(2)).unwrap().file_offset(), place);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::check_storage;
 use vhdx::{
-    Chain, ChainMut, DiskType, FileOffset, LogState, Memory, NewDisk, ReadAt, Storage, Vhdx, VhdxMut,
-    VhdxWriter,
+    Chain, ChainMut, DiskType, FileOffset, LogState, Memory, NewDisk, OpenOptions, ReadAt, Storage, Vhdx,
+    VhdxMut, VhdxWriter,
 };
 use vhdx_testkit::{ChainModel, chains};
 
@@ -29,11 +29,14 @@ impl Subject {
     }
 
     pub(crate) fn open(&self) -> VhdxMut {
-        VhdxMut::from_storage(Arc::clone(&self.file) as Arc<dyn Storage>).unwrap()
+        VhdxMut::open_with(Arc::clone(&self.file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap()
     }
 
     fn open_chain(&self) -> ChainMut {
-        let parents = self.parents.iter().map(|parent| Vhdx::from_storage(parent.clone()).unwrap());
+        let parents = self
+            .parents
+            .iter()
+            .map(|parent| Vhdx::open_with(parent.clone(), &OpenOptions::default()).unwrap());
         ChainMut::from_layers(self.open(), parents.collect()).unwrap()
     }
 
@@ -51,11 +54,15 @@ impl Subject {
         self.file.read_exact_at(&mut snapshot, FileOffset::new(0)).unwrap();
         let report = check_storage(Arc::new(snapshot.clone()));
         assert!(report.is_valid(), "{what}: {:?}", report.files[0].violations);
-        let mut layers = vec![Vhdx::from_storage(snapshot.clone()).unwrap()];
-        layers.extend(self.parents.iter().map(|parent| Vhdx::from_storage(parent.clone()).unwrap()));
+        let mut layers = vec![Vhdx::open_with(snapshot.clone(), &OpenOptions::default()).unwrap()];
+        layers.extend(
+            self.parents
+                .iter()
+                .map(|parent| Vhdx::open_with(parent.clone(), &OpenOptions::default()).unwrap()),
+        );
         let chain = Chain::from_layers(layers).unwrap();
         assert_same(&read_all(&chain), &self.expected, what);
-        Vhdx::from_storage(snapshot).unwrap()
+        Vhdx::open_with(snapshot, &OpenOptions::default()).unwrap()
     }
 
     fn run(mut self, changes: &[Change]) {
@@ -97,7 +104,7 @@ proptest! {
         let subject = Subject { parents: Vec::new(), ..new_disk(DiskType::Fixed, sectors * 512) };
         let file = Arc::clone(&subject.file);
         subject.run(&changes);
-        let counts = Vhdx::from_storage(file).unwrap().block_counts().unwrap();
+        let counts = Vhdx::open_with(file, &OpenOptions::default()).unwrap().block_counts().unwrap();
         prop_assert_eq!(counts.keys().collect::<Vec<_>>(), [&PayloadBlockState::FullyPresent]);
     }
 }

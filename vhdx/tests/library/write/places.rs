@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vhdx::format::bat_entry::PayloadBlockState::{FullyPresent, Undefined, Unmapped, Zero};
 use vhdx::ops::check_storage;
-use vhdx::{BlockIndex, Chain, Memory, ReadAt, Result, Storage, Vhdx, VhdxMut};
+use vhdx::{BlockIndex, Chain, Memory, OpenOptions, ReadAt, Result, Storage, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{CrashWorld, Images};
 use vhdx_testkit::{Block, Image, Part};
 
@@ -15,8 +15,10 @@ type Change = fn(&mut VhdxMut) -> Result<()>;
 /// Block 1 of a disk of four loses whatever it had; then all blocks are written to.
 fn assert_sound(image: &Image, what: &str, change: Change) {
     let file = Arc::new(Memory::new(image.build()));
-    let mut disk = VhdxMut::from_storage(Arc::clone(&file) as Arc<dyn Storage>).unwrap();
-    let place = |disk: &VhdxMut, block| disk.payload_entry(BlockIndex::new(block)).unwrap().file_offset();
+    let mut disk =
+        VhdxMut::open_with(Arc::clone(&file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
+    let place =
+        |disk: &VhdxMut, block| disk.staged().payload_entry(BlockIndex::new(block)).unwrap().file_offset();
     let before = place(&disk, 1);
     change(&mut disk).unwrap();
     disk.flush().unwrap();
@@ -31,7 +33,7 @@ fn assert_sound(image: &Image, what: &str, change: Change) {
 
     let report = check_storage(Arc::clone(&file) as Arc<dyn ReadAt>);
     assert!(report.is_valid(), "{what}: {report:?}");
-    let chain = Chain::from_layers(vec![Vhdx::from_storage(file).unwrap()]).unwrap();
+    let chain = Chain::from_layers(vec![Vhdx::open_with(file, &OpenOptions::default()).unwrap()]).unwrap();
     for block in 0..4 {
         let mut bytes = [0; 1024];
         chain.read_exact_at(&mut bytes, at(block * MIB)).unwrap();
@@ -76,15 +78,15 @@ fn one_change_of_many_large_blocks_is_committed_in_time() {
     let mut file = image.sparse();
     file.write(image.layout().offset(Part::Bitmap(0)), &[0xe5; 15 << 16]);
     let world = CrashWorld::new(Images::from([(NAME.into(), file)]));
-    let mut disk = VhdxMut::from_storage(world.storage(NAME)).unwrap();
+    let mut disk = VhdxMut::open_with(world.storage(NAME), &OpenOptions::default()).unwrap();
     for block in 0..BLOCKS {
         disk.write_all_at(&[block as u8 + 1; 512], at(block * 256 * MIB + MIB)).unwrap();
     }
     disk.close().unwrap();
 
-    let child = Vhdx::from_storage(world.storage(NAME)).unwrap();
+    let child = Vhdx::open_with(world.storage(NAME), &OpenOptions::default()).unwrap();
     assert_ne!(child.payload_entry(BlockIndex::new(0)).unwrap().payload_state(), Some(FullyPresent));
-    let parent = Vhdx::from_storage(parent.sparse()).unwrap();
+    let parent = Vhdx::open_with(parent.sparse(), &OpenOptions::default()).unwrap();
     let chain = Chain::from_layers(vec![child, parent]).unwrap();
     for block in 0..BLOCKS {
         let mut bytes = [0xaa; 1536];

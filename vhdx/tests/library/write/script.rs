@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::check_storage;
-use vhdx::{ChainMut, Disk, DiskMut, DiskType, LogState, Result, Vhdx, VhdxMut};
+use vhdx::{ChainMut, Disk, DiskMut, DiskType, LogState, OpenOptions, Result, Vhdx, VhdxMut};
 use vhdx_testkit::crash::{Calls, CrashWorld, Images};
 use vhdx_testkit::{
     ByRelativePath, ChainModel, DirtyLog, Family, Headers, LayerModel, Operation, RegionTables,
@@ -135,7 +135,10 @@ impl Script {
     }
 
     fn open(&self, world: &CrashWorld) -> Result<ChainMut> {
-        ChainMut::from_leaf(VhdxMut::from_storage(world.storage(&self.path))?, &ByRelativePath(world))
+        ChainMut::from_leaf(
+            VhdxMut::open_with(world.storage(&self.path), &OpenOptions::default())?,
+            &ByRelativePath(world),
+        )
     }
 
     /// Does everything, up to the first error. What is not flushed at the end is not: the disk is left open.
@@ -174,8 +177,8 @@ impl Script {
     /// If `garbles`, the medium does not keep its promise about sectors that are written in their places.
     pub(crate) fn check(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
         let mut read = world.read_disk(&self.path).unwrap();
-        let file = || Vhdx::from_storage(world.images()[&self.path].clone()).unwrap();
-        let original = Vhdx::from_storage(self.images[&self.path].clone()).unwrap();
+        let file = || Vhdx::open_with(world.images()[&self.path].clone(), &OpenOptions::default()).unwrap();
+        let original = Vhdx::open_with(self.images[&self.path].clone(), &OpenOptions::default()).unwrap();
         let sector_size = original.logical_sector_size() as usize;
         let garbled =
             garbles.then(|| Garbled { sector_size, rewritten: self.rewritten(sector_size, read.len()) });

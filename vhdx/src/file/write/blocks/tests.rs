@@ -4,7 +4,7 @@ use uuid::Uuid;
 use vhdx_testkit::Random;
 
 use super::*;
-use crate::file::{DiskType, NewDisk, VhdxWriter};
+use crate::file::{DiskType, NewDisk, OpenOptions, VhdxWriter};
 use crate::format::parent_locator::{PARENT_LINKAGE, ParentLocator};
 use crate::storage::{Memory, Storage};
 
@@ -54,7 +54,7 @@ fn differencing(block_size: u32, blocks: u64, logical_sector_size: u32) -> VhdxM
     };
     let file = Arc::new(Memory::default());
     VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
-    VhdxMut::from_storage(file as Arc<dyn Storage>).unwrap()
+    VhdxMut::open_with(file as Arc<dyn Storage>, &OpenOptions::default()).unwrap()
 }
 
 /// The entries of the block and of its bitmap lie in different pages of the BAT, and all bits of the block change.
@@ -69,7 +69,7 @@ fn pages_of_block_is_the_exact_upper_bound() {
     for (block_size, sector_size, block, pages) in most {
         let mut disk = differencing(block_size, block + 1, sector_size);
         let block = BlockIndex::new(block);
-        let geometry = disk.geometry;
+        let geometry = disk.geometry();
         let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(block)).get();
         assert_ne!(geometry.payload_bat_index(block).get() / 512, chunk_end / 512);
         disk.change(|this| {

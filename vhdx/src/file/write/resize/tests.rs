@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 use super::*;
-use crate::file::{NewDisk, VhdxWriter};
+use crate::file::{NewDisk, OpenOptions, VhdxWriter};
 use crate::format::parent_locator::{PARENT_LINKAGE, ParentLocator};
 use crate::storage::{Memory, ReadAt, Storage};
 
@@ -16,18 +16,20 @@ fn growth_overwrites_entries_that_did_not_count() {
     let file = Arc::new(Memory::default());
     let disk = NewDisk { block_size: 256 << 20, ..NewDisk::new(4 * GIB) };
     VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
-    let small = Vhdx::from_storage(Arc::clone(&file)).unwrap();
+    let small = Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap();
     let (count, room) = (small.geometry.bat_entry_count(), small.regions.bat.length / ENTRY);
     for index in count..room {
         let garbage = BatEntry::new(1, FileOffset::new(7 * MIB)).to_le_bytes();
         file.write_all_at(&garbage, small.bat_entry_place(BatIndex::new(index))).unwrap();
     }
-    let mut disk = VhdxMut::from_storage(Arc::clone(&file) as Arc<dyn Storage>).unwrap();
-    let plan = ResizePlan::new(&disk, &mut Space::from_validated_bat(&disk).unwrap(), 9 * GIB).unwrap();
+    let mut disk =
+        VhdxMut::open_with(Arc::clone(&file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
+    let plan =
+        ResizePlan::new(disk.vhdx(), &mut Space::from_validated_bat(disk.vhdx()).unwrap(), 9 * GIB).unwrap();
     disk.grow(&plan).unwrap();
     disk.close().unwrap();
 
-    let large = Vhdx::from_storage(Arc::clone(&file)).unwrap();
+    let large = Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap();
     let count = usize::try_from(large.geometry.bat_entry_count()).unwrap();
     let entries = large.bat_entries(BatIndex::new(0), count).unwrap();
     assert_eq!(entries, vec![BatEntry::default(); count]);
@@ -76,13 +78,15 @@ fn pages_with_entries_that_count_are_logged() {
     let (disk_type, parent_locator) = (DiskType::Differencing, Some(locator));
     let disk = NewDisk { block_size: 8 << 20, disk_type, parent_locator, ..NewDisk::new(512) };
     VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
-    let mut disk = VhdxMut::from_storage(Arc::clone(&file) as Arc<dyn Storage>).unwrap();
-    let geometry = disk.geometry;
+    let mut disk =
+        VhdxMut::open_with(Arc::clone(&file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
+    let geometry = disk.geometry();
     let counting =
         [geometry.payload_bat_index(BlockIndex::new(0)), geometry.bitmap_bat_index(ChunkIndex::new(0))];
-    let pages = counting.map(|index| disk.bat_entry_place(index).get() / PAGE * PAGE);
+    let pages = counting.map(|index| disk.vhdx().bat_entry_place(index).get() / PAGE * PAGE);
     assert_ne!(pages[0], pages[1]);
-    let plan = ResizePlan::new(&disk, &mut Space::from_validated_bat(&disk).unwrap(), 64 * GIB).unwrap();
+    let plan =
+        ResizePlan::new(disk.vhdx(), &mut Space::from_validated_bat(disk.vhdx()).unwrap(), 64 * GIB).unwrap();
     file.writes.lock().unwrap().clear();
     disk.grow(&plan).unwrap();
     disk.close().unwrap();
@@ -106,11 +110,13 @@ fn differencing(blocks: u64, logical_sector_size: u32) -> NewDisk {
 }
 
 fn opened(file: &Arc<Watched>) -> VhdxMut {
-    VhdxMut::from_storage(Arc::clone(file) as Arc<dyn Storage>).unwrap()
+    VhdxMut::open_with(Arc::clone(file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap()
 }
 
 fn grow_in_place(disk: &mut VhdxMut, blocks: u64) {
-    let plan = ResizePlan::new(disk, &mut Space::from_validated_bat(disk).unwrap(), blocks << 20).unwrap();
+    let plan =
+        ResizePlan::new(disk.vhdx(), &mut Space::from_validated_bat(disk.vhdx()).unwrap(), blocks << 20)
+            .unwrap();
     assert!(plan.bat.is_none());
     disk.grow(&plan).unwrap();
 }
@@ -134,7 +140,7 @@ fn growth_by_many_entries_in_place_fits_into_one_transaction() {
     assert_eq!(disk.virtual_size(), small << 20);
     grow_in_place(&mut disk, large);
     assert_eq!(disk.virtual_size(), large << 20);
-    let last = disk.payload_entry(BlockIndex::new(large - 1)).unwrap();
+    let last = disk.vhdx().payload_entry(BlockIndex::new(large - 1)).unwrap();
     assert_eq!(last.payload_state(), Some(PayloadBlockState::Zero));
     disk.close().unwrap();
 }
@@ -148,9 +154,9 @@ fn a_page_is_logged_if_only_a_sector_bitmap_entry_in_it_counts() {
     let file = Arc::new(Watched::default());
     VhdxWriter::new(&*file, &differencing(old, 4096)).unwrap().finish().unwrap();
     let mut disk = opened(&file);
-    let counts = disk.geometry.bitmap_bat_index(disk.geometry.chunk_of(BlockIndex::new(old - 1)));
-    assert!(counts > disk.geometry.payload_bat_index(BlockIndex::new(old)));
-    let page = disk.bat_entry_place(counts).get() / PAGE * PAGE;
+    let counts = disk.geometry().bitmap_bat_index(disk.geometry().chunk_of(BlockIndex::new(old - 1)));
+    assert!(counts > disk.geometry().payload_bat_index(BlockIndex::new(old)));
+    let page = disk.vhdx().bat_entry_place(counts).get() / PAGE * PAGE;
     file.writes.lock().unwrap().clear();
     grow_in_place(&mut disk, new);
     disk.close().unwrap();

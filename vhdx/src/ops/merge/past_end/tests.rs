@@ -1,3 +1,4 @@
+use crate::file::OpenOptions;
 use std::path::Path;
 
 use vhdx_testkit::Image;
@@ -20,7 +21,7 @@ fn plan(chain: &Chain, target: usize, shrink_target: bool) -> Result<MergePlan> 
 ///
 /// It reads as zeros whatever the parent has there.
 fn with_zeros(image: &Image, block: u64) -> Vhdx {
-    Vhdx::from_storage(with_entries(image, [(block, Zero, 0)])).unwrap()
+    Vhdx::open_with(with_entries(image, [(block, Zero, 0)]), &OpenOptions::default()).unwrap()
 }
 
 #[track_caller]

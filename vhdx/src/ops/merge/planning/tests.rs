@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::{Conflict, Error};
 use crate::family::FileFacts;
-use crate::file::DiskType;
+use crate::file::{DiskType, OpenOptions};
 use crate::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
 use crate::ops::merge::batch::Batch;
 use crate::ops::merge::block::{BitChange, BlockAction};
@@ -89,7 +89,7 @@ fn a_damaged_bat_of_any_file_is_refused() {
         let image = [&child, &base][damaged];
         files[damaged] =
             with_entries(image, [(3, crate::format::bat_entry::PayloadBlockState::FullyPresent, 1)]);
-        let layers = files.map(|file| Vhdx::from_storage(file).unwrap()).into();
+        let layers = files.map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap()).into();
         let chain = Chain::from_layers(layers).unwrap();
         let result = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default());
         assert_eq!(result.unwrap_err().violation().unwrap().rule, Rule::BlockOverlapsLog);
@@ -222,7 +222,7 @@ fn reserved_places_are_filled_or_freed() {
     let mut leaf = child(&target);
     leaf.blocks = [(1, full(2)), (2, Block { placed: false, ..full(0) }), (3, full(3))].into();
     let leaf = with_entries(&leaf, [(2, Zero, 0)]);
-    let layers = [leaf, file].map(|file| Vhdx::from_storage(file).unwrap()).into();
+    let layers = [leaf, file].map(|file| Vhdx::open_with(file, &OpenOptions::default()).unwrap()).into();
     let options = MergeOptions { batch_bytes: MIB, ..MergeOptions::default() };
     let chain = Chain::from_layers(layers).unwrap();
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &options).unwrap();
@@ -242,7 +242,7 @@ fn the_type_of_the_target_is_kept() {
     let mut leaf = child(&fixed);
     leaf.blocks = [(0, full(0))].into();
     let leaf = with_entries(&leaf, [(0, Zero, 0)]);
-    let layers = vec![Vhdx::from_storage(leaf).unwrap(), open(&fixed)];
+    let layers = vec![Vhdx::open_with(leaf, &OpenOptions::default()).unwrap(), open(&fixed)];
     assert_eq!(layers[1].disk_type(), DiskType::Fixed);
     let chain = Chain::from_layers(layers).unwrap();
     let plan = MergePlan::new(&chain, 1, &relatives(Vec::new()), &MergeOptions::default()).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 use vhdx_testkit::Image;
 
 use super::*;
-use crate::file::Vhdx;
+use crate::file::{OpenOptions, Vhdx};
 use crate::format::bat_entry::PayloadBlockState::Zero;
 use crate::ops::merge::OpenFile;
 use crate::ops::merge::testing::{base, chain, child, full, open, partial, relatives, with_entries};
@@ -114,7 +114,7 @@ fn a_step_counts_zeros_that_the_step_before_may_store() {
     let middle = Image { block_size: 32 << 20, ..child(&target_child) };
     let mut leaf = child(&middle);
     leaf.blocks = [(3, partial(3, 1))].into();
-    let middle = Vhdx::from_storage(with_entries(&middle, [(0, Zero, 0)])).unwrap();
+    let middle = Vhdx::open_with(with_entries(&middle, [(0, Zero, 0)]), &OpenOptions::default()).unwrap();
     let chain = Chain::from_layers(vec![open(&leaf), middle, open(&target_child), open(&base)]).unwrap();
     let disk = Disk { free: u64::MAX / 2, freed: BTreeMap::new() };
     let steps = MergePlan::steps_that_fit(&chain, 3, &relatives(Vec::new()), &MergeOptions::default(), &disk)

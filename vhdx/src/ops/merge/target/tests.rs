@@ -1,5 +1,5 @@
 use super::*;
-use crate::file::Space;
+use crate::file::{OpenOptions, Space};
 use crate::ops::merge::testing::{base, child, full, open, partial, with_entries};
 use crate::units::MIB;
 use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent, Unmapped, Zero};
@@ -21,7 +21,7 @@ fn only_blocks_that_take_space_have_a_place() {
     let taken = image.layout().len / MIB;
     // Only UNMAPPED and UNDEFINED blocks keep a place without content.
     let entries = [(2, Unmapped, taken), (3, NotPresent, taken + 1), (4, Unmapped, 0)];
-    let vhdx = Vhdx::from_storage(with_entries(&image, entries)).unwrap();
+    let vhdx = Vhdx::open_with(with_entries(&image, entries), &OpenOptions::default()).unwrap();
     let mut target = view(&vhdx, None, MIB);
     let mut before = |index| {
         let Before { state, place } = target.before(&vhdx, block(index)).unwrap();

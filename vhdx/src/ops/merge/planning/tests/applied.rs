@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use vhdx_testkit::{ChainModel, chains};
 
 use super::*;
-use crate::file::{VhdxMut, replay, validate_bat};
+use crate::file::{OpenOptions, VhdxMut, replay, validate_bat};
 use crate::format::bat_entry::{BatEntry, SectorBitmapBlockState};
 use crate::ops::merge::batch::{Batch, NewBitmap};
 use crate::ops::merge::block::{BitChange, BlockPlan};
@@ -31,13 +31,13 @@ impl Applied {
         let storage = Arc::clone(&memory) as Arc<dyn Storage>;
         replay(Arc::clone(&storage)).unwrap();
         if let Some(growth) = &inputs(plan).growth {
-            let mut target = VhdxMut::from_storage(storage).unwrap();
+            let mut target = VhdxMut::open_with(storage, &OpenOptions::default()).unwrap();
             target.grow(growth).unwrap();
             target.close().unwrap();
         }
         let mut file = vec![0; memory.size().unwrap() as usize];
         memory.read_exact_at(&mut file, FileOffset::new(0)).unwrap();
-        let vhdx = Vhdx::from_storage(file.clone()).unwrap();
+        let vhdx = Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap();
         let geometry = vhdx.geometry();
         assert_eq!(geometry, inputs(plan).geometry);
         Self { file, vhdx, geometry }
@@ -78,7 +78,7 @@ impl Applied {
 
     /// Returns the places to which the file points now.
     fn taken(&self) -> Vec<Range<u64>> {
-        let vhdx = Vhdx::from_storage(self.file.clone()).unwrap();
+        let vhdx = Vhdx::open_with(self.file.clone(), &OpenOptions::default()).unwrap();
         let geometry = vhdx.geometry();
         let blocks = (0..geometry.block_count()).map(crate::units::BlockIndex::new);
         let entries = blocks.map(|block| vhdx.payload_entry(block).unwrap());
@@ -158,7 +158,7 @@ impl Applied {
 
     /// The target with all batches so far.
     fn now(&self) -> Vhdx {
-        Vhdx::from_storage(self.file.clone()).unwrap()
+        Vhdx::open_with(self.file.clone(), &OpenOptions::default()).unwrap()
     }
 
     /// Returns what the target reads as, together with its own parents.
@@ -169,7 +169,7 @@ impl Applied {
     fn with(&self, parents: &[Vec<u8>]) -> Vec<Vhdx> {
         std::iter::once(&self.file)
             .chain(parents)
-            .map(|file| Vhdx::from_storage(file.clone()).unwrap())
+            .map(|file| Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap())
             .collect()
     }
 }
@@ -177,7 +177,12 @@ impl Applied {
 fn check(model: &ChainModel, leaf: usize, target: usize, options: &MergeOptions) {
     let files: Vec<Vec<u8>> = model.files().iter().map(|file| file.to_vec()).collect();
     let files = &files[leaf..];
-    let open = || files.iter().map(|file| Vhdx::from_storage(file.clone()).unwrap()).collect::<Vec<_>>();
+    let open = || {
+        files
+            .iter()
+            .map(|file| Vhdx::open_with(file.clone(), &OpenOptions::default()).unwrap())
+            .collect::<Vec<_>>()
+    };
     let chain = Chain::from_layers(open()).unwrap();
     let expected = content(chain.layers());
     assert!(expected == model.disks()[model.layers.len() - 1 - leaf]);
@@ -205,7 +210,7 @@ fn check(model: &ChainModel, leaf: usize, target: usize, options: &MergeOptions)
     assert_eq!(found.len() as u64, applied.geometry.virtual_size());
     assert!(applied.file.len() as u64 <= plan.file_size.max(files[target].len() as u64));
 
-    let vhdx = Vhdx::from_storage(applied.file.clone()).unwrap();
+    let vhdx = Vhdx::open_with(applied.file.clone(), &OpenOptions::default()).unwrap();
     let mut violations = Violations::new();
     validate_bat(&vhdx, &mut violations).unwrap();
     violations.ensure_none_fatal().unwrap();
