@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::found_by::FoundBy;
-use super::read::{fill, range_on_disk, read_extents};
+use super::read::{fill, read_extents};
 use super::resolved::Resolved;
 use crate::error::{Guaranteed, Result};
-use crate::file::{Extents, Vhdx};
+use crate::file::{Extents, Vhdx, range_on_disk};
 use crate::storage::Sharing;
 use crate::units::{DiskOffset, FileOffset};
 
