@@ -32,7 +32,11 @@ pub struct Geometry {
     block_size: NonZeroU64,
     sector_size: NonZeroU64,
     chunk_ratio: NonZeroU64,
+    /// The number of BAT entries of a whole chunk.
+    chunk_entries: NonZeroU64,
     virtual_size: u64,
+    last_block: BlockIndex,
+    bat_entry_count: u64,
     has_parent: bool,
 }
 
@@ -69,8 +73,25 @@ impl Geometry {
         }
         let nonzero = |n| NonZeroU64::new(n).ok_or(InvalidArgument::BlockSize(block_size));
         let (block_size, sector_size) = (nonzero(block_size)?, nonzero(sector)?);
-        let chunk_ratio = nonzero(SECTORS_PER_CHUNK.saturating_mul(sector) / block_size)?;
-        Ok(Self { block_size, sector_size, chunk_ratio, virtual_size, has_parent })
+        // These numbers are in range for every valid size, so no error here is ever returned.
+        let in_range = |n: Option<u64>| n.ok_or(InvalidArgument::VirtualSize(virtual_size));
+        let chunk_ratio = nonzero(in_range(SECTORS_PER_CHUNK.checked_mul(sector))? / block_size)?;
+        let chunk_entries = nonzero(in_range(chunk_ratio.get().checked_add(1))?)?;
+        let blocks = virtual_size.div_ceil(block_size.get());
+        let chunks = blocks.div_ceil(chunk_ratio.get());
+        let last_block = in_range(blocks.checked_sub(1))?;
+        let bat_entry_count =
+            if has_parent { chunks.checked_mul(chunk_entries.get()) } else { last_block.checked_add(chunks) };
+        Ok(Self {
+            block_size,
+            sector_size,
+            chunk_ratio,
+            chunk_entries,
+            virtual_size,
+            last_block: BlockIndex::new(last_block),
+            bat_entry_count: in_range(bat_entry_count)?,
+            has_parent,
+        })
     }
 
     /// Returns the size of a payload block in bytes: a power of two from 1 MiB to 256 MiB.
@@ -112,34 +133,37 @@ impl Geometry {
     ///
     /// The last entry is that of the last payload block, or of the last sector bitmap block if the disk has a parent.
     pub const fn bat_entry_count(self) -> u64 {
-        if self.has_parent {
-            self.chunk_count().saturating_mul(self.chunk_ratio.get().saturating_add(1))
-        } else {
-            self.block_count().saturating_add(self.chunk_count()).saturating_sub(1)
-        }
+        self.bat_entry_count
     }
 
-    /// Returns the index of the BAT entry of a payload block.
+    /// Returns the last payload block of the disk.
+    pub(crate) const fn last_block(self) -> BlockIndex {
+        self.last_block
+    }
+
+    /// Returns the index of the BAT entry of a payload block, or the last index for a block that no disk has.
     pub fn payload_bat_index(self, block: BlockIndex) -> BatIndex {
         BatIndex::new(block.get().saturating_add(block.get() / self.chunk_ratio))
     }
 
     /// Returns the index of the BAT entry of the sector bitmap block of a chunk.
+    ///
+    /// Returns the last index for a chunk that no disk has.
     pub const fn bitmap_bat_index(self, chunk: ChunkIndex) -> BatIndex {
-        let stride = self.chunk_ratio.get().saturating_add(1);
-        BatIndex::new(chunk.get().saturating_mul(stride).saturating_add(self.chunk_ratio.get()))
+        let first = chunk.get().saturating_mul(self.chunk_entries.get());
+        BatIndex::new(first.saturating_add(self.chunk_ratio.get()))
     }
 
     /// Returns the block that a BAT entry describes.
     ///
     /// Payload blocks from [`block_count`](Self::block_count) on are padding of the last chunk.
     pub fn entry_kind(self, index: BatIndex) -> BatEntryKind {
-        let stride = self.chunk_ratio.saturating_add(1);
-        let (chunk, within) = (index.get() / stride, index.get() % stride);
+        let (chunk, within) = (index.get() / self.chunk_entries, index.get() % self.chunk_entries);
         if within == self.chunk_ratio.get() {
             BatEntryKind::SectorBitmap(ChunkIndex::new(chunk))
         } else {
-            BatEntryKind::Payload(BlockIndex::new(index.get().saturating_sub(chunk)))
+            // There is one sector bitmap entry before it for each earlier chunk, and no more chunks than entries.
+            BatEntryKind::Payload(BlockIndex::new(index.get().abs_diff(chunk)))
         }
     }
 
@@ -148,7 +172,7 @@ impl Geometry {
         BlockIndex::new(at.get() / self.block_size)
     }
 
-    /// Returns the offset of the first byte of a block.
+    /// Returns the offset of the first byte of a block, or the last offset for a block that no disk has.
     pub const fn block_start(self, block: BlockIndex) -> DiskOffset {
         DiskOffset::new(block.get().saturating_mul(self.block_size.get()))
     }

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use super::extent_cache::ExtentCache;
 use super::found_by::FoundBy;
-use super::read::{fill, range_on_disk, read_extents};
+use super::read::{fill, read_extents};
 use crate::error::{Guaranteed, Result};
-use crate::file::{Extents, Vhdx};
+use crate::file::{Extents, Vhdx, range_on_disk};
 use crate::storage::OnWriter;
 use crate::units::{DiskOffset, FileOffset};
 

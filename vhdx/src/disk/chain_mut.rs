@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::chain::Chain;
 use super::mark;
-use super::read::{range_on_disk, read_extents};
+use super::read::read_extents;
 use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
-use crate::error::{ChainError, Result};
-use crate::file::{Extent, Extents, Vhdx, VhdxMut, ensure_on_disk};
+use crate::error::{Bounded, ChainError, Result};
+use crate::file::{Extent, Extents, Vhdx, VhdxMut, ensure_on_disk, range_on_disk};
 use crate::storage::{FileIdentity, OnWriter};
 use crate::units::DiskOffset;
 
@@ -118,7 +118,7 @@ impl ChainMut {
     }
 
     fn range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
-        range_on_disk(start, len, self.virtual_size())
+        Ok(range_on_disk(start, len, self.virtual_size())?)
     }
 
     /// Calls `write` with each part of a range: whole sectors, or a part of one sector.
@@ -130,11 +130,11 @@ impl ChainMut {
         let sector_size = u64::from(self.logical_sector_size());
         let mut at = range.start;
         while at < range.end {
-            let (within, left) = (at.get() % sector_size, range.end.since(at));
+            let (within, left) = (at.get() % sector_size, range.end.minus(at)?);
             let is_whole = within == 0 && left >= sector_size;
             let len = if is_whole { left - left % sector_size } else { left.min(sector_size - within) };
             write(self, Part { start: at, len, is_whole })?;
-            at = at.saturating_add(len);
+            at = at.plus(len)?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl ChainMut {
         let start = DiskOffset::new(part.start.get() - part.start.get() % sector_size);
         let mut sector = vec![0; self.logical_sector_size() as usize];
         self.read_exact_at(&mut sector, start)?;
-        let from = part.start.since(start) as usize; // less than a sector
+        let from = part.start.minus(start)? as usize; // less than a sector
         change(&mut sector[from..from + part.len as usize]);
         self.leaf.write_all_at(&sector, start)
     }
@@ -157,6 +157,7 @@ impl ChainMut {
 /// Returns an error if the DataWriteGuid of the leaf says that a merge into it is incomplete.
 fn ensure_complete(leaf: &Vhdx) -> Result<()> {
     match mark::is_half_merged(leaf) {
+        // A file that was not opened by a path has this name in messages.
         true => Err(ChainError::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),
         false => Ok(()),
     }
@@ -173,8 +174,8 @@ struct Part {
 }
 
 impl Part {
-    fn range(self) -> Range<DiskOffset> {
-        self.start..self.start.saturating_add(self.len)
+    fn range(self) -> Result<Range<DiskOffset>> {
+        Ok(self.start..self.start.plus(self.len)?)
     }
 }
 
@@ -230,7 +231,7 @@ impl DiskMut for ChainMut {
     fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
         ensure_on_disk(&range, self.virtual_size())?;
         self.for_each_part(range, |this, part| match part.is_whole {
-            true => this.leaf.write_zeros(part.range()),
+            true => this.leaf.write_zeros(part.range()?),
             false => this.write_in_sector(part, |bytes| bytes.fill(0)),
         })
     }
@@ -238,7 +239,7 @@ impl DiskMut for ChainMut {
     fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
         ensure_on_disk(&range, self.virtual_size())?;
         self.for_each_part(range, |this, part| match part.is_whole {
-            true => this.leaf.unmap(part.range()),
+            true => this.leaf.unmap(part.range()?),
             false => Ok(()),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::file::Vhdx;
 use crate::progress::{NoProgress, Progress};
 use crate::storage::{Buffer, FileStorage, ReadAt};
@@ -22,7 +22,7 @@ pub(super) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
     let len = one.file_len();
     claim(one) == claim(other)
         && len <= LONGEST_COMPARED
-        && same_bytes(a, b, len, &NoProgress).unwrap_or(false)
+        && same_bytes(a, b, len, &NoProgress).is_ok_and(|are_equal| are_equal)
 }
 
 /// Returns whether the first `len` bytes of two files are equal.
@@ -44,7 +44,7 @@ pub(crate) fn same_bytes(a: &Path, b: &Path, len: u64, progress: &dyn Progress) 
         if buffers[0][..window] != buffers[1][..window] {
             return Ok(false);
         }
-        at = at.saturating_add(window as u64);
+        at = at.plus(window as u64)?;
     }
     Ok(true)
 }

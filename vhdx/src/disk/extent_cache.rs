@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
-use crate::error::{Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, Times, in_memory};
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
@@ -77,14 +77,20 @@ impl ExtentCache {
         mut each: impl FnMut(Part) -> Result<()>,
     ) -> Option<Result<()>> {
         let (start, end) = (range.start.get(), range.end.get());
-        let is_short = end.saturating_sub(start) <= SHORT;
+        let len = match end.minus(start) {
+            Ok(len) => len,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_short = len <= SHORT;
         let numbers = start / REGION..end.div_ceil(REGION);
         let regions: Vec<_> =
             numbers.map(|number| self.region(layers, number, is_short)).collect::<Option<_>>()?;
         let mut at = start;
         for pieces in regions {
-            let within = at % REGION..(at % REGION).saturating_add(end - at).min(REGION);
-            at = at.saturating_add(within.end - within.start);
+            // The ranges of the regions are adjacent, and the last one ends at `end`.
+            let from = at % REGION;
+            let within = from..(from + (end - at)).min(REGION);
+            at += within.end - within.start;
             if let Err(error) = in_region(&pieces, within, &mut each) {
                 return Some(Err(error));
             }
@@ -120,12 +126,15 @@ impl ExtentCache {
 impl Generations {
     fn remember(&mut self, number: u64, region: &Region) {
         let cost = region.cost();
-        if self.pieces.saturating_add(cost) > GENERATION {
+        if self.pieces + cost > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.pieces = 0;
         }
-        let before = self.young.insert(number, region.clone()).map_or(0, |before| before.cost());
-        self.pieces = self.pieces.saturating_add(cost).saturating_sub(before);
+        // The sum of the costs of all regions in `young`, each of which was added when its region was.
+        self.pieces += cost;
+        if let Some(before) = self.young.insert(number, region.clone()) {
+            self.pieces -= before.cost();
+        }
     }
 }
 
@@ -140,14 +149,14 @@ impl Region {
             Self::Resolved(pieces) => pieces.len(),
             Self::Touched | Self::Damaged => 0,
         };
-        pieces.saturating_add(REGION_COST)
+        pieces + REGION_COST
     }
 }
 
 fn resolve(layers: &[Vhdx], number: u64) -> Result<Arc<[ResolvedPiece]>> {
     let size = layers.first().map_or(0, Vhdx::virtual_size);
-    let start = number.saturating_mul(REGION);
-    let range = DiskOffset::new(start)..DiskOffset::new(start.saturating_add(REGION).min(size));
+    let start = number.times(REGION)?;
+    let range = DiskOffset::new(start)..DiskOffset::new(start.plus(REGION)?.min(size));
     let mut pieces: Vec<ResolvedPiece> = Vec::new();
     for extent in Extents::new(layers, range) {
         let extent = extent?;
@@ -176,13 +185,17 @@ fn in_region(
     within: Range<u64>,
     each: &mut impl FnMut(Part) -> Result<()>,
 ) -> Result<()> {
-    let first = pieces.partition_point(|piece| u64::from(piece.start) <= within.start).saturating_sub(1);
+    let after = pieces.partition_point(|piece| u64::from(piece.start) <= within.start);
+    let first = after.minus(1)?;
     let mut at = within.start;
     for (piece, next) in pieces.iter().skip(first).zip(pieces.iter().skip(first + 1).map(Some).chain([None]))
     {
         let end = next.map_or(within.end, |next| u64::from(next.start).min(within.end));
         let skipped = at - u64::from(piece.start);
-        let data = piece.layer.map(|layer| (usize::from(layer), piece.offset.saturating_add(skipped)));
+        let data = match piece.layer {
+            Some(layer) => Some((usize::from(layer), piece.offset.plus(skipped)?)),
+            None => None,
+        };
         each(Part { len: in_memory(end - at)?, data })?;
         at = end;
         if at == within.end {

@@ -58,7 +58,7 @@ pub(super) struct DisksInFolder {
 impl DisksInFolder {
     /// Returns the names of the files with this DataWriteGuid, sorted.
     pub(super) fn with_guid(&self, guid: &Uuid) -> &[OsString] {
-        self.by_guid.get(guid).map(Vec::as_slice).unwrap_or_default()
+        self.by_guid.get(guid).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the paths in `folder` that could not be read: files, and the folder itself.

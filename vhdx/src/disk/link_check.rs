@@ -55,7 +55,7 @@ impl Layer {
 ///
 /// The rule for GUIDs is [MS-VHDX] 2.6.2.6.3. `seen` has the files of the chain from the leaf to the child.
 pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen]) -> Option<ChainError> {
-    let expected = child.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
+    let expected = child.parent_locator().map_or_else(Vec::new, ParentLocator::linkages);
     let found = parent.vhdx.data_write_guid();
     let is_expected = expected.contains(&found);
     let (child_size, parent_size) = (child.logical_sector_size(), parent.vhdx.logical_sector_size());

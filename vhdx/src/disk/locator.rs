@@ -53,11 +53,12 @@ impl<'a> NewLink<'a> {
         let parent = canonical(self.parent)?;
         let folder = folder_of(self.child)?;
         let paths = Paths::between(&folder, &parent)?;
-        let name = parent.file_name().unwrap_or_default();
+        // A path without a name, such as a root, is the end of no stored path.
+        let name = parent.file_name();
         let stored = |key| {
             let locators = [self.known, self.old].into_iter().flatten();
             let mut paths = locators.filter_map(|locator| locator.get(key));
-            paths.find(|path| ends_in(path, name)).map(str::to_owned)
+            paths.find(|path| name.is_some_and(|name| ends_in(path, name))).map(str::to_owned)
         };
         let value = |key| match key {
             PARENT_LINKAGE => Some(braced(self.linkage)),
@@ -123,7 +124,7 @@ fn relative(folder: &Path, parent: &Path) -> Result<Option<String>> {
     if common == 0 {
         return Ok(None);
     }
-    let up = folder.components().count().saturating_sub(common);
+    let up = folder.components().skip(common).count();
     let refusal = || InvalidArgument::ParentPath(parent.to_owned());
     let mut path = if up == 0 { String::from(r".\") } else { r"..\".repeat(up) };
     let names: Vec<&str> =
@@ -149,7 +150,10 @@ fn absolute(parent: &Path) -> Option<String> {
     let path = parent.to_str()?;
     match path.strip_prefix(r"\\?\UNC\") {
         Some(share) => Some(format!(r"\\{share}")),
-        None => Some(path.strip_prefix(r"\\?\").unwrap_or(path).to_owned()),
+        None => match path.strip_prefix(r"\\?\") {
+            Some(bare) => Some(bare.to_owned()),
+            None => Some(path.to_owned()),
+        },
     }
 }
 
@@ -160,13 +164,14 @@ fn absolute(_: &Path) -> Option<String> {
 }
 
 fn ends_in(path: &str, name: &OsStr) -> bool {
-    let last = path.rsplit(SEPARATORS).next().unwrap_or_default();
-    name.to_str().is_some_and(|name| fold_name(name) == fold_name(last))
+    let last = path.rsplit(SEPARATORS).next();
+    name.to_str().zip(last).is_some_and(|(name, last)| fold_name(name) == fold_name(last))
 }
 
 /// Returns the real folder of a file, or the folder in its path if it does not exist.
 fn folder_of(file: &Path) -> Result<PathBuf> {
     if let Ok(real) = file.canonicalize() {
+        // A root is its own folder.
         return Ok(real.parent().unwrap_or(&real).to_owned());
     }
     match file.parent() {

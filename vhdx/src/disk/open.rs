@@ -11,7 +11,7 @@ use super::linkage;
 use super::outcome::Outcome;
 use super::resolver::{ParentRequest, ParentResolver};
 use crate::error::ChainError;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Bounded, Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
 
 /// The maximum number of files in a chain. No implementation accepts more.
@@ -219,6 +219,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn from(leaf: Vhdx, resolver: &'a dyn ParentResolver) -> Self {
+        // A file that was not opened by a path has this name in messages.
         let name = leaf.path().unwrap_or(Path::new("leaf")).to_owned();
         Self { resolver, marks: 0, seen: Vec::new(), next: Some(Layer { name, vhdx: leaf, found_by: None }) }
     }
@@ -227,11 +228,15 @@ impl<'a> Walk<'a> {
         if !has_parent(&child.vhdx) {
             return (Link::Base, None);
         }
-        let depth = self.seen.len().saturating_sub(self.marks);
+        let depth = self.seen.iter().skip(self.marks).count();
         if depth >= MAX_CHAIN_LENGTH {
             return (Link::Missing(too_deep(&child.name).into()), None);
         }
-        let level = depth.saturating_sub(1);
+        // The child itself has been seen.
+        let level = match depth.minus(1) {
+            Ok(level) => level,
+            Err(error) => return (Link::Missing(error), None),
+        };
         let request = ParentRequest { child: &child.vhdx, name: &child.name, level };
         let found = match self.resolver.candidates(&request) {
             Ok(found) => found,

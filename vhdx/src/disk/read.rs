@@ -1,22 +1,9 @@
 //! Reads bytes of a disk from the files that hold them.
 
-use std::ops::Range;
-
-use crate::error::{Guaranteed, InvalidArgument, Result};
+use crate::error::{Guaranteed, Result};
 use crate::file::{Extent, Source, Vhdx};
 use crate::storage::read_into;
-use crate::units::{DiskOffset, FileOffset, at_most};
-
-/// Returns the range of `len` bytes from `start` on.
-///
-/// # Errors
-/// [`InvalidArgument::PastEndOfDisk`] if it ends past the end of a disk of `virtual_size` bytes.
-pub(super) fn range_on_disk(start: DiskOffset, len: u64, virtual_size: u64) -> Result<Range<DiskOffset>> {
-    match start.checked_add(len).filter(|end| end.get() <= virtual_size) {
-        Some(end) => Ok(start..end),
-        None => Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into()),
-    }
-}
+use crate::units::{FileOffset, at_most};
 
 /// Fills `buf` with the bytes of consecutive extents. `layer` returns the file with a number.
 ///

@@ -48,10 +48,12 @@ impl ChainReader {
 
 impl Read for ChainReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.chain.virtual_size().saturating_sub(self.position);
+        let Some(left) = self.chain.virtual_size().checked_sub(self.position) else {
+            return Ok(0); // past the end of the disk, after a seek
+        };
         let count = at_most(left, buf.len());
         if count == 0 {
-            return Ok(0); // at the end of the disk, or past it after a seek
+            return Ok(0);
         }
         self.chain.read_exact_at(&mut buf[..count], DiskOffset::new(self.position))?;
         self.position += count as u64;

@@ -101,14 +101,14 @@ impl ParentRequest<'_> {
     ///
     /// The order is relative path, volume path, absolute path.
     pub fn stored_paths(&self) -> Vec<StoredPath> {
-        self.child.parent_locator().map(ParentLocator::stored_paths).unwrap_or_default()
+        self.child.parent_locator().map_or_else(Vec::new, ParentLocator::stored_paths)
     }
 
     /// Returns the DataWriteGuids of which the parent must have one.
     ///
     /// These are one or two, or none if the linkage is zero.
     pub fn linkages(&self) -> Vec<Uuid> {
-        self.child.parent_locator().map(ParentLocator::linkages).unwrap_or_default()
+        self.child.parent_locator().map_or_else(Vec::new, ParentLocator::linkages)
     }
 }
 
@@ -254,7 +254,7 @@ impl ParentResolver for FolderResolver {
         if let Some(named) = self.named.get(request.level) {
             return Ok(Candidates { named: true, ..vec![Candidate::file(named)].into() });
         }
-        let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
+        let own = request.child.path().map_or_else(Vec::new, lookup::folders_of);
         let folders = self.with_own(&own);
         let stored = request.stored_paths();
         let routes = routes::routes(&stored, &own, &folders);
@@ -275,7 +275,7 @@ impl ParentResolver for FolderResolver {
         if self.named.get(request.level).is_some() || linkages.is_empty() {
             return Ok(search);
         }
-        let own = request.child.path().map(lookup::folders_of).unwrap_or_default();
+        let own = request.child.path().map_or_else(Vec::new, lookup::folders_of);
         search.folders = self.with_own(&own);
         let mut seen = HashSet::new();
         for folder in &search.folders {
@@ -292,7 +292,8 @@ impl ParentResolver for FolderResolver {
     }
 
     fn unused(&self, layers: usize) -> Option<PathBuf> {
-        let links = layers.saturating_sub(1);
+        // The leaf is not named. A chain without files needs no named file.
+        let links = layers.checked_sub(1)?;
         self.named.get(links).cloned()
     }
 }

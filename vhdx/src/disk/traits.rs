@@ -4,9 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
-use super::read::range_on_disk;
 use crate::error::{Error, Result};
-use crate::file::{Extent, Source, ensure_on_disk};
+use crate::file::{Extent, Source, ensure_on_disk, range_on_disk};
 use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, read_into};
 use crate::units::{DiskOffset, FileOffset};
 

@@ -21,7 +21,7 @@ use crate::windows_path::StoredPath;
 
 pub use argument::InvalidArgument;
 pub use conflict::{Conflict, FileChange, InvalidState};
-pub(crate) use internal::{Guaranteed, in_memory};
+pub(crate) use internal::{Bounded, Guaranteed, Times, in_memory};
 pub use unfinished_merge::UnfinishedMerge;
 
 /// The result type of this crate.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Vhdx;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Bounded, Error, InvalidArgument, Result};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::rules::Rule;
 use crate::storage::read_into;
@@ -29,8 +29,9 @@ impl Vhdx {
     pub(super) fn read_bat_bytes(&self, first: BatIndex, count: u64, buf: &mut Vec<u8>) -> Result<()> {
         let all = self.geometry.bat_entry_count();
         let end = first.checked_add(count).filter(|end| end.get() <= all);
-        let bytes = end.and_then(|_| usize::try_from(count.saturating_mul(ENTRY_SIZE)).ok());
+        let bytes = end.and_then(|_| usize::try_from(count.checked_mul(ENTRY_SIZE)?).ok());
         let Some(bytes) = bytes else {
+            // The caller may ask for any entry. A block so far past the end may be named by the last offset.
             let start = DiskOffset::new(first.get().saturating_mul(self.block_size()));
             let virtual_size = self.virtual_size();
             return Err(InvalidArgument::PastEndOfDisk { start, len: count, virtual_size }.into());
@@ -48,6 +49,9 @@ impl Vhdx {
     }
 
     /// Returns the offset of an entry in the file.
+    ///
+    /// The region of the BAT lies inside the file, so this is exact for every entry in the region. Any other entry has
+    /// an offset past the region, which may be the last offset.
     pub(crate) fn bat_entry_place(&self, index: BatIndex) -> FileOffset {
         self.regions.bat.offset.saturating_add(index.get().saturating_mul(ENTRY_SIZE))
     }
@@ -75,7 +79,7 @@ impl Vhdx {
                 let state = entry.validate_payload(index, at, self.geometry.has_parent(), &mut violations);
                 let state = self.first_fatal(&violations, index, state)?;
                 *counts.entry(state).or_default() += 1;
-                block = block.saturating_add(1);
+                block = block.plus(1)?;
             }
         }
         Ok(counts)

@@ -40,9 +40,9 @@ impl BatWindow {
     pub(super) fn zeros(&self, range: Range<BatIndex>) -> u64 {
         const STRIDE: usize = 16 * bat_entry::SIZE;
         let (Some(start), Some(end)) = (self.place(range.start), self.place(range.end)) else { return 0 };
-        let bytes = self.bytes.get(start..end.min(self.bytes.len())).unwrap_or(&[]);
+        let Some(bytes) = self.bytes.get(start..end.min(self.bytes.len())) else { return 0 };
         let strides = bytes.chunks_exact(STRIDE).take_while(|stride| is_zero(stride)).count() * STRIDE;
-        let rest = bytes.get(strides..).unwrap_or(&[]);
+        let (_, rest) = bytes.split_at(strides);
         let more = rest.chunks_exact(bat_entry::SIZE).take_while(|entry| is_zero(entry)).count();
         (strides / bat_entry::SIZE + more) as u64
     }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::DiskType;
 use super::create_layout::{HEADER_SECTION, LOG_LENGTH, NewLayout};
 use super::new_disk::NewDisk;
-use crate::error::{Conflict, Error, Guaranteed, InvalidArgument, Result, in_memory};
+use super::on_disk::range_on_disk;
+use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result, Times, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::format::file_identifier::FileTypeIdentifier;
 use crate::format::header::{self, Header};
@@ -32,6 +33,7 @@ impl NewDisk {
         let geometry = self.geometry()?;
         let layout = NewLayout::new(self, &geometry)?;
         let blocks = if self.disk_type == DiskType::Fixed { geometry.block_count() } else { blocks };
+        // The caller may ask for more blocks than any disk has.
         Ok(layout.payload.saturating_add(blocks.saturating_mul(geometry.block_size())).get())
     }
 }
@@ -96,18 +98,15 @@ impl<'a> VhdxWriter<'a> {
         if self.geometry.has_parent() {
             return Err(InvalidArgument::ContentOfChild.into());
         }
-        let (len, virtual_size) = (bytes.len() as u64, self.geometry.virtual_size());
-        if start.checked_add(len).is_none_or(|end| end.get() > virtual_size) {
-            return Err(InvalidArgument::PastEndOfDisk { start, len, virtual_size }.into());
-        }
+        range_on_disk(start, bytes.len() as u64, self.geometry.virtual_size())?;
         let (mut at, mut rest) = (start, bytes);
         while !rest.is_empty() {
             let place = self.place_of(self.geometry.block_of(at))?;
             let within = self.geometry.offset_in_block(at);
             let room = in_memory(self.geometry.block_size() - within)?;
             let (now, later) = rest.split_at(room.min(rest.len()));
-            put(self.storage, now, place.saturating_add(within))?;
-            at = at.saturating_add(now.len() as u64);
+            put(self.storage, now, place.plus(within)?)?;
+            at = at.plus(now.len() as u64)?;
             rest = later;
         }
         Ok(())
@@ -150,6 +149,7 @@ impl<'a> VhdxWriter<'a> {
     /// Gives a block the next place in the file, where all bytes read as zeros already.
     fn allocate(&mut self, block: BlockIndex) -> Result<FileOffset> {
         let place = self.next_place;
+        let next_place = place.plus(self.geometry.block_size())?;
         // First: if it fails, the caller can free space and write the block again.
         if self.disk.disk_type == DiskType::Fixed {
             let reserved = self.storage.zero_range(place, self.geometry.block_size());
@@ -157,9 +157,9 @@ impl<'a> VhdxWriter<'a> {
         }
         let entry = BatEntry::new(PayloadBlockState::FullyPresent.bits(), place);
         self.bat.put(self.storage, self.geometry.payload_bat_index(block).get(), entry)?;
-        self.next_place = place.saturating_add(self.geometry.block_size());
-        self.next_block = block.saturating_add(1);
-        self.blocks = self.blocks.saturating_add(1);
+        self.next_place = next_place;
+        self.next_block = block.plus(1)?;
+        self.blocks += 1;
         self.current = Some((block, place));
         Ok(place)
     }
@@ -240,7 +240,7 @@ impl BatWriter {
 
     fn flush(&mut self, storage: &dyn Storage) -> Result<()> {
         if !self.buffer.is_empty() {
-            put(storage, &self.buffer, self.start.saturating_add(self.first.saturating_mul(8)))?;
+            put(storage, &self.buffer, self.start.plus(self.first.times(8)?)?)?;
             self.buffer.clear();
         }
         Ok(())

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::DiskType;
 use super::new_disk::NewDisk;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Bounded, Guaranteed, InvalidArgument, Result, Times};
 use crate::format::metadata_item::{self, FileParameters};
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
@@ -43,23 +43,23 @@ pub(super) struct NewLayout {
 }
 
 impl NewLayout {
-    pub(super) fn new(disk: &NewDisk, geometry: &Geometry) -> Result<Self, InvalidArgument> {
+    pub(super) fn new(disk: &NewDisk, geometry: &Geometry) -> Result<Self> {
         validate_items(disk)?;
         let own = own_items(disk);
         let contents =
             own.iter().map(|(_, content)| content.len()).chain(disk.items.iter().map(|i| i.content.len()));
-        let items = contents.fold(metadata_table::SIZE as u64, |sum, len| sum.saturating_add(len as u64));
-        let metadata_length = items.next_multiple_of(MIB);
+        let items = contents.map(|len| len as u64).sum::<u64>(); // all of it is in memory, so the sum is in range
+        let metadata_length = items.plus(metadata_table::SIZE as u64)?.next_multiple_of(MIB);
         if metadata_length > MAX_METADATA_REGION {
-            return Err(InvalidArgument::TooMuchMetadata);
+            return Err(InvalidArgument::TooMuchMetadata.into());
         }
-        let bat_offset = METADATA_OFFSET.saturating_add(metadata_length);
-        let bat_length = geometry.bat_entry_count().saturating_mul(8).next_multiple_of(MIB);
+        let bat_offset = METADATA_OFFSET.plus(metadata_length)?;
+        let bat_length = geometry.bat_entry_count().times(8)?.next_multiple_of(MIB);
         let region = |id, offset, length| Region { id, offset, length, required: true };
         Ok(Self {
             metadata: region(METADATA_REGION, METADATA_OFFSET, metadata_length),
             bat: region(BAT_REGION, bat_offset, bat_length),
-            payload: bat_offset.saturating_add(bat_length),
+            payload: bat_offset.plus(bat_length)?,
         })
     }
 
@@ -84,14 +84,16 @@ impl NewLayout {
         let mut entries = Vec::new();
         let mut contents = Vec::new();
         for (entry, content) in own.chain(items) {
-            // `new` has ensured that everything fits into a region of 128 MiB. An empty item has the offset 0.
-            let offset = (metadata_table::SIZE as u32).saturating_add(contents.len() as u32);
-            let offset = if content.is_empty() { 0 } else { offset };
-            entries.push(MetadataEntry { offset, length: content.len() as u32, ..entry });
+            // An empty item has the offset 0.
+            let offset = if content.is_empty() { 0 } else { metadata_table::SIZE.plus(contents.len())? };
+            // `new` has ensured that everything fits into a region of 128 MiB.
+            let in_region = |n| u32::try_from(n).guaranteed("the items of a new file fit into their region");
+            let (offset, length) = (in_region(offset)?, in_region(content.len())?);
+            entries.push(MetadataEntry { offset, length, ..entry });
             contents.extend_from_slice(content);
         }
         put(storage, &MetadataTable { entries }.encode(), self.metadata.offset)?;
-        put(storage, &contents, self.metadata.offset.saturating_add(metadata_table::SIZE as u64))
+        put(storage, &contents, self.metadata.offset.plus(metadata_table::SIZE as u64)?)
     }
 }
 

@@ -6,7 +6,7 @@ use super::Vhdx;
 use super::bat::WINDOW;
 use super::bat_window::BatWindow;
 use super::read_ahead::ReadAhead;
-use crate::error::{Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::SECTORS_PER_CHUNK;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
@@ -110,10 +110,10 @@ impl<'a> Cursor<'a> {
         let span = self.span.filter(|span| (span.start..span.end).contains(&at));
         let span = span.guaranteed("bits are asked for in the span that was found last")?;
         let shift = self.vhdx.geometry.sector_size().trailing_zeros();
-        let first = at.since(span.start) >> shift;
+        let first = at.minus(span.start)? >> shift;
         let run = same_bits(self.bits.bytes()?.as_chunks().0, first);
         let (is_present, sectors) = run.guaranteed("the bits of the last span were read")?;
-        let end = at.saturating_add(sectors << shift).min(span.end);
+        let end = at.plus(sectors << shift)?.min(span.end);
         let run = Run { start: at, end, is_present };
         self.run = Some(run);
         Ok(run)
@@ -143,7 +143,7 @@ impl<'a> Cursor<'a> {
         let start = geometry.block_start(block);
         let span = |answer| Span { start, end: geometry.block_end(block), answer };
         Ok(match self.vhdx.use_payload(block, entry)? {
-            PayloadBlockState::NotPresent => self.extend_unallocated(span(Answer::Unallocated), block),
+            PayloadBlockState::NotPresent => self.extend_unallocated(span(Answer::Unallocated), block)?,
             PayloadBlockState::Undefined | PayloadBlockState::Zero | PayloadBlockState::Unmapped => {
                 span(Answer::Zero)
             }
@@ -159,9 +159,10 @@ impl<'a> Cursor<'a> {
             return Ok(entry);
         }
         let geometry = self.vhdx.geometry;
-        let last = DiskOffset::new(self.limit.get().min(geometry.virtual_size()).saturating_sub(1));
+        // The block begins before the limit and before the end of the disk.
+        let last = DiskOffset::new(self.limit.get().min(geometry.virtual_size()).minus(1)?);
         let last = geometry.payload_bat_index(geometry.block_of(last));
-        let count = last.since(index).saturating_add(1).min(WINDOW);
+        let count = last.minus(index)?.plus(1)?.min(WINDOW);
         self.window.read(self.vhdx, index, count)?;
         match self.window.get(index) {
             Some(entry) => Ok(entry),
@@ -170,21 +171,21 @@ impl<'a> Cursor<'a> {
     }
 
     /// Extends an unallocated span over unallocated blocks that follow, as far as the window reaches.
-    fn extend_unallocated(&self, span: Span, block: BlockIndex) -> Span {
+    fn extend_unallocated(&self, span: Span, block: BlockIndex) -> Result<Span> {
         let geometry = self.vhdx.geometry;
-        let mut next = block.saturating_add(1);
+        let mut next = block.plus(1)?;
         loop {
             // Zeros are counted up to the sector bitmap entry that ends the chunk. That entry is skipped.
             let first = geometry.payload_bat_index(next);
             let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(next));
             let absent = self.window.zeros(first..chunk_end);
-            next = next.saturating_add(absent);
-            if absent == 0 || first.saturating_add(absent) != chunk_end {
+            next = next.plus(absent)?;
+            if absent == 0 || first.plus(absent)? != chunk_end {
                 break;
             }
         }
-        let last = next.get().min(geometry.block_count()).saturating_sub(1);
-        Span { end: geometry.block_end(BlockIndex::new(last)), ..span }
+        let last = next.get().min(geometry.block_count()).minus(1)?;
+        Ok(Span { end: geometry.block_end(BlockIndex::new(last)), ..span })
     }
 
     /// Reads the bits of a block.
@@ -195,19 +196,19 @@ impl<'a> Cursor<'a> {
         let geometry = vhdx.geometry;
         let word_bytes = 64 * geometry.sector_size();
         let block_start = geometry.block_start(block);
-        let start = block_start.saturating_add(at.since(block_start) / word_bytes * word_bytes);
+        let start = block_start.plus(at.minus(block_start)? / word_bytes * word_bytes)?;
         let end = geometry.block_end(block).min(self.limit);
 
         let bits = geometry.bitmap_bits(start..end);
         let count = in_memory((bits.end - bits.start).div_ceil(64))?;
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
-        let in_chunk = SECTORS_PER_CHUNK.saturating_sub(bits.start);
-        let required = self.limit.since(start) / geometry.sector_size();
+        let in_chunk = SECTORS_PER_CHUNK.minus(bits.start)?;
+        let required = self.limit.minus(start)? / geometry.sector_size();
         let most = in_memory(in_chunk.min(required).div_ceil(64))? * 8;
-        let bitmap = bitmap.saturating_add(bits.start / 8);
+        let bitmap = bitmap.plus(bits.start / 8)?;
         self.bits.read(vhdx.storage(), bitmap, count * 8, most).map_err(|e| vhdx.in_file(e))?;
         self.run = None;
-        let answer = Answer::Partial(place.saturating_add(start.since(block_start)));
+        let answer = Answer::Partial(place.plus(start.minus(block_start)?)?);
         Ok(Span { start, end, answer })
     }
 

@@ -49,6 +49,7 @@ impl NewDisk {
             // Other sizes are tolerated in a file that is read, but must not be written.
             physical_sector_size: if physical == 512 { 512 } else { defaults.physical_sector_size },
             disk_type: if is_fixed { DiskType::Fixed } else { DiskType::Dynamic },
+            // A file without an identity gets one.
             virtual_disk_id: vhdx.virtual_disk_id().unwrap_or(defaults.virtual_disk_id),
             items,
             ..defaults

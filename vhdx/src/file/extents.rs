@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use super::Vhdx;
 use super::cursor::{Answer, Cursor, Span};
-use crate::error::{Error, Guaranteed, InvalidArgument, Result, in_memory};
+use super::on_disk::ensure_on_disk;
+use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::units::{DiskOffset, FileOffset};
 
 /// The length of a window in words of 64 sectors.
@@ -57,6 +58,7 @@ pub enum Source {
 impl Extent {
     /// Returns the end of the extent: one past its last byte on the disk.
     pub fn end(&self) -> DiskOffset {
+        // In range for every extent of a disk. A caller can make others.
         self.start.saturating_add(self.len)
     }
 
@@ -70,35 +72,21 @@ impl Extent {
     /// Appends `next` if it continues this extent, and returns whether it does.
     pub fn try_join(&mut self, next: &Self) -> bool {
         let joins = next.start == self.end() && next.source == self.source.advanced_by(self.len);
-        if joins {
-            self.len = self.len.saturating_add(next.len);
-        }
-        joins
+        let Some(len) = self.len.checked_add(next.len).filter(|_| joins) else { return false };
+        self.len = len;
+        true
     }
 }
 
 impl Source {
+    /// Returns the source of the byte `len` bytes later.
     fn advanced_by(self, len: u64) -> Self {
         match self {
+            // In range inside an extent: its data end inside the file. A caller can make other extents.
             Source::Data { layer, offset } => Source::Data { layer, offset: offset.saturating_add(len) },
             other => other,
         }
     }
-}
-
-/// Checks that a range is part of a disk of `virtual_size` bytes.
-///
-/// # Errors
-/// [`InvalidArgument::RangeReversed`] and [`InvalidArgument::PastEndOfDisk`].
-pub(crate) fn ensure_on_disk(range: &Range<DiskOffset>, virtual_size: u64) -> Result<(), InvalidArgument> {
-    let Range { start, end } = *range;
-    if start > end {
-        return Err(InvalidArgument::RangeReversed { start, end });
-    }
-    if end.get() > virtual_size {
-        return Err(InvalidArgument::PastEndOfDisk { start, len: end.since(start), virtual_size });
-    }
-    Ok(())
 }
 
 /// An iterator over the extents of a range. It ends after an error.
@@ -142,9 +130,11 @@ impl<'a> Extents<'a> {
         let leaf = layers.clone().next();
         let sector_size = leaf.map_or(512, |leaf| leaf.geometry.sector_size());
         let virtual_size = leaf.map_or(0, |leaf| leaf.geometry.virtual_size());
-        let next = DiskOffset::new(range.start.get() / sector_size * sector_size);
-        let end = DiskOffset::new(range.end.get().div_ceil(sector_size).saturating_mul(sector_size));
         let error = ensure_on_disk(&range, virtual_size).err().map(Error::from);
+        // A range that is not on the disk may have any numbers, and has no extents.
+        let range = if error.is_none() { range } else { DiskOffset::new(0)..DiskOffset::new(0) };
+        let next = DiskOffset::new(range.start.get() / sector_size * sector_size);
+        let end = DiskOffset::new(range.end.get().next_multiple_of(sector_size));
         Self {
             cursors: layers.map(|vhdx| Cursor::new(vhdx, end)).collect(),
             sector_size,
@@ -183,7 +173,7 @@ impl<'a> Extents<'a> {
                 Answer::Unallocated => continue,
                 Answer::Partial(offset) => {
                     let run = self.cursors[layer].run_at(at)?;
-                    if run.end.since(at) < WINDOW_WORDS as u64 * 64 * self.sector_size {
+                    if run.end.minus(at)? < WINDOW_WORDS as u64 * 64 * self.sector_size {
                         self.resolve_window(layer, at, end)?;
                         return Ok(None);
                     }
@@ -191,20 +181,20 @@ impl<'a> Extents<'a> {
                     if !run.is_present {
                         continue;
                     }
-                    Source::Data { layer, offset }.advanced_by(at.since(span.start))
+                    Source::Data { layer, offset: offset.plus(at.minus(span.start)?)? }
                 }
                 Answer::Zero => Source::Zero { layer },
-                Answer::Data(offset) => Source::Data { layer, offset }.advanced_by(at.since(span.start)),
+                Answer::Data(offset) => Source::Data { layer, offset: offset.plus(at.minus(span.start)?)? },
             };
-            return Ok(Some(self.advance(end, source)));
+            return Ok(Some(self.advance(end, source)?));
         }
-        Ok(Some(self.advance(end, Source::Unallocated)))
+        Ok(Some(self.advance(end, Source::Unallocated)?))
     }
 
     /// Returns the extent from `next` to `end`, and moves `next` to `end`.
-    fn advance(&mut self, end: DiskOffset, source: Source) -> Extent {
+    fn advance(&mut self, end: DiskOffset, source: Source) -> Result<Extent> {
         let start = std::mem::replace(&mut self.next, end);
-        Extent { start, len: end.since(start), source }
+        Ok(Extent { start, len: end.minus(start)?, source })
     }
 
     /// Resolves `at..end`, or as much of it as a window holds, and queues its extents.
@@ -212,12 +202,12 @@ impl<'a> Extents<'a> {
     /// Begins with the layer `first`, because the layers before it hold nothing of this range.
     fn resolve_window(&mut self, first: usize, at: DiskOffset, end: DiskOffset) -> Result<()> {
         let found = std::mem::take(&mut self.found);
-        let mut window = Window::new(self.sector_size, at, end, found);
+        let mut window = Window::new(self.sector_size, at, end, found)?;
         for layer in first..self.cursors.len() {
             let cursor = &mut self.cursors[layer];
             let mut from = at;
             // A layer is asked only for missing sectors, so a damaged block that nobody needs causes no error.
-            while let Some(needed) = window.next_missing(from) {
+            while let Some(needed) = window.next_missing(from)? {
                 let span = cursor.span_at(needed)?;
                 window.take(layer, cursor, &span, needed)?;
                 from = span.end;
@@ -275,16 +265,16 @@ struct Window {
 
 impl Window {
     /// Covers `at..end`, or as much of it as a window holds; `found` is an empty buffer.
-    fn new(sector_size: u64, at: DiskOffset, end: DiskOffset, found: Vec<Extent>) -> Self {
+    fn new(sector_size: u64, at: DiskOffset, end: DiskOffset, found: Vec<Extent>) -> Result<Self> {
         let word = 64 * sector_size;
         let base = DiskOffset::new(at.get() / word * word);
-        let end = end.min(base.saturating_add(WINDOW_WORDS as u64 * word));
+        let end = end.min(base.plus(WINDOW_WORDS as u64 * word)?);
         let mut window = Self { sector_size, base, end, missing: [0; WINDOW_WORDS], found };
         let (first, last) = (window.sector(at), window.sector(end));
         for (number, word) in window.missing.iter_mut().enumerate() {
             *word = mask(number, &(first..last));
         }
-        window
+        Ok(window)
     }
 
     fn sector(&self, at: DiskOffset) -> u64 {
@@ -292,16 +282,16 @@ impl Window {
     }
 
     /// Returns the start of the first missing sector at or after `from`.
-    fn next_missing(&self, from: DiskOffset) -> Option<DiskOffset> {
+    fn next_missing(&self, from: DiskOffset) -> Result<Option<DiskOffset>> {
         let from = self.sector(from);
-        let first = usize::try_from(from / 64).ok()?;
+        let first = in_memory(from / 64)?;
         let mut words = self.missing.iter().enumerate().skip(first);
         let sector = words.find_map(|(number, word)| {
             // No bit is set past the window's end.
             let missing = if number == first { word & u64::MAX << (from % 64) } else { *word };
             (missing != 0).then(|| number as u64 * 64 + u64::from(missing.trailing_zeros()))
-        })?;
-        Some(self.base.saturating_add(sector * self.sector_size))
+        });
+        sector.map(|sector| self.base.plus(sector * self.sector_size)).transpose()
     }
 
     /// Takes the missing sectors from `from` to the end of `span` that the layer holds.
@@ -313,7 +303,7 @@ impl Window {
             Answer::Zero => self.take_bits(sectors, Source::Zero { layer }, span.start, None),
             Answer::Data(offset) => self.take_bits(sectors, data(offset), span.start, None),
             Answer::Partial(offset) => {
-                let first = self.base.saturating_add(sectors.start / 64 * 64 * self.sector_size);
+                let first = self.base.plus(sectors.start / 64 * 64 * self.sector_size)?;
                 self.take_bits(sectors, data(offset), span.start, Some(cursor.bits_from(first)?))
             }
         }
@@ -365,7 +355,7 @@ impl Window {
                     Some(run) if run.end == start => run.end += u64::from(count),
                     run => {
                         if let Some(done) = run.replace(start..start + u64::from(count)) {
-                            self.push(&done, source, source_start);
+                            self.push(&done, source, source_start)?;
                         }
                     }
                 }
@@ -373,23 +363,23 @@ impl Window {
             }
         }
         if let Some(done) = run {
-            self.push(&done, source, source_start);
+            self.push(&done, source, source_start)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, sectors: &Range<u64>, source: Source, source_start: DiskOffset) {
-        let start = self.base.saturating_add(sectors.start * self.sector_size);
+    fn push(&mut self, sectors: &Range<u64>, source: Source, source_start: DiskOffset) -> Result<()> {
+        let start = self.base.plus(sectors.start * self.sector_size)?;
         let len = (sectors.end - sectors.start) * self.sector_size;
-        self.found.push(Extent { start, len, source: source.advanced_by(start.since(source_start)) });
+        self.found.push(Extent { start, len, source: source.advanced_by(start.minus(source_start)?) });
+        Ok(())
     }
 }
 
 /// Returns the bits of word `number` that stand for sectors in `sectors`.
 fn mask(number: usize, sectors: &Range<u64>) -> u64 {
     let first = number as u64 * 64;
-    // Saturation is meant: a word before or after the sectors has no bit for them.
-    let bit = |sector: u64| sector.saturating_sub(first).min(64) as u32;
+    let bit = |sector: u64| (sector.clamp(first, first + 64) - first) as u32;
     from_bit(bit(sectors.start)) & !from_bit(bit(sectors.end))
 }
 

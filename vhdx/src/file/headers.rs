@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::format::header::{self, Header};
 use crate::rules::Rule;
 use crate::storage::{Storage, put};
@@ -81,7 +81,7 @@ impl Headers {
     /// Sets the next sequence number.
     fn write_other(&mut self, mut new: Header) -> Result<()> {
         let number = 3 - self.number;
-        new.sequence_number = self.current.sequence_number.saturating_add(1);
+        new.sequence_number = self.current.sequence_number.plus(1)?;
         put(&*self.storage, &new.encode(), place(number))?;
         self.storage.sync().map_err(|e| Error::io("sync", None, e))?;
         (self.current, self.number) = (new, number);

@@ -40,6 +40,7 @@ impl Layout {
             usable = false;
         };
 
+        // A BAT entry can name a place at the end of 64 bits: that is past the end of the file, too.
         let end = place.saturating_add(whole);
         if overlaps(place, end, self.log) {
             fatal(broken(Rule::BlockOverlapsLog));
@@ -57,10 +58,12 @@ impl Layout {
     }
 }
 
+/// Returns whether a log overlaps `start..end`. An empty log may lie past the end of the file, at any offset.
 fn overlaps(start: FileOffset, end: FileOffset, (other, len): (FileOffset, u64)) -> bool {
     len != 0 && start < other.saturating_add(len) && other < end
 }
 
+/// Returns the end of a region. A region that is unknown and not required may lie at any offset.
 fn region_end(region: &Region) -> FileOffset {
     region.offset.saturating_add(region.length)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Vhdx;
 use super::layout::Layout;
 use super::metadata::Metadata;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Times};
 use crate::format::file_identifier::{self, FileTypeIdentifier};
 use crate::format::header::{self, Header};
 use crate::format::region_table::{self, RegionTable, Regions};
@@ -252,7 +252,7 @@ impl<T> Copies<T> {
 /// If it does not, that is fatal only if the log must be replayed.
 fn validate_log_place(header: &Header, file_len: u64, violations: &mut Violations) -> Result<()> {
     let (place, length) = header.log_place();
-    if length != 0 && place.saturating_add(length).get() > file_len {
+    if length != 0 && place.checked_add(length).is_none_or(|end| end.get() > file_len) {
         let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
         violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
     }
@@ -291,7 +291,7 @@ fn load_geometry(metadata: &Metadata, regions: &Regions, violations: &mut Violat
         metadata.virtual_size,
         parameters.has_parent,
     )?;
-    let needed = geometry.bat_entry_count().saturating_mul(super::bat::ENTRY_SIZE);
+    let needed = geometry.bat_entry_count().times(super::bat::ENTRY_SIZE)?;
     if needed > regions.bat.length {
         let violation = Violation::new(Structure::Bat, regions.bat.offset, Rule::BatTooShort);
         violations.report(violation.number(regions.bat.length));

@@ -1,10 +1,11 @@
 //! Reads the metadata region: the items that describe the disk in a file ([MS-VHDX] 2.6).
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use uuid::Uuid;
 
-use crate::error::{Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::metadata_item::{self, FileParameters};
 use crate::format::metadata_table::{self, MetadataEntry, MetadataTable};
 use crate::format::parent_locator::ParentLocator;
@@ -45,6 +46,7 @@ impl Metadata {
         let physical =
             items.required(metadata_item::PHYSICAL_SECTOR_SIZE, metadata_item::physical_sector_size)?;
         let virtual_size = items.required(metadata_item::VIRTUAL_DISK_SIZE, |bytes, at, violations| {
+            // A wrong sector size has been reported already.
             metadata_item::virtual_disk_size(bytes, at, logical.unwrap_or(512), violations)
         })?;
         let virtual_disk_id =
@@ -84,7 +86,7 @@ fn read_table(storage: &dyn ReadAt, region: &Region) -> Result<Vec<u8>> {
     let (first, rest) = bytes.split_at_mut(PAGE);
     read_into(storage, first, at)?;
     if MetadataTable::parse(first).is_none() {
-        read_into(storage, rest, at.saturating_add(PAGE as u64))?;
+        read_into(storage, rest, at.plus(PAGE as u64)?)?;
     }
     Ok(bytes)
 }
@@ -103,21 +105,27 @@ impl Together {
     ///
     /// If they cannot be read, reading an item on its own returns the error.
     fn read(storage: &dyn ReadAt, region: &Region, entries: &[MetadataEntry]) -> Self {
-        let items = || entries.iter().filter(|entry| !entry.is_user && entry.length != 0);
-        let start = items().map(|item| item.offset).min().unwrap_or(0);
-        let end = items().map(|item| item.offset.saturating_add(item.length)).max().unwrap_or(0);
-        let len = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; if len <= PAGE { len } else { 0 }];
-        if read_into(storage, &mut bytes, region.offset.saturating_add(start.into())).is_err() {
-            bytes.clear();
-        }
-        Self { start, bytes }
+        let read = || {
+            let Range { start, end } = span_of_items(entries)?;
+            let len = usize::try_from(end.checked_sub(start)?).ok().filter(|&len| len <= PAGE)?;
+            let mut bytes = vec![0; len];
+            read_into(storage, &mut bytes, region.offset.checked_add(start.into())?).ok()?;
+            Some(Self { start, bytes })
+        };
+        read().unwrap_or_else(|| Self { start: 0, bytes: Vec::new() })
     }
 
     fn item(&self, entry: &MetadataEntry) -> Option<&[u8]> {
         let first = usize::try_from(entry.offset.checked_sub(self.start)?).ok()?;
         self.bytes.get(first..)?.get(..usize::try_from(entry.length).ok()?)
     }
+}
+
+/// Returns the part of the region from the first item on to the end of the last one, except user metadata.
+fn span_of_items(entries: &[MetadataEntry]) -> Option<Range<u32>> {
+    let items = || entries.iter().filter(|entry| !entry.is_user && entry.length != 0);
+    let ends = items().map(|item| item.offset.checked_add(item.length)).collect::<Option<Vec<_>>>()?;
+    Some(items().map(|item| item.offset).min()?..ends.into_iter().max()?)
 }
 
 struct Items<'a> {
@@ -141,7 +149,7 @@ impl Items<'_> {
             Some(bytes) => Cow::Borrowed(bytes),
             None => Cow::Owned(read_item(self.storage, self.region, entry)?),
         };
-        let at = self.region.offset.saturating_add(entry.offset.into());
+        let at = place_of(self.region, entry)?;
         Ok(validate(&bytes, at, self.violations))
     }
 
@@ -177,8 +185,7 @@ impl Items<'_> {
             }
             (false, true) => {
                 let entry = self.entries.iter().find(|entry| entry.is_system(id));
-                let within = entry.map_or(0, |entry| entry.offset);
-                let at = self.region.offset.saturating_add(within.into());
+                let at = entry.map_or(Ok(self.region.offset), |entry| place_of(self.region, entry))?;
                 self.violations.report(Violation::new(
                     Structure::ParentLocator,
                     at,
@@ -200,10 +207,20 @@ impl Items<'_> {
     }
 }
 
+/// Returns the offset of an item in the file.
+///
+/// # Errors
+/// [`Error::Corrupt`](crate::Error::Corrupt) if 64 bits are too short for it. The region lies inside the file, but an
+/// empty item may have any offset.
+fn place_of(region: &Region, entry: &MetadataEntry) -> Result<FileOffset> {
+    let broken = || Violation::new(Structure::MetadataItem(entry.id), region.offset, Rule::MetadataItemPlace);
+    Ok(region.offset.checked_add(entry.offset.into()).ok_or_else(broken)?)
+}
+
 /// Reads the content of an item.
 ///
-/// The rules of the metadata table bound it to 1 MiB inside the region.
+/// The rules of the metadata table bound it to 1 MiB inside the region, which lies inside the file.
 pub(super) fn read_item(storage: &dyn ReadAt, region: &Region, entry: &MetadataEntry) -> Result<Vec<u8>> {
-    let at = region.offset.saturating_add(entry.offset.into());
+    let at = place_of(region, entry)?;
     read_structure(storage, Structure::MetadataItem(entry.id), at, in_memory(entry.length.into())?)
 }

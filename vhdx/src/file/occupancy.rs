@@ -47,7 +47,7 @@ impl Occupancy {
         debug_assert!(mib < COVERED);
         let number = (mib / PAGE) as usize;
         if self.pages.len() <= number {
-            self.pages.resize_with(number.saturating_add(1), || None);
+            self.pages.resize_with(number + 1, || None);
         }
         let page = self.pages[number].get_or_insert_with(|| Box::new([0; WORDS]));
         let word = &mut page[(mib % PAGE / 64) as usize];

@@ -12,7 +12,7 @@ impl Vhdx {
     /// Returns the offset and the length in bytes of the log, if it lies inside the file.
     pub(crate) fn place_of_log(&self) -> Option<(FileOffset, u64)> {
         let (place, len) = self.layout.log;
-        let is_inside = place.saturating_add(len).get() <= self.layout.file_len;
+        let is_inside = place.checked_add(len).is_some_and(|end| end.get() <= self.layout.file_len);
         (len != 0 && is_inside).then_some((place, len))
     }
 
@@ -24,7 +24,8 @@ impl Vhdx {
         violations: &mut Violations,
     ) {
         let place = entry.file_offset();
-        if place.get() != 0 && place.saturating_add(self.block_size()).get() > self.layout.file_len {
+        let end = place.checked_add(self.block_size());
+        if place.get() != 0 && end.is_none_or(|end| end.get() > self.layout.file_len) {
             let at = self.bat_entry_place(index);
             let violation = Violation::new(Structure::BatEntry(index), at, Rule::BlockPlacePastEnd);
             violations.report(violation.number(place.get()));

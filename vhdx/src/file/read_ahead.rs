@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, Times, in_memory};
 use crate::storage::{ReadAt, read_into};
 use crate::units::FileOffset;
 
@@ -42,9 +42,9 @@ impl ReadAhead {
         len: usize,
         most: usize,
     ) -> Result<&[u8]> {
-        let end = self.start.saturating_add(self.bytes.len() as u64);
-        if at < self.start || at.saturating_add(len as u64) > end {
-            let now = if at == end { self.bytes.len().saturating_mul(2) } else { len };
+        let end = self.start.plus(self.bytes.len() as u64)?;
+        if at < self.start || at.plus(len as u64)? > end {
+            let now = if at == end { self.bytes.len().times(2)? } else { len };
             self.bytes.resize(now.min(LONGEST).min(most).max(len), 0);
             let read = read_into(storage, &mut self.bytes, at);
             if let Err(error) = read {
@@ -53,8 +53,8 @@ impl ReadAhead {
             }
             self.start = at;
         }
-        let first = in_memory(at.since(self.start))?;
-        self.asked = first..first.saturating_add(len);
+        let first = in_memory(at.minus(self.start)?)?;
+        self.asked = first..first.plus(len)?;
         self.bytes()
     }
 }

@@ -28,6 +28,7 @@ pub struct LogContent {
 impl LogContent {
     /// Returns the length of those pages in bytes.
     pub fn bytes(&self) -> u64 {
+        // In range for every log. A caller can set any number of pages.
         self.pages.saturating_mul(4096)
     }
 }

@@ -100,6 +100,7 @@ fn survey(storage: Arc<dyn ReadAt>) -> Result<Survey> {
     let current = header::current(first, second, &mut Violations::new());
     let (log, storage) = replayed(storage, current.as_ref().map(|(_, header)| header));
     let region_tables = region_tables_of(&*storage);
+    // Without a current header, the structures of a file with an empty log are surveyed.
     let (header_number, header) = current.unwrap_or((1, NO_HEADER));
     let found = Structures::load(&*storage, &header, &mut Violations::new()).ok();
     let vhdx = found.map(|Structures { regions, metadata, geometry, layout }| Vhdx {
@@ -172,12 +173,12 @@ fn surveyed_bat(vhdx: &Vhdx) -> Result<SurveyedBat> {
             }
         };
         if let Some(needed) = needed {
-            let place = entry.file_offset();
-            let end = place.saturating_add(needed).get();
-            let past_end = end.saturating_sub(place.get().max(vhdx.replayed_len()));
-            bat.blocks = bat.blocks.saturating_add(1);
-            bat.blocks_past_end = bat.blocks_past_end.saturating_add(u64::from(past_end > 0));
-            bat.bytes_past_end = bat.bytes_past_end.saturating_add(past_end);
+            let before_end = vhdx.replayed_len().checked_sub(entry.file_offset().get());
+            let past_end = needed - before_end.map_or(0, |bytes| bytes.min(needed));
+            // A BAT has less than 2^28 entries for blocks of at most 2^28 bytes.
+            bat.blocks += 1;
+            bat.blocks_past_end += u64::from(past_end > 0);
+            bat.bytes_past_end += past_end;
         }
         ControlFlow::Continue(())
     })?;

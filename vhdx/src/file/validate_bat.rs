@@ -6,7 +6,7 @@ use super::bat::WINDOW;
 use super::bat_window::BatWindow;
 use super::occupancy::Occupancy;
 use super::{Vhdx, headers};
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::BatEntryKind;
 use crate::rules::{Rule, Severity};
@@ -201,8 +201,8 @@ pub(super) fn occupied(vhdx: &Vhdx, index: BatIndex, entry: BatEntry) -> Option<
             (is_present && geometry.has_parent()).then_some(MIB)
         }
     };
-    let first = entry.file_offset().get() / MIB;
-    len.map(|len| first..first.saturating_add(len / MIB))
+    let first = entry.file_offset().get() / MIB; // less than 2^44
+    len.map(|len| first..first + len / MIB)
 }
 
 /// Visits the BAT entries in order until `visit` breaks, except zero payload entries.
@@ -216,14 +216,14 @@ pub(super) fn for_each_entry(
     let mut window = BatWindow::default();
     let mut index = BatIndex::new(0);
     while index.get() < count {
-        window.read(vhdx, index, WINDOW.min(count.saturating_sub(index.get())))?;
+        window.read(vhdx, index, WINDOW.min(count - index.get()))?;
         loop {
-            index = index.saturating_add(window.zeros(index..next_bitmap(vhdx, index)));
+            index = index.plus(window.zeros(index..next_bitmap(vhdx, index)))?;
             let Some(entry) = window.get(index) else { break };
             if visit(index, entry).is_break() {
                 return Ok(());
             }
-            index = index.saturating_add(1);
+            index = index.plus(1)?;
         }
     }
     Ok(())

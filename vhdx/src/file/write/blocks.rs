@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::VhdxMut;
-use crate::error::{Error, Result, in_memory};
+use crate::error::{Bounded, Error, Result, in_memory};
 use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::log_entry::SECTOR_SIZE;
@@ -106,14 +106,14 @@ impl VhdxMut {
         let chunk = geometry.chunk_of(block);
         let entry = self.vhdx.bat_entry(geometry.bitmap_bat_index(chunk))?;
         let bitmap = self.vhdx.use_bitmap(chunk, entry)?;
-        Ok(bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
+        bitmap.plus(geometry.bitmap_bits(start..start).start / 8)
     }
 
     /// Returns the sectors of a range inside one block, counted from the start of the block.
-    pub(crate) fn sectors(&self, range: &Range<DiskOffset>) -> Range<u64> {
+    pub(crate) fn sectors(&self, range: &Range<DiskOffset>) -> Result<Range<u64>> {
         let geometry = self.vhdx.geometry;
         let first = geometry.offset_in_block(range.start) / geometry.sector_size();
-        first..first.saturating_add(range.end.since(range.start) / geometry.sector_size())
+        Ok(first..first.plus(range.end.minus(range.start)? / geometry.sector_size())?)
     }
 
     fn sectors_per_block(&self) -> u64 {
@@ -146,7 +146,7 @@ impl VhdxMut {
     /// Allocates a place of `len` bytes that reads as zeros.
     pub(super) fn allocate_zeros(&mut self, len: u64) -> Result<FileOffset> {
         let place = self.space.allocate(len)?;
-        self.extend_to(place.offset.saturating_add(len).get())?;
+        self.extend_to(place.offset.plus(len)?.get())?;
         if !place.is_fresh {
             self.put_zeros(place.offset, len)?;
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::VhdxMut;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Bounded, InvalidArgument, Result};
 use crate::file::create_layout::{MAX_METADATA_REGION, MAX_SYSTEM_ITEMS, MAX_USER_ITEMS};
 use crate::file::{NewItem, Vhdx};
 use crate::format::metadata_item;
@@ -60,7 +60,7 @@ impl VhdxMut {
     fn write_into_gaps(&mut self, table: Vec<MetadataEntry>, items: &[NewItem]) -> Result<()> {
         let region = self.vhdx.regions.metadata.offset;
         for (entry, item) in table.iter().rev().zip(items.iter().rev()) {
-            self.put(&item.content, region.saturating_add(entry.offset.into()))?;
+            self.put(&item.content, region.plus(entry.offset.into())?)?;
         }
         self.staged.stage(&MetadataTable { entries: table }.encode(), region)
     }
@@ -76,13 +76,13 @@ impl VhdxMut {
         items: &[NewItem],
     ) -> Result<()> {
         let region = self.allocate_zeros(len)?;
-        let place = |entry: &MetadataEntry| region.saturating_add(entry.offset.into());
+        let place = |entry: &MetadataEntry| region.plus(entry.offset.into());
         let (of_kept, of_items) = table.split_at(kept.len());
         for (before, entry) in kept.iter().zip(of_kept) {
-            self.put(&self.vhdx.read_metadata_item(before)?, place(entry))?;
+            self.put(&self.vhdx.read_metadata_item(before)?, place(entry)?)?;
         }
         for (entry, item) in of_items.iter().zip(items) {
-            self.put(&item.content, place(entry))?;
+            self.put(&item.content, place(entry)?)?;
         }
         self.put(&MetadataTable { entries: table }.encode(), region)?;
         self.stage_region(METADATA_REGION, region, len)
@@ -144,8 +144,8 @@ impl Vhdx {
         }
         let all: Vec<MetadataEntry> = kept.iter().chain(new).copied().collect();
         let len = new_region(all.iter().map(|entry| entry.length.into()));
-        let table = place_in_gaps(&[], &[], &all, len).filter(|_| len <= MAX_METADATA_REGION);
-        let table = table.ok_or(InvalidArgument::TooMuchMetadata)?;
+        let len = len.filter(|&len| len <= MAX_METADATA_REGION).ok_or(InvalidArgument::TooMuchMetadata)?;
+        let table = place_in_gaps(&[], &[], &all, len).ok_or(InvalidArgument::TooMuchMetadata)?;
         Ok(ItemPlaces::NewRegion { kept, table, len })
     }
 
@@ -161,10 +161,10 @@ impl Vhdx {
 
 /// Returns the length in bytes of a new region for items of these lengths.
 ///
-/// The region has room for a later change of the parent locator.
-pub(super) fn new_region(items: impl Iterator<Item = u64>) -> u64 {
-    let items = items.fold(0_u64, |sum, len| sum.saturating_add(len.next_multiple_of(ALIGNMENT)));
-    items.saturating_add(2 * TABLE).checked_next_multiple_of(MIB).unwrap_or(u64::MAX)
+/// The region has room for a later change of the parent locator. Returns `None` if 64 bits are too short for its length.
+pub(super) fn new_region(mut items: impl Iterator<Item = u64>) -> Option<u64> {
+    let add = |sum: u64, len: u64| sum.checked_add(len.checked_next_multiple_of(ALIGNMENT)?);
+    items.try_fold(2 * TABLE, add)?.checked_next_multiple_of(MIB)
 }
 
 fn is_locator(entry: &MetadataEntry) -> bool {
@@ -179,13 +179,14 @@ fn locator_item(locator: &ParentLocator) -> NewItem {
 /// Returns the table entry of an item that has no place yet.
 fn entry_of(item: &NewItem) -> MetadataEntry {
     let NewItem { id, is_user, is_virtual_disk, is_required, ref content } = *item;
+    // An item of more than 1 MiB is refused, however long it is.
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     MetadataEntry { id, offset: 0, length, is_user, is_virtual_disk, is_required }
 }
 
 fn ensure_counts(kept: &[MetadataEntry], new: &[MetadataEntry]) -> Result<(), InvalidArgument> {
     let user_items = kept.iter().chain(new).filter(|entry| entry.is_user).count();
-    let all = kept.len().saturating_add(new.len());
+    let all = kept.iter().chain(new).count();
     let is_too_many = user_items > MAX_USER_ITEMS || all - user_items > MAX_SYSTEM_ITEMS;
     if is_too_many || new.iter().any(|entry| u64::from(entry.length) > MIB) {
         return Err(InvalidArgument::TooMuchMetadata);
@@ -204,9 +205,10 @@ fn place_in_gaps(
     new: &[MetadataEntry],
     len: u64,
 ) -> Option<Vec<MetadataEntry>> {
+    // Offsets and lengths have 32 bits in the table, so no sum of them exceeds 64 bits.
     let span = |entry: &MetadataEntry| {
         let start = u64::from(entry.offset);
-        start..start.saturating_add(entry.length.into())
+        start..start + u64::from(entry.length)
     };
     let mut taken: Vec<Range<u64>> = replaced.iter().chain(kept).map(span).collect();
     taken.push(0..TABLE);
@@ -214,10 +216,10 @@ fn place_in_gaps(
     for entry in new {
         let length = u64::from(entry.length);
         let offset = if length == 0 { 0 } else { gap(&mut taken, length) };
-        if offset.saturating_add(length) > len {
+        if offset + length > len {
             return None;
         }
-        taken.push(offset..offset.saturating_add(length));
+        taken.push(offset..offset + length);
         table.push(MetadataEntry { offset: u32::try_from(offset).ok()?, ..*entry });
     }
     Some(table)
@@ -228,7 +230,7 @@ fn gap(taken: &mut [Range<u64>], len: u64) -> u64 {
     taken.sort_by_key(|range| range.start);
     let mut at = 0_u64;
     for range in taken {
-        if range.start >= at.saturating_add(len) {
+        if range.start >= at + len {
             break;
         }
         at = range.end.next_multiple_of(ALIGNMENT).max(at);

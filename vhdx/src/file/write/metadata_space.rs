@@ -1,6 +1,6 @@
 //! Computes upper bounds for the space on the host that changes of metadata take.
 //!
-//! They are needed before anything is written.
+//! They are needed before anything is written. They saturate: what no host has room for may take any larger number.
 
 use super::metadata::new_region;
 use crate::file::Vhdx;
@@ -30,7 +30,7 @@ impl Vhdx {
     /// The items grow by `longer` bytes in total.
     pub(crate) fn bytes_of_items(&self, longer: u64) -> u64 {
         let items = self.metadata.entries.iter().map(|entry| entry.length.into());
-        new_region(items.chain([longer])).saturating_add(TABLES)
+        new_region(items.chain([longer])).map_or(u64::MAX, |len| len.saturating_add(TABLES))
     }
 
     /// Returns how many bytes a change of the parent locator in its own session takes at most.

@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
-use crate::error::{Error, Guaranteed, InvalidState, Result};
+use crate::error::{Bounded, Error, Guaranteed, InvalidState, Result};
 use crate::format::log_entry::LogWrite;
 use crate::geometry::Geometry;
 use crate::log::{LogWriter, MAX_LOG_LENGTH};
@@ -263,14 +263,16 @@ impl VhdxMut {
             // A process that was killed may have written bytes that can be read but are not durable yet.
             self.sync()?;
             self.headers.update(|header| header.file_write_guid = Uuid::new_v4())?;
-            self.extend_to(self.len.max(place.saturating_add(len).get()))?;
+            self.extend_to(self.len.max(place.plus(len)?.get()))?;
             let log = LogWriter::start(self.staged.storage(), place, len)?;
             let guid = log.guid();
             let length = u32::try_from(len).guaranteed("a session uses at most 1 GiB of the log")?;
             self.headers.update(|header| {
                 (header.log_guid, header.log_version) = (guid, 0);
                 (header.log_offset, header.log_length) = (place, length);
-                header.data_write_guid = content.unwrap_or(header.data_write_guid);
+                if let Some(content) = content {
+                    header.data_write_guid = content;
+                }
             })?;
             self.vhdx.layout.log = (place, len);
             self.log = Some(log);
@@ -322,7 +324,7 @@ impl VhdxMut {
     /// After a commit they fit: one change stages at most 18 pages, and an entry in the shortest log holds 84.
     fn make_room(&mut self, pages: usize) -> Result<()> {
         let capacity = self.log.as_ref().map_or(0, LogWriter::capacity);
-        if self.staged.len().saturating_add(pages) > capacity { self.commit() } else { Ok(()) }
+        if self.staged.len().plus(pages)? > capacity { self.commit() } else { Ok(()) }
     }
 
     /// Makes the file at least `len` bytes long, rounded up to whole MiBs.

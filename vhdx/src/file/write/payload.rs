@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::VhdxMut;
 use super::blocks::{PayloadBlock, SectorBits};
-use crate::error::{Guaranteed, InvalidArgument, Result, in_memory};
-use crate::file::{DiskType, ensure_on_disk};
+use crate::error::{Bounded, Guaranteed, InvalidArgument, Result, in_memory};
+use crate::file::{DiskType, ensure_on_disk, range_on_disk};
 use crate::format::bat_entry::PayloadBlockState;
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
 
@@ -22,7 +22,7 @@ impl VhdxMut {
         self.change(|this| {
             let mut rest = buf;
             this.for_each_block(range, |this, block, part| {
-                let len = in_memory(part.end.since(part.start))?;
+                let len = in_memory(part.end.minus(part.start)?)?;
                 let (bytes, later) =
                     rest.split_at_checked(len).guaranteed("each byte of the range has a source")?;
                 rest = later;
@@ -39,7 +39,7 @@ impl VhdxMut {
     /// As [`write_all_at`](Self::write_all_at), and [`InvalidArgument::RangeReversed`].
     pub fn write_zeros(&mut self, range: Range<DiskOffset>) -> Result<()> {
         self.ensure_on_disk(&range)?;
-        let range = self.ensure_range(range.start, range.end.since(range.start))?;
+        let range = self.ensure_range(range.start, range.end.minus(range.start)?)?;
         self.change(|this| this.for_each_block(range, Self::zero_in_block))
     }
 
@@ -52,7 +52,7 @@ impl VhdxMut {
     /// As [`write_zeros`](Self::write_zeros).
     pub fn unmap(&mut self, range: Range<DiskOffset>) -> Result<()> {
         self.ensure_on_disk(&range)?;
-        let range = self.ensure_range(range.start, range.end.since(range.start))?;
+        let range = self.ensure_range(range.start, range.end.minus(range.start)?)?;
         self.change(|this| {
             this.for_each_block(range, |this, block, part| match this.is_whole(block, &part) {
                 true if this.vhdx.disk_type() == DiskType::Fixed => this.zero_in_block(block, part),
@@ -67,14 +67,13 @@ impl VhdxMut {
     }
 
     fn ensure_range(&self, start: DiskOffset, len: u64) -> Result<Range<DiskOffset>> {
-        let (virtual_size, sector_size) = (self.vhdx.virtual_size(), self.vhdx.geometry.sector_size());
-        let end = start.checked_add(len).filter(|end| end.get() <= virtual_size);
         let error = |argument: InvalidArgument| self.vhdx.in_file(argument.into());
-        let end = end.ok_or_else(|| error(InvalidArgument::PastEndOfDisk { start, len, virtual_size }))?;
+        let range = range_on_disk(start, len, self.vhdx.virtual_size()).map_err(error)?;
+        let sector_size = self.vhdx.geometry.sector_size();
         if !start.get().is_multiple_of(sector_size) || !len.is_multiple_of(sector_size) {
             return Err(error(InvalidArgument::NotWholeSectors { start, len, sector_size }));
         }
-        Ok(start..end)
+        Ok(range)
     }
 
     /// Begins a session, and calls `change` with the part of the range in each block.
@@ -146,15 +145,15 @@ impl VhdxMut {
             PayloadBlockState::PartiallyPresent => {
                 self.put_part(place, part, bytes)?;
                 let mut bits = self.sector_bits(block)?;
-                if bits.are_set(self.sectors(part)) {
+                if bits.are_set(self.sectors(part)?) {
                     return Ok(());
                 }
-                bits.set(self.sectors(part));
+                bits.set(self.sectors(part)?);
                 self.stage_present(block, place, &bits)
             }
             PayloadBlockState::NotPresent if self.vhdx.geometry.has_parent() => {
                 let mut bits = self.clear_bits()?;
-                bits.set(self.sectors(part));
+                bits.set(self.sectors(part)?);
                 self.need_bitmap(block)?;
                 let place = self.allocate_zeros(self.vhdx.block_size())?;
                 self.put_part(place, part, bytes)?;
@@ -179,7 +178,7 @@ impl VhdxMut {
     /// Stages the entry of a present block, and the block's bits unless all sectors are present.
     fn stage_present(&mut self, block: BlockIndex, place: FileOffset, bits: &SectorBits) -> Result<()> {
         let geometry = self.vhdx.geometry;
-        let whole = self.sectors(&(geometry.block_start(block)..geometry.block_end(block)));
+        let whole = self.sectors(&(geometry.block_start(block)..geometry.block_end(block)))?;
         if bits.are_set(whole) {
             return self.stage_payload(block, PayloadBlockState::FullyPresent, place);
         }
@@ -189,10 +188,10 @@ impl VhdxMut {
     }
 
     fn put_part(&self, place: FileOffset, part: &Range<DiskOffset>, bytes: Option<&[u8]>) -> Result<()> {
-        let at = place.saturating_add(self.vhdx.geometry.offset_in_block(part.start));
+        let at = place.plus(self.vhdx.geometry.offset_in_block(part.start))?;
         match bytes {
             Some(bytes) => self.put(bytes, at),
-            None => self.put_zeros(at, part.end.since(part.start)),
+            None => self.put_zeros(at, part.end.minus(part.start)?),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
-use crate::error::{InvalidArgument, Result, in_memory};
+use crate::error::{Bounded, InvalidArgument, Result, Times, in_memory};
 use crate::file::validate_bat::occupied;
 use crate::file::{DiskType, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
@@ -61,7 +61,7 @@ impl ResizePlan {
         if virtual_size < old.virtual_size() {
             return Err(InvalidArgument::VirtualSizeTooSmall(virtual_size).into());
         }
-        let needed = new.bat_entry_count().saturating_mul(ENTRY).next_multiple_of(MIB);
+        let needed = new.bat_entry_count().times(ENTRY)?.next_multiple_of(MIB);
         let mut bat = None;
         if needed > vhdx.regions.bat.length {
             bat = Some((space.allocate(needed)?, needed));
@@ -88,7 +88,7 @@ impl ResizePlan {
             });
         }
         match self.tail {
-            Some(Tail::New { block: place, .. }) if block == last_block(self.old) => {
+            Some(Tail::New { block: place, .. }) if block == self.old.last_block() => {
                 Some((PayloadBlockState::PartiallyPresent, place.offset))
             }
             _ => None,
@@ -99,7 +99,7 @@ impl ResizePlan {
     pub(crate) fn bitmap_of(&self, chunk: ChunkIndex) -> Option<FileOffset> {
         match self.tail {
             Some(Tail::New { bitmap: Some(bitmap), .. })
-                if chunk == self.old.chunk_of(last_block(self.old)) =>
+                if chunk == self.old.chunk_of(self.old.last_block()) =>
             {
                 Some(bitmap.offset)
             }
@@ -144,13 +144,9 @@ impl ResizePlan {
     }
 }
 
-fn last_block(geometry: Geometry) -> BlockIndex {
-    BlockIndex::new(geometry.block_count().saturating_sub(1))
-}
-
 fn plan_tail(vhdx: &Vhdx, space: &mut Space) -> Result<Option<Tail>> {
     let geometry = vhdx.geometry;
-    let block = last_block(geometry);
+    let block = geometry.last_block();
     if geometry.offset_in_block(DiskOffset::new(geometry.virtual_size())) == 0 {
         return Ok(None);
     }
@@ -199,7 +195,7 @@ impl VhdxMut {
     /// Takes a planned place of `len` bytes, and makes it read as zeros.
     pub(crate) fn take(&mut self, place: Place, len: u64) -> Result<()> {
         self.space.take(place.offset, len);
-        self.extend_to(place.offset.saturating_add(len).get())?;
+        self.extend_to(place.offset.plus(len)?.get())?;
         let is_fixed = self.vhdx.disk_type() == DiskType::Fixed;
         if is_fixed || !place.is_fresh { self.put_zeros(place.offset, len) } else { Ok(()) }
     }
@@ -209,9 +205,9 @@ impl VhdxMut {
     /// Extends the file if it ended inside that tail.
     fn zero_tail(&mut self, plan: &ResizePlan) -> Result<()> {
         let (Some(Tail::Present(place)) | Some(Tail::Partial(place))) = plan.tail else { return Ok(()) };
-        self.extend_to(place.saturating_add(plan.old.block_size()).get())?;
+        self.extend_to(place.plus(plan.old.block_size())?.get())?;
         let within = plan.old.offset_in_block(DiskOffset::new(plan.old.virtual_size()));
-        self.put_zeros(place.saturating_add(within), plan.old.block_size() - within)
+        self.put_zeros(place.plus(within)?, plan.old.block_size() - within)
     }
 
     /// Writes every BAT entry that does not count before the growth, or a whole new table.
@@ -232,10 +228,9 @@ impl VhdxMut {
         while first < end {
             // A window ends where a page ends, so that no page is split between two windows.
             let count = (WINDOW - first % WINDOW).min(end - first);
-            let known = old_count.saturating_sub(first).min(count);
             before.clear();
-            if known > 0 {
-                self.vhdx.read_bat(BatIndex::new(first), known, &mut before)?;
+            if let Some(known) = old_count.checked_sub(first).filter(|&known| known > 0) {
+                self.vhdx.read_bat(BatIndex::new(first), known.min(count), &mut before)?;
             }
             before.resize(in_memory(count)?, BatEntry::default());
             let entries = (first..).zip(&before).flat_map(|(index, &entry)| {
@@ -252,7 +247,7 @@ impl VhdxMut {
 
     fn put_entries(&self, plan: &ResizePlan, first: u64, entries: &[u8], table: FileOffset) -> Result<()> {
         let end = first + entries.len() as u64 / ENTRY;
-        let page_end = |index: u64| (index / PER_PAGE + 1).saturating_mul(PER_PAGE).min(end);
+        let page_end = |index: u64| ((index / PER_PAGE + 1) * PER_PAGE).min(end);
         let is_shared = |index: u64| {
             let counts = |index| self.counts(plan, BatIndex::new(index));
             plan.bat.is_none() && (!index.is_multiple_of(PER_PAGE) || (index..page_end(index)).any(counts))
@@ -264,7 +259,7 @@ impl VhdxMut {
                 to = page_end(to);
             }
             let bytes = |index: u64| in_memory((index - first) * ENTRY);
-            let (bytes, at) = (&entries[bytes(from)?..bytes(to)?], table.saturating_add(from * ENTRY));
+            let (bytes, at) = (&entries[bytes(from)?..bytes(to)?], table.plus(from * ENTRY)?);
             if stages {
                 self.staged.stage(bytes, at)?
             } else {
@@ -283,7 +278,7 @@ impl VhdxMut {
     }
 
     fn stage_tail(&mut self, plan: &ResizePlan) -> Result<()> {
-        let block = last_block(plan.old);
+        let block = plan.old.last_block();
         let end = DiskOffset::new(plan.old.virtual_size());
         let first = plan.old.offset_in_block(end) / plan.old.sector_size();
         let sectors = first..plan.old.block_size() / plan.old.sector_size();
@@ -321,7 +316,7 @@ impl VhdxMut {
         bitmap: FileOffset,
     ) -> Result<()> {
         let start = geometry.block_start(block);
-        self.put(bits.as_bytes(), bitmap.saturating_add(geometry.bitmap_bits(start..start).start / 8))
+        self.put(bits.as_bytes(), bitmap.plus(geometry.bitmap_bits(start..start).start / 8)?)
     }
 
     /// Clears the BAT entries past `virtual_size`, to which the disk is about to shrink.
@@ -361,12 +356,12 @@ impl VhdxMut {
                 if entry.raw() != 0 && is_meant(first) {
                     self.make_room(1)?;
                     if let Some(place) = occupied(&self.vhdx, first, *entry) {
-                        let len = place.end.saturating_sub(place.start).saturating_mul(MIB);
-                        self.free_with_commit(FileOffset::new(place.start.saturating_mul(MIB)), len);
+                        let len = place.end.minus(place.start)?.times(MIB)?;
+                        self.free_with_commit(FileOffset::new(place.start.times(MIB)?), len);
                     }
                     self.stage_entry(first, BatEntry::default())?;
                 }
-                first = first.saturating_add(1);
+                first = first.plus(1)?;
             }
         }
         Ok(())
@@ -375,7 +370,7 @@ impl VhdxMut {
     fn stage_size(&mut self, virtual_size: u64) -> Result<()> {
         let region = self.vhdx.regions.metadata.offset;
         for entry in self.vhdx.metadata.entries.iter().filter(|entry| entry.is_system(VIRTUAL_DISK_SIZE)) {
-            self.staged.stage(&virtual_size.to_le_bytes(), region.saturating_add(entry.offset.into()))?;
+            self.staged.stage(&virtual_size.to_le_bytes(), region.plus(entry.offset.into())?)?;
         }
         Ok(())
     }

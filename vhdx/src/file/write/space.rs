@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result, Times};
 use crate::file::Vhdx;
 use crate::file::headers;
 use crate::file::validate_bat::ensure_writable;
@@ -82,15 +82,16 @@ impl Space {
             (self.searched_to, self.searched_for) = (0, mibs);
         }
         let first = self.find(mibs);
-        if first.saturating_add(mibs) > LONGEST {
+        let end = first.plus(mibs)?;
+        if end > LONGEST {
             return Err(too_long());
         }
         if mibs == self.searched_for {
-            self.searched_to = first.saturating_add(mibs);
+            self.searched_to = end;
         }
         let is_fresh = first >= self.fresh;
-        self.mark(first..first.saturating_add(mibs));
-        Ok(Place { offset: FileOffset::new(first.saturating_mul(MIB)), is_fresh })
+        self.mark(first..end);
+        Ok(Place { offset: FileOffset::new(first.times(MIB)?), is_fresh })
     }
 
     /// Takes `len` bytes that were never part of the file.
@@ -168,16 +169,19 @@ impl Space {
     }
 }
 
+/// Returns the MiBs of a place before [`LONGEST`].
+///
+/// A region that is unknown and not required may lie at any offset.
 fn mibs(offset: FileOffset, len: u64) -> Range<u64> {
     let start = offset.get() / MIB;
     start..offset.saturating_add(len).get().div_ceil(MIB).min(LONGEST).max(start)
 }
 
-/// Returns the index of the word that has the bit of a MiB.
-///
-/// There is no such word for a MiB at or after [`LONGEST`].
+/// Returns the index of the word that has the bit of a MiB. There is no such word for [`LONGEST`].
 fn index(mib: u64) -> usize {
-    usize::try_from(mib / 64).unwrap_or(usize::MAX)
+    // So the index fits the addresses of every machine.
+    debug_assert!(mib <= LONGEST);
+    (mib / 64) as usize
 }
 
 fn too_long() -> Error {

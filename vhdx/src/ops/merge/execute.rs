@@ -29,7 +29,7 @@ use super::relations::find_newcomer;
 use super::{FileState, MergePlan};
 use crate::disk::locator::with_linkages;
 use crate::disk::mark::{self, Linkages};
-use crate::error::{Conflict, Error, Guaranteed, Result};
+use crate::error::{Bounded, Conflict, Error, Guaranteed, Result};
 use crate::file::{DiskType, NewItem, SectorBits, Vhdx, VhdxMut};
 use crate::format::merge_guid::MergeId;
 use crate::format::metadata_table::MetadataEntry;
@@ -331,7 +331,7 @@ fn copy_batch(
             let piece = piece?;
             copier.write(target, &piece)?;
             if let Some(bits) = &mut bits {
-                bits.set(target.sectors(&(piece.start..piece.start.saturating_add(piece.len))));
+                bits.set(target.sectors(&(piece.start..piece.start.plus(piece.len)?))?);
             }
         }
         stage_block(target, block, bits.as_ref())?;
