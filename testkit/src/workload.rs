@@ -250,7 +250,8 @@ impl Run {
     /// The merge of `child` into `target` ignores these files.
     fn left_over(&self, child: &Path, target: &Path, options: &MergeOptions) -> Vec<PathBuf> {
         let Ok(plan) = self.world.plan_merge(child, target, options) else { return Vec::new() };
-        let is_left_over = |layer: &Vhdx| plan.left_over.iter().any(|file| layer.path() == Some(&file.path));
+        let is_left_over =
+            |layer: &Vhdx| plan.left_over().iter().any(|file| layer.path() == Some(&file.path));
         let is_read_through = |leaf: &&PathBuf| {
             self.world.chain(leaf).is_ok_and(|chain| chain.layers().iter().any(is_left_over))
         };

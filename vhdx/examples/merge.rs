@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     println!(
         "{} bytes would be copied; up to {} bytes of free space are needed",
-        plan.bytes_to_copy,
+        plan.bytes_to_copy(),
         plan.bytes_needed()
     );
     if arguments.get(1).is_some_and(|argument| argument == "--yes") {

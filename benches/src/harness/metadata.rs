@@ -155,7 +155,7 @@ pub(crate) fn plan(leaf: &Path) -> Result<f64> {
     let begin = Instant::now();
     let plan = MergePlan::new(&chain, 1, &Relatives::default(), &MergeOptions::default())?;
     let seconds = begin.elapsed().as_secs_f64();
-    ensure!(plan.bytes_to_copy > 0, "nothing is planned");
+    ensure!(plan.bytes_to_copy() > 0, "nothing is planned");
     Ok(seconds)
 }
 

@@ -70,15 +70,15 @@ struct Report<'a> {
 impl Report<'_> {
     fn json(&self) -> Value {
         let Self { reparent, plan, check } = self;
-        let evidence = plan.ignores_id_mismatch.then(|| evidence_json(check));
+        let evidence = plan.ignores_id_mismatch().then(|| evidence_json(check));
         json!({
             "dry_run": reparent.dry_run,
             "child": output::path(&reparent.child),
             "parent": output::path(&reparent.parent),
             "changed": plan.changes_anything(),
-            "link": parent_json(&plan.new),
-            "old_link": parent_json(&plan.old),
-            "ignored_id_mismatch": plan.ignores_id_mismatch,
+            "link": parent_json(plan.new_locator()),
+            "old_link": parent_json(plan.old_locator()),
+            "ignored_id_mismatch": plan.ignores_id_mismatch(),
             "evidence": evidence,
         })
     }
@@ -92,10 +92,10 @@ impl Report<'_> {
             (true, true) => "would point at",
         };
         writeln!(out, "{child} {does} {parent}")?;
-        let rows = parent_rows(&plan.new).into_iter();
+        let rows = parent_rows(plan.new_locator()).into_iter();
         let rows: Vec<_> = rows.map(|(name, value)| vec![format!("  {name}:"), value]).collect();
         output::table(out, &[false, false], &rows)?;
-        if plan.ignores_id_mismatch {
+        if plan.ignores_id_mismatch() {
             writeln!(
                 out,
                 "The mismatch was ignored. It is not known whether the content of {child} is consistent:"

@@ -26,9 +26,9 @@ pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use merge::{
-    AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, ItemChanges, LeftOver, MergeFiles,
-    MergeOptions, MergePlan, MergeReport, MergeStep, MergeTarget, MetadataItemId, OpenFile, Planned,
-    Undeleted, already_merged, earlier_target, ensure_not_half_merged, left_over,
+    AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, LeftOver, MergeFiles, MergeOptions,
+    MergePlan, MergeReport, MergeStep, MergeTarget, OpenFile, Planned, Undeleted, already_merged,
+    earlier_target, ensure_not_half_merged, left_over,
 };
 pub use overwrite::{OverwriteReport, overwrite_raw};
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};

@@ -75,15 +75,15 @@ fn a_parent_that_was_moved_and_renamed() {
     let (data, file) = guids(&Vhdx::open(family.path("child.avhdx")).unwrap());
 
     let plan = family.plan("else/where/gold.vhdx", &STRICT).unwrap();
-    assert!(plan.changes_anything() && !plan.ignores_id_mismatch);
-    assert_eq!(family.locator(), plan.old, "a plan writes nothing");
+    assert!(plan.changes_anything() && !plan.ignores_id_mismatch());
+    assert_eq!(&family.locator(), plan.old_locator(), "a plan writes nothing");
     plan.execute().unwrap();
-    assert_eq!(family.locator(), plan.new);
-    assert_eq!(plan.new.get("relative_path"), Some(r".\else\where\gold.vhdx"));
-    assert_eq!(plan.new.linkages(), [family.base.data_write_guid]);
-    assert_eq!(plan.new.parent_linkage2(), Some(Guid::nil()));
-    assert_eq!(plan.new.get(ABSOLUTE_WIN32_PATH).is_some(), cfg!(windows));
-    assert_eq!(plan.new.get(VOLUME_PATH), None);
+    assert_eq!(&family.locator(), plan.new_locator());
+    assert_eq!(plan.new_locator().get("relative_path"), Some(r".\else\where\gold.vhdx"));
+    assert_eq!(plan.new_locator().linkages(), [family.base.data_write_guid]);
+    assert_eq!(plan.new_locator().parent_linkage2(), Some(Guid::nil()));
+    assert_eq!(plan.new_locator().get(ABSOLUTE_WIN32_PATH).is_some(), cfg!(windows));
+    assert_eq!(plan.new_locator().get(VOLUME_PATH), None);
     let chain = open(&family.path("child.avhdx"));
     assert_same(&read_all(&chain), &before, "the child");
     let (data_after, file_after) = guids(chain.leaf());
@@ -106,7 +106,7 @@ fn a_parent_that_is_known_by_the_second_linkage_alone_stays_so() {
     family.child.parent_locator = Some(windows_locator(before, guid, "base.vhdx"));
     family.folder.put("child.avhdx", &family.child);
     family.rename("base.vhdx", "moved/base.vhdx");
-    let locator = family.plan("moved/base.vhdx", &STRICT).unwrap().new;
+    let locator = family.plan("moved/base.vhdx", &STRICT).unwrap().new_locator().clone();
     assert_eq!(locator.linkages(), [before, guid]);
     // Same name: these may be right still.
     assert!(cfg!(windows) || locator.get(ABSOLUTE_WIN32_PATH) == Some(r"C:\VMs\base.vhdx"));
@@ -122,7 +122,7 @@ fn a_child_that_was_relinked_is_taken_back_by_its_old_parent_alone() {
     top.parent_locator = Some(windows_locator(base, child, "base.vhdx"));
     family.folder.put("top.avhdx", &top);
     let check = family.check("top.avhdx", "child.avhdx").unwrap();
-    assert_eq!(ReparentPlan::new(&check, &STRICT).unwrap().new.linkages(), [child]);
+    assert_eq!(ReparentPlan::new(&check, &STRICT).unwrap().new_locator().linkages(), [child]);
 }
 
 /// The second linkage may prove that an interrupted merge is complete.
@@ -216,7 +216,7 @@ fn a_mismatch_is_refused_with_evidence() {
     assert!(matches!(chain_error(&error), ChainError::Mismatch { .. }), "{error}");
 
     let plan = ReparentPlan::new(&check, &FORCED).unwrap();
-    assert!(plan.ignores_id_mismatch);
+    assert!(plan.ignores_id_mismatch());
     plan.execute().unwrap();
     assert_eq!(family.locator().linkages(), [changed.data_write_guid]);
     assert_eq!(open(&family.path("child.avhdx")).layers().len(), 2);
@@ -344,10 +344,10 @@ impl Relinking {
     /// The old link or the new one, and the same bytes. Whether it is the new one.
     fn assert_old_or_new(&self, images: &Images) -> bool {
         let child = Vhdx::open_with(images[Path::new("child")].clone(), &OpenOptions::default()).unwrap();
-        assert_eq!(child.data_write_guid(), self.plan.child.data_write_guid);
+        assert_eq!(child.data_write_guid(), self.plan.child().data_write_guid);
         let locator = child.parent_locator().unwrap();
-        let is_new = *locator == self.plan.new;
-        assert!(is_new || *locator == self.plan.old, "{locator:?}");
+        let is_new = locator == self.plan.new_locator();
+        assert!(is_new || locator == self.plan.old_locator(), "{locator:?}");
         let base = Vhdx::open_with(self.base.sparse(), &OpenOptions::default()).unwrap();
         let chain = Chain::from_layers(vec![child, base]).unwrap();
         assert_same(&read_all(&chain), &self.expected, "the child");

@@ -29,7 +29,7 @@ pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
     let mut reading = Reading::new(output, &merge.parents.parent_dir);
     reading.report_entries(&chain);
     reading.report_with(&chain, &relatives)?;
-    for file in &plan.other_formats {
+    for file in plan.other_formats() {
         let path = shown(&file.path);
         output.warning(&format!(
             "{path} is named like a VHDX, but is {}; it cannot be a child of these disks",
@@ -66,7 +66,7 @@ fn execute(
     plan: &MergePlan,
     with_hint: impl Fn(Error) -> Failure,
 ) -> Result<MergeReport, Failure> {
-    for (path, message) in &plan.undetermined {
+    for (path, message) in plan.undetermined() {
         let what = format!(
             "could not be read, so a disk that depends on this merge may be overlooked: {}",
             output::harmless(message)
@@ -98,12 +98,12 @@ fn is_begun(plan: &MergePlan) -> bool {
     let is_other = |target: &FileState| {
         Vhdx::open(&target.path).is_ok_and(|found| found.data_write_guid() != target.data_write_guid)
     };
-    plan.layers.last().is_some_and(is_other)
+    plan.layers().last().is_some_and(is_other)
 }
 
 fn half_done(plan: &MergePlan) -> String {
     let path_of = |layer: Option<&FileState>| layer.map(|layer| shown(&layer.path)).unwrap_or_default();
-    let (leaf, target) = (path_of(plan.layers.first()), path_of(plan.layers.last()));
+    let (leaf, target) = (path_of(plan.layers().first()), path_of(plan.layers().last()));
     format!(
         "is not merged completely into {target}. Run the same command again to finish. Until then, do not start a \
          virtual machine from {target}: its content may be a mix of old and new data. The checkpoint {leaf} and the \
@@ -115,12 +115,13 @@ fn half_done(plan: &MergePlan) -> String {
 fn would_be_done(plan: &MergePlan) -> vhdx::Result<MergeReport> {
     plan.ensure_not_in_use(&HostFiles)?;
     plan.ensure_space(&HostFiles)?;
-    let children = plan.children.iter().map(|child| child.path.clone());
-    let deleted = plan.delete.iter().filter_map(|&layer| Some(plan.layers.get(layer)?.path.clone()));
+    let children = plan.children().iter().map(|child| child.path.clone());
+    let deleted =
+        plan.deleted_layers().iter().filter_map(|&layer| Some(plan.layers().get(layer)?.path.clone()));
     Ok(MergeReport {
-        bytes_copied: plan.bytes_to_copy,
+        bytes_copied: plan.bytes_to_copy(),
         blocks: plan.block_counts().into_values().sum(),
-        relinked: plan.relinked.iter().map(|child| child.path.clone()).chain(children).collect(),
+        relinked: plan.relinked().iter().map(|child| child.path.clone()).chain(children).collect(),
         deleted: deleted.collect(),
         undeleted: Vec::new(),
     })
@@ -151,7 +152,7 @@ struct Report<'a> {
 
 impl<'a> Report<'a> {
     fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a MergeReport) -> Self {
-        let mut merged: Vec<PathBuf> = plan.layers.iter().map(|layer| layer.path.clone()).collect();
+        let mut merged: Vec<PathBuf> = plan.layers().iter().map(|layer| layer.path.clone()).collect();
         let into = merged.pop().unwrap_or_default();
         let written = merged.iter().chain([&into]).chain(&done.relinked);
         let stale = written.flat_map(|path| side_files(path)).collect();
@@ -166,25 +167,25 @@ impl<'a> Report<'a> {
             "already_merged": plan.is_merged(),
             "merged": output::paths(&self.merged),
             "into": output::path(&self.into),
-            "virtual_size": plan.virtual_size,
-            "virtual_size_before": plan.virtual_size_before,
-            "bytes_dropped": plan.bytes_dropped,
+            "virtual_size": plan.virtual_size(),
+            "virtual_size_before": plan.virtual_size_before(),
+            "bytes_dropped": plan.bytes_dropped(),
             "bytes_copied": self.done.bytes_copied,
             "blocks": self.done.blocks,
             "block_actions": actions.iter().map(|(action, n)| (action.name().to_owned(), json!(n))).collect::<Value>(),
             "batches": plan.batch_count(),
-            "file_size": plan.file_size,
+            "file_size": plan.file_size(),
             "bytes_needed": plan.bytes_needed(),
             "relinked": output::paths(&self.done.relinked),
-            "left_over_children": plan.left_over.iter().map(|file| output::path(&file.path)).collect::<Value>(),
+            "left_over_children": plan.left_over().iter().map(|file| output::path(&file.path)).collect::<Value>(),
             "deleted": output::paths(&self.done.deleted),
             "not_deleted": undeleted::json(&self.done.undeleted),
             "stale": output::paths(&self.stale),
-            "folders": output::paths(&self.plan.folders),
-            "undetermined": plan.undetermined.iter()
+            "folders": output::paths(self.plan.folders()),
+            "undetermined": plan.undetermined().iter()
                 .map(|(path, message)| json!({ "path": output::path(path), "message": message }))
                 .collect::<Value>(),
-            "other_formats": plan.other_formats.iter()
+            "other_formats": plan.other_formats().iter()
                 .map(|file| json!({ "path": output::path(&file.path), "format": file.format.name() }))
                 .collect::<Value>(),
         })
@@ -202,13 +203,13 @@ impl<'a> Report<'a> {
             "{} into {}, a disk of {}",
             would("merged"),
             shown(&self.into),
-            both(plan.virtual_size)
+            both(plan.virtual_size())
         )?;
         for (position, path) in (1..).zip(&self.merged) {
             writeln!(out, "  from {position}. {}", shown(path))?;
         }
         self.sizes(out)?;
-        if plan.copied {
+        if plan.is_copied() {
             writeln!(out, "an earlier run of this merge has already copied all data")?;
         }
         let counts: Vec<String> =
@@ -217,7 +218,7 @@ impl<'a> Report<'a> {
         let copied = if is_dry { "bytes to copy" } else { "bytes copied" };
         writeln!(out, "{copied}: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
         if is_dry {
-            let (most, needed) = (both(plan.file_size), both(plan.bytes_needed()));
+            let (most, needed) = (both(plan.file_size()), both(plan.bytes_needed()));
             writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
         }
         for path in &self.done.relinked {
@@ -227,7 +228,7 @@ impl<'a> Report<'a> {
             writeln!(out, "{}: {}", would("deleted"), shown(path))?;
         }
         undeleted::text(&self.done.undeleted, out)?;
-        for file in &self.plan.left_over {
+        for file in self.plan.left_over() {
             writeln!(
                 out,
                 "left over from an earlier merge, which is complete: {}. The files of this merge have its data, and it \
@@ -235,10 +236,10 @@ impl<'a> Report<'a> {
                 shown(&file.path)
             )?;
         }
-        for folder in &self.plan.folders {
+        for folder in self.plan.folders() {
             writeln!(out, "searched for other disks that depend on these files in {}", shown(folder))?;
         }
-        for (path, message) in &plan.undetermined {
+        for (path, message) in plan.undetermined() {
             writeln!(out, "could not be read: {}: {}", shown(path), output::harmless(message))?;
         }
         if is_dry { Ok(()) } else { self.what_next(out) }
@@ -259,7 +260,7 @@ impl<'a> Report<'a> {
             writeln!(out, "{deleted}: {}", shown(path))?;
         }
         undeleted::text(&self.done.undeleted, out)?;
-        if self.plan.delete.is_empty() {
+        if self.plan.deleted_layers().is_empty() {
             let merged: Vec<String> = self.merged.iter().map(|path| shown(path)).collect();
             writeln!(
                 out,
@@ -273,16 +274,16 @@ impl<'a> Report<'a> {
 
     /// Prints how the size of the target's virtual disk changes, and how much data is lost.
     fn sizes(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (before, after) = (self.plan.virtual_size_before, self.plan.virtual_size);
+        let (before, after) = (self.plan.virtual_size_before(), self.plan.virtual_size());
         let is_dry = self.merge.writing.dry_run;
         if before != after {
             let was = if is_dry { "is" } else { "was" };
             writeln!(out, "the size of the target's virtual disk changes: it {was} {}", both(before))?;
         }
-        if self.plan.bytes_dropped == 0 {
+        if self.plan.bytes_dropped() == 0 {
             return Ok(());
         }
-        let (lost, child) = (both(self.plan.bytes_dropped), shown(&self.merge.child));
+        let (lost, child) = (both(self.plan.bytes_dropped()), shown(&self.merge.child));
         let lost = format!("warning: {lost} of data past the end of the virtual disk of {child}");
         writeln!(out, "{lost} {}", if is_dry { "would be lost" } else { "are lost" })?;
         Ok(())

@@ -26,14 +26,16 @@ pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, 
     destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
-    destination::ensure_space(new, &merge.writing, plan.bytes_to_copy)?;
+    destination::ensure_space(new, &merge.writing, plan.bytes_to_copy())?;
     let made = match merge.writing.dry_run {
-        true => {
-            ConvertReport { bytes_copied: plan.bytes_to_copy, blocks: plan.blocks, file_size: plan.file_size }
-        }
+        true => ConvertReport {
+            bytes_copied: plan.bytes_to_copy(),
+            blocks: plan.blocks(),
+            file_size: plan.file_size(),
+        },
         false => execute(output, merge, new, &chain, &plan)?,
     };
-    let left = NotCopied::of(&chain, &plan.dropped, new);
+    let left = NotCopied::of(&chain, plan.dropped(), new);
     let report = Report { merge, new, plan: &plan, made, left };
     reading.answer(|| report.json(), |out| report.text(out))?;
     Ok(Outcome::Done)
@@ -68,9 +70,9 @@ impl Report<'_> {
             "dry_run": self.merge.writing.dry_run,
             "merged": self.merged().collect::<Vec<_>>(),
             "into": output::path(self.new),
-            "type": self.plan.disk.disk_type.name(),
-            "virtual_size": self.plan.disk.virtual_size,
-            "block_size": self.plan.disk.block_size,
+            "type": self.plan.disk().disk_type.name(),
+            "virtual_size": self.plan.disk().virtual_size,
+            "block_size": self.plan.disk().block_size,
             "bytes_copied": self.made.bytes_copied,
             "blocks": self.made.blocks,
             "file_size": self.made.file_size,
@@ -82,18 +84,18 @@ impl Report<'_> {
     }
 
     fn merged(&self) -> impl Iterator<Item = Value> {
-        (0..self.plan.layers.len()).map(|layer| output::path(self.path_of(layer)))
+        (0..self.plan.layers().len()).map(|layer| output::path(self.path_of(layer)))
     }
 
     fn path_of(&self, layer: usize) -> &Path {
-        self.plan.layers.get(layer).map_or(&self.merge.child, |layer| &layer.path)
+        self.plan.layers().get(layer).map_or(&self.merge.child, |layer| &layer.path)
     }
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (disk, new) = (&self.plan.disk, shown(self.new));
+        let (disk, new) = (self.plan.disk(), shown(self.new));
         let (made, most) = if self.merge.writing.dry_run { ("would make", "at most ") } else { ("made", "") };
         writeln!(out, "{made} {new}: {} vhdx, a disk of {}", disk.disk_type, both(disk.virtual_size))?;
-        for (position, layer) in (1..).zip(0..self.plan.layers.len()) {
+        for (position, layer) in (1..).zip(0..self.plan.layers().len()) {
             writeln!(out, "  from {position}. {}", shown(self.path_of(layer)))?;
         }
         let ConvertReport { bytes_copied, blocks, file_size } = self.made;

@@ -28,23 +28,47 @@ impl Default for FlattenOptions {
 /// disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlattenPlan {
-    /// The files that are flattened and their states, leaf first.
-    pub layers: Vec<FileState>,
-    /// The description of the new file.
-    pub disk: NewDisk,
-    /// The most payload blocks that the new file will have.
-    ///
-    /// Blocks that turn out to be all zero are left out, unless the file is fixed.
-    pub blocks: u64,
-    /// How many bytes are read from the layers: each byte of the disk once, from the newest layer that has it.
-    pub bytes_to_copy: u64,
-    /// The greatest length of the new file, in bytes.
-    pub file_size: u64,
-    /// The parts of the files that the new file will not have.
-    pub dropped: Vec<Dropped>,
+    pub(super) layers: Vec<FileState>,
+    pub(super) disk: NewDisk,
+    pub(super) blocks: u64,
+    pub(super) bytes_to_copy: u64,
+    pub(super) file_size: u64,
+    pub(super) dropped: Vec<Dropped>,
 }
 
 impl FlattenPlan {
+    /// Returns the files that are flattened and their states, leaf first.
+    pub fn layers(&self) -> &[FileState] {
+        &self.layers
+    }
+
+    /// Returns the description of the new file.
+    pub fn disk(&self) -> &NewDisk {
+        &self.disk
+    }
+
+    /// Returns the most payload blocks that the new file will have.
+    ///
+    /// Blocks that turn out to be all zero are left out, unless the file is fixed.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Returns how many bytes are read from the layers: each byte of the disk once, from the newest layer that has it.
+    pub fn bytes_to_copy(&self) -> u64 {
+        self.bytes_to_copy
+    }
+
+    /// Returns the greatest length of the new file, in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.file_size
+    }
+
+    /// Returns the parts of the files that the new file will not have.
+    pub fn dropped(&self) -> &[Dropped] {
+        &self.dropped
+    }
+
     /// Plans the flattening of a chain.
     ///
     /// Validates the block allocation tables of all files first, and then reads them with the sector bitmaps.

@@ -15,7 +15,7 @@ use crate::format::metadata_table::MetadataEntry;
 /// Only items that describe the disk and not the file are concerned, and only if they differ: those of the merged disk
 /// replace those of the target ([MS-VHDX] 2.6.1.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ItemChanges {
+pub(super) struct ItemChanges {
     /// The items that the target gets from the merged disk, in place of its own if it has them.
     pub taken: Vec<MetadataItemId>,
     /// The items that the target loses.
@@ -24,7 +24,7 @@ pub struct ItemChanges {
 
 /// Identifies a metadata item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MetadataItemId {
+pub(super) struct MetadataItemId {
     /// The item's GUID.
     pub id: Uuid,
     /// Whether it is user metadata.
@@ -33,7 +33,7 @@ pub struct MetadataItemId {
 
 impl ItemChanges {
     /// Returns whether no metadata item changes.
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.taken.is_empty() && self.lost.is_empty()
     }
 

@@ -36,7 +36,6 @@ pub use block::BlockAction;
 pub use deletion::{Deletion, Undeleted};
 pub use execute::MergeReport;
 pub use files::{HostFiles, MergeFiles, OpenFile};
-pub use items::{ItemChanges, MetadataItemId};
 pub use left_over::{LeftOver, left_over};
 pub use options::MergeOptions;
 pub use plan::MergePlan;

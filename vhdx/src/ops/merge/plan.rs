@@ -9,7 +9,7 @@ use super::items::ItemChanges;
 use super::needs::Needs;
 use super::space_count::Unwritten;
 use super::state::FileState;
-use crate::error::{Conflict, Result, UnfinishedMerge};
+use crate::error::{Conflict, Result};
 use crate::family::OtherFormat;
 use crate::file::Vhdx;
 
@@ -22,66 +22,124 @@ use crate::file::Vhdx;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MergePlan {
-    /// The files of the merge, leaf first. The last one is the target, into which all others are merged.
-    pub layers: Vec<FileState>,
-    /// The children of the merged disk that are to be relinked to the target, in this order.
-    pub children: Vec<FileState>,
-    /// The children of the merged disk that an earlier run has relinked.
-    pub relinked: Vec<FileState>,
-    /// Layers left over from earlier, completed merges.
-    ///
-    /// No disk needs them. They no longer open once the target changes.
-    pub left_over: Vec<FileState>,
-    /// Whether an earlier run has copied everything.
-    ///
-    /// The target's child and the target say so, or a relinked child proves it.
-    pub copied: bool,
+    pub(super) layers: Vec<FileState>,
+    pub(super) children: Vec<FileState>,
+    pub(super) relinked: Vec<FileState>,
+    pub(super) left_over: Vec<FileState>,
+    pub(super) copied: bool,
     /// Whether the target's child stops naming the target at the end.
     ///
     /// Otherwise it would block later merges. This is only needed if an earlier version began the merge: its files do
     /// not say that the merge is complete.
-    pub detach: bool,
-    /// The indices of the layers that are deleted at the end, in this order.
-    pub delete: Vec<usize>,
-    /// The virtual size of the target at the end, in bytes: that of the merged disk.
-    pub virtual_size: u64,
-    /// The virtual size of the target now, in bytes.
-    pub virtual_size_before: u64,
-    /// How many bytes of data are lost because they lie past the merged disk's end.
-    ///
-    /// These are the data that the target's disk shows there, and the data that the layers between have there. Every
-    /// sector that has a place in a file counts, whatever its content.
-    pub bytes_dropped: u64,
+    pub(super) detach: bool,
+    pub(super) delete: Vec<usize>,
+    pub(super) virtual_size: u64,
+    pub(super) virtual_size_before: u64,
+    pub(super) bytes_dropped: u64,
     /// Whether the target's disk shrinks after the last batch.
-    pub shrinks: bool,
+    pub(super) shrinks: bool,
     /// How the target's metadata items change after the last batch.
-    pub items: ItemChanges,
+    pub(super) items: ItemChanges,
     /// What the writes to the target's blocks depend on; `None` if an earlier run has copied everything.
     pub(super) batch_inputs: Option<BatchInputs>,
     pub(super) totals: Totals,
-    /// How many bytes are read from the merged layers: each byte once, from the newest layer that has it.
-    pub bytes_to_copy: u64,
-    /// The length of the target's file at the end, in bytes.
-    pub file_size: u64,
-    /// How many bytes the target's file grows by.
-    pub growth_bytes: u64,
+    pub(super) bytes_to_copy: u64,
+    pub(super) file_size: u64,
+    pub(super) growth_bytes: u64,
     /// How many bytes are written to existing parts of the target's file that may be holes.
-    pub overwritten_bytes: u64,
+    pub(super) overwritten_bytes: u64,
     pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
-    /// The merges of earlier versions into the merged disk that may be incomplete.
-    pub unfinished: Vec<UnfinishedMerge>,
-    /// The files and folders whose relation to the merge could not be determined, and why.
-    pub undetermined: Vec<(PathBuf, String)>,
-    /// The files in the searched folders that are named like a VHDX but have another format.
-    ///
-    /// They do not count as children.
-    pub other_formats: Vec<OtherFormat>,
-    /// The folders that were searched for children.
-    pub folders: Vec<PathBuf>,
+    pub(super) undetermined: Vec<(PathBuf, String)>,
+    pub(super) other_formats: Vec<OtherFormat>,
+    pub(super) folders: Vec<PathBuf>,
 }
 
 impl MergePlan {
+    /// Returns the files of the merge, leaf first. The last one is the target, into which all others are merged.
+    pub fn layers(&self) -> &[FileState] {
+        &self.layers
+    }
+
+    /// Returns the children of the merged disk that are to be relinked to the target, in this order.
+    pub fn children(&self) -> &[FileState] {
+        &self.children
+    }
+
+    /// Returns the children of the merged disk that an earlier run has relinked.
+    pub fn relinked(&self) -> &[FileState] {
+        &self.relinked
+    }
+
+    /// Returns layers left over from earlier, completed merges.
+    ///
+    /// No disk needs them. They no longer open once the target changes.
+    pub fn left_over(&self) -> &[FileState] {
+        &self.left_over
+    }
+
+    /// Returns whether an earlier run has copied everything.
+    ///
+    /// The target's child and the target say so, or a relinked child proves it.
+    pub fn is_copied(&self) -> bool {
+        self.copied
+    }
+
+    /// Returns the indices of the layers that are deleted at the end, in this order.
+    pub fn deleted_layers(&self) -> &[usize] {
+        &self.delete
+    }
+
+    /// Returns the virtual size of the target at the end, in bytes: that of the merged disk.
+    pub fn virtual_size(&self) -> u64 {
+        self.virtual_size
+    }
+
+    /// Returns the virtual size of the target now, in bytes.
+    pub fn virtual_size_before(&self) -> u64 {
+        self.virtual_size_before
+    }
+
+    /// Returns how many bytes of data are lost because they lie past the merged disk's end.
+    ///
+    /// These are the data that the target's disk shows there, and the data that the layers between have there. Every
+    /// sector that has a place in a file counts, whatever its content.
+    pub fn bytes_dropped(&self) -> u64 {
+        self.bytes_dropped
+    }
+
+    /// Returns how many bytes are read from the merged layers: each byte once, from the newest layer that has it.
+    pub fn bytes_to_copy(&self) -> u64 {
+        self.bytes_to_copy
+    }
+
+    /// Returns the length of the target's file at the end, in bytes.
+    pub fn file_size(&self) -> u64 {
+        self.file_size
+    }
+
+    /// Returns how many bytes the target's file grows by.
+    pub fn growth_bytes(&self) -> u64 {
+        self.growth_bytes
+    }
+
+    /// Returns the files and folders whose relation to the merge could not be determined, and why.
+    pub fn undetermined(&self) -> &[(PathBuf, String)] {
+        &self.undetermined
+    }
+
+    /// Returns the files in the searched folders that are named like a VHDX but have another format.
+    ///
+    /// They do not count as children.
+    pub fn other_formats(&self) -> &[OtherFormat] {
+        &self.other_formats
+    }
+
+    /// Returns the folders that were searched for children.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// Checks that `layers`, leaf first, are the plan's files in the state that was planned for.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use super::space;
 use super::space_count::{SpaceCount, Unwritten};
 use super::state::FileState;
 use super::target::{Before, Target};
-use super::unfinished::possible_merges_into;
 use crate::disk::Chain;
 use crate::error::{Guaranteed, InvalidArgument, Result};
 use crate::family::Relatives;
@@ -90,7 +89,6 @@ impl MergePlan {
         Ok(Self {
             virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
             virtual_size_before: base.virtual_size(),
-            unfinished: states.first().map_or_else(Vec::new, |leaf| possible_merges_into(leaf, relatives)),
             bytes_dropped: 0,
             layers: states,
             copied: children.is_complete || !children.relinked.is_empty(),

@@ -26,7 +26,7 @@ pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> 
 }
 
 /// Returns the merges of earlier versions into a disk, which may be incomplete.
-pub(super) fn possible_merges_into(state: &FileState, relatives: &Relatives) -> Vec<UnfinishedMerge> {
+fn possible_merges_into(state: &FileState, relatives: &Relatives) -> Vec<UnfinishedMerge> {
     merges_into(state, relatives, |disk| disk.linkages().merge().is_none())
 }
 

@@ -26,18 +26,11 @@ pub struct ReparentOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReparentPlan {
-    /// The child.
-    pub child: RelinkedFile,
-    /// The parent.
-    pub parent: RelinkedFile,
-    /// The present parent locator of the child.
-    pub old: ParentLocator,
-    /// The new parent locator.
-    ///
-    /// If the child is linked to this parent already, it equals `old`, and nothing is written.
-    pub new: ParentLocator,
-    /// Whether the parent's DataWriteGuid is not one that the child expects.
-    pub ignores_id_mismatch: bool,
+    pub(super) child: RelinkedFile,
+    pub(super) parent: RelinkedFile,
+    pub(super) old: ParentLocator,
+    pub(super) new: ParentLocator,
+    pub(super) ignores_id_mismatch: bool,
 }
 
 /// A file and its state when the plan was made.
@@ -52,6 +45,33 @@ pub struct RelinkedFile {
 }
 
 impl ReparentPlan {
+    /// Returns the child.
+    pub fn child(&self) -> &RelinkedFile {
+        &self.child
+    }
+
+    /// Returns the parent.
+    pub fn parent(&self) -> &RelinkedFile {
+        &self.parent
+    }
+
+    /// Returns the present parent locator of the child.
+    pub fn old_locator(&self) -> &ParentLocator {
+        &self.old
+    }
+
+    /// Returns the new parent locator.
+    ///
+    /// If the child is linked to this parent already, it equals `old`, and nothing is written.
+    pub fn new_locator(&self) -> &ParentLocator {
+        &self.new
+    }
+
+    /// Returns whether the parent's DataWriteGuid is not one that the child expects.
+    pub fn ignores_id_mismatch(&self) -> bool {
+        self.ignores_id_mismatch
+    }
+
     /// Plans to make the candidate the parent.
     ///
     /// `parent_linkage` becomes the DataWriteGuid of the candidate, the relative path leads to it, and other paths stay

@@ -114,7 +114,7 @@ fn a_target_is_merged_further_down() {
             world.remove(&top).unwrap();
         }
         let plan = world.plan_merge(&target, &base, &MergeOptions::default()).unwrap();
-        let left_over: Vec<&PathBuf> = plan.left_over.iter().map(|file| &file.path).collect();
+        let left_over: Vec<&PathBuf> = plan.left_over().iter().map(|file| &file.path).collect();
         assert_eq!(left_over, [&lowest], "it is not in the way");
         plan.execute(&world, &NoProgress).unwrap();
         assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");

@@ -65,7 +65,7 @@ impl Files {
 }
 
 fn files_of(plan: &MergePlan) -> Vec<&Path> {
-    plan.layers.iter().map(|layer| layer.path.as_path()).collect()
+    plan.layers().iter().map(|layer| layer.path.as_path()).collect()
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn a_merge_is_planned_and_executed() {
     let files = Files::new();
     let plan = files.ready(MergeTarget::Parent);
     assert_eq!(files_of(&plan), [files.path("leaf.avhdx"), files.path("middle.avhdx")]);
-    assert_eq!(plan.folders, [files.0.path()]);
+    assert_eq!(plan.folders(), [files.0.path()]);
     let plan = files.ready(MergeTarget::Ancestor(&files.path("base.vhdx")));
-    assert_eq!(plan.layers.len(), 3);
+    assert_eq!(plan.layers().len(), 3);
     let done = plan.execute(&HostFiles, &NoProgress).unwrap();
     assert_eq!(done.bytes_copied, 4096);
 }
@@ -88,7 +88,7 @@ fn a_complete_merge_only_deletes() {
     let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
     let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &options).unwrap();
     let Planned::Complete(plan) = planned else { panic!("{planned:?}") };
-    assert_eq!((files_of(&plan).len(), &*plan.delete, plan.bytes_to_copy), (3, &[0, 1][..], 0));
+    assert_eq!((files_of(&plan).len(), &*plan.deleted_layers(), plan.bytes_to_copy()), (3, &[0, 1][..], 0));
     let done = plan.execute(&HostFiles, &NoProgress).unwrap();
     assert_eq!(done.deleted, [files.path("leaf.avhdx"), files.path("middle.avhdx")]);
 }
@@ -290,7 +290,7 @@ fn undetermined_files_are_refused_or_reported() {
     let options = MergeOptions { ignore_undetermined: true, ..MergeOptions::default() };
     let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &options).unwrap();
     let Planned::Ready(plan) = planned else { panic!("{planned:?}") };
-    assert_eq!(plan.undetermined.iter().map(|(path, _)| path).collect::<Vec<_>>(), [&damaged]);
+    assert_eq!(plan.undetermined().iter().map(|(path, _)| path).collect::<Vec<_>>(), [&damaged]);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_child_that_is_merged_already() {
     let world = scene.world();
     scene.complete(&world, "the first time");
     let plan = world.plan_merge(scene.child(), scene.target(), &scene.options).unwrap();
-    assert!(plan.is_done() && plan.bytes_to_copy == 0);
+    assert!(plan.is_done() && plan.bytes_to_copy() == 0);
     let again = CrashWorld::new(world.images());
     let merged = scene.merge(&again, &NoProgress).unwrap().unwrap();
     assert_eq!((merged.bytes_copied, merged.blocks), (0, 0));

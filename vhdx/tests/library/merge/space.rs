@@ -48,7 +48,7 @@ pub(crate) fn assert_enough(scene: &Scene) {
     let (taken, needed) = (taken(&world, &lens), plan.bytes_needed());
     eprintln!("{}: {taken} bytes of {needed} taken", scene.name);
     assert!(taken <= needed, "{}: {taken} bytes of {needed} taken", scene.name);
-    assert!(taken >= plan.growth_bytes, "{}: {taken} bytes of {needed} taken", scene.name);
+    assert!(taken >= plan.growth_bytes(), "{}: {taken} bytes of {needed} taken", scene.name);
 }
 
 #[test]
