@@ -121,7 +121,7 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileFormat, FileIdentity, FileStorage, Memory, NewFile, OnWriter, RawTarget, ReadAt, Storage,
+    FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, Storage,
     allocated_bytes, free_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};

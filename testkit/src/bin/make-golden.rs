@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use vhdx::format::file_identifier::FileTypeIdentifier;
 use vhdx::format::header::{self, Header};
 use vhdx::ops::{self, ChildOptions};
-use vhdx::{Chain, DiskOffset, FolderResolver, Guid, NewFile, NoProgress, VhdxMut};
+use vhdx::{Chain, DiskOffset, FolderResolver, Guid, IfExists, NewFile, NoProgress, VhdxMut};
 use vhdx_testkit::{Block, Image, SparseImage, pack};
 
 const MIB: u64 = 1 << 20;
@@ -41,7 +41,7 @@ fn image() -> Image {
 fn make(base: &Path, child: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let chain = Chain::open(base, &FolderResolver::default())?;
     let new = ops::new_child(&chain, child, &ChildOptions::default())?;
-    let file = NewFile::create(child, true)?;
+    let file = NewFile::create(child, IfExists::Replace)?;
     ops::create(&new.disk, &file, &NoProgress)?;
     file.commit()?;
     let mut disk = VhdxMut::open(child)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueHint;
 use clap::{Args as ClapArgs, ValueEnum};
-use vhdx::{DiskType, FolderIndex, FolderResolver, OnWriter};
+use vhdx::{DiskType, FolderIndex, FolderResolver, IfExists, OnWriter};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewVhdx {
@@ -24,6 +24,13 @@ pub(crate) struct Writing {
     /// Start although free space may be too small: useful if the content is sparse and takes less
     #[arg(long)]
     pub(crate) no_space_check: bool,
+}
+
+impl Writing {
+    /// Returns what happens if the destination exists.
+    pub(crate) fn if_exists(&self) -> IfExists {
+        if self.force { IfExists::Replace } else { IfExists::Fail }
+    }
 }
 
 /// Where parents are searched for, in addition to the child's own folder.

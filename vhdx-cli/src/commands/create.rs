@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use vhdx::ops::{self, ChildOptions, NewChild};
 use vhdx::{
-    Chain, Disk, DiskType, FileIdentity, FolderResolver, InvalidArgument, NewDisk, NewFile, ParentLocator,
-    Vhdx,
+    Chain, Disk, DiskType, FileIdentity, FolderResolver, IfExists, InvalidArgument, NewDisk, NewFile,
+    ParentLocator, Vhdx,
 };
 
 use super::destination;
@@ -24,7 +24,7 @@ pub(super) fn run(output: Output, create: &Create) -> Result<Outcome, Failure> {
         return Err(Failure::usage("create makes a VHDX: its name must end in .vhdx or .avhdx"));
     }
     // If the file cannot exist at this place, that is the error to report, not one about its path to the parent.
-    NewFile::ensure_can_create(&create.file, true)?;
+    NewFile::ensure_can_create(&create.file, IfExists::Replace)?;
     let mut reading = Reading::new(output, &create.parent_dir);
     let Plan { new, sources } = plan(&mut reading, create)?;
     destination::check(&create.file, &create.writing, sources)?;
@@ -105,7 +105,7 @@ fn plan(reading: &mut Reading<'_>, create: &Create) -> Result<Plan, Failure> {
 
 fn make(output: Output, create: &Create, disk: &NewDisk) -> Result<(), Failure> {
     let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
-    let file = NewFile::create(&create.file, create.writing.force)?;
+    let file = NewFile::create(&create.file, create.writing.if_exists())?;
     ops::create(disk, &file, &progress).map_err(|error| error.in_file(&create.file))?;
     file.commit()?;
     Ok(())

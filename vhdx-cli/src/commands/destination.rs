@@ -14,9 +14,11 @@ pub(super) fn check(
     sources: Vec<FileIdentity>,
 ) -> Result<(), Failure> {
     NewFile::ensure_no_source(destination, sources).map_err(|error| error.in_file(destination))?;
-    NewFile::ensure_can_create(destination, writing.force).map_err(|error| match is_no_file(destination) {
-        true => Failure::from(error).with_hint(hint_for_no_file(destination)),
-        false => error.into(),
+    NewFile::ensure_can_create(destination, writing.if_exists()).map_err(|error| {
+        match is_no_file(destination) {
+            true => Failure::from(error).with_hint(hint_for_no_file(destination)),
+            false => error.into(),
+        }
     })
 }
 

@@ -62,7 +62,7 @@ pub struct NewChild {
 /// let parent = Chain::open("base.vhdx", &FolderResolver::default())?;
 /// let destination = Path::new("checkpoint.avhdx");
 /// let child = new_child(&parent, destination, &ChildOptions::default())?;
-/// let file = NewFile::create(destination, false)?;
+/// let file = NewFile::create(destination, IfExists::Fail)?;
 /// create(&child.disk, &file, &NoProgress)?;
 /// file.commit()?;
 /// drop(child); // the child exists under its name, so the parent need not be locked any longer

@@ -30,5 +30,5 @@ pub use merge::{
     MergePlan, MergeReport, MergeStep, MergeTarget, OpenFile, Planned, Undeleted, already_merged,
     earlier_target, ensure_not_half_merged, left_over,
 };
-pub use overwrite::{OverwriteReport, overwrite_raw};
+pub use overwrite::{OverwriteReport, TargetContent, overwrite_raw};
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};

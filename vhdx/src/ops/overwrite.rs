@@ -16,6 +16,15 @@ const ZEROED_BY_CALL: u64 = WINDOW as u64;
 /// The operation can be cancelled between two calls. The value is a multiple of every sector size.
 const ZEROED_AT_ONCE: u64 = 64 << 20;
 
+/// What a target contains before it is overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetContent {
+    /// Any bytes: every byte of the disk is written.
+    Unknown,
+    /// Zeros, as the caller promises: only other bytes are written.
+    Zeros,
+}
+
 /// The result of overwriting a file or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverwriteReport {
@@ -29,14 +38,14 @@ pub struct OverwriteReport {
 
 /// Writes the content of a disk over the beginning of an existing target, byte for byte.
 ///
-/// With `target_is_zero`, the caller promises that the target reads as zeros up to the disk's size, and only what is
+/// With [`TargetContent::Zeros`], the caller promises that the target reads as zeros up to the disk's size, and only what is
 /// not zero is written. Otherwise every byte is set: large ranges of zeros by [`Storage::zero_range`], everything else
 /// by writing. The target keeps its length, and its content past the end of the disk.
 ///
 /// The places of all blocks of all layers, and all sector bitmaps that are used, are validated before the first byte is
 /// overwritten. When this returns, the content is durable. After an error or a cancellation, the target may be partly
 /// overwritten and unusable; it must be written again. `progress` counts every byte of the disk, or with
-/// `target_is_zero` its data.
+/// [`TargetContent::Zeros`] its data.
 ///
 /// # Errors
 /// [`InvalidArgument::TargetTooSmall`] if the disk does not fit, as [`Disk::validate_placement`], those of reading the
@@ -45,7 +54,7 @@ pub struct OverwriteReport {
 pub fn overwrite_raw(
     disk: &dyn Disk,
     target: &dyn Storage,
-    target_is_zero: bool,
+    content: TargetContent,
     progress: &dyn Progress,
 ) -> Result<OverwriteReport> {
     let target_size = target.size().map_err(|error| Error::io("get its size", None, error))?;
@@ -55,7 +64,7 @@ pub fn overwrite_raw(
     }
     disk.validate_placement()?;
     let data_len = total(data(disk, whole(disk)), progress)?;
-    let (bytes_copied, bytes_zeroed) = if target_is_zero {
+    let (bytes_copied, bytes_zeroed) = if content == TargetContent::Zeros {
         progress.start(data_len);
         let mut pace = SyncPacer::default();
         let put = |at, bytes: &[u8]| write(target, &mut pace, at, bytes);
@@ -161,7 +170,7 @@ mod tests {
         for tail in [0, 1, 3 * MIB] {
             let target = Memory::new(vec![0xff; disk.bytes.len() + tail]);
             let meter = Meter::new();
-            let done = overwrite_raw(&disk, &target, false, &meter).unwrap();
+            let done = overwrite_raw(&disk, &target, TargetContent::Unknown, &meter).unwrap();
             assert_eq!(meter.total(), disk.virtual_size());
             assert_eq!(done.bytes_copied + done.bytes_zeroed, disk.virtual_size());
             assert_eq!(done.target_size, (disk.bytes.len() + tail) as u64);
@@ -176,7 +185,7 @@ mod tests {
     fn a_disk_without_data_is_zeros_everywhere() {
         let disk = Plain::new(2 * ZEROED_AT_ONCE as usize + 512, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let done = overwrite_raw(&disk, &target, false, &Meter::new()).unwrap();
+        let done = overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::new()).unwrap();
         assert_eq!((done.bytes_copied, done.bytes_zeroed), (0, disk.virtual_size()));
         assert!(target.into_inner() == disk.bytes);
     }
@@ -186,7 +195,7 @@ mod tests {
         let disk = scattered();
         let target = Memory::new(vec![0; disk.bytes.len() + 512]);
         let meter = Meter::new();
-        let done = overwrite_raw(&disk, &target, true, &meter).unwrap();
+        let done = overwrite_raw(&disk, &target, TargetContent::Zeros, &meter).unwrap();
         assert!(done.bytes_copied < meter.total(), "zeros in data were written");
         assert_eq!(done.bytes_zeroed, 0);
         let target = target.into_inner();
@@ -194,7 +203,7 @@ mod tests {
         assert_eq!(target.len(), disk.bytes.len() + 512);
         // The promise of the caller is not checked.
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        overwrite_raw(&disk, &target, true, &Meter::new()).unwrap();
+        overwrite_raw(&disk, &target, TargetContent::Zeros, &Meter::new()).unwrap();
         assert_eq!(target.into_inner()[2 * MIB], 0xff);
     }
 
@@ -202,7 +211,7 @@ mod tests {
     fn a_target_that_is_too_small_is_not_touched() {
         let disk = scattered();
         let target = Memory::new(vec![0xff; disk.bytes.len() - 1]);
-        let error = overwrite_raw(&disk, &target, false, &Meter::new()).unwrap_err();
+        let error = overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::new()).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TargetTooSmall { .. })), "{error}");
         assert!(target.into_inner().iter().all(|&byte| byte == 0xff));
     }
@@ -211,7 +220,8 @@ mod tests {
     fn zeroing_can_be_cancelled() {
         let disk = Plain::new(3 * ZEROED_AT_ONCE as usize, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let cancelled = overwrite_raw(&disk, &target, false, &Meter::cancelling_at(ZEROED_AT_ONCE));
+        let cancelled =
+            overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::cancelling_at(ZEROED_AT_ONCE));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
         let target = target.into_inner();
         assert_eq!((target[0], target[ZEROED_AT_ONCE as usize]), (0, 0xff));
@@ -269,18 +279,18 @@ mod tests {
     #[test]
     fn every_failed_call_is_reported_and_the_last_call_syncs() {
         let disk = scattered();
-        for target_is_zero in [false, true] {
+        for content in [TargetContent::Unknown, TargetContent::Zeros] {
             let mut fails = 0;
             loop {
                 let memory = Memory::new(vec![0; disk.bytes.len()]);
                 let (calls, names) = (AtomicUsize::new(0), Mutex::default());
                 let target = Failing { memory, calls, fails, names };
-                let result = overwrite_raw(&disk, &target, target_is_zero, &Meter::new());
+                let result = overwrite_raw(&disk, &target, content, &Meter::new());
                 let names = target.names.into_inner().unwrap();
                 if names.len() <= fails {
                     result.unwrap();
                     assert_eq!(names.last(), Some(&"sync"));
-                    assert_eq!(names.contains(&"zero"), !target_is_zero);
+                    assert_eq!(names.contains(&"zero"), content == TargetContent::Unknown);
                     break;
                 }
                 assert_eq!(result.unwrap_err().kind(), ErrorKind::Io, "call {fails}");

@@ -43,8 +43,8 @@ pub use identity::FileIdentity;
 pub use memory::Memory;
 #[cfg(feature = "mmap")]
 pub use mmap::Mapped;
-pub use new_file::NewFile;
 pub(crate) use new_file::delete;
+pub use new_file::{IfExists, NewFile};
 pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;

@@ -28,27 +28,36 @@ pub struct NewFile {
     storage: FileStorage,
     temporary: TempPath,
     destination: PathBuf,
-    overwrite: bool,
+    if_exists: IfExists,
     /// The permissions of the replaced file when this one was created.
     replaced: Option<Access>,
+}
+
+/// What happens if the destination of a new file exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfExists {
+    /// It is an error.
+    Fail,
+    /// The new file replaces it.
+    Replace,
 }
 
 impl NewFile {
     /// Creates an empty file that will become `destination`.
     ///
-    /// Replaces an existing file only if `overwrite` is set.
+    /// Replaces an existing file only with [`IfExists::Replace`].
     ///
     /// # Errors
-    /// - [`Conflict::DestinationExists`] if the destination exists and `overwrite` is not set
+    /// - [`Conflict::DestinationExists`] if the destination exists, with [`IfExists::Fail`]
     /// - [`InvalidArgument::NotARegularFile`] if the destination is a folder or a device
     /// - [`Error::Io`] if the file cannot be created, or if another program has the existing file open (as far as
     ///   [`FileStorage::open_exclusive`] can tell)
-    pub fn create(destination: &Path, overwrite: bool) -> Result<Self> {
-        Self::create_beside(destination, overwrite).map_err(|error| error.in_file(destination))
+    pub fn create(destination: &Path, if_exists: IfExists) -> Result<Self> {
+        Self::create_beside(destination, if_exists).map_err(|error| error.in_file(destination))
     }
 
-    fn create_beside(destination: &Path, overwrite: bool) -> Result<Self> {
-        let destination = resolve_destination(destination, overwrite)?;
+    fn create_beside(destination: &Path, if_exists: IfExists) -> Result<Self> {
+        let destination = resolve_destination(destination, if_exists)?;
         let name = destination.file_name().ok_or(InvalidArgument::NotARegularFile)?;
         let mut builder = Builder::new();
         let prefix = prefix(name);
@@ -61,15 +70,15 @@ impl NewFile {
         }
         let made = builder.tempfile_in(folder(&destination)).map_err(io_error("create"))?;
         let (file, temporary) = made.into_parts();
-        Ok(Self { storage: FileStorage::new(file), temporary, destination, overwrite, replaced })
+        Ok(Self { storage: FileStorage::new(file), temporary, destination, if_exists, replaced })
     }
 
     /// Checks whether [`create`](Self::create) would fail, without creating anything.
     ///
     /// # Errors
     /// As [`create`](Self::create), except those that can only occur when the file is created.
-    pub fn ensure_can_create(destination: &Path, overwrite: bool) -> Result<()> {
-        resolve_destination(destination, overwrite).map(drop).map_err(|error| error.in_file(destination))
+    pub fn ensure_can_create(destination: &Path, if_exists: IfExists) -> Result<()> {
+        resolve_destination(destination, if_exists).map(drop).map_err(|error| error.in_file(destination))
     }
 
     /// Checks that the destination is not one of the source files, under any name.
@@ -101,19 +110,19 @@ impl NewFile {
     /// [`Conflict::DestinationExists`] if the destination was created in the meantime, or [`Error::Io`]. The
     /// destination is then unchanged, unless only the last step, the sync of the folder, failed.
     pub fn commit(self) -> Result<()> {
-        let Self { storage, temporary, destination, overwrite, replaced } = self;
+        let Self { storage, temporary, destination, if_exists, replaced } = self;
         let attempt = || {
             // Since `create`, the destination may have been created, deleted, or given other permissions.
-            let now = match overwrite {
-                true => Access::of(&destination).map_err(io_error("read the permissions"))?,
-                false => None,
+            let now = match if_exists {
+                IfExists::Replace => Access::of(&destination).map_err(io_error("read the permissions"))?,
+                IfExists::Fail => None,
             };
             if let Some(access) = now.or(replaced) {
                 access.apply_to(storage.file()).map_err(io_error("set the permissions"))?;
             }
             storage.sync().map_err(io_error("sync"))?;
             drop(storage);
-            if overwrite {
+            if if_exists == IfExists::Replace {
                 ensure_not_in_use(&destination)?;
                 temporary.persist(&destination).map_err(|failed| io_error("rename")(failed.error))?;
             } else {
@@ -132,7 +141,7 @@ pub(crate) fn delete(path: &Path) -> io::Result<()> {
 }
 
 /// Returns the file that `destination` leads to, if it may be replaced or does not exist.
-fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
+fn resolve_destination(destination: &Path, if_exists: IfExists) -> Result<PathBuf> {
     match destination.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ensure_folder(folder(destination))?;
@@ -143,9 +152,9 @@ fn resolve_destination(destination: &Path, overwrite: bool) -> Result<PathBuf> {
             }
         }
         Err(error) => Err(io_error("read the file's attributes")(error)),
-        // This comes first: `overwrite` would not help.
+        // This comes first: replacing would not help.
         Ok(_) if leads_to_no_file(destination) => Err(InvalidArgument::NotARegularFile.into()),
-        Ok(_) if !overwrite => Err(Conflict::DestinationExists.into()),
+        Ok(_) if if_exists == IfExists::Fail => Err(Conflict::DestinationExists.into()),
         Ok(_) => {
             ensure_not_in_use(destination)?;
             destination.canonicalize().map_err(io_error("resolve the path"))

@@ -318,7 +318,7 @@ fn storages(bytes: &[u8]) -> (tempfile::TempDir, Vec<Box<dyn Storage>>) {
     let file = FileStorage::open_exclusive(&path).unwrap();
     let memory = Memory::new(bytes.to_vec());
     let defaults = Defaults(Memory::new(bytes.to_vec()));
-    let new = NewFile::create(&folder.path().join("new"), false).unwrap();
+    let new = NewFile::create(&folder.path().join("new"), IfExists::Fail).unwrap();
     new.write_all_at(bytes, at(0)).unwrap();
     let pointer: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
     (folder, vec![Box::new(file), Box::new(memory), Box::new(defaults), Box::new(new), Box::new(pointer)])

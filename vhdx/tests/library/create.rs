@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::common::{Folder, MIB, assert_same, read_all};
 use vhdx::ops::{self, CheckReport, ChildOptions, create, new_child};
 use vhdx::{
-    Chain, ChainError, Conflict, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid,
+    Chain, ChainError, Conflict, DiskOffset, DiskType, Error, FileStorage, FolderResolver, Guid, IfExists,
     InvalidArgument, MAX_CHAIN_LENGTH, MAX_VIRTUAL_SIZE, Memory, NewDisk, NewFile, NewItem, NoProgress,
     OnWriter, OpenOptions, Progress, Rule, Severity, Vhdx, VhdxMut, VhdxWriter, WriteReport,
 };
@@ -18,7 +18,7 @@ fn open(path: &Path) -> Chain {
 }
 
 fn make(disk: &NewDisk, path: &Path) -> WriteReport {
-    let file = NewFile::create(path, false).unwrap();
+    let file = NewFile::create(path, IfExists::Fail).unwrap();
     let written = create(disk, &file, &NoProgress).unwrap();
     file.commit().unwrap();
     written

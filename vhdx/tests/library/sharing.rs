@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use vhdx::format::bytes::seal;
 use vhdx::format::header;
-use vhdx::ops::{self, FlattenOptions, FlattenPlan};
+use vhdx::ops::{self, FlattenOptions, FlattenPlan, TargetContent};
 use vhdx::{
     Chain, Conflict, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, OnWriter,
     OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
@@ -98,7 +98,8 @@ fn operations() -> Vec<(&'static str, Operation)> {
             made
         }),
         ("overwrite_raw", |chain, progress| {
-            ops::overwrite_raw(chain, &Memory::new(vec![0; 3 << 20]), false, progress).map(drop)
+            ops::overwrite_raw(chain, &Memory::new(vec![0; 3 << 20]), TargetContent::Unknown, progress)
+                .map(drop)
         }),
         ("flatten", |chain, progress| {
             let plan = FlattenPlan::new(chain, &FlattenOptions::default()).unwrap();

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{OverwriteReport, overwrite_raw};
+use vhdx::ops::{OverwriteReport, TargetContent, overwrite_raw};
 use vhdx::{Disk, Error, FileFormat, InvalidArgument, NewFile, RawTarget, ReadAt};
 
 use super::name::{misnamed, warn_if_misnamed};
@@ -99,7 +99,7 @@ fn execute(
     target: &RawTarget,
 ) -> Result<OverwriteReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping as soon as the current write has ended")?;
-    let result = overwrite_raw(disk, target, convert.target_is_zero, &progress);
+    let result = overwrite_raw(disk, target, content(convert), &progress);
     drop(progress);
     let path = &convert.destination;
     match result {
@@ -119,6 +119,10 @@ fn partly_overwritten(convert: &Convert) -> String {
         false => "Run the same command again to overwrite all of it",
     };
     format!("{} is partly overwritten and unusable. {again}", shown(&convert.destination))
+}
+
+fn content(convert: &Convert) -> TargetContent {
+    if convert.target_is_zero { TargetContent::Zeros } else { TargetContent::Unknown }
 }
 
 /// Returns the most bytes that would be copied, and the least that would be zeroed.

@@ -69,7 +69,7 @@ impl Plan {
         disk: &dyn Disk,
     ) -> Result<ConvertReport, Failure> {
         let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
-        let file = NewFile::create(&convert.destination, convert.writing.force)?;
+        let file = NewFile::create(&convert.destination, convert.writing.if_exists())?;
         let made = match &self.vhdx {
             Some(new) => to_vhdx(disk, new, &file, &progress),
             None => to_raw(disk, &file, &progress),

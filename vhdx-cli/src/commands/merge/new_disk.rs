@@ -49,7 +49,7 @@ fn execute(
     plan: &FlattenPlan,
 ) -> Result<ConvertReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
-    let file = NewFile::create(new, merge.writing.force)?;
+    let file = NewFile::create(new, merge.writing.if_exists())?;
     let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(new))?;
     file.commit()?;
     Ok(made)

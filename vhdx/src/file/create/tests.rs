@@ -5,7 +5,7 @@ use super::*;
 use crate::disk::Chain;
 use crate::file::{NewItem, OpenOptions, Vhdx};
 use crate::ops::check_storage;
-use crate::storage::{Memory, NewFile, ReadAt};
+use crate::storage::{IfExists, Memory, NewFile, ReadAt};
 use crate::units::{BatIndex, MIB};
 
 fn small(virtual_size: u64, disk_type: DiskType) -> NewDisk {
@@ -187,7 +187,7 @@ fn the_headers_come_last_between_two_syncs() {
 #[test]
 fn the_largest_disk_takes_little_space_and_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let file = NewFile::create(&folder.path().join("huge.vhdx"), false).unwrap();
+    let file = NewFile::create(&folder.path().join("huge.vhdx"), IfExists::Fail).unwrap();
     let disk = small(64 << 40, DiskType::Dynamic);
     let mut writer = VhdxWriter::new(&file, &disk).unwrap();
     for at in [0, (32 << 40) + 5, (64 << 40) - 4096] {

@@ -17,9 +17,9 @@ use crate::format::metadata_table::MetadataEntry;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ItemChanges {
     /// The items that the target gets from the merged disk, in place of its own if it has them.
-    pub taken: Vec<MetadataItemId>,
+    pub(super) taken: Vec<MetadataItemId>,
     /// The items that the target loses.
-    pub lost: Vec<MetadataItemId>,
+    pub(super) lost: Vec<MetadataItemId>,
 }
 
 /// Identifies a metadata item.

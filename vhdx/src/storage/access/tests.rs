@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use vhdx_testkit::shared;
 
 use super::*;
-use crate::storage::NewFile;
+use crate::storage::{IfExists, NewFile};
 
 struct Old {
     folder: TempDir,
@@ -37,7 +37,7 @@ impl Old {
     }
 
     fn replace(&self) {
-        NewFile::create(&self.path, true).unwrap().commit().unwrap();
+        NewFile::create(&self.path, IfExists::Replace).unwrap().commit().unwrap();
         assert_eq!(fs::read(&self.path).unwrap(), b"");
     }
 }
@@ -56,7 +56,7 @@ fn the_mode_is_kept_without_the_bits_that_make_programs_privileged() {
 fn nobody_else_may_read_the_file_while_it_is_written() {
     for before in [0o600, 0o644, 0o666] {
         let old = old(before);
-        let file = NewFile::create(&old.path, true).unwrap();
+        let file = NewFile::create(&old.path, IfExists::Replace).unwrap();
         assert_eq!(mode(&old.part()), 0o600, "{before:o}");
         file.commit().unwrap();
         assert_eq!(mode(&old.path), before);
@@ -67,13 +67,13 @@ fn nobody_else_may_read_the_file_while_it_is_written() {
 #[test]
 fn the_permissions_are_read_again_at_the_commit() {
     let narrowed = old(0o644);
-    let file = NewFile::create(&narrowed.path, true).unwrap();
+    let file = NewFile::create(&narrowed.path, IfExists::Replace).unwrap();
     fs::set_permissions(&narrowed.path, Permissions::from_mode(0o600)).unwrap();
     file.commit().unwrap();
     assert_eq!(mode(&narrowed.path), 0o600);
 
     let deleted = old(0o640);
-    let file = NewFile::create(&deleted.path, true).unwrap();
+    let file = NewFile::create(&deleted.path, IfExists::Replace).unwrap();
     fs::remove_file(&deleted.path).unwrap();
     file.commit().unwrap();
     assert_eq!(mode(&deleted.path), 0o640);
@@ -81,7 +81,7 @@ fn the_permissions_are_read_again_at_the_commit() {
     let appeared = old(0o600);
     let aside = appeared.folder.path().join("aside");
     fs::rename(&appeared.path, &aside).unwrap();
-    let file = NewFile::create(&appeared.path, true).unwrap();
+    let file = NewFile::create(&appeared.path, IfExists::Replace).unwrap();
     fs::rename(&aside, &appeared.path).unwrap();
     file.commit().unwrap();
     assert_eq!(mode(&appeared.path), 0o600);
@@ -92,7 +92,7 @@ fn the_file_behind_a_link_keeps_its_mode() {
     let old = old(0o600);
     let link = old.folder.path().join("link.vhdx");
     std::os::unix::fs::symlink(&old.path, &link).unwrap();
-    NewFile::create(&link, true).unwrap().commit().unwrap();
+    NewFile::create(&link, IfExists::Replace).unwrap().commit().unwrap();
     assert!(link.is_symlink());
     assert_eq!((mode(&old.path), fs::read(&old.path).unwrap()), (0o600, Vec::new()));
 }
@@ -186,7 +186,7 @@ mod lists {
         if !may_have_list(old.folder.path(), "system.posix_acl_default", &list(6)) {
             return;
         }
-        let file = NewFile::create(&old.path, true).unwrap();
+        let file = NewFile::create(&old.path, IfExists::Replace).unwrap();
         assert_eq!(mode(&old.part()), 0o600, "nobody in the list may read the file while it is written");
         file.commit().unwrap();
         assert_eq!(attributes::get(&old.path, attributes::ACL).unwrap(), None);

@@ -17,14 +17,14 @@ fn reason(error: &Error) -> InvalidArgument {
 fn a_committed_file_is_complete_and_an_uncommitted_one_absent() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
-    let file = NewFile::create(&destination, false).unwrap();
+    let file = NewFile::create(&destination, IfExists::Fail).unwrap();
     file.write_all_at(b"content", FileOffset::new(0)).unwrap();
     let name = names(folder.path()).pop().unwrap();
     assert!(name.starts_with(".disk.vhdx.") && name.ends_with(".part"), "{name}");
     drop(file);
     assert!(names(folder.path()).is_empty());
 
-    let file = NewFile::create(&destination, false).unwrap();
+    let file = NewFile::create(&destination, IfExists::Fail).unwrap();
     file.write_all_at(b"content", FileOffset::new(0)).unwrap();
     file.commit().unwrap();
     assert_eq!(names(folder.path()), ["disk.vhdx"]);
@@ -37,7 +37,7 @@ fn the_file_has_the_permissions_of_any_new_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let (ours, other) = (folder.path().join("ours"), folder.path().join("other"));
-    NewFile::create(&ours, false).unwrap().commit().unwrap();
+    NewFile::create(&ours, IfExists::Fail).unwrap().commit().unwrap();
     fs::write(&other, b"").unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
     assert_eq!(mode(&ours), mode(&other));
@@ -50,7 +50,7 @@ fn the_file_is_neither_sparse_nor_temporary() {
     use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_SPARSE_FILE, FILE_ATTRIBUTE_TEMPORARY};
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
-    let file = NewFile::create(&destination, false).unwrap();
+    let file = NewFile::create(&destination, IfExists::Fail).unwrap();
     file.set_len(1 << 20).unwrap();
     file.zero_range(FileOffset::new(0), 1 << 19).unwrap();
     file.punch_hole(FileOffset::new(1 << 18), 1 << 17).unwrap();
@@ -64,11 +64,11 @@ fn an_existing_file_is_only_replaced_when_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
     fs::write(&destination, b"precious").unwrap();
-    let error = NewFile::create(&destination, false).unwrap_err();
+    let error = NewFile::create(&destination, IfExists::Fail).unwrap_err();
     assert_eq!(error.conflict(), Some(&Conflict::DestinationExists));
     assert_eq!(fs::read(&destination).unwrap(), b"precious");
 
-    NewFile::create(&destination, true).unwrap().commit().unwrap();
+    NewFile::create(&destination, IfExists::Replace).unwrap().commit().unwrap();
     assert_eq!(fs::read(&destination).unwrap(), b"");
 }
 
@@ -76,7 +76,7 @@ fn an_existing_file_is_only_replaced_when_asked_for() {
 fn a_file_that_was_created_meanwhile_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
-    let file = NewFile::create(&destination, false).unwrap();
+    let file = NewFile::create(&destination, IfExists::Fail).unwrap();
     fs::write(&destination, b"precious").unwrap();
     assert_eq!(file.commit().unwrap_err().conflict(), Some(&Conflict::DestinationExists));
     assert_eq!(names(folder.path()), ["disk.vhdx"]);
@@ -88,23 +88,23 @@ fn a_file_that_is_in_use_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("disk.vhdx");
     fs::write(&destination, b"precious").unwrap();
-    let file = NewFile::create(&destination, true).unwrap();
+    let file = NewFile::create(&destination, IfExists::Replace).unwrap();
     let user = FileStorage::open_exclusive(&destination).unwrap();
-    for refused in [NewFile::create(&destination, true).map(drop), file.commit()] {
+    for refused in [NewFile::create(&destination, IfExists::Replace).map(drop), file.commit()] {
         let error = refused.unwrap_err();
         assert!(error.to_string().contains("cannot lock"), "{error}");
     }
     drop(user);
     assert_eq!(names(folder.path()), ["disk.vhdx"]);
     assert_eq!(fs::read(&destination).unwrap(), b"precious");
-    NewFile::create(&destination, true).unwrap().commit().unwrap();
+    NewFile::create(&destination, IfExists::Replace).unwrap().commit().unwrap();
 }
 
 #[test]
 fn a_folder_is_refused_as_destination() {
     let folder = tempfile::tempdir().unwrap();
-    for overwrite in [false, true] {
-        let error = NewFile::create(folder.path(), overwrite).unwrap_err();
+    for if_exists in [IfExists::Fail, IfExists::Replace] {
+        let error = NewFile::create(folder.path(), if_exists).unwrap_err();
         assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
     }
 }
@@ -115,8 +115,8 @@ fn a_link_to_nothing_is_refused_as_destination() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("link.vhdx");
     std::os::unix::fs::symlink(folder.path().join("absent"), &link).unwrap();
-    for overwrite in [false, true] {
-        let error = NewFile::create(&link, overwrite).unwrap_err();
+    for if_exists in [IfExists::Fail, IfExists::Replace] {
+        let error = NewFile::create(&link, if_exists).unwrap_err();
         assert_eq!(reason(&error), InvalidArgument::NotARegularFile);
     }
 }
@@ -140,7 +140,7 @@ fn a_source_is_refused_as_destination_under_any_name() {
 fn a_long_name_still_fits() {
     let folder = tempfile::tempdir().unwrap();
     let name = "ä".repeat(127);
-    NewFile::create(&folder.path().join(&name), false).unwrap().commit().unwrap();
+    NewFile::create(&folder.path().join(&name), IfExists::Fail).unwrap().commit().unwrap();
     assert_eq!(names(folder.path()), [name]);
 }
 
@@ -148,9 +148,10 @@ fn a_long_name_still_fits() {
 fn a_name_that_only_a_folder_can_have_is_refused_before_any_work() {
     let folder = tempfile::tempdir().unwrap();
     let destination = folder.path().join("new.vhdx").join("");
-    for refused in
-        [NewFile::ensure_can_create(&destination, false), NewFile::create(&destination, true).map(drop)]
-    {
+    for refused in [
+        NewFile::ensure_can_create(&destination, IfExists::Fail),
+        NewFile::create(&destination, IfExists::Replace).map(drop),
+    ] {
         assert_eq!(refused.unwrap_err().kind(), crate::error::ErrorKind::InvalidArgument);
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

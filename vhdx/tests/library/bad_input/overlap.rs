@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vhdx::ops::{self, FlattenOptions, FlattenPlan};
+use vhdx::ops::{self, FlattenOptions, FlattenPlan, TargetContent};
 use vhdx::{
     BatIndex, Chain, Error, Found, Memory, NewDisk, NoProgress, OpenOptions, ReadAt, Result, Rule, Structure,
     Vhdx,
@@ -65,9 +65,9 @@ fn every_operation_on_a_whole_disk_refuses_them_two_levels_down() {
     names_both(ops::to_stream(&crossed, &mut stream, &NoProgress));
     assert!(stream.is_empty());
 
-    for target_is_zero in [false, true] {
+    for content in [TargetContent::Unknown, TargetContent::Zeros] {
         let target = Memory::new(vec![7; 4 * MIB as usize]);
-        names_both(ops::overwrite_raw(&crossed, &target, target_is_zero, &NoProgress));
+        names_both(ops::overwrite_raw(&crossed, &target, content, &NoProgress));
         assert!(target.into_inner().iter().all(|&byte| byte == 7));
     }
 }

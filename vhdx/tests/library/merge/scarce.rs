@@ -8,8 +8,8 @@ use vhdx::ops::{
     ChildOptions, FileState, HostFiles, MergeFiles, MergeOptions, MergePlan, OpenFile, create, new_child,
 };
 use vhdx::{
-    Chain, DiskOffset, DiskType, Error, FileStorage, FolderResolver, NewDisk, NewFile, NoProgress, Progress,
-    Relatives, Result, Storage, VhdxMut, allocated_bytes, find_relatives,
+    Chain, DiskOffset, DiskType, Error, FileStorage, FolderResolver, IfExists, NewDisk, NewFile, NoProgress,
+    Progress, Relatives, Result, Storage, VhdxMut, allocated_bytes, find_relatives,
 };
 
 const MIB: u64 = 1 << 20;
@@ -114,7 +114,7 @@ impl Disks {
 }
 
 fn make(path: &Path, disk: &NewDisk) {
-    let file = NewFile::create(path, false).unwrap();
+    let file = NewFile::create(path, IfExists::Fail).unwrap();
     create(disk, &file, &NoProgress).unwrap();
     file.commit().unwrap();
 }
