@@ -102,12 +102,13 @@ impl MetadataTable {
     }
 
     /// Returns the [`SIZE`] bytes, with at most [`MAX_ENTRIES`] entries.
+    ///
+    /// The count is that of all entries, at most the largest number. A reader rejects a table with more entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        let entries = || self.entries.iter().take(MAX_ENTRIES);
-        encoder.put(SIGNATURE).u16(0).u16(entries().map(|_| 1_u16).sum());
+        encoder.put(SIGNATURE).u16(0).u16(u16::try_from(self.entries.len()).unwrap_or(u16::MAX));
         encoder.put(&[0; 20]);
-        for entry in entries() {
+        for entry in self.entries.iter().take(MAX_ENTRIES) {
             encoder.guid(entry.id).u32(entry.offset).u32(entry.length).u32(entry.flags()).u32(0);
         }
         encoder.pad_to(SIZE);

@@ -84,12 +84,13 @@ impl RegionTable {
 
     /// Returns the [`SIZE`] bytes, with their checksum and at most [`MAX_ENTRIES`] entries.
     ///
-    /// A length of more than 32 bits is replaced by the largest one, which no valid region has.
+    /// A number that is too large for its field is replaced by the largest one. A reader rejects such a table, and one
+    /// with more entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
-        let regions = || self.regions.iter().take(MAX_ENTRIES);
-        encoder.put(SIGNATURE).u32(0).u32(regions().map(|_| 1_u32).sum()).u32(0);
-        for region in regions() {
+        let entry_count = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
+        encoder.put(SIGNATURE).u32(0).u32(entry_count).u32(0);
+        for region in self.regions.iter().take(MAX_ENTRIES) {
             encoder.guid(region.id).u64(region.offset.get());
             encoder.u32(u32::try_from(region.length).unwrap_or(u32::MAX)).u32(u32::from(region.required));
         }
