@@ -96,7 +96,7 @@ impl DirtyLog {
                 flushed_file_offset: layout.len,
                 last_file_offset: layout.len,
             };
-            let mut entry = encode_entry(&header, writes);
+            let mut entry = encode_entry(&header, writes).unwrap();
             if number + 1 == entries.len() {
                 tear(&mut entry, self.seed);
             }

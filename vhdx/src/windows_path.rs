@@ -44,7 +44,7 @@ pub(crate) fn relative(path: &str) -> Option<(usize, Vec<&str>)> {
         match component {
             "." => {}
             ".." if names.pop().is_some() => {}
-            ".." => up = up.saturating_add(1),
+            ".." => up += 1,
             name if is_name(name) => names.push(name),
             _ => return None,
         }
@@ -86,12 +86,13 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// Returns whether Windows reserves the name for a device, in every folder and with any extension.
 fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
-    let is_port = |port: &str| {
-        let mut number = stem.strip_prefix(port).unwrap_or_default().chars();
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem).trim_end().to_ascii_uppercase();
+    let is_digit = |number: &str| {
+        let mut number = number.chars();
         let digit = number.next().is_some_and(|c| c.is_ascii_digit() || "¹²³".contains(c));
         digit && number.next().is_none()
     };
+    let is_port = |port: &str| stem.strip_prefix(port).is_some_and(is_digit);
     ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str())
         || is_port("COM")
         || is_port("LPT")
@@ -99,8 +100,8 @@ fn is_device(name: &str) -> bool {
 
 /// Returns whether a component is the volume of a `volume_path`: `Volume{5e0bd954-…}`.
 fn is_volume(name: &str) -> bool {
-    let prefix = name.get(..7).unwrap_or_default();
-    prefix.eq_ignore_ascii_case("volume{") && name.ends_with('}')
+    let prefix = name.get(..7);
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("volume{")) && name.ends_with('}')
 }
 
 /// Returns the form in which names are compared.

@@ -36,7 +36,7 @@ impl<'a> Copies<'a> {
         }
         let proven = match same_bytes(&one.path, &other.path, one.file_size, self.progress) {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            result => result.unwrap_or(false),
+            result => result.is_ok_and(|are_equal| are_equal),
         };
         self.compared.insert((a, b), proven);
         Ok(proven)

@@ -78,7 +78,7 @@ impl FileFacts {
             file_write_guid: vhdx.file_write_guid(),
             linkage: locator.and_then(ParentLocator::parent_linkage),
             linkage2: locator.and_then(ParentLocator::parent_linkage2),
-            stored_paths: locator.map(ParentLocator::stored_paths).unwrap_or_default(),
+            stored_paths: locator.map_or_else(Vec::new, ParentLocator::stored_paths),
             dirty_log: vhdx.log() != LogState::Clean,
             created: metadata.as_ref().and_then(|metadata| metadata.created().ok()),
             modified: metadata.and_then(|metadata| metadata.modified().ok()),

@@ -123,6 +123,7 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
     }
 
     fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
+        // An error without a path concerns the folder in which the search began.
         let path = error.path().unwrap_or(root).to_owned();
         let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
         let error = Error::io("list this folder", None, source).in_file(&path);

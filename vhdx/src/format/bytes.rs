@@ -51,10 +51,27 @@ impl Encoder {
         self
     }
 
+    /// Returns the number of bytes so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are no bytes yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the bytes.
     pub fn into_vec(self) -> Vec<u8> {
         self.0
     }
+}
+
+/// Returns the offset in bytes of an entry of a table: after a header, in entries of one size.
+// A product and a sum of numbers of 32 bits never exceed 64 bits.
+#[allow(clippy::arithmetic_side_effects)]
+pub(crate) fn entry_offset(header_size: u32, entry_size: u32, index: u32) -> u64 {
+    u64::from(header_size) + u64::from(entry_size) * u64::from(index)
 }
 
 /// Writes the checksum of the whole slice into its bytes 4 to 7. A slice of less than 8 bytes is not changed.

@@ -35,7 +35,8 @@ use nom::bytes::complete::tag;
 use nom::number::complete::{le_u32, le_u64};
 use uuid::Uuid;
 
-use super::bytes::{self, Encoder, Parsed, array};
+use super::bytes::{self, Encoder, Parsed, array, entry_offset};
+use crate::error::{Bounded, Guaranteed, Result, Times, in_memory};
 use crate::units::FileOffset;
 
 /// The size of a log sector and of the page that a data descriptor writes, in bytes.
@@ -191,13 +192,12 @@ impl DataSector {
 ///
 /// The first sector has room for 126 descriptors, each other one for 128.
 pub fn descriptor_sectors(descriptor_count: u32) -> u64 {
-    // The header of 64 bytes takes the space of two descriptors, and 128 descriptors fill a sector.
-    u64::from(descriptor_count).saturating_add(2).div_ceil(128)
+    descriptor_place(descriptor_count).div_ceil(4096)
 }
 
 /// Returns the offset of a descriptor from the start of its entry in bytes. No descriptor crosses a sector boundary.
 pub fn descriptor_place(number: u32) -> u64 {
-    u64::from(number).saturating_add(2).saturating_mul(32)
+    entry_offset(64, 32, number)
 }
 
 /// A write for a log entry to make.
@@ -222,9 +222,13 @@ pub enum LogWrite {
 /// Returns a whole log entry that makes these writes, with its checksum.
 ///
 /// The entry length and the descriptor count of `header` are ignored and computed from the writes.
-pub fn encode_entry(header: &LogEntryHeader, writes: &[LogWrite]) -> Vec<u8> {
+///
+/// # Errors
+/// [`Error::Internal`](crate::Error::Internal) if the entry would be longer than 4 GiB. No log is that long.
+pub fn encode_entry(header: &LogEntryHeader, writes: &[LogWrite]) -> Result<Vec<u8>> {
+    const FITS: &str = "a log entry is shorter than 4 GiB";
     let sequence_number = header.sequence_number;
-    let descriptor_count = u32::try_from(writes.len()).unwrap_or(u32::MAX);
+    let descriptor_count = u32::try_from(writes.len()).guaranteed(FITS)?;
     let mut descriptors = Encoder::new();
     let mut sectors = Encoder::new();
     for write in writes {
@@ -241,16 +245,15 @@ pub fn encode_entry(header: &LogEntryHeader, writes: &[LogWrite]) -> Vec<u8> {
         descriptors.put(&descriptor.encode());
     }
     let sectors = sectors.into_vec();
-    let first_part =
-        usize::try_from(descriptor_sectors(descriptor_count)).unwrap_or(0).saturating_mul(SECTOR_SIZE);
-    let entry_length = u32::try_from(first_part.saturating_add(sectors.len())).unwrap_or(u32::MAX);
+    let first_part = in_memory(descriptor_sectors(descriptor_count))?.times(SECTOR_SIZE)?;
+    let entry_length = u32::try_from(first_part.plus(sectors.len())?).guaranteed(FITS)?;
 
     let mut entry = Encoder::new();
     entry.put(&LogEntryHeader { entry_length, descriptor_count, ..header.clone() }.encode());
     entry.put(&descriptors.into_vec()).pad_to(first_part).put(&sectors);
     let mut bytes = entry.into_vec();
     bytes::seal(&mut bytes);
-    bytes
+    Ok(bytes)
 }
 
 fn split_page(

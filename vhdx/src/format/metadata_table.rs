@@ -23,7 +23,7 @@ use nom::multi::count;
 use nom::number::complete::{le_u16, le_u32};
 use uuid::Uuid;
 
-use super::bytes::{self, Encoder, Parsed, array};
+use super::bytes::{self, Encoder, Parsed, array, entry_offset};
 use super::metadata_item::{self, INCOMPLETE_FILE};
 use super::overlap::{Span, overlaps};
 use super::region_table::Region;
@@ -38,8 +38,8 @@ pub const SIZE: usize = 64 << 10;
 pub const MAX_ENTRIES: usize = 2047;
 
 const SIGNATURE: &[u8; 8] = b"metadata";
-const HEADER_SIZE: u64 = 32;
-const ENTRY_SIZE: u64 = 32;
+const HEADER_SIZE: u32 = 32;
+const ENTRY_SIZE: u32 = 32;
 const ITEMS_START: u32 = 64 << 10;
 const MAX_ITEM_LENGTH: u64 = MIB;
 const MAX_USER_ENTRIES: usize = 1024;
@@ -72,6 +72,13 @@ impl MetadataEntry {
         self.id == id && !self.is_user
     }
 
+    /// Returns the end of the item in bytes, from the start of the metadata region.
+    // A sum of numbers of 32 bits never exceeds 64 bits.
+    #[allow(clippy::arithmetic_side_effects)]
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.offset) + u64::from(self.length)
+    }
+
     fn flags(&self) -> u32 {
         let bit = |set, bit| if set { bit } else { 0 };
         bit(self.is_user, IS_USER)
@@ -95,6 +102,8 @@ impl MetadataTable {
     }
 
     /// Returns the [`SIZE`] bytes, with at most [`MAX_ENTRIES`] entries.
+    ///
+    /// The count is that of all entries, at most the largest number. A reader rejects a table with more entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         encoder.put(SIGNATURE).u16(0).u16(u16::try_from(self.entries.len()).unwrap_or(u16::MAX));
@@ -134,7 +143,7 @@ impl MetadataTable {
             entries.push(entry);
         }
         let user_count = entries.iter().filter(|entry| entry.is_user).count();
-        let system_count = entries.len().saturating_sub(user_count);
+        let system_count = entries.iter().filter(|entry| !entry.is_user).count();
         validator.require(user_count <= MAX_USER_ENTRIES, at(Rule::MetadataUserCount));
         validator.require(system_count <= MAX_SYSTEM_ENTRIES, at(Rule::MetadataSystemCount));
 
@@ -163,7 +172,7 @@ impl MetadataTable {
     fn validate_overlaps(&self, region: &Region, validator: &mut Validator<'_>) {
         let spans = (0u16..).zip(&self.entries).map(|(index, entry)| Span {
             start: u64::from(entry.offset),
-            end: u64::from(entry.offset).saturating_add(u64::from(entry.length)),
+            end: entry.end(),
             what: index,
         });
         for (before, index) in overlaps(spans.collect()) {
@@ -185,8 +194,8 @@ fn validate_place(
         return;
     }
     validator.require(length <= MAX_ITEM_LENGTH, at(Rule::MetadataItemLength).number(length));
-    let inside = offset.checked_add(length).is_some_and(|end| end <= region.length);
-    validator.require(entry.offset >= ITEMS_START && inside, at(Rule::MetadataItemPlace).number(offset));
+    let is_inside = entry.offset >= ITEMS_START && entry.end() <= region.length;
+    validator.require(is_inside, at(Rule::MetadataItemPlace).number(offset));
 }
 
 fn validate_flags(entry: &MetadataEntry, at: impl Fn(Rule) -> Violation, validator: &mut Validator<'_>) {
@@ -202,7 +211,8 @@ fn validate_flags(entry: &MetadataEntry, at: impl Fn(Rule) -> Violation, validat
 }
 
 fn broken(region: &Region, index: u16, rule: Rule) -> Violation {
-    let place = u64::from(index).saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
+    let place = entry_offset(HEADER_SIZE, ENTRY_SIZE, index.into());
+    // The region may lie at the end of 64 bits, because its place is not validated here.
     Violation::new(Structure::MetadataTableEntry(index), region.offset.saturating_add(place), rule)
 }
 

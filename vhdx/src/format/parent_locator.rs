@@ -19,7 +19,7 @@ use nom::multi::count;
 use nom::number::complete::{le_u16, le_u32};
 use uuid::{Uuid, uuid};
 
-use super::bytes::{self, Encoder, Parsed};
+use super::bytes::{self, Encoder, Parsed, entry_offset};
 use super::merge_guid::MergeId;
 use super::metadata_item;
 use super::validator::Validator;
@@ -45,8 +45,8 @@ pub const MAX_ENTRIES: usize = 256;
 
 /// The maximum length of a metadata item in bytes.
 const MAX_LENGTH: usize = 1 << 20;
-const HEADER_SIZE: usize = 20;
-const ENTRY_SIZE: usize = 12;
+const HEADER_SIZE: u32 = 20;
+const ENTRY_SIZE: u32 = 12;
 /// The prefix of absolute paths that makes Windows use them unchanged.
 const LITERAL_PATH_PREFIX: &str = r"\\?\";
 const VOLUME_PREFIX: &str = r"\\?\Volume{";
@@ -115,21 +115,27 @@ impl ParentLocator {
     }
 
     /// Returns the whole item in the layout of Windows: the entries, then the keys and values in the same order.
+    ///
+    /// A number that is too large for its field is replaced by the largest one. Such an item does not read back as the
+    /// same locator, so nothing writes it into a file.
     pub fn encode(&self) -> Vec<u8> {
+        let short_field = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
         let mut table = Encoder::new();
         let mut texts = Encoder::new();
-        let mut place = self.entries.len().saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
-        let entry_count = u16::try_from(self.entries.len()).unwrap_or(u16::MAX);
+        let entry_count = short_field(self.entries.len());
         table.guid(LOCATOR_TYPE).u16(0).u16(entry_count);
+        let first = entry_offset(HEADER_SIZE, ENTRY_SIZE, entry_count.into());
+        let place = |texts: &Encoder| {
+            let place = u64::try_from(texts.len()).ok().and_then(|len| first.checked_add(len));
+            place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
+        };
         for (key, value) in &self.entries {
             let (key, value) = (utf16(key), utf16(value));
-            let value_place = place.saturating_add(key.len());
-            table.u32(u32::try_from(place).unwrap_or(u32::MAX));
-            table.u32(u32::try_from(value_place).unwrap_or(u32::MAX));
-            table.u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
-            table.u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
-            texts.put(&key).put(&value);
-            place = value_place.saturating_add(value.len());
+            table.u32(place(&texts));
+            texts.put(&key);
+            table.u32(place(&texts));
+            texts.put(&value);
+            table.u16(short_field(key.len())).u16(short_field(value.len()));
         }
         table.put(&texts.into_vec());
         table.into_vec()
@@ -246,7 +252,7 @@ pub(crate) fn guids_of_parent(linkages: [Option<Uuid>; 2]) -> Vec<Uuid> {
 
 /// Parses a linkage: a GUID with hyphens, with or without braces, in upper or lower case.
 fn linkage(value: &str) -> Option<Uuid> {
-    let bare = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(value);
+    let bare = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(value); // braces are optional
     if bare.len() != uuid::fmt::Hyphenated::LENGTH {
         return None;
     }
@@ -262,8 +268,8 @@ struct Place {
 
 impl Place {
     fn broken(self, rule: Rule) -> Violation {
-        let place = usize::from(self.index).saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
-        let offset = self.at.saturating_add(u64::try_from(place).unwrap_or(u64::MAX));
+        // The item may lie at the end of 64 bits, because its place is not validated here.
+        let offset = self.at.saturating_add(entry_offset(HEADER_SIZE, ENTRY_SIZE, self.index.into()));
         Violation::new(Structure::ParentLocatorEntry(self.index), offset, rule)
     }
 }

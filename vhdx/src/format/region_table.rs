@@ -16,12 +16,12 @@ use std::collections::{BTreeSet, HashSet};
 
 use nom::Parser;
 use nom::bytes::complete::tag;
-use nom::combinator::verify;
+use nom::combinator::map_opt;
 use nom::multi::count;
 use nom::number::complete::{le_u32, le_u64};
 use uuid::{Uuid, uuid};
 
-use super::bytes::{self, Encoder, Parsed};
+use super::bytes::{self, Encoder, Parsed, entry_offset};
 use super::overlap::{Span, overlaps};
 use super::validator::Validator;
 use crate::rules::Rule;
@@ -40,8 +40,8 @@ pub const BAT_REGION: Uuid = uuid!("2dc27766-f623-4200-9d64-115e9bfd4a08");
 pub const METADATA_REGION: Uuid = uuid!("8b7ca206-4790-4b9a-b8fe-575f050f886e");
 
 const SIGNATURE: &[u8; 4] = b"regi";
-const HEADER_SIZE: u64 = 16;
-const ENTRY_SIZE: u64 = 32;
+const HEADER_SIZE: u32 = 16;
+const ENTRY_SIZE: u32 = 32;
 const MAX_METADATA_LENGTH: u64 = 128 * MIB;
 
 /// A part of the file that a region table entry describes ([MS-VHDX] 2.2.3.2).
@@ -83,6 +83,9 @@ impl RegionTable {
     }
 
     /// Returns the [`SIZE`] bytes, with their checksum and at most [`MAX_ENTRIES`] entries.
+    ///
+    /// A number that is too large for its field is replaced by the largest one. A reader rejects such a table, and one
+    /// with more entries.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         let entry_count = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
@@ -135,6 +138,7 @@ impl RegionTable {
     fn validate_overlaps(&self, table_number: u8, log: (FileOffset, u64), validator: &mut Validator<'_>) {
         let span = |offset: FileOffset, length, what| Span {
             start: offset.get(),
+            // A region may reach past 64 bits. Then it overlaps whatever lies between its start and there.
             end: offset.saturating_add(length).get(),
             what,
         };
@@ -187,8 +191,8 @@ struct Entry {
 
 impl Entry {
     fn broken(self, rule: Rule) -> Violation {
-        let place = u64::from(self.index).saturating_mul(ENTRY_SIZE).saturating_add(HEADER_SIZE);
-        let offset = table_offset(self.table_number).saturating_add(place);
+        let place = entry_offset(HEADER_SIZE, ENTRY_SIZE, self.index);
+        let offset = table_offset(self.table_number).saturating_add(place); // less than 2^40
         Violation::new(Structure::RegionTableEntry(self.index), offset, rule)
     }
 }
@@ -197,10 +201,10 @@ impl Entry {
 type Fields = (u32, Vec<(Region, u32)>);
 
 fn fields(input: &[u8]) -> Parsed<'_, Fields> {
-    let bounded = |entry_count: &u32| usize::try_from(*entry_count).is_ok_and(|count| count <= MAX_ENTRIES);
+    let bounded = |entry_count| usize::try_from(entry_count).ok().filter(|&count| count <= MAX_ENTRIES);
     let (input, (_, _, entry_count, reserved)) =
-        (tag(SIGNATURE.as_slice()), le_u32, verify(le_u32, bounded), le_u32).parse(input)?;
-    let (input, entries) = count(entry, usize::try_from(entry_count).unwrap_or(MAX_ENTRIES)).parse(input)?;
+        (tag(SIGNATURE.as_slice()), le_u32, map_opt(le_u32, bounded), le_u32).parse(input)?;
+    let (input, entries) = count(entry, entry_count).parse(input)?;
     Ok((input, (reserved, entries)))
 }
 

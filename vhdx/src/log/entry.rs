@@ -2,15 +2,15 @@
 
 use uuid::Uuid;
 
-use super::ring::{Ring, SECTOR};
-use crate::error::Result;
+use super::ring::{Ring, SECTOR, Sector};
+use crate::error::{Bounded, Result, Times};
 use crate::format::bytes::{stored_checksum, unsealed_checksum};
 use crate::format::log_entry::{
     DESCRIPTOR_SIZE, DataSector, Descriptor, HEADER_SIZE, LogEntryHeader, descriptor_place,
     descriptor_sectors,
 };
 use crate::rules::Rule;
-use crate::units::FileOffset;
+use crate::units::{FileOffset, at_most};
 use crate::violation::{Structure, Violation};
 
 /// A valid entry: its checksum matches, and all its descriptors and data sectors have its sequence number.
@@ -44,13 +44,13 @@ impl Entry {
         let mut sectors = Sectors::new(&header);
         let mut sector = first;
         loop {
-            if let Err(rule) = sectors.validate(sector.as_slice()) {
+            if let Err(rule) = sectors.validate(&sector) {
                 return Ok(Err(violation(rule)));
             }
             if sectors.is_complete() {
                 break;
             }
-            sector = ring.sector(ring.advance(at, sectors.position()))?;
+            sector = ring.sector(ring.advance(at, sectors.position()?)?)?;
             checksum = checksum.map(|before| crc32c::crc32c_append(before, sector.as_slice()));
         }
         if checksum.is_none() || checksum != stored {
@@ -66,19 +66,19 @@ impl Entry {
         mut visit: impl FnMut(Described<'_>) -> Result<()>,
     ) -> Result<()> {
         let descriptor_sectors = descriptor_sectors(self.header.descriptor_count);
-        let mut data_at = ring.advance(self.at, descriptor_sectors.saturating_mul(SECTOR));
+        let mut data_at = ring.advance(self.at, descriptor_sectors.times(SECTOR)?)?;
         let mut number = 0_u32;
         for sector_number in 0..descriptor_sectors {
-            let sector = ring.sector(ring.advance(self.at, sector_number.saturating_mul(SECTOR)))?;
-            for bytes in descriptors(sector.as_slice(), sector_number, self.header.descriptor_count) {
+            let sector = ring.sector(ring.advance(self.at, sector_number.times(SECTOR)?)?)?;
+            for bytes in descriptors(&sector, sector_number, self.header.descriptor_count) {
                 let Some(descriptor) = Descriptor::parse(bytes) else { continue };
-                let at = ring.file_offset(ring.advance(self.at, descriptor_place(number)));
+                let at = ring.file_offset(ring.advance(self.at, descriptor_place(number))?);
                 let data_sector = ring.file_offset(data_at);
                 if matches!(descriptor, Descriptor::Data { .. }) {
-                    data_at = ring.advance(data_at, SECTOR);
+                    data_at = ring.advance(data_at, SECTOR)?;
                 }
                 visit(Described { number, at, bytes, descriptor, data_sector })?;
-                number = number.saturating_add(1);
+                number = number.plus(1)?;
             }
         }
         Ok(())
@@ -114,16 +114,16 @@ fn validate_header(header: &LogEntryHeader, ring: &Ring<'_>, log_guid: Uuid) -> 
 }
 
 /// Returns the bytes of the descriptors in sector `number` of an entry.
-fn descriptors(sector: &[u8], number: u64, count: u32) -> impl Iterator<Item = &[u8]> {
-    const IN_FIRST: u64 = 126;
-    const IN_OTHERS: u64 = 128;
-    let (skip, before) = match number.checked_sub(1) {
-        None => (HEADER_SIZE, 0),
-        Some(earlier) => (0, earlier.saturating_mul(IN_OTHERS).saturating_add(IN_FIRST)),
-    };
-    let left = usize::try_from(u64::from(count).saturating_sub(before)).unwrap_or(usize::MAX);
-    let body = sector.get(skip..).unwrap_or_default();
-    body.chunks_exact(DESCRIPTOR_SIZE).take(left)
+fn descriptors(sector: &Sector, number: u64, count: u32) -> impl Iterator<Item = &[u8]> {
+    // The header takes the space of two descriptors.
+    const IN_HEADER: usize = HEADER_SIZE / DESCRIPTOR_SIZE;
+    const IN_SECTOR: u64 = 128;
+    let all = descriptor_place(count) / (SECTOR / IN_SECTOR);
+    let before = number.checked_mul(IN_SECTOR);
+    let left =
+        before.and_then(|before| all.checked_sub(before)).map_or(0, |left| at_most(left, sector.len()));
+    let skipped = if number == 0 { IN_HEADER } else { 0 };
+    sector.chunks_exact(DESCRIPTOR_SIZE).take(left).skip(skipped)
 }
 
 /// Validates the sectors of an entry one after the other.
@@ -153,23 +153,23 @@ impl Sectors {
     }
 
     /// Returns the offset of the next sector from the start of the entry in bytes.
-    fn position(&self) -> u64 {
-        self.done.saturating_mul(SECTOR)
+    fn position(&self) -> Result<u64> {
+        self.done.times(SECTOR)
     }
 
-    fn validate(&mut self, sector: &[u8]) -> Result<(), Rule> {
+    fn validate(&mut self, sector: &Sector) -> Result<(), Rule> {
         if self.done < self.descriptor_sectors {
             for descriptor in descriptors(sector, self.done, self.descriptor_count) {
                 self.validate_descriptor(&Descriptor::parse(descriptor).ok_or(Rule::LogDescriptor)?)?;
             }
         } else {
-            let data = DataSector::parse(sector).ok_or(Rule::LogDataSector)?;
+            let data = DataSector::parse(sector.as_slice()).ok_or(Rule::LogDataSector)?;
             if data.sequence_number != self.sequence_number {
                 return Err(Rule::LogDataSector);
             }
         }
-        self.done = self.done.saturating_add(1);
-        let all = self.descriptor_sectors.saturating_add(self.data_sectors);
+        self.done = self.done.checked_add(1).ok_or(Rule::LogEntryLength)?;
+        let all = self.descriptor_sectors.checked_add(self.data_sectors).ok_or(Rule::LogEntryLength)?;
         let all_known = self.done >= self.descriptor_sectors;
         if self.descriptor_sectors > self.entry_sectors || all_known && all != self.entry_sectors {
             return Err(Rule::LogEntryLength);
@@ -183,7 +183,7 @@ impl Sectors {
                 (file_offset, *length, *sequence_number)
             }
             Descriptor::Data { file_offset, sequence_number, .. } => {
-                self.data_sectors = self.data_sectors.saturating_add(1);
+                self.data_sectors = self.data_sectors.checked_add(1).ok_or(Rule::LogEntryLength)?;
                 (file_offset, SECTOR, *sequence_number)
             }
         };

@@ -20,7 +20,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::format::header::Header;
 use crate::format::log_entry::Descriptor;
 use crate::rules::Rule;
@@ -94,10 +94,11 @@ pub(crate) fn replay(
     for entry in &active {
         apply(entry, &ring, &mut overlay, violations)?;
     }
-    if let Some(next) = LogWriter::behind(&active, highest, header) {
-        let lengths = active.iter().map(|entry| u64::from(entry.header.entry_length));
+    if let Some(next) = LogWriter::behind(&active, highest, header)? {
+        let mut lengths = active.iter().map(|entry| u64::from(entry.header.entry_length));
+        let length = lengths.try_fold(0, u64::plus)?;
         let flushed = active.last().map_or(0, |head| head.header.flushed_file_offset);
-        overlay.comes_from(Origin { next, active: lengths.fold(0, u64::saturating_add), flushed });
+        overlay.comes_from(Origin { next, active: length, flushed });
     }
     violations.ensure_none_fatal()?;
     let overlay = Arc::new(overlay);
@@ -164,7 +165,7 @@ fn apply(entry: &Entry, ring: &Ring<'_>, overlay: &mut Overlay, violations: &mut
             Descriptor::Data { .. } if end.get() > MAX_FILE_LENGTH => {
                 report(Rule::LogDescriptorFar, start.get());
             }
-            Descriptor::Data { .. } => overlay.page(&described.descriptor, described.data_sector),
+            Descriptor::Data { .. } => overlay.page(&described.descriptor, described.data_sector)?,
         }
         if overlay.patches() > MAX_PATCHES {
             let violation = Violation::new(structure, described.at, Rule::LogTooManyWrites);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ring::SECTOR;
 use super::writer::{LogWriter, entry_length};
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result, Times};
 use crate::format::log_entry::{DataSector, Descriptor, LogWrite};
 use crate::storage::{ReadAt, Storage};
 use crate::units::{FileOffset, MIB, at_most};
@@ -72,12 +72,16 @@ impl Overlay {
     }
 
     /// Patches a page of 4 KiB, whose data sector lies in the file at `sector`. It replaces earlier patches.
-    pub(super) fn page(&mut self, descriptor: &Descriptor, sector: FileOffset) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the page reaches past 64 bits.
+    pub(super) fn page(&mut self, descriptor: &Descriptor, sector: FileOffset) -> Result<()> {
         if let Descriptor::Data { file_offset, leading, trailing, .. } = *descriptor {
-            let end = file_offset.saturating_add(SECTOR);
+            let end = file_offset.plus(SECTOR)?;
             self.len = self.len.max(end.get());
             self.patch(file_offset..end, Some(Page { sector, leading, trailing }));
         }
+        Ok(())
     }
 
     fn patch(&mut self, range: Range<FileOffset>, page: Option<Page>) {
@@ -117,7 +121,8 @@ impl Overlay {
     /// Returns the number of bytes that are patched with zeros, up to the new end of the file.
     pub(crate) fn zeroed(&self) -> u64 {
         let zeros = self.clipped().filter(|(_, patch)| patch.page.is_none());
-        zeros.fold(0, |sum: u64, (start, patch)| sum.saturating_add(patch.end.saturating_sub(start)))
+        // Patches end after they begin, and are disjoint ranges of the file, so the sum is in range.
+        zeros.map(|(start, patch)| patch.end.abs_diff(start)).sum()
     }
 
     /// Returns the patches, cut off at the new end of the file.
@@ -139,14 +144,16 @@ impl Overlay {
     /// [`Error::Io`].
     pub(crate) fn append_again(&self, file: &dyn Storage) -> Result<()> {
         let Some(Origin { next, active, flushed }) = &self.log else { return Ok(()) };
-        let room = next.len().saturating_sub(active.saturating_mul(2)).min(next.longest_entry());
-        if self.pages().saturating_mul(SECTOR) > room || !self.len.is_multiple_of(MIB) {
+        let room = active.checked_mul(2).and_then(|taken| next.len().checked_sub(taken));
+        let Some(room) = room.map(|room| room.min(next.longest_entry())) else { return Ok(()) };
+        if self.pages().times(SECTOR)? > room || !self.len.is_multiple_of(MIB) {
             return Ok(());
         }
         let mut log = next.clone();
         let writes = self.writes()?;
-        if entry_length(&writes) <= room && log.takes(&writes, self.len) {
-            log.clear(file, entry_length(&writes))?;
+        let length = entry_length(&writes)?;
+        if length <= room && log.takes(&writes, self.len)? {
+            log.clear(file, length)?;
             log.append(file, &writes, *flushed, self.len)?;
             file.sync().map_err(|e| Error::io("sync", None, e))?;
         }
@@ -157,7 +164,7 @@ impl Overlay {
         let write = |(start, patch): (u64, Patch)| {
             let offset = FileOffset::new(start);
             let Some(page) = patch.page else {
-                return Ok(LogWrite::Zero { offset, len: patch.end.saturating_sub(start) });
+                return Ok(LogWrite::Zero { offset, len: patch.end.minus(start)? });
             };
             let mut bytes = Box::new([0; 4096]);
             self.read_page(&mut *bytes, &page, 0).map_err(|e| Error::io("read", page.sector, e))?;
@@ -181,7 +188,7 @@ impl Overlay {
             let at = FileOffset::new(start);
             match patch.page {
                 None => {
-                    let len = patch.end.saturating_sub(start);
+                    let len = patch.end.minus(start)?;
                     file.zero_range(at, len).map_err(|e| Error::io("write zeros", at, e))?;
                 }
                 Some(page) => {
@@ -197,7 +204,7 @@ impl Overlay {
     /// Reads bytes that are not patched, from `at` on. They are zeros past the end that the file had when it was
     /// opened. If the file was truncated since then, this is an error instead of zeros.
     fn read_below(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let there = at_most(self.base_len.saturating_sub(at), buf.len());
+        let there = self.base_len.checked_sub(at).map_or(0, |left| at_most(left, buf.len()));
         let (head, tail) = buf.split_at_mut(there);
         tail.fill(0);
         if head.is_empty() { Ok(()) } else { self.base.read_exact_at(head, FileOffset::new(at)) }
@@ -214,7 +221,8 @@ impl Overlay {
         // The sector was valid when the log was replayed, so another program has written to the file since then.
         let whole = whole.ok_or_else(|| io::Error::other("another program has changed the log"))?;
         let skip = usize::try_from(skip).map_err(io::Error::other)?;
-        let part = whole.get(skip..skip.saturating_add(buf.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let part = whole.get(skip..).and_then(|rest| rest.get(..buf.len()));
+        let part = part.ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(part);
         Ok(())
     }
@@ -241,13 +249,13 @@ impl ReadAt for Overlay {
                 Some((_, patch)) => patch.end.min(end),
                 None => self.patches.range(at..end).next().map_or(end, |(&start, _)| start),
             };
-            let count = usize::try_from(stop.saturating_sub(at)).map_err(io::Error::other)?;
+            let count = usize::try_from(stop.minus(at)?).map_err(io::Error::other)?;
             let (part, after) = rest.split_at_mut(count);
             match covering {
                 None => self.read_below(part, at)?,
                 Some((_, Patch { page: None, .. })) => part.fill(0),
                 Some((&start, Patch { page: Some(page), .. })) => {
-                    self.read_page(part, page, at.saturating_sub(start))?;
+                    self.read_page(part, page, at.minus(start)?)?;
                 }
             }
             (at, rest) = (stop, after);

@@ -1,6 +1,6 @@
 //! Reads the log as a ring buffer.
 
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::storage::{ReadAt, read_into};
 use crate::units::{FileOffset, KIB};
 
@@ -16,9 +16,12 @@ pub(super) struct Ring<'a> {
 }
 
 /// Returns the position `by` bytes after `at` in a ring of `len` bytes, wrapped around. Neither may exceed `len`.
-pub(super) fn advance(at: u64, by: u64, len: u64) -> u64 {
-    let sum = at.saturating_add(by);
-    sum.checked_sub(len).unwrap_or(sum)
+///
+/// # Errors
+/// [`Error::Internal`](crate::Error::Internal) on overflow. A log has at most 4 GiB.
+pub(super) fn advance(at: u64, by: u64, len: u64) -> Result<u64> {
+    let sum = at.plus(by)?;
+    if sum < len { Ok(sum) } else { sum.minus(len) }
 }
 
 impl<'a> Ring<'a> {
@@ -31,10 +34,14 @@ impl<'a> Ring<'a> {
     }
 
     /// Returns the position `by` bytes after `at`, wrapped around. Neither may exceed the length.
-    pub(super) fn advance(&self, at: u64, by: u64) -> u64 {
+    ///
+    /// # Errors
+    /// As [`advance`].
+    pub(super) fn advance(&self, at: u64, by: u64) -> Result<u64> {
         advance(at, by, self.len)
     }
 
+    /// Returns the offset of a position in the file. A log that must be replayed may still lie past the end of the file.
     pub(super) fn file_offset(&self, at: u64) -> FileOffset {
         self.offset.saturating_add(at)
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::ring::{Ring, SECTOR};
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::rules::Rule;
 use crate::violation::{Structure, Violation, Violations};
 
@@ -42,10 +42,10 @@ pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violation
                 }
             }
         }
-        at = at.saturating_add(SECTOR);
+        at = at.plus(SECTOR)?;
     }
-    let highest = entries.values().map(|entry| entry.header.sequence_number).max().unwrap_or(0);
-    let active = choose(ring, &entries).map(|entries| Active { entries, highest });
+    let highest = entries.values().map(|entry| entry.header.sequence_number).fold(0, u64::max);
+    let active = choose(ring, &entries)?.map(|entries| Active { entries, highest });
     if active.is_none() {
         let none = Violation::new(Structure::Log, ring.file_offset(0), Rule::LogNoActiveSequence);
         violations.report(none);
@@ -58,12 +58,12 @@ pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violation
 ///
 /// Valid entries never overlap, so each has at most one predecessor and belongs to one run. Each entry is numbered once
 /// with its run and its rank in it, so all candidates for the head are tested in linear time.
-fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Option<Vec<Entry>> {
-    let next = |entry: &Entry| {
-        let at = ring.advance(entry.at, u64::from(entry.header.entry_length));
-        let follower = entries.get(&at)?;
-        let expected = entry.header.sequence_number.checked_add(1)?;
-        (follower.header.sequence_number == expected).then_some(follower)
+fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Result<Option<Vec<Entry>>> {
+    let next = |entry: &Entry| -> Result<Option<&Entry>> {
+        let at = ring.advance(entry.at, u64::from(entry.header.entry_length))?;
+        let expected = entry.header.sequence_number.checked_add(1);
+        let follower = entries.get(&at);
+        Ok(follower.filter(|follower| Some(follower.header.sequence_number) == expected))
     };
     let mut by_sequence: Vec<&Entry> = entries.values().collect();
     by_sequence.sort_by_key(|entry| entry.header.sequence_number);
@@ -71,8 +71,8 @@ fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Option<Vec<Entry>>
     let mut run_of: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for entry in &by_sequence {
         let (run, rank) = *run_of.entry(entry.at).or_insert((entry.at, 0));
-        if let Some(follower) = next(entry) {
-            run_of.insert(follower.at, (run, rank.saturating_add(1)));
+        if let Some(follower) = next(entry)? {
+            run_of.insert(follower.at, (run, rank.plus(1)?));
         }
     }
     let is_head = |entry: &&&Entry| {
@@ -80,14 +80,15 @@ fn choose(ring: &Ring<'_>, entries: &BTreeMap<u64, Entry>) -> Option<Vec<Entry>>
         let own = run_of.get(&entry.at);
         matches!((tail, own), (Some(tail), Some(own)) if tail.0 == own.0 && tail.1 <= own.1)
     };
-    let head = by_sequence.iter().rev().find(is_head)?;
+    let Some(head) = by_sequence.iter().rev().find(is_head) else { return Ok(None) };
     let mut sequence = Vec::new();
-    let mut entry = entries.get(&u64::from(head.header.tail))?;
-    loop {
-        sequence.push(entry.clone());
-        if entry.at == head.at {
-            return Some(sequence);
+    let mut entry = entries.get(&u64::from(head.header.tail));
+    while let Some(found) = entry {
+        sequence.push(found.clone());
+        if found.at == head.at {
+            return Ok(Some(sequence));
         }
-        entry = next(entry)?;
+        entry = next(found)?;
     }
+    Ok(None)
 }

@@ -61,7 +61,7 @@ impl Log {
             flushed_file_offset: self.flushed,
             last_file_offset: self.last,
         };
-        for (number, bytes) in encode_entry(&header, writes).chunks(SECTOR as usize).enumerate() {
+        for (number, bytes) in encode_entry(&header, writes).unwrap().chunks(SECTOR as usize).enumerate() {
             let at = LOG + (sector + number as u64) * SECTOR % MIB;
             self.file[at as usize..][..bytes.len()].copy_from_slice(bytes);
         }

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::entry::Entry;
 use super::limits::{FIRST_TARGET, MAX_FILE_LENGTH, MAX_LOG_LENGTH};
 use super::ring::{SECTOR, advance};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Bounded, Error, Guaranteed, InvalidArgument, Result, Times, in_memory};
 use crate::format::header::Header;
 use crate::format::log_entry::{LogEntryHeader, LogWrite, descriptor_sectors, encode_entry};
 use crate::storage::Storage;
-use crate::units::{FileOffset, MIB};
+use crate::units::{FileOffset, MIB, at_most};
 
 /// The maximum length of an entry in bytes, however long the log is. The logs that Windows makes have no room for a
 /// longer one, so no reader has ever had to accept one. It also limits the memory of a transaction.
@@ -29,7 +29,8 @@ pub(crate) struct LogWriter {
     guid: Uuid,
     /// The position in the ring where the next entry begins.
     at: u64,
-    sequence_number: u64,
+    /// The sequence number of the last entry.
+    last: u64,
 }
 
 impl LogWriter {
@@ -46,11 +47,11 @@ impl LogWriter {
             return Err(InvalidArgument::LogLength(len).into());
         }
         let file_len = storage.size().map_err(|e| Error::io("get its size", None, e))?;
-        let log_end = place.saturating_add(len);
+        let log_end = place.plus(len)?;
         if file_len < log_end.get() {
             storage.set_len(log_end.get()).map_err(|e| Error::io("extend", log_end, e))?;
         }
-        let mut log = Self { place, len, guid: Uuid::new_v4(), at: 0, sequence_number: 1 };
+        let mut log = Self { place, len, guid: Uuid::new_v4(), at: 0, last: 0 };
         let durable = file_len.max(log_end.get()); // once the sync that follows has returned
         log.append(storage, &[], durable, durable)?;
         storage.sync().map_err(|e| Error::io("sync", None, e))?;
@@ -62,15 +63,19 @@ impl LogWriter {
     ///
     /// The next number exceeds the `highest` one in the log. Otherwise a new entry in the place of a torn one could
     /// connect the entries behind it to the sequence.
-    pub(super) fn behind(active: &[Entry], highest: u64, header: &Header) -> Option<Self> {
-        let (head, len) = (active.last()?, u64::from(header.log_length));
-        Some(Self {
+    ///
+    /// # Errors
+    /// As [`advance`].
+    pub(super) fn behind(active: &[Entry], highest: u64, header: &Header) -> Result<Option<Self>> {
+        let len = u64::from(header.log_length);
+        let Some(head) = active.last().filter(|_| highest < u64::MAX) else { return Ok(None) };
+        Ok(Some(Self {
             place: header.log_offset,
             len,
             guid: header.log_guid,
-            at: advance(head.at, head.header.entry_length.into(), len),
-            sequence_number: highest.checked_add(1)?,
-        })
+            at: advance(head.at, head.header.entry_length.into(), len)?,
+            last: highest,
+        }))
     }
 
     /// Returns the length of the log in bytes.
@@ -84,11 +89,17 @@ impl LogWriter {
     }
 
     /// Returns the number of pages of 4 KiB that one entry can write.
-    pub(crate) fn capacity(&self) -> usize {
-        let sectors = u32::try_from(self.longest_entry() / SECTOR).unwrap_or(u32::MAX);
-        let fits =
-            |pages: &u32| u64::from(*pages).saturating_add(descriptor_sectors(*pages)) <= u64::from(sectors);
-        (0..sectors).rev().find(fits).and_then(|pages| usize::try_from(pages).ok()).unwrap_or(0)
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the log has no room for an entry. The shortest log has.
+    pub(crate) fn capacity(&self) -> Result<usize> {
+        let sectors = self.longest_entry() / SECTOR;
+        let most = u32::try_from(sectors).guaranteed("an entry has at most 1 MiB")?;
+        let fits = |&pages: &u32| {
+            u64::from(pages).checked_add(descriptor_sectors(pages)).is_some_and(|all| all <= sectors)
+        };
+        let pages = (0..most).rev().find(fits).guaranteed("each log has room for an entry")?;
+        in_memory(pages.into())
     }
 
     pub(super) fn longest_entry(&self) -> u64 {
@@ -112,23 +123,25 @@ impl LogWriter {
         flushed_file_offset: u64,
         last_file_offset: u64,
     ) -> Result<()> {
-        let last_file_offset = last_file_offset.checked_next_multiple_of(MIB).unwrap_or(u64::MAX);
-        if !self.takes(writes, last_file_offset) {
+        let Some(last_file_offset) = last_file_offset.checked_next_multiple_of(MIB) else {
+            return Err(InvalidArgument::LogEntry.into());
+        };
+        if !self.takes(writes, last_file_offset)? {
             return Err(InvalidArgument::LogEntry.into());
         }
+        let next_at = advance(self.at, entry_length(writes)?, self.len)?;
         let header = LogEntryHeader {
             entry_length: 0,
-            tail: u32::try_from(self.at).unwrap_or(u32::MAX),
-            sequence_number: self.sequence_number,
+            tail: u32::try_from(self.at).guaranteed("a log has at most 1 GiB")?,
+            sequence_number: self.last.plus(1)?,
             descriptor_count: 0,
             log_guid: self.guid,
-            flushed_file_offset: flushed_file_offset.saturating_sub(flushed_file_offset % MIB),
+            flushed_file_offset: (flushed_file_offset / MIB).times(MIB)?,
             last_file_offset,
         };
-        let entry = encode_entry(&header, writes);
+        let entry = encode_entry(&header, writes)?;
         self.put(storage, &entry)?;
-        self.at = advance(self.at, entry_length(writes), self.len);
-        self.sequence_number = self.sequence_number.saturating_add(1);
+        (self.at, self.last) = (next_at, header.sequence_number);
         Ok(())
     }
 
@@ -138,8 +151,8 @@ impl LogWriter {
     /// this sector, and so complete the first one.
     pub(super) fn clear(&self, storage: &dyn Storage, len: u64) -> Result<()> {
         for number in 0..len / SECTOR {
-            let at = advance(self.at, number.saturating_mul(SECTOR), self.len);
-            let at = self.place.saturating_add(at);
+            let at = advance(self.at, number.times(SECTOR)?, self.len)?;
+            let at = self.place.plus(at)?;
             // 512 bytes are enough: they contain the signature, and without it no entry is valid.
             storage.write_all_at(&[0; 512], at).map_err(|e| Error::io("write the log", at, e))?;
         }
@@ -147,10 +160,13 @@ impl LogWriter {
     }
 
     /// Returns whether these writes fit into one entry and a replay would make all of them.
-    pub(super) fn takes(&self, writes: &[LogWrite], last_file_offset: u64) -> bool {
-        entry_length(writes) <= self.longest_entry()
+    ///
+    /// # Errors
+    /// As [`entry_length`].
+    pub(super) fn takes(&self, writes: &[LogWrite], last_file_offset: u64) -> Result<bool> {
+        Ok(entry_length(writes)? <= self.longest_entry()
             && last_file_offset <= MAX_FILE_LENGTH
-            && writes.iter().all(|write| self.is_sound(write))
+            && writes.iter().all(|write| self.is_sound(write)))
     }
 
     /// Returns whether a replay would make this write.
@@ -159,20 +175,20 @@ impl LogWriter {
             LogWrite::Data { offset, .. } => (offset.get(), SECTOR),
             LogWrite::Zero { offset, len } => (offset.get(), *len),
         };
-        let end = start.saturating_add(len);
-        let log = self.place.get()..self.place.saturating_add(self.len).get();
+        let ends = (start.checked_add(len), self.place.checked_add(self.len));
+        let (Some(end), Some(log_end)) = ends else { return false };
         start.is_multiple_of(SECTOR)
             && len.is_multiple_of(SECTOR)
             && start >= FIRST_TARGET
             && end <= MAX_FILE_LENGTH
-            && (end <= log.start || start >= log.end)
+            && (end <= self.place.get() || start >= log_end.get())
     }
 
     /// Writes the bytes of an entry to the position of the next entry, wrapped around the end of the ring.
     fn put(&self, storage: &dyn Storage, entry: &[u8]) -> Result<()> {
-        let room = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let (first, wrapped) = entry.split_at(room.min(entry.len()));
-        for (bytes, at) in [(first, self.place.saturating_add(self.at)), (wrapped, self.place)] {
+        let room = at_most(self.len.minus(self.at)?, entry.len());
+        let (first, wrapped) = entry.split_at(room);
+        for (bytes, at) in [(first, self.place.plus(self.at)?), (wrapped, self.place)] {
             if !bytes.is_empty() {
                 storage.write_all_at(bytes, at).map_err(|e| Error::io("write the log", at, e))?;
             }
@@ -182,11 +198,14 @@ impl LogWriter {
 }
 
 /// Returns the length in bytes of an entry with these writes.
-pub(super) fn entry_length(writes: &[LogWrite]) -> u64 {
-    let pages = writes.iter().filter(|write| matches!(write, LogWrite::Data { .. })).count();
-    let sectors = u64::try_from(pages).unwrap_or(u64::MAX);
-    let descriptors = u32::try_from(writes.len()).map_or(u64::MAX, descriptor_sectors);
-    sectors.saturating_add(descriptors).saturating_mul(SECTOR)
+///
+/// # Errors
+/// [`Error::Internal`] if there are more writes than an entry can count. Fewer patches and staged pages are in memory.
+pub(super) fn entry_length(writes: &[LogWrite]) -> Result<u64> {
+    let is_page = |write: &&LogWrite| matches!(write, LogWrite::Data { .. });
+    let pages = writes.iter().filter(is_page).map(|_| 1_u64).sum::<u64>();
+    let writes = u32::try_from(writes.len()).guaranteed("the writes of an entry have 32-bit numbers")?;
+    pages.plus(descriptor_sectors(writes))?.times(SECTOR)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;
 use crate::units::{DiskOffset, at_most};
@@ -53,7 +53,7 @@ fn first_difference(
         let bytes_b = read_with_zeros_past_the_end(b, &mut buffer_b[..window.len], window.start)?;
         if bytes_a != bytes_b {
             let first = bytes_a.iter().zip(bytes_b).position(|(a, b)| a != b);
-            return Ok(first.map(|first| window.start.saturating_add(first as u64)));
+            return first.map(|first| window.start.plus(first as u64)).transpose();
         }
         progress.advance(window.data);
     }

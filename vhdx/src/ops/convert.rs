@@ -7,7 +7,7 @@ use super::copy::copy_nonzero;
 use super::ranges::{WINDOW, Window, data, total, whole, windows};
 use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
-use crate::error::{Conflict, Error, InvalidArgument, Result};
+use crate::error::{Bounded, Conflict, Error, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
 use crate::storage::{Buffer, Storage};
@@ -67,7 +67,7 @@ pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progre
         stream.zeros_up_to(start, &zeros)?;
         disk.read_exact_at(&mut buffer[..len], start)?;
         stream.put(&buffer[..len])?;
-        bytes_copied = bytes_copied.saturating_add(data);
+        bytes_copied = bytes_copied.plus(data)?;
     }
     stream.zeros_up_to(whole(disk).end, &zeros)?;
     stream.flush()?;
@@ -84,7 +84,7 @@ struct Stream<'a> {
 impl Stream<'_> {
     fn zeros_up_to(&mut self, end: DiskOffset, zeros: &[u8]) -> Result<()> {
         while self.at < end {
-            let len = at_most(end.since(self.at), zeros.len());
+            let len = at_most(end.minus(self.at)?, zeros.len());
             self.put(&zeros[..len])?;
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Stream<'_> {
             return Err(Error::Cancelled);
         }
         self.out.write_all(bytes).map_err(|error| self.failed(error))?;
-        self.at = self.at.saturating_add(bytes.len() as u64);
+        self.at = self.at.plus(bytes.len() as u64)?;
         self.progress.advance(bytes.len() as u64);
         Ok(())
     }

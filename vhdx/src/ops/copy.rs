@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::ranges::{WINDOW, windows};
 use super::zeros::nonzero_runs;
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;
 use crate::units::DiskOffset;
@@ -29,8 +29,8 @@ pub(super) fn copy_nonzero(
         let bytes = &mut buffer[..window.len];
         disk.read_exact_at(bytes, window.start)?;
         for run in nonzero_runs(bytes, window.start) {
-            written = written.saturating_add(run.len() as u64);
-            write(window.start.saturating_add(run.start as u64), &bytes[run])?;
+            written = written.plus(run.len() as u64)?;
+            write(window.start.plus(run.start as u64)?, &bytes[run])?;
         }
         progress.advance(window.data);
     }

@@ -4,7 +4,7 @@ use super::copy::copy_nonzero;
 use super::ranges::{WINDOW, data, total, whole};
 use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
-use crate::error::{Error, InvalidArgument, Result, in_memory};
+use crate::error::{Bounded, Error, InvalidArgument, Result, Times, in_memory};
 use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::units::{DiskOffset, FileOffset};
@@ -71,7 +71,7 @@ pub fn overwrite_raw(
         (copy_nonzero(disk, data(disk, whole(disk)), progress, put)?, 0)
     } else {
         progress.start(virtual_size);
-        let gaps = virtual_size.saturating_sub(data_len);
+        let gaps = virtual_size.minus(data_len)?;
         let mut filled =
             Filled { target, progress, pace: SyncPacer::default(), at: DiskOffset::new(0), zeroed: 0, gaps };
         let put = |at, bytes: &[u8]| filled.put(at, bytes);
@@ -108,7 +108,7 @@ impl Filled<'_> {
     fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
         self.zeros_up_to(at)?;
         write(self.target, &mut self.pace, at, bytes)?;
-        self.at = at.saturating_add(bytes.len() as u64);
+        self.at = at.plus(bytes.len() as u64)?;
         Ok(())
     }
 
@@ -119,8 +119,8 @@ impl Filled<'_> {
                 return Err(Error::Cancelled);
             }
             let offset = FileOffset::new(self.at.get());
-            let next = (self.at.get() / ZEROED_AT_ONCE + 1).saturating_mul(ZEROED_AT_ONCE);
-            let len = DiskOffset::new(next).min(end).since(self.at);
+            let next = (self.at.get() / ZEROED_AT_ONCE + 1).times(ZEROED_AT_ONCE)?;
+            let len = DiskOffset::new(next).min(end).minus(self.at)?;
             if by_call {
                 self.target
                     .zero_range(offset, len)
@@ -129,10 +129,10 @@ impl Filled<'_> {
                 // Shorter than ZEROED_BY_CALL.
                 write(self.target, &mut self.pace, self.at, &vec![0; in_memory(len)?])?;
             }
-            self.at = self.at.saturating_add(len);
-            self.zeroed = self.zeroed.saturating_add(len);
+            self.at = self.at.plus(len)?;
+            self.zeroed = self.zeroed.plus(len)?;
             let counted = len.min(self.gaps);
-            self.gaps = self.gaps.saturating_sub(counted);
+            self.gaps -= counted;
             self.progress.advance(counted);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::iter::Peekable;
 use std::ops::Range;
 
 use crate::disk::Disk;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Guaranteed, Result, Times};
 use crate::file::Source;
 use crate::progress::Progress;
 use crate::units::{DiskOffset, MIB};
@@ -29,7 +29,7 @@ pub(super) fn data<'a>(
     disk.extents(within).filter_map(|extent| match extent {
         Ok(extent) if extent.len == 0 => None,
         Ok(extent) => match extent.source {
-            Source::Data { .. } => Some(Ok(extent.start..extent.start.saturating_add(extent.len))),
+            Source::Data { .. } => Some(extent.start.plus(extent.len).map(|end| extent.start..end)),
             Source::Zero { .. } | Source::Unallocated => None,
         },
         Err(error) => Some(Err(error)),
@@ -47,7 +47,7 @@ pub(super) fn total(
             return Err(Error::Cancelled);
         }
         let range = range?;
-        total = total.saturating_add(range.end.since(range.start));
+        total = total.plus(range.end.minus(range.start)?)?;
     }
     Ok(total)
 }
@@ -104,10 +104,39 @@ pub(super) struct Window {
     pub(super) data: u64,
 }
 
+fn with_len(range: Range<DiskOffset>) -> Result<(Range<DiskOffset>, u64)> {
+    let len = range.end.minus(range.start)?;
+    Ok((range, len))
+}
+
 /// Joins ranges across small gaps and cuts them into windows.
 pub(super) struct Windows<I: Iterator<Item = Result<Range<DiskOffset>>>> {
     ranges: Peekable<I>,
+    /// The rest of a run of ranges, and how many of its bytes are data.
     rest: Option<(Range<DiskOffset>, u64)>,
+}
+
+impl<I: Iterator<Item = Result<Range<DiskOffset>>>> Windows<I> {
+    /// Joins ranges to `range`, of which `data` bytes are data, and cuts off the first window.
+    fn cut(&mut self, mut range: Range<DiskOffset>, mut data: u64) -> Result<Window> {
+        let boundary = DiskOffset::new((range.start.get() / WINDOW as u64 + 1).times(WINDOW as u64)?);
+        while range.end < boundary {
+            let limit = range.end.plus(GAP)?;
+            let near = |next: &Result<Range<DiskOffset>>| next.as_ref().is_ok_and(|next| next.start <= limit);
+            let Some(Ok(next)) = self.ranges.next_if(near) else { break };
+            data = data.plus(next.end.minus(next.start)?)?;
+            range.end = range.end.max(next.end);
+        }
+        let end = range.end.min(boundary);
+        let len = end.minus(range.start)?;
+        let here = data.min(len);
+        if end < range.end {
+            self.rest = Some((end..range.end, data - here));
+        }
+        let len = usize::try_from(len).ok().filter(|len| *len <= WINDOW);
+        let len = len.guaranteed("a window ends at the boundary")?;
+        Ok(Window { start: range.start, len, data: here })
+    }
 }
 
 pub(super) fn windows<I: Iterator<Item = Result<Range<DiskOffset>>>>(ranges: I) -> Windows<I> {
@@ -118,32 +147,14 @@ impl<I: Iterator<Item = Result<Range<DiskOffset>>>> Iterator for Windows<I> {
     type Item = Result<Window>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (mut range, mut data) = match self.rest.take() {
+        let (range, data) = match self.rest.take() {
             Some(rest) => rest,
-            None => match self.ranges.next()? {
-                Ok(range) => (range.clone(), range.end.since(range.start)),
+            None => match self.ranges.next()?.and_then(with_len) {
+                Ok(found) => found,
                 Err(error) => return Some(Err(error)),
             },
         };
-        let boundary = DiskOffset::new((range.start.get() / WINDOW as u64 + 1).saturating_mul(WINDOW as u64));
-        while range.end < boundary {
-            let limit = range.end.saturating_add(GAP);
-            let near = |next: &Result<Range<DiskOffset>>| next.as_ref().is_ok_and(|next| next.start <= limit);
-            let Some(Ok(next)) = self.ranges.next_if(near) else { break };
-            data = data.saturating_add(next.end.since(next.start));
-            range.end = range.end.max(next.end);
-        }
-        let end = range.end.min(boundary);
-        let len = end.since(range.start);
-        let here = data.min(len);
-        if end < range.end {
-            self.rest = Some((end..range.end, data.saturating_sub(here)));
-        }
-        let len = match usize::try_from(len).ok().filter(|len| *len <= WINDOW) {
-            Some(len) => len,
-            None => return Some(Err(Error::internal("a window ends at the boundary"))),
-        };
-        Some(Ok(Window { start: range.start, len, data: here }))
+        Some(self.cut(range, data))
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct SyncPacer(u64);
 impl SyncPacer {
     /// Returns whether the next sync is due after `len` more bytes were written.
     pub(super) fn is_due(&mut self, len: u64) -> bool {
-        self.0 = self.0.saturating_add(len);
+        self.0 = self.0.saturating_add(len); // no more than "due" is asked for
         let is_due = self.0 >= BETWEEN;
         if is_due {
             self.0 = 0;

@@ -12,8 +12,8 @@ const PAGE: usize = 4096;
 /// Pages are those of the disk, on which `bytes` start at `start`. The first and the last page may be partial.
 pub(super) fn nonzero_runs(bytes: &[u8], start: DiskOffset) -> impl Iterator<Item = Range<usize>> {
     let lead = (start.get() % PAGE as u64) as usize;
-    let pages =
-        move |from: usize| from.saturating_add(PAGE - (from.saturating_add(lead)) % PAGE).min(bytes.len());
+    // No slice is so long that a page more could overflow.
+    let pages = move |from: usize| (from + PAGE - (from + lead) % PAGE).min(bytes.len());
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < bytes.len() && is_zero(&bytes[at..pages(at)]) {

@@ -77,6 +77,7 @@ pub(super) fn loop_device_of(file: FileIdentity) -> Option<String> {
 /// Returns the file of a loop device, by the device's folder in `/sys`.
 fn backing_file(device: &Path) -> Option<FileIdentity> {
     let path = fs::read_to_string(device.join("loop/backing_file")).ok()?;
+    // The kernel ends the path with a line feed.
     let metadata = fs::metadata(path.strip_suffix('\n').unwrap_or(&path)).ok()?;
     Some(FileIdentity::new(metadata.dev(), metadata.ino()))
 }

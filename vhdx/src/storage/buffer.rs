@@ -20,7 +20,7 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// Returns a buffer of `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
-        let bytes = vec![0; len.saturating_add(LINE)];
+        let bytes = vec![0; len + LINE];
         let start = bytes.as_ptr().align_offset(LINE).min(LINE); // it may return `usize::MAX`
         Self { bytes, start, len }
     }

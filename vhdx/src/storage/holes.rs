@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ReadAt;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::units::FileOffset;
 
 /// Counts the bytes in holes, which take new space when they are written.
@@ -36,7 +36,7 @@ impl<'a> Holes<'a> {
         while at < last {
             let hole = self.hole_after(at)?;
             let end = hole.end.min(last);
-            bytes = bytes.saturating_add(end.since(hole.start.max(at)));
+            bytes = bytes.plus(end.minus(hole.start.clamp(at, end))?)?;
             at = end;
         }
         Ok(bytes)

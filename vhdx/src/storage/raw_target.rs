@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(target_os = "linux")]
 use super::block_device;
 use super::{FileIdentity, FileStorage, ReadAt, Storage};
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{Bounded, Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
 /// On a device, a call zeroes only whole pages of this many bytes.
@@ -160,7 +160,7 @@ impl Storage for RawTarget {
         if !self.is_device {
             return self.storage.zero_range(offset, len);
         }
-        let (start, end) = (offset.get(), offset.get().saturating_add(len));
+        let (start, end) = (offset.get(), offset.plus(len)?.get());
         let (first, last) = (start.next_multiple_of(PAGE).min(end), end / PAGE * PAGE);
         let last = last.max(first);
         for (start, end) in [(start, first), (last, end)] {

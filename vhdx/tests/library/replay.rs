@@ -136,10 +136,10 @@ fn growing(zeroed: u64) -> Case {
     let mut dirty = sound.clone();
     dirty.set_len(block);
     dirty.write(bat_page, &[0x55; PAGE as usize]);
-    let first = encode_entry(&header, &[page(bat_page), page(block + PAGE)]);
+    let first = encode_entry(&header, &[page(bat_page), page(block + PAGE)]).unwrap();
     dirty.write(log, &first);
     header.sequence_number += 1;
-    dirty.write(log + first.len() as u64, &encode_entry(&header, &[zeros, page(block + 5 * PAGE)]));
+    dirty.write(log + first.len() as u64, &encode_entry(&header, &[zeros, page(block + 5 * PAGE)]).unwrap());
     for at in OFFSETS {
         let mut bytes = dirty.read(at.get(), PAGE as usize);
         bytes[48..64].copy_from_slice(&header.log_guid.to_bytes_le());

@@ -50,7 +50,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: Vec<_> = self.0.iter().take(SHOWN).map(Quoted).collect();
         Joined(&first, ", ").fmt(f)?;
-        match self.0.len().saturating_sub(SHOWN) {
+        match self.0.iter().skip(SHOWN).count() {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }

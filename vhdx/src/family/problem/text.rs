@@ -14,9 +14,9 @@ impl fmt::Display for List<'_> {
         for (i, path) in self.0.iter().enumerate() {
             write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(path))?;
         }
-        match self.1.saturating_sub(self.0.len()) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        match self.1.checked_sub(self.0.len()) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
         }
     }
 }

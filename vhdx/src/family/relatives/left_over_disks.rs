@@ -75,7 +75,7 @@ impl Disks for Indexed<'_> {
     }
 
     fn children(&self, at: usize) -> Vec<usize> {
-        self.children.get(&self.disks[at].data_write_guid).cloned().unwrap_or_default()
+        self.children.get(&self.disks[at].data_write_guid).map_or_else(Vec::new, Clone::clone)
     }
 
     fn has(&self, data_write_guid: Uuid) -> bool {

@@ -206,10 +206,7 @@ fn place_in_gaps(
     len: u64,
 ) -> Option<Vec<MetadataEntry>> {
     // Offsets and lengths have 32 bits in the table, so no sum of them exceeds 64 bits.
-    let span = |entry: &MetadataEntry| {
-        let start = u64::from(entry.offset);
-        start..start + u64::from(entry.length)
-    };
+    let span = |entry: &MetadataEntry| u64::from(entry.offset)..entry.end();
     let mut taken: Vec<Range<u64>> = replaced.iter().chain(kept).map(span).collect();
     taken.push(0..TABLE);
     let mut table = kept.to_vec();

@@ -323,7 +323,7 @@ impl VhdxMut {
     ///
     /// After a commit they fit: one change stages at most 18 pages, and an entry in the shortest log holds 84.
     fn make_room(&mut self, pages: usize) -> Result<()> {
-        let capacity = self.log.as_ref().map_or(0, LogWriter::capacity);
+        let capacity = self.log.as_ref().guaranteed("a session has begun")?.capacity()?;
         if self.staged.len().plus(pages)? > capacity { self.commit() } else { Ok(()) }
     }
 

@@ -39,7 +39,7 @@ fn golden_bytes_that_windows_wrote() {
         flushed_file_offset: 9 << 20,
         last_file_offset: 9 << 20,
     };
-    assert_eq!(encode_entry(&expected, &[]), bytes);
+    assert_eq!(encode_entry(&expected, &[]).unwrap(), bytes);
     assert_eq!(LogEntryHeader::parse(&bytes), Some(expected));
 
     let bytes = hex("64657363 00000000 0200000000000000 0000300000000000 54e53f0664a21c01");
@@ -77,7 +77,7 @@ fn every_field_of_the_header_is_read_as_it_was_written() {
 
 #[test]
 fn short_or_unsigned_structures_are_not_parsed() {
-    let entry = encode_entry(&entry_header(), &[data(0x30_0000)]);
+    let entry = encode_entry(&entry_header(), &[data(0x30_0000)]).unwrap();
     let descriptor = &entry[HEADER_SIZE..HEADER_SIZE + DESCRIPTOR_SIZE];
     let sector = &entry[SECTOR_SIZE..];
     assert!(LogEntryHeader::parse(&entry[..HEADER_SIZE - 1]).is_none());
@@ -118,7 +118,7 @@ fn descriptors_take_the_fewest_sectors() {
 fn an_entry_has_its_descriptors_first_and_then_its_data_sectors_in_order() {
     let mut writes = vec![zero(0x40_0000, 8192), data(0x30_0000)];
     writes.extend((0..126).map(|n| data(0x100_0000 + n * 4096)));
-    let bytes = encode_entry(&entry_header(), &writes);
+    let bytes = encode_entry(&entry_header(), &writes).unwrap();
     let header = LogEntryHeader::parse(&bytes).unwrap();
     assert_eq!((header.entry_length, header.descriptor_count), ((2 + 127) * 4096, 128));
     assert_eq!(LogEntryHeader { entry_length: 0, descriptor_count: 0, ..header }, entry_header());
@@ -143,7 +143,7 @@ fn an_entry_has_its_descriptors_first_and_then_its_data_sectors_in_order() {
 
 #[test]
 fn a_change_of_any_byte_breaks_the_checksum_or_the_signature() {
-    for_each_flip(&encode_entry(&entry_header(), &[data(0x30_0000)]), |position, bytes| {
+    for_each_flip(&encode_entry(&entry_header(), &[data(0x30_0000)]).unwrap(), |position, bytes| {
         let found = bytes::checksum_matches(bytes) && LogEntryHeader::parse(bytes).is_some();
         assert!(!found, "{position}");
     });

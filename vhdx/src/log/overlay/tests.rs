@@ -32,7 +32,7 @@ fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
         flushed_file_offset: 0,
         last_file_offset: 0,
     };
-    let file = [vec![0xEE; LOG as usize], encode_entry(&header, writes)].concat();
+    let file = [vec![0xEE; LOG as usize], encode_entry(&header, writes).unwrap()].concat();
     let entry = file[LOG as usize..].to_vec();
     let mut overlay = Overlay::new(Arc::new(file), base * SECTOR, len * SECTOR);
     let mut sector = LOG + SECTOR;
@@ -42,7 +42,7 @@ fn overlay(writes: &[LogWrite], base: u64, len: u64) -> Overlay {
                 overlay.zero(file_offset..file_offset.saturating_add(length));
             }
             data => {
-                overlay.page(&data, FileOffset::new(sector));
+                overlay.page(&data, FileOffset::new(sector)).unwrap();
                 sector += SECTOR;
             }
         }

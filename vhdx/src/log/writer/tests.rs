@@ -87,7 +87,7 @@ fn only_the_newest_entry_is_replayed_at_every_position_of_the_ring() {
     let mut rounds = 0;
     for n in 0..200_u8 {
         let before = file.writer.at;
-        file.append(&pages(1 + usize::from(n) * 7 % file.writer.capacity(), n));
+        file.append(&pages(1 + usize::from(n) * 7 % file.writer.capacity().unwrap(), n));
         rounds += usize::from(file.writer.at < before);
         assert_eq!(outcome(file.bytes(), file.writer.guid(), MIB), (n, 1));
     }
@@ -104,7 +104,7 @@ fn a_torn_entry_leaves_the_previous_entry_active() {
         file.append(&pages(second, 2));
         let after = file.bytes();
         assert_eq!(outcome(after.clone(), file.writer.guid(), MIB), (2, 1));
-        let blocks = (entry_length(&pages(second, 2)) / 512) as usize;
+        let blocks = (entry_length(&pages(second, 2)).unwrap() / 512) as usize;
         let place = |block: usize| (LOG + (at + block as u64 * 512) % MIB) as usize;
         let torn = |is_lost: &dyn Fn(usize) -> bool| {
             let mut torn = after.clone();
@@ -127,11 +127,10 @@ fn a_torn_entry_leaves_the_previous_entry_active() {
 #[test]
 fn capacity_is_limited_to_a_third_of_the_log_and_to_1_mib() {
     for (len, capacity) in [(MIB, 84), (2 * MIB, 168), (64 * MIB, 254), (MAX_LOG_LENGTH, 254)] {
-        let writer =
-            LogWriter { place: FileOffset::new(LOG), len, guid: Uuid::nil(), at: 0, sequence_number: 1 };
-        assert_eq!(writer.capacity(), capacity);
-        assert!(entry_length(&pages(capacity, 0)) <= (len / 3).min(MIB));
-        assert!(entry_length(&pages(capacity + 1, 0)) > (len / 3).min(MIB));
+        let writer = LogWriter { place: FileOffset::new(LOG), len, guid: Uuid::nil(), at: 0, last: 0 };
+        assert_eq!(writer.capacity().unwrap(), capacity);
+        assert!(entry_length(&pages(capacity, 0)).unwrap() <= (len / 3).min(MIB));
+        assert!(entry_length(&pages(capacity + 1, 0)).unwrap() > (len / 3).min(MIB));
     }
     let mut file = File::new(MIB);
     let before = file.bytes();

@@ -2,7 +2,7 @@
 
 use super::dropped::{Dropped, dropped};
 use crate::disk::Chain;
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::file::{DiskType, NewDisk};
 use crate::ops::merge::FileState;
 use crate::ops::ranges::{data, whole};
@@ -87,11 +87,11 @@ impl FlattenPlan {
         let (mut bytes_to_copy, mut with_data, mut counted) = (0_u64, 0_u64, BlockIndex::new(0));
         for range in data(chain, whole(chain)) {
             let range = range?;
-            bytes_to_copy = bytes_to_copy.saturating_add(range.end.since(range.start));
-            let last = DiskOffset::new(range.end.get().saturating_sub(1));
-            let end = geometry.block_of(last).saturating_add(1);
+            bytes_to_copy = bytes_to_copy.plus(range.end.minus(range.start)?)?;
+            let last = DiskOffset::new(range.end.get().minus(1)?);
+            let end = geometry.block_of(last).plus(1)?;
             // Ranges ascend, so only the first block of a range can have been counted before.
-            with_data = with_data.saturating_add(end.since(geometry.block_of(range.start).max(counted)));
+            with_data = with_data.plus(end.minus(geometry.block_of(range.start).max(counted))?)?;
             counted = end;
         }
         let blocks = if disk.disk_type == DiskType::Fixed { geometry.block_count() } else { with_data };

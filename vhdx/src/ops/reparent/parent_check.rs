@@ -182,7 +182,7 @@ fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<FileFacts> {
 fn place_of(file: Option<FileIdentity>, child: &Path, resolver: &FolderResolver) -> (Option<usize>, bool) {
     let Ok(layers) = inspect_chain(child, resolver) else { return (None, false) };
     let links = layers.iter().take_while(|layer| matches!(layer.link, Link::Ok)).count();
-    let below = layers.iter().take(links.saturating_add(1)).skip(1);
+    let below = layers.iter().skip(1).take(links);
     let is_it = |layer: &InspectedLayer| file.is_some() && layer.vhdx.identity() == file;
     let level = (1..).zip(below).find(|(_, layer)| is_it(layer)).map(|(level, _)| level);
     (level, layers.last().is_some_and(|layer| matches!(layer.link, Link::Base)))

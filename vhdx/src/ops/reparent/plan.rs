@@ -127,7 +127,9 @@ impl ReparentPlan {
             // As the first linkage, this GUID would require the mark again.
             (link.linkage, link.linkage2) = (Uuid::nil(), candidate.data_write_guid);
         } else if child.linkage == Some(candidate.data_write_guid) {
-            link.linkage2 = child.linkage2.unwrap_or_default();
+            if let Some(second) = child.linkage2 {
+                link.linkage2 = second;
+            }
         } else if let (None, Some(first)) = (layer, check.linkage_before_merge()) {
             (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
         }

@@ -12,6 +12,8 @@ use rustix::fs::{FallocateFlags, OFlags, SeekFrom, copy_file_range, fallocate, f
 use rustix::io::Errno;
 
 use super::unix::open_waiting_for_nothing;
+use crate::error::Bounded;
+use crate::units::at_most;
 
 /// Opens a file without changing its access time, if this user may.
 pub(in crate::storage) fn open_readable(path: &Path) -> io::Result<File> {
@@ -179,11 +181,11 @@ pub(in crate::storage) fn share(
     }
     let (whole, mut shared) = (len - len % SHARED_UNIT, 0);
     while shared < whole {
-        let (mut from, mut to) = (from.saturating_add(shared), to.saturating_add(shared));
-        let left = usize::try_from(whole - shared).unwrap_or(usize::MAX);
+        let (mut from, mut to) = (from.plus(shared)?, to.plus(shared)?);
+        let left = at_most(whole - shared, usize::MAX);
         match copy_file_range(source, Some(&mut from), target, Some(&mut to), left) {
             Ok(0) => return Ok(shared), // the source has ended; reading it gives a clearer error
-            Ok(count) => shared = shared.saturating_add(count as u64),
+            Ok(count) => shared = shared.plus(count as u64)?,
             Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => return Ok(shared),
             Err(error) => return Err(error.into()),
@@ -201,8 +203,8 @@ const EXTENDED_WITHOUT_HOLE: u64 = 8192;
 ///
 /// The extension must then be written instead.
 pub(in crate::storage) fn set_len_makes_sparse(file: &File, len: u64) -> io::Result<bool> {
-    let growth = len.saturating_sub(file.metadata()?.len());
-    Ok(growth > EXTENDED_WITHOUT_HOLE && is_windows_share(file)?)
+    let growth = len.checked_sub(file.metadata()?.len());
+    Ok(growth.is_some_and(|growth| growth > EXTENDED_WITHOUT_HOLE) && is_windows_share(file)?)
 }
 
 const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42]; // SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC

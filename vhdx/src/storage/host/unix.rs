@@ -62,13 +62,14 @@ pub(in crate::storage) fn identity(file: &File) -> io::Result<(u64, u64)> {
 
 pub(in crate::storage) fn allocated_bytes(_: &Path, metadata: &Metadata) -> io::Result<u64> {
     const BLOCK: u64 = 512; // the unit of `st_blocks`, for every block size of a file system
-    Ok(metadata.blocks().saturating_mul(BLOCK))
+    Ok(metadata.blocks().saturating_mul(BLOCK)) // a file system may report any number
 }
 
 /// Returns how many bytes this user may still allocate on the file system of a folder, if it says so.
 pub(in crate::storage) fn free_space(folder: &Path) -> io::Result<Option<u64>> {
     let found = rustix::fs::statvfs(folder)?;
     let is_known = found.f_blocks > 0; // some network file systems report nothing
+    // A file system may report any numbers. Too much space for 64 bits is enough for everything.
     Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
 }
 

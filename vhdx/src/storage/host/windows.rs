@@ -65,7 +65,7 @@ pub(in crate::storage) fn zero_range(file: &File, offset: u64, len: u64) -> io::
     if metadata.file_attributes() & (FILE_ATTRIBUTE_SPARSE_FILE | FILE_ATTRIBUTE_COMPRESSED) != 0 {
         return Ok(false);
     }
-    let end = offset.saturating_add(len);
+    let end = offset.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
     if end > metadata.len() {
         file.set_len(end)?; // a file that is not sparse has space for its whole length
     }
@@ -77,7 +77,8 @@ pub(in crate::storage) fn zero_range(file: &File, offset: u64, len: u64) -> io::
 /// The sparse attribute is never set here, because Hyper-V refuses sparse files.
 pub(in crate::storage) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     let is_sparse = file.metadata()?.file_attributes() & FILE_ATTRIBUTE_SPARSE_FILE != 0;
-    Ok(is_sparse && set_zero_data(file, offset, offset.saturating_add(len)))
+    let end = offset.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(is_sparse && set_zero_data(file, offset, end))
 }
 
 /// Has no effect, because nothing is shared.

@@ -26,7 +26,7 @@ fn entry(number: u64, tail: u32, writes: &[LogWrite]) -> Vec<u8> {
         flushed_file_offset: MIB,
         last_file_offset: MIB,
     };
-    encode_entry(&header, writes)
+    encode_entry(&header, writes).unwrap()
 }
 
 /// [`sample`] with a log of `len` bytes, and that log's place.
@@ -166,7 +166,7 @@ fn a_file_shorter_than_its_log_knows_was_truncated() {
             flushed_file_offset: flushed,
             last_file_offset: last,
         };
-        with_log(MIB, &[(0, encode_entry(&header, &[]))])
+        with_log(MIB, &[(0, encode_entry(&header, &[]).unwrap())])
     };
     let (file, place) = entry_with(sound + MIB, sound + MIB);
     assert_refused(file, (Rule::LogTruncatedFile, Structure::LogEntry, place));
