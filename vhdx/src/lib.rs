@@ -88,6 +88,8 @@ pub mod ops;
 mod progress;
 mod quoted;
 mod rules;
+#[cfg(feature = "serde")]
+mod serialize;
 mod storage;
 #[cfg(test)]
 mod testing;

@@ -6,6 +6,8 @@ use std::fmt;
 
 /// How serious it is that a file breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Severity {
     /// Real images of Windows or QEMU break the rule. The content of the disk is certain: [`Rule::reason`] says why.
     Note,

@@ -17,22 +17,27 @@ pub(crate) fn at_most(len: u64, bound: usize) -> usize {
 
 /// A byte offset in a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileOffset(u64);
 
 /// A byte offset on a virtual disk, as its guest sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DiskOffset(u64);
 
 /// The index of a payload block: block 0 contains the first `block_size` bytes of the disk ([MS-VHDX] 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BlockIndex(u64);
 
 /// The index of a chunk and of its sector bitmap block ([MS-VHDX] 2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ChunkIndex(u64);
 
 /// The index of an entry in the block allocation table, which interleaves payload and bitmap entries ([MS-VHDX] 2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BatIndex(u64);
 
 macro_rules! number {

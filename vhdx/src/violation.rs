@@ -12,6 +12,8 @@ use crate::units::{BatIndex, BlockIndex, ChunkIndex, FileOffset};
 /// A structure of the file, named as in the specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Structure {
     /// The file type identifier ([MS-VHDX] 2.2.1).
     FileTypeIdentifier,
@@ -75,6 +77,8 @@ impl fmt::Display for Structure {
 /// The value in the file that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Found {
     /// No value: the rule says everything.
     Nothing,
@@ -90,6 +94,7 @@ pub enum Found {
 
 /// A rule that a file breaks, and the place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Violation {
     pub(crate) structure: Structure,
     pub(crate) offset: FileOffset,
@@ -170,12 +175,14 @@ impl fmt::Display for Violation {
 /// A hostile file can break a rule in each of millions of BAT entries. So only the first [`LIMIT`](Self::LIMIT)
 /// violations are kept, and then as many again that are not tolerated. [`dropped`](Self::dropped) counts the others.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Violations {
     list: Vec<Violation>,
     /// The number of violations of each rule, including those that were not kept.
     counts: BTreeMap<Rule, u64>,
     dropped: u64,
     /// The first violation that is not tolerated. It is kept even when the list is full.
+    #[cfg_attr(feature = "serde", serde(skip))]
     first: Option<Violation>,
 }
 

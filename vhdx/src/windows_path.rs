@@ -17,6 +17,7 @@ pub(crate) const SEPARATORS: [char; 2] = ['\\', '/'];
 
 /// A path to the parent, as stored in the child ([MS-VHDX] 2.6.2.6.3).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct StoredPath {
     /// The key of the parent locator: `relative_path`, `volume_path` or `absolute_win32_path`.
     pub key: &'static str,

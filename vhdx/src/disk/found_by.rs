@@ -3,6 +3,8 @@
 /// How the parent of a file was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FoundBy {
     /// By the stored relative path, or by at least its last two names in one of the folders.
     RelativePath,

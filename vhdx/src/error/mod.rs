@@ -270,10 +270,13 @@ pub enum ChainError {
 /// A file or folder that could not be checked. Its [`Display`](std::fmt::Display) is the path and the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Undetermined {
     /// The file or the folder.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The reason.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub error: Arc<Error>,
     /// Whether it may be or contain a disk that depends on files of a merge: it has the name or signature of a disk, or
     /// is a folder. A file that another program has locked does not count: Hyper-V also locks the parents of a

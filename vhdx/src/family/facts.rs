@@ -16,8 +16,10 @@ use crate::windows_path::StoredPath;
 /// The facts about a VHDX file and its link to its parent. All sizes are in bytes.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileFacts {
     /// The path at which the file was found first.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// Identifies the file on this host, under any of its names.
     pub identity: Option<FileIdentity>,

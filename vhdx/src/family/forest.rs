@@ -7,6 +7,7 @@ use super::problem::Problem;
 /// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Forest {
     /// The disks, sorted by path. `parent` and `children` are indices into this list.
     pub disks: Vec<DiscoveredDisk>,
@@ -45,6 +46,7 @@ impl Forest {
 /// A disk of a [`Forest`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DiscoveredDisk {
     /// The facts about the file.
     pub facts: FileFacts,
@@ -60,6 +62,8 @@ pub struct DiscoveredDisk {
 
 /// The state of the link from a disk of a [`Forest`] to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DiskLink {
     /// The disk needs no parent.
     Base,

@@ -9,8 +9,10 @@ use crate::storage::{FileFormat, FileStorage};
 /// A file of a known kind that is not a VHDX and is not named like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OtherFile {
     /// The file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The kind of the file.
     pub kind: OtherKind,
@@ -18,6 +20,8 @@ pub struct OtherFile {
 
 /// The kind of an [`OtherFile`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum OtherKind {
     /// Another format, recognized by its content.
     Format(FileFormat),

@@ -22,8 +22,10 @@ use crate::storage::FileFormat;
 /// The disks in some folders.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Relatives {
     /// The folders that were searched, each once.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub folders: Vec<PathBuf>,
     /// The disks, sorted by path.
     pub disks: Vec<FileFacts>,
@@ -39,8 +41,10 @@ pub struct Relatives {
 /// A file with the name of a VHDX, but of another format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OtherFormat {
     /// The file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The format of the content.
     pub format: FileFormat,

@@ -40,6 +40,7 @@ impl NewDisk {
 
 /// The result of a [`VhdxWriter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct WriteReport {
     /// The number of payload blocks that are present.
     pub blocks: u64,

@@ -58,6 +58,8 @@ pub(crate) use write::{Place, ResizePlan, SectorBits, Space};
 
 /// How a file stores its disk ([MS-VHDX] 2.6.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DiskType {
     /// Every block is allocated.
     Fixed,

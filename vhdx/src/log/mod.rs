@@ -38,6 +38,8 @@ pub(crate) use writer::LogWriter;
 
 /// The state of the log of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LogState {
     /// The log contains nothing to replay.
     Clean,

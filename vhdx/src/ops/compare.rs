@@ -9,6 +9,7 @@ use crate::units::{DiskOffset, at_most};
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Comparison {
     /// Whether both disks read the same. A shorter disk is compared as if zeros followed.
     pub equal: bool,

@@ -15,6 +15,7 @@ use crate::units::{DiskOffset, FileOffset, at_most};
 
 /// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ConvertReport {
     /// The bytes of the disk that were written. All others are zeros that needed no writing.
     pub bytes_copied: u64,

@@ -27,6 +27,7 @@ pub enum TargetContent {
 
 /// The result of overwriting a file or device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OverwriteReport {
     /// The bytes of the disk that were written as data.
     pub bytes_copied: u64,

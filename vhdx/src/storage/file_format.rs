@@ -11,6 +11,8 @@ use crate::units::FileOffset;
 
 /// A format that [`FileFormat::of`] recognises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FileFormat {
     /// Microsoft's VHDX, whole or damaged.
     Vhdx,

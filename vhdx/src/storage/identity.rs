@@ -7,6 +7,7 @@ use super::host;
 
 /// The identity of an open file on this machine. Equal for every name of the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileIdentity {
     volume: u64,
     file: u64,

@@ -18,6 +18,7 @@ mod reflink;
 mod remembered;
 mod reparent;
 mod replay;
+mod serialized;
 mod shared_fixtures;
 mod shared_model;
 mod shared_oracle;

@@ -11,6 +11,8 @@ use crate::quoted::Quoted;
 ///
 /// Each kind has more weight than all later kinds together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Evidence {
     /// Both files have the same virtual disk id. Windows copies it from the parent to the child.
     VirtualDiskId,
@@ -44,10 +46,12 @@ impl fmt::Display for Evidence {
 /// It is not the parent: it has another DataWriteGuid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Substitute {
     /// The index of the disk in the forest.
     pub disk: usize,
     /// The path of the disk.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The evidence, the strongest first.
     pub evidence: Vec<Evidence>,

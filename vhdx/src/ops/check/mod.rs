@@ -15,6 +15,7 @@ pub use chain::check_chain;
 
 /// The result of checking a file, or the files of a chain.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CheckReport {
     /// The files; those of a chain leaf first.
     pub files: Vec<FileReport>,
@@ -22,12 +23,15 @@ pub struct CheckReport {
 
 /// The result of checking one file.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileReport {
     /// The path, if it is a file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: Option<PathBuf>,
     /// The broken rules.
     pub violations: Violations,
     /// An error that is not a broken rule: a failed read, a missing parent, a file that changed.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub error: Option<Error>,
     /// The state of the log; `None` if the check ended early.
     pub log: Option<LogState>,

@@ -8,6 +8,7 @@ use crate::format::region_table::{BAT_REGION, METADATA_REGION};
 
 /// A part of a file of the chain that the new file will not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Dropped {
     /// The layer that has the part; 0 is the leaf.
     pub layer: usize,
@@ -17,6 +18,8 @@ pub struct Dropped {
 
 /// A part that belongs to the file and not to its disk, or that is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum DroppedPart {
     /// An unknown region ([MS-VHDX] 2.2.3.2).
     Region(Uuid),

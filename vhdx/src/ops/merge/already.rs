@@ -24,6 +24,7 @@ use crate::format::parent_locator::ParentLocator;
 /// [`may_delete`](Self::may_delete) says whether the layers can be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AlreadyMerged {
     /// The merged layers, leaf first.
     pub layers: Vec<FileState>,
@@ -38,8 +39,10 @@ pub struct AlreadyMerged {
     /// There are several if a child was relinked again since.
     pub targets: Vec<FileState>,
     /// The disks whose parent is still one of the layers, each with that layer.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub remaining_children: Vec<(PathBuf, PathBuf)>,
     /// The folders that were searched for children.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub folders: Vec<PathBuf>,
 }
 

@@ -7,6 +7,8 @@ use crate::units::{BlockIndex, FileOffset};
 
 /// An action on a block of the target that the merged layers cover, at least in part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum BlockAction {
     /// The block becomes ZERO. Its place, if it has one, is free after the batch.
     Zero,

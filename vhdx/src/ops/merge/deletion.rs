@@ -13,18 +13,23 @@ use crate::error::Error;
 /// The target holds its content, as that of the deleted files.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Undeleted {
     /// The file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The reason. If the file is gone nevertheless, it may come back after a power failure.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub error: Arc<Error>,
 }
 
 /// The result of deleting the merged files.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Deletion {
     /// The files that were deleted.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub deleted: Vec<PathBuf>,
     /// The files that could not be deleted, newest first.
     pub undeleted: Vec<Undeleted>,

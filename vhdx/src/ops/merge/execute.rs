@@ -39,14 +39,17 @@ use crate::units::MIB;
 
 /// The result of a merge.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MergeReport {
     /// How many bytes were copied from the merged layers.
     pub bytes_copied: u64,
     /// How many payload blocks of the target were changed.
     pub blocks: u64,
     /// The files whose parent is the target now, including those that an earlier run relinked.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub relinked: Vec<PathBuf>,
     /// The files that were deleted.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub deleted: Vec<PathBuf>,
     /// The files that could not be deleted. The merge is complete nevertheless.
     pub undeleted: Vec<Undeleted>,

@@ -13,10 +13,12 @@ use crate::storage::FileIdentity;
 /// It holds only the facts by which a plan recognises its files, unlike [`FileFacts`](crate::FileFacts). All sizes are
 /// in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileState {
     /// The path.
     ///
     /// A layer that was not opened by a path has its position instead: `layer 0` is the leaf.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The identity of the file, whatever its name.
     pub identity: Option<FileIdentity>,

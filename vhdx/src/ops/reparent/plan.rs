@@ -35,8 +35,10 @@ pub struct ReparentPlan {
 
 /// A file and its state when the plan was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RelinkedFile {
     /// The path by which it was opened.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
     pub path: PathBuf,
     /// The identity of the file.
     pub identity: Option<FileIdentity>,
