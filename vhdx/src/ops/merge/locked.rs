@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::disk::locator::NewLink;
-use crate::error::{Conflict, Error, Result};
+use crate::error::{Bounded, Conflict, Error, Guaranteed, Result};
 use crate::file::{Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
@@ -62,7 +62,7 @@ impl Locked {
     ///
     /// `guid` is the DataWriteGuid of the target by then.
     pub(super) fn locators(&self, plan: &MergePlan, guid: Uuid) -> Result<Vec<ParentLocator>> {
-        let lowest = plan.layers.len().saturating_sub(2);
+        let lowest = plan.layers.len().minus(2)?;
         let known = load(&self.layers[lowest], &plan.layers[lowest].path)?;
         let locator = |(file, state): (&OpenFile, &FileState)| {
             let child = load(file, &state.path)?;
@@ -136,8 +136,8 @@ pub(super) fn change_locator(
     change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
 ) -> Result<()> {
     let mut child = open(file, path)?;
-    let old = child.parent_locator().cloned().unwrap_or_default();
-    let new = change(&old).map_err(|e| e.in_file(path))?;
+    let old = child.parent_locator().guaranteed("a file with a parent has a parent locator")?;
+    let new = change(old).map_err(|e| e.in_file(path))?;
     child.set_parent_locator(&new)?;
     child.close()
 }
