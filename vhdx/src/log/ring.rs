@@ -41,7 +41,9 @@ impl<'a> Ring<'a> {
         advance(at, by, self.len)
     }
 
-    /// Returns the offset of a position in the file. A log that must be replayed may still lie past the end of the file.
+    /// Returns the offset of a position in the file.
+    ///
+    /// The log of a damaged file may lie at the end of 64 bits. Then nothing can be read there.
     pub(super) fn file_offset(&self, at: u64) -> FileOffset {
         self.offset.saturating_add(at)
     }

@@ -161,7 +161,7 @@ impl Vhdx {
 
 /// Returns the length in bytes of a new region for items of these lengths.
 ///
-/// The region has room for a later change of the parent locator. Returns `None` if 64 bits are too short for its length.
+/// The region has room for a later change of the parent locator. Returns `None` if its length exceeds 64 bits.
 pub(super) fn new_region(mut items: impl Iterator<Item = u64>) -> Option<u64> {
     let add = |sum: u64, len: u64| sum.checked_add(len.checked_next_multiple_of(ALIGNMENT)?);
     items.try_fold(2 * TABLE, add)?.checked_next_multiple_of(MIB)

@@ -149,6 +149,7 @@ pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Optio
     let whole = layers.get(..=broken)?;
     let first = whole.first()?;
     let proven = whole.iter().position(|layer| is_complete(first, layer));
+    // Without a proof, the merge may have taken all layers down to where the chain breaks.
     let layers = layers.get(..=proven.unwrap_or(broken))?;
     let target_child = layers.last().filter(|layer| !matches!(layer.link, Link::Base))?;
     if proven.is_none() && !names_no_parent(target_child.vhdx.parent_locator()?) {

@@ -7,7 +7,7 @@ use super::block::{BitChange, BlockAction, BlockPlan};
 use super::options::MergeOptions;
 use super::space_count::SpaceCount;
 use super::target::Before;
-use crate::error::{Guaranteed, Result};
+use crate::error::{Bounded, Guaranteed, Result, Times};
 use crate::file::{Place, Space};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
@@ -69,10 +69,10 @@ pub(super) struct Decided<'a> {
 
 impl Decided<'_> {
     /// Returns how many bytes of data and zeros are written for the merged layers.
-    fn written(&self) -> u64 {
+    fn written(&self) -> Result<u64> {
         match self.action {
-            BlockAction::Zero => 0,
-            _ => self.copied.saturating_add(self.zeroed),
+            BlockAction::Zero => Ok(0),
+            _ => self.copied.plus(self.zeroed),
         }
     }
 
@@ -80,11 +80,14 @@ impl Decided<'_> {
     ///
     /// The block starts at `start` on the disk and lies at `place` in the file. The ranges are whole pages, because
     /// file systems allocate space in pages.
-    fn touched(&self, start: DiskOffset, place: FileOffset) -> impl Iterator<Item = Range<FileOffset>> {
-        let at = move |offset: u64| place.saturating_add(offset);
+    fn touched(
+        &self,
+        start: DiskOffset,
+        place: FileOffset,
+    ) -> impl Iterator<Item = Result<Range<FileOffset>>> {
         self.ranges.iter().map(move |range| {
-            let (from, to) = (range.start.since(start), range.end.since(start));
-            at(from / PAGE * PAGE)..at(to.next_multiple_of(PAGE))
+            let (from, to) = (range.start.minus(start)?, range.end.minus(start)?);
+            Ok(place.plus(from / PAGE * PAGE)?..place.plus(to.next_multiple_of(PAGE))?)
         })
     }
 }
@@ -133,8 +136,8 @@ impl<'a> Batcher<'a> {
         let is_partial = decided.action == BlockAction::FillPart;
         let chunk = self.geometry.chunk_of(decided.block);
         let needs_bitmap = is_partial && !decided.has_bitmap && self.last_bitmap != Some(chunk);
-        let pages = self.pages(decided, needs_bitmap);
-        let bytes = decided.written();
+        let pages = self.pages(decided, needs_bitmap)?;
+        let bytes = decided.written()?;
         let complete = if self.has_room(&pages, bytes) { None } else { self.close() };
 
         if needs_bitmap {
@@ -149,7 +152,7 @@ impl<'a> Batcher<'a> {
         let Place { offset: place, is_fresh } = self.place(decided)?;
         let Decided { block, action, copied, zeroed, .. } = *decided;
         self.open.batch.blocks.push(BlockPlan { block, action, place, is_fresh, copied, zeroed });
-        self.open.batch.bytes = self.open.batch.bytes.saturating_add(bytes);
+        self.open.batch.bytes = self.open.batch.bytes.plus(bytes)?;
         self.open.pages.extend(pages);
         Ok(complete)
     }
@@ -176,7 +179,7 @@ impl<'a> Batcher<'a> {
                 let place = self.new_place(old)?;
                 if let Some(count) = &mut self.count {
                     // Each single sector that is written takes a page.
-                    count.fill(&place, block_size, decided.copied.saturating_mul(PAGE / 512))?;
+                    count.fill(&place, block_size, decided.copied.times(PAGE / 512)?)?;
                 }
                 return Ok(place);
             }
@@ -207,17 +210,17 @@ impl<'a> Batcher<'a> {
     }
 
     fn is_inside(&self, block: FileOffset) -> bool {
-        block.saturating_add(self.geometry.block_size()).get() <= self.file_size
+        block.checked_add(self.geometry.block_size()).is_some_and(|end| end.get() <= self.file_size)
     }
 
     fn allocate(&mut self, bytes: u64) -> Result<Place> {
         let place = self.space.allocate(bytes)?;
-        self.file_size = self.file_size.max(place.offset.saturating_add(bytes).get());
+        self.file_size = self.file_size.max(place.offset.plus(bytes)?.get());
         Ok(place)
     }
 
     /// Returns the pages of metadata that the block changes.
-    fn pages(&self, decided: &Decided<'_>, needs_bitmap: bool) -> BTreeSet<Page> {
+    fn pages(&self, decided: &Decided<'_>, needs_bitmap: bool) -> Result<BTreeSet<Page>> {
         let geometry = self.geometry;
         let chunk = geometry.chunk_of(decided.block);
         let Decided { block, action, copied, zeroed, .. } = *decided;
@@ -230,7 +233,7 @@ impl<'a> Batcher<'a> {
             pages.insert(Page::Bat(geometry.bitmap_bat_index(chunk).get() / (PAGE / 8)));
         }
         let start = geometry.block_start(block);
-        let whole = [start..start.saturating_add(geometry.block_size())];
+        let whole = [start..start.plus(geometry.block_size())?];
         let changed = match plan.bits() {
             BitChange::None => &[],
             BitChange::Set => decided.ranges,
@@ -238,10 +241,10 @@ impl<'a> Batcher<'a> {
         };
         for range in changed {
             let bits = geometry.bitmap_bits(range.clone());
-            let last = bits.end.saturating_sub(1).max(bits.start);
+            let last = bits.end.minus(1)?.max(bits.start);
             pages.extend((bits.start / (PAGE * 8)..=last / (PAGE * 8)).map(|page| Page::Bitmap(chunk, page)));
         }
-        pages
+        Ok(pages)
     }
 
     /// Returns whether these pages and bytes fit into the open batch.
@@ -250,7 +253,7 @@ impl<'a> Batcher<'a> {
         batch.blocks.is_empty()
             || (batch.blocks.len() < MOST_BLOCKS
                 && used.union(pages).count() <= self.options.pages.min(MOST_PAGES)
-                && batch.bytes.saturating_add(bytes) <= self.options.batch_bytes)
+                && batch.bytes.checked_add(bytes).is_some_and(|all| all <= self.options.batch_bytes))
     }
 
     /// Completes the open batch, unless it is empty. The places that it frees are free from the next batch on.

@@ -12,7 +12,7 @@ use super::options::{MergeOptions, Passes};
 use super::space_count::SpaceCount;
 use super::target::Target;
 use super::touched::{Touched, TouchedBlock};
-use crate::error::{Conflict, Result};
+use crate::error::{Bounded, Conflict, Result};
 use crate::file::{ResizePlan, Space, Vhdx, VhdxMut};
 use crate::geometry::Geometry;
 use crate::units::{DiskOffset, FileOffset};
@@ -96,7 +96,7 @@ impl<'a> Batches<'a> {
         while let Some(block) = self.touched.next() {
             let block = match self.passes {
                 Passes::One => block?,
-                Passes::LevelByLevel => block?.with_zeros_as_data(),
+                Passes::LevelByLevel => block?.with_zeros_as_data()?,
             };
             if let Some(batch) = self.add(target, &block)? {
                 return Ok(Some(self.counted(batch)));
@@ -109,7 +109,7 @@ impl<'a> Batches<'a> {
     fn add(&mut self, target: &Vhdx, block: &TouchedBlock) -> Result<Option<Batch>> {
         let geometry = self.inputs.geometry;
         let before = self.target.before(target, block.index)?;
-        let coverage = self.coverage(block);
+        let coverage = self.coverage(block)?;
         let bits = || self.target.bits(target, block.index, block.ranges.iter().cloned());
         let Some(action) = decide(target.disk_type(), before.state, &coverage, bits)? else {
             return Ok(None);
@@ -127,16 +127,16 @@ impl<'a> Batches<'a> {
         })
     }
 
-    fn coverage(&self, block: &TouchedBlock) -> LayerCoverage {
+    fn coverage(&self, block: &TouchedBlock) -> Result<LayerCoverage> {
         let geometry = self.inputs.geometry;
         let (start, end) = (geometry.block_start(block.index), geometry.block_end(block.index));
-        let visible = end.min(DiskOffset::new(self.inputs.virtual_size)).since(start);
-        LayerCoverage {
+        let visible = end.min(DiskOffset::new(self.inputs.virtual_size)).minus(start)?;
+        Ok(LayerCoverage {
             data: block.data,
             zeros: block.zeros,
-            nothing: visible.saturating_sub(block.data).saturating_sub(block.zeros),
-            cut_off: end.since(start).saturating_sub(visible),
-        }
+            nothing: visible.minus(block.data)?.minus(block.zeros)?,
+            cut_off: end.minus(start)?.minus(visible)?,
+        })
     }
 
     fn counted(&mut self, batch: Batch) -> Batch {

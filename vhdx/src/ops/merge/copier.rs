@@ -1,7 +1,7 @@
 //! Copies data from the merged layers to the target. Nothing else in a merge copies data.
 
 use super::pieces::{Content, CopyPiece};
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::file::{Vhdx, VhdxMut};
 use crate::ops::sync_pacer::SyncPacer;
 use crate::storage::{Buffer, read_into};
@@ -49,8 +49,8 @@ impl<'a> Copier<'a> {
         for start in (0..piece.len).step_by(BUFFER) {
             let len = usize::try_from(piece.len - start).map_or(BUFFER, |left| left.min(BUFFER));
             let buffer = &mut self.buffer[..len];
-            read_into(layer.storage(), buffer, from.saturating_add(start)).map_err(|e| layer.in_file(e))?;
-            target.put(buffer, piece.to.saturating_add(start))?;
+            read_into(layer.storage(), buffer, from.plus(start)?).map_err(|e| layer.in_file(e))?;
+            target.put(buffer, piece.to.plus(start)?)?;
         }
         Ok(())
     }

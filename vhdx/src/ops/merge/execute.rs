@@ -284,7 +284,7 @@ fn fill(
         target.write_batch(batch.file_size, |target| {
             copy_batch(target, &mut copier, inputs, &batch, progress)
         })?;
-        done.blocks = done.blocks.saturating_add(batch.blocks.len() as u64);
+        done.blocks += batch.blocks.len() as u64;
         done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
     }
     if batches.finish().0 != plan.totals {

@@ -119,6 +119,7 @@ impl MergeFiles for HostFiles {
         if cfg!(windows) {
             return Ok(None);
         }
+        // A file without holes may have more space than it is long.
         let attempt = || Ok(path.metadata()?.len().saturating_sub(allocated_bytes(path)?));
         attempt().map(Some).map_err(|e| Error::io("determine its allocated size", None, e).in_file(path))
     }
@@ -137,7 +138,7 @@ impl MergeFiles for HostFiles {
     }
 
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {
-        // The file behind a symbolic link may lie on another file system.
+        // The file behind a symbolic link may lie on another file system. A bare name lies in the working folder.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         free_space(folder).map_err(|e| Error::io("determine the free space", None, e).in_file(path))

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::disk::locator::with_linkages;
-use crate::error::Result;
+use crate::error::{Guaranteed, Result};
 use crate::file::{Vhdx, disk_metadata};
 use crate::format::metadata_item::{
     LOGICAL_SECTOR_SIZE, PHYSICAL_SECTOR_SIZE, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE,
@@ -91,8 +91,8 @@ impl ItemChanges {
 /// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
 /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata).
 pub(super) fn ensure_linkages(layer: &Vhdx) -> Result<()> {
-    let old = layer.parent_locator().cloned().unwrap_or_default();
-    let new = with_linkages(&old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.in_file(error))?;
+    let old = layer.parent_locator().guaranteed("a file with a parent has a parent locator")?;
+    let new = with_linkages(old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.in_file(error))?;
     layer.ensure_locator_fits(&new)
 }
 

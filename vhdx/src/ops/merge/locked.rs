@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::files::{MergeFiles, OpenFile};
 use super::{FileState, MergePlan};
 use crate::disk::locator::NewLink;
-use crate::error::{Conflict, Error, Result};
+use crate::error::{Bounded, Conflict, Error, Guaranteed, Result};
 use crate::file::{OpenOptions, Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::ReadAt;
@@ -61,7 +61,7 @@ impl Locked {
     ///
     /// `guid` is the DataWriteGuid of the target by then.
     pub(super) fn locators(&self, plan: &MergePlan, guid: Uuid) -> Result<Vec<ParentLocator>> {
-        let target_child = plan.layers.len().saturating_sub(2);
+        let target_child = plan.layers.len().minus(2)?;
         let known = load(&self.layers[target_child], &plan.layers[target_child].path)?;
         let locator = |(file, state): (&OpenFile, &FileState)| {
             let child = load(file, &state.path)?;
@@ -135,8 +135,9 @@ pub(super) fn change_locator(
     change: impl FnOnce(&ParentLocator) -> Result<ParentLocator>,
 ) -> Result<()> {
     let mut child = open(file, path)?;
-    let old = child.vhdx().parent_locator().cloned().unwrap_or_default();
-    let new = change(&old).map_err(|e| e.in_file(path))?;
+    let locator = child.vhdx().parent_locator();
+    let old = locator.guaranteed("a file with a parent has a parent locator")?;
+    let new = change(old).map_err(|e| e.in_file(path))?;
     child.set_parent_locator(&new)?;
     child.close()
 }

@@ -1,11 +1,13 @@
 //! The space that the host must have for a merge: upper bounds, less known holes in the target.
+//!
+//! Upper bounds saturate: what no host has room for may take any larger number.
 
 use std::path::{Path, PathBuf};
 
 use super::files::MergeFiles;
 use super::space_count::Unwritten;
 use super::state::FileState;
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 
 /// The space that one file system must have free.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +37,17 @@ pub(super) struct Content {
 
 impl Content {
     /// Returns the most space that the content takes.
+    fn most(&self) -> u64 {
+        self.grown.saturating_add(self.overwritten)
+    }
+
+    /// Returns the most space that the content takes in a file that is known to have only `holes` bytes of holes.
     ///
-    /// It is less if the file is known to have only `holes` bytes of holes. Then bytes that are not written stay holes,
-    /// and the overwritten bytes take at most `holes`: the host may also report reserved space as a hole.
-    fn bytes(&self, holes: Option<u64>) -> u64 {
-        let (grown, overwritten) = match holes {
-            None => (self.grown, self.overwritten),
-            Some(holes) => {
-                let overwritten = self.overwritten.saturating_sub(self.unwritten.in_holes);
-                (self.grown.saturating_sub(self.unwritten.grown), overwritten.min(holes))
-            }
-        };
-        grown.saturating_add(overwritten)
+    /// Bytes that are not written stay holes, and the overwritten bytes take at most `holes`: the host may also report
+    /// reserved space as a hole.
+    fn most_with(&self, holes: u64) -> Result<u64> {
+        let overwritten = self.overwritten.minus(self.unwritten.in_holes)?;
+        self.grown.minus(self.unwritten.grown)?.plus(overwritten.min(holes))
     }
 }
 
@@ -97,11 +98,15 @@ impl Needs {
         let is_in_place = files.overwrites_in_place(&need.path)?;
         let besides = if self.has_begun && is_in_place { 0 } else { need.bytes };
         let holes = if is_in_place { files.holes(&need.path)? } else { None };
-        let content = if i == 0 { self.content.bytes(holes) } else { 0 };
+        let content = match holes {
+            _ if i != 0 => 0,
+            None => self.content.most(),
+            Some(holes) => self.content.most_with(holes)?,
+        };
         Ok(besides.saturating_add(content))
     }
 
     pub(super) fn total(&self) -> u64 {
-        self.all.iter().fold(self.content.bytes(None), |sum, need| sum.saturating_add(need.bytes))
+        self.all.iter().fold(self.content.most(), |sum, need| sum.saturating_add(need.bytes))
     }
 }

@@ -1,8 +1,7 @@
 //! Counts the data that a merge loses because it lies past the end of the merged disk.
 
 use super::MergePlan;
-use crate::error::ChainError;
-use crate::error::Result;
+use crate::error::{Bounded, ChainError, Result};
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::DiskOffset;
 
@@ -15,7 +14,7 @@ pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
     let between = (1..target).filter_map(|layer| chain.get(layer..=layer));
     let mut bytes = 0_u64;
     for layers in between.chain(chain.get(target..)) {
-        bytes = bytes.saturating_add(data_from(layers, leaf.virtual_size())?);
+        bytes = bytes.plus(data_from(layers, leaf.virtual_size())?)?;
     }
     Ok(bytes)
 }
@@ -30,7 +29,7 @@ fn data_from(layers: &[Vhdx], end: u64) -> Result<u64> {
     for extent in Extents::new(layers, DiskOffset::new(end)..DiskOffset::new(size)) {
         let extent = extent?;
         if matches!(extent.source, Source::Data { .. }) {
-            bytes = bytes.saturating_add(extent.len);
+            bytes = bytes.plus(extent.len)?;
         }
     }
     Ok(bytes)

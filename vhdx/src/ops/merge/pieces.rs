@@ -2,7 +2,7 @@
 
 use super::batches::BatchInputs;
 use super::block::{BlockAction, BlockPlan};
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::file::{Extent, Extents, Source, Vhdx};
 use crate::units::{DiskOffset, FileOffset};
 
@@ -47,19 +47,17 @@ pub(super) fn pieces<'a>(
         BlockAction::Zero => start,
         _ => geometry.block_end(plan.block).min(DiskOffset::new(*virtual_size)),
     };
-    Extents::new(merged, start..end).filter_map(move |extent| match extent {
-        Ok(extent) => piece(&plan, start, &extent).map(Ok),
-        Err(error) => Some(Err(error)),
-    })
+    Extents::new(merged, start..end)
+        .filter_map(move |extent| extent.and_then(|extent| piece(&plan, start, &extent)).transpose())
 }
 
-fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Option<CopyPiece> {
+fn piece(plan: &BlockPlan, block_start: DiskOffset, extent: &Extent) -> Result<Option<CopyPiece>> {
     let content = match extent.source {
-        Source::Unallocated => return None,
+        Source::Unallocated => return Ok(None),
         Source::Data { layer, offset } => Content::Copy { layer, offset },
         Source::Zero { .. } if plan.is_new_place() => Content::Nothing,
         Source::Zero { .. } => Content::Zeros,
     };
-    let to = plan.place.saturating_add(extent.start.since(block_start));
-    Some(CopyPiece { start: extent.start, len: extent.len, to, content })
+    let to = plan.place.plus(extent.start.minus(block_start)?)?;
+    Ok(Some(CopyPiece { start: extent.start, len: extent.len, to, content }))
 }

@@ -12,11 +12,11 @@ use super::space_count::{SpaceCount, Unwritten};
 use super::state::FileState;
 use super::target::{Before, Target};
 use crate::disk::Chain;
-use crate::error::{Guaranteed, InvalidArgument, Result};
+use crate::error::{Bounded, Guaranteed, InvalidArgument, Result};
 use crate::family::Relatives;
 use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
-use crate::units::{BlockIndex, FileOffset, MIB};
+use crate::units::{FileOffset, MIB};
 
 impl MergePlan {
     /// Plans to merge the leaf of an open chain. [`prepare`](Self::prepare) also finds the relatives and the target.
@@ -136,10 +136,10 @@ impl MergePlan {
         self.items = ItemChanges::new(leaf, base)?;
 
         let geometry = grown_geometry(base, self.virtual_size)?;
-        let log_end = new_log.map_or(0, |place| place.saturating_add(MIB).get());
+        let log_end = new_log.map_or(Ok(FileOffset::default()), |place| place.plus(MIB))?.get();
         let grown_size = grown_size(base, growth.as_ref(), geometry)?;
         let by_growth = |growth| space::overwritten_by_growth(growth, base, geometry);
-        let overwritten_by_growth = growth.as_ref().map_or(0, by_growth);
+        let overwritten_by_growth = growth.as_ref().map_or(Ok(0), by_growth)?;
         let inputs = BatchInputs {
             geometry,
             virtual_size: self.virtual_size,
@@ -153,9 +153,9 @@ impl MergePlan {
         while batches.next(base)?.is_some() {}
         let (totals, count) = batches.finish();
         let SpaceCount { overwritten, unwritten, .. } = count.guaranteed("the space was counted")?;
-        self.growth_bytes = totals.file_size.saturating_sub(self.file_size);
+        self.growth_bytes = totals.file_size.minus(self.file_size)?;
         self.file_size = totals.file_size;
-        self.overwritten_bytes = overwritten.saturating_add(overwritten_by_growth);
+        self.overwritten_bytes = overwritten.plus(overwritten_by_growth)?;
         self.unwritten = unwritten;
         self.bytes_to_copy = totals.bytes_to_copy;
         self.totals = totals;
@@ -173,12 +173,17 @@ fn grown_geometry(base: &Vhdx, virtual_size: u64) -> Result<Geometry> {
 /// Returns the length of the target's file once its disk has grown; 0 if the disk does not grow.
 fn grown_size(base: &Vhdx, growth: Option<&ResizePlan>, grown: Geometry) -> Result<u64> {
     let Some(growth) = growth else { return Ok(0) };
-    let ends = growth.places().map(|(place, len)| place.offset.saturating_add(len));
+    let mut end = FileOffset::default();
+    for (place, len) in growth.places() {
+        end = end.max(place.offset.plus(len)?);
+    }
     // The file may have ended inside the unused tail of the old last block.
-    let last = BlockIndex::new(base.geometry().block_count().saturating_sub(1));
+    let last = base.geometry().last_block();
     let Before { state, place } = Target::new(Some(growth), grown).before(base, last)?;
-    let last = place.filter(|_| state.is_present()).map(|place| place.saturating_add(base.block_size()));
-    Ok(ends.chain(last).max().map_or(0, FileOffset::get))
+    if let Some(place) = place.filter(|_| state.is_present()) {
+        end = end.max(place.plus(base.block_size())?);
+    }
+    Ok(end.get())
 }
 
 /// Reserves a place for a new log, if the target has none that can be used.

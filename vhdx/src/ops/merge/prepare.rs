@@ -53,13 +53,14 @@ impl MergeTarget<'_> {
             Self::Parent if layers.len() < 2 => {
                 return Err(InvalidArgument::MergeTarget { target: 1, layers: layers.len() }.into());
             }
-            // A merge that was begun or completed must not start again with another target.
+            // A merge that was begun or completed must not start again with another target. Layer 1 is the parent.
             Self::Parent => return Ok(earlier_target(chain).unwrap_or(1)),
             Self::Ancestor(path) => path,
         };
         let identity = FileStorage::open(path)?.identity().map_err(|error| error.in_file(path))?;
         let is_it = |layer: &Vhdx| layer.identity() == Some(identity);
         layers.iter().position(is_it).filter(|&layer| layer > 0).ok_or_else(|| {
+            // Only for the message.
             let child = chain.leaf().path().unwrap_or("a file without a name".as_ref()).to_owned();
             ChainError::NotAnAncestor { child, target: path.to_owned() }.into()
         })

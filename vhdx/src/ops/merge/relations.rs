@@ -134,6 +134,7 @@ pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
         let Some(required) = linkages.required_mark() else { continue };
         let carries = |vhdx: &Vhdx| Linkages::of(vhdx).carried_mark().is_some_and(|mark| required.is(mark));
         if merged.iter().any(carries) {
+            // Only for the message.
             let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
             let is_complete = linkages.merge().is_some_and(|layer| layer.is_complete);
             return Err(

@@ -1,4 +1,6 @@
 //! Computes the space that the host must have for a plan, and checks that it has it.
+//!
+//! Upper bounds saturate: what no host has room for may take any larger number.
 
 use super::files::MergeFiles;
 use super::needs::{Content, Needs, VolumeNeed};
@@ -7,7 +9,7 @@ use super::plan::MergePlan;
 use super::space_count::Unwritten;
 use super::state::FileState;
 use crate::disk::mark::Linkages;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result, Times};
 use crate::family::Relatives;
 use crate::file::{DiskType, ResizePlan, Vhdx};
 use crate::geometry::Geometry;
@@ -94,12 +96,12 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
 /// Returns how many bytes are written to existing parts of the file when its disk grows.
 ///
 /// `grown` is the geometry of the larger disk.
-pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: Geometry) -> u64 {
-    let old_places = growth.places().filter(|(place, _)| !place.is_fresh).map(|(_, len)| len);
-    let entries = grown.bat_entry_count().saturating_sub(target.geometry().bat_entry_count());
-    let entries = entries.saturating_mul(8).saturating_add(2 * PAGE);
+pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: Geometry) -> Result<u64> {
+    let mut old_places = growth.places().filter(|(place, _)| !place.is_fresh).map(|(_, len)| len);
+    let entries = grown.bat_entry_count().minus(target.geometry().bat_entry_count())?;
+    let entries = entries.times(8)?.plus(2 * PAGE)?;
     // The tail of the old last block becomes zero.
-    old_places.chain([entries, target.block_size()]).fold(0, u64::saturating_add)
+    old_places.try_fold(entries.plus(target.block_size())?, u64::plus)
 }
 
 impl MergePlan {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::file::Place;
 use crate::storage::Holes;
 use crate::units::FileOffset;
@@ -34,21 +34,24 @@ impl<'a> SpaceCount<'a> {
 
     /// Counts a new place of `len` bytes, of which at most `written` bytes are written.
     pub(super) fn fill(&mut self, place: &Place, len: u64, written: u64) -> Result<()> {
-        let unwritten = len.saturating_sub(written);
+        let unwritten = len - written.min(len);
         if place.is_fresh {
-            self.unwritten.grown = self.unwritten.grown.saturating_add(unwritten);
+            self.unwritten.grown = self.unwritten.grown.plus(unwritten)?;
             return Ok(());
         }
-        let in_holes = self.holes.bytes_in(place.offset..place.offset.saturating_add(len))?;
-        self.overwritten = self.overwritten.saturating_add(in_holes);
-        self.unwritten.in_holes = self.unwritten.in_holes.saturating_add(unwritten.min(in_holes));
+        let in_holes = self.holes.bytes_in(place.offset..place.offset.plus(len)?)?;
+        self.overwritten = self.overwritten.plus(in_holes)?;
+        self.unwritten.in_holes = self.unwritten.in_holes.plus(unwritten.min(in_holes))?;
         Ok(())
     }
 
     /// Counts ranges that are written to and may lie in holes of the file.
-    pub(super) fn overwrite(&mut self, ranges: impl IntoIterator<Item = Range<FileOffset>>) -> Result<()> {
+    pub(super) fn overwrite(
+        &mut self,
+        ranges: impl Iterator<Item = Result<Range<FileOffset>>>,
+    ) -> Result<()> {
         for range in ranges {
-            self.overwritten = self.overwritten.saturating_add(self.holes.bytes_in(range)?);
+            self.overwritten = self.overwritten.plus(self.holes.bytes_in(range?)?)?;
         }
         Ok(())
     }

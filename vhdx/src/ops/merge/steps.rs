@@ -1,6 +1,8 @@
 //! Plans to merge level by level, from the leaf on.
 //!
 //! The merged file is deleted after each step, so a step needs less space than one merge of all levels.
+//!
+//! Upper bounds saturate: what no host has room for may take any larger number. So do the numbers of the host.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ struct Balance {
 }
 
 impl Balance {
+    /// Returns the space that is free at least before the step: 0 if the steps before may have taken all of it.
     fn available(&self, free: u64) -> u64 {
         free.saturating_add(self.freed).saturating_sub(self.kept).saturating_sub(self.taken)
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::block::Bits;
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::file::{BatWindow, ResizePlan, Source, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::Geometry;
@@ -79,12 +79,12 @@ impl<'a> Target<'a> {
     ) -> Result<Bits> {
         let (start, end) = (self.geometry.block_start(block), self.geometry.block_end(block));
         let held = held(vhdx, start..end)?;
-        let before = len_of_union(held.clone());
+        let before = len_of_union(held.clone())?;
         let mut all = held;
         all.extend(ranges);
         all.sort_unstable_by_key(|range| range.start);
-        let after = len_of_union(all);
-        Ok(if after == end.since(start) {
+        let after = len_of_union(all)?;
+        Ok(if after == end.minus(start)? {
             Bits::All
         } else if after == before {
             Bits::Same
@@ -97,7 +97,7 @@ impl<'a> Target<'a> {
         if let Some(entry) = self.window.get(index) {
             return Ok(entry);
         }
-        let left = vhdx.geometry().bat_entry_count().saturating_sub(index.get());
+        let left = vhdx.geometry().bat_entry_count().minus(index.get())?;
         self.window.read(vhdx, index, left.min(WINDOW))?;
         self.window.get(index).ok_or_else(|| broken(vhdx, index, Rule::Truncated))
     }
@@ -126,13 +126,15 @@ fn held(vhdx: &Vhdx, block: Range<DiskOffset>) -> Result<Vec<Range<DiskOffset>>>
 }
 
 /// Returns how many bytes lie in at least one of the ranges, which are sorted by start.
-fn len_of_union(sorted: Vec<Range<DiskOffset>>) -> u64 {
+fn len_of_union(sorted: Vec<Range<DiskOffset>>) -> Result<u64> {
     let (mut len, mut end) = (0_u64, DiskOffset::new(0));
     for range in sorted {
-        len = len.saturating_add(range.end.since(range.start.max(end)));
-        end = end.max(range.end);
+        if range.end > end {
+            len = len.plus(range.end.minus(range.start.max(end))?)?;
+            end = range.end;
+        }
     }
-    len
+    Ok(len)
 }
 
 #[cfg(test)]

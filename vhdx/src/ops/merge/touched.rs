@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Bounded, Result};
 use crate::file::{Extent, Extents, Source, Vhdx};
 use crate::geometry::Geometry;
 use crate::units::{BlockIndex, DiskOffset};
@@ -53,7 +53,7 @@ impl<'a> Touched<'a> {
         let mut next = Some(first);
         while let Some(extent) = next {
             if let Some(inside) = extent.clip(&(extent.start..end)) {
-                block.add(&inside);
+                block.add(&inside)?;
             }
             self.rest = extent.clip(&(end..extent.end()));
             next = match self.rest {
@@ -67,20 +67,21 @@ impl<'a> Touched<'a> {
 
 impl TouchedBlock {
     /// Returns the same block with its zeros counted as data.
-    pub(super) fn with_zeros_as_data(self) -> Self {
-        Self { data: self.data.saturating_add(self.zeros), zeros: 0, ..self }
+    pub(super) fn with_zeros_as_data(self) -> Result<Self> {
+        Ok(Self { data: self.data.plus(self.zeros)?, zeros: 0, ..self })
     }
 
-    fn add(&mut self, extent: &Extent) {
+    fn add(&mut self, extent: &Extent) -> Result<()> {
         let len = match extent.source {
             Source::Data { .. } => &mut self.data,
             Source::Zero { .. } | Source::Unallocated => &mut self.zeros,
         };
-        *len = len.saturating_add(extent.len);
+        *len = len.plus(extent.len)?;
         match self.ranges.last_mut() {
             Some(last) if last.end == extent.start => last.end = extent.end(),
             _ => self.ranges.push(extent.start..extent.end()),
         }
+        Ok(())
     }
 }
 
