@@ -20,8 +20,9 @@ pub struct OpenOptions {
 impl OpenOptions {
     /// Sets the path that names the storage in errors, messages and plans. Nothing is opened by it.
     #[must_use]
-    pub fn name(self, name: impl Into<PathBuf>) -> Self {
-        Self { name: Some(name.into()), ..self }
+    pub fn name(mut self, name: impl Into<PathBuf>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     pub(super) fn path(&self) -> Option<&Path> {

@@ -88,7 +88,7 @@ fn a_complete_merge_only_deletes() {
     let options = MergeOptions { delete_merged: true, ..MergeOptions::default() };
     let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &options).unwrap();
     let Planned::Complete(plan) = planned else { panic!("{planned:?}") };
-    assert_eq!((files_of(&plan).len(), &*plan.deleted_layers(), plan.bytes_to_copy()), (3, &[0, 1][..], 0));
+    assert_eq!((files_of(&plan).len(), plan.deleted_layers(), plan.bytes_to_copy()), (3, &[0, 1][..], 0));
     let done = plan.execute(&HostFiles, &NoProgress).unwrap();
     assert_eq!(done.deleted, [files.path("leaf.avhdx"), files.path("middle.avhdx")]);
 }
