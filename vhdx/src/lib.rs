@@ -88,8 +88,6 @@ pub mod ops;
 mod progress;
 mod quoted;
 mod rules;
-#[cfg(feature = "serde")]
-mod serialize;
 mod storage;
 #[cfg(test)]
 mod testing;

@@ -31,6 +31,13 @@ impl Severity {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Rule {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// The reason of a rule. A noted or tolerated rule does not compile without one, and any other rule not with one.
 macro_rules! reason {
     (Note $reason:literal) => {

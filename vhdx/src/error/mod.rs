@@ -6,6 +6,8 @@ mod chain;
 mod conflict;
 mod conversions;
 mod internal;
+#[cfg(feature = "serde")]
+mod serialize;
 mod text;
 mod unfinished_merge;
 
@@ -22,6 +24,8 @@ use crate::windows_path::StoredPath;
 pub use argument::InvalidArgument;
 pub use conflict::{Conflict, FileChange, InvalidState};
 pub(crate) use internal::{Bounded, Guaranteed, Times, in_memory};
+#[cfg(feature = "serde")]
+pub(crate) use serialize::as_text;
 pub use unfinished_merge::UnfinishedMerge;
 
 /// The result type of this crate.
@@ -273,10 +277,10 @@ pub enum ChainError {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Undetermined {
     /// The file or the folder.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The reason.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub error: Arc<Error>,
     /// Whether it may be or contain a disk that depends on files of a merge: it has the name or signature of a disk, or
     /// is a folder. A file that another program has locked does not count: Hyper-V also locks the parents of a

@@ -15,12 +15,12 @@ use crate::progress::Progress;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FoundDisks {
     /// The files with the content of a VHDX, even a damaged one, or its name, sorted by path.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub files: Vec<PathBuf>,
     /// The folders and files that cannot be read, sorted by path.
     ///
     /// Disks may be missing from `files` because of them.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub unreadable: Vec<(PathBuf, Arc<Error>)>,
 }
 

@@ -19,7 +19,7 @@ use crate::windows_path::StoredPath;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileFacts {
     /// The path at which the file was found first.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// Identifies the file on this host, under any of its names.
     pub identity: Option<FileIdentity>,

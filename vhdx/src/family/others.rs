@@ -12,7 +12,7 @@ use crate::storage::{FileFormat, FileStorage};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OtherFile {
     /// The file.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The kind of the file.
     pub kind: OtherKind,

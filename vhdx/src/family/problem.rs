@@ -30,25 +30,25 @@ pub enum Problem {
     /// A folder or file cannot be read, so disks may be missing from the forest.
     Unreadable {
         /// The folder or file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The reason.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         error: Arc<Error>,
     },
     /// A file has the name or a signature of a VHDX, but cannot be opened as one.
     Damaged {
         /// The file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The reason.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         error: Arc<Error>,
     },
     /// A file has the name of a VHDX, but its content has another format.
     OtherFormat {
         /// The file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The format of the content.
         format: FileFormat,
@@ -56,13 +56,13 @@ pub enum Problem {
     /// A path has the name of a VHDX, but is not a regular file, or is a link that leads nowhere.
     NotARegularFile {
         /// The path.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
     },
     /// A file breaks tolerated rules of the format.
     Imperfect {
         /// The file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The first broken rule.
         first: Violation,
@@ -72,27 +72,27 @@ pub enum Problem {
     /// A file has a name that no child can store, because Windows does not allow it.
     NameNotAllowedOnWindows {
         /// The file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
     },
     /// A file with Hyper-V's change tracking is beside a disk.
     SideFile {
         /// The disk.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The `.rct` or `.mrt` file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         side_file: PathBuf,
     },
     /// Several files have the same DataWriteGuid.
     DuplicateGuid {
         /// The first of the files, sorted by path. Only this one has the problem.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The DataWriteGuid.
         guid: Uuid,
         /// The first of the other files.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         others: Vec<PathBuf>,
         /// The number of other files.
         count: usize,
@@ -100,10 +100,10 @@ pub enum Problem {
     /// Several files have the DataWriteGuid of the parent, and it is not known which one it is.
     AmbiguousParent {
         /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The first of the possible parents.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         parents: Vec<PathBuf>,
         /// The number of possible parents.
         count: usize,
@@ -111,10 +111,10 @@ pub enum Problem {
     /// No stored path leads to the parent, so the chain may open only if the parent is named.
     StalePath {
         /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The parent.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         parent: PathBuf,
         /// The stored paths.
         stored: Vec<StoredPath>,
@@ -122,7 +122,7 @@ pub enum Problem {
     /// No file in the forest is the parent.
     LostParent {
         /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The DataWriteGuids of which the parent must have one; empty for a zero linkage.
         expected: Vec<Uuid>,
@@ -134,22 +134,22 @@ pub enum Problem {
     /// The file is a layer of a merge of several levels that may or may not be complete.
     LayerOfMerge {
         /// The merged layer whose parent is the merge target.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The merged disk, if it is in the forest.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         merged: Option<PathBuf>,
         /// The merge target, if it is in the forest and was not written to since.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         target: Option<PathBuf>,
     },
     /// A merge of this disk was started and is, or may be, incomplete.
     MergeBegun {
         /// The merged disk. If it was not found, the merged layer whose parent is the target.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The merge target.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         target: PathBuf,
         /// Whether the files say that the merge is incomplete. Files of earlier versions do not.
         is_certain: bool,
@@ -157,37 +157,37 @@ pub enum Problem {
     /// A merge into this disk is incomplete, and the merged files are not in the forest.
     HalfMerged {
         /// The merge target.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
     },
     /// A layer of a completed merge that no disk needs any more.
     LeftOver {
         /// The merged layer whose parent is the merge target.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The files of the merge that still exist, in the order of deletion: this layer is last.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         layers: Vec<PathBuf>,
         /// The merge target, if it is in the forest and was not changed since.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         target: Option<PathBuf>,
     },
     /// The parent is outside the folders that were searched.
     ParentElsewhere {
         /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The parent.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         parent: PathBuf,
     },
     /// The child and the parent have different logical sector sizes.
     SectorSize {
         /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The parent.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         parent: PathBuf,
         /// The child's logical sector size in bytes.
         child_size: u32,
@@ -197,16 +197,16 @@ pub enum Problem {
     /// A file is an ancestor of itself.
     Cycle {
         /// The file.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The file that would be its parent.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         parent: PathBuf,
     },
     /// The file has so many ancestors that its chain cannot be opened.
     TooDeep {
         /// The first file of the chain, counted from the base, that exceeds the limit.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
         /// The maximum number of files in a chain.
         limit: usize,

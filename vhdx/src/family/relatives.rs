@@ -25,7 +25,7 @@ use crate::storage::FileFormat;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Relatives {
     /// The folders that were searched, each once.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub folders: Vec<PathBuf>,
     /// The disks, sorted by path.
     pub disks: Vec<FileFacts>,
@@ -44,7 +44,7 @@ pub struct Relatives {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OtherFormat {
     /// The file.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The format of the content.
     pub format: FileFormat,

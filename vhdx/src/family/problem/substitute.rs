@@ -51,7 +51,7 @@ pub struct Substitute {
     /// The index of the disk in the forest.
     pub disk: usize,
     /// The path of the disk.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The evidence, the strongest first.
     pub evidence: Vec<Evidence>,

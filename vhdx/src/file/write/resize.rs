@@ -5,7 +5,7 @@
 
 use super::blocks::SectorBits;
 use super::{Place, Space, VhdxMut};
-use crate::error::{Bounded, InvalidArgument, Result, Times, in_memory};
+use crate::error::{Bounded, Conflict, InvalidArgument, Result, Times, in_memory};
 use crate::file::validate_bat::occupied;
 use crate::file::{DiskType, Vhdx};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
@@ -69,8 +69,8 @@ impl ResizePlan {
         let tail = plan_tail(vhdx, space)?;
         let mut plan = Self { old, new, bat, tail, blocks: None };
         if vhdx.disk_type() == DiskType::Fixed && plan.new_bytes() > 0 {
-            // In one piece at the end, so that the plan's size does not depend on the number of blocks.
-            plan.blocks = Some(space.allocate_at_end(plan.new_bytes())?);
+            // In one piece, so that the plan's size does not depend on the number of blocks.
+            plan.blocks = Some(space.allocate(plan.new_bytes())?);
         }
         Ok(plan)
     }
@@ -172,8 +172,11 @@ impl VhdxMut {
     /// When this returns, the change is durable, and the new part reads as zeros.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io).
+    /// [`Conflict::StalePlan`] if a planned place is taken, and then nothing is changed; [`Error::Io`](crate::Error::Io).
     pub(crate) fn grow(&mut self, plan: &ResizePlan) -> Result<()> {
+        if !plan.places().all(|(place, len)| self.space.is_free(place.offset, len)) {
+            return Err(Conflict::StalePlan.into());
+        }
         self.change(|this| {
             this.begin_content()?;
             this.commit()?;

@@ -84,7 +84,7 @@ impl Space {
         let first = self.find(mibs);
         let end = first.plus(mibs)?;
         if end > LONGEST {
-            return Err(too_long());
+            return Err(Error::io("extend", None, std::io::ErrorKind::FileTooLarge.into()));
         }
         if mibs == self.searched_for {
             self.searched_to = end;
@@ -94,17 +94,11 @@ impl Space {
         Ok(Place { offset: FileOffset::new(first.times(MIB)?), is_fresh })
     }
 
-    /// Takes `len` bytes that were never part of the file.
-    ///
-    /// # Errors
-    /// As [`allocate`](Self::allocate).
-    pub(crate) fn allocate_at_end(&mut self, len: u64) -> Result<Place> {
-        let (first, mibs) = (self.fresh, len.div_ceil(MIB));
-        if first.saturating_add(mibs) > LONGEST {
-            return Err(too_long());
-        }
-        self.mark(first..first + mibs);
-        Ok(Place { offset: FileOffset::new(first * MIB), is_fresh: true })
+    /// Returns whether no MiB of a place is taken.
+    pub(crate) fn is_free(&self, offset: FileOffset, len: u64) -> bool {
+        let is_taken =
+            |mib: u64| self.taken.get(index(mib)).is_some_and(|word| word & (1 << (mib % 64)) != 0);
+        !mibs(offset, len).any(is_taken)
     }
 
     /// Returns whether everything that this space has taken is taken in `other`, too.
@@ -182,10 +176,6 @@ fn index(mib: u64) -> usize {
     // So the index fits the addresses of every machine.
     debug_assert!(mib <= LONGEST);
     (mib / 64) as usize
-}
-
-fn too_long() -> Error {
-    Error::io("extend", None, std::io::ErrorKind::FileTooLarge.into())
 }
 
 #[cfg(test)]

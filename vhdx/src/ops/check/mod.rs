@@ -26,12 +26,12 @@ pub struct CheckReport {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileReport {
     /// The path, if it is a file.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: Option<PathBuf>,
     /// The broken rules.
     pub violations: Violations,
     /// An error that is not a broken rule: a failed read, a missing parent, a file that changed.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub error: Option<Error>,
     /// The state of the log; `None` if the check ended early.
     pub log: Option<LogState>,

@@ -39,10 +39,10 @@ pub struct AlreadyMerged {
     /// There are several if a child was relinked again since.
     pub targets: Vec<FileState>,
     /// The disks whose parent is still one of the layers, each with that layer.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub remaining_children: Vec<(PathBuf, PathBuf)>,
     /// The folders that were searched for children.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub folders: Vec<PathBuf>,
 }
 

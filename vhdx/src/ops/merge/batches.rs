@@ -163,7 +163,7 @@ impl BatchInputs {
         }
     }
 
-    /// Checks that the batches only use space that is free in the target, whose disk has grown.
+    /// Checks that the batches only use space that is free in the target.
     ///
     /// # Errors
     /// [`Conflict::StalePlan`] if they do not.

@@ -16,10 +16,10 @@ use crate::error::Error;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Undeleted {
     /// The file.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The reason. If the file is gone nevertheless, it may come back after a power failure.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub error: Arc<Error>,
 }
 
@@ -29,7 +29,7 @@ pub struct Undeleted {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Deletion {
     /// The files that were deleted.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub deleted: Vec<PathBuf>,
     /// The files that could not be deleted, newest first.
     pub undeleted: Vec<Undeleted>,

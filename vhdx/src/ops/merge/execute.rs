@@ -46,10 +46,10 @@ pub struct MergeReport {
     /// How many payload blocks of the target were changed.
     pub blocks: u64,
     /// The files whose parent is the target now, including those that an earlier run relinked.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub relinked: Vec<PathBuf>,
     /// The files that were deleted.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub deleted: Vec<PathBuf>,
     /// The files that could not be deleted. The merge is complete nevertheless.
     pub undeleted: Vec<Undeleted>,
@@ -185,7 +185,8 @@ impl Locked {
         let mut target = open(&self.layers[plan.layers.len() - 1], &plan.target().path)?;
         target.begin_session()?;
         let inputs = plan.batch_inputs.as_ref().guaranteed("a plan that copies has batches")?;
-        inputs.ensure_log_in_place(&target).map_err(|error| error.in_file(&plan.target().path))?;
+        let ensured = inputs.ensure_log_in_place(&target).and_then(|()| inputs.ensure_space_free(&target));
+        ensured.map_err(|error| error.in_file(&plan.target().path))?;
         if let Some(mark) = names.mark {
             self.carry_mark(plan, mark)?;
         }
@@ -277,7 +278,6 @@ fn fill(
     if let Some(growth) = &inputs.growth {
         target.grow(growth)?;
     }
-    inputs.ensure_space_free(target)?;
     let (mut batches, mut copier) = (Batches::new(inputs, merged), Copier::new(merged));
     while let Some(batch) = next_batch(&mut batches, target, progress)? {
         target.reserve(batch.places(inputs.geometry.block_size()));

@@ -30,8 +30,8 @@ pub enum Planned {
     Ready(Box<MergePlan>),
     /// An earlier run has completed the merge, and the chain still opens.
     ///
-    /// [`execute`](MergePlan::execute) copies nothing. It deletes the layers in [`delete`](MergePlan::delete), which is
-    /// empty unless [`MergeOptions::delete_merged`] is set.
+    /// [`execute`](MergePlan::execute) copies nothing. With [`MergeOptions::delete_merged`], it deletes the
+    /// [`deleted_layers`](MergePlan::deleted_layers).
     Complete(Box<MergePlan>),
     /// An earlier run has completed the merge, and the chain no longer opens.
     ///

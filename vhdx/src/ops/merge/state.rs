@@ -18,7 +18,7 @@ pub struct FileState {
     /// The path.
     ///
     /// A layer that was not opened by a path has its position instead: `layer 0` is the leaf.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The identity of the file, whatever its name.
     pub identity: Option<FileIdentity>,

@@ -42,16 +42,16 @@ pub struct ParentCheck {
     /// Other files with a DataWriteGuid that the child expects: its parent, or copies of it.
     ///
     /// They are only searched for if the candidate has none of these GUIDs.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub others: Vec<PathBuf>,
     /// Other children of the candidate.
     ///
     /// If the chain of the child leads through one of them now, linking the child to the candidate would skip that
     /// file: its content would be lost to the child. They are only searched for if the candidate does not fit.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub candidate_children: Vec<PathBuf>,
     /// The folders that were searched for these files.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub folders: Vec<PathBuf>,
     /// The files and folders there whose relation could not be determined.
     pub undetermined: Vec<Undetermined>,

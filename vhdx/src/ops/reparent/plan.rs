@@ -38,7 +38,7 @@ pub struct ReparentPlan {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RelinkedFile {
     /// The path by which it was opened.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::as_text"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The identity of the file.
     pub identity: Option<FileIdentity>,

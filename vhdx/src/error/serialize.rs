@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, Serializer};
 
-use crate::error::Error;
-use crate::rules::Rule;
+use super::Error;
 
 /// Serializes a field of a report. In a path, characters that are not UTF-8 are replaced.
 pub(crate) fn as_text<T: AsText, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
@@ -63,12 +62,6 @@ impl<T: AsText> AsText for Vec<T> {
 impl<A: AsText, B: AsText> AsText for (A, B) {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (Text(&self.0), Text(&self.1)).serialize(serializer)
-    }
-}
-
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
