@@ -118,6 +118,28 @@ fn a_merge_plan_takes_less_than_64_mib() {
     });
 }
 
+/// The new blocks of a fixed target lie in one piece. A plan that stored 16 million places would take 256 MiB.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_for_a_growing_fixed_target_takes_less_than_64_mib() {
+    use vhdx::Relatives;
+    use vhdx::ops::{BlockAction, MergeOptions, MergePlan};
+
+    takes_less_than_64_mib("a_plan_for_a_growing_fixed_target_takes_less_than_64_mib", || {
+        let mut base = Image::dynamic(1 << 30, 1 << 20);
+        (base.leave_blocks_allocated, base.litter) = (true, false);
+        base.blocks = (0..1 << 10).map(|block| (block, Block::full(Vec::new()))).collect();
+        let mut child = Image::child_of(&base, "base.vhdx", 1 << 20);
+        child.virtual_size = 16 << 40;
+        child.blocks.insert((16 << 20) - 1, Block::full(page(0)));
+        let layers = [&child, &base].map(|image| Vhdx::open_with(image.sparse(), &OpenOptions::default()));
+        let chain = Chain::from_layers(layers.map(Result::unwrap).into()).unwrap();
+        let plan = MergePlan::new(&chain, 1, &Relatives::default(), &MergeOptions::default()).unwrap();
+        assert_eq!(plan.block_counts(), [(BlockAction::Overwrite, 1)].into());
+        assert!(plan.growth_bytes >= (16 << 40) - (1 << 30), "{}", plan.growth_bytes);
+    });
+}
+
 /// A file of 128 TiB whose BAT holds garbage.
 struct GarbageBat<S> {
     file: S,

@@ -371,3 +371,6 @@ fn new_items(leaf: &Vhdx, plan: &MergePlan) -> Result<Vec<NewItem>> {
     };
     plan.items.taken_from(leaf).map(item).collect()
 }
+
+#[cfg(test)]
+mod tests;

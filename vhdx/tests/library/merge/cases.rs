@@ -56,7 +56,7 @@ impl Case {
 }
 
 /// Every merge by its name.
-pub(crate) const ALL: [fn() -> Case; 19] = [
+pub(crate) const ALL: [fn() -> Case; 20] = [
     into_a_dynamic_base,
     into_a_differencing_disk,
     into_a_fixed_disk,
@@ -70,6 +70,7 @@ pub(crate) const ALL: [fn() -> Case; 19] = [
     in_small_batches,
     where_freed_space_is_used_again,
     with_dirty_logs_everywhere,
+    of_files_without_a_log,
     with_large_sectors,
     where_metadata_has_no_room,
     with_metadata_and_a_region_that_nobody_knows,
@@ -238,6 +239,15 @@ pub(crate) fn with_dirty_logs_everywhere() -> Case {
     let layers = (1..).zip([busy_base(), busy_child(), middle, top()]).map(dirty).collect();
     let siblings = vec![(2, dirty((9, layer(3, vec![write(77, 5)]))))];
     Case { siblings, ..Case::new("with dirty logs everywhere", layers) }
+}
+
+/// Each session takes a place for a log before it takes any for content.
+pub(crate) fn of_files_without_a_log() -> Case {
+    fn change(_: usize, image: &mut Image) {
+        image.log_length = 0;
+    }
+    let case = in_small_batches();
+    Case { name: "of files without a log", change, ..case }
 }
 
 pub(crate) fn with_large_sectors() -> Case {

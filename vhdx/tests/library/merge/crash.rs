@@ -38,6 +38,7 @@ sweeps! {
     in_small_batches, at least 50;
     where_freed_space_is_used_again, at least 50;
     with_dirty_logs_everywhere, at least 50;
+    of_files_without_a_log, at least 50;
     with_large_sectors, at least 50;
     where_metadata_has_no_room, at least 50;
     with_metadata_and_a_region_that_nobody_knows, at least 50;

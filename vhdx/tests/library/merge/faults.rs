@@ -78,9 +78,15 @@ fn calls_of_any_kind_fail() {
 }
 
 /// Cancels when it is asked for the n-th time, and from then on.
-struct CancelAt {
+pub(crate) struct CancelAt {
     question: usize,
     asked: AtomicUsize,
+}
+
+impl CancelAt {
+    pub(crate) fn question(number: usize) -> Self {
+        Self { question: number, asked: AtomicUsize::new(0) }
+    }
 }
 
 impl Progress for CancelAt {
@@ -95,7 +101,7 @@ fn a_merge_is_cancelled_wherever_it_asks() {
         let scene = case().scene();
         let mut questions = 0;
         loop {
-            let progress = CancelAt { question: questions, asked: AtomicUsize::new(0) };
+            let progress = CancelAt::question(questions);
             let world = scene.world();
             match scene.merge(&world, &progress) {
                 Ok(_) => break,
@@ -110,7 +116,7 @@ fn a_merge_is_cancelled_wherever_it_asks() {
             questions += 1;
         }
         let world = scene.world();
-        scene.merge(&world, &CancelAt { question: questions, asked: AtomicUsize::new(0) }).unwrap();
+        scene.merge(&world, &CancelAt::question(questions)).unwrap();
         scene.assert_done(&world, "when nobody asked");
         assert!(questions > 0, "{}", scene.name);
     }

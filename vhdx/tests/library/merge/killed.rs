@@ -44,6 +44,17 @@ fn with_two_children() {
     killed_everywhere(&cases::with_two_children());
 }
 
+/// The run that goes on computes its batches from a target that has the first ones already.
+#[test]
+fn in_small_batches() {
+    killed_everywhere(&cases::in_small_batches());
+}
+
+#[test]
+fn a_sync_fails_where_freed_space_is_used_again() {
+    losing_everywhere(&cases::where_freed_space_is_used_again());
+}
+
 #[test]
 fn a_sync_fails_into_a_dynamic_base() {
     losing_everywhere(&cases::into_a_dynamic_base());

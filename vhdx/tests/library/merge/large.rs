@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use vhdx::format::bat_entry::PayloadBlockState::{Unmapped, Zero};
 use vhdx::format::region_table::BAT_REGION;
-use vhdx::ops::MergeOptions;
-use vhdx::{DiskOffset, Guid, Vhdx};
+use vhdx::ops::{BlockAction, MergeOptions};
+use vhdx::{DiskOffset, Error, Guid, Vhdx};
 use vhdx_testkit::crash::{CrashWorld, Images, Sweep};
 use vhdx_testkit::{Block, Expected, Image, Random, SparseImage, windows_locator};
 
+use super::faults::CancelAt;
 use super::scene::{Content, Scene};
 use super::space::assert_enough;
 
@@ -69,7 +70,8 @@ fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Im
     let mut places: Vec<u64> = (0..8).map(|block| block * MIB).collect();
     for image in present.iter().flatten() {
         places.extend([image.virtual_size / MIB * MIB, image.virtual_size]);
-        places.extend(image.blocks.keys().map(|block| block * MIB));
+        let with_bytes = image.blocks.iter().filter(|(_, block)| !block.bytes.is_empty());
+        places.extend(with_bytes.map(|(block, _)| block * MIB));
     }
     places.extend([(target.virtual_size / MIB + 1) * MIB, 64 << 30]);
     Scene {
@@ -155,4 +157,94 @@ fn a_differencing_disk_that_loses_a_chunk() {
     }
     let scene = scene("a differencing disk that loses a chunk", Some(below), target, merged, top);
     sweep(&Scene { then: forgets, ..scene });
+}
+
+/// Small batches, some limited by bytes and some by pages. The second chunk has a sector bitmap block.
+///
+/// The others need one. They get it at the start of a batch, in the middle of one, or by growth.
+fn several_chunks(name: &str, chunk: u64, sector_size: u32, is_growing: bool) -> Scene {
+    let size = 4 * chunk * MIB;
+    let with_sectors = |image: Image| Image { logical_sector_size: sector_size, ..image };
+    let part = |seed: u64| {
+        let sector = sector_size as usize;
+        Block::partial(Random::new(seed).bytes(4 * sector), vec![false, true, true, false])
+    };
+    let mut below = with_sectors(disk(1, size, None));
+    below.blocks.extend([0, chunk - 1, chunk, 3 * chunk].map(|block| (block, data(block))));
+    let target_size = if is_growing { 3 * chunk * MIB + u64::from(sector_size) } else { size };
+    let mut target = with_sectors(disk(2, target_size, Some((1, "base.vhdx"))));
+    target.blocks.extend([(chunk + 3, part(1)), (chunk + 4, Block::empty(Unmapped, true))]);
+    let mut merged = with_sectors(disk(3, size, Some((2, "target.avhdx"))));
+    // Neighbours on both sides of the windows of 8192 entries in which the table is read, if the chunk is that long.
+    let blocks = [0, 8190, 8191, 8192, 8193, chunk - 1, chunk, chunk + 3, 2 * chunk - 1, 2 * chunk];
+    let blocks = blocks.into_iter().chain([2 * chunk + 7, 3 * chunk - 1, 3 * chunk, 4 * chunk - 1]);
+    merged.blocks.extend(blocks.map(|block| (block, part(100 + block))));
+    merged.blocks.insert(chunk + 4, data(2));
+    let mut top = with_sectors(disk(4, size, Some((3, "merged.avhdx"))));
+    top.blocks.insert(1, part(3));
+    let scene = scene(name, Some(below), target, merged, top);
+    // Three blocks of two sectors each.
+    let options = MergeOptions { batch_bytes: 6 * u64::from(sector_size), pages: 5, ..scene.options };
+    let scene = Scene { options, then: has_bitmaps, ..scene };
+    let plan = scene.world().plan_merge(scene.child(), scene.target(), &options).unwrap();
+    assert!(plan.batch_count() > 4, "{}", plan.batch_count());
+    scene
+}
+
+fn has_bitmaps(target: &Vhdx, file: &SparseImage) {
+    let bat = target.regions().iter().find(|region| region.id == BAT_REGION).unwrap();
+    let ratio = (u64::from(target.logical_sector_size()) << 23) / target.block_size();
+    for chunk in 1..=4 {
+        let entry = file.read(bat.offset.get() + (chunk * (ratio + 1) - 1) * 8, 8);
+        assert_eq!(entry[0] & 7, 6, "chunk {chunk} has no sector bitmap block");
+    }
+}
+
+#[test]
+fn new_bitmaps_in_several_chunks_and_batches() {
+    sweep(&several_chunks("new bitmaps in several chunks and batches", 4096, 512, false));
+}
+
+#[test]
+fn new_bitmaps_in_chunks_of_a_disk_that_grows() {
+    sweep(&several_chunks("new bitmaps in chunks of a disk that grows", 4096, 512, true));
+}
+
+/// The sector bitmap entry of a chunk of 32768 blocks lies outside the window of its first blocks.
+#[test]
+fn chunks_that_are_longer_than_a_window() {
+    for is_growing in [false, true] {
+        let scene = several_chunks("chunks that are longer than a window", 32768, 4096, is_growing);
+        assert_enough(&scene);
+        let world = scene.world();
+        scene.complete(&world, "without a failure");
+        scene.assert_valid(&world, "without a failure");
+    }
+}
+
+/// Blocks that are only overwritten change no metadata, so nothing else ends a batch.
+#[test]
+fn a_batch_with_the_most_blocks() {
+    const MOST: u64 = 1 << 16;
+    let size = (MOST + 9) * MIB;
+    let mut target = disk(1, size, None);
+    (target.leave_blocks_allocated, target.litter) = (true, false);
+    target.blocks = (0..MOST + 9).map(|block| (block, Block::full(Vec::new()))).collect();
+    target.blocks.extend([0, 1, MOST - 1, MOST, MOST + 5, MOST + 8].map(|block| (block, data(block))));
+    let mut merged = disk(2, size, Some((1, "target.avhdx")));
+    merged.blocks = (0..MOST + 6).map(|block| (block, Block::empty(Zero, false))).collect();
+    merged.blocks.extend([(1, few(1)), (MOST, few(2)), (MOST + 8, few(3))]);
+    let mut top = disk(3, size, Some((2, "merged.avhdx")));
+    top.blocks.insert(MOST - 1, few(4));
+    let scene = scene("a batch with the most blocks", None, target, merged, top);
+    let options = MergeOptions { batch_bytes: u64::MAX, ..scene.options };
+    let scene = Scene { options, ..scene };
+    let world = scene.world();
+    let plan = world.plan_merge(scene.child(), scene.target(), &options).unwrap();
+    assert_eq!((plan.batch_count(), plan.block_counts()), (2, [(BlockAction::Overwrite, MOST + 7)].into()));
+    // Cancelled between the two batches.
+    let error = scene.merge(&world, &CancelAt::question(1)).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    scene.check(&world, "after a cancel");
+    scene.complete(&CrashWorld::new(world.images()), "after a cancel and another run");
 }

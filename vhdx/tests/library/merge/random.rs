@@ -33,13 +33,29 @@ pub(crate) fn assert_sound(world: &CrashWorld, what: &str) {
     }
 }
 
-fn merge_and_compare(model: &ChainModel, siblings: &[(usize, LayerModel)], choice: [Index; 2]) {
+/// Options that shrink the target, with batches of one block, of a few, or of many.
+pub(crate) fn options() -> impl Strategy<Value = MergeOptions> {
+    let batches =
+        (prop_oneof![Just(1), Just(3 << 20), Just(64 << 20)], prop_oneof![Just(1), Just(20), Just(84)]);
+    batches.prop_map(|(batch_bytes, pages)| MergeOptions {
+        batch_bytes,
+        pages,
+        shrink_target: true,
+        ..MergeOptions::default()
+    })
+}
+
+fn merge_and_compare(
+    model: &ChainModel,
+    siblings: &[(usize, LayerModel)],
+    choice: [Index; 2],
+    options: MergeOptions,
+) {
     let family = Family::new(model, siblings);
     let (child, target) = choose(&family, choice);
     let world = CrashWorld::new(family.images.clone());
     let paths = (&family.chain[child], &family.chain[target]);
     let dependents = siblings.iter().any(|&(layer, _)| (target..child).contains(&layer));
-    let options = MergeOptions { shrink_target: true, ..MergeOptions::default() };
     let result = world.merge(paths.0, paths.1, &options, &NoProgress);
     if dependents {
         let error = result.unwrap_err();
@@ -72,17 +88,21 @@ proptest! {
     #![proptest_config(cases(200))]
 
     #[test]
-    fn every_leaf_reads_the_same((model, siblings) in families(8), choice in any::<[Index; 2]>()) {
-        merge_and_compare(&model, &siblings, choice);
+    fn every_leaf_reads_the_same(
+        (model, siblings) in families(8),
+        choice in any::<[Index; 2]>(),
+        options in options(),
+    ) {
+        merge_and_compare(&model, &siblings, choice, options);
     }
 
     /// Level by level, each into its parent, until one file is left.
     #[test]
-    fn a_whole_chain_collapses((model, _) in families(5)) {
+    fn a_whole_chain_collapses((model, _) in families(5), options in options()) {
         let family = Family::new(&model, &[]);
         let world = CrashWorld::new(family.images.clone());
         let leaf = family.leaves[0].path.clone();
-        let options = MergeOptions { delete_merged: true, shrink_target: true, ..MergeOptions::default() };
+        let options = MergeOptions { delete_merged: true, ..options };
         for layer in 1..family.chain.len() {
             world.merge(&family.chain[layer], &family.chain[0], &options, &NoProgress).unwrap();
             if layer + 1 < family.chain.len() {

@@ -6,6 +6,7 @@ use vhdx::ops::MergeOptions;
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Sweep};
 use vhdx_testkit::{ChainModel, Family, LayerModel, families};
 
+use super::random;
 use super::scene::Scene;
 use crate::common::cases;
 
@@ -24,14 +25,8 @@ fn scene(
 }
 
 fn options() -> impl Strategy<Value = MergeOptions> {
-    (any::<bool>(), prop_oneof![Just(1), Just(3 << 20), Just(64 << 20)], prop_oneof![Just(20), Just(84)])
-        .prop_map(|(delete_merged, batch_bytes, pages)| MergeOptions {
-            delete_merged,
-            batch_bytes,
-            pages,
-            shrink_target: true,
-            ..MergeOptions::default()
-        })
+    (any::<bool>(), random::options())
+        .prop_map(|(delete_merged, options)| MergeOptions { delete_merged, ..options })
 }
 
 proptest! {

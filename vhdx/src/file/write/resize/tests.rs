@@ -164,3 +164,34 @@ fn a_page_is_logged_if_only_a_sector_bitmap_entry_in_it_counts() {
     let over: Vec<_> = writes.iter().filter(|(at, len)| *at < page + PAGE && page < at + len).collect();
     assert!(!over.is_empty() && over.iter().all(|&&write| write == (page, PAGE)), "{page:#x}: {over:x?}");
 }
+
+/// The file has free space between its blocks and at its end, full of old content. The new blocks do not go there.
+#[test]
+fn new_blocks_of_a_fixed_disk_are_zeros_in_one_piece_at_the_end() {
+    let file = Arc::new(Memory::default());
+    let disk = NewDisk { block_size: 1 << 20, disk_type: DiskType::Fixed, ..NewDisk::new(3 * MIB - 512) };
+    VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
+    let len = ReadAt::size(&*file).unwrap();
+    file.write_all_at(&vec![7; 2 * MIB as usize + 9], FileOffset::new(len)).unwrap();
+    let mut disk =
+        VhdxMut::open_with(Arc::clone(&file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
+    let first = ReadAt::size(&*file).unwrap().next_multiple_of(MIB);
+    let plan =
+        ResizePlan::new(disk.vhdx(), &mut Space::from_validated_bat(disk.vhdx()).unwrap(), 8 * MIB).unwrap();
+    let places: Vec<_> =
+        plan.places().map(|(place, len)| (place.offset.get(), len, place.is_fresh)).collect();
+    assert_eq!(places, [(first, 5 * MIB, true)]);
+    disk.grow(&plan).unwrap();
+    disk.close().unwrap();
+
+    let large = Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap();
+    assert_eq!(large.disk_type(), DiskType::Fixed);
+    for (block, place) in (3..8).zip((first..).step_by(1 << 20)) {
+        let entry = large.payload_entry(BlockIndex::new(block)).unwrap();
+        assert_eq!(entry, BatEntry::payload(PayloadBlockState::FullyPresent, FileOffset::new(place)));
+    }
+    let mut bytes = vec![7; 5 * MIB as usize];
+    file.read_exact_at(&mut bytes, FileOffset::new(first)).unwrap();
+    assert!(bytes.iter().all(|&byte| byte == 0));
+    Space::from_validated_bat(&large).unwrap();
+}

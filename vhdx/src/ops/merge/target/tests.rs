@@ -3,11 +3,15 @@ use crate::file::{OpenOptions, Space};
 use crate::ops::merge::testing::{base, child, full, open, partial, with_entries};
 use crate::units::MIB;
 use PayloadBlockState::{FullyPresent, NotPresent, PartiallyPresent, Unmapped, Zero};
+use vhdx_testkit::{Block, Image, Part};
 
 /// A view of the target once its disk has at least `virtual_size` bytes.
 fn view<'a>(vhdx: &Vhdx, growth: Option<&'a ResizePlan>, virtual_size: u64) -> Target<'a> {
     let (size, has_parent) = (virtual_size.max(vhdx.virtual_size()), vhdx.geometry().has_parent());
-    Target::new(growth, Geometry::new(vhdx.block_size(), 512, size, has_parent).unwrap())
+    Target::new(
+        growth,
+        Geometry::new(vhdx.block_size(), vhdx.logical_sector_size(), size, has_parent).unwrap(),
+    )
 }
 
 fn block(index: u64) -> BlockIndex {
@@ -87,4 +91,37 @@ fn the_last_block_is_complete_with_all_sectors_inside_the_disk() {
     assert_eq!(target.bits(&vhdx, block(1), [range].into_iter()).unwrap(), Bits::All);
     assert!(target.has_bitmap(&vhdx, ChunkIndex::new(0)).unwrap());
     assert!(!target.has_bitmap(&vhdx, ChunkIndex::new(1)).unwrap());
+}
+
+/// A chunk has 32768 blocks, so its sector bitmap entry lies outside the window of most of them.
+#[test]
+fn blocks_and_bitmaps_on_both_sides_of_a_window() {
+    const CHUNK: u64 = 32768;
+    let base = Image { logical_sector_size: 4096, ..base(2 * CHUNK * MIB) };
+    let mut image = Image { logical_sector_size: 4096, ..child(&base) };
+    let blocks = [0, WINDOW - 1, WINDOW, 2 * WINDOW, CHUNK - 1, CHUNK + 1, CHUNK + WINDOW, 2 * CHUNK - 1];
+    let part = || Block::partial(vec![1; 4096], vec![true]);
+    let block_at = |block| (block, if block < CHUNK { full(1) } else { part() });
+    image.blocks = blocks.into_iter().map(block_at).collect();
+    let (vhdx, layout) = (open(&image), image.layout());
+    let expected = |index| {
+        let place = image.blocks.contains_key(&index).then(|| layout.offset(Part::Payload(index)));
+        let state = match place {
+            None => NotPresent,
+            Some(_) if index < CHUNK => FullyPresent,
+            Some(_) => PartiallyPresent,
+        };
+        Before { state, place: place.map(FileOffset::new) }
+    };
+    let edges = blocks.into_iter().flat_map(|block| block.saturating_sub(2)..=(block + 2).min(2 * CHUNK - 1));
+    let edges: Vec<u64> = edges.collect();
+    for first in 0..edges.len() {
+        let (mut alone, mut with_bitmaps) = (view(&vhdx, None, 0), view(&vhdx, None, 0));
+        for &index in &edges[first..] {
+            assert_eq!(alone.before(&vhdx, block(index)).unwrap(), expected(index), "{index}");
+            assert_eq!(with_bitmaps.before(&vhdx, block(index)).unwrap(), expected(index), "{index}");
+            let chunk = ChunkIndex::new(index / CHUNK);
+            assert_eq!(with_bitmaps.has_bitmap(&vhdx, chunk).unwrap(), index >= CHUNK, "{index}");
+        }
+    }
 }
