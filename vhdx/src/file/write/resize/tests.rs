@@ -165,9 +165,10 @@ fn a_page_is_logged_if_only_a_sector_bitmap_entry_in_it_counts() {
     assert!(!over.is_empty() && over.iter().all(|&&write| write == (page, PAGE)), "{page:#x}: {over:x?}");
 }
 
-/// The file has free space between its blocks and at its end, full of old content. The new blocks do not go there.
+/// The file has free space at its end, full of old content. A place far past its end is taken: the file must not grow
+/// to reach it.
 #[test]
-fn new_blocks_of_a_fixed_disk_are_zeros_in_one_piece_at_the_end() {
+fn new_blocks_of_a_fixed_disk_are_zeros_in_one_piece() {
     let file = Arc::new(Memory::default());
     let disk = NewDisk { block_size: 1 << 20, disk_type: DiskType::Fixed, ..NewDisk::new(3 * MIB - 512) };
     VhdxWriter::new(&*file, &disk).unwrap().finish().unwrap();
@@ -175,13 +176,15 @@ fn new_blocks_of_a_fixed_disk_are_zeros_in_one_piece_at_the_end() {
     file.write_all_at(&vec![7; 2 * MIB as usize + 9], FileOffset::new(len)).unwrap();
     let mut disk =
         VhdxMut::open_with(Arc::clone(&file) as Arc<dyn Storage>, &OpenOptions::default()).unwrap();
-    let first = ReadAt::size(&*file).unwrap().next_multiple_of(MIB);
-    let plan =
-        ResizePlan::new(disk.vhdx(), &mut Space::from_validated_bat(disk.vhdx()).unwrap(), 8 * MIB).unwrap();
+    let first = len.next_multiple_of(MIB);
+    let mut space = Space::from_validated_bat(disk.vhdx()).unwrap();
+    space.take(FileOffset::new(1 << 40), MIB);
+    let plan = ResizePlan::new(disk.vhdx(), &mut space, 8 * MIB).unwrap();
     let places: Vec<_> =
         plan.places().map(|(place, len)| (place.offset.get(), len, place.is_fresh)).collect();
-    assert_eq!(places, [(first, 5 * MIB, true)]);
+    assert_eq!(places, [(first, 5 * MIB, false)]);
     disk.grow(&plan).unwrap();
+    assert!(matches!(disk.grow(&plan).unwrap_err().conflict(), Some(Conflict::StalePlan)));
     disk.close().unwrap();
 
     let large = Vhdx::open_with(Arc::clone(&file), &OpenOptions::default()).unwrap();
