@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
 use vhdx::format::header::{self, Header};
-use vhdx::{OpenOptions, Chain, DiskOffset, Extent, Guid, ReadAt, Vhdx, Violation, Violations, ops};
+use vhdx::{Chain, DiskOffset, Extent, Guid, OpenOptions, ReadAt, Vhdx, Violation, Violations, ops};
 use vhdx_testkit::{Headers, Image, UnpackedFile, pack, unpack};
 
 /// Disks with more blocks are not looked at as a whole: it would take seconds, which is no finding.
