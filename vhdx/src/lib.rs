@@ -102,7 +102,7 @@ pub use disk::{
     GuidSearch, InspectedLayer, Link, MAX_CHAIN_LENGTH, ParentRequest, ParentResolver, RawDisk,
     inspect_chain,
 };
-pub use error::{ChainError, Undetermined, UnfinishedMerge};
+pub use error::{ChainError, ChainErrorKind, Undetermined, UnfinishedMerge};
 pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, InvalidState, Result};
 pub use family::{
     DiscoveredDisk, DiskLink, Evidence, Fallback, FileFacts, Forest, FoundDisks, LeftOverDisks,

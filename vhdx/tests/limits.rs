@@ -4,7 +4,7 @@ mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
 use vhdx::{
-    BlockIndex, Chain, ChainError, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE,
+    BlockIndex, Chain, ChainErrorKind, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE,
     OpenOptions, ReadAt, Vhdx,
 };
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
@@ -296,15 +296,9 @@ fn chains_of_256_files_open_and_of_257_do_not() {
     let chain = Chain::open(&paths[1], &FolderResolver::default()).unwrap();
     assert_eq!(chain.layers().len(), 256);
     assert_same(&common::read_all(&chain), &expected, "256 files in a folder");
-    match Chain::open(&paths[0], &FolderResolver::default()).unwrap_err() {
-        Error::Chain(error) => match *error {
-            ChainError::TooDeep { path, limit, .. } => {
-                assert_eq!((path, limit), (folder.path().join(name(1)), 256));
-            }
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    }
+    let error = Chain::open(&paths[0], &FolderResolver::default()).unwrap_err();
+    assert_eq!(error.chain_error().unwrap().kind(), ChainErrorKind::TooDeep, "{error}");
+    assert_eq!(error.path(), Some(&*folder.path().join(name(1))));
     let layers = deep(257)
         .files()
         .into_iter()

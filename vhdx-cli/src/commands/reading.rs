@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use vhdx::ops::{ensure_not_half_merged, left_over};
 use vhdx::{
-    Chain, ChainError, Error, FoundBy, InspectedLayer, Link, OnWriter, ParentResolver, RawDisk, Relatives,
-    Vhdx, find_relatives, folders_around, inspect_chain,
+    Chain, ChainError, ChainErrorKind, Error, FoundBy, InspectedLayer, Link, OnWriter, ParentResolver,
+    RawDisk, Relatives, Vhdx, find_relatives, folders_around, inspect_chain,
 };
 
 use super::facts::{Fact, Facts, Found};
@@ -124,9 +124,7 @@ impl<'a> Reading<'a> {
 
     /// Returns an error if the disk itself says that a merge into it is incomplete.
     pub(super) fn ensure_complete(&mut self, path: &Path, leaf: &Vhdx) -> vhdx::Result<()> {
-        let is_certain = |error: &Error| {
-            matches!(error.chain_error(), Some(ChainError::HalfMerged { is_certain: true, .. }))
-        };
+        let is_certain = |error: &Error| error.chain_error().is_some_and(ChainError::is_certain);
         match ensure_not_half_merged(leaf, self.neighbours(path)?) {
             Err(error) if is_certain(&error) => Err(error),
             _ => Ok(()), // a merge that only may be incomplete is reported as a fact
@@ -257,9 +255,10 @@ pub(super) fn or_force_share(error: Error) -> Failure {
 
 /// Returns the fact in an error about an incomplete merge. Any other error is returned as it is.
 fn unfinished(error: Error) -> vhdx::Result<Fact> {
-    let Some(ChainError::HalfMerged { unfinished: merges, .. }) = error.chain_error() else {
-        return Err(error);
-    };
-    let merges = merges.clone();
-    Ok(Fact::Unfinished { message: error.to_string(), merges })
+    match error.chain_error() {
+        Some(chain) if chain.kind() == ChainErrorKind::HalfMerged => {
+            Ok(Fact::Unfinished { message: error.to_string(), merges: chain.unfinished().to_vec() })
+        }
+        _ => Err(error),
+    }
 }

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_parent};
-use vhdx::{ChainError, Error, ErrorKind, FileFacts, FolderResolver};
+use vhdx::{ChainErrorKind, Error, ErrorKind, FileFacts, FolderResolver};
 
 use super::date;
 use super::info::{parent_json, parent_rows};
@@ -40,7 +40,7 @@ pub(super) fn run(output: Output, reparent: &Reparent) -> Result<Outcome, Failur
 }
 
 fn is_cycle(error: &Error) -> bool {
-    matches!(error.chain_error(), Some(ChainError::Cycle { .. }))
+    error.chain_error().is_some_and(|error| error.kind() == ChainErrorKind::Cycle)
 }
 
 fn swapped(child: &Path, parent: &Path) -> String {

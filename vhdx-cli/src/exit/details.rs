@@ -1,7 +1,7 @@
 //! Returns the additional JSON keys of an error of the library.
 
 use serde_json::Value;
-use vhdx::{ChainError, Error};
+use vhdx::{ChainErrorKind, Error};
 
 use crate::output;
 
@@ -13,20 +13,24 @@ pub(super) fn of(error: &Error) -> Vec<(&'static str, Value)> {
         }
         _ => return Vec::new(),
     };
-    match &**error {
-        ChainError::OtherChildren { dependents, unfinished, .. } => {
-            vec![("dependents", output::children(dependents)), ("unfinished", output::unfinished(unfinished))]
-        }
-        ChainError::HalfMerged { unfinished, .. } => vec![("unfinished", output::unfinished(unfinished))],
-        ChainError::AmbiguousParent { parents, .. } => vec![("parents", output::paths(parents))],
-        ChainError::DataPastEnd { target, bytes, size_before, size, .. } => vec![
-            ("into", output::path(target)),
-            ("virtual_size_before", (*size_before).into()),
-            ("virtual_size", (*size).into()),
-            ("bytes_dropped", (*bytes).into()),
+    match error.kind() {
+        ChainErrorKind::OtherChildren => vec![
+            ("dependents", output::children(error.dependents())),
+            ("unfinished", output::unfinished(error.unfinished())),
         ],
-        ChainError::UndeterminedFiles { undetermined, .. } => {
-            vec![("undetermined", output::undetermined(undetermined))]
+        ChainErrorKind::HalfMerged => vec![("unfinished", output::unfinished(error.unfinished()))],
+        ChainErrorKind::AmbiguousParent => vec![("parents", output::paths(error.candidates()))],
+        ChainErrorKind::DataPastEnd => {
+            let (before, after) = error.sizes().unzip();
+            vec![
+                ("into", error.target().map(output::path).into()),
+                ("virtual_size_before", before.into()),
+                ("virtual_size", after.into()),
+                ("bytes_dropped", error.bytes_past_end().into()),
+            ]
+        }
+        ChainErrorKind::UndeterminedFiles => {
+            vec![("undetermined", output::undetermined(error.undetermined()))]
         }
         _ => Vec::new(),
     }

@@ -4,23 +4,21 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use vhdx::{ChainError, Conflict, Error, Rule, UnfinishedMerge};
+use vhdx::{ChainError, ChainErrorKind, Conflict, Error, Rule, UnfinishedMerge};
 
 use crate::output;
 
 /// Returns the hint for an error of the library.
 pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
     let text = match error.without_path() {
-        Error::Chain(error) => match &**error {
-            ChainError::OtherChildren { unfinished, .. } | ChainError::HalfMerged { unfinished, .. }
-                if !unfinished.is_empty() =>
-            {
-                return Some(hint_to_complete(unfinished).into());
+        Error::Chain(error) if !error.unfinished().is_empty() => {
+            return Some(hint_to_complete(error.unfinished()).into());
+        }
+        Error::Chain(error) => match (error.kind(), error.parent()) {
+            (ChainErrorKind::LayerOfMerge, Some(target)) => {
+                return Some(hint_for_merged(error.path(), target, error.is_complete()).into());
             }
-            ChainError::LayerOfMerge { child, parent, is_complete, .. } => {
-                return Some(hint_for_merged(child, parent, *is_complete).into());
-            }
-            error => chain_hint(error),
+            _ => chain_hint(error),
         },
         Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
             Some("turn off the virtual machine, or end the program that uses the file, and try again")
@@ -71,53 +69,53 @@ fn command_to_complete(unfinished: &UnfinishedMerge) -> Option<String> {
 }
 
 fn chain_hint(error: &ChainError) -> Option<&'static str> {
-    match error {
-        ChainError::MissingParent { expected, .. } if expected.is_empty() => Some(
+    match error.kind() {
+        ChainErrorKind::MissingParent if error.expected().is_empty() => Some(
             "nothing in this file tells which disk is its parent. A merge by an earlier version of vhdx leaves such a file. \
              If the merged disk still exists, merge it again with `--delete-merged`: that deletes the files that are no \
              longer needed. Otherwise keep this file: it may be the only copy of its data",
         ),
-        ChainError::MissingParent { .. } => Some(
+        ChainErrorKind::MissingParent => Some(
             "`vhdx tree DIR` finds a parent that was moved or renamed, also in subfolders. `--parent-dir DIR` searches \
              one more folder. `--parent FILE` names a parent: give it once for each level, nearest first. \
              `vhdx reparent CHILD --parent FILE` stores the path in the child",
         ),
-        ChainError::AmbiguousParent { .. } => Some(
+        ChainErrorKind::AmbiguousParent => Some(
             "compare these files, and name the right one with `--parent FILE`, once for each level, nearest first. \
              Keep copies of disks in other folders, which are not searched for parents",
         ),
-        ChainError::Cycle { .. } => Some(
+        ChainErrorKind::Cycle => Some(
             "these files name each other as parents, so the chain has no base: restore them from a backup",
         ),
-        ChainError::Mismatch { .. } => Some(
+        ChainErrorKind::Mismatch => Some(
             "`vhdx tree DIR` shows which file belongs to which. If the parent is in another place, use \
              `--parent-dir DIR` or `--parent FILE`. If the parent was changed, \
              `vhdx reparent CHILD --parent FILE --dry-run` shows what is known about it",
         ),
-        ChainError::OtherChildren { .. } => Some(
+        ChainErrorKind::OtherChildren => Some(
             "`--output NEW.vhdx` makes a new disk and changes no existing disk. Or merge the shared parent into its \
              own parent, which keeps all its children. Or move a child away, but only if it is never needed again (an \
              old copy is a child, too): it cannot be opened after this merge",
         ),
-        ChainError::NotAnAncestor { .. } => Some(
+        ChainErrorKind::NotAnAncestor => Some(
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",
         ),
-        ChainError::TooDeep { .. } => Some(
+        ChainErrorKind::TooDeep => Some(
             "shorten the chain first: merge one of its older files into an ancestor of that file (`vhdx merge FILE --into \
              ANCESTOR`). `vhdx tree DIR` shows the chain",
         ),
-        ChainError::SectorSize { .. } => Some(
+        ChainErrorKind::SectorSize => Some(
             "find the file from which the child was created: it has the child's sector size. `vhdx info FILE` shows it",
         ),
-        ChainError::TooManyParents { .. } => Some(
+        ChainErrorKind::TooManyParents => Some(
             "leave out the last `--parent`: give the option once for each level, nearest first, and not for the base",
         ),
-        ChainError::DataPastEnd { .. } => Some(
+        ChainErrorKind::DataPastEnd => Some(
             "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: \
              `vhdx convert TARGET COPY.vhdx`. `--output NEW.vhdx` merges into a new disk of the child's size and \
              changes no existing file. `--shrink-target` merges in place, and the data past the child's end is lost",
         ),
-        ChainError::UndeterminedFiles { .. } => Some(
+        ChainErrorKind::UndeterminedFiles => Some(
             "make these files readable, or move them out of these folders if they do not belong to these disks. \
              `--ignore-undetermined` merges anyway: a disk among these files that depends on a changed file is then \
              lost",
@@ -145,17 +143,17 @@ fn hint_for_merged(file: &Path, target: &Path, is_complete: bool) -> String {
 /// Returns the hint for a file that `reparent` refused as the parent.
 pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
     match error.without_path() {
-        Error::Chain(error) => match &**error {
-            ChainError::Mismatch { expected, .. } if expected.is_empty() => Some(
+        Error::Chain(error) => match error.kind() {
+            ChainErrorKind::Mismatch if error.expected().is_empty() => Some(
                 "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \
                  file, and `--ignore-id-mismatch` would then bring old content back. Make a copy of the child before you \
                  use that option",
             ),
-            ChainError::HalfMerged { .. } => Some(
+            ChainErrorKind::HalfMerged => Some(
                 "run `vhdx info` on that file: it names the merge to run again, if the merged files are in the same \
                  folder",
             ),
-            ChainError::Mismatch { .. } => Some(
+            ChainErrorKind::Mismatch => Some(
                 "if a file with the expected DataWriteGuid is listed, use that file as `--parent`. \
                  `--ignore-id-mismatch` accepts this file anyway: make a copy of the child first",
             ),
@@ -168,11 +166,11 @@ pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
 /// Returns the hint for a new parent whose chain does not open, if a link in that chain is the reason. It is for commands
 /// whose `--parent` does not name the levels of a chain.
 pub(super) fn to_open_parent(error: &Error) -> Option<&'static str> {
-    let is_wrong_link = match error.chain_error() {
-        Some(ChainError::MissingParent { expected, .. }) => !expected.is_empty(),
-        Some(ChainError::Mismatch { .. } | ChainError::AmbiguousParent { .. }) => true,
+    let is_wrong_link = error.chain_error().is_some_and(|error| match error.kind() {
+        ChainErrorKind::MissingParent => !error.expected().is_empty(),
+        ChainErrorKind::Mismatch | ChainErrorKind::AmbiguousParent => true,
         _ => false,
-    };
+    });
     is_wrong_link.then_some(
         "the chain of the new parent does not open. `--parent-dir DIR` adds a folder to search. Or first point \
          each file of that chain at its own parent, starting at the base: `vhdx reparent CHILD --parent FILE`",

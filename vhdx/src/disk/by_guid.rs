@@ -14,7 +14,7 @@ use super::link_check::{Layer, Seen, check_link};
 use super::mark::{self, Linkages};
 use super::outcome::{Outcome, Rejected};
 use super::resolver::{Candidate, ParentRequest};
-use crate::error::ChainError;
+use crate::error::ChainFault;
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
@@ -55,7 +55,7 @@ impl Holders {
         if !self.are_copies {
             let guid = self.first.vhdx.data_write_guid();
             let child = request.name.to_owned();
-            return Outcome::Nothing(ChainError::AmbiguousParent { child, guid, parents: self.names }.into());
+            return Outcome::Nothing(ChainFault::AmbiguousParent { child, guid, parents: self.names }.into());
         }
         match check_link(request.name, request.child, &self.first, seen) {
             None => Outcome::Parent(self.first),
@@ -97,7 +97,7 @@ pub(super) fn choose(
             continue;
         };
         if layer.is_among(seen) {
-            cycle.get_or_insert(ChainError::Cycle { child: request.name.to_owned(), parent: layer.name });
+            cycle.get_or_insert(ChainFault::Cycle { child: request.name.to_owned(), parent: layer.name });
             continue;
         }
         match if linkage == 0 { &mut by_first } else { &mut by_second } {

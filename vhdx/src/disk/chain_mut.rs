@@ -8,7 +8,7 @@ use super::mark;
 use super::read::read_extents;
 use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
-use crate::error::{Bounded, ChainError, Result};
+use crate::error::{Bounded, ChainFault, Result};
 use crate::file::{Extent, Extents, Vhdx, VhdxMut, ensure_on_disk, range_on_disk};
 use crate::storage::{FileIdentity, OnWriter};
 use crate::units::DiskOffset;
@@ -50,7 +50,7 @@ impl ChainMut {
     /// are locked against writers, as by [`Chain::lock_shared`].
     ///
     /// # Errors
-    /// As [`Chain::open`], [`Chain::lock_shared`] and [`VhdxMut::open`]; [`ChainError::HalfMerged`] if a merge into the
+    /// As [`Chain::open`], [`Chain::lock_shared`] and [`VhdxMut::open`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the
     /// file is incomplete. If the files do not form a chain, nothing is written.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         let path = path.as_ref();
@@ -71,7 +71,7 @@ impl ChainMut {
     /// Opens the parents of a file that is open for writing. They are not locked.
     ///
     /// # Errors
-    /// As [`Chain::from_leaf`]; [`ChainError::HalfMerged`].
+    /// As [`Chain::from_leaf`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
     pub fn from_leaf(leaf: VhdxMut, resolver: &dyn ParentResolver) -> Result<Self> {
         Self::of(Chain::from_leaf(leaf.vhdx().clone(), resolver)?, leaf)
     }
@@ -79,7 +79,7 @@ impl ChainMut {
     /// Puts a file that is open for writing and its open parents together, nearest parent first.
     ///
     /// # Errors
-    /// As [`Chain::from_layers`]; [`ChainError::HalfMerged`].
+    /// As [`Chain::from_layers`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
     pub fn from_layers(leaf: VhdxMut, parents: Vec<Vhdx>) -> Result<Self> {
         let layers = std::iter::once(leaf.vhdx().clone()).chain(parents).collect();
         Self::of(Chain::from_layers(layers)?, leaf)
@@ -158,7 +158,7 @@ impl ChainMut {
 fn ensure_complete(leaf: &Vhdx) -> Result<()> {
     match mark::is_half_merged(leaf) {
         // A file that was not opened by a path has this name in messages.
-        true => Err(ChainError::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),
+        true => Err(ChainFault::half_merged(leaf.path().unwrap_or(Path::new("leaf"))).into()),
         false => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::found_by::FoundBy;
 use super::mark::Linkages;
-use crate::error::ChainError;
+use crate::error::ChainFault;
 use crate::file::Vhdx;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
@@ -54,7 +54,7 @@ impl Layer {
 /// Returns why the link from `child` to `parent` is not valid; `None` if it is valid.
 ///
 /// The rule for GUIDs is [MS-VHDX] 2.6.2.6.3. `seen` has the files of the chain from the leaf to the child.
-pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen]) -> Option<ChainError> {
+pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen]) -> Option<ChainFault> {
     let expected = child.parent_locator().map_or_else(Vec::new, ParentLocator::linkages);
     let found = parent.vhdx.data_write_guid();
     let is_expected = expected.contains(&found);
@@ -71,10 +71,10 @@ pub(super) fn check_link(name: &Path, child: &Vhdx, parent: &Layer, seen: &[Seen
     let is_merged_disk = left.merge().is_some_and(|layer| layer.is_complete && layer.merge.is_of(guid));
     let is_layer_of_merge = left.required_mark().is_some() || is_merged_disk;
     if is_mark_missing || !is_expected && is_layer_of_merge {
-        return Some(ChainError::LayerOfMerge { child, parent, is_complete });
+        return Some(ChainFault::LayerOfMerge { child, parent, is_complete });
     }
     if !is_expected {
-        return Some(ChainError::Mismatch { child, parent, expected, found, damaged: Vec::new() });
+        return Some(ChainFault::Mismatch { child, parent, expected, found, damaged: Vec::new() });
     }
-    (child_size != parent_size).then_some(ChainError::SectorSize { child, parent, child_size, parent_size })
+    (child_size != parent_size).then_some(ChainFault::SectorSize { child, parent, child_size, parent_size })
 }

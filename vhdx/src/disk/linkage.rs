@@ -6,7 +6,7 @@ use super::link_check::{Layer, Seen, check_link};
 use super::mark::{self, Linkages};
 use super::outcome::{Outcome, Rejected};
 use super::resolver::{Candidate, Candidates, GuidSearch, ParentRequest};
-use crate::error::{ChainError, Result};
+use crate::error::{ChainFault, Result};
 use crate::format::parent_locator::ParentLocator;
 
 /// Finds the parent by its stored paths or, if none leads to it, by its GUID.
@@ -32,7 +32,7 @@ pub(super) fn find_parent(
     }
     let in_chain = std::mem::take(&mut rejected.in_chain);
     rejected.outcome(named).unwrap_or_else(|unusable| {
-        let missing = ChainError::MissingParent {
+        let missing = ChainFault::MissingParent {
             child: request.name.to_owned(),
             expected: request.linkages(),
             names: request.stored_paths(),
@@ -82,7 +82,7 @@ fn by_name(
                 rejected.in_chain.push(layer.name);
                 continue;
             }
-            let cycle = ChainError::Cycle { child: request.name.to_owned(), parent: layer.name };
+            let cycle = ChainFault::Cycle { child: request.name.to_owned(), parent: layer.name };
             Outcome::Nothing(cycle.into())
         } else {
             match error {

@@ -10,7 +10,7 @@ use super::link_check::{Layer, Seen, check_link};
 use super::linkage;
 use super::outcome::Outcome;
 use super::resolver::{ParentRequest, ParentResolver};
-use crate::error::ChainError;
+use crate::error::ChainFault;
 use crate::error::{Bounded, Error, InvalidArgument, Result};
 use crate::file::{DiskType, Vhdx};
 
@@ -78,7 +78,7 @@ impl Link {
 /// A mismatch does not end the walk. The last layer is the base, or the first file whose link is [`Link::Missing`].
 ///
 /// # Errors
-/// Those of [`Vhdx::open`] for the file itself, and [`ChainError::TooManyParents`]. All errors of its parents are in
+/// Those of [`Vhdx::open`] for the file itself, and [`ChainErrorKind::TooManyParents`](crate::ChainErrorKind::TooManyParents). All errors of its parents are in
 /// the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
     let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
@@ -173,22 +173,22 @@ fn has_parent(vhdx: &Vhdx) -> bool {
 fn check_pair(child: &Layer, parent: &Layer, seen: &[Seen]) -> Result<()> {
     if !has_parent(&child.vhdx) {
         let (path, extra) = (child.name.clone(), parent.name.clone());
-        return Err(ChainError::TooManyParents { path, extra }.into());
+        return Err(ChainFault::TooManyParents { path, extra }.into());
     }
     if parent.is_among(seen) {
         let (child, parent) = (child.name.clone(), parent.name.clone());
-        return Err(ChainError::Cycle { child, parent }.into());
+        return Err(ChainFault::Cycle { child, parent }.into());
     }
     check_link(&child.name, &child.vhdx, parent, seen).map_or(Ok(()), |error| Err(error.into()))
 }
 
-fn too_deep(path: &Path) -> ChainError {
-    ChainError::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }
+fn too_deep(path: &Path) -> ChainFault {
+    ChainFault::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }
 }
 
-fn missing(layer: &Layer) -> ChainError {
+fn missing(layer: &Layer) -> ChainFault {
     let request = ParentRequest { child: &layer.vhdx, name: &layer.name, level: 0 };
-    ChainError::MissingParent {
+    ChainFault::MissingParent {
         child: layer.name.clone(),
         expected: request.linkages(),
         names: request.stored_paths(),
@@ -203,7 +203,7 @@ fn missing(layer: &Layer) -> ChainError {
 
 fn ensure_all_used(resolver: &dyn ParentResolver, layers: usize, base: &Path) -> Result<()> {
     match resolver.unused(layers) {
-        Some(extra) => Err(ChainError::TooManyParents { path: base.to_owned(), extra }.into()),
+        Some(extra) => Err(ChainFault::TooManyParents { path: base.to_owned(), extra }.into()),
         None => Ok(()),
     }
 }

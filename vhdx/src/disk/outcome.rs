@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::link_check::Layer;
-use crate::error::{ChainError, Error, ErrorKind};
+use crate::error::{ChainFault, Error, ErrorKind};
 
 /// The result of the search for a parent.
 pub(super) enum Outcome {
     /// The parent.
     Parent(Layer),
     /// The file in the place of the parent, and why it cannot be used as the parent.
-    Wrong(Layer, Box<ChainError>),
+    Wrong(Layer, Box<ChainFault>),
     /// No usable file, and the reason.
     Nothing(Error),
 }
@@ -19,7 +19,7 @@ pub(super) enum Outcome {
 #[derive(Default)]
 pub(super) struct Rejected {
     /// The first candidate that opened, but has another DataWriteGuid.
-    pub(super) wrong: Option<(Layer, ChainError)>,
+    pub(super) wrong: Option<(Layer, ChainFault)>,
     /// Files that are in the chain already and have another DataWriteGuid.
     pub(super) in_chain: Vec<PathBuf>,
     /// Candidates that could not be opened, and the errors.
@@ -50,7 +50,7 @@ impl Rejected {
     /// explains the failure.
     pub(super) fn outcome(self, named: bool) -> std::result::Result<Outcome, Vec<(PathBuf, Error)>> {
         if let Some((layer, mut error)) = self.wrong {
-            if let ChainError::Mismatch { damaged, .. } = &mut error {
+            if let ChainFault::Mismatch { damaged, .. } = &mut error {
                 damaged.extend(self.unopened.into_iter().map(|(name, _)| name));
             }
             return Ok(Outcome::Wrong(layer, Box::new(error)));

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ChainError, Conflict, Error, FileChange, InvalidArgument, InvalidState};
+use super::{ChainError, ChainFault, Conflict, Error, FileChange, InvalidArgument, InvalidState};
 use crate::rules::Severity;
 use crate::violation::Violation;
 
@@ -15,9 +15,9 @@ impl From<Violation> for Error {
     }
 }
 
-impl From<ChainError> for Error {
-    fn from(error: ChainError) -> Self {
-        Error::Chain(Box::new(error))
+impl From<ChainFault> for Error {
+    fn from(fault: ChainFault) -> Self {
+        Error::Chain(ChainError(Box::new(fault)))
     }
 }
 

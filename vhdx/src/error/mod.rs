@@ -22,6 +22,7 @@ use crate::violation::Violation;
 use crate::windows_path::StoredPath;
 
 pub use argument::InvalidArgument;
+pub use chain::ChainErrorKind;
 pub use conflict::{Conflict, FileChange, InvalidState};
 pub(crate) use internal::{Bounded, Guaranteed, Times, in_memory};
 #[cfg(feature = "serde")]
@@ -65,7 +66,7 @@ pub enum Error {
     /// The file may be valid, but it needs something that this library does not support.
     Unsupported(Violation),
     /// The files of a chain do not fit together, or must not be merged.
-    Chain(Box<ChainError>),
+    Chain(ChainError),
     /// The operation does not fit the present state of the files.
     Conflict(Conflict),
     /// An argument of the call is not valid.
@@ -119,13 +120,14 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// The reason why files do not form a chain, or must not be merged. A file that was not opened by a path has the name
-/// that its [`ParentResolver`](crate::ParentResolver) gave it.
+/// The reason why files do not form a chain, or must not be merged.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum ChainError {
+pub struct ChainError(Box<ChainFault>);
+
+/// The parts of a [`ChainError`].
+#[derive(Debug)]
+pub(crate) enum ChainFault {
     /// The parent was not found, neither by the stored paths nor by its GUIDs.
-    #[non_exhaustive]
     MissingParent {
         /// The file whose parent is missing.
         child: PathBuf,
@@ -147,7 +149,6 @@ pub enum ChainError {
         unreadable: Vec<PathBuf>,
     },
     /// No stored path leads to the parent, and several files have its DataWriteGuid that are not proven to be copies.
-    #[non_exhaustive]
     AmbiguousParent {
         /// The child.
         child: PathBuf,
@@ -157,7 +158,6 @@ pub enum ChainError {
         parents: Vec<PathBuf>,
     },
     /// The file in the parent's place is not the parent, or was changed after the child was created.
-    #[non_exhaustive]
     Mismatch {
         /// The child.
         child: PathBuf,
@@ -171,7 +171,6 @@ pub enum ChainError {
         damaged: Vec<PathBuf>,
     },
     /// A file is an ancestor of itself.
-    #[non_exhaustive]
     Cycle {
         /// The file whose parent closes the cycle.
         child: PathBuf,
@@ -179,7 +178,6 @@ pub enum ChainError {
         parent: PathBuf,
     },
     /// A chain that is, or would become, too long.
-    #[non_exhaustive]
     TooDeep {
         /// The file at which the limit was reached.
         path: PathBuf,
@@ -187,7 +185,6 @@ pub enum ChainError {
         limit: usize,
     },
     /// The child and the parent have different logical sector sizes ([MS-VHDX] 2.6.2.4).
-    #[non_exhaustive]
     SectorSize {
         /// The child.
         child: PathBuf,
@@ -199,7 +196,6 @@ pub enum ChainError {
         parent_size: u32,
     },
     /// A parent was named for a disk that has no parent.
-    #[non_exhaustive]
     TooManyParents {
         /// The base of the chain.
         path: PathBuf,
@@ -214,7 +210,6 @@ pub enum ChainError {
         target: PathBuf,
     },
     /// A merge would change or delete files on which other disks depend.
-    #[non_exhaustive]
     OtherChildren {
         /// The file to merge.
         child: PathBuf,
@@ -227,7 +222,6 @@ pub enum ChainError {
     },
     /// A layer that was merged into its parent. The parent has newer data, so the layer does not open on its own. With
     /// several levels, it opens only as an ancestor of the merged disk.
-    #[non_exhaustive]
     LayerOfMerge {
         /// The merged layer whose parent is the merge target.
         child: PathBuf,
@@ -237,7 +231,6 @@ pub enum ChainError {
         is_complete: bool,
     },
     /// A merge into a disk is or may be incomplete, so its content may be a mix of old and new data.
-    #[non_exhaustive]
     HalfMerged {
         /// The disk.
         disk: PathBuf,
@@ -248,7 +241,6 @@ pub enum ChainError {
         is_certain: bool,
     },
     /// A merge would lose data past the end of the merged disk, which is smaller than the target or a layer between.
-    #[non_exhaustive]
     DataPastEnd {
         /// The file to merge.
         child: PathBuf,
@@ -262,7 +254,6 @@ pub enum ChainError {
         size: u64,
     },
     /// A merge may change or delete files on which undetermined disks depend.
-    #[non_exhaustive]
     UndeterminedFiles {
         /// The file to merge.
         child: PathBuf,

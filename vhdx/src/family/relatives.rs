@@ -15,7 +15,7 @@ use super::facts::FileFacts;
 use super::problem::Problem;
 use super::scan::{self, has_disk_name};
 use crate::disk::lookup;
-use crate::error::{ChainError, Error, Result, Undetermined};
+use crate::error::{ChainFault, Error, Result, Undetermined};
 use crate::progress::Progress;
 use crate::storage::FileFormat;
 
@@ -114,7 +114,7 @@ impl Relatives {
     /// The child itself is ignored. Call this before you change or delete files of the chain.
     ///
     /// # Errors
-    /// [`ChainError::UndeterminedFiles`].
+    /// [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles).
     pub fn ensure_all_determined(&self, child: &Path) -> Result<()> {
         let real_child = child.canonicalize().ok();
         let is_other =
@@ -123,7 +123,7 @@ impl Relatives {
         let undetermined: Vec<Undetermined> = dependents.cloned().collect();
         match undetermined.is_empty() {
             true => Ok(()),
-            false => Err(ChainError::UndeterminedFiles { child: child.to_owned(), undetermined }.into()),
+            false => Err(ChainFault::UndeterminedFiles { child: child.to_owned(), undetermined }.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use super::parent_lock::ParentLock;
 use crate::disk::locator::NewLink;
 use crate::disk::mark;
 use crate::disk::{Chain, MAX_CHAIN_LENGTH};
-use crate::error::ChainError;
+use crate::error::ChainFault;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{DiskType, NewDisk, Vhdx, VhdxWriter, WriteReport};
 use crate::progress::Progress;
@@ -44,13 +44,13 @@ pub struct NewChild {
 /// # Errors
 /// - [`Error::Io`], also if the leaf is being written to, for example by a merge into it.
 /// - [`Conflict::StalePlan`](crate::Conflict::StalePlan) if the leaf has changed since it was opened.
-/// - [`ChainError::HalfMerged`] if a merge into the leaf is incomplete.
+/// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the leaf is incomplete.
 ///   [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the
 ///   leaf itself does not show.
 /// - [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the path
 ///   to it cannot be stored, [`InvalidArgument::ParentWithoutGuid`].
 /// - [`InvalidArgument::BlockSize`] and [`InvalidArgument::VirtualSize`] for impossible options.
-/// - [`ChainError::TooDeep`] if the chain has the greatest length already.
+/// - [`ChainErrorKind::TooDeep`](crate::ChainErrorKind::TooDeep) if the chain has the greatest length already.
 ///
 /// # Examples
 /// ```no_run
@@ -76,10 +76,10 @@ pub fn new_child(parent: &Chain, destination: &Path, options: &ChildOptions) -> 
         return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(path));
     }
     if mark::is_half_merged(leaf) {
-        return Err(ChainError::half_merged(path).into());
+        return Err(ChainFault::half_merged(path).into());
     }
     if parent.layers().len() >= MAX_CHAIN_LENGTH {
-        return Err(ChainError::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
+        return Err(ChainFault::TooDeep { path: path.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
     }
     let locator = NewLink::new(destination, path, leaf.data_write_guid()).locator()?;
     let mut disk = NewDisk::child_of(leaf, locator)?;

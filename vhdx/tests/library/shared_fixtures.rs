@@ -10,8 +10,8 @@ use serde_json::Value;
 use vhdx::format::parent_locator::ParentLocator;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
-    BlockIndex, Chain, ChainError, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState, NewDisk,
-    NoProgress, OnWriter, Vhdx, discover,
+    BlockIndex, Chain, ChainErrorKind, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState,
+    NewDisk, NoProgress, OnWriter, Vhdx, discover,
 };
 use vhdx_testkit::{Random, shared};
 
@@ -210,18 +210,18 @@ fn the_orphan_says_what_is_missing() {
         let error = Chain::open(&orphan.path, &FolderResolver::default()).unwrap_err();
         let message = error.to_string();
         let Error::Chain(error) = error else { panic!("{error:?}") };
-        let ChainError::MissingParent { child, expected, names, looked_for, folders, .. } = &*error else {
-            panic!("{error:?}")
-        };
+        assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error:?}");
+        let (expected, names) = (error.expected(), error.stored_paths());
+        let (looked_for, folders) = (error.looked_for(), error.folders());
         let guid = "ff34003b-11ed-4cf8-a166-b2be05e20b80";
         let name = "Generation 1_49C4BAF3-4B25-4406-8C4B-D39E65C32385.avhdx";
         let own_folder = orphan.path.parent().unwrap();
-        assert_eq!(child, &orphan.path);
+        assert_eq!(error.path(), orphan.path);
         assert_eq!(expected.iter().map(ToString::to_string).collect::<Vec<_>>(), [guid]);
         assert_eq!(names.len(), 3);
         assert!(names.iter().all(|stored| stored.path.ends_with(name)), "{names:?}");
         assert!(looked_for.contains(&own_folder.join(name)), "{looked_for:?}");
-        assert_eq!(folders, &[own_folder]);
+        assert_eq!(folders, [own_folder]);
         for part in [guid, name, own_folder.to_str().unwrap()] {
             assert!(message.contains(part), "{part:?} is not in {message:?}");
         }

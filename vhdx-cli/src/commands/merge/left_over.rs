@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use vhdx::ops::{AlreadyMerged, Deletion, HostFiles, already_merged};
-use vhdx::{Chain, ChainError, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
+use vhdx::{Chain, ChainErrorKind, Error, FileFacts, Guid, Relatives, Vhdx, inspect_chain};
 
 use super::{relatives, undeleted};
 use crate::args::Merge;
@@ -63,9 +63,8 @@ fn hint_after_use(chain: &Chain, target: usize, error: &Error) -> Option<String>
         return None;
     }
     let named = locator.parent_linkage2();
-    let Some(ChainError::OtherChildren { dependents, unfinished, .. }) = error.chain_error() else {
-        return None;
-    };
+    let refused = error.chain_error().filter(|error| error.kind() == ChainErrorKind::OtherChildren)?;
+    let (dependents, unfinished) = (refused.dependents(), refused.unfinished());
     // A child that was made from the target names it first. A merged layer, or a copy of one, names the target second.
     let names_first = |child: &PathBuf| {
         let child = Vhdx::open(child).ok();

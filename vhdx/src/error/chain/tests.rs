@@ -5,7 +5,7 @@ use uuid::{Uuid, uuid};
 
 #[test]
 fn a_missing_parent_names_what_was_searched_for_and_where() {
-    let error = ChainError::MissingParent {
+    let error = ChainFault::MissingParent {
         child: "differencing.avhdx".into(),
         expected: vec![uuid!("ff34003b-11ed-4cf8-a166-b2be05e20b80")],
         names: vec![StoredPath { key: "relative_path", path: ".\\Generation 1\u{1b}.avhdx".into() }],
@@ -34,7 +34,7 @@ fn a_missing_parent_names_what_was_searched_for_and_where() {
 #[test]
 fn a_mismatch_names_the_guids_that_the_child_expects() {
     let (found, wanted) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let mismatch = |expected| ChainError::Mismatch {
+    let mismatch = |expected| ChainFault::Mismatch {
         child: "child.avhdx".into(),
         parent: "base.vhdx".into(),
         expected,

@@ -20,16 +20,15 @@ mod resize;
 mod space;
 mod staged;
 
-use crate::file::OpenOptions;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Vhdx;
 use super::headers::Headers;
 use super::replay::replay;
+use super::{OpenOptions, Vhdx};
 use crate::error::{Bounded, Error, Guaranteed, InvalidState, Result};
 use crate::format::log_entry::LogWrite;
 use crate::geometry::Geometry;

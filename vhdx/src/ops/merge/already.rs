@@ -13,7 +13,7 @@ use super::relations::find_newcomer;
 use super::state::FileState;
 use crate::disk::mark::Linkages;
 use crate::disk::{InspectedLayer, Link};
-use crate::error::{ChainError, Conflict, Error, Result, Undetermined};
+use crate::error::{ChainFault, Conflict, Error, Result, Undetermined};
 use crate::family::{FileFacts, Relatives};
 use crate::format::parent_locator::ParentLocator;
 
@@ -88,7 +88,7 @@ impl AlreadyMerged {
     ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
-    /// child has appeared; [`ChainError::UndeterminedFiles`] if a file may depend
+    /// child has appeared; [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if a file may depend
     /// on the layers, unless the options allow it. All are returned before anything is deleted.
     pub fn delete(&self, files: &dyn MergeFiles, options: &MergeOptions) -> Result<Deletion> {
         if !self.may_delete() {
@@ -131,7 +131,7 @@ impl AlreadyMerged {
         let undetermined: Vec<_> = relatives.undetermined.iter().filter(is_in_the_way).cloned().collect();
         match self.layers.first() {
             Some(merged) if !undetermined.is_empty() => {
-                Err(ChainError::UndeterminedFiles { child: merged.path.clone(), undetermined }.into())
+                Err(ChainFault::UndeterminedFiles { child: merged.path.clone(), undetermined }.into())
             }
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! Counts the data that a merge loses because it lies past the end of the merged disk.
 
 use super::MergePlan;
-use crate::error::{Bounded, ChainError, Result};
+use crate::error::{Bounded, ChainFault, Result};
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::DiskOffset;
 
@@ -40,7 +40,7 @@ impl MergePlan {
     pub(super) fn ensure_nothing_dropped(&self) -> Result<()> {
         match (&*self.layers, self.bytes_dropped) {
             (_, 0) => Ok(()),
-            ([leaf, .., target], bytes) => Err(ChainError::DataPastEnd {
+            ([leaf, .., target], bytes) => Err(ChainFault::DataPastEnd {
                 child: leaf.path.clone(),
                 target: target.path.clone(),
                 bytes,

@@ -7,7 +7,7 @@ use super::options::MergeOptions;
 use super::plan::MergePlan;
 use super::relations::{earlier_target, ensure_none_half_merged};
 use crate::disk::{Chain, ParentResolver, inspect_chain};
-use crate::error::{ChainError, InvalidArgument, Result};
+use crate::error::{ChainFault, InvalidArgument, Result};
 use crate::family::{Relatives, find_relatives, folders_around};
 use crate::file::Vhdx;
 use crate::progress::Progress;
@@ -44,7 +44,7 @@ impl MergeTarget<'_> {
     /// Returns the index of the target among the layers of a chain.
     ///
     /// # Errors
-    /// [`InvalidArgument::MergeTarget`] if the leaf has no parent, [`ChainError::NotAnAncestor`], and those of opening
+    /// [`InvalidArgument::MergeTarget`] if the leaf has no parent, [`ChainErrorKind::NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), and those of opening
     /// the ancestor.
     #[doc(hidden)]
     pub fn layer_of(self, chain: &Chain) -> Result<usize> {
@@ -62,7 +62,7 @@ impl MergeTarget<'_> {
         layers.iter().position(is_it).filter(|&layer| layer > 0).ok_or_else(|| {
             // Only for the message.
             let child = chain.leaf().path().unwrap_or("a file without a name".as_ref()).to_owned();
-            ChainError::NotAnAncestor { child, target: path.to_owned() }.into()
+            ChainFault::NotAnAncestor { child, target: path.to_owned() }.into()
         })
     }
 }
@@ -77,14 +77,14 @@ impl MergePlan {
     ///
     /// # Errors
     /// - Those of [`Chain::open`], if the files do not show that the merge is complete.
-    /// - [`ChainError::HalfMerged`] with the merge to complete first, if a merge into the leaf or into a layer between
+    /// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) with the merge to complete first, if a merge into the leaf or into a layer between
     ///   it and the target is incomplete.
-    /// - [`ChainError::NotAnAncestor`], or [`InvalidArgument::MergeTarget`] if the leaf has no parent.
-    /// - [`ChainError::OtherChildren`] if a disk outside the merge depends on the target or on a layer between it and
+    /// - [`ChainErrorKind::NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), or [`InvalidArgument::MergeTarget`] if the leaf has no parent.
+    /// - [`ChainErrorKind::OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the target or on a layer between it and
     ///   the leaf, or if a child of the leaf has a mark.
-    /// - [`ChainError::UndeterminedFiles`] if an undetermined file may depend on them, unless the options allow it.
-    /// - [`ChainError::DataPastEnd`] if data past the leaf's end would be lost, unless the options allow it.
-    /// - [`ChainError::LayerOfMerge`] if the target or one of its ancestors requires a mark that a layer carries.
+    /// - [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on them, unless the options allow it.
+    /// - [`ChainErrorKind::DataPastEnd`](crate::ChainErrorKind::DataPastEnd) if data past the leaf's end would be lost, unless the options allow it.
+    /// - [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or one of its ancestors requires a mark that a layer carries.
     /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
     ///   metadata.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for a

@@ -9,7 +9,7 @@ use super::state::FileState;
 use super::unfinished;
 use crate::disk::Chain;
 use crate::disk::mark::{self, Linkages, TargetChild};
-use crate::error::{ChainError, Guaranteed, Result};
+use crate::error::{ChainFault, Guaranteed, Result};
 use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
 
@@ -33,7 +33,7 @@ pub(super) struct Children {
 /// The layers between are merged, too.
 ///
 /// # Errors
-/// [`ChainError::OtherChildren`] if a disk outside the merge depends on one of the other layers, or is a child of the
+/// [`ChainErrorKind::OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on one of the other layers, or is a child of the
 /// first one and has a mark.
 pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
     let states: Vec<FileState> =
@@ -68,7 +68,7 @@ pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Ch
         return Ok(children);
     }
     let (child, target) = (merged.path.clone(), target.path.clone());
-    Err(ChainError::OtherChildren { child, target, dependents, unfinished }.into())
+    Err(ChainFault::OtherChildren { child, target, dependents, unfinished }.into())
 }
 
 /// Returns what the target's child says of a merge of the first layer into the last one.
@@ -113,7 +113,7 @@ pub fn earlier_target(chain: &Chain) -> Option<usize> {
 /// Checks that no merge into one of the merged layers is incomplete.
 ///
 /// # Errors
-/// [`ChainError::HalfMerged`].
+/// [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
 pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) -> Result<()> {
     merged.iter().enumerate().try_for_each(|(i, layer)| match mark::is_half_merged(layer) {
         true => Err(unfinished::half_merged(&FileState::of_layer(i, layer), relatives).into()),
@@ -126,7 +126,7 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
 /// `chain` is leaf first. The layers before `target` are merged, the others stay.
 ///
 /// # Errors
-/// [`ChainError::LayerOfMerge`].
+/// [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge).
 pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
     let (merged, staying) = chain.split_at(target.min(chain.len()));
     for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {
@@ -138,7 +138,7 @@ pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
             let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
             let is_complete = linkages.merge().is_some_and(|layer| layer.is_complete);
             return Err(
-                ChainError::LayerOfMerge { child: path(layer), parent: path(parent), is_complete }.into()
+                ChainFault::LayerOfMerge { child: path(layer), parent: path(parent), is_complete }.into()
             );
         }
     }

@@ -3,7 +3,7 @@
 use super::FileState;
 use crate::disk::mark;
 use crate::error::Result;
-use crate::error::{ChainError, UnfinishedMerge};
+use crate::error::{ChainFault, UnfinishedMerge};
 use crate::family::{FileFacts, Relatives};
 use crate::file::Vhdx;
 
@@ -12,7 +12,7 @@ use crate::file::Vhdx;
 /// Either the leaf itself says so, or one of `relatives`, left by a merge of an earlier version, does.
 ///
 /// # Errors
-/// [`ChainError::HalfMerged`].
+/// [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
 pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
     let state = FileState::of_layer(0, leaf);
     if mark::is_half_merged(leaf) {
@@ -21,7 +21,7 @@ pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> 
     let unfinished = possible_merges_into(&state, relatives);
     match unfinished.is_empty() {
         true => Ok(()),
-        false => Err(ChainError::HalfMerged { disk: state.path, unfinished, is_certain: false }.into()),
+        false => Err(ChainFault::HalfMerged { disk: state.path, unfinished, is_certain: false }.into()),
     }
 }
 
@@ -31,11 +31,11 @@ fn possible_merges_into(state: &FileState, relatives: &Relatives) -> Vec<Unfinis
 }
 
 /// Returns the error for a disk into which a merge is incomplete.
-pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainError {
+pub(super) fn half_merged(state: &FileState, relatives: &Relatives) -> ChainFault {
     let unfinished = merges_into(state, relatives, |disk| disk.linkages().merge().is_some());
     match unfinished.is_empty() {
-        true => ChainError::half_merged(&state.path),
-        false => ChainError::HalfMerged { disk: state.path.clone(), unfinished, is_certain: true },
+        true => ChainFault::half_merged(&state.path),
+        false => ChainFault::HalfMerged { disk: state.path.clone(), unfinished, is_certain: true },
     }
 }
 

@@ -8,7 +8,7 @@ use crate::disk::mark::Linkages;
 use crate::disk::{
     FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain, inspect_chain_below,
 };
-use crate::error::{ChainError, Undetermined};
+use crate::error::{ChainErrorKind, ChainFault, Undetermined};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::family::{FileFacts, find_relatives, folders_around};
 use crate::file::Vhdx;
@@ -86,8 +86,8 @@ impl ParentCheck {
 ///
 /// # Errors
 /// - [`InvalidArgument::NotDifferencing`] for a child without a parent.
-/// - [`ChainError::Cycle`] if the candidate is the child or one of its descendants.
-/// - [`ChainError::TooDeep`] if the chain of the candidate has the greatest length already.
+/// - [`ChainErrorKind::Cycle`](crate::ChainErrorKind::Cycle) if the candidate is the child or one of its descendants.
+/// - [`ChainErrorKind::TooDeep`](crate::ChainErrorKind::TooDeep) if the chain of the candidate has the greatest length already.
 /// - The error that keeps the chain of the candidate from opening.
 /// - As [`Vhdx::open`] for both files.
 /// - [`Error::Cancelled`].
@@ -105,7 +105,7 @@ pub fn check_parent(
     let layers = layers_below(child, &vhdx, candidate, &resolver, progress)?;
     ensure_no_cycle(child, &vhdx, candidate, &layers)?;
     if layers.len() >= MAX_CHAIN_LENGTH {
-        return Err(ChainError::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
+        return Err(ChainFault::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
     }
     let level = layers.first().and_then(|layer| layer.vhdx.identity());
     let (level, chain_opens) = place_of(level, child, &resolver);
@@ -155,7 +155,7 @@ fn layers_below(
 }
 
 fn is_layer_of_merge(link: &Link) -> bool {
-    matches!(link.error(), Some(Error::Chain(error)) if matches!(**error, ChainError::LayerOfMerge { .. }))
+    matches!(link.error(), Some(Error::Chain(error)) if error.kind() == ChainErrorKind::LayerOfMerge)
 }
 
 /// Checks that the child is not in the chain of the candidate.
@@ -163,7 +163,7 @@ fn is_layer_of_merge(link: &Link) -> bool {
 /// A file cannot be its own ancestor, whatever the GUIDs say.
 fn ensure_no_cycle(path: &Path, child: &Vhdx, candidate: &Path, layers: &[InspectedLayer]) -> Result<()> {
     match layers.iter().any(|layer| layer.vhdx.identity() == child.identity()) {
-        true => Err(ChainError::Cycle { child: path.to_owned(), parent: candidate.to_owned() }.into()),
+        true => Err(ChainFault::Cycle { child: path.to_owned(), parent: candidate.to_owned() }.into()),
         false => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::parent_check::ParentCheck;
 use crate::disk::locator::NewLink;
-use crate::error::ChainError;
+use crate::error::ChainFault;
 use crate::error::{Error, InvalidArgument, Result};
 use crate::format::merge_guid::MergeId;
 use crate::format::parent_locator::ParentLocator;
@@ -90,11 +90,11 @@ impl ReparentPlan {
     ///   zero and `parent_linkage2` the DataWriteGuid of the candidate.
     ///
     /// # Errors
-    /// - [`ChainError::Mismatch`] if the candidate is not the file that the child was made from, unless that is to be
+    /// - [`ChainErrorKind::Mismatch`](crate::ChainErrorKind::Mismatch) if the candidate is not the file that the child was made from, unless that is to be
     ///   ignored.
-    /// - [`ChainError::LayerOfMerge`] instead if the child is a layer of a merge and requires a mark.
-    /// - [`ChainError::HalfMerged`] if a merge of another disk into the candidate is incomplete.
-    /// - [`ChainError::SectorSize`], [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
+    /// - [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) instead if the child is a layer of a merge and requires a mark.
+    /// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge of another disk into the candidate is incomplete.
+    /// - [`ChainErrorKind::SectorSize`](crate::ChainErrorKind::SectorSize), [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
     ///   [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
     pub fn new(check: &ParentCheck, options: &ReparentOptions) -> Result<Self> {
         let ParentCheck { child, candidate, locator, .. } = check;
@@ -102,7 +102,7 @@ impl ReparentPlan {
         let paths = || (child.path.clone(), candidate.path.clone());
         if child_size != parent_size {
             let (child, parent) = paths();
-            return Err(ChainError::SectorSize { child, parent, child_size, parent_size }.into());
+            return Err(ChainFault::SectorSize { child, parent, child_size, parent_size }.into());
         }
         if candidate.data_write_guid.is_nil() {
             return Err(Error::from(InvalidArgument::ParentWithoutGuid).in_file(&candidate.path));
@@ -110,17 +110,17 @@ impl ReparentPlan {
         let layer = child.linkages().merge();
         let half_merged = MergeId::from_guid(candidate.data_write_guid);
         if half_merged.is_some_and(|merge| layer.is_none_or(|layer| layer.merge != merge)) {
-            return Err(ChainError::half_merged(&candidate.path).into());
+            return Err(ChainFault::half_merged(&candidate.path).into());
         }
         let is_layer = (layer.is_some() || child.requires_mark()) && !options.ignore_id_mismatch;
         if !check.fits() && child.requires_mark() && is_layer {
             let ((child, parent), is_complete) = (paths(), layer.is_some_and(|layer| layer.is_complete));
-            return Err(ChainError::LayerOfMerge { child, parent, is_complete }.into());
+            return Err(ChainFault::LayerOfMerge { child, parent, is_complete }.into());
         }
         if !check.fits() && !options.ignore_id_mismatch {
             let ((child, parent), found) = (paths(), candidate.data_write_guid);
             let (expected, damaged) = (check.expected.clone(), Vec::new());
-            return Err(ChainError::Mismatch { child, parent, expected, found, damaged }.into());
+            return Err(ChainFault::Mismatch { child, parent, expected, found, damaged }.into());
         }
         let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
         if let (true, Some(first), Some(second)) = (is_layer, child.linkage, child.linkage2) {

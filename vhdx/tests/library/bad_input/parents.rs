@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vhdx::format::parent_locator as keys;
-use vhdx::{Chain, ChainError, Error, FolderResolver, Guid};
+use vhdx::{Chain, ChainError, ChainErrorKind, Error, FolderResolver, Guid};
 use vhdx_testkit::{Image, windows_locator};
 
 use super::{child, sample};
@@ -16,7 +16,7 @@ fn open(path: &Path) -> Result<Chain, Error> {
 
 fn chain_error(error: Error) -> ChainError {
     match error {
-        Error::Chain(error) => *error,
+        Error::Chain(error) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -41,7 +41,7 @@ fn a_file_that_names_itself() {
     own.parent_locator = Some(windows_locator(own.data_write_guid, Guid::nil(), "own.avhdx"));
     let path = write(folder.path(), "own.avhdx", &own);
     let error = chain_error(open(&path).unwrap_err());
-    assert!(matches!(error, ChainError::Cycle { .. }), "{error:?}");
+    assert_eq!(error.kind(), ChainErrorKind::Cycle, "{error:?}");
 }
 
 #[test]
@@ -54,13 +54,14 @@ fn two_files_that_name_each_other() {
     let path = write(folder.path(), "a.avhdx", &a);
     write(folder.path(), "b.avhdx", &b);
     let error = chain_error(open(&path).unwrap_err());
-    assert!(matches!(error, ChainError::Cycle { .. }), "{error:?}");
+    assert_eq!(error.kind(), ChainErrorKind::Cycle, "{error:?}");
 }
 
 /// What stands in the parent's place is named as the reason.
 fn is_missing(child: &Path) {
     let error = chain_error(open(child).unwrap_err());
-    let ChainError::MissingParent { unusable, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error:?}");
+    let unusable = error.unusable();
     assert!(unusable.len() == 1 && unusable[0].0.ends_with("base.vhdx"), "{error}");
 }
 
@@ -100,7 +101,8 @@ fn absolute_paths_lead_nowhere() {
     for name in [&unix, &windows, &windows.replace(r"\\?\", "")] {
         let path = write(inside.path(), "child.avhdx", &with_path(name));
         let error = chain_error(open(&path).unwrap_err());
-        let ChainError::MissingParent { expected, looked_for, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error:?}");
+        let (expected, looked_for) = (error.expected(), error.looked_for());
         assert_eq!(expected, &[sample().data_write_guid]);
         assert!(looked_for.iter().all(|path| path.starts_with(inside.path())), "{looked_for:?}");
 
@@ -116,13 +118,11 @@ fn the_wrong_file_in_the_right_place() {
     let path = write(folder.path(), "child.avhdx", &with_path(r".\base.vhdx"));
     let other = Image { data_write_guid: Guid::from_u128(1), ..sample() };
     let parent = write(folder.path(), "base.vhdx", &other);
-    match chain_error(open(&path).unwrap_err()) {
-        ChainError::Mismatch { child, parent: found_at, expected, found, .. } => {
-            assert_eq!((child, found_at), (path, parent));
-            assert_eq!((expected, found), (vec![sample().data_write_guid], Guid::from_u128(1)));
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = chain_error(open(&path).unwrap_err());
+    assert_eq!(error.kind(), ChainErrorKind::Mismatch, "{error:?}");
+    assert_eq!((error.path(), error.parent()), (&*path, Some(&*parent)));
+    let guids = (error.expected(), error.found());
+    assert_eq!(guids, (&[sample().data_write_guid][..], Some(Guid::from_u128(1))));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_zero_linkage_matches_no_file() {
     let path = write(folder.path(), "child.avhdx", &orphan);
     write(folder.path(), "base.vhdx", &Image { data_write_guid: Guid::nil(), ..sample() });
     let error = chain_error(open(&path).unwrap_err());
-    assert!(matches!(error, ChainError::MissingParent { .. }), "{error:?}");
+    assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error:?}");
 }
 
 #[test]
@@ -141,10 +141,7 @@ fn another_sector_size_does_not_fit() {
     let folder = folder();
     let path = write(folder.path(), "child.avhdx", &with_path(r".\base.vhdx"));
     write(folder.path(), "base.vhdx", &Image { logical_sector_size: 4096, ..sample() });
-    match chain_error(open(&path).unwrap_err()) {
-        ChainError::SectorSize { child_size, parent_size, .. } => {
-            assert_eq!((child_size, parent_size), (512, 4096))
-        }
-        other => panic!("{other:?}"),
-    }
+    let error = chain_error(open(&path).unwrap_err());
+    assert_eq!(error.kind(), ChainErrorKind::SectorSize, "{error:?}");
+    assert_eq!(error.sector_sizes(), Some((512, 4096)));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, PARENT_LINKAGE2, RELATIVE_PATH, VOLUME_PATH};
-use vhdx::{Chain, ChainError, ErrorKind, FolderResolver, Guid};
+use vhdx::{Chain, ChainErrorKind, ErrorKind, FolderResolver, Guid};
 
 use super::{BASE, Folder, beside, chain_error, child, disk, leaf, parent_of};
 
@@ -18,10 +18,9 @@ fn a_damaged_candidate_is_a_reason_and_does_not_hide_the_right_one() {
     assert_eq!((error.kind(), error.path()), (ErrorKind::Corrupt, Some(damaged.as_path())));
 
     folder.put("b/base.vhdx", &disk(Guid::from_u128(5)));
-    match chain_error(Chain::open(&leaf, &beside())) {
-        ChainError::Mismatch { damaged: noted, .. } => assert_eq!(noted, [damaged]),
-        other => panic!("{other}"),
-    }
+    let error = chain_error(Chain::open(&leaf, &beside()));
+    assert_eq!(error.kind(), ChainErrorKind::Mismatch, "{error}");
+    assert_eq!(error.unreadable(), [damaged]);
     folder.put("b/base.vhdx", &disk(BASE));
     Chain::open(&leaf, &beside()).unwrap();
 }
@@ -89,7 +88,7 @@ fn nothing_outside_of_the_allowed_folders_is_opened() {
         for key in [ABSOLUTE_WIN32_PATH, VOLUME_PATH] {
             let leaf = folder.put("vm/leaf.avhdx", &leaf(&[(key, stored)]));
             let error = chain_error(Chain::open(leaf, &beside()));
-            assert!(matches!(error, ChainError::MissingParent { .. }), "{stored:?}: {error}");
+            assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{stored:?}: {error}");
         }
     }
 }
@@ -109,8 +108,9 @@ fn only_regular_files_are_opened() {
             message.contains(r#"base.vhdx" exists, but cannot be used: this is not a regular file"#),
             "{message}"
         );
-        let ChainError::MissingParent { child, looked_for, unusable, .. } = error else { panic!("{error}") };
-        assert_eq!((&child, looked_for.as_slice()), (&leaf, std::slice::from_ref(&base)));
+        assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error}");
+        let (child, looked_for, unusable) = (error.path(), error.looked_for(), error.unusable());
+        assert_eq!((child, looked_for), (&*leaf, std::slice::from_ref(&base)));
         assert_eq!(unusable.len(), 1);
         assert_eq!((&unusable[0].0, unusable[0].1.kind()), (&base, ErrorKind::InvalidArgument));
         // What the caller named is wrong in itself.
@@ -134,13 +134,10 @@ fn damage_tells_more_than_what_cannot_be_used() {
     let leaf = folder.put("leaf.avhdx", &leaf(&stored));
     fs::create_dir(folder.path("a")).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path("a/base.vhdx")).unwrap();
-    match chain_error(Chain::open(&leaf, &beside())) {
-        ChainError::MissingParent { unusable, .. } => {
-            let found: Vec<_> = unusable.iter().map(|(path, error)| (path.clone(), error.kind())).collect();
-            assert_eq!(found, [(folder.path("a/base.vhdx"), ErrorKind::Io)]);
-        }
-        other => panic!("{other}"),
-    }
+    let error = chain_error(Chain::open(&leaf, &beside()));
+    assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error}");
+    let found: Vec<_> = error.unusable().iter().map(|(path, error)| (path.clone(), error.kind())).collect();
+    assert_eq!(found, [(folder.path("a/base.vhdx"), ErrorKind::Io)]);
     let damaged = folder.put("b/base.vhdx", &disk(BASE));
     fs::write(&damaged, "no disk").unwrap();
     let error = Chain::open(&leaf, &beside()).unwrap_err();
@@ -165,8 +162,7 @@ fn the_parent_of_a_linked_child_lies_beside_either() {
     // A linked folder is one folder, whatever it is called.
     fs::remove_file(&base).unwrap();
     symlink(folder.path("store/vm"), folder.path("linked")).unwrap();
-    match chain_error(Chain::open(folder.path("linked/leaf.avhdx"), &beside())) {
-        ChainError::MissingParent { folders, .. } => assert_eq!(folders, [folder.path("linked")]),
-        other => panic!("{other}"),
-    }
+    let error = chain_error(Chain::open(folder.path("linked/leaf.avhdx"), &beside()));
+    assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error}");
+    assert_eq!(error.folders(), [folder.path("linked")]);
 }

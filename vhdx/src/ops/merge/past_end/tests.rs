@@ -1,11 +1,11 @@
-use crate::file::OpenOptions;
 use std::path::Path;
 
 use vhdx_testkit::Image;
 
 use super::*;
 use crate::disk::Chain;
-use crate::error::Error;
+use crate::error::{ChainErrorKind, Error};
+use crate::file::OpenOptions;
 use crate::format::bat_entry::PayloadBlockState::Zero;
 use crate::ops::merge::MergeOptions;
 use crate::ops::merge::testing::{base, child, full, open, partial, relatives, with_entries};
@@ -36,15 +36,11 @@ fn drops<const N: usize>(layers: [Vhdx; N], target: usize, expected: u64) -> Cha
     match plan(&chain, target, false) {
         Ok(plan) => assert_eq!((plan.bytes_dropped, expected), (0, 0)),
         Err(Error::Chain(error)) => {
-            let ChainError::DataPastEnd { child, target: into, bytes, size: after, size_before: before } =
-                *error
-            else {
-                panic!("{error}");
-            };
-            assert_eq!((bytes, after, before), (expected, size, size_before));
-            assert_eq!(child, Path::new("layer 0"));
-            assert_eq!(into, Path::new(&format!("layer {target}")));
-            assert_ne!(bytes, 0);
+            assert_eq!(error.kind(), ChainErrorKind::DataPastEnd, "{error}");
+            assert_eq!((error.bytes_past_end(), error.sizes()), (Some(expected), Some((size_before, size))));
+            assert_eq!(error.path(), Path::new("layer 0"));
+            assert_eq!(error.target(), Some(Path::new(&format!("layer {target}"))));
+            assert_ne!(expected, 0);
         }
         Err(error) => panic!("{error}"),
     }

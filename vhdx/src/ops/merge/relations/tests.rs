@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ChainErrorKind;
 use crate::error::Error;
 use crate::ops::merge::testing::{base, child, open, relatives};
 use crate::units::MIB;
@@ -28,9 +29,9 @@ fn validate_all(layers: &[Vhdx], disks: Vec<FileFacts>) -> Result<Children> {
 fn dependents(result: Result<Children>) -> Vec<(String, String)> {
     let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
     assert_eq!(error.path(), Path::new("layer 0"));
-    let ChainError::OtherChildren { dependents, .. } = *error else { panic!("{error}") };
-    let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    dependents.into_iter().map(|(child, parent)| (text(child), text(parent))).collect()
+    assert_eq!(error.kind(), ChainErrorKind::OtherChildren, "{error}");
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    error.dependents().iter().map(|(child, parent)| (text(child), text(parent))).collect()
 }
 
 fn in_order(child: &str, parent: &str) -> (String, String) {
@@ -108,9 +109,9 @@ fn a_zero_linkage_matches_nothing() {
 /// Returns the unfinished merges that the error names: layer, merged disk, target.
 fn unfinished(result: Result<Children>) -> Vec<[Option<String>; 3]> {
     let Err(Error::Chain(error)) = result else { panic!("{result:?}") };
-    let ChainError::OtherChildren { unfinished, .. } = *error else { panic!("{error}") };
+    assert_eq!(error.kind(), ChainErrorKind::OtherChildren, "{error}");
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    let all = unfinished.into_iter();
+    let all = error.unfinished().iter().cloned();
     all.map(|left| [Some(left.layer), left.merged, left.target].map(|path| path.map(text))).collect()
 }
 
