@@ -183,10 +183,13 @@ fn how_to_read(path: &Path, format: FileFormat) -> String {
 
 /// Returns an unused file name with this extension, in the folder of `path`.
 fn unused(path: &Path, extension: &str) -> PathBuf {
-    let names = [path.with_extension(extension), path.with_added_extension(extension)];
+    let mut added = path.as_os_str().to_owned();
+    added.push(format!(".{extension}"));
+    let added = PathBuf::from(added);
+    let names = [path.with_extension(extension), added.clone()];
     let later = (2u32..).map(|n| path.with_extension(format!("{n}.{extension}")));
     let is_unused = |name: &PathBuf| name.symlink_metadata().is_err();
-    names.into_iter().chain(later).find(is_unused).unwrap_or_else(|| path.with_added_extension(extension))
+    names.into_iter().chain(later).find(is_unused).unwrap_or(added)
 }
 
 /// Returns a message that tells how to make a file of a format that vhdx does not write from the disk in `source`.

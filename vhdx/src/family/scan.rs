@@ -225,6 +225,12 @@ fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
 
 /// Returns the files beside a disk with Hyper-V's change tracking for its name.
 fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let beside = |extension| [path.with_added_extension(extension), path.with_extension(extension)];
+    let added = |extension: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    let beside = move |extension| [added(extension), path.with_extension(extension)];
     ["rct", "mrt"].into_iter().flat_map(beside).filter(|path| path.is_file())
 }

@@ -205,7 +205,9 @@ fn folder(destination: &Path) -> &Path {
 fn prefix(name: &OsStr) -> String {
     const LONGEST: usize = 200;
     let name = name.to_string_lossy();
-    format!(".{}.", &name[..name.floor_char_boundary(LONGEST)])
+    let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= LONGEST;
+    let start: String = name.char_indices().take_while(fits).map(|(_, letter)| letter).collect();
+    format!(".{start}.")
 }
 
 /// Renames without replacing another program's file.
