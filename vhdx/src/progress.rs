@@ -3,6 +3,35 @@
 /// Receives the progress of an operation and can cancel it. Every method has a default.
 ///
 /// Methods take `&self` and may be called from another thread than the one that started the operation.
+///
+/// # Examples
+/// ```
+/// use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+/// use vhdx::Progress;
+///
+/// #[derive(Default)]
+/// struct Percent {
+///     total: AtomicU64,
+///     done: AtomicU64,
+///     stop: AtomicBool, // set by a signal handler, for example
+/// }
+///
+/// impl Progress for Percent {
+///     fn start(&self, total: u64) {
+///         self.total.store(total, Ordering::Relaxed);
+///     }
+///
+///     fn advance(&self, bytes: u64) {
+///         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+///         let total = self.total.load(Ordering::Relaxed).max(1);
+///         eprint!("\r{} %", u128::from(done) * 100 / u128::from(total));
+///     }
+///
+///     fn is_cancelled(&self) -> bool {
+///         self.stop.load(Ordering::Relaxed)
+///     }
+/// }
+/// ```
 pub trait Progress: Sync {
     /// Reports the total work in bytes. Called once, before the first [`advance`](Self::advance).
     fn start(&self, total: u64) {

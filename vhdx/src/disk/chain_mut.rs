@@ -50,8 +50,9 @@ impl ChainMut {
     /// are locked against writers, as by [`Chain::lock_shared`].
     ///
     /// # Errors
-    /// As [`Chain::open`], [`Chain::lock_shared`] and [`VhdxMut::open`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the
-    /// file is incomplete. If the files do not form a chain, nothing is written.
+    /// As [`Chain::open`], [`Chain::lock_shared`] and [`VhdxMut::open`];
+    /// [`HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the file is incomplete. If the files do not
+    /// form a chain, nothing is written.
     pub fn open(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Self> {
         let path = path.as_ref();
         let chain = Chain::open(path, resolver)?;
@@ -71,7 +72,7 @@ impl ChainMut {
     /// Opens the parents of a file that is open for writing. They are not locked.
     ///
     /// # Errors
-    /// As [`Chain::from_leaf`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
+    /// As [`Chain::from_leaf`]; [`HalfMerged`](crate::ChainErrorKind::HalfMerged).
     pub fn from_leaf(leaf: VhdxMut, resolver: &dyn ParentResolver) -> Result<Self> {
         Self::of(Chain::from_leaf(leaf.vhdx().clone(), resolver)?, leaf)
     }
@@ -79,7 +80,7 @@ impl ChainMut {
     /// Puts a file that is open for writing and its open parents together, nearest parent first.
     ///
     /// # Errors
-    /// As [`Chain::from_layers`]; [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
+    /// As [`Chain::from_layers`]; [`HalfMerged`](crate::ChainErrorKind::HalfMerged).
     pub fn from_layers(leaf: VhdxMut, parents: Vec<Vhdx>) -> Result<Self> {
         let layers = std::iter::once(leaf.vhdx().clone()).chain(parents).collect();
         Self::of(Chain::from_layers(layers)?, leaf)

@@ -78,8 +78,8 @@ impl Link {
 /// A mismatch does not end the walk. The last layer is the base, or the first file whose link is [`Link::Missing`].
 ///
 /// # Errors
-/// Those of [`Vhdx::open`] for the file itself, and [`ChainErrorKind::TooManyParents`](crate::ChainErrorKind::TooManyParents). All errors of its parents are in
-/// the links.
+/// Those of [`Vhdx::open`] for the file itself, and [`TooManyParents`](crate::ChainErrorKind::TooManyParents).
+/// All errors of its parents are in the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
     let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
     if let Some(InspectedLayer { link: Link::Base, name, .. }) = layers.last() {

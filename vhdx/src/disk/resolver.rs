@@ -213,7 +213,7 @@ impl From<Vec<Candidate>> for Candidates {
 /// 4. If no name leads to the parent, the headers of all files directly in these folders are read. The file with the
 ///    DataWriteGuid is the parent. Links are not followed in this step. If several files have the GUID, they must be
 ///    proven to be copies, as in [`discover`](crate::discover). Otherwise opening fails with
-///    [`ChainErrorKind::AmbiguousParent`](crate::ChainErrorKind::AmbiguousParent).
+///    [`AmbiguousParent`](crate::ChainErrorKind::AmbiguousParent).
 ///
 /// If several files match by name, the one at the stored relative path is the parent. Otherwise it is the first one
 /// with the GUID in `parent_linkage`, unless that is an old copy of one with the GUID in `parent_linkage2`.

@@ -114,7 +114,7 @@ impl Relatives {
     /// The child itself is ignored. Call this before you change or delete files of the chain.
     ///
     /// # Errors
-    /// [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles).
+    /// [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles).
     pub fn ensure_all_determined(&self, child: &Path) -> Result<()> {
         let real_child = child.canonicalize().ok();
         let is_other =

@@ -119,6 +119,22 @@ impl Stream<'_> {
 /// [`InvalidArgument`] as for [`VhdxWriter::new`], and for a `new` disk that is too small; as
 /// [`Disk::validate_placement`] before anything is written, those of reading the disk, as [`Disk::ensure_unchanged`]
 /// before the file becomes a VHDX, [`Error::Io`] from the storage, [`Error::Cancelled`].
+///
+/// # Examples
+/// Write a chain into one new file, which is complete or absent:
+/// ```no_run
+/// use vhdx::{Chain, FolderResolver, IfExists, NewDisk, NewFile, NoProgress, OnWriter, ops::to_vhdx};
+///
+/// # fn main() -> vhdx::Result<()> {
+/// let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
+/// chain.lock_shared(OnWriter::Fail)?;
+/// let file = NewFile::create("copy.vhdx".as_ref(), IfExists::Fail)?;
+/// let report = to_vhdx(&chain, &NewDisk::new(chain.virtual_size()), &file, &NoProgress)?;
+/// file.commit()?;
+/// println!("{} bytes copied", report.bytes_copied);
+/// # Ok(())
+/// # }
+/// ```
 pub fn to_vhdx(
     disk: &dyn Disk,
     new: &NewDisk,

@@ -44,19 +44,19 @@ pub struct NewChild {
 /// # Errors
 /// - [`Error::Io`], also if the leaf is being written to, for example by a merge into it.
 /// - [`Conflict::StalePlan`](crate::Conflict::StalePlan) if the leaf has changed since it was opened.
-/// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the leaf is incomplete.
+/// - [`HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge into the leaf is incomplete.
 ///   [`ensure_not_half_merged`](crate::ops::ensure_not_half_merged) also finds merges of earlier versions, which the
 ///   leaf itself does not show.
 /// - [`InvalidArgument::PathNeeded`] if the leaf was not opened by a path, [`InvalidArgument::ParentPath`] if the path
 ///   to it cannot be stored, [`InvalidArgument::ParentWithoutGuid`].
 /// - [`InvalidArgument::BlockSize`] and [`InvalidArgument::VirtualSize`] for impossible options.
-/// - [`ChainErrorKind::TooDeep`](crate::ChainErrorKind::TooDeep) if the chain has the greatest length already.
+/// - [`TooDeep`](crate::ChainErrorKind::TooDeep) if the chain has the greatest length already.
 ///
 /// # Examples
 /// ```no_run
 /// use std::path::Path;
 /// use vhdx::ops::{ChildOptions, create, new_child};
-/// use vhdx::{Chain, FolderResolver, NewFile, NoProgress};
+/// use vhdx::{Chain, FolderResolver, IfExists, NewFile, NoProgress};
 ///
 /// # fn main() -> vhdx::Result<()> {
 /// let parent = Chain::open("base.vhdx", &FolderResolver::default())?;

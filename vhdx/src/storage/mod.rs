@@ -49,7 +49,7 @@ pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;
 
-/// Bytes that can be read at any offset, from any thread.
+/// Bytes that can be read at any offset, from any thread. [`Storage`] has an example.
 pub trait ReadAt: Send + Sync {
     /// Returns the size in bytes.
     ///
@@ -96,6 +96,52 @@ pub trait ReadAt: Send + Sync {
 /// Bytes that can also be written.
 ///
 /// This is a separate trait, so that a storage that is only read has no method that writes.
+///
+/// # Examples
+/// A file that counts its syncs:
+/// ```
+/// use std::io;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use vhdx::{FileOffset, Memory, NewDisk, NoProgress, ReadAt, Storage, ops};
+///
+/// #[derive(Default)]
+/// struct Counting {
+///     file: Memory,
+///     syncs: AtomicU64,
+/// }
+///
+/// impl ReadAt for Counting {
+///     fn size(&self) -> io::Result<u64> {
+///         self.file.size()
+///     }
+///
+///     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+///         self.file.read_exact_at(buf, offset)
+///     }
+/// }
+///
+/// impl Storage for Counting {
+///     fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
+///         self.file.write_all_at(buf, offset)
+///     }
+///
+///     fn set_len(&self, len: u64) -> io::Result<()> {
+///         self.file.set_len(len)
+///     }
+///
+///     fn sync(&self) -> io::Result<()> {
+///         self.syncs.fetch_add(1, Ordering::Relaxed);
+///         self.file.sync()
+///     }
+/// }
+///
+/// # fn main() -> vhdx::Result<()> {
+/// let counting = Counting::default();
+/// ops::create(&NewDisk::new(1 << 30), &counting, &NoProgress)?;
+/// assert!(counting.syncs.load(Ordering::Relaxed) > 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Storage: ReadAt {
     /// Writes all of `buf` from `offset` on, and extends the storage if necessary.
     ///

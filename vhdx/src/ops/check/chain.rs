@@ -12,6 +12,22 @@ use crate::storage::OnWriter;
 ///
 /// A broken link is the error of the child. All files are locked against writers meanwhile, and compared at the end
 /// with their state at the beginning, as [`check_file`] does.
+///
+/// # Examples
+/// ```no_run
+/// use vhdx::{FolderResolver, OnWriter, ops::check_chain};
+///
+/// let report = check_chain("checkpoint.avhdx".as_ref(), &FolderResolver::default(), OnWriter::Fail);
+/// for file in &report.files {
+///     for violation in file.violations.as_slice() {
+///         println!("{:?}: {violation}", file.path);
+///     }
+///     if let Some(error) = &file.error {
+///         println!("{error}");
+///     }
+/// }
+/// println!("{}", if report.is_valid() { "valid" } else { "not valid" });
+/// ```
 pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWriter) -> CheckReport {
     let mut report = CheckReport::default();
     match inspect_chain(path, resolver) {

@@ -88,7 +88,7 @@ impl AlreadyMerged {
     ///
     /// # Errors
     /// [`Error::Io`], also for a file that is in use; [`Conflict::StalePlan`] if a file has changed, or a new
-    /// child has appeared; [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if a file may depend
+    /// child has appeared; [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if a file may depend
     /// on the layers, unless the options allow it. All are returned before anything is deleted.
     pub fn delete(&self, files: &dyn MergeFiles, options: &MergeOptions) -> Result<Deletion> {
         if !self.may_delete() {

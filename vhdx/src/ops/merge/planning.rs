@@ -28,15 +28,15 @@ impl MergePlan {
     /// - [`InvalidArgument::MergeTarget`] if `target` is not the index of an ancestor of the leaf.
     /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
     ///   metadata.
-    /// - [`ChainErrorKind::OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the
+    /// - [`OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the
     ///   target or on a layer between it and the leaf, or if a child of the leaf has a mark.
-    /// - [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on
+    /// - [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on
     ///   them, unless the options allow it.
-    /// - [`ChainErrorKind::DataPastEnd`](crate::ChainErrorKind::DataPastEnd) if data past the leaf's end would be lost, unless
+    /// - [`DataPastEnd`](crate::ChainErrorKind::DataPastEnd) if data past the leaf's end would be lost, unless
     ///   the options allow it.
-    /// - [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or an ancestor is a layer of an
+    /// - [`LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or an ancestor is a layer of an
     ///   earlier merge and requires a mark that a merged layer carries.
-    /// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if another merge, into one of the merged layers, is
+    /// - [`HalfMerged`](crate::ChainErrorKind::HalfMerged) if another merge, into one of the merged layers, is
     ///   incomplete.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
     ///   violation in a block allocation table that is not tolerated, with the path.

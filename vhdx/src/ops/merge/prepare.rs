@@ -44,8 +44,8 @@ impl MergeTarget<'_> {
     /// Returns the index of the target among the layers of a chain.
     ///
     /// # Errors
-    /// [`InvalidArgument::MergeTarget`] if the leaf has no parent, [`ChainErrorKind::NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), and those of opening
-    /// the ancestor.
+    /// [`InvalidArgument::MergeTarget`] if the leaf has no parent,
+    /// [`NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), and those of opening the ancestor.
     #[doc(hidden)]
     pub fn layer_of(self, chain: &Chain) -> Result<usize> {
         let layers = chain.layers();
@@ -77,19 +77,26 @@ impl MergePlan {
     ///
     /// # Errors
     /// - Those of [`Chain::open`], if the files do not show that the merge is complete.
-    /// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) with the merge to complete first, if a merge into the leaf or into a layer between
-    ///   it and the target is incomplete.
-    /// - [`ChainErrorKind::NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), or [`InvalidArgument::MergeTarget`] if the leaf has no parent.
-    /// - [`ChainErrorKind::OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the target or on a layer between it and
-    ///   the leaf, or if a child of the leaf has a mark.
-    /// - [`ChainErrorKind::UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on them, unless the options allow it.
-    /// - [`ChainErrorKind::DataPastEnd`](crate::ChainErrorKind::DataPastEnd) if data past the leaf's end would be lost, unless the options allow it.
-    /// - [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or one of its ancestors requires a mark that a layer carries.
+    /// - [`HalfMerged`](crate::ChainErrorKind::HalfMerged) with the merge to complete first, if a merge into the leaf
+    ///   or into a layer between it and the target is incomplete.
+    /// - [`NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), or [`InvalidArgument::MergeTarget`] if the leaf has
+    ///   no parent.
+    /// - [`OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the target or
+    ///   on a layer between it and the leaf, or if a child of the leaf has a mark.
+    /// - [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on them,
+    ///   unless the options allow it.
+    /// - [`DataPastEnd`](crate::ChainErrorKind::DataPastEnd) if data past the leaf's end would be lost, unless the
+    ///   options allow it.
+    /// - [`LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or one of its ancestors requires a mark
+    ///   that a layer carries.
     /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
     ///   metadata.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for a
     ///   violation that is not tolerated.
     /// - [`Error::Io`](crate::Error::Io), and [`Error::Cancelled`](crate::Error::Cancelled) during the search.
+    ///
+    /// # Examples
+    /// The [crate's documentation](crate#examples) has one.
     pub fn prepare(
         leaf: &Path,
         target: MergeTarget<'_>,

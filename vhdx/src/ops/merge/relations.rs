@@ -33,8 +33,8 @@ pub(super) struct Children {
 /// The layers between are merged, too.
 ///
 /// # Errors
-/// [`ChainErrorKind::OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on one of the other layers, or is a child of the
-/// first one and has a mark.
+/// [`OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on one of the
+/// other layers, or is a child of the first one and has a mark.
 pub(super) fn find_children(layers: &[Vhdx], relatives: &Relatives) -> Result<Children> {
     let states: Vec<FileState> =
         layers.iter().enumerate().map(|(i, vhdx)| FileState::of_layer(i, vhdx)).collect();
@@ -113,7 +113,7 @@ pub fn earlier_target(chain: &Chain) -> Option<usize> {
 /// Checks that no merge into one of the merged layers is incomplete.
 ///
 /// # Errors
-/// [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
+/// [`HalfMerged`](crate::ChainErrorKind::HalfMerged).
 pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) -> Result<()> {
     merged.iter().enumerate().try_for_each(|(i, layer)| match mark::is_half_merged(layer) {
         true => Err(unfinished::half_merged(&FileState::of_layer(i, layer), relatives).into()),
@@ -126,7 +126,7 @@ pub(super) fn ensure_none_half_merged(merged: &[Vhdx], relatives: &Relatives) ->
 /// `chain` is leaf first. The layers before `target` are merged, the others stay.
 ///
 /// # Errors
-/// [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge).
+/// [`LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge).
 pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
     let (merged, staying) = chain.split_at(target.min(chain.len()));
     for (layer, parent) in staying.iter().zip(staying.iter().skip(1)) {

@@ -12,7 +12,7 @@ use crate::file::Vhdx;
 /// Either the leaf itself says so, or one of `relatives`, left by a merge of an earlier version, does.
 ///
 /// # Errors
-/// [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged).
+/// [`HalfMerged`](crate::ChainErrorKind::HalfMerged).
 pub fn ensure_not_half_merged(leaf: &Vhdx, relatives: &Relatives) -> Result<()> {
     let state = FileState::of_layer(0, leaf);
     if mark::is_half_merged(leaf) {

@@ -86,8 +86,8 @@ impl ParentCheck {
 ///
 /// # Errors
 /// - [`InvalidArgument::NotDifferencing`] for a child without a parent.
-/// - [`ChainErrorKind::Cycle`](crate::ChainErrorKind::Cycle) if the candidate is the child or one of its descendants.
-/// - [`ChainErrorKind::TooDeep`](crate::ChainErrorKind::TooDeep) if the chain of the candidate has the greatest length already.
+/// - [`Cycle`](crate::ChainErrorKind::Cycle) if the candidate is the child or one of its descendants.
+/// - [`TooDeep`](crate::ChainErrorKind::TooDeep) if the chain of the candidate has the greatest length already.
 /// - The error that keeps the chain of the candidate from opening.
 /// - As [`Vhdx::open`] for both files.
 /// - [`Error::Cancelled`].

@@ -90,12 +90,13 @@ impl ReparentPlan {
     ///   zero and `parent_linkage2` the DataWriteGuid of the candidate.
     ///
     /// # Errors
-    /// - [`ChainErrorKind::Mismatch`](crate::ChainErrorKind::Mismatch) if the candidate is not the file that the child was made from, unless that is to be
-    ///   ignored.
-    /// - [`ChainErrorKind::LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) instead if the child is a layer of a merge and requires a mark.
-    /// - [`ChainErrorKind::HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge of another disk into the candidate is incomplete.
-    /// - [`ChainErrorKind::SectorSize`](crate::ChainErrorKind::SectorSize), [`InvalidArgument::ParentWithoutGuid`], [`InvalidArgument::ParentPath`],
-    ///   [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
+    /// - [`Mismatch`](crate::ChainErrorKind::Mismatch) if the candidate is not the file that the child was made from,
+    ///   unless that is to be ignored.
+    /// - [`LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) instead if the child is a layer of a merge and requires
+    ///   a mark.
+    /// - [`HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge of another disk into the candidate is incomplete.
+    /// - [`SectorSize`](crate::ChainErrorKind::SectorSize), [`InvalidArgument::ParentWithoutGuid`],
+    ///   [`InvalidArgument::ParentPath`], [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
     pub fn new(check: &ParentCheck, options: &ReparentOptions) -> Result<Self> {
         let ParentCheck { child, candidate, locator, .. } = check;
         let (child_size, parent_size) = (child.logical_sector_size, candidate.logical_sector_size);
