@@ -15,7 +15,7 @@ pub(super) fn of(error: &Error) -> Vec<(&'static str, Value)> {
     };
     match error.kind() {
         ChainErrorKind::OtherChildren => vec![
-            ("dependents", output::children(error.dependents())),
+            ("in_the_way", output::children(error.dependents())),
             ("unfinished", output::unfinished(error.unfinished())),
         ],
         ChainErrorKind::HalfMerged => vec![("unfinished", output::unfinished(error.unfinished()))],

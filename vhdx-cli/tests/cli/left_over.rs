@@ -172,7 +172,7 @@ fn files_of_an_incomplete_merge_must_not_be_moved() {
     assert!(!refused.contains("no longer needed"), "{refused}");
     let error = run!("merge", other, "--json").exits(5).error();
     assert_eq!(error["unfinished"], json!([{ "path": mid, "merged": leaf, "into": base }]));
-    assert_eq!(error["dependents"], json!([{ "path": mid, "parent": base }]));
+    assert_eq!(error["in_the_way"], json!([{ "path": mid, "parent": base }]));
     assert!(error["message"].as_str().unwrap().contains("do not move or delete"), "{error}");
 
     // The merged disk is in another folder.

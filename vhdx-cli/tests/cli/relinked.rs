@@ -161,7 +161,7 @@ fn a_child_in_the_way_is_named_once() {
         "{refused}"
     );
     let error = run!("merge", leaf, "--into", base, "--parent-dir", guests, "--json").exits(5).error();
-    let [child] = &error["dependents"].as_array().unwrap()[..] else { panic!("{error}") };
+    let [child] = &error["in_the_way"].as_array().unwrap()[..] else { panic!("{error}") };
     assert_eq!(child["parent"], json!(base), "{error}");
     assert!(child["path"].as_str().unwrap().contains("other"), "{error}");
     // Without the folder, the child is not found. The answer names the searched folders.
