@@ -22,7 +22,7 @@ pub(super) fn check(
     })
 }
 
-/// Whether the destination exists and is not a regular file. A new file never replaces that.
+/// Whether the destination exists and is not a regular file, so it cannot be replaced.
 fn is_no_file(destination: &Path) -> bool {
     destination.metadata().is_ok_and(|metadata| !metadata.is_file())
 }

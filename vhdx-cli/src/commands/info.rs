@@ -120,7 +120,7 @@ fn log_text(log: LogState) -> String {
     }
 }
 
-/// The text label and the key of each path of the parent locator. The key is also that of the JSON.
+/// The text label and the key of each path in the parent locator. JSON uses the same key.
 const PATHS: [(&str, &str); 3] = [
     ("parent, relative", "relative_path"),
     ("parent, absolute", "absolute_win32_path"),

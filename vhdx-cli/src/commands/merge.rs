@@ -1,4 +1,4 @@
-//! `vhdx merge`: merges a checkpoint in place, or with all its parents into a new disk.
+//! `vhdx merge`: merges a checkpoint in place, or a whole chain into a new disk.
 
 mod in_place;
 mod left_over;

@@ -16,12 +16,12 @@ use crate::progress::Bar;
 pub(super) struct Answer {
     json: Value,
     text: Vec<u8>,
-    /// How the command ends for this file. There can be a failure although there is an answer.
+    /// How the command ends for this file. A file with an answer can still fail.
     end: Result<Outcome, Failure>,
 }
 
 impl Answer {
-    /// Makes the answer, as JSON or as text. The command succeeds with it.
+    /// Makes a successful answer, as JSON or as text.
     pub(super) fn new(
         output: Output,
         json: impl FnOnce() -> Value,
@@ -54,8 +54,8 @@ struct Tally {
 
 /// Runs `one` for each file, and for each disk in a folder and its subfolders.
 ///
-/// For a single file, the answer is that of the command. For several files, the JSON is `{"ok", "results"}`, and each
-/// failure is reported before the next file.
+/// For a single file, the answer is the command's. For several files, the JSON is `{"ok", "results"}`, and each failure
+/// is reported immediately.
 pub(super) fn run(
     output: Output,
     paths: &[PathBuf],

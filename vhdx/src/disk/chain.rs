@@ -33,7 +33,7 @@ pub struct Chain {
     /// How each layer was found; `None` for the leaf and for files that the caller opened.
     found_by: Vec<Option<FoundBy>>,
     resolved: Arc<ExtentCache>,
-    /// Set once the places of all blocks of all layers were found valid.
+    /// Set once all block places of all layers are found valid.
     placement_is_valid: OnceLock<()>,
 }
 
@@ -111,8 +111,8 @@ impl Chain {
 
     /// Checks that no layer has changed since it was opened.
     ///
-    /// It compares length, FileWriteGuid and current header, and the time of the last change unless a writer was
-    /// accepted ([`OnWriter::ReadAnyway`]). Call this after you have read a whole disk, because not every writer respects
+    /// Compares length, FileWriteGuid, current header, and the time of the last change unless a writer was accepted
+    /// ([`OnWriter::ReadAnyway`]). Call this after you have read a whole disk, because not every writer respects
     /// locks. The operations in [`ops`](crate::ops) that read a whole disk call it themselves.
     ///
     /// # Errors
@@ -122,10 +122,10 @@ impl Chain {
         self.layers.iter().try_for_each(Vhdx::ensure_unchanged)
     }
 
-    /// Returns an iterator over the places of the bytes of `range`.
+    /// Returns an iterator over the locations of `range`.
     ///
-    /// The iterator yields one error and ends if a BAT entry or a sector bitmap that it needs is damaged, or if the
-    /// range is not within the disk.
+    /// Yields one error and ends if a needed BAT entry or sector bitmap is damaged, or if the range is not within the
+    /// disk.
     pub fn extents(&self, range: Range<DiskOffset>) -> Extents<'_> {
         Extents::new(&self.layers, range)
     }

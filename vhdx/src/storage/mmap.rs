@@ -12,7 +12,7 @@ use crate::units::FileOffset;
 /// A regular file, mapped into memory for reading.
 ///
 /// # Limitations
-/// A failed read through a map is not an error, but a signal that ends the process (`SIGBUS`). Reads fail if another
+/// A failed read through a map ends the process with a signal (`SIGBUS`). Reads fail if another
 /// process shortens the file, if the device fails, or if a network share disappears. Use maps only for files on a
 /// reliable local disk that nobody else writes to. [`FileStorage`] reports all these failures as errors.
 #[derive(Debug)]

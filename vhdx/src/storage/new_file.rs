@@ -18,10 +18,10 @@ use crate::units::FileOffset;
 /// it is deleted.
 ///
 /// On Unix, a file that replaces another one keeps that file's owner, group, mode, POSIX access control list and
-/// SELinux label, as far as the host allows. If one of them cannot be kept, fewer users may use the new file, never
-/// more. Until the commit, only its owner may read it.
+/// SELinux label, as far as the host allows. If one cannot be kept, access to the new file is narrower, never wider.
+/// Until the commit, only its owner may read it.
 ///
-/// A file that replaces none has the permissions of any new file. On Windows every file has the permissions that it
+/// A file that replaces no file gets default permissions. On Windows every file has the permissions that it
 /// inherits from its folder.
 #[derive(Debug)]
 pub struct NewFile {
@@ -29,7 +29,7 @@ pub struct NewFile {
     temporary: TempPath,
     destination: PathBuf,
     if_exists: IfExists,
-    /// The permissions of the replaced file when this one was created.
+    /// The replaced file's permissions at this file's creation.
     replaced: Option<Access>,
 }
 
@@ -76,7 +76,7 @@ impl NewFile {
     /// Checks whether [`create`](Self::create) would fail, without creating anything.
     ///
     /// # Errors
-    /// As [`create`](Self::create), except those that can only occur when the file is created.
+    /// As [`create`](Self::create), except errors of the creation itself.
     pub fn ensure_can_create(destination: &Path, if_exists: IfExists) -> Result<()> {
         resolve_destination(destination, if_exists).map(drop).map_err(|error| error.in_file(destination))
     }
@@ -108,7 +108,7 @@ impl NewFile {
     ///
     /// # Errors
     /// [`Conflict::DestinationExists`] if the destination was created in the meantime, or [`Error::Io`]. The
-    /// destination is then unchanged, unless only the last step, the sync of the folder, failed.
+    /// destination is then unchanged, unless only the final folder sync failed.
     pub fn commit(self) -> Result<()> {
         let Self { storage, temporary, destination, if_exists, replaced } = self;
         let attempt = || {
@@ -162,7 +162,7 @@ fn resolve_destination(destination: &Path, if_exists: IfExists) -> Result<PathBu
     }
 }
 
-/// Whether a path that exists leads to anything but a regular file, or is a link to nothing.
+/// Whether an existing path is not a regular file, or is a broken link.
 fn leads_to_no_file(path: &Path) -> bool {
     match path.metadata() {
         Ok(found) => !found.is_file(),
@@ -172,7 +172,7 @@ fn leads_to_no_file(path: &Path) -> bool {
 
 /// Returns an error if another program has the file open.
 ///
-/// That program would keep using a file without a name. A file that only cannot be opened for writing may be replaced.
+/// That program would keep using the unnamed old file. A file that is merely not writable may be replaced.
 fn ensure_not_in_use(destination: &Path) -> Result<()> {
     let is_busy = |error: &Error| match error {
         Error::Io { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,

@@ -12,7 +12,7 @@ use crate::units::FileOffset;
 
 /// On a device, a call zeroes only whole pages of this many bytes.
 ///
-/// No sector is larger, and no page in memory belongs partly to the call and partly to a write.
+/// No sector is larger, so no page in memory belongs to both the call and a write.
 const PAGE: u64 = 4096;
 
 /// An existing regular file, or on Linux a block device, open exclusively for writing.
@@ -30,7 +30,7 @@ pub struct RawTarget {
 impl RawTarget {
     /// Opens a file or device that is not in use. Follows links.
     ///
-    /// The same programs are detected and kept out as by [`FileStorage::open_exclusive`]. On Linux, a device is also in
+    /// Detects and keeps out the same programs as [`FileStorage::open_exclusive`]. On Linux, a device is also in
     /// use if it or a partition of it is mounted, swap space, or part of a volume. A file is also in use if a loop
     /// device uses it; this is checked once, here.
     ///
@@ -106,7 +106,7 @@ impl RawTarget {
         self.is_touched.load(Ordering::Relaxed)
     }
 
-    /// Checks, before a write, that the range does not end past the end; records the write.
+    /// Ensures that a write does not end past the target's end, and records the write.
     fn touch(&self, offset: FileOffset, len: u64) -> io::Result<()> {
         if offset.checked_add(len).is_none_or(|end| end.get() > self.len) {
             return Err(io::Error::new(

@@ -1,3 +1,3 @@
-//! Storages that only unit tests use. Those of the other tests are in the crate `vhdx-testkit`.
+//! Storages for unit tests only. The crate `vhdx-testkit` has the other tests' storages.
 
 pub(crate) mod torn;

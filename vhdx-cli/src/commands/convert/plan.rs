@@ -79,7 +79,7 @@ impl Plan {
         Ok(made)
     }
 
-    /// Returns the parts of the source that a new VHDX does not get. A raw file only has the content of the disk.
+    /// Returns the parts of the source that a new VHDX lacks. A raw file has only the disk's content.
     pub(super) fn not_copied<'a>(&self, convert: &Convert, source: &'a Opened) -> NotCopied<'a> {
         match source {
             Opened::Chain(chain) if self.vhdx.is_some() => {
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// Returns a new disk like that of the chain, but with a new virtual disk id, because both disks may be in use at once.
+/// Returns a disk like the chain's, with a new virtual disk id because both disks may be in use at once.
 fn copy_of(chain: &vhdx::Chain) -> vhdx::Result<NewDisk> {
     let leaf = NewDisk::like(chain.leaf())?;
     let block_size = NewDisk::like(chain.base())?.block_size;

@@ -59,7 +59,7 @@ fn target(merge: &Merge, chain: &Chain) -> Result<usize, Failure> {
     Ok(MergeTarget::Ancestor(into).layer_of(chain)?)
 }
 
-/// Executes the plan. `with_hint` makes the failure of an error.
+/// Executes the plan. `with_hint` converts errors to failures.
 fn execute(
     output: Output,
     merge: &Merge,
@@ -111,7 +111,7 @@ fn half_done(plan: &MergePlan) -> String {
     )
 }
 
-/// Returns what the merge would do, or the error with which it would stop before it writes anything.
+/// Returns the merge's actions, or the error that would stop it before its first write.
 fn would_be_done(plan: &MergePlan) -> vhdx::Result<MergeReport> {
     plan.ensure_not_in_use(&HostFiles)?;
     plan.ensure_space(&HostFiles)?;
@@ -127,7 +127,7 @@ fn would_be_done(plan: &MergePlan) -> vhdx::Result<MergeReport> {
     })
 }
 
-/// Returns what a merge does to a block of the target, for people.
+/// Returns a readable name of a merge's action on a block.
 fn words(action: BlockAction) -> &'static str {
     match action {
         BlockAction::Zero => "set to zeros",

@@ -1,4 +1,4 @@
-//! Draws a forest with box characters. A parent is drawn in a line before its children.
+//! Draws a forest with box characters, each parent on a line before its children.
 
 use std::io::{self, Write};
 
