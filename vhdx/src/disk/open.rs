@@ -228,15 +228,14 @@ impl<'a> Walk<'a> {
         if !has_parent(&child.vhdx) {
             return (Link::Base, None);
         }
-        let depth = self.seen.iter().skip(self.marks).count();
-        if depth >= MAX_CHAIN_LENGTH {
-            return (Link::Missing(too_deep(&child.name).into()), None);
-        }
-        // The child itself has been seen.
-        let level = match depth.minus(1) {
+        // The child itself has been seen, after the marks.
+        let level = match self.seen.len().minus(self.marks).and_then(|depth| depth.minus(1)) {
             Ok(level) => level,
             Err(error) => return (Link::Missing(error), None),
         };
+        if level + 1 >= MAX_CHAIN_LENGTH {
+            return (Link::Missing(too_deep(&child.name).into()), None);
+        }
         let request = ParentRequest { child: &child.vhdx, name: &child.name, level };
         let found = match self.resolver.candidates(&request) {
             Ok(found) => found,

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::missing_parent::{InChain, Unreadable, Unusable, Wanted};
-use self::text::{AlsoDamaged, InTheWay, Joined, LayerOfMerge, Must, Shown, Unfinished};
+use self::text::{AlsoDamaged, Dependents, Joined, LayerOfMerge, Must, Shown, Unfinished};
 use super::{ChainFault, UnfinishedMerge};
 use crate::quoted::Quoted;
 
@@ -87,7 +87,7 @@ impl fmt::Display for ChainFault {
                  change: {}{}",
                 Quoted(child),
                 Quoted(target),
-                InTheWay(dependents),
+                Dependents(dependents),
                 Unfinished(unfinished)
             ),
             ChainFault::LayerOfMerge { child, parent, is_complete } => {

@@ -34,7 +34,7 @@ pub(crate) trait Disks {
 /// Finds the left-over layers among disks, and caches the result for each layer.
 pub(crate) struct LeftOvers<D: Disks> {
     disks: D,
-    /// Whether each lowest layer is left over.
+    /// Whether each target's child is left over.
     ///
     /// The value is `false` until it is determined, so that a cycle ends.
     known: HashMap<D::Id, bool>,
@@ -52,46 +52,46 @@ impl<D: Disks> LeftOvers<D> {
     ///
     /// The layer is the last. Each disk comes before its parent. Children that are themselves left over from another
     /// merge are not included.
-    pub(crate) fn with_descendants(&mut self, lowest: D::Id) -> Option<Vec<D::Id>> {
-        let merge = self.disks.facts(lowest).1.merge()?.merge;
-        if !self.contains(lowest) {
+    pub(crate) fn with_descendants(&mut self, target_child: D::Id) -> Option<Vec<D::Id>> {
+        let merge = self.disks.facts(target_child).1.merge()?.merge;
+        if !self.contains(target_child) {
             return None;
         }
-        Some(self.read_through(lowest, merge).into_iter().rev().map(|(disk, _)| disk).collect())
+        Some(self.read_through(target_child, merge).into_iter().rev().map(|(disk, _)| disk).collect())
     }
 
     /// Returns whether a disk is the target's child of a completed merge and is left over.
     ///
     /// Layers that are nested deeper than a chain can be are never left over.
-    pub(crate) fn contains(&mut self, lowest: D::Id) -> bool {
-        let (guid, linkages) = self.disks.facts(lowest);
+    pub(crate) fn contains(&mut self, target_child: D::Id) -> bool {
+        let (guid, linkages) = self.disks.facts(target_child);
         let Some(TargetChild { merge, is_complete: true }) = linkages.merge() else { return false };
-        if let Some(&known) = self.known.get(&lowest) {
+        if let Some(&known) = self.known.get(&target_child) {
             return known;
         }
         if self.depth >= MAX_CHAIN_LENGTH {
             return false;
         }
-        self.known.insert(lowest, false);
+        self.known.insert(target_child, false);
         self.depth += 1;
-        let found = self.read_through(lowest, merge);
+        let found = self.read_through(target_child, merge);
         self.depth -= 1;
         let is_left_over = match merge.required_mark() {
             Some(checksum) => self.all_lead_to_merged_disk(&found, merge, RequiredMark::Checksum(checksum)),
             None => merge.is_of(guid) && found.len() == 1,
         };
-        self.known.insert(lowest, is_left_over);
+        self.known.insert(target_child, is_left_over);
         is_left_over
     }
 
     /// Returns the layer and all disks that are read through it, except left-over ones.
     ///
     /// Each has the position of its parent in this list.
-    fn read_through(&mut self, lowest: D::Id, merge: MergeId) -> Vec<(D::Id, usize)> {
+    fn read_through(&mut self, target_child: D::Id, merge: MergeId) -> Vec<(D::Id, usize)> {
         let target = merge.complete_guid();
         let target_is_here = self.disks.has(target);
-        let mut found = vec![(lowest, 0)];
-        let mut seen = HashSet::from([lowest]);
+        let mut found = vec![(target_child, 0)];
+        let mut seen = HashSet::from([target_child]);
         let mut next = 0;
         while let Some(&(disk, _)) = found.get(next) {
             for child in self.disks.children(disk) {

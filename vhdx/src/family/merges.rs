@@ -14,11 +14,11 @@ use crate::format::merge_guid::MergeId;
 /// Returns the problem of a disk that took part in a merge, if any.
 pub(super) fn problem(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
-    let lowest = disk.facts.linkages().merge();
-    let as_layer = lowest.and_then(|lowest| of_lowest(disks, i, lowest));
+    let target_child = disk.facts.linkages().merge();
+    let as_layer = target_child.and_then(|target_child| of_target_child(disks, i, target_child));
     let is_half_merged = MergeId::from_guid(disk.facts.data_write_guid).is_some();
     // A disk that was merged and is used again can be the target of another merge.
-    match (as_layer, lowest) {
+    match (as_layer, target_child) {
         (Some(problem), _) => Some(problem),
         (None, _) if is_half_merged => half_merged(disks, i),
         (None, Some(_)) => None,
@@ -54,10 +54,10 @@ impl Disks for Forest<'_> {
 }
 
 /// Returns the problem of the target's child of a merge.
-fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: TargetChild) -> Option<Problem> {
+fn of_target_child(disks: &[DiscoveredDisk], i: usize, target_child: TargetChild) -> Option<Problem> {
     let target = disks[i].parent.map(|parent| &disks[parent]);
-    let is_flagged = target.is_some_and(|target| target.facts.data_write_guid == lowest.merge.guid());
-    if is_flagged || !lowest.is_complete {
+    let is_flagged = target.is_some_and(|target| target.facts.data_write_guid == target_child.merge.guid());
+    if is_flagged || !target_child.is_complete {
         return Some(match (merged_disk(disks, i), target?) {
             (Some(merged), target) => {
                 Problem::MergeBegun { path: path(merged), target: path(target), is_certain: true }
@@ -77,8 +77,8 @@ fn of_lowest(disks: &[DiscoveredDisk], i: usize, lowest: TargetChild) -> Option<
 /// Returns the problem of a target, unless the merged disk is in the forest: that disk has a problem that says more.
 fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let is_of_merge = |&child: &usize| {
-        let lowest = disks[child].facts.linkages().merge();
-        lowest.is_some_and(|lowest| lowest.merge.guid() == disks[i].facts.data_write_guid)
+        let target_child = disks[child].facts.linkages().merge();
+        target_child.is_some_and(|target_child| target_child.merge.guid() == disks[i].facts.data_write_guid)
     };
     let mut layers = disks[i].children.iter().filter(|child| is_of_merge(child));
     let has_merged = layers.any(|&layer| merged_disk(disks, layer).is_some());

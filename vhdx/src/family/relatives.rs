@@ -119,8 +119,8 @@ impl Relatives {
         let real_child = child.canonicalize().ok();
         let is_other =
             |path: &Path| path != child && (real_child.is_none() || path.canonicalize().ok() != real_child);
-        let dependents = self.undetermined.iter().filter(|file| file.may_be_disk && is_other(&file.path));
-        let undetermined: Vec<Undetermined> = dependents.cloned().collect();
+        let possible = self.undetermined.iter().filter(|file| file.may_be_disk && is_other(&file.path));
+        let undetermined: Vec<Undetermined> = possible.cloned().collect();
         match undetermined.is_empty() {
             true => Ok(()),
             false => Err(ChainFault::UndeterminedFiles { child: child.to_owned(), undetermined }.into()),

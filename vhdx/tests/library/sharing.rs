@@ -8,8 +8,8 @@ use vhdx::format::bytes::seal;
 use vhdx::format::header;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan, TargetContent};
 use vhdx::{
-    Chain, Conflict, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress, OnWriter,
-    OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
+    Chain, Conflict, DiskOffset, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress,
+    OnWriter, OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -174,7 +174,15 @@ fn writers_are_kept_out_of_every_layer_while_a_chain_is_read() {
     }
     drop(chain);
     is_busy(FileStorage::open_exclusive(&files.path("base.vhdx")), &files.path("base.vhdx"));
+    // A clone keeps the files open and locked, and reads the same.
+    let (clone, mut content) = (other.clone(), vec![0; 4096]);
+    other.read_exact_at(&mut content, DiskOffset::new(0)).unwrap();
     drop(other);
+    is_busy(FileStorage::open_exclusive(&files.path("base.vhdx")), &files.path("base.vhdx"));
+    let mut again = vec![1; content.len()];
+    clone.read_exact_at(&mut again, DiskOffset::new(0)).unwrap();
+    assert_eq!(again, content);
+    drop(clone);
     FileStorage::open_exclusive(&files.path("base.vhdx")).unwrap();
 }
 

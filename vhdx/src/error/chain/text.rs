@@ -57,9 +57,9 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-pub(super) struct InTheWay<'a>(pub(super) &'a [(PathBuf, PathBuf)]);
+pub(super) struct Dependents<'a>(pub(super) &'a [(PathBuf, PathBuf)]);
 
-impl fmt::Display for InTheWay<'_> {
+impl fmt::Display for Dependents<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let child = |(child, parent): &(PathBuf, PathBuf)| {
             format!("{} is a child of {}", Quoted(child), Quoted(parent))

@@ -124,8 +124,8 @@ fn children_decide_what_remains_to_be_done() {
     assert_eq!((found.children.len(), found.relinked.len()), (1, 1));
     assert_eq!(found.relinked[0].path, Path::new("b"));
 
-    let dependents = plan(vec![other("c", base.data_write_guid, Some(Uuid::nil()))]).unwrap_err();
-    assert!(dependents.to_string().contains("\"c\" is a child of \"layer 1\""), "{dependents}");
+    let blocked = plan(vec![other("c", base.data_write_guid, Some(Uuid::nil()))]).unwrap_err();
+    assert!(blocked.to_string().contains("\"c\" is a child of \"layer 1\""), "{blocked}");
 }
 
 #[test]
