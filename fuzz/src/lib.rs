@@ -1,4 +1,4 @@
-//! What the fuzz targets that read do with a file: open it, check it, and read everything, within bounds.
+//! Opens, checks and reads a file completely, within bounds, for the fuzz targets that only read.
 
 pub mod operations;
 

@@ -13,7 +13,7 @@ use crate::image::{Block, ExtraItem, Headers, Image, Layout, MIB, Part, RegionTa
 use crate::random::Random;
 use crate::sparse::SparseImage;
 
-/// Where the items start in the metadata region: after the table ([MS-VHDX] 2.6.1).
+/// The offset of the items in the metadata region: after the table ([MS-VHDX] 2.6.1).
 const FIRST_ITEM: u32 = 64 << 10;
 const LITTER: u8 = 0xe5;
 /// The PRESENT state of a sector bitmap block. A BAT entry is a state and an offset ([MS-VHDX] 2.5.1).
@@ -94,7 +94,7 @@ impl Image {
         ];
         let extra = (0..).zip(&self.extra_regions);
         regions.extend(extra.map(|(i, extra)| region(extra.id, Part::Extra(i), extra.required)));
-        let sound = RegionTable { regions }.encode();
+        let sound = RegionTable { regions }.encode().expect("the regions fit into a table");
         let mut damaged = sound.clone();
         damaged[33] ^= 0x10; // an offset, 1 MiB away
         let [first, second] = match self.region_tables {
@@ -160,7 +160,8 @@ impl Image {
                 is_required: item.is_required,
             });
         }
-        file.write(base, &MetadataTable { entries }.encode());
+        let table = MetadataTable { entries }.encode().expect("the items fit into a table");
+        file.write(base, &table);
     }
 
     fn put_bat(&self, layout: &Layout, file: &mut SparseImage) {

@@ -172,7 +172,7 @@ impl Image {
 
     /// Returns an empty child of `parent`, which lies beside it as `parent_name`.
     ///
-    /// The size of the disk and of its sectors are those of the parent.
+    /// The disk has the parent's virtual size and sector sizes.
     pub fn child_of(parent: &Image, parent_name: &str, block_size: u32) -> Self {
         let mut random = Random::new(parent.data_write_guid.as_u64_pair().0);
         Self {
@@ -216,7 +216,7 @@ impl Image {
 
     /// Returns the places of all parts of the file.
     ///
-    /// They depend only on the image, so that tests know what to damage.
+    /// The same image always has the same layout, so tests can damage a part at its offset.
     pub fn layout(&self) -> Layout {
         let mut parts = vec![
             (Part::Log, u64::from(self.log_length)),

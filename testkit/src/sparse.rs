@@ -172,6 +172,11 @@ impl SparseImage {
             .fold(mix(self.len), |sum, (page, bytes)| sum.wrapping_add(mix(bytes.fingerprint() ^ mix(*page))))
     }
 
+    /// Returns the pages that were written, with their offsets. The last one may reach past the end.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.pages.iter().map(|(page, content)| (page * PAGE, &content.bytes[..]))
+    }
+
     /// Returns `len` bytes from `offset` on, with zeros past the end.
     pub fn read(&self, offset: u64, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];

@@ -1,11 +1,11 @@
-//! Makes calls fail.
+//! Makes chosen calls of a storage fail.
 
 use std::fmt::Display;
 use std::io;
 
 use super::world::{CrashWorld, Images};
 
-/// A kind of calls.
+/// The storage calls that a fault counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
     /// Reads: read and get the length.
@@ -77,8 +77,8 @@ impl Fault {
 
 /// Runs `attempt` in new worlds, in which each call fails in turn, until no call fails.
 ///
-/// `attempt` does the work, and checks the files that remain ([`CrashWorld::images`]). Returns the number of calls,
-/// each of which has failed.
+/// `attempt` does the work, and checks the files that remain ([`CrashWorld::images`]). Returns the number of calls;
+/// each has failed in one run of `attempt`.
 pub fn for_each_failure(
     files: &Images,
     fault: impl Fn(usize) -> Fault,

@@ -59,6 +59,8 @@ impl std::ops::AddAssign for Swept {
 #[derive(Clone, Debug)]
 pub struct Recording {
     start: Images,
+    /// The names of all files by number: first those of the start.
+    names: Vec<PathBuf>,
     events: Vec<Event>,
     garbles: bool,
 }
@@ -94,6 +96,11 @@ impl CrashImage {
     pub fn event(&self) -> usize {
         self.event
     }
+
+    /// Returns the number of events before the first operation that was not durable.
+    pub fn first_pending(&self) -> usize {
+        self.fates.first().map_or(self.event, |(event, ..)| *event)
+    }
 }
 
 impl fmt::Display for CrashImage {
@@ -111,8 +118,8 @@ impl fmt::Display for CrashImage {
 }
 
 impl Recording {
-    pub(super) fn new(start: Images, events: Vec<Event>) -> Self {
-        Self { start, events, garbles: false }
+    pub(super) fn new(start: Images, names: Vec<PathBuf>, events: Vec<Event>) -> Self {
+        Self { start, names, events, garbles: false }
     }
 
     /// Returns the same recording for a medium that garbles sectors.
@@ -126,12 +133,14 @@ impl Recording {
 
     /// Returns the operations and syncs for a person to read, one line each.
     pub fn lines(&self) -> Vec<String> {
-        let names: Vec<_> = self.start.keys().map(|path| path.display()).collect();
+        let names: Vec<_> = self.names.iter().map(|path| path.display()).collect();
+        let mut put = self.start.len()..;
         let line = |event: &Event| match event {
             Event::Operation(file, operation) => format!("{} {operation}", names[*file]),
             Event::Sync(file) => format!("{} sync", names[*file]),
             Event::Lost(file) => format!("{} sync that failed", names[*file]),
             Event::SyncNames => "sync names".to_owned(),
+            Event::Put { .. } => format!("{} put", names[put.next().expect("every number has a name")]),
         };
         self.events.iter().map(line).collect()
     }
@@ -243,6 +252,12 @@ impl<'a> Iterator for Walk<'a> {
                     file != lost || !matches!(**operation, Operation::Write(_))
                 }),
                 Event::SyncNames => self.make_durable(|_, operation| is_removal(operation)),
+                Event::Put { image, replaced } => {
+                    self.now.durable.push(Arc::new(image.clone()));
+                    self.now.removed.extend(replaced);
+                    self.now.pending.retain(|(_, file, _)| !replaced.contains(file));
+                    self.is_fresh = true;
+                }
             }
             self.now.event += 1;
         }
@@ -328,7 +343,7 @@ impl<F: FnMut(&CrashImage)> Forge<F> {
             return;
         }
         self.swept.images += 1;
-        let names: Vec<&PathBuf> = point.recording.start.keys().collect();
+        let names = &point.recording.names;
         let image = CrashImage {
             files: present().map(|(number, file)| (names[number].clone(), (**file).clone())).collect(),
             event: point.event,

@@ -306,3 +306,24 @@ fn an_image_says_what_was_lost() {
     world.recording().crash(&WHOLE, |image| last = image.to_string());
     assert_eq!(last, "power failure after 3 events; not durable:\n  2 a set_len 0x9: Kept");
 }
+
+#[test]
+fn a_file_that_was_put_is_durable_and_has_the_only_name() {
+    let world = CrashWorld::new(images(&["a", "b"], 512));
+    write(&*world.storage("a"), 0, 1, 512);
+    world.remove("b").unwrap();
+    for byte in [2, 3] {
+        let mut image = SparseImage::new(512);
+        image.write(0, &[byte; 512]);
+        world.put("b", image).unwrap();
+    }
+    world.remove("b").unwrap();
+    let mut found = BTreeSet::new();
+    world.recording().crash(&WHOLE, |image| {
+        assert_eq!(image.files().len(), 1 + usize::from(image.file("b").is_some()));
+        found.insert((image.file("a").unwrap().to_vec()[0], image.file("b").map(|file| file.to_vec()[0])));
+    });
+    let of_b = [None, Some(0), Some(2), Some(3)];
+    assert_eq!(found, of_b.into_iter().flat_map(|b| [(0, b), (1, b)]).collect());
+    assert_eq!(world.recording().lines()[2..4], ["b put", "b put"]);
+}

@@ -24,6 +24,11 @@ pub(super) enum Event {
     /// A sync failed, and the writes that it should have made durable are lost.
     Lost(usize),
     SyncNames,
+    /// A new file with this number is durable, and has the name of these older ones.
+    Put {
+        image: SparseImage,
+        replaced: Vec<usize>,
+    },
 }
 
 /// Files in memory that record every operation. A clone refers to the same files.
@@ -34,6 +39,8 @@ pub struct CrashWorld(Arc<Mutex<State>>);
 struct State {
     /// The files by number. A removed file keeps its bytes for storages that have it open.
     files: Vec<SparseImage>,
+    /// The names of the files by number.
+    all_names: Vec<PathBuf>,
     names: BTreeMap<PathBuf, usize>,
     start: Images,
     events: Vec<Event>,
@@ -50,6 +57,7 @@ impl CrashWorld {
         Self(Arc::new(Mutex::new(State {
             files: files.values().cloned().collect(),
             names,
+            all_names: files.keys().cloned().collect(),
             start: files,
             events: Vec::new(),
             reads: 0,
@@ -102,6 +110,23 @@ impl CrashWorld {
         Ok(())
     }
 
+    /// Creates a file, or replaces one, at once and durably. Nothing that was removed under its name comes back.
+    ///
+    /// # Errors
+    /// The error of a [`Fault`].
+    pub fn put(&self, path: impl AsRef<Path>, image: SparseImage) -> io::Result<()> {
+        let path = path.as_ref();
+        let mut state = self.state();
+        state.count(Calls::Writes)?;
+        let number = state.files.len();
+        let replaced = (0..number).filter(|&file| state.all_names[file] == path).collect();
+        state.files.push(image.clone());
+        state.all_names.push(path.to_owned());
+        state.names.insert(path.to_owned(), number);
+        state.events.push(Event::Put { image, replaced });
+        Ok(())
+    }
+
     /// Makes removals durable.
     ///
     /// # Errors
@@ -122,7 +147,7 @@ impl CrashWorld {
     /// Returns everything that has happened so far.
     pub fn recording(&self) -> Recording {
         let state = self.state();
-        Recording::new(state.start.clone(), state.events.clone())
+        Recording::new(state.start.clone(), state.all_names.clone(), state.events.clone())
     }
 
     /// Returns the number of calls so far.
