@@ -14,7 +14,7 @@
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-use crate::error::InvalidArgument;
+use crate::error::{Bounded, InvalidArgument, Result};
 use crate::units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, MIB};
 
 /// The largest virtual disk, in bytes ([MS-VHDX] 2.6.2.2).
@@ -26,7 +26,8 @@ pub(crate) const SECTORS_PER_CHUNK: u64 = 1 << 23;
 
 /// The layout of a virtual disk: where its blocks and sectors lie, and which BAT entry describes which block.
 ///
-/// Every `Geometry` satisfies the rules of [MS-VHDX] 2.6.2, so none of its methods can overflow or divide by zero.
+/// Every `Geometry` satisfies the rules of [MS-VHDX] 2.6.2, so no number of a disk overflows or is divided by zero. An
+/// index past the disk gives the last number of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     block_size: NonZeroU64,
@@ -162,7 +163,10 @@ impl Geometry {
         if within == self.chunk_ratio.get() {
             BatEntryKind::SectorBitmap(ChunkIndex::new(chunk))
         } else {
-            // There is one sector bitmap entry before it for each earlier chunk, and no more chunks than entries.
+            // There is one sector bitmap entry before it for each earlier chunk. Every BAT entry that is read or
+            // iterated over comes by here, so this is no `minus`: a chunk has several entries, so there are never more
+            // chunks than entries.
+            debug_assert!(chunk <= index.get(), "a chunk has at least one entry");
             BatEntryKind::Payload(BlockIndex::new(index.get().abs_diff(chunk)))
         }
     }
@@ -183,6 +187,13 @@ impl Geometry {
         end.min(DiskOffset::new(self.virtual_size))
     }
 
+    /// Returns the length of a block on the disk in bytes: less than a block for a partial last block, and 0 for a block
+    /// past the end of the disk.
+    pub fn block_len(self, block: BlockIndex) -> u64 {
+        // A block past the end has no bytes on the disk, so 0 is its length and not a default.
+        self.virtual_size.saturating_sub(self.block_start(block).get()).min(self.block_size.get())
+    }
+
     /// Returns the chunk that a block belongs to.
     pub fn chunk_of(self, block: BlockIndex) -> ChunkIndex {
         ChunkIndex::new(block.get() / self.chunk_ratio)
@@ -196,10 +207,13 @@ impl Geometry {
     /// Returns the bit numbers of the sectors in `range` within their sector bitmap block.
     ///
     /// The range must lie within one block and consist of whole sectors.
-    pub fn bitmap_bits(self, range: Range<DiskOffset>) -> Range<u64> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if the range ends before it starts.
+    pub fn bitmap_bits(self, range: Range<DiskOffset>) -> Result<Range<u64>> {
         let first = (range.start.get() / self.sector_size) % SECTORS_PER_CHUNK;
-        let count = range.end.since(range.start) / self.sector_size;
-        first..first.saturating_add(count)
+        let count = range.end.minus(range.start)? / self.sector_size;
+        Ok(first..first.plus(count)?)
     }
 }
 
@@ -259,12 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn the_last_block_may_be_partial() {
+        let geometry = geometry(2, 512, 3 * MIB, false);
+        assert_eq!(
+            [0, 1, 2, u64::MAX].map(|block| geometry.block_len(BlockIndex::new(block))),
+            [2 * MIB, MIB, 0, 0]
+        );
+    }
+
+    #[test]
     fn bit_numbers_restart_in_each_chunk() {
         let geometry = geometry(1, 512, 16 << 30, true);
         let at = |offset| DiskOffset::new(offset);
-        assert_eq!(geometry.bitmap_bits(at(0)..at(512)), 0..1);
-        assert_eq!(geometry.bitmap_bits(at((4 << 30) + 1024)..at((4 << 30) + 4096)), 2..8);
-        assert_eq!(geometry.bitmap_bits(at((4 << 30) - MIB)..at(4 << 30)), (1 << 23) - 2048..1 << 23);
+        let bits = |range| geometry.bitmap_bits(range).unwrap();
+        assert_eq!(bits(at(0)..at(512)), 0..1);
+        assert_eq!(bits(at((4 << 30) + 1024)..at((4 << 30) + 4096)), 2..8);
+        assert_eq!(bits(at((4 << 30) - MIB)..at(4 << 30)), (1 << 23) - 2048..1 << 23);
+        assert!(geometry.bitmap_bits(at(512)..at(0)).is_err());
     }
 
     #[test]

@@ -22,7 +22,10 @@
 //! - [`discover`] finds every chain in some folders and their subfolders, whatever the files are called.
 //!   [`find_relatives`] finds the children of a disk: no file names its children.
 //! - [`ops`] contains the operations on disks: check, compare, convert, create, replay, reparent, merge in place
-//!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]).
+//!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]), prune ([`ops::PrunePlan`]), revert
+//!   ([`ops::RevertPlan`]).
+//! - [`ops::report`] compares the checkpoints in some folders with limits; [`ops::DiskMap`] shows which file of a chain
+//!   owns which part of its disk.
 //! - [`ReadAt`] and [`Storage`] give access to bytes: in files, in memory, or in any type that implements them.
 //!
 //! The format is Microsoft's [MS-VHDX]; [`Rule`] lists all of its rules that are checked.
@@ -105,9 +108,10 @@ pub use disk::{
 pub use error::{ChainError, ChainErrorKind, Undetermined, UnfinishedMerge};
 pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, InvalidState, Result};
 pub use family::{
-    DiscoveredDisk, DiskLink, Evidence, Fallback, FileFacts, Forest, FoundDisks, LeftOverDisks,
-    MAX_SUBSTITUTES, OtherFile, OtherFormat, OtherKind, Problem, Relatives, Remedy, Substitute, discover,
-    find_disks, find_relatives, folders_around,
+    Checkpoint, DiscoveredDisk, DiscoveredMachine, DiskLink, DrivePlace, Evidence, Fallback, Family,
+    FileFacts, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, MachineConfiguration, MachineDrive,
+    MachineProblem, OtherFile, OtherFormat, OtherKind, Problem, Relatives, Remedy, Substitute, TimeSource,
+    discover, find_disks, find_relatives, folders_around,
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, OpenOptions, Source, Survey, SurveyedBat, SurveyedLog, Vhdx,
@@ -122,7 +126,7 @@ pub use rules::{Rule, Severity};
 pub use storage::Mapped;
 pub use storage::{
     FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, Storage,
-    allocated_bytes, free_space,
+    VolumeSpace, allocated_bytes, free_space, volume_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};

@@ -64,7 +64,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// Every rule, in the order of the specification.
+            /// Every rule, grouped by structure.
             pub const ALL: &'static [Rule] = &[$(Rule::$rule,)*];
 
             /// Returns the stable name in kebab case.

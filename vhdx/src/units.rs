@@ -65,11 +65,6 @@ macro_rules! number {
             pub const fn saturating_add(self, count: u64) -> Self {
                 Self(self.0.saturating_add(count))
             }
-
-            /// Returns the distance from `earlier` to `self`, or 0 if `self` comes first.
-            pub const fn since(self, earlier: Self) -> u64 {
-                self.0.saturating_sub(earlier.0)
-            }
         }
     )*};
 }

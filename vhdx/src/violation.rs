@@ -84,6 +84,10 @@ pub enum Found {
     Nothing,
     /// A number.
     Number(u64),
+    /// The length of the file in bytes.
+    FileLength(u64),
+    /// The offset of a block.
+    Place(FileOffset),
     /// A GUID.
     Guid(Uuid),
     /// A text.
@@ -111,6 +115,16 @@ impl Violation {
     /// Adds the number that was found.
     pub fn number(self, number: impl Into<u64>) -> Self {
         Self { found: Found::Number(number.into()), ..self }
+    }
+
+    /// Adds the length of the file.
+    pub fn file_length(self, bytes: u64) -> Self {
+        Self { found: Found::FileLength(bytes), ..self }
+    }
+
+    /// Adds the offset of the block.
+    pub fn place(self, offset: FileOffset) -> Self {
+        Self { found: Found::Place(offset), ..self }
     }
 
     /// Adds the GUID that was found.
@@ -160,6 +174,9 @@ impl fmt::Display for Violation {
         match &self.found {
             Found::Nothing => {}
             Found::Number(number) => write!(f, " (found {number})")?,
+            Found::FileLength(0) => f.write_str(" (the file is empty)")?,
+            Found::FileLength(bytes) => write!(f, " (the file has {bytes} bytes)")?,
+            Found::Place(offset) => write!(f, " (the block begins at {offset})")?,
             Found::Guid(guid) => write!(f, " (found {guid})")?,
             Found::Text(text) => write!(f, " (found {text:?})")?,
             Found::Other(structure) => write!(f, " (with {structure})")?,

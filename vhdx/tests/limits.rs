@@ -96,6 +96,38 @@ fn the_largest_disk_takes_less_than_64_mib() {
     });
 }
 
+/// Both layers of the chain have 64 TiB in blocks of 1 MiB: two BATs of 513 MiB.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_map_of_the_largest_chain_takes_less_than_64_mib_and_5_s() {
+    use std::time::{Duration, Instant};
+    use vhdx::ops::{CellOwner, DiskMap};
+
+    takes_less_than_64_mib("the_map_of_the_largest_chain_takes_less_than_64_mib_and_5_s", || {
+        let base = largest();
+        let mut child = Image::child_of(&base, "base.vhdx", 1 << 20);
+        child.blocks.insert(7, Block::full(page(7 * MIB)));
+        let folder = folder();
+        let path = folder.path().join("child.avhdx");
+        base.sparse().write_to(&folder.path().join("base.vhdx")).unwrap();
+        child.sparse().write_to(&path).unwrap();
+        let chain = Chain::open(path, &FolderResolver::default()).unwrap();
+        let start = Instant::now();
+        let map = DiskMap::of(&chain, 2000.try_into().unwrap(), &vhdx::NoProgress).unwrap();
+        let taken = start.elapsed();
+        println!("{taken:?}");
+        // A debug build is slower, and the machine may be busy.
+        let limit = if cfg!(debug_assertions) { 30 } else { 5 };
+        assert!(taken < Duration::from_secs(limit), "{taken:?}");
+        let owned: Vec<_> = map.cells.iter().map(|cell| cell.owner).enumerate().collect();
+        let owned = owned.into_iter().filter(|(_, owner)| *owner != CellOwner::Unallocated);
+        // The block in the middle reaches over the end of a cell, which is a multiple of the sector size.
+        let layers = [(0, 0), (999, 1), (1000, 1), (1999, 1)];
+        let layers = layers.map(|(cell, layer)| (cell, CellOwner::Layer(layer)));
+        assert_eq!((map.cells.len(), owned.collect::<Vec<_>>()), (2000, layers.into()));
+    });
+}
+
 /// The child has 4 million blocks that the target does not have. A plan that stored them would take 160 MiB.
 #[cfg(target_os = "linux")]
 #[test]
@@ -140,6 +172,29 @@ fn a_plan_for_a_growing_fixed_target_takes_less_than_64_mib() {
     });
 }
 
+/// The largest plan: a disk of 64 TiB in blocks of 1 MiB, all of which the child has, and a target whose file is 128 TiB
+/// long and has every second block, with free space after each of them.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_largest_merge_plan_takes_less_than_64_mib() {
+    use vhdx::Relatives;
+    use vhdx::ops::{MergeOptions, MergePlan};
+
+    takes_less_than_64_mib("the_largest_merge_plan_takes_less_than_64_mib", || {
+        let base = Image::dynamic(MAX_VIRTUAL_SIZE, 1 << 20);
+        let child = Image::child_of(&base, "base.vhdx", 1 << 20);
+        let open = |image: &Image, entry| {
+            let (_, bat, len) = image.layout().parts().find(|(part, ..)| *part == Part::Bat).unwrap();
+            let file = GarbageBat { file: image.sparse(), bat: bat..bat + len, entry };
+            Vhdx::open_with(file, &OpenOptions::default()).unwrap()
+        };
+        let chain =
+            Chain::from_layers(vec![open(&child, all_blocks), open(&base, every_second_block)]).unwrap();
+        let plan = MergePlan::new(&chain, 1, &Relatives::default(), &MergeOptions::default()).unwrap();
+        assert_eq!(plan.bytes_to_copy(), MAX_VIRTUAL_SIZE);
+    });
+}
+
 /// A file of 128 TiB whose BAT holds garbage.
 struct GarbageBat<S> {
     file: S,
@@ -166,6 +221,20 @@ impl<S: ReadAt> ReadAt for GarbageBat<S> {
         }
         Ok(())
     }
+}
+
+/// All blocks are full, one after the other.
+#[cfg(target_os = "linux")]
+fn all_blocks(number: u64, _: u64) -> u64 {
+    if number % 4097 == 4096 { 0 } else { (1000 + number) << 20 | 6 }
+}
+
+/// Every second block is full, with space for three blocks after it, up to the end of the file.
+#[cfg(target_os = "linux")]
+fn every_second_block(number: u64, _: u64) -> u64 {
+    let (block, place) = (number - number / 4097, 1000 + 2 * number);
+    let is_full = number % 4097 != 4096 && block % 2 == 0 && place < 128 << 20;
+    if is_full { place << 20 | 6 } else { 0 }
 }
 
 /// One of the last blocks lies where the first one does; all others are sound.

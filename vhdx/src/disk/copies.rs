@@ -15,7 +15,7 @@ const WINDOW: usize = 1 << 20;
 
 /// Returns whether two open files are proven to have the same bytes.
 ///
-/// They are not if a file cannot be read or is too long to compare.
+/// Returns `false` also if a file cannot be read or is too long to compare.
 pub(super) fn are_copies(one: &Vhdx, other: &Vhdx) -> bool {
     let claim = |vhdx: &Vhdx| (vhdx.file_write_guid(), vhdx.data_write_guid(), vhdx.file_len());
     let (Some(a), Some(b)) = (one.path(), other.path()) else { return false };

@@ -130,7 +130,7 @@ impl Generations {
             self.old = std::mem::take(&mut self.young);
             self.pieces = 0;
         }
-        // The sum of the costs of all regions in `young`, each of which was added when its region was.
+        // The sum of the costs of all regions in `young`: each cost is added with its region.
         self.pieces += cost;
         if let Some(before) = self.young.insert(number, region.clone()) {
             self.pieces -= before.cost();
@@ -154,7 +154,7 @@ impl Region {
 }
 
 fn resolve(layers: &[Vhdx], number: u64) -> Result<Arc<[ResolvedPiece]>> {
-    let size = layers.first().map_or(0, Vhdx::virtual_size);
+    let size = layers.first().guaranteed("a chain has a layer")?.virtual_size();
     let start = number.times(REGION)?;
     let range = DiskOffset::new(start)..DiskOffset::new(start.plus(REGION)?.min(size));
     let mut pieces: Vec<ResolvedPiece> = Vec::new();

@@ -69,7 +69,7 @@ impl DisksInFolder {
 }
 
 impl FolderIndex {
-    /// Returns all existing paths of a route, in any letter case and composition.
+    /// Returns all existing paths that match a [`Route`], whatever their letter case and Unicode composition.
     pub(super) fn spellings(&self, route: &Route) -> Vec<PathBuf> {
         let mut index = self.lock();
         let mut paths = vec![route.folder().to_owned()];
@@ -110,9 +110,7 @@ impl Index {
 }
 
 impl Listing {
-    /// Lists a folder. If that fails, the listing is empty.
-    ///
-    /// The files of the folder can still be found by their exact names.
+    /// Lists a folder. If that fails, the listing is incomplete or empty, and only exact names of files lead to them.
     fn of(folder: &Path) -> Self {
         let mut listing = Self::default();
         let entries = folder.read_dir();

@@ -73,27 +73,8 @@ fn by_name(
             }
         };
         let found = layer.vhdx.data_write_guid();
-        let fits = expected.contains(&found);
         let own = layer.vhdx.parent_locator().map(ParentLocator::linkages);
-        let error = check_link(request.name, request.child, &layer, seen);
-        let outcome = if layer.is_among(seen) {
-            // Only GUIDs make a cycle: a stored path may lead to another disk of the same name.
-            if !fits {
-                rejected.in_chain.push(layer.name);
-                continue;
-            }
-            let cycle = ChainFault::Cycle { child: request.name.to_owned(), parent: layer.name };
-            Outcome::Nothing(cycle.into())
-        } else {
-            match error {
-                None => Outcome::Parent(layer),
-                Some(error) if fits => Outcome::Wrong(layer, Box::new(error)),
-                Some(error) => {
-                    rejected.wrong.get_or_insert((layer, error));
-                    continue;
-                }
-            }
-        };
+        let Some(outcome) = outcome_with(request, layer, seen, rejected) else { continue };
         if is_in_place || expected.len() == 1 {
             return Some(outcome);
         }
@@ -108,5 +89,32 @@ fn by_name(
         }
         (Some((outcome, _)), _) | (None, Some((outcome, _))) => Some(outcome),
         (None, None) => None,
+    }
+}
+
+/// Returns the outcome if the layer is the parent, or `None` if it cannot be: the layer is then `rejected`.
+fn outcome_with(
+    request: &ParentRequest<'_>,
+    layer: Layer,
+    seen: &[Seen],
+    rejected: &mut Rejected,
+) -> Option<Outcome> {
+    let fits = request.linkages().contains(&layer.vhdx.data_write_guid());
+    if layer.is_among(seen) {
+        // Only GUIDs make a cycle: a stored path may lead to another disk of the same name.
+        if !fits {
+            rejected.in_chain.push(layer.name);
+            return None;
+        }
+        let cycle = ChainFault::Cycle { child: request.name.to_owned(), parent: layer.name };
+        return Some(Outcome::Nothing(cycle.into()));
+    }
+    match check_link(request.name, request.child, &layer, seen) {
+        None => Some(Outcome::Parent(layer)),
+        Some(error) if fits => Some(Outcome::Wrong(layer, Box::new(error))),
+        Some(error) => {
+            rejected.wrong.get_or_insert((layer, error));
+            None
+        }
     }
 }

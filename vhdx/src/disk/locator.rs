@@ -10,6 +10,7 @@ use crate::error::{Error, InvalidArgument, Result};
 use crate::format::parent_locator::{
     ABSOLUTE_WIN32_PATH, PARENT_LINKAGE, PARENT_LINKAGE2, ParentLocator, RELATIVE_PATH, VOLUME_PATH,
 };
+use crate::storage;
 use crate::windows_path::{self, SEPARATORS, fold_name};
 
 /// The keys that this library writes, in the order in which Windows writes them.
@@ -174,10 +175,7 @@ fn folder_of(file: &Path) -> Result<PathBuf> {
         // A root is its own folder.
         return Ok(real.parent().unwrap_or(&real).to_owned());
     }
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => canonical(folder),
-        _ => canonical(Path::new(".")),
-    }
+    canonical(storage::folder_of(file))
 }
 
 /// Returns the path without symbolic links. A path that does not exist stays the same.

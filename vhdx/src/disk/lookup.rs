@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::folders::FolderIndex;
 use super::found_by::FoundBy;
 use super::routes::{Route, routes};
+use crate::storage::folder_of;
 use crate::windows_path::StoredPath;
 
 /// Returns the paths to which the whole relative path leads from each folder of `own`.
@@ -16,22 +17,14 @@ pub(crate) fn in_place(stored: &[StoredPath], own: &[PathBuf]) -> Vec<PathBuf> {
 
 /// Returns the folder of a file and, for a symbolic link, the folder of the real file.
 pub(crate) fn folders_of(file: &Path) -> Vec<PathBuf> {
-    let folder = folder_of(file);
+    let folder = folder_of(file).to_owned();
     // `canonicalize` takes a system call for each part of the path, so it is called only for links.
     if !file.is_symlink() {
         return vec![folder];
     }
-    let real = file.canonicalize().map(|file| folder_of(&file)).ok();
+    let real = file.canonicalize().map(|file| folder_of(&file).to_owned()).ok();
     let other = real.filter(|real| folder.canonicalize().is_ok_and(|folder| folder != *real));
     std::iter::once(folder).chain(other).collect()
-}
-
-/// Returns the folder in a path, in a form that can be listed: `.` for a bare name.
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Yields the existing files of the routes, each once.

@@ -4,9 +4,9 @@
 //!
 //! - The **target** has a DataWriteGuid of one kind while the merge into it is incomplete, and of another kind once
 //!   the merge is complete ([`merge_guid`](crate::format::merge_guid)).
-//! - The **lowest layer** is the merged layer whose parent is the target. Its `parent_linkage` is the first of these
-//!   two GUIDs. Its `parent_linkage2` is the GUID that the target had before the merge. Once the target has all
-//!   content, it is the second of the two GUIDs.
+//! - The **target's child** is the merged layer whose parent is the target. Its `parent_linkage` is the target's GUID of
+//!   an incomplete merge. Its `parent_linkage2` is first the GUID that the target had before the merge, and then, once
+//!   the target has all content, the target's GUID of the complete merge.
 //! - The **merged disk** carries a mark in its `parent_linkage2` if several levels are merged. The layers between it
 //!   and the target contain older versions of data that the target has. So they open only as ancestors of a disk with
 //!   that mark.
@@ -63,12 +63,20 @@ impl Linkages {
         }
     }
 
-    /// Returns the merge of which this file is the target's child, if it says so.
+    /// Returns the merge into this file's parent that the linkages describe, if any.
     ///
-    /// Layers of merges by earlier versions do not.
+    /// The linkages of merges by earlier versions describe none.
     pub(crate) fn merge(self) -> Option<TargetChild> {
         let merge = MergeId::from_guid(self.first?)?;
         Some(TargetChild { merge, is_complete: self.second == Some(merge.complete_guid()) })
+    }
+
+    /// Returns whether the file was relinked to the target when its former parent was merged.
+    ///
+    /// The second linkage then still names the former parent. Merges by earlier versions leave no such trace.
+    pub(crate) fn is_relinked(self) -> bool {
+        let both = self.first.zip(self.second);
+        both.is_some_and(|(target, merged)| merge_guid::is_complete_merge_of(target, merged))
     }
 
     /// Returns the mark that the layer requires, if any.
@@ -92,8 +100,7 @@ pub(crate) struct TargetChild {
     pub(crate) merge: MergeId,
     /// Whether the target has the whole content of the merged disk.
     ///
-    /// The GUID of the target says so after the next step of the merge. Only a crash between the two steps leaves a
-    /// difference.
+    /// The target's GUID says so one step later. The two files disagree only after a crash between these steps.
     pub(crate) is_complete: bool,
 }
 
@@ -104,14 +111,13 @@ impl TargetChild {
     }
 }
 
-/// Returns whether the first linkage is the newer GUID of the target.
-///
-/// This is so while a merge is incomplete. Otherwise the second linkage is newer.
+/// Returns whether `parent_linkage` has a newer GUID of the target than `parent_linkage2`, which is so only while a
+/// merge is incomplete.
 fn names_newer_first(linkages: Linkages) -> bool {
     linkages.merge().is_some_and(|layer| !layer.is_complete)
 }
 
-/// Returns whether the second linkage names the parent, if each linkage names a file.
+/// Returns which of two candidates is the parent, one for each linkage: `true` for that of `parent_linkage2`.
 ///
 /// `have_same_parent` is whether both files are bases or name the same parents. If so, one is a merge target and the
 /// other an old copy of it, because a merge does not change which parent its target has. The target is the parent.

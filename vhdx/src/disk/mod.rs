@@ -25,7 +25,7 @@ pub use chain_mut::ChainMut;
 pub(crate) use copies::{LONGEST_COMPARED, same_bytes};
 pub use folders::FolderIndex;
 pub use found_by::FoundBy;
-pub(crate) use open::inspect_chain_below;
+pub(crate) use open::inspect_chain_with_marks;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain};
 pub use reader::ChainReader;
 pub use resolver::{Candidate, Candidates, FolderResolver, GuidSearch, ParentRequest, ParentResolver};

@@ -81,7 +81,7 @@ impl Link {
 /// Those of [`Vhdx::open`] for the file itself, and [`TooManyParents`](crate::ChainErrorKind::TooManyParents).
 /// All errors of its parents are in the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
-    let layers = inspect_chain_below(path.as_ref(), resolver, &[])?;
+    let layers = inspect_chain_with_marks(path.as_ref(), resolver, &[])?;
     if let Some(InspectedLayer { link: Link::Base, name, .. }) = layers.last() {
         ensure_all_used(resolver, layers.len(), name)?;
     }
@@ -92,7 +92,7 @@ pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> R
 ///
 /// # Errors
 /// Those of [`Vhdx::open`] for the file itself.
-pub(crate) fn inspect_chain_below(
+pub(crate) fn inspect_chain_with_marks(
     path: &Path,
     resolver: &dyn ParentResolver,
     marks: &[Uuid],

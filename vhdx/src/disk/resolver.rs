@@ -254,6 +254,7 @@ impl ParentResolver for FolderResolver {
         if let Some(named) = self.named.get(request.level) {
             return Ok(Candidates { named: true, ..vec![Candidate::file(named)].into() });
         }
+        // A file that was not opened by a path lies in no known folder.
         let own = request.child.path().map_or_else(Vec::new, lookup::folders_of);
         let folders = self.with_own(&own);
         let stored = request.stored_paths();
@@ -275,6 +276,7 @@ impl ParentResolver for FolderResolver {
         if self.named.get(request.level).is_some() || linkages.is_empty() {
             return Ok(search);
         }
+        // A file that was not opened by a path lies in no known folder.
         let own = request.child.path().map_or_else(Vec::new, lookup::folders_of);
         search.folders = self.with_own(&own);
         let mut seen = HashSet::new();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::quoted::Quoted;
 use crate::units::DiskOffset;
 
 /// The reason why an argument of a call is not valid.
@@ -51,6 +52,41 @@ pub enum InvalidArgument {
         len: u64,
         /// The size of the disk in bytes.
         virtual_size: u64,
+    },
+    /// A disk that was not found in the searched folders.
+    #[error("the disk was not found in the searched folders")]
+    UnknownDisk,
+    /// A name that no checkpoint of the disk's family has.
+    #[error("no checkpoint of this disk has the name {name:?}; known: {known:?}")]
+    UnknownCheckpoint {
+        /// The name.
+        name: String,
+        /// The names of the checkpoints, or those of their files.
+        known: Vec<String>,
+    },
+    /// A name that several checkpoints of the disk's family have.
+    #[error(
+        "several checkpoints of this disk have the name {name:?}: {paths:?}; name the file of one of them"
+    )]
+    SeveralCheckpoints {
+        /// The name.
+        name: String,
+        /// The files of these checkpoints.
+        paths: Vec<PathBuf>,
+    },
+    /// A disk that cannot be deleted, because another one depends on it.
+    #[error("the disk cannot be deleted: {} depends on it", Quoted(by))]
+    DiskIsNeeded {
+        /// The disk that depends on it.
+        by: PathBuf,
+    },
+    /// A pattern for names that is not valid.
+    #[error("the pattern is not valid: {reason} at position {offset}")]
+    NamePattern {
+        /// What is wrong.
+        reason: &'static str,
+        /// The number of characters before it.
+        offset: usize,
     },
     /// A chain without files.
     #[error("a chain needs at least one file")]

@@ -112,6 +112,12 @@ impl fmt::Display for ChainFault {
                 child = Quoted(child),
                 target = Quoted(target)
             ),
+            ChainFault::NoRoomForMetadata { path } => write!(
+                f,
+                "{} has no room for the metadata that it would get: the metadata items are too many or too long for a \
+                 file",
+                Quoted(path)
+            ),
             ChainFault::UndeterminedFiles { child, undetermined } => write!(
                 f,
                 "{} cannot be merged, because these files or folders could not be read, and a disk that depends on \
@@ -140,6 +146,7 @@ impl ChainFault {
             | ChainFault::TooDeep { path, .. }
             | ChainFault::SectorSize { child: path, .. }
             | ChainFault::TooManyParents { path, .. }
+            | ChainFault::NoRoomForMetadata { path }
             | ChainFault::NotAnAncestor { child: path, .. }
             | ChainFault::OtherChildren { child: path, .. }
             | ChainFault::LayerOfMerge { child: path, .. }

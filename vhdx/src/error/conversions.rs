@@ -50,7 +50,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.without_path() {
             Error::Io { source, .. } => match source.kind() {
-                // Callers take the first for the end of the disk, and try again after the second.
+                // Callers take `UnexpectedEof` for the end of the disk, and retry after `Interrupted`.
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted => io::ErrorKind::Other,
                 kind => kind,
             },

@@ -253,6 +253,11 @@ pub(crate) enum ChainFault {
         /// The size of the child's disk in bytes, which the target would get.
         size: u64,
     },
+    /// A file whose metadata region has no room for the metadata that it would get ([MS-VHDX] 2.6.1).
+    NoRoomForMetadata {
+        /// The file.
+        path: PathBuf,
+    },
     /// A merge may change or delete files on which undetermined disks depend.
     UndeterminedFiles {
         /// The file to merge.

@@ -38,6 +38,13 @@ impl AsText for Error {
     }
 }
 
+/// Its text contains its source.
+impl AsText for hyperv_config::Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<T: AsText> AsText for Arc<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (**self).serialize(serializer)

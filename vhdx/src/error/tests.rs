@@ -137,6 +137,7 @@ fn chain_errors() -> Vec<ChainFault> {
             size_before: 3,
             size: 2,
         },
+        ChainFault::NoRoomForMetadata { .. } => ChainFault::NoRoomForMetadata { path: target.clone() },
         ChainFault::UndeterminedFiles { .. } => {
             ChainFault::UndeterminedFiles { child: child.clone(), undetermined: vec![undetermined()] }
         },
@@ -198,6 +199,15 @@ fn arguments() -> Vec<InvalidArgument> {
             InvalidArgument::NotWholeSectors { start, len: 1, sector_size: 512 }
         },
         InvalidArgument::MergeTarget { .. } => InvalidArgument::MergeTarget { target: 2, layers: 1 },
+        InvalidArgument::UnknownDisk => InvalidArgument::UnknownDisk,
+        InvalidArgument::UnknownCheckpoint { .. } => {
+            InvalidArgument::UnknownCheckpoint { name: "n".to_owned(), known: vec!["k".to_owned()] }
+        },
+        InvalidArgument::SeveralCheckpoints { .. } => {
+            InvalidArgument::SeveralCheckpoints { name: "n".to_owned(), paths: vec![path("p")] }
+        },
+        InvalidArgument::DiskIsNeeded { .. } => InvalidArgument::DiskIsNeeded { by: path("p") },
+        InvalidArgument::NamePattern { .. } => InvalidArgument::NamePattern { reason: "r", offset: 1 },
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::forest::Forest;
+use super::machine::join::join;
 use super::problem::Problem;
 use super::{link, paths, scan, substitutes};
 use crate::error::{Error, Result};
@@ -47,6 +48,8 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 
 /// Finds all VHDX files in folders and subfolders, and links them by DataWriteGuid.
 ///
+/// Configuration files of Hyper-V are joined to the disks that they name.
+///
 /// Names do not matter. A root may also be a file. Links to folders are not followed. Several names of one file are one
 /// disk. No file stays open, and none is changed. A file or folder that cannot be read is a [`Problem`], not an error.
 ///
@@ -70,10 +73,16 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 /// # }
 /// ```
 pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let mut forest = scan::scan(roots, progress)?;
-    let paths = paths::Paths::default();
+    let scan::Scanned { mut forest, others } = scan::scan(roots, progress)?;
+    let paths = paths::Paths::of(&forest.disks);
     link::link(&mut forest.disks, &paths, progress)?;
     link::check_links(&mut forest.disks, &paths);
-    substitutes::explain_lost(&mut forest.disks, &paths, progress)?;
+    substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, progress)?;
+    let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
+    let joined = join(&others, &forest.disks, &unreadable, progress)?;
+    forest.machines = joined.machines;
+    forest.lone_checkpoints = joined.lone_checkpoints;
+    forest.problems.extend(joined.problems.into_iter().map(Problem::Machine));
+    forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(forest)
 }

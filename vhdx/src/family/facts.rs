@@ -80,6 +80,7 @@ impl FileFacts {
             file_write_guid: vhdx.file_write_guid(),
             linkage: locator.and_then(ParentLocator::parent_linkage),
             linkage2: locator.and_then(ParentLocator::parent_linkage2),
+            // A disk without a parent stores no paths.
             stored_paths: locator.map_or_else(Vec::new, ParentLocator::stored_paths),
             dirty_log: vhdx.log() != LogState::Clean,
             created: metadata.as_ref().and_then(|metadata| metadata.created().ok()),

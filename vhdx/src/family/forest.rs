@@ -1,6 +1,7 @@
 //! Defines what a search for disks returns: the disks, the links between them, and the problems.
 
 use super::facts::FileFacts;
+use super::machine::facts::{DiscoveredMachine, MachineConfiguration};
 use super::others::OtherFile;
 use super::problem::Problem;
 
@@ -19,6 +20,10 @@ pub struct Forest {
     pub others: usize,
     /// The files of a known kind among these, sorted by path.
     pub other_files: Vec<OtherFile>,
+    /// The virtual machines whose configuration files were found, sorted by the path of that file.
+    pub machines: Vec<DiscoveredMachine>,
+    /// The configurations of checkpoints whose machine was not found, sorted by path.
+    pub lone_checkpoints: Vec<MachineConfiguration>,
 }
 
 impl Forest {
@@ -32,6 +37,17 @@ impl Forest {
     /// Returns the indices of the disks that need a parent, but are not linked to one.
     pub fn orphans(&self) -> impl Iterator<Item = usize> {
         self.roots().filter(|&i| self.disks[i].link != DiskLink::Base)
+    }
+
+    /// Returns the configurations of all machines and checkpoints.
+    pub fn configurations(&self) -> impl Iterator<Item = &MachineConfiguration> {
+        let of_machines = self.machines.iter().map(|machine| &machine.configuration);
+        of_machines.chain(self.checkpoint_configurations())
+    }
+
+    /// Returns the configurations of all checkpoints.
+    pub fn checkpoint_configurations(&self) -> impl Iterator<Item = &MachineConfiguration> {
+        self.machines.iter().flat_map(|machine| &machine.checkpoints).chain(&self.lone_checkpoints)
     }
 
     /// Returns all problems, sorted by path, with those of the disks.

@@ -1,11 +1,11 @@
 //! Links the disks of a forest to their parents by DataWriteGuid ([MS-VHDX] 2.6.2.6.3), and checks the links.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::copies::Copies;
+use super::copy_groups::Copies;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::merges;
 use super::paths::{self, Paths};
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::storage::FileIdentity;
 
 /// The maximum number of files that a problem names.
-const SHOWN: usize = 8;
+pub(super) const SHOWN: usize = 8;
 
 /// The disks with each DataWriteGuid. Zero is not included, because it identifies no content.
 type Holders = HashMap<Uuid, Vec<usize>>;
@@ -100,15 +100,17 @@ fn choose_parent(
             }
         }
     };
-    if let (None, Some(guid)) = (parent, guid) {
-        let (parents, count) = (shown(disks, others(&guid)), others(&guid).count());
-        let problem = Problem::AmbiguousParent { path: disk.facts.path.clone(), parents, count };
-        disks[child].link = DiskLink::Ambiguous;
-        disks[child].problems.push(problem);
-        return Ok(());
-    }
+    disks[child].link = match (parent, guid) {
+        (Some(_), _) => DiskLink::Ok,
+        (None, None) => DiskLink::Missing,
+        (None, Some(guid)) => {
+            let (parents, count) = (shown(disks, others(&guid)), others(&guid).count());
+            let path = disks[child].facts.path.clone();
+            disks[child].problems.push(Problem::AmbiguousParent { path, parents, count });
+            DiskLink::Ambiguous
+        }
+    };
     disks[child].parent = parent;
-    disks[child].link = if parent.is_some() { DiskLink::Ok } else { DiskLink::Missing };
     Ok(())
 }
 
@@ -170,20 +172,26 @@ pub(super) fn check_links(disks: &mut [DiscoveredDisk], paths: &Paths) {
     }
     for i in 0..disks.len() {
         if let Some(parent) = disks[i].parent {
-            let problems = link_problems(&disks[i], &disks[parent], paths);
+            let problems = link_problems(disks, &disks[i], &disks[parent], paths);
             disks[i].problems.extend(problems);
         }
         if let Some(problem) = merges::problem(disks, i) {
             disks[i].problems.push(problem);
         }
     }
+    forget_stale_paths_of_left_overs(disks);
     for i in too_deep(disks) {
         let problem = Problem::TooDeep { path: disks[i].facts.path.clone(), limit: MAX_CHAIN_LENGTH };
         disks[i].problems.push(problem);
     }
 }
 
-fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths) -> Vec<Problem> {
+fn link_problems(
+    disks: &[DiscoveredDisk],
+    child: &DiscoveredDisk,
+    parent: &DiscoveredDisk,
+    paths: &Paths,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     if child.facts.logical_sector_size != parent.facts.logical_sector_size {
         problems.push(Problem::SectorSize {
@@ -199,9 +207,22 @@ fn link_problems(child: &DiscoveredDisk, parent: &DiscoveredDisk, paths: &Paths)
             path: child.facts.path.clone(),
             parent: parent.facts.path.clone(),
             stored: child.facts.stored_paths.clone(),
+            parent_opens: merges::opens(disks, parent),
         });
     }
     problems
+}
+
+/// Removes the problem of a stale path from files that are no longer needed: they are to be deleted, not relinked.
+fn forget_stale_paths_of_left_overs(disks: &mut [DiscoveredDisk]) {
+    let layers = disks.iter().flat_map(|disk| &disk.problems).filter_map(|problem| match problem {
+        Problem::LeftOver { layers, .. } => Some(layers),
+        _ => None,
+    });
+    let left_over: HashSet<PathBuf> = layers.flatten().cloned().collect();
+    for disk in disks.iter_mut().filter(|disk| left_over.contains(&disk.facts.path)) {
+        disk.problems.retain(|problem| !matches!(problem, Problem::StalePath { .. }));
+    }
 }
 
 /// Returns the disks whose parent is the last file of a chain of the maximum length.

@@ -85,12 +85,32 @@ fn half_merged(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     (!has_merged).then(|| Problem::HalfMerged { path: path(&disks[i]) })
 }
 
+/// Returns the merges that have to be completed, as the merged disk and the target.
+///
+/// A complete merge counts, too, as long as its merged disk exists and is unchanged: children may have to be relinked, and
+/// files to be deleted. A merge of an earlier version does not count: its files do not say whether it is complete.
+pub(crate) fn merges_to_complete(disks: &[DiscoveredDisk]) -> Vec<(usize, usize)> {
+    let merge = |(i, disk): (usize, &DiscoveredDisk)| {
+        let target_child = disk.facts.linkages().merge()?;
+        let (merged, target) = (index_of_merged(disks, i)?, disk.parent?);
+        let guid = disks[target].facts.data_write_guid;
+        let is_incomplete = !target_child.is_complete || guid == target_child.merge.guid();
+        let is_unchanged = target_child.merge.is_of(disks[merged].facts.data_write_guid);
+        (is_incomplete || target_child.is_complete_in(guid) && is_unchanged).then_some((merged, target))
+    };
+    disks.iter().enumerate().filter_map(merge).collect()
+}
+
 /// Returns the merged disk of a merge with the target's child `i`, which is that layer if only one level is merged.
 fn merged_disk(disks: &[DiscoveredDisk], i: usize) -> Option<&DiscoveredDisk> {
-    let Some(required) = disks[i].facts.linkages().required_mark() else { return Some(&disks[i]) };
+    index_of_merged(disks, i).map(|at| &disks[at])
+}
+
+fn index_of_merged(disks: &[DiscoveredDisk], i: usize) -> Option<usize> {
+    let Some(required) = disks[i].facts.linkages().required_mark() else { return Some(i) };
     let carries =
         |at: &usize| disks[*at].facts.linkages().carried_mark().is_some_and(|mark| required.is(mark));
-    descendants(disks, i).find(carries).map(|at| &disks[at])
+    descendants(disks, i).find(carries)
 }
 
 /// Returns the descendants of a disk, parents before their children.
@@ -107,8 +127,9 @@ fn descendants(disks: &[DiscoveredDisk], i: usize) -> impl Iterator<Item = usize
 /// Returns the problem of the target's child of a merge that an earlier version began.
 ///
 /// Its files do not say whether the merge is complete. With several levels, the layer requires a mark. With one level,
-/// it names its parent by the second linkage. So does a relinked child whose new parent is not in the forest; but its
-/// former parent no longer opens, so it is not mistaken for a layer.
+/// it names its parent by the second linkage. So does a child that was relinked to a target which is not in the forest,
+/// and which still reads through its former parent. If this version relinked the child, its linkages show that. If an
+/// earlier version did, its former parent usually no longer opens.
 fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
     let disk = &disks[i];
     let parent = disk.parent.map(|parent| &disks[parent]);
@@ -125,6 +146,9 @@ fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
         let [merged, target] = [merged, parent].map(|disk| disk.map(path));
         return Some(Problem::LayerOfMerge { path: path(disk), merged, target });
     }
+    if disk.facts.linkages().is_relinked() {
+        return None;
+    }
     let [_, second] = disk.facts.guids_of_parent()[..] else { return None };
     let target = parent.filter(|parent| parent.facts.data_write_guid == second && opens(disks, parent))?;
     // The merged disk already carries a mark, so the merge has several levels and was about to write the mark here.
@@ -134,7 +158,7 @@ fn of_earlier_version(disks: &[DiscoveredDisk], i: usize) -> Option<Problem> {
 }
 
 /// Returns whether all ancestors of a disk are in the forest.
-fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
+pub(super) fn opens(disks: &[DiscoveredDisk], disk: &DiscoveredDisk) -> bool {
     let parent = |disk: &&DiscoveredDisk| disk.parent.map(|parent| &disks[parent]);
     std::iter::successors(Some(disk), parent)
         .take(MAX_CHAIN_LENGTH)

@@ -1,11 +1,14 @@
 //! Catalogs the disks in folders: which files are disks, how they depend on each other, and what is wrong with them.
 
-mod copies;
+mod checkpoints;
+mod copy_groups;
 mod discover;
 mod facts;
+mod families;
 mod forest;
 mod left_overs;
 mod link;
+mod machine;
 mod merges;
 mod others;
 mod paths;
@@ -14,10 +17,17 @@ mod relatives;
 mod scan;
 mod substitutes;
 
+pub use checkpoints::{Checkpoint, TimeSource};
 pub use discover::{FoundDisks, discover, find_disks};
 pub use facts::FileFacts;
+pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};
+pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive};
+pub use machine::problem::MachineProblem;
+pub(crate) use merges::merges_to_complete;
+pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
 pub use problem::{Evidence, Fallback, Problem, Remedy, Substitute};
+pub(crate) use relatives::FamilyRelatives;
 pub use relatives::{LeftOverDisks, OtherFormat, Relatives, find_relatives, folders_around};
 pub use substitutes::MAX_SUBSTITUTES;

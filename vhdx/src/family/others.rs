@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::error::Result;
 use crate::storage::{FileFormat, FileStorage};
 
+/// The extension of a file that lists what an interrupted prune still has to delete.
+pub(crate) const JOURNAL_EXTENSION: &str = "vhdx-prune";
+
 /// A file of a known kind that is not a VHDX and is not named like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +38,8 @@ pub enum OtherKind {
     ChangeTracking,
     /// `.iso`: an optical disc.
     OpticalDisc,
+    /// `.vhdx-prune`: the files that an interrupted prune still has to delete.
+    PruneJournal,
 }
 
 impl OtherKind {
@@ -55,6 +60,7 @@ impl OtherKind {
             "vhds" => Some(OtherKind::VhdSet),
             "rct" | "mrt" => Some(OtherKind::ChangeTracking),
             "iso" => Some(OtherKind::OpticalDisc),
+            JOURNAL_EXTENSION => Some(OtherKind::PruneJournal),
             _ => None,
         }
     }
@@ -62,7 +68,8 @@ impl OtherKind {
     /// Returns the name in reports.
     ///
     /// It is the name of the [format](FileFormat::name), or `machine configuration`, `machine state`, `VHD set`,
-    /// `change tracking` or `optical disc`.
+    /// `change tracking`, `optical disc` or `prune
+    /// journal`.
     pub const fn name(self) -> &'static str {
         match self {
             OtherKind::Format(format) => format.name(),
@@ -71,6 +78,7 @@ impl OtherKind {
             OtherKind::VhdSet => "VHD set",
             OtherKind::ChangeTracking => "change tracking",
             OtherKind::OpticalDisc => "optical disc",
+            OtherKind::PruneJournal => "prune journal",
         }
     }
 }
@@ -84,6 +92,9 @@ impl fmt::Display for OtherKind {
             OtherKind::VhdSet => "a VHD set: its disk is an .avhdx file beside it",
             OtherKind::ChangeTracking => "Hyper-V's change tracking of a disk",
             OtherKind::OpticalDisc => "an optical disc",
+            OtherKind::PruneJournal => {
+                "the list of files that an interrupted deletion of checkpoints still has to delete"
+            }
         })
     }
 }
@@ -91,12 +102,12 @@ impl fmt::Display for OtherKind {
 /// Returns the files of a known kind among `paths`, sorted by path.
 ///
 /// Files that can no longer be read are skipped.
-pub(super) fn recognise(paths: impl IntoIterator<Item = PathBuf>) -> Vec<OtherFile> {
-    let recognised = |path: PathBuf| {
-        let kind = OtherKind::of(&path).ok().flatten()?;
-        Some(OtherFile { path, kind })
+pub(super) fn recognise(paths: &[PathBuf]) -> Vec<OtherFile> {
+    let recognised = |path: &PathBuf| {
+        let kind = OtherKind::of(path).ok().flatten()?;
+        Some(OtherFile { path: path.clone(), kind })
     };
-    let mut found: Vec<OtherFile> = paths.into_iter().filter_map(recognised).collect();
+    let mut found: Vec<OtherFile> = paths.iter().filter_map(recognised).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     found
 }

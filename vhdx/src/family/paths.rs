@@ -1,24 +1,40 @@
 //! Finds the files to which the stored paths of a disk lead, by the rules of [`FolderResolver`](crate::FolderResolver)
 //! for the disk's own folder.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::facts::FileFacts;
+use super::forest::DiscoveredDisk;
 use crate::disk::folders::FolderIndex;
 use crate::disk::{lookup, routes};
 use crate::storage::{FileIdentity, FileStorage};
 
-/// A cache of folder listings, because thousands of disks may need the same one.
+/// A cache of folder listings, and of the disks that were found, because thousands of disks may need the same ones.
 #[derive(Default)]
-pub(super) struct Paths(FolderIndex);
+pub(super) struct Paths {
+    listings: FolderIndex,
+    /// The disks that were opened, so that they need not be opened again.
+    known: Rc<HashMap<PathBuf, FileIdentity>>,
+}
 
 impl Paths {
+    pub(super) fn of(disks: &[DiscoveredDisk]) -> Self {
+        let known = disks.iter().filter_map(|disk| Some((disk.facts.path.clone(), disk.facts.identity?)));
+        Self { listings: FolderIndex::default(), known: Rc::new(known.collect()) }
+    }
+
     /// Returns the regular files to which the stored paths of a disk lead.
     pub(super) fn files(&self, disk: &FileFacts) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
         let routes = routes::routes(&disk.stored_paths, &own, &own);
-        let identified = |(path, _): (PathBuf, _)| identity(&path).map(|identity| (path, identity));
-        lookup::find(routes, self.0.clone()).filter_map(identified)
+        let known = Rc::clone(&self.known);
+        let identified = move |(path, _): (PathBuf, _)| {
+            let identity = known.get(&path).copied().or_else(|| identity(&path))?;
+            Some((path, identity))
+        };
+        lookup::find(routes, self.listings.clone()).filter_map(identified)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod remedy;
 mod substitute;
-mod text;
+pub(super) mod text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub use self::remedy::Remedy;
 pub use self::substitute::{Evidence, Fallback, Substitute};
 use self::text::{List, Stored};
+use super::machine::problem::MachineProblem;
 use crate::error::Error;
 use crate::quoted::Quoted;
 use crate::storage::FileFormat;
@@ -27,6 +28,8 @@ use crate::windows_path::StoredPath;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Problem {
+    /// A configuration file of Hyper-V, or its link to a disk, has a problem.
+    Machine(MachineProblem),
     /// A folder or file cannot be read, so disks may be missing from the forest.
     Unreadable {
         /// The folder or file.
@@ -118,6 +121,8 @@ pub enum Problem {
         parent: PathBuf,
         /// The stored paths.
         stored: Vec<StoredPath>,
+        /// Whether the chain of the parent is complete, so that the child can be relinked.
+        parent_opens: bool,
     },
     /// No file in the forest is the parent.
     LostParent {
@@ -128,6 +133,13 @@ pub enum Problem {
         expected: Vec<Uuid>,
         /// The stored paths.
         stored: Vec<StoredPath>,
+        /// The first files with a stored name of the parent that cannot be read or are damaged.
+        ///
+        /// One of them may be the parent.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        unidentified: Vec<PathBuf>,
+        /// The number of such files.
+        unidentified_count: usize,
         /// Disks that may replace the parent, the best first. None of them is the parent.
         substitutes: Vec<Substitute>,
     },
@@ -217,6 +229,7 @@ impl Problem {
     /// Returns the file or folder with the problem.
     pub fn path(&self) -> &Path {
         match self {
+            Problem::Machine(problem) => problem.path(),
             Problem::Unreadable { path, .. }
             | Problem::Damaged { path, .. }
             | Problem::OtherFormat { path, .. }
@@ -243,6 +256,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Problem::Machine(problem) => problem.fmt(f),
             Problem::Unreadable { error, .. } => {
                 write!(f, "cannot be searched, so disks may be missing here: {}", error.without_path())
             }
@@ -287,8 +301,9 @@ impl fmt::Display for Problem {
                 let (parent, stored) = (Quoted(parent), Stored(stored));
                 write!(f, "stores no path that leads to its parent {parent}; stored paths: {stored}")
             }
-            Problem::LostParent { expected, stored, substitutes, .. } => {
-                substitute::describe(f, expected, &Stored(stored), substitutes)
+            Problem::LostParent { expected, stored, unidentified, unidentified_count, substitutes, .. } => {
+                let unidentified = List(unidentified, *unidentified_count);
+                substitute::describe(f, expected, &Stored(stored), &unidentified, substitutes)
             }
             Problem::LayerOfMerge { .. } => f.write_str(
                 "belongs to a merge that may be incomplete. It cannot be opened on its own: only the checkpoint that was \

@@ -1,6 +1,7 @@
 //! Finds the disks in folders and the parents that they name. A search is needed because no file names its children.
 
 mod left_over_disks;
+mod of_family;
 
 use std::collections::HashSet;
 use std::io;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub use left_over_disks::LeftOverDisks;
+pub(crate) use of_family::FamilyRelatives;
 
 use super::facts::FileFacts;
 use super::problem::Problem;
@@ -116,15 +118,20 @@ impl Relatives {
     /// # Errors
     /// [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles).
     pub fn ensure_all_determined(&self, child: &Path) -> Result<()> {
-        let real_child = child.canonicalize().ok();
-        let is_other =
-            |path: &Path| path != child && (real_child.is_none() || path.canonicalize().ok() != real_child);
-        let possible = self.undetermined.iter().filter(|file| file.may_be_disk && is_other(&file.path));
-        let undetermined: Vec<Undetermined> = possible.cloned().collect();
+        let undetermined: Vec<Undetermined> = self.possible_dependents(child).cloned().collect();
         match undetermined.is_empty() {
             true => Ok(()),
             false => Err(ChainFault::UndeterminedFiles { child: child.to_owned(), undetermined }.into()),
         }
+    }
+
+    /// Returns the undetermined files that may be disks that depend on the chain of `child`.
+    pub(crate) fn possible_dependents(&self, child: &Path) -> impl Iterator<Item = &Undetermined> {
+        let real_child = child.canonicalize().ok();
+        let is_other = move |path: &Path| {
+            path != child && (real_child.is_none() || path.canonicalize().ok() != real_child)
+        };
+        self.undetermined.iter().filter(move |file| file.may_be_disk && is_other(&file.path))
     }
 
     /// Returns the disks that name this DataWriteGuid in a linkage.

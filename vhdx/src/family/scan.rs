@@ -18,16 +18,35 @@ use crate::storage::{FileFormat, FileIdentity, FileStorage};
 use crate::violation::Violations;
 use crate::windows_path;
 
+/// The extensions of files with Hyper-V's change tracking.
+const TRACKING: [&str; 2] = ["rct", "mrt"];
+
 /// Returns the disks in the roots and their subfolders, not yet linked.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
-pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let mut disks = Vec::new();
+pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned> {
+    let mut disks: Vec<DiscoveredDisk> = Vec::new();
     let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(unlinked(path, vhdx)))?;
+    for disk in &mut disks {
+        disk.problems.extend(side_file_problems(&disk.facts.path, &found.with_tracking));
+    }
     disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
-    let others = found.others.len();
-    Ok(Forest { disks, problems: found.problems, others, other_files: others::recognise(found.others) })
+    let forest = Forest {
+        disks,
+        problems: found.problems,
+        others: found.others.len(),
+        other_files: others::recognise(&found.others),
+        ..Forest::default()
+    };
+    Ok(Scanned { forest, others: found.others })
+}
+
+/// The result of [`scan`].
+pub(super) struct Scanned {
+    pub(super) forest: Forest,
+    /// The regular files that have neither the name nor a signature of a VHDX.
+    pub(super) others: Vec<PathBuf>,
 }
 
 /// The files and folders that a walk found, except readable disks.
@@ -36,6 +55,8 @@ pub(super) struct Met {
     pub(super) problems: Vec<Problem>,
     /// The regular files that have neither the name nor a signature of a VHDX.
     others: Vec<PathBuf>,
+    /// The folders that may have files with Hyper-V's change tracking.
+    with_tracking: HashSet<PathBuf>,
 }
 
 /// Calls `disk` for every VHDX file in the roots, down to a depth.
@@ -56,12 +77,16 @@ pub(super) fn walk(
         files: HashSet::new(),
         plain: HashMap::new(),
         others: HashSet::new(),
+        with_tracking: HashSet::new(),
     };
     let mut links = Vec::new();
     for root in roots {
         for entry in WalkDir::new(root).max_depth(depth).sort_by_file_name() {
             if progress.is_cancelled() {
                 return Err(Error::Cancelled);
+            }
+            if let Ok(entry) = &entry {
+                scan.look_for_tracking(entry);
             }
             match entry {
                 Ok(entry) if entry.file_type().is_symlink() => links.push(entry.into_path()),
@@ -78,9 +103,9 @@ pub(super) fn walk(
         scan.link(&link);
     }
     scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
-    let Scan { problems, files, mut plain, .. } = scan;
+    let Scan { problems, files, mut plain, with_tracking, .. } = scan;
     plain.retain(|identity, _| !files.contains(identity));
-    Ok(Met { others: plain.into_values().collect(), problems })
+    Ok(Met { others: plain.into_values().collect(), problems, with_tracking })
 }
 
 struct Scan<F> {
@@ -92,9 +117,22 @@ struct Scan<F> {
     plain: HashMap<FileIdentity, PathBuf>,
     /// The paths of reported problems. Several roots may contain the same path.
     others: HashSet<PathBuf>,
+    /// The folders that may have files with change tracking.
+    with_tracking: HashSet<PathBuf>,
 }
 
 impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
+    /// Remembers a folder with a file that is named like one with change tracking. The folder of a root is not listed.
+    fn look_for_tracking(&mut self, entry: &DirEntry) {
+        let is_tracking = |extension: &std::ffi::OsStr| {
+            TRACKING.iter().any(|tracking| extension.eq_ignore_ascii_case(tracking))
+        };
+        let path = entry.path();
+        if entry.depth() == 0 || path.extension().is_some_and(is_tracking) {
+            self.with_tracking.extend(path.parent().map(Path::to_owned));
+        }
+    }
+
     fn entry(&mut self, entry: &DirEntry) {
         if !entry.file_type().is_dir() {
             self.path(entry.path(), entry.file_type());
@@ -219,8 +257,15 @@ fn problems(path: &Path, vhdx: &Vhdx) -> Vec<Problem> {
         let (path, first) = (path.to_owned(), first.clone());
         problems.push(Problem::Imperfect { path, first, more: telling.count() });
     }
-    problems.extend(side_files(path).map(|side_file| Problem::SideFile { path: path.to_owned(), side_file }));
     problems
+}
+
+/// Returns the problems of files with change tracking beside a disk.
+fn side_file_problems(path: &Path, with_tracking: &HashSet<PathBuf>) -> Vec<Problem> {
+    if !path.parent().is_some_and(|folder| with_tracking.contains(folder)) {
+        return Vec::new();
+    }
+    side_files(path).map(|side_file| Problem::SideFile { path: path.to_owned(), side_file }).collect()
 }
 
 /// Returns the files beside a disk with Hyper-V's change tracking for its name.
@@ -232,5 +277,5 @@ fn side_files(path: &Path) -> impl Iterator<Item = PathBuf> {
         PathBuf::from(name)
     };
     let beside = move |extension| [added(extension), path.with_extension(extension)];
-    ["rct", "mrt"].into_iter().flat_map(beside).filter(|path| path.is_file())
+    TRACKING.into_iter().flat_map(beside).filter(|path| path.is_file())
 }

@@ -1,12 +1,14 @@
 //! Finds possible substitutes for missing parents, and ranks them by evidence.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
+use super::link::SHOWN;
 use super::paths::Paths;
 use super::problem::{Evidence, Problem, Substitute};
 use crate::error::{Error, Result};
@@ -23,6 +25,7 @@ pub const MAX_SUBSTITUTES: usize = 5;
 /// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn explain_lost(
     disks: &mut [DiscoveredDisk],
+    problems: &[Problem],
     paths: &Paths,
     progress: &dyn Progress,
 ) -> Result<()> {
@@ -34,6 +37,7 @@ pub(super) fn explain_lost(
     if lost.is_empty() {
         return Ok(());
     }
+    let unreadable = unreadable(problems);
     let places = places(disks);
     let names: Vec<Option<String>> =
         disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
@@ -43,12 +47,16 @@ pub(super) fn explain_lost(
         }
         let disk = &disks[i];
         let path = disk.facts.path.clone();
+        let names_of_parent = stored_names(&disk.facts);
+        let unidentified = names_of_parent.iter().filter_map(|name| unreadable.get(name));
         let problem = match elsewhere(&disk.facts, paths) {
             Some(parent) => Problem::ParentElsewhere { path, parent },
             None => Problem::LostParent {
                 path,
                 expected: disk.facts.guids_of_parent(),
                 stored: disk.facts.stored_paths.clone(),
+                unidentified: unidentified.clone().flatten().take(SHOWN).cloned().collect(),
+                unidentified_count: unidentified.map(Vec::len).sum(),
                 substitutes: substitutes(disks, i, &places, &names),
             },
         };
@@ -62,6 +70,24 @@ fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
     let guids = disk.guids_of_parent();
     let fits = |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| guids.contains(&vhdx.data_write_guid()));
     paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
+}
+
+/// Returns the files that cannot be read or are damaged, by their names without letter case.
+fn unreadable(problems: &[Problem]) -> HashMap<String, Vec<PathBuf>> {
+    let mut files: HashMap<String, Vec<PathBuf>> = HashMap::new();
+    for problem in problems {
+        if let Problem::Unreadable { path, .. } | Problem::Damaged { path, .. } = problem
+            && let Some(name) = path.file_name().and_then(folded)
+        {
+            files.entry(name).or_default().push(path.clone());
+        }
+    }
+    files
+}
+
+/// Returns the names that a disk stores for its parent, without letter case.
+fn stored_names(disk: &FileFacts) -> BTreeSet<String> {
+    disk.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_name).collect()
 }
 
 fn folded(name: &OsStr) -> Option<String> {
@@ -103,8 +129,7 @@ fn substitutes(
     names: &[Option<String>],
 ) -> Vec<Substitute> {
     let lost = &disks[child].facts;
-    let stored: Vec<String> =
-        lost.stored_paths.iter().filter_map(StoredPath::file_name).map(fold_name).collect();
+    let stored = stored_names(lost);
     let made = lost.created.into_iter().chain(lost.modified).min();
     let mut best: Vec<Rank> = Vec::new();
     for (i, candidate) in disks.iter().enumerate() {

@@ -101,7 +101,7 @@ impl Vhdx {
             self.validate_place_without_data(index, entry, violations);
             return Some(state);
         }
-        let needed = self.geometry.block_end(block).since(self.geometry.block_start(block));
+        let needed = self.geometry.block_len(block);
         let structure = Structure::BatEntry(index);
         let place = entry.file_offset();
         let fits = self.layout.validate_place(structure, at, place, needed, self.block_size(), violations);

@@ -39,6 +39,7 @@ impl BatWindow {
     /// Counts the zero entries at the start of `range`, as far as the window reaches.
     pub(super) fn zeros(&self, range: Range<BatIndex>) -> u64 {
         const STRIDE: usize = 16 * bat_entry::SIZE;
+        // An entry outside of the window may be any, so none is counted.
         let (Some(start), Some(end)) = (self.place(range.start), self.place(range.end)) else { return 0 };
         let Some(bytes) = self.bytes.get(start..end.min(self.bytes.len())) else { return 0 };
         let strides = bytes.chunks_exact(STRIDE).take_while(|stride| is_zero(stride)).count() * STRIDE;

@@ -178,7 +178,7 @@ impl<'a> VhdxWriter<'a> {
         let creator = concat!("vhdx ", env!("CARGO_PKG_VERSION")).to_owned();
         put(self.storage, &FileTypeIdentifier { creator }.encode(), FileOffset::new(0))?;
         for at in region_table::OFFSETS {
-            put(self.storage, &self.layout.region_table().encode(), at)?;
+            put(self.storage, &self.layout.region_table().encode()?, at)?;
         }
         let file_size = self.next_place.get();
         self.storage.set_len(file_size).map_err(|e| Error::io("extend", self.next_place, e))?;

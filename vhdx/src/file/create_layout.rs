@@ -92,7 +92,7 @@ impl NewLayout {
             entries.push(MetadataEntry { offset, length, ..entry });
             contents.extend_from_slice(content);
         }
-        put(storage, &MetadataTable { entries }.encode(), self.metadata.offset)?;
+        put(storage, &MetadataTable { entries }.encode()?, self.metadata.offset)?;
         put(storage, &contents, self.metadata.offset.plus(metadata_table::SIZE as u64)?)
     }
 }

@@ -14,7 +14,7 @@ use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset};
 /// What one file holds in a range of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing: the parent, if any, has the answer.
+    /// Nothing: the range is read from the parent, if any.
     Unallocated,
     /// Zeros.
     Zero,
@@ -135,7 +135,7 @@ impl<'a> Cursor<'a> {
         let geometry = self.vhdx.geometry;
         let end_of_disk = DiskOffset::new(geometry.virtual_size());
         if at >= end_of_disk {
-            // A layer answers zeros past its own end, whatever its parents hold there.
+            // A layer reads as zeros past its own end, whatever its parents hold there.
             return Ok(Span { start: end_of_disk, end: DiskOffset::new(u64::MAX), answer: Answer::Zero });
         }
         let block = geometry.block_of(at);
@@ -175,7 +175,7 @@ impl<'a> Cursor<'a> {
         let geometry = self.vhdx.geometry;
         let mut next = block.plus(1)?;
         loop {
-            // Zeros are counted up to the sector bitmap entry that ends the chunk. That entry is skipped.
+            // Counts zero BAT entries up to the sector bitmap entry that ends the chunk, and skips that entry.
             let first = geometry.payload_bat_index(next);
             let chunk_end = geometry.bitmap_bat_index(geometry.chunk_of(next));
             let absent = self.window.zeros(first..chunk_end);
@@ -199,7 +199,7 @@ impl<'a> Cursor<'a> {
         let start = block_start.plus(at.minus(block_start)? / word_bytes * word_bytes)?;
         let end = geometry.block_end(block).min(self.limit);
 
-        let bits = geometry.bitmap_bits(start..end);
+        let bits = geometry.bitmap_bits(start..end)?;
         let count = in_memory((bits.end - bits.start).div_ceil(64))?;
         let bitmap = self.bitmap_of(geometry.chunk_of(block))?;
         let in_chunk = SECTORS_PER_CHUNK.minus(bits.start)?;
@@ -246,6 +246,7 @@ fn same_bits(words: &[[u8; 8]], first: u64) -> Option<(bool, u64)> {
     let skipped = strides.iter().take_while(|stride| is_alike(stride)).count() * STRIDE;
     let tail = rest.get(skipped..)?;
     let more = tail.iter().take_while(|word| differing(word) == 0).count();
+    // If no word differs, the run ends with the last word.
     let last = tail.get(more).map_or(0, |word| u64::from(differing(word).trailing_zeros()));
     Some((is_set, 64 - within + 64 * (skipped + more) as u64 + last))
 }

@@ -65,8 +65,11 @@ impl Extent {
     /// Returns the part of the extent that lies in `range`, if any.
     pub fn clip(&self, range: &Range<DiskOffset>) -> Option<Self> {
         let (start, end) = (self.start.max(range.start), self.end().min(range.end));
-        let source = self.source.advanced_by(start.since(self.start));
-        (start < end).then(|| Self { start, len: end.since(start), source })
+        // `None` if nothing of the extent lies in the range.
+        let len = end.get().checked_sub(start.get()).filter(|&len| len > 0)?;
+        // `start` is not less than the start of the extent.
+        let skipped = start.get() - self.start.get();
+        Some(Self { start, len, source: self.source.advanced_by(skipped) })
     }
 
     /// Appends `next` if it continues this extent, and returns whether it does.
@@ -128,6 +131,7 @@ impl<'a> Extents<'a> {
 
     fn over(layers: impl Iterator<Item = &'a Vhdx> + Clone, range: Range<DiskOffset>) -> Self {
         let leaf = layers.clone().next();
+        // Without layers there are no bytes, so every range but an empty one is an error.
         let sector_size = leaf.map_or(512, |leaf| leaf.geometry.sector_size());
         let virtual_size = leaf.map_or(0, |leaf| leaf.geometry.virtual_size());
         let error = ensure_on_disk(&range, virtual_size).err().map(Error::from);
@@ -270,20 +274,24 @@ impl Window {
         let base = DiskOffset::new(at.get() / word * word);
         let end = end.min(base.plus(WINDOW_WORDS as u64 * word)?);
         let mut window = Self { sector_size, base, end, missing: [0; WINDOW_WORDS], found };
-        let (first, last) = (window.sector(at), window.sector(end));
+        let (first, last) = (window.sector(at)?, window.sector(end)?);
         for (number, word) in window.missing.iter_mut().enumerate() {
             *word = mask(number, &(first..last));
         }
         Ok(window)
     }
 
-    fn sector(&self, at: DiskOffset) -> u64 {
-        at.since(self.base) / self.sector_size
+    /// Returns the number of the sector that contains `at`, counted from the start of the window.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if `at` lies before the window.
+    fn sector(&self, at: DiskOffset) -> Result<u64> {
+        Ok(at.minus(self.base)? / self.sector_size)
     }
 
     /// Returns the start of the first missing sector at or after `from`.
     fn next_missing(&self, from: DiskOffset) -> Result<Option<DiskOffset>> {
-        let from = self.sector(from);
+        let from = self.sector(from)?;
         let first = in_memory(from / 64)?;
         let mut words = self.missing.iter().enumerate().skip(first);
         let sector = words.find_map(|(number, word)| {
@@ -296,7 +304,7 @@ impl Window {
 
     /// Takes the missing sectors from `from` to the end of `span` that the layer holds.
     fn take(&mut self, layer: usize, cursor: &Cursor<'_>, span: &Span, from: DiskOffset) -> Result<()> {
-        let sectors = self.sector(from)..self.sector(span.end.min(self.end));
+        let sectors = self.sector(from)?..self.sector(span.end.min(self.end))?;
         let data = |offset| Source::Data { layer, offset };
         match span.answer {
             Answer::Unallocated => Ok(()),
@@ -310,7 +318,7 @@ impl Window {
     }
 
     fn take_rest(&mut self) -> Result<()> {
-        let sectors = 0..self.sector(self.end);
+        let sectors = 0..self.sector(self.end)?;
         self.take_bits(sectors, Source::Unallocated, self.base, None)
     }
 
@@ -343,6 +351,7 @@ impl Window {
             }
             let is_edge = number == first || number + 1 == end;
             let wanted = if is_edge { missing & mask(number, &sectors) } else { missing };
+            // Without bits, the layer holds every sector.
             let present = bits.map_or(u64::MAX, |bits| u64::from_le_bytes(bits[number - first]));
             let mut taken = wanted & present;
             self.missing[number] = missing & !taken;

@@ -20,7 +20,7 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// Takes the current header of a file and its number, 1 or 2.
+    /// Creates the value from the current header of a file and that header's number, 1 or 2.
     pub(crate) fn new(storage: Arc<dyn Storage>, current: Header, number: u8) -> Self {
         Self { storage, current, number }
     }
@@ -32,7 +32,7 @@ impl Headers {
 
     /// Changes both headers, first the one that is not current.
     ///
-    /// Each is durable before the next step.
+    /// Each header is synced before the next write.
     ///
     /// After a power failure the current header is the old one or the new one. The sequence number is set here, not by
     /// `change`.
@@ -41,7 +41,8 @@ impl Headers {
     ///
     /// # Errors
     /// [`Error::Io`], also if a newer header has appeared since the file was opened; [`Error::Unsupported`] if the
-    /// sequence number cannot grow. Nothing is written in the last two cases.
+    /// sequence number cannot grow. Nothing is written if a newer header has appeared or the sequence number cannot
+    /// grow.
     pub(crate) fn update(&mut self, change: impl Fn(&mut Header)) -> Result<()> {
         ensure_sequence(&self.current, self.number, 2)?;
         let mut new = self.current.clone();

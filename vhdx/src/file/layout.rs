@@ -33,7 +33,7 @@ impl Layout {
         whole: u64,
         violations: &mut Violations,
     ) -> bool {
-        let broken = |rule| Violation::new(structure, at, rule).number(place.get());
+        let broken = |rule| Violation::new(structure, at, rule).place(place);
         let mut usable = true;
         let mut fatal = |violation| {
             violations.report(violation);

@@ -254,7 +254,7 @@ fn validate_log_place(header: &Header, file_len: u64, violations: &mut Violation
     let (place, length) = header.log_place();
     if length != 0 && place.checked_add(length).is_none_or(|end| end.get() > file_len) {
         let rule = if header.log_guid.is_nil() { Rule::LogPastEnd } else { Rule::Truncated };
-        violations.report(Violation::new(Structure::Log, header.log_offset, rule).number(file_len));
+        violations.report(Violation::new(Structure::Log, header.log_offset, rule).file_length(file_len));
     }
     Ok(violations.ensure_none_fatal()?)
 }

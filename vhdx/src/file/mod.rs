@@ -202,6 +202,12 @@ impl Vhdx {
         self.path.as_deref()
     }
 
+    /// Returns the path for a message.
+    pub(crate) fn shown_path(&self) -> PathBuf {
+        // A file that was opened from a storage may have no name.
+        self.path().unwrap_or("a file without a name".as_ref()).to_owned()
+    }
+
     /// Returns the file's identity on this machine; `None` if the storage is no file.
     pub fn identity(&self) -> Option<FileIdentity> {
         self.identity

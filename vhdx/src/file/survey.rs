@@ -31,7 +31,7 @@ pub struct Survey {
     pub log: SurveyedLog,
     /// Whether region table 1 and region table 2 are sound.
     pub region_tables: [bool; 2],
-    /// Whether a sound region table leads to sound metadata and a place for the BAT.
+    /// Whether the metadata is sound, and the place of the BAT known, according to a sound region table.
     pub metadata: bool,
     /// The state of the BAT, if its place is known and it can be read.
     pub bat: Option<SurveyedBat>,
@@ -67,7 +67,8 @@ impl SurveyedLog {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SurveyedBat {
-    /// Whether its entries break only tolerated rules, apart from blocks past the end of the file.
+    /// Whether its entries break no rule, except tolerated ones and [`Rule::BlockPastEnd`], which `blocks_past_end`
+    /// counts.
     pub is_sound: bool,
     /// The number of payload and sector bitmap blocks that are present according to the BAT.
     pub blocks: u64,
@@ -165,7 +166,7 @@ fn surveyed_bat(vhdx: &Vhdx) -> Result<SurveyedBat> {
             BatEntryKind::Payload(block) => {
                 let is_present = entry.payload_state().is_some_and(PayloadBlockState::is_present);
                 let is_used = is_present && block.get() < geometry.block_count();
-                is_used.then(|| geometry.block_end(block).since(geometry.block_start(block)))
+                is_used.then(|| geometry.block_len(block))
             }
             BatEntryKind::SectorBitmap(_) => {
                 let is_present = entry.bitmap_state() == Some(SectorBitmapBlockState::Present);
@@ -174,6 +175,7 @@ fn surveyed_bat(vhdx: &Vhdx) -> Result<SurveyedBat> {
         };
         if let Some(needed) = needed {
             let before_end = vhdx.replayed_len().checked_sub(entry.file_offset().get());
+            // Nothing of the block lies inside the file if the block begins past its end.
             let past_end = needed - before_end.map_or(0, |bytes| bytes.min(needed));
             // A BAT has less than 2^28 entries for blocks of at most 2^28 bytes.
             bat.blocks += 1;

@@ -64,6 +64,12 @@ impl MergeId {
     }
 }
 
+/// Returns whether `guid` is that of a target into which the merge of the disk with the DataWriteGuid `merged` is complete.
+pub(crate) fn is_complete_merge_of(guid: Uuid, merged: Uuid) -> bool {
+    let [kind, _, found, _] = words(guid);
+    kind == COMPLETE && found == checksum(merged).to_be_bytes()
+}
+
 /// Returns the checksum that is stored for a mark or for the DataWriteGuid of a merged disk: its CRC-32C.
 pub fn checksum(guid: Uuid) -> u32 {
     crc32c::crc32c(guid.as_bytes())
@@ -107,6 +113,14 @@ mod tests {
         assert_ne!(MergeId::new(Some(MARK), MERGED), merge);
         assert_eq!(MergeId::new(None, MERGED).required_mark(), None);
         assert!(MergeId::new(None, MERGED).is_of(MERGED));
+    }
+
+    #[test]
+    fn only_the_guid_of_the_complete_merge_names_the_merged_disk() {
+        let merge = MergeId::new(None, MERGED);
+        assert!(is_complete_merge_of(merge.complete_guid(), MERGED));
+        assert!(!is_complete_merge_of(merge.complete_guid(), MARK));
+        assert!(!is_complete_merge_of(merge.guid(), MERGED));
     }
 
     #[test]

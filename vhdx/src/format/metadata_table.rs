@@ -28,6 +28,7 @@ use super::metadata_item::{self, INCOMPLETE_FILE};
 use super::overlap::{Span, overlaps};
 use super::region_table::Region;
 use super::validator::Validator;
+use crate::error::{Guaranteed, Result};
 use crate::rules::Rule;
 use crate::units::MIB;
 use crate::violation::{Structure, Violation, Violations};
@@ -101,18 +102,22 @@ impl MetadataTable {
         Some(Self { entries: fields.entries.into_iter().map(|(entry, _)| entry).collect() })
     }
 
-    /// Returns the [`SIZE`] bytes, with at most [`MAX_ENTRIES`] entries.
+    /// Returns the [`SIZE`] bytes.
     ///
-    /// The count is that of all entries, at most the largest number. A reader rejects a table with more entries.
-    pub fn encode(&self) -> Vec<u8> {
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if there are more than [`MAX_ENTRIES`] entries.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let mut encoder = Encoder::new();
-        encoder.put(SIGNATURE).u16(0).u16(u16::try_from(self.entries.len()).unwrap_or(u16::MAX));
+        let entry_count = u16::try_from(self.entries.len()).ok();
+        let entry_count = entry_count.filter(|_| self.entries.len() <= MAX_ENTRIES);
+        let entry_count = entry_count.guaranteed("a metadata table has at most 2047 entries")?;
+        encoder.put(SIGNATURE).u16(0).u16(entry_count);
         encoder.put(&[0; 20]);
-        for entry in self.entries.iter().take(MAX_ENTRIES) {
+        for entry in &self.entries {
             encoder.guid(entry.id).u32(entry.offset).u32(entry.length).u32(entry.flags()).u32(0);
         }
         encoder.pad_to(SIZE);
-        encoder.into_vec()
+        Ok(encoder.into_vec())
     }
 
     /// Returns the system item with this GUID.

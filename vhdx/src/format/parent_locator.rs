@@ -127,6 +127,7 @@ impl ParentLocator {
         let first = entry_offset(HEADER_SIZE, ENTRY_SIZE, entry_count.into());
         let place = |texts: &Encoder| {
             let place = u64::try_from(texts.len()).ok().and_then(|len| first.checked_add(len));
+            // Too large a number does not read back, so nothing writes such an item (`encode_sound`).
             place.and_then(|place| u32::try_from(place).ok()).unwrap_or(u32::MAX)
         };
         for (key, value) in &self.entries {

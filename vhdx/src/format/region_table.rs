@@ -24,6 +24,7 @@ use uuid::{Uuid, uuid};
 use super::bytes::{self, Encoder, Parsed, entry_offset};
 use super::overlap::{Span, overlaps};
 use super::validator::Validator;
+use crate::error::{Guaranteed, Result};
 use crate::rules::Rule;
 use crate::units::{FileOffset, KIB, MIB};
 use crate::violation::{Structure, Violation, Violations};
@@ -82,22 +83,25 @@ impl RegionTable {
         Some(Self { regions: entries.into_iter().map(|(region, _)| region).collect() })
     }
 
-    /// Returns the [`SIZE`] bytes, with their checksum and at most [`MAX_ENTRIES`] entries.
+    /// Returns the [`SIZE`] bytes, with their checksum.
     ///
-    /// A number that is too large for its field is replaced by the largest one. A reader rejects such a table, and one
-    /// with more entries.
-    pub fn encode(&self) -> Vec<u8> {
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) if there are more than [`MAX_ENTRIES`] regions, or one whose length
+    /// exceeds 32 bits.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         let mut encoder = Encoder::new();
-        let entry_count = u32::try_from(self.regions.len()).unwrap_or(u32::MAX);
+        let entry_count = u32::try_from(self.regions.len()).ok();
+        let entry_count = entry_count.filter(|_| self.regions.len() <= MAX_ENTRIES);
+        let entry_count = entry_count.guaranteed("a region table has at most 2047 entries")?;
         encoder.put(SIGNATURE).u32(0).u32(entry_count).u32(0);
-        for region in self.regions.iter().take(MAX_ENTRIES) {
-            encoder.guid(region.id).u64(region.offset.get());
-            encoder.u32(u32::try_from(region.length).unwrap_or(u32::MAX)).u32(u32::from(region.required));
+        for region in &self.regions {
+            let length = u32::try_from(region.length).guaranteed("the length of a region fits 32 bits")?;
+            encoder.guid(region.id).u64(region.offset.get()).u32(length).u32(u32::from(region.required));
         }
         encoder.pad_to(SIZE);
         let mut bytes = encoder.into_vec();
         bytes::seal(&mut bytes);
-        bytes
+        Ok(bytes)
     }
 
     /// Returns the regions that the content of the disk depends on: the BAT, the metadata and all required regions.

@@ -71,8 +71,11 @@ impl Entry {
         for sector_number in 0..descriptor_sectors {
             let sector = ring.sector(ring.advance(self.at, sector_number.times(SECTOR)?)?)?;
             for bytes in descriptors(&sector, sector_number, self.header.descriptor_count) {
-                let Some(descriptor) = Descriptor::parse(bytes) else { continue };
                 let at = ring.file_offset(ring.advance(self.at, descriptor_place(number))?);
+                // The entry was valid. So the file has changed since, or the device returns other bytes each time.
+                let descriptor = Descriptor::parse(bytes).ok_or_else(|| {
+                    Violation::new(Structure::LogDescriptor(number), at, Rule::LogDescriptor)
+                })?;
                 let data_sector = ring.file_offset(data_at);
                 if matches!(descriptor, Descriptor::Data { .. }) {
                     data_at = ring.advance(data_at, SECTOR)?;
@@ -120,6 +123,7 @@ fn descriptors(sector: &Sector, number: u64, count: u32) -> impl Iterator<Item =
     const IN_SECTOR: u64 = 128;
     let all = descriptor_place(count) / (SECTOR / IN_SECTOR);
     let before = number.checked_mul(IN_SECTOR);
+    // Nothing is left in a sector after the last descriptor.
     let left =
         before.and_then(|before| all.checked_sub(before)).map_or(0, |left| at_most(left, sector.len()));
     let skipped = if number == 0 { IN_HEADER } else { 0 };

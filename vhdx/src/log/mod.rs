@@ -20,7 +20,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use crate::error::{Bounded, Error, Result};
+use crate::error::{Bounded, Error, Guaranteed, Result};
 use crate::format::header::Header;
 use crate::format::log_entry::Descriptor;
 use crate::rules::Rule;
@@ -91,16 +91,15 @@ pub(crate) fn replay(
     validate_lengths(&active, &ring, file_len, violations);
     violations.ensure_none_fatal()?;
 
-    let last_file_offset = active.last().map_or(0, |head| head.header.last_file_offset);
-    let mut overlay = Overlay::new(Arc::clone(&storage), file_len, file_len.max(last_file_offset));
+    let head = &active.last().guaranteed("an active sequence has an entry")?.header;
+    let mut overlay = Overlay::new(Arc::clone(&storage), file_len, file_len.max(head.last_file_offset));
     for entry in &active {
         apply(entry, &ring, &mut overlay, violations)?;
     }
     if let Some(next) = LogWriter::behind(&active, highest, header)? {
         let mut lengths = active.iter().map(|entry| u64::from(entry.header.entry_length));
         let length = lengths.try_fold(0, u64::plus)?;
-        let flushed = active.last().map_or(0, |head| head.header.flushed_file_offset);
-        overlay.comes_from(Origin { next, active: length, flushed });
+        overlay.comes_from(Origin { next, active: length, flushed: head.flushed_file_offset });
     }
     violations.ensure_none_fatal()?;
     let overlay = Arc::new(overlay);

@@ -121,8 +121,12 @@ impl Overlay {
     /// Returns the number of bytes that are patched with zeros, up to the new end of the file.
     pub(crate) fn zeroed(&self) -> u64 {
         let zeros = self.clipped().filter(|(_, patch)| patch.page.is_none());
-        // Patches end after they begin, and are disjoint ranges of the file, so the sum is in range.
-        zeros.map(|(start, patch)| patch.end.abs_diff(start)).sum()
+        // Patches end after they begin, and are disjoint, so the sum is at most the length of the file.
+        let length = |(start, patch): (u64, Patch)| {
+            debug_assert!(start < patch.end, "a patch ends after it begins");
+            patch.end.abs_diff(start)
+        };
+        zeros.map(length).sum()
     }
 
     /// Returns the patches, cut off at the new end of the file.

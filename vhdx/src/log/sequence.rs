@@ -44,6 +44,7 @@ pub(super) fn active(ring: &Ring<'_>, log_guid: Uuid, violations: &mut Violation
         }
         at = at.plus(SECTOR)?;
     }
+    // Sequence numbers are greater than 0, so 0 stands for no entry.
     let highest = entries.values().map(|entry| entry.header.sequence_number).fold(0, u64::max);
     let active = choose(ring, &entries)?.map(|entries| Active { entries, highest });
     if active.is_none() {

@@ -6,7 +6,9 @@
     clippy::as_conversions
 )]
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
@@ -25,6 +27,29 @@ const LOG: u64 = MIB;
 const GUID: Uuid = Uuid::from_u128(0x6c6f67);
 /// The offset to which entries write by default. The fill byte there tells which entry was applied last.
 const TARGET: u64 = 3 * MIB;
+
+/// A file that returns other bytes for the sector at `offset` after so many reads of it.
+struct Unsteady {
+    file: Vec<u8>,
+    offset: u64,
+    good_reads: usize,
+    reads: AtomicUsize,
+}
+
+impl ReadAt for Unsteady {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)?;
+        let is_unsteady = (offset.get()..offset.get() + buf.len() as u64).contains(&self.offset);
+        if is_unsteady && self.reads.fetch_add(1, Ordering::Relaxed) >= self.good_reads {
+            buf[(self.offset - offset.get()) as usize..][..SECTOR as usize].fill(0xee);
+        }
+        Ok(())
+    }
+}
 
 struct Log {
     file: Vec<u8>,
@@ -358,4 +383,31 @@ fn a_torn_entry_that_begins_later_in_the_place_is_not_completed_either() {
             Torn::new(log.file.clone()),
         );
     }
+}
+
+/// Such a device must not make a replay skip descriptors of an entry that was valid at first.
+#[test]
+fn an_entry_that_reads_differently_later_is_an_error() {
+    let log = Log::new().fill(4, 4, 7, 1);
+    let mut errors = 0;
+    for good_reads in 0..16 {
+        let file = Unsteady {
+            file: log.file.clone(),
+            offset: LOG + 4 * SECTOR,
+            good_reads,
+            reads: AtomicUsize::new(0),
+        };
+        let replayed = match replay(Arc::new(file), &log.header(), &mut Violations::new()) {
+            Ok(replayed) => replayed,
+            Err(error) => {
+                errors += usize::from(error.violation().unwrap().rule == Rule::LogDescriptor);
+                continue;
+            }
+        };
+        let LogState::Dirty { entries } = replayed.state else { panic!("{:?}", replayed.state) };
+        let mut byte = [0];
+        replayed.storage.read_exact_at(&mut byte, FileOffset::new(TARGET)).unwrap();
+        assert_eq!(usize::from(byte[0]), entries, "after {good_reads} reads");
+    }
+    assert!(errors > 0);
 }

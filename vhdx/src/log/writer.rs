@@ -176,6 +176,7 @@ impl LogWriter {
             LogWrite::Zero { offset, len } => (offset.get(), *len),
         };
         let ends = (start.checked_add(len), self.place.checked_add(self.len));
+        // A replay rejects a write that reaches past 64 bits.
         let (Some(end), Some(log_end)) = ends else { return false };
         start.is_multiple_of(SECTOR)
             && len.is_multiple_of(SECTOR)
@@ -200,7 +201,7 @@ impl LogWriter {
 /// Returns the length in bytes of an entry with these writes.
 ///
 /// # Errors
-/// [`Error::Internal`] if there are more writes than an entry can count. Fewer patches and staged pages are in memory.
+/// [`Error::Internal`] if there are more writes than an entry can count. Memory never holds that many writes.
 pub(super) fn entry_length(writes: &[LogWrite]) -> Result<u64> {
     let is_page = |write: &&LogWrite| matches!(write, LogWrite::Data { .. });
     let pages = writes.iter().filter(is_page).map(|_| 1_u64).sum::<u64>();

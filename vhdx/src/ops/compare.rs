@@ -66,7 +66,8 @@ fn read_with_zeros_past_the_end<'a>(
     buffer: &'a mut [u8],
     start: DiskOffset,
 ) -> Result<&'a [u8]> {
-    let left = DiskOffset::new(disk.virtual_size()).since(start);
+    // The other disk may be longer: then nothing is left of this one, and it reads as zeros.
+    let left = disk.virtual_size().saturating_sub(start.get());
     let inside = at_most(left, buffer.len());
     if inside > 0 {
         disk.read_exact_at(&mut buffer[..inside], start)?;

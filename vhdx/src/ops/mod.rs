@@ -1,4 +1,5 @@
-//! Operations on disks: check, compare, convert, create, flatten, merge, overwrite, relink and replay.
+//! Operations on disks: check, compare, convert, create, flatten, merge, overwrite, relink, replay and
+//! report.
 //!
 //! Operations that copy or compare content report to a [`Progress`](crate::Progress), and stop soon after it asks for
 //! it. Only a merge in place, relinking and a replay change existing VHDX files.
@@ -12,8 +13,12 @@ mod flatten;
 mod merge;
 mod overwrite;
 mod parent_lock;
+mod prune;
 mod ranges;
+mod related_parents;
 mod reparent;
+mod report;
+mod revert;
 mod sync_pacer;
 #[cfg(test)]
 mod testing;
@@ -25,10 +30,21 @@ pub use compare::{Comparison, compare};
 pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
+#[cfg(feature = "raw-format")]
+pub use merge::earlier_target;
 pub use merge::{
     AlreadyMerged, BlockAction, Deletion, FileState, HostFiles, LeftOver, MergeFiles, MergeOptions,
-    MergePlan, MergeReport, MergeStep, MergeTarget, OpenFile, Planned, Undeleted, already_merged,
-    earlier_target, ensure_not_half_merged, left_over,
+    MergePlan, MergeReport, MergeStep, MergeTarget, OpenFile, Planned, PrepareError, Undeleted,
+    ensure_not_half_merged, left_over,
 };
 pub use overwrite::{OverwriteReport, TargetContent, overwrite_raw};
+pub use prune::{
+    KeepReason, KeptCheckpoint, MergeOutcome, NamePattern, PendingDeletion, PruneFiles, PruneMerge,
+    PruneOptions, PrunePlan, PruneReport, PruneSpace, PruneStage, PrunedCheckpoint,
+};
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};
+pub use report::{
+    CellOwner, DiskMap, Finding, FindingFact, FindingKind, FindingSeverity, LayerShare, MAX_CELLS, MapCell,
+    MinFree, Report, ReportLimits, ReportedDisk, ReportedFamily, Volume, report,
+};
+pub use revert::{OldIsNeeded, RevertFiles, RevertPlan, RevertReport};

@@ -114,7 +114,7 @@ impl Filled<'_> {
     }
 
     fn zeros_up_to(&mut self, end: DiskOffset) -> Result<()> {
-        let by_call = end.since(self.at) >= ZEROED_BY_CALL;
+        let by_call = end.minus(self.at)? >= ZEROED_BY_CALL;
         while self.at < end {
             if self.progress.is_cancelled() {
                 return Err(Error::Cancelled);

@@ -118,7 +118,7 @@ pub(super) fn link(child: &mut [u8], parent: &[u8], relative_path: &str) {
         is_required: true,
     });
     child[PARAMETERS_FLAGS] |= 2; // HasParent
-    child[METADATA..][..metadata_table::SIZE].copy_from_slice(&table.encode());
+    child[METADATA..][..metadata_table::SIZE].copy_from_slice(&table.encode().unwrap());
     child[METADATA + offset as usize..][..locator.len()].copy_from_slice(&locator);
 }
 

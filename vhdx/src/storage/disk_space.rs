@@ -29,7 +29,27 @@ pub(crate) fn allocated_by(path: &Path, metadata: &Metadata) -> io::Result<u64> 
 /// # Errors
 /// The operating system's error.
 pub fn free_space(folder: &Path) -> io::Result<Option<u64>> {
-    host::free_space(folder)
+    Ok(volume_space(folder)?.map(|space| space.free))
+}
+
+/// The space of a volume in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VolumeSpace {
+    /// The bytes that this user may still allocate.
+    pub free: u64,
+    /// The size of the volume.
+    pub size: u64,
+}
+
+/// Returns the space of the file system of a folder.
+///
+/// Returns `None` if the host does not report it.
+///
+/// # Errors
+/// The operating system's error.
+pub fn volume_space(folder: &Path) -> io::Result<Option<VolumeSpace>> {
+    Ok(host::volume_space(folder)?.map(|(free, size)| VolumeSpace { free, size }))
 }
 
 /// Returns whether the file system of a file overwrites bytes in place.

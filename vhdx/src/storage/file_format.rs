@@ -192,6 +192,7 @@ impl<'a> Places<'a> {
 
     fn have(&self, place: i64, signature: &[u8]) -> Result<bool> {
         let from_end = if place < 0 { self.len.checked_sub(place.unsigned_abs()) } else { None };
+        // A file that is too short has no bytes at this place.
         let Some(offset) = u64::try_from(place).ok().or(from_end) else { return Ok(false) };
         let Some(end) = offset.checked_add(signature.len() as u64).filter(|&end| end <= self.len) else {
             return Ok(false);

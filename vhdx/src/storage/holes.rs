@@ -50,6 +50,7 @@ impl<'a> Holes<'a> {
         if !(self.from..self.next.end).contains(&at) {
             let found = self.storage.hole_after(at).map_err(|e| Error::io("find its holes", at, e))?;
             let unknown = at..FileOffset::new(u64::MAX);
+            // An unknown hole counts as the largest one, as said above.
             (self.from, self.next) = (at, found.filter(|hole| hole.end > at).unwrap_or(unknown));
         }
         Ok(self.next.clone())

@@ -35,7 +35,7 @@ use crate::violation::{Structure, Violation};
 pub(crate) use buffer::Buffer;
 pub(crate) use disk_space::allocated_by;
 pub(crate) use disk_space::overwrites_in_place;
-pub use disk_space::{allocated_bytes, free_space};
+pub use disk_space::{VolumeSpace, allocated_bytes, free_space, volume_space};
 pub use file::FileStorage;
 pub use file_format::FileFormat;
 pub(crate) use holes::Holes;
@@ -43,8 +43,8 @@ pub use identity::FileIdentity;
 pub use memory::Memory;
 #[cfg(feature = "mmap")]
 pub use mmap::Mapped;
-pub(crate) use new_file::delete;
 pub use new_file::{IfExists, NewFile};
+pub(crate) use new_file::{delete, folder_of};
 pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;
@@ -369,7 +369,7 @@ pub(crate) fn ensure_end(
     let file_len = storage.size().map_err(|source| Error::io("get its size", offset, source))?;
     let end = offset.checked_add(len as u64);
     if end.is_none_or(|end| end.get() > file_len) {
-        return Err(Violation::new(structure, offset, Rule::Truncated).number(file_len).into());
+        return Err(Violation::new(structure, offset, Rule::Truncated).file_length(file_len).into());
     }
     Ok(())
 }

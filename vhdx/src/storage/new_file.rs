@@ -68,7 +68,7 @@ impl NewFile {
         {
             builder.permissions(permissions);
         }
-        let made = builder.tempfile_in(folder(&destination)).map_err(io_error("create"))?;
+        let made = builder.tempfile_in(folder_of(&destination)).map_err(io_error("create"))?;
         let (file, temporary) = made.into_parts();
         Ok(Self { storage: FileStorage::new(file), temporary, destination, if_exists, replaced })
     }
@@ -128,7 +128,7 @@ impl NewFile {
             } else {
                 rename_to_new(temporary, &destination)?;
             }
-            host::sync_folder(folder(&destination)).map_err(io_error("sync the folder"))
+            host::sync_folder(folder_of(&destination)).map_err(io_error("sync the folder"))
         };
         attempt().map_err(|error| error.in_file(&destination))
     }
@@ -137,14 +137,14 @@ impl NewFile {
 /// Deletes a file, and makes that durable if the host can.
 pub(crate) fn delete(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
-    host::sync_folder(folder(path))
+    host::sync_folder(folder_of(path))
 }
 
 /// Returns the file that `destination` leads to, if it may be replaced or does not exist.
 fn resolve_destination(destination: &Path, if_exists: IfExists) -> Result<PathBuf> {
     match destination.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            ensure_folder(folder(destination))?;
+            ensure_folder(folder_of(destination))?;
             // `new.vhdx/` can only name a folder. The rename would fail, but only after all the work.
             match destination.to_string_lossy().ends_with(std::path::is_separator) {
                 true => Err(InvalidArgument::NotARegularFile.into()),
@@ -172,7 +172,8 @@ fn leads_to_no_file(path: &Path) -> bool {
 
 /// Returns an error if another program has the file open.
 ///
-/// That program would keep using the unnamed old file. A file that is merely not writable may be replaced.
+/// That program would keep using the old file, which has no name any more. A file that is merely not writable may be
+/// replaced.
 fn ensure_not_in_use(destination: &Path) -> Result<()> {
     let is_busy = |error: &Error| match error {
         Error::Io { source, .. } => source.kind() == io::ErrorKind::ResourceBusy,
@@ -192,8 +193,9 @@ fn ensure_folder(folder: &Path) -> Result<()> {
     }
 }
 
-fn folder(destination: &Path) -> &Path {
-    match destination.parent() {
+/// Returns the folder in a path, in a form that can be listed: `.` for a bare name.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }

@@ -12,7 +12,7 @@ use crate::units::FileOffset;
 
 /// On a device, a call zeroes only whole pages of this many bytes.
 ///
-/// No sector is larger, so no page in memory belongs to both the call and a write.
+/// So no page in memory belongs to both a call and a write. No sector is larger.
 const PAGE: u64 = 4096;
 
 /// An existing regular file, or on Linux a block device, open exclusively for writing.

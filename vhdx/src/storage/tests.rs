@@ -474,6 +474,8 @@ fn free_space_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let free = free_space(folder.path()).unwrap().unwrap();
     assert!((1..u64::MAX / 2).contains(&free), "{free}");
+    let size = volume_space(folder.path()).unwrap().unwrap().size;
+    assert!((free..u64::MAX / 2).contains(&size), "{free} {size}");
     assert!(free_space(Path::new(".")).unwrap().is_some());
     free_space(&folder.path().join("absent")).unwrap_err();
 }

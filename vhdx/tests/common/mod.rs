@@ -1,4 +1,4 @@
-//! What several tests share. Each test is a crate of its own and uses its part.
+//! Code that several tests share. Each test is a crate of its own and uses its part.
 #![allow(dead_code)]
 
 pub(crate) mod digest;

@@ -236,8 +236,11 @@ fn a_parent_that_was_changed_since_it_was_opened() {
     let folder = Folder::new();
     let (parent, path) = (folder.put("base.vhdx", &base()), folder.path("child.avhdx"));
     let chain = open(&parent);
-    // Windows keeps writers out as long as the chain is open.
-    let Ok(mut written) = VhdxMut::open(&parent) else { return };
+    let mut written = match VhdxMut::open(&parent) {
+        // Windows keeps writers out as long as the chain is open.
+        Err(_) if cfg!(windows) => return,
+        opened => opened.unwrap(),
+    };
     written.write_all_at(&[7; 512], DiskOffset::new(0)).unwrap();
     written.close().unwrap();
     let error = new_child(&chain, &path, &ChildOptions::default()).unwrap_err();
@@ -329,7 +332,7 @@ fn assert_nothing_or_all(image: SparseImage, disk: &NewDisk) -> bool {
     assert_eq!(vhdx.parent_locator(), disk.parent_locator.as_ref());
     let report = ops::check_storage(std::sync::Arc::new(image));
     let found = complaints(&report);
-    // Of the two headers one may have been lost.
+    // One of the two headers may have been lost.
     assert!(found.iter().all(|rule| rule.name().starts_with("header-")), "{found:?}");
     assert!(report.is_valid(), "{report:?}");
     if disk.disk_type == DiskType::Fixed {

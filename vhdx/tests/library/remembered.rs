@@ -102,7 +102,7 @@ fn threads_share_what_is_remembered() {
     });
 }
 
-/// What lies beside a damaged block reads as ever, and the damage is an error whenever it is asked for.
+/// Sound blocks beside a damaged one can be read, and each read of the damaged block is an error.
 #[test]
 fn damage_is_not_in_the_way_of_what_is_sound() {
     let (mut images, disk) = chain(512);

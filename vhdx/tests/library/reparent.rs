@@ -137,7 +137,7 @@ fn the_second_linkage_stays_if_only_the_paths_change() {
     assert_eq!(family.locator().linkages(), [guid, merged]);
     assert_eq!(family.locator().get("relative_path"), Some(r".\gold.vhdx"));
 
-    // Of another parent it would prove nothing.
+    // The second linkage would prove nothing about another parent.
     let other = Image { data_write_guid: Guid::from_u128(5), ..family.base.clone() };
     family.folder.put("other.vhdx", &other);
     family.plan("other.vhdx", &FORCED).unwrap().execute().unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::check_file;
+use vhdx::ops::{ReportLimits, check_file, report};
 use vhdx::{NoProgress, OnWriter, discover};
 
 fn copy_of_sample() -> tempfile::TempDir {
@@ -31,6 +31,20 @@ fn a_forest_has_its_disks_and_problems() {
     let [problem] = &value["problems"].as_array().unwrap()[..] else { panic!("{value}") };
     let error = problem.as_object().unwrap().values().next().unwrap()["error"].as_str().unwrap();
     assert!(error.contains("broken.avhdx") && error.contains("ends inside"), "{error}");
+}
+
+#[test]
+fn a_report_has_its_checkpoints_and_findings() {
+    let folder = copy_of_sample();
+    let forest = discover(&[folder.path().to_owned()], &NoProgress).unwrap();
+    let limits = ReportLimits { deeper_than: Some(2), ..ReportLimits::default() };
+    let report = report(&forest, &limits, std::time::SystemTime::now(), &NoProgress).unwrap();
+    let value = serde_json::to_value(&report).unwrap();
+    assert_eq!(value["disks"][0]["checkpoint"]["time_source"], json!("file"));
+    assert_eq!(value["families"][0]["members"]["disks"], json!([0, 1, 2]));
+    let finding = &value["findings"][0];
+    assert_eq!((&finding["kind"], &finding["severity"]), (&json!("deep_chain"), &json!("warning")));
+    assert_eq!(finding["fact"], json!({ "deep_chain": { "depth": 3, "limit": 2 } }));
 }
 
 #[test]

@@ -34,7 +34,7 @@ impl Fixture {
         self.manifest[key].as_u64().unwrap_or_else(|| panic!("{key} of {}", self.path.display()))
     }
 
-    /// What the disk reads as, and the files of its chain; nothing for the orphan.
+    /// Returns the expected content of the disk, and the files of its chain; `None` for the orphan.
     fn read(&self) -> Option<&Value> {
         Some(&self.manifest["read"]).filter(|read| !read.is_null())
     }

@@ -196,7 +196,7 @@ fn a_layer_that_a_writer_holds_is_refused_unless_that_is_forced() {
     let writer = FileStorage::open_exclusive(&base).unwrap();
     is_busy(chain.lock_shared(OnWriter::Fail), &base);
     assert_eq!(chain.lock_shared(OnWriter::ReadAnyway).unwrap(), [1]);
-    // What the writer writes in place is accepted, what changes the file's structure is not.
+    // Writes in place are accepted. Changes of the file's structure are not.
     touch(&base);
     chain.ensure_unchanged().unwrap();
     writer.set_len(ReadAt::size(&writer).unwrap() + MIB).unwrap();
@@ -266,7 +266,7 @@ fn an_exclusive_lock_stays_one() {
     assert!(FileStorage::open_shared(&base).is_err());
 }
 
-/// What was refused in the middle of taking the lock holds nothing.
+/// A reader that is refused while it takes its locks keeps none of them.
 #[cfg(unix)]
 #[test]
 fn a_refused_reader_leaves_no_lock() {

@@ -32,7 +32,7 @@ pub(crate) struct Crate {
 }
 
 impl Crate {
-    /// `files` are the files below its `src`. Those that hold only tests are left out.
+    /// `files` are the files in its `src`. Those that hold only tests are left out.
     pub(crate) fn new(files: impl IntoIterator<Item = (PathBuf, String)>) -> Self {
         let is_test =
             |name: &OsStr| ["tests", "testing", "tests.rs", "testing.rs"].iter().any(|test| name == *test);

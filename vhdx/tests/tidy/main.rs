@@ -1,17 +1,18 @@
-//! The house rules that a machine can hold: arrows between modules point up, files form no cycles, files are short,
-//! `unsafe` stays where it is allowed.
+//! Checks rules about the source code: the order of modules, cycles of files, the length of files, silent defaults, and
+//! the places of `unsafe`.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod cycles;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use cycles::Crate;
 
-/// The modules from the top down: one may use those above it, and those on its own line.
+/// The modules in rows: a module may use those of earlier rows and of its own row.
 const ORDER: &[&[&str]] = &[
     &["units", "quoted", "rules", "metadata_id", "progress"],
     &["windows_path", "violation"],
@@ -28,10 +29,10 @@ const ORDER: &[&[&str]] = &[
 
 const MAX_LINES: usize = 400;
 
-/// The crates whose files must not import each other in a cycle.
-const WITHOUT_CYCLES: &[&str] = &["vhdx", "vhdx-cli"];
+/// The crates whose files must not import each other in a cycle. Files of testkit and benches still do.
+const WITHOUT_CYCLES: &[&str] = &["vhdx", "vhdx-cli", "hyperv-config"];
 
-/// The Rust files below `folder`, with their paths below it.
+/// Returns the Rust files in `folder`, with their paths relative to it.
 fn sources(folder: &Path) -> BTreeMap<PathBuf, String> {
     files(folder, &["rs"])
 }
@@ -62,11 +63,19 @@ fn library() -> BTreeMap<PathBuf, String> {
     files
 }
 
+/// The files of both libraries. Those of `hyperv-config` are in a folder of that name.
+fn libraries() -> BTreeMap<PathBuf, String> {
+    let mut files = library();
+    let others = sources(&common::project().join("hyperv-config/src"));
+    assert!(others.len() > 20, "these are not the sources: {:?}", others.keys());
+    files.extend(others.into_iter().map(|(path, text)| (Path::new("hyperv-config").join(path), text)));
+    files
+}
+
 /// Tests may use whatever they need: everything from their attribute on, and files that hold nothing else.
 fn without_tests(path: &Path, text: &str) -> String {
-    if path.file_stem().is_some_and(|stem| stem == "tests" || stem == "testing")
-        || path.starts_with("testing")
-    {
+    let is_tests = |part: &OsStr| part == "tests" || part == "testing";
+    if path.file_stem().is_some_and(is_tests) || path.iter().any(is_tests) {
         return String::new();
     }
     let lines =
@@ -80,8 +89,12 @@ fn without_tests(path: &Path, text: &str) -> String {
 }
 
 fn ends_with_tests(text: &str, at: usize) -> bool {
-    let next = text.lines().skip(at + 1).find(|line| !line.trim_start().starts_with('#'));
-    next.is_some_and(|line| line.starts_with("mod tests"))
+    let mut rest = text.lines().skip(at + 1).skip_while(|line| line.trim_start().starts_with('#'));
+    match rest.next() {
+        // Its code is in another file, and other modules may follow.
+        Some("mod tests;") => rest.next().is_none(),
+        next => next.is_some_and(|line| line.starts_with("mod tests")),
+    }
 }
 
 fn module_of(path: &Path) -> String {
@@ -94,8 +107,8 @@ fn depth(path: &Path) -> usize {
     path.components().count() - usize::from(path.ends_with("mod.rs"))
 }
 
-/// What stands after `crate::`, or after as many `super::`, in code without its comments: modules, if all is well, and
-/// not what the root re-exports.
+/// Returns the names after `crate::`, or after as many `super::`, in code without its comments. They should be modules,
+/// and not names that the root re-exports.
 fn used_names(code: &str, depth: usize) -> Vec<String> {
     let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join(" ").replace(&"super::".repeat(depth), "crate::");
@@ -132,7 +145,7 @@ fn rank(module: &str) -> Option<usize> {
 }
 
 #[test]
-fn arrows_point_up() {
+fn modules_use_only_earlier_rows() {
     let mut wrong = Vec::new();
     for (path, text) in library() {
         let module = module_of(&path);
@@ -146,7 +159,7 @@ fn arrows_point_up() {
             }
         }
     }
-    assert!(wrong.is_empty(), "modules that use one below them, or no module but the root: {wrong:#?}");
+    assert!(wrong.is_empty(), "modules that use one of a later row, or no module but the root: {wrong:#?}");
 }
 
 #[test]
@@ -177,7 +190,7 @@ fn every_module_is_in_the_order() {
 fn files_are_short() {
     let project = common::project();
     let mut long = Vec::new();
-    for crate_folder in ["vhdx", "vhdx-cli", "testkit"] {
+    for crate_folder in ["vhdx", "vhdx-cli", "hyperv-config", "testkit"] {
         for (path, text) in sources(&project.join(crate_folder)) {
             let lines = without_tests(&path, &text).lines().count();
             if lines > MAX_LINES {
@@ -192,7 +205,7 @@ fn files_are_short() {
 fn no_machine_is_named() {
     let project = common::project();
     let named = ["work", "tmp", "home"].map(|folder| format!("/{folder}/"));
-    for folder in ["vhdx/src", "vhdx-cli/src", "testkit/src", "docs"] {
+    for folder in ["vhdx/src", "vhdx-cli/src", "hyperv-config/src", "testkit/src", "docs"] {
         for (path, text) in files(&project.join(folder), &["rs", "md"]) {
             let text = without_tests(&path, &text);
             let found = named.iter().find(|named| text.contains(*named));
@@ -216,7 +229,7 @@ fn lines_with_commands(code: &str) -> Vec<&str> {
 /// The binary words what a user can do: the library knows no command line.
 #[test]
 fn the_library_names_no_commands() {
-    for (path, text) in library() {
+    for (path, text) in libraries() {
         let code = without_tests(&path, &text);
         let found = lines_with_commands(&code);
         assert!(found.is_empty(), "{} names a command or an option: {found:#?}", path.display());
@@ -226,7 +239,7 @@ fn the_library_names_no_commands() {
 #[test]
 fn unsafe_code_is_where_it_may_be() {
     let allowed = [Path::new("storage/mmap.rs"), Path::new("storage/host/windows.rs")];
-    for (path, text) in library() {
+    for (path, text) in libraries() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let found = code.filter(|line| {
             line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl")
@@ -236,34 +249,70 @@ fn unsafe_code_is_where_it_may_be() {
     }
 }
 
-/// Counts saturating operations and default values, which could hide that an invariant does not hold. Several forms
-/// say the same, so all of them count.
-fn silent_defaults(code: &str) -> usize {
-    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let forms = [
+/// The number of lines before a silent default in which the comment with its reason may stand.
+const LINES_TO_A_REASON: usize = 4;
+
+/// Counts the silent defaults of a line: operations that hide that an invariant does not hold, because they return some
+/// number instead of an error. Several forms do the same, so all of them count.
+///
+/// `else { return None }` does not count: a caller cannot take it for a number or an answer.
+fn silent_defaults_in(line: &str) -> usize {
+    const FORMS: [&str; 12] = [
         "saturating_",
         ".unwrap_or(",
         ".unwrap_or_default(",
-        ".map_or(0,",
         ".map_or(&[]",
         ".map_or_else(Vec::new",
         ".abs_diff(",
+        ".since(",
         ".fold(0, ",
+        "else { return 0 }",
+        "else { return Ok(0) }",
+        "else { return false }",
+        "else { return Ok(false) }",
     ];
-    code.map(|line| forms.iter().map(|form| line.matches(form).count()).sum::<usize>()).sum()
+    let is_number = |rest: &&str| {
+        rest.starts_with(|first: char| first.is_ascii_digit())
+            || ["u16", "u32", "u64", "usize"].iter().any(|size| rest.starts_with(&format!("{size}::M")))
+    };
+    let numbers = line.split(".map_or(").skip(1).filter(is_number).count();
+    numbers + FORMS.iter().map(|form| line.matches(form).count()).sum::<usize>()
 }
 
-/// Where one is needed, add it to the list, with a comment in the code that says why it is the right value. The list
-/// also changes when one is replaced by [`Error::Internal`](vhdx::Error::Internal), so it always says what is left.
-#[test]
-fn silent_defaults_are_listed() {
-    let mut found = String::new();
-    for (path, text) in library() {
-        let count = silent_defaults(&without_tests(&path, &text));
-        if count > 0 {
-            found += &format!("{count:3} {}\n", path.display().to_string().replace('\\', "/"));
+/// Returns the number of silent defaults in code, and the lines of those without a comment that gives the reason.
+fn silent_defaults(code: &str) -> (usize, Vec<usize>) {
+    let lines: Vec<&str> = code.lines().map(str::trim).collect();
+    let (mut count, mut without_reason) = (0, Vec::new());
+    for (number, line) in lines.iter().enumerate() {
+        if line.starts_with("//") {
+            continue;
+        }
+        // The formatter may put an argument on the next line.
+        let next = lines.get(number + 1).filter(|_| line.ends_with('(')).unwrap_or(&"");
+        let found = silent_defaults_in(&format!("{line}{next}"));
+        count += found;
+        let near = &lines[number.saturating_sub(LINES_TO_A_REASON)..=number];
+        if found > 0 && !near.iter().any(|line| line.contains("//")) {
+            without_reason.push(number + 1);
         }
     }
+    (count, without_reason)
+}
+
+/// If you need one, add it to the list, with a comment in the code that says why it is the right value. The list
+/// also changes when one is replaced by [`Error::Internal`](vhdx::Error::Internal), so it always says what is left.
+#[test]
+fn silent_defaults_are_listed_and_give_their_reasons() {
+    let (mut found, mut without_reason) = (String::new(), Vec::new());
+    for (path, text) in libraries() {
+        let (count, lines) = silent_defaults(&without_tests(&path, &text));
+        let path = path.display().to_string().replace('\\', "/");
+        if count > 0 {
+            found += &format!("{count:3} {path}\n");
+        }
+        without_reason.extend(lines.iter().map(|line| format!("{path}:{line}")));
+    }
+    assert!(without_reason.is_empty(), "no comment gives the reason: {without_reason:#?}");
     let listed = fs::read_to_string(common::project().join("vhdx/tests/silent_defaults.txt")).unwrap();
     assert!(found == listed.replace('\r', ""), "vhdx/tests/silent_defaults.txt must be:\n{found}");
 }
@@ -291,9 +340,9 @@ fn tests_that_windows_does_not_run(text: &str) -> Vec<&str> {
 #[test]
 fn what_windows_does_not_test_is_listed() {
     let project = common::project();
-    let list = fs::read_to_string(project.join("docs/windows.md")).unwrap();
+    let list = fs::read_to_string(project.join("vhdx/tests/tidy/not_on_windows.md")).unwrap();
     let (mut missing, mut count) = (Vec::new(), 0);
-    for folder in ["vhdx/src", "vhdx/tests", "vhdx-cli/tests", "testkit/tests"] {
+    for folder in ["vhdx/src", "vhdx/tests", "vhdx-cli/tests", "hyperv-config", "testkit/tests"] {
         for (path, text) in sources(&project.join(folder)) {
             let names = tests_that_windows_does_not_run(&text);
             // The library has files of its own for each host.
@@ -307,10 +356,10 @@ fn what_windows_does_not_test_is_listed() {
         }
     }
     assert!(count > 20, "only {count} tests");
-    assert!(missing.is_empty(), "not in docs/windows.md: {missing:#?}");
+    assert!(missing.is_empty(), "not in vhdx/tests/tidy/not_on_windows.md: {missing:#?}");
 }
 
-/// What `.ci/windows` tells the tests to leave out: each that has one of these in its name.
+/// Returns the parts of names by which `.ci/windows` leaves out tests.
 fn tests_that_take_too_long_for_windows(script: &str) -> Vec<&str> {
     let list = script.split("LONGEST=(").nth(1).and_then(|rest| rest.split(')').next());
     list.expect("a list of tests").split_whitespace().collect()
@@ -323,14 +372,14 @@ fn names(code: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn what_takes_too_long_for_windows_is_listed() {
     let project = common::project();
-    let list = fs::read_to_string(project.join("docs/windows.md")).unwrap();
+    let list = fs::read_to_string(project.join("vhdx/tests/tidy/not_on_windows.md")).unwrap();
     let script = fs::read_to_string(project.join(".ci/windows")).unwrap();
     let skipped = tests_that_take_too_long_for_windows(&script);
     assert!(!skipped.is_empty());
     let folders = ["vhdx/src", "vhdx/tests"].map(|folder| sources(&project.join(folder)));
     let code: String = folders.into_iter().flat_map(BTreeMap::into_values).collect();
     for test in &skipped {
-        assert!(list.contains(&format!("`{test}`")), "not in docs/windows.md: {test}");
+        assert!(list.contains(&format!("`{test}`")), "not in vhdx/tests/tidy/not_on_windows.md: {test}");
         let name = test.rsplit("::").next().unwrap();
         assert!(names(&code).any(|found| found == name), "there is no test {test}");
         let mut others = names(&code).filter(|found| found.contains(test) && !skipped.contains(found));
@@ -346,7 +395,7 @@ fn the_tests_of_this_test() {
     let group = "use crate::{\n    format::{header::{Header, x}, bytes},\n    ops,\n    Chain,\n};\n{ super::x(a, b) }";
     assert_eq!(used(group), ["format", "ops", "Chain"]);
     assert_eq!(
-        used("super::super::ops::merge(); super::judge(); fn f() -> crate::Result<()>"),
+        used("super::super::ops::merge(); super::check(); fn f() -> crate::Result<()>"),
         ["ops", "Result"]
     );
     assert_eq!(used("use crate::*;"), [""]);
@@ -357,9 +406,17 @@ fn the_tests_of_this_test() {
         "#[test]\n#[cfg(unix)]\nfn a() {\n#[cfg(unix)]\nlet b;\n}\n#[test]\nfn c() {}\n#[cfg(unix)]\nmod d;";
     assert_eq!(tests_that_windows_does_not_run(code), ["a", "d"]);
     assert_eq!(tests_that_take_too_long_for_windows("A=(x)\nLONGEST=(\n a\n b::c)\nd"), ["a", "b::c"]);
-    let code = "#[cfg(test)]\nuse x;\nb";
-    assert_eq!(without_tests(Path::new("a.rs"), code), code);
-    assert_eq!(silent_defaults("// a.unwrap_or(b)\na.unwrap_or(b).saturating_add(c)\nunwrap_or_else(d)"), 2);
+    for code in ["#[cfg(test)]\nuse x;\nb", "#[cfg(test)]\nmod tests;\nmod b;"] {
+        assert_eq!(without_tests(Path::new("a.rs"), code), code);
+    }
+    assert_eq!(without_tests(Path::new("a.rs"), "a\n#[cfg(test)]\nmod tests;\n"), "a");
+    assert_eq!(without_tests(Path::new("a/tests/b.rs"), "a"), "");
+    let code = "// a.unwrap_or(b)\na.unwrap_or(b).saturating_add(c)\nunwrap_or_else(d)";
+    assert_eq!(silent_defaults(code), (2, vec![]));
+    let code = "a.map_or(7, b)\nc.map_or(\n    u64::MAX, d)\ne.map_or(f, g)\nlet h else { return None };";
+    assert_eq!(silent_defaults(code), (2, vec![1, 2]));
+    let code = "// why\na;\nb;\nc;\nlet d else { return false };\ne.abs_diff(f);\ng.abs_diff(h); // why";
+    assert_eq!(silent_defaults(code), (3, vec![6]));
     let code = "// --a\nx; // --a\nb -- c\n\"d --e\n  --f\n \"run `vhdx g` \"";
     assert_eq!(lines_with_commands(code), ["\"d --e", "--f", "\"run `vhdx g` \""]);
 }

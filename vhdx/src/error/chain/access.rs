@@ -39,6 +39,8 @@ pub enum ChainErrorKind {
     HalfMerged,
     /// A merge would lose data past the end of the merged disk, which is smaller than the target or a layer between.
     DataPastEnd,
+    /// A file has no room for the metadata that it would get ([MS-VHDX] 2.6.1).
+    NoRoomForMetadata,
     /// A merge may change or delete files on which undetermined disks depend.
     UndeterminedFiles,
 }
@@ -71,6 +73,7 @@ impl ChainError {
             ChainFault::LayerOfMerge { .. } => ChainErrorKind::LayerOfMerge,
             ChainFault::HalfMerged { .. } => ChainErrorKind::HalfMerged,
             ChainFault::DataPastEnd { .. } => ChainErrorKind::DataPastEnd,
+            ChainFault::NoRoomForMetadata { .. } => ChainErrorKind::NoRoomForMetadata,
             ChainFault::UndeterminedFiles { .. } => ChainErrorKind::UndeterminedFiles,
         }
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Problem;
 use super::substitute::{self, Fallback};
 use crate::error::Error;
+use crate::family::machine::problem::MachineProblem;
 
 /// What the user can do about a [`Problem`].
 ///
@@ -51,6 +52,18 @@ pub enum Remedy<'a> {
         /// The parent.
         parent: &'a Path,
     },
+    /// Solve the problems of the parent's chain first, because the child can be relinked only to a complete chain.
+    CompleteChainOf {
+        /// The parent.
+        parent: &'a Path,
+    },
+    /// Make these files readable, because one of them may be the missing parent, and search again.
+    IdentifyParent {
+        /// The first of the files, which have a stored name of the parent.
+        files: &'a [PathBuf],
+        /// The number of files.
+        count: usize,
+    },
     /// A merge of an earlier version left the file.
     ///
     /// Complete that merge. Delete merged files only if all disks in use open.
@@ -89,6 +102,25 @@ pub enum Remedy<'a> {
     RestoreChain,
     /// Merge the parent of this file into one of its own ancestors.
     ShortenChain,
+    /// Copy the configuration file again. The disks need no change.
+    CopyConfiguration,
+    /// Search the folder of the disk, too, or make the damaged file readable.
+    FindDisk {
+        /// The path of the disk on the host of the machine.
+        stored: &'a str,
+        /// The disks that it may be.
+        candidates: &'a [PathBuf],
+        /// The file that cannot be read, but has the name of the disk.
+        damaged: Option<&'a Path>,
+    },
+    /// Start only one of the machines, or give each a disk of its own.
+    UseOnce,
+    /// Do not start the machine. Let it use the newest disk of the chain.
+    AttachNewest,
+    /// Search the folder of the machine's configuration, too. The disk must stay until it is known to be unused.
+    FindMachine,
+    /// Search the folder of the machine's configuration, too.
+    FindConfiguration,
 }
 
 impl Problem {
@@ -101,6 +133,7 @@ impl Problem {
                 Some(io::ErrorKind::NotFound) => Remedy::CorrectPath,
                 _ => Remedy::RemoveCause,
             },
+            Problem::Machine(problem) => of_machine(problem),
             Problem::Damaged { .. } => Remedy::Examine,
             Problem::OtherFormat { format, .. } if format.is_packed() => Remedy::Unpack,
             Problem::OtherFormat { .. } => Remedy::Convert,
@@ -110,8 +143,12 @@ impl Problem {
             Problem::SideFile { side_file, .. } => Remedy::KeepSideFile { side_file },
             Problem::DuplicateGuid { .. } => Remedy::SeparateCopies,
             Problem::AmbiguousParent { .. } => Remedy::ChooseParent,
-            Problem::StalePath { parent, .. } => Remedy::StorePath { parent },
+            Problem::StalePath { parent, parent_opens: true, .. } => Remedy::StorePath { parent },
+            Problem::StalePath { parent, .. } => Remedy::CompleteChainOf { parent },
             Problem::LostParent { expected, .. } if expected.is_empty() => Remedy::CompleteEarlierMerge,
+            Problem::LostParent { unidentified, unidentified_count: count @ 1.., .. } => {
+                Remedy::IdentifyParent { files: unidentified, count: *count }
+            }
             Problem::LostParent { substitutes, .. } => {
                 Remedy::FindParent { fallback: substitute::fallback(substitutes) }
             }
@@ -129,6 +166,19 @@ impl Problem {
             Problem::Cycle { .. } => Remedy::RestoreChain,
             Problem::TooDeep { .. } => Remedy::ShortenChain,
         }
+    }
+}
+
+fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
+    match problem {
+        MachineProblem::Unreadable { .. } | MachineProblem::Imperfect { .. } => Remedy::CopyConfiguration,
+        MachineProblem::MissingDisk { stored, candidates, damaged, .. } => {
+            Remedy::FindDisk { stored, candidates, damaged: damaged.as_deref() }
+        }
+        MachineProblem::SharedDisk { .. } => Remedy::UseOnce,
+        MachineProblem::NotTheNewest { .. } => Remedy::AttachNewest,
+        MachineProblem::NoMachine { .. } => Remedy::FindMachine,
+        MachineProblem::UnknownMachine { .. } => Remedy::FindConfiguration,
     }
 }
 

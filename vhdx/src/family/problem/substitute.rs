@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::text::List;
 use crate::quoted::Quoted;
 
 /// Evidence for a file as a substitute.
@@ -104,6 +105,7 @@ pub(super) fn describe(
     f: &mut fmt::Formatter<'_>,
     expected: &[Uuid],
     stored: &dyn fmt::Display,
+    unidentified: &List<'_>,
     substitutes: &[Substitute],
 ) -> fmt::Result {
     match expected {
@@ -114,12 +116,19 @@ pub(super) fn describe(
                  this state; stored paths of the parent: {stored}"
             );
         }
-        [guid] => write!(f, "lacks its parent: no file here has the DataWriteGuid {guid}")?,
+        [guid] => {
+            write!(f, "lacks its parent: no file that could be read here has the DataWriteGuid {guid}")?
+        }
         [first, second, ..] => {
-            write!(f, "lacks its parent: no file here has the DataWriteGuid {first} or {second}")?;
+            let guids = format_args!("{first} or {second}");
+            write!(f, "lacks its parent: no file that could be read here has the DataWriteGuid {guids}")?;
         }
     }
-    write!(f, ", so this link of the chain is missing; stored paths of the parent: {stored}")?;
+    match unidentified {
+        List(_, 0) => write!(f, ", so this link of the chain is missing")?,
+        files => write!(f, ". The parent may be {files}, which could not be read")?,
+    }
+    write!(f, "; stored paths of the parent: {stored}")?;
     for (i, substitute) in substitutes.iter().enumerate() {
         let before = if i == 0 { "; possible substitutes (none is the original):" } else { ";" };
         write!(f, "{before} {substitute}")?;

@@ -7,7 +7,7 @@ use crate::quoted::Quoted;
 use crate::windows_path::StoredPath;
 
 /// Displays the first paths, and how many more there are of a total number.
-pub(super) struct List<'a>(pub(super) &'a [PathBuf], pub(super) usize);
+pub(in crate::family) struct List<'a>(pub(in crate::family) &'a [PathBuf], pub(in crate::family) usize);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

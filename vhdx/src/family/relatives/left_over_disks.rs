@@ -75,6 +75,7 @@ impl Disks for Indexed<'_> {
     }
 
     fn children(&self, at: usize) -> Vec<usize> {
+        // A disk that no other names has no children, and no entry here.
         self.children.get(&self.disks[at].data_write_guid).map_or_else(Vec::new, Clone::clone)
     }
 

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::VhdxMut;
-use crate::error::{Bounded, Error, Result, in_memory};
+use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::file::Vhdx;
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::format::log_entry::SECTOR_SIZE;
@@ -20,6 +20,8 @@ pub(crate) struct PayloadBlock {
     pub(crate) place: FileOffset,
 }
 
+const IN_BLOCK: &str = "a sector has a bit in its own block";
+
 /// The bits of one block's sectors; bit 0 is that of the block's first sector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SectorBits(Vec<u8>);
@@ -32,19 +34,30 @@ impl SectorBits {
         &self.0
     }
 
-    pub(crate) fn set(&mut self, sectors: Range<u64>) {
+    /// Sets the bits of sectors of the block.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the block has no such sector.
+    pub(crate) fn set(&mut self, sectors: Range<u64>) -> Result<()> {
         for sector in sectors {
-            if let Some(byte) = usize::try_from(sector / 8).ok().and_then(|at| self.0.get_mut(at)) {
-                *byte |= 1 << (sector % 8);
-            }
+            let byte = in_memory(sector / 8)?;
+            *self.0.get_mut(byte).guaranteed(IN_BLOCK)? |= 1 << (sector % 8);
         }
+        Ok(())
     }
 
-    pub(crate) fn are_set(&self, mut sectors: Range<u64>) -> bool {
-        sectors.all(|sector| {
-            let byte = usize::try_from(sector / 8).ok().and_then(|at| self.0.get(at));
-            byte.is_some_and(|byte| byte & (1 << (sector % 8)) != 0)
-        })
+    /// Returns whether the bits of all these sectors of the block are set.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the block has no such sector.
+    pub(crate) fn are_set(&self, sectors: Range<u64>) -> Result<bool> {
+        for sector in sectors {
+            let byte = self.0.get(in_memory(sector / 8)?).guaranteed(IN_BLOCK)?;
+            if byte & (1 << (sector % 8)) == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -106,7 +119,7 @@ impl VhdxMut {
         let chunk = geometry.chunk_of(block);
         let entry = self.vhdx.bat_entry(geometry.bitmap_bat_index(chunk))?;
         let bitmap = self.vhdx.use_bitmap(chunk, entry)?;
-        bitmap.plus(geometry.bitmap_bits(start..start).start / 8)
+        bitmap.plus(geometry.bitmap_bits(start..start)?.start / 8)
     }
 
     /// Returns the sectors of a range inside one block, counted from the start of the block.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::VhdxMut;
-use crate::error::{Bounded, InvalidArgument, Result};
+use crate::error::{Bounded, ChainFault, Error, InvalidArgument, Result};
 use crate::file::create_layout::{MAX_METADATA_REGION, MAX_SYSTEM_ITEMS, MAX_USER_ITEMS};
 use crate::file::{NewItem, Vhdx};
 use crate::format::metadata_item;
@@ -62,7 +62,7 @@ impl VhdxMut {
         for (entry, item) in table.iter().rev().zip(items.iter().rev()) {
             self.put(&item.content, region.plus(entry.offset.into())?)?;
         }
-        self.staged.stage(&MetadataTable { entries: table }.encode(), region)
+        self.staged.stage(&MetadataTable { entries: table }.encode()?, region)
     }
 
     /// Writes all items into a new metadata region.
@@ -84,7 +84,7 @@ impl VhdxMut {
         for (entry, item) in of_items.iter().zip(items) {
             self.put(&item.content, place(entry)?)?;
         }
-        self.put(&MetadataTable { entries: table }.encode(), region)?;
+        self.put(&MetadataTable { entries: table }.encode()?, region)?;
         self.stage_region(METADATA_REGION, region, len)
     }
 
@@ -99,7 +99,7 @@ impl VhdxMut {
             self.retired.push((region.offset, region.length));
             *region = Region { offset, length, ..*region };
         }
-        let table = RegionTable { regions }.encode();
+        let table = RegionTable { regions }.encode()?;
         for place in region_table::OFFSETS {
             self.staged.stage(&table, place)?;
         }
@@ -152,10 +152,20 @@ impl Vhdx {
     /// Ensures that the file has room for this parent locator.
     ///
     /// # Errors
-    /// [`InvalidArgument::TooMuchMetadata`].
+    /// [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata).
     pub(crate) fn ensure_locator_fits(&self, locator: &ParentLocator) -> Result<()> {
         let placed = self.place_items(is_locator, &[entry_of(&locator_item(locator))]);
-        placed.map(drop).map_err(|error| self.in_file(error.into()))
+        placed.map(drop).map_err(|error| self.no_room_or(error.into()))
+    }
+
+    /// Returns the error about this file if `error` says that metadata does not fit; any other error with the path.
+    pub(crate) fn no_room_or(&self, error: Error) -> Error {
+        match error {
+            Error::InvalidArgument(InvalidArgument::ParentLocator | InvalidArgument::TooMuchMetadata) => {
+                ChainFault::NoRoomForMetadata { path: self.shown_path() }.into()
+            }
+            error => self.in_file(error),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ impl Vhdx {
     /// The items grow by `longer` bytes in total.
     pub(crate) fn bytes_of_items(&self, longer: u64) -> u64 {
         let items = self.metadata.entries.iter().map(|entry| entry.length.into());
+        // An upper bound: no host has room for a region whose length exceeds 64 bits.
         new_region(items.chain([longer])).map_or(u64::MAX, |len| len.saturating_add(TABLES))
     }
 

@@ -92,7 +92,7 @@ impl fmt::Debug for VhdxMut {
 impl VhdxMut {
     /// Returns the file with its staged changes.
     ///
-    /// Not public: a clone would have the sizes of before the next change, but the blocks of after it.
+    /// Not public: after a change, a clone would have the old sizes, but the new blocks.
     pub(crate) fn vhdx(&self) -> &Vhdx {
         &self.vhdx
     }

@@ -145,15 +145,15 @@ impl VhdxMut {
             PayloadBlockState::PartiallyPresent => {
                 self.put_part(place, part, bytes)?;
                 let mut bits = self.sector_bits(block)?;
-                if bits.are_set(self.sectors(part)?) {
+                if bits.are_set(self.sectors(part)?)? {
                     return Ok(());
                 }
-                bits.set(self.sectors(part)?);
+                bits.set(self.sectors(part)?)?;
                 self.stage_present(block, place, &bits)
             }
             PayloadBlockState::NotPresent if self.vhdx.geometry.has_parent() => {
                 let mut bits = self.clear_bits()?;
-                bits.set(self.sectors(part)?);
+                bits.set(self.sectors(part)?)?;
                 self.need_bitmap(block)?;
                 let place = self.allocate_zeros(self.vhdx.block_size())?;
                 self.put_part(place, part, bytes)?;
@@ -179,7 +179,7 @@ impl VhdxMut {
     fn stage_present(&mut self, block: BlockIndex, place: FileOffset, bits: &SectorBits) -> Result<()> {
         let geometry = self.vhdx.geometry;
         let whole = self.sectors(&(geometry.block_start(block)..geometry.block_end(block)))?;
-        if bits.are_set(whole) {
+        if bits.are_set(whole)? {
             return self.stage_payload(block, PayloadBlockState::FullyPresent, place);
         }
         // All bits of the block are written, because its old bits mean nothing.

@@ -76,23 +76,26 @@ impl ResizePlan {
     }
 
     /// Returns the state and place of a block after the growth, if they differ from those before.
-    pub(crate) fn place_of(&self, block: BlockIndex) -> Option<(PayloadBlockState, FileOffset)> {
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal) for a block far past the end of the disk.
+    pub(crate) fn place_of(&self, block: BlockIndex) -> Result<Option<(PayloadBlockState, FileOffset)>> {
         if let Some(number) = block.get().checked_sub(self.old.block_count()) {
-            return Some(match self.blocks {
+            return Ok(Some(match self.blocks {
                 Some(first) => {
-                    let place = first.offset.saturating_add(number.saturating_mul(self.old.block_size()));
+                    let place = first.offset.plus(number.times(self.old.block_size())?)?;
                     (PayloadBlockState::FullyPresent, place)
                 }
                 None if self.old.has_parent() => (PayloadBlockState::Zero, FileOffset::default()),
                 None => (PayloadBlockState::NotPresent, FileOffset::default()),
-            });
+            }));
         }
-        match self.tail {
+        Ok(match self.tail {
             Some(Tail::New { block: place, .. }) if block == self.old.last_block() => {
                 Some((PayloadBlockState::PartiallyPresent, place.offset))
             }
             _ => None,
-        }
+        })
     }
 
     /// Returns the place of a chunk's new sector bitmap block, if it gets one.
@@ -128,10 +131,10 @@ impl ResizePlan {
     /// Returns a BAT entry of the larger disk; `before` is its old value.
     ///
     /// Entries that counted before stay unchanged, except those that the tail needs.
-    fn entry(&self, index: BatIndex, before: BatEntry) -> BatEntry {
-        match self.new.entry_kind(index) {
+    fn entry(&self, index: BatIndex, before: BatEntry) -> Result<BatEntry> {
+        Ok(match self.new.entry_kind(index) {
             BatEntryKind::Payload(block) if block.get() >= self.new.block_count() => BatEntry::default(),
-            BatEntryKind::Payload(block) => match self.place_of(block) {
+            BatEntryKind::Payload(block) => match self.place_of(block)? {
                 Some((state, place)) => BatEntry::payload(state, place),
                 None => before,
             },
@@ -140,7 +143,7 @@ impl ResizePlan {
                 None if chunk.get() < self.old.chunk_count() => before,
                 None => BatEntry::default(),
             },
-        }
+        })
     }
 }
 
@@ -236,13 +239,15 @@ impl VhdxMut {
                 self.vhdx.read_bat(BatIndex::new(first), known.min(count), &mut before)?;
             }
             before.resize(in_memory(count)?, BatEntry::default());
-            let entries = (first..).zip(&before).flat_map(|(index, &entry)| {
+            let mut entries = Vec::new();
+            for (index, &entry) in (first..).zip(&before) {
                 let index = BatIndex::new(index);
                 // In the table in force, entries that count already change only with the transaction.
                 let counts = plan.bat.is_none() && self.counts(plan, index);
-                (if counts { entry } else { plan.entry(index, entry) }).to_le_bytes()
-            });
-            self.put_entries(plan, first, &entries.collect::<Vec<u8>>(), place)?;
+                let entry = if counts { entry } else { plan.entry(index, entry)? };
+                entries.extend(entry.to_le_bytes());
+            }
+            self.put_entries(plan, first, &entries, place)?;
             first += count;
         }
         Ok(())
@@ -289,12 +294,12 @@ impl VhdxMut {
             None | Some(Tail::Present(_)) => Ok(()),
             Some(Tail::Partial(_)) => {
                 let mut bits = self.sector_bits(block)?;
-                bits.set(sectors);
+                bits.set(sectors)?;
                 self.stage_bits(block, &bits)
             }
             Some(Tail::New { block: place, bitmap }) => {
                 let mut bits = self.clear_bits()?;
-                bits.set(sectors);
+                bits.set(sectors)?;
                 match bitmap {
                     Some(bitmap) => self.put_new_bits(plan.old, block, &bits, bitmap.offset)?,
                     None => self.stage_bits(block, &bits)?,
@@ -319,7 +324,7 @@ impl VhdxMut {
         bitmap: FileOffset,
     ) -> Result<()> {
         let start = geometry.block_start(block);
-        self.put(bits.as_bytes(), bitmap.plus(geometry.bitmap_bits(start..start).start / 8)?)
+        self.put(bits.as_bytes(), bitmap.plus(geometry.bitmap_bits(start..start)?.start / 8)?)
     }
 
     /// Clears the BAT entries past `virtual_size`, to which the disk is about to shrink.

@@ -2,6 +2,7 @@ use super::super::metadata_item::*;
 use super::super::region_table::METADATA_REGION;
 use super::super::testing::{hex, some_guid, validated};
 use super::*;
+use crate::error::ErrorKind;
 use crate::units::FileOffset;
 
 fn region() -> Region {
@@ -42,7 +43,7 @@ fn validate(bytes: &[u8]) -> (Option<MetadataTable>, Vec<Rule>) {
 }
 
 fn rules(table: &MetadataTable) -> Vec<Rule> {
-    let (found, rules) = validate(&table.encode());
+    let (found, rules) = validate(&table.encode().unwrap());
     let tolerated = rules.iter().all(|rule| rule.severity() <= crate::rules::Severity::Tolerated);
     assert_eq!(found.as_ref(), tolerated.then_some(table));
     rules
@@ -58,7 +59,7 @@ fn golden_bytes_that_windows_wrote() {
         ab12cabee6b2234593efc309e000c746 1800010010000000 0600000000000000
         2d5fd3a80bb34d45abf7d3d84834ab0c 28000100da020000 0400000000000000");
     bytes.resize(SIZE, 0);
-    assert_eq!(sound().encode(), bytes);
+    assert_eq!(sound().encode().unwrap(), bytes);
     assert_eq!(validate(&bytes), (Some(sound()), vec![]));
 }
 
@@ -66,20 +67,24 @@ fn golden_bytes_that_windows_wrote() {
 fn every_field_is_read_as_it_was_written() {
     let flags = (0..8).map(|flags| entry(some_guid(flags as u8), flags + 1, u32::MAX - flags, flags));
     let table = MetadataTable { entries: flags.collect() };
-    assert_eq!(MetadataTable::parse(&table.encode()), Some(table));
+    assert_eq!(MetadataTable::parse(&table.encode().unwrap()), Some(table));
 }
 
 #[test]
 fn the_signature_the_size_and_the_count_are_validated() {
-    let bytes = sound().encode();
+    let bytes = sound().encode().unwrap();
     assert_eq!(validate(&bytes[..SIZE - 1]), (None, vec![Rule::Truncated]));
     for position in 0..8 {
         let mut bytes = bytes.clone();
         bytes[position] ^= 1;
         assert_eq!(validate(&bytes), (None, vec![Rule::MetadataSignature]));
     }
-    let many = MetadataTable { entries: vec![entry(some_guid(1), 0, 0, 0); MAX_ENTRIES + 1] };
-    assert_eq!(validate(&many.encode()), (None, vec![Rule::MetadataCount]));
+    let mut many = MetadataTable { entries: vec![entry(some_guid(1), 0, 0, 0); MAX_ENTRIES] };
+    let mut bytes = many.encode().unwrap();
+    bytes[10..12].copy_from_slice(&(MAX_ENTRIES as u16 + 1).to_le_bytes());
+    assert_eq!(validate(&bytes), (None, vec![Rule::MetadataCount]));
+    many.entries.push(many.entries[0]);
+    assert_eq!(many.encode().unwrap_err().kind(), ErrorKind::Internal);
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn user_and_system_entries_are_counted_separately() {
 #[test]
 fn reserved_bits_are_fatal() {
     for position in [8, 12, 31, 32 + 24, 32 + 27, 32 + 28, 32 + 31] {
-        let mut bytes = sound().encode();
+        let mut bytes = sound().encode().unwrap();
         bytes[position] |= 0x08;
         assert_eq!(validate(&bytes), (None, vec![Rule::MetadataReserved]), "{position}");
     }
@@ -130,7 +135,7 @@ fn items_lie_within_the_region_and_past_the_table() {
 fn items_do_not_overlap() {
     let mut violations = Violations::new();
     let table = with(&[entry(some_guid(1), 0x10017, 1, 0)]);
-    assert_eq!(MetadataTable::validate(&table.encode(), &region(), &mut violations), None);
+    assert_eq!(MetadataTable::validate(&table.encode().unwrap(), &region(), &mut violations), None);
     let [violation] = violations.as_slice() else { panic!("{violations:?}") };
     assert_eq!(violation.rule, Rule::MetadataItemOverlap);
     assert_eq!(violation.structure, Structure::MetadataTableEntry(6));

@@ -9,7 +9,7 @@ use crate::violation::{Structure, Violation};
 const BAT: usize = 3 << 20;
 const FIRST_BLOCK: u64 = 4;
 
-/// Checks a fixed disk of 4 blocks of 1 MiB with other BAT entries: `(entry, state, MiB)`.
+/// Checks a fixed disk of 4 blocks of 1 MiB after replacing BAT entries: `(index, state, offset in MiB)`.
 fn check(changes: &[(usize, u8, u64)]) -> FileReport {
     check_cut(changes, 0)
 }

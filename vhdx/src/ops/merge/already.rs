@@ -22,31 +22,57 @@ use crate::format::parent_locator::ParentLocator;
 /// Either the target's child says that the merge is complete, or that layer names no parent any more. Merges of earlier
 /// versions leave it without a parent once all children are relinked. There is nothing to copy.
 /// [`may_delete`](Self::may_delete) says whether the layers can be deleted.
+///
+/// [`delete`](Self::delete) relies on all fields, so they are private.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AlreadyMerged {
-    /// The merged layers, leaf first.
-    pub layers: Vec<FileState>,
-    /// Whether the layers themselves say that the merge is complete.
-    pub layers_say_complete: bool,
-    /// The children of the merged disk that were relinked.
-    ///
-    /// Each names its present parent, which was found, and the merged disk.
-    pub relinked: Vec<FileState>,
-    /// The present parents of the relinked children, which hold the merged data: the target of the merge.
-    ///
-    /// There are several if a child was relinked again since.
-    pub targets: Vec<FileState>,
-    /// The disks whose parent is still one of the layers, each with that layer.
+    layers: Vec<FileState>,
+    layers_say_complete: bool,
+    relinked: Vec<FileState>,
+    targets: Vec<FileState>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
-    pub remaining_children: Vec<(PathBuf, PathBuf)>,
-    /// The folders that were searched for children.
+    remaining_children: Vec<(PathBuf, PathBuf)>,
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
-    pub folders: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
 }
 
 impl AlreadyMerged {
+    /// Returns the merged layers, leaf first. They can be deleted in this order.
+    pub fn layers(&self) -> &[FileState] {
+        &self.layers
+    }
+
+    /// Returns whether the layers themselves say that the merge is complete.
+    pub fn layers_say_complete(&self) -> bool {
+        self.layers_say_complete
+    }
+
+    /// Returns the children of the merged disk that were relinked.
+    ///
+    /// Each names its present parent, which was found, and the merged disk.
+    pub fn relinked(&self) -> &[FileState] {
+        &self.relinked
+    }
+
+    /// Returns the present parents of the relinked children, which hold the merged data: the target of the merge.
+    ///
+    /// There are several if a child was relinked again since.
+    pub fn targets(&self) -> &[FileState] {
+        &self.targets
+    }
+
+    /// Returns the disks whose parent is still one of the layers, each with that layer.
+    pub fn remaining_children(&self) -> &[(PathBuf, PathBuf)] {
+        &self.remaining_children
+    }
+
+    /// Returns the folders that were searched for children.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// Returns whether the files show that this disk was merged.
     ///
     /// The layers say so, or a relinked child proves it. Otherwise the target's child is left over from a merge of an
@@ -142,8 +168,7 @@ impl AlreadyMerged {
 ///
 /// `layers` are the files from the disk to where its chain breaks, as [`inspect_chain`](crate::inspect_chain) returns
 /// them.
-#[doc(hidden)]
-pub fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Option<AlreadyMerged> {
+pub(super) fn already_merged(layers: &[InspectedLayer], relatives: &Relatives) -> Option<AlreadyMerged> {
     // A file in the place of the parent is not a layer of the merge.
     let broken = layers.iter().position(|layer| !matches!(layer.link, Link::Ok))?;
     let whole = layers.get(..=broken)?;

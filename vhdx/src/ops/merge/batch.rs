@@ -30,7 +30,7 @@ pub(super) struct Batch {
     pub(super) file_size: u64,
     /// The most 4 KiB pages of metadata that the transaction changes.
     pub(super) pages: usize,
-    /// How many bytes the merged layers answer for in the blocks that have content afterwards.
+    /// The bytes that the merged layers hold in the blocks that have content afterwards.
     pub(super) bytes: u64,
 }
 
@@ -240,7 +240,7 @@ impl<'a> Batcher<'a> {
             BitChange::Replace => &whole,
         };
         for range in changed {
-            let bits = geometry.bitmap_bits(range.clone());
+            let bits = geometry.bitmap_bits(range.clone())?;
             let last = bits.end.minus(1)?.max(bits.start);
             pages.extend((bits.start / (PAGE * 8)..=last / (PAGE * 8)).map(|page| Page::Bitmap(chunk, page)));
         }

@@ -116,7 +116,7 @@ pub(super) struct LayerCoverage {
     pub(super) nothing: u64,
     /// On the disk of the target, but past the end of the merged disk.
     ///
-    /// The merge cuts it off at its end.
+    /// Finally, the merge cuts it off.
     pub(super) cut_off: u64,
 }
 

@@ -334,7 +334,7 @@ fn copy_batch(
             let piece = piece?;
             copier.write(target, &piece)?;
             if let Some(bits) = &mut bits {
-                bits.set(target.sectors(&(piece.start..piece.start.plus(piece.len)?))?);
+                bits.set(target.sectors(&(piece.start..piece.start.plus(piece.len)?))?)?;
             }
         }
         stage_block(target, block, bits.as_ref())?;
@@ -356,10 +356,9 @@ fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits
     if let Some(bits) = bits {
         target.stage_bits(block.block, bits)?;
     }
-    match block.entry().and_then(|entry| Some((entry.payload_state()?, entry.file_offset()))) {
-        Some((state, place)) => target.stage_payload(block.block, state, place),
-        None => Ok(()),
-    }
+    let Some(entry) = block.entry() else { return Ok(()) };
+    let state = entry.payload_state().guaranteed("a planned entry has a payload block's state")?;
+    target.stage_payload(block.block, state, entry.file_offset())
 }
 
 /// Returns the metadata items that the target gets from the merged disk.

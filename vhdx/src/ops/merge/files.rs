@@ -9,7 +9,7 @@ use crate::error::{Conflict, Error, Result};
 use crate::family::{Relatives, find_relatives};
 use crate::progress::NoProgress;
 use crate::storage::{
-    FileIdentity, FileStorage, Storage, allocated_bytes, delete, free_space, overwrites_in_place,
+    FileIdentity, FileStorage, Storage, allocated_bytes, delete, folder_of, free_space, overwrites_in_place,
 };
 
 /// A file that is open for writing.
@@ -140,18 +140,17 @@ impl MergeFiles for HostFiles {
     fn free_space(&self, path: &Path) -> Result<Option<u64>> {
         // The file behind a symbolic link may lie on another file system. A bare name lies in the working folder.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folder = real.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        free_space(folder).map_err(|e| Error::io("determine the free space", None, e).in_file(path))
+        free_space(folder_of(&real)).map_err(|e| Error::io("determine the free space", None, e).in_file(path))
     }
 }
 
 #[cfg(unix)]
-fn has_other_names(path: &Path) -> io::Result<bool> {
+pub(in crate::ops) fn has_other_names(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     Ok(path.metadata()?.nlink() > 1)
 }
 
 #[cfg(windows)]
-fn has_other_names(path: &Path) -> io::Result<bool> {
+pub(in crate::ops) fn has_other_names(path: &Path) -> io::Result<bool> {
     Ok(winapi_util::file::information(std::fs::File::open(path)?)?.number_of_links() > 1)
 }

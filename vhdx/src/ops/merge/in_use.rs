@@ -25,7 +25,7 @@ impl AlreadyMerged {
     /// # Errors
     /// As [`delete`](Self::delete).
     pub fn ensure_not_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
-        for state in self.layers.iter().chain(&self.targets).chain(&self.relinked) {
+        for state in self.layers().iter().chain(self.targets()).chain(self.relinked()) {
             open_as_planned(files, state)?;
         }
         Ok(())

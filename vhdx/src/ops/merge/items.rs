@@ -57,7 +57,7 @@ impl ItemChanges {
     /// Returns the changes that make `target` describe the disk of `merged`.
     ///
     /// # Errors
-    /// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata) if the target cannot hold the
+    /// [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata) if the target cannot hold the
     /// changes; those of reading the items.
     pub(super) fn new(merged: &Vhdx, target: &Vhdx) -> Result<Self> {
         let mut changes = Self::default();
@@ -79,7 +79,7 @@ impl ItemChanges {
         if !changes.is_empty() {
             let new: Vec<MetadataEntry> = changes.taken_from(merged).collect();
             let placed = target.place_items(|entry| changes.replaces(entry), &new);
-            placed.map_err(|error| target.in_file(error.into()))?;
+            placed.map_err(|error| target.no_room_or(error.into()))?;
         }
         Ok(changes)
     }
@@ -88,11 +88,10 @@ impl ItemChanges {
 /// Checks that the parent locator of a layer has room for two linkages.
 ///
 /// # Errors
-/// [`InvalidArgument::ParentLocator`](crate::InvalidArgument::ParentLocator),
-/// [`InvalidArgument::TooMuchMetadata`](crate::InvalidArgument::TooMuchMetadata).
+/// [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata).
 pub(super) fn ensure_linkages(layer: &Vhdx) -> Result<()> {
     let old = layer.parent_locator().guaranteed("a file with a parent has a parent locator")?;
-    let new = with_linkages(old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.in_file(error))?;
+    let new = with_linkages(old, Uuid::nil(), Uuid::nil()).map_err(|error| layer.no_room_or(error))?;
     layer.ensure_locator_fits(&new)
 }
 

@@ -9,12 +9,15 @@ use crate::file::Vhdx;
 /// Files that a completed merge no longer needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LeftOver {
     /// The files, in the order in which they can be deleted: each before its parent.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub layers: Vec<PathBuf>,
     /// The disk into which they were merged, if the files still lead to it.
     ///
     /// It is unchanged since then.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub target: Option<PathBuf>,
 }
 

@@ -73,7 +73,7 @@ impl Locked {
                 old: child.parent_locator(),
                 known: known.parent_locator(),
             };
-            let locator = link.locator().map_err(|error| error.in_file(&state.path))?;
+            let locator = link.locator().map_err(|error| child.no_room_or(error))?;
             child.ensure_locator_fits(&locator)?;
             Ok(locator)
         };
@@ -84,7 +84,7 @@ impl Locked {
 /// Keeps the locks until the files are deleted. On Windows it drops them.
 ///
 /// Windows does not delete open files. Elsewhere, the locks keep others from using a file that is about to be deleted.
-pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
+pub(in crate::ops) fn locked_while_deleting<T>(locked: T) -> Option<T> {
     (!cfg!(windows)).then_some(locked)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn locked_while_deleting<T>(locked: T) -> Option<T> {
 ///
 /// # Errors
 /// [`Conflict::StalePlan`] if it is not, and those of the host.
-pub(super) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
+pub(in crate::ops) fn open_as_planned(files: &dyn MergeFiles, state: &FileState) -> Result<OpenFile> {
     load_as_planned(files, state).map(|(file, _)| file)
 }
 

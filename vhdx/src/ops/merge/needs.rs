@@ -19,12 +19,12 @@ pub(super) struct Need {
 }
 
 /// The most space that the files of a merge take on one file system.
-pub(super) struct VolumeNeed<'a> {
+pub(in crate::ops) struct VolumeNeed<'a> {
     /// A file that lies there.
-    pub(super) path: &'a Path,
+    pub(in crate::ops) path: &'a Path,
     /// The file system, if it is known.
-    pub(super) volume: Option<u64>,
-    pub(super) bytes: u64,
+    pub(in crate::ops) volume: Option<u64>,
+    pub(in crate::ops) bytes: u64,
 }
 
 /// The bytes that are written to the places of the target's blocks.
@@ -38,6 +38,7 @@ pub(super) struct Content {
 impl Content {
     /// Returns the most space that the content takes.
     fn most(&self) -> u64 {
+        // An upper bound may be any larger number.
         self.grown.saturating_add(self.overwritten)
     }
 
@@ -76,6 +77,7 @@ impl Needs {
             None => (!self.all.is_empty()).then_some(0),
         };
         match place.and_then(|place| self.all.get_mut(place)) {
+            // An upper bound may be any larger number.
             Some(need) => need.bytes = need.bytes.saturating_add(bytes),
             None => self.all.push(Need { path: file.path.clone(), volume, bytes }),
         }
@@ -103,10 +105,12 @@ impl Needs {
             None => self.content.most(),
             Some(holes) => self.content.most_with(holes)?,
         };
+        // An upper bound may be any larger number.
         Ok(besides.saturating_add(content))
     }
 
     pub(super) fn total(&self) -> u64 {
+        // An upper bound may be any larger number.
         self.all.iter().fold(self.content.most(), |sum, need| sum.saturating_add(need.bytes))
     }
 }

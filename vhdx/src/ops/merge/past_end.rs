@@ -1,7 +1,7 @@
 //! Counts the data that a merge loses because it lies past the end of the merged disk.
 
 use super::MergePlan;
-use crate::error::{Bounded, ChainFault, Result};
+use crate::error::{Bounded, ChainFault, Guaranteed, Result};
 use crate::file::{Extents, Source, Vhdx};
 use crate::units::DiskOffset;
 
@@ -10,7 +10,7 @@ use crate::units::DiskOffset;
 /// This is the data that layer `target` shows there together with its ancestors, and the data that each layer between
 /// has there itself. `chain` is a whole chain, leaf first.
 pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
-    let Some(leaf) = chain.first() else { return Ok(0) };
+    let leaf = chain.first().guaranteed("a chain has a layer")?;
     let between = (1..target).filter_map(|layer| chain.get(layer..=layer));
     let mut bytes = 0_u64;
     for layers in between.chain(chain.get(target..)) {
@@ -21,7 +21,7 @@ pub(super) fn bytes_past_end(chain: &[Vhdx], target: usize) -> Result<u64> {
 
 /// Returns how many bytes of data these layers, leaf first, have from `end` on.
 fn data_from(layers: &[Vhdx], end: u64) -> Result<u64> {
-    let size = layers.first().map_or(0, Vhdx::virtual_size);
+    let size = layers.first().guaranteed("a target is a layer of its chain")?.virtual_size();
     if size <= end {
         return Ok(0);
     }

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use super::batches::{BatchInputs, Totals};
 use super::block::BlockAction;
+use super::chain_facts::ChainFacts;
 use super::items::ItemChanges;
 use super::needs::Needs;
 use super::space_count::Unwritten;
 use super::state::FileState;
-use crate::error::{Conflict, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::family::OtherFormat;
 use crate::file::Vhdx;
+use crate::rules::Rule;
 
 /// A plan for merging a disk, and all layers between, into one of its ancestors: the target.
 ///
@@ -51,8 +53,11 @@ pub struct MergePlan {
     pub(super) unwritten: Unwritten,
     pub(super) needs: Needs,
     pub(super) undetermined: Vec<(PathBuf, String)>,
+    pub(super) possible_dependents: Vec<PathBuf>,
     pub(super) other_formats: Vec<OtherFormat>,
     pub(super) folders: Vec<PathBuf>,
+    /// Empty unless [`prepare`](Self::prepare) made the plan.
+    pub(super) facts: ChainFacts,
 }
 
 impl MergePlan {
@@ -128,6 +133,15 @@ impl MergePlan {
         &self.undetermined
     }
 
+    /// Returns those of the undetermined files and folders that may be or contain a disk that needs the merged files.
+    ///
+    /// As long as there are any, the merged files are deleted only with [`MergeOptions::ignore_undetermined`].
+    ///
+    /// [`MergeOptions::ignore_undetermined`]: super::MergeOptions::ignore_undetermined
+    pub fn possible_dependents(&self) -> &[PathBuf] {
+        &self.possible_dependents
+    }
+
     /// Returns the files in the searched folders that are named like a VHDX but have another format.
     ///
     /// They do not count as children.
@@ -170,5 +184,27 @@ impl MergePlan {
     /// Returns the number of batches, each of which is one transaction.
     pub fn batch_count(&self) -> u64 {
         self.totals.batches
+    }
+
+    /// Returns the rules that BAT entries of the chain's files break although they are tolerated.
+    ///
+    /// Each comes with the file and the number of these entries.
+    pub fn tolerated_bat_rules(&self) -> &[(PathBuf, Rule, u64)] {
+        &self.facts.tolerated_bat_rules
+    }
+
+    /// Returns the links of the chain for which no stored path leads to the parent, as child and parent.
+    ///
+    /// These parents were found by GUID.
+    pub fn found_by_guid(&self) -> &[(PathBuf, PathBuf)] {
+        &self.facts.found_by_guid
+    }
+
+    /// Returns the error about a merge of an earlier version into the merged disk that may be incomplete.
+    ///
+    /// Its kind is [`HalfMerged`](crate::ChainErrorKind::HalfMerged). The files do not say whether that merge is
+    /// complete, so it does not stop this one.
+    pub fn possible_merge(&self) -> Option<&Error> {
+        self.facts.possible_merge.as_deref()
     }
 }

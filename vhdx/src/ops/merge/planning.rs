@@ -1,6 +1,7 @@
 //! Plans a merge in place, from metadata alone.
 
 use super::batches::{BatchInputs, Batches, Totals};
+use super::chain_facts::ChainFacts;
 use super::items::{self, ItemChanges};
 use super::needs::Needs;
 use super::options::{MergeOptions, Passes};
@@ -26,8 +27,7 @@ impl MergePlan {
     ///
     /// # Errors
     /// - [`InvalidArgument::MergeTarget`] if `target` is not the index of an ancestor of the leaf.
-    /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
-    ///   metadata.
+    /// - [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata) if a file has no room for its new metadata.
     /// - [`OtherChildren`](crate::ChainErrorKind::OtherChildren) if a disk outside the merge depends on the
     ///   target or on a layer between it and the leaf, or if a child of the leaf has a mark.
     /// - [`UndeterminedFiles`](crate::ChainErrorKind::UndeterminedFiles) if an undetermined file may depend on
@@ -41,12 +41,12 @@ impl MergePlan {
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for the first
     ///   violation in a block allocation table that is not tolerated, with the path.
     /// - [`Error::Io`](crate::Error::Io).
-    #[doc(hidden)]
+    #[cfg(any(test, feature = "raw-format"))]
     pub fn new(chain: &Chain, target: usize, relatives: &Relatives, options: &MergeOptions) -> Result<Self> {
         Self::counting(chain, target, relatives, options, Passes::One)
     }
 
-    /// As [`new`](Self::new). `passes` decides how the content and its space are counted.
+    /// As `new`. `passes` decides how the content and its space are counted.
     pub(super) fn counting(
         chain: &Chain,
         target: usize,
@@ -85,9 +85,13 @@ impl MergePlan {
     fn without_copying(layers: &[Vhdx], children: Children, relatives: &Relatives) -> Result<Self> {
         let states: Vec<FileState> =
             layers.iter().enumerate().map(|(layer, vhdx)| FileState::of_layer(layer, vhdx)).collect();
+        let [leaf, ..] = &states[..] else { return Err(InvalidArgument::NoLayers.into()) };
         let base = layers.last().ok_or(InvalidArgument::NoLayers)?;
+        let possible_dependents = relatives.possible_dependents(&leaf.path);
+        let possible_dependents = possible_dependents.map(|file| file.path.clone()).collect();
+        let virtual_size = leaf.virtual_size;
         Ok(Self {
-            virtual_size: states.first().map_or(0, |leaf| leaf.virtual_size),
+            virtual_size,
             virtual_size_before: base.virtual_size(),
             bytes_dropped: 0,
             layers: states,
@@ -112,8 +116,10 @@ impl MergePlan {
                 .iter()
                 .map(|file| (file.path.clone(), file.reason()))
                 .collect(),
+            possible_dependents,
             other_formats: relatives.other_formats.clone(),
             folders: relatives.folders.clone(),
+            facts: ChainFacts::default(),
         })
     }
 

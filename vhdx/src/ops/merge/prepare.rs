@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::already::{AlreadyMerged, already_merged};
-use super::options::MergeOptions;
+use super::chain_facts::ChainFacts;
+use super::options::{MergeOptions, Passes};
 use super::plan::MergePlan;
+use super::prepare_error::PrepareError;
 use super::relations::{earlier_target, ensure_none_half_merged};
-use crate::disk::{Chain, ParentResolver, inspect_chain};
-use crate::error::{ChainFault, InvalidArgument, Result};
+use crate::disk::{Chain, InspectedLayer, ParentResolver, inspect_chain};
+use crate::error::{ChainFault, Error, InvalidArgument, Result};
 use crate::family::{Relatives, find_relatives, folders_around};
 use crate::file::Vhdx;
 use crate::progress::Progress;
@@ -23,8 +25,9 @@ pub enum MergeTarget<'a> {
 }
 
 /// The result of [`MergePlan::prepare`].
+///
+/// A caller must handle every result, so no variant is added without a new major version.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Planned {
     /// The merge can be executed. It may complete an earlier run.
     Ready(Box<MergePlan>),
@@ -35,7 +38,7 @@ pub enum Planned {
     Complete(Box<MergePlan>),
     /// An earlier run has completed the merge, and the chain no longer opens.
     ///
-    /// [`AlreadyMerged::layers`] are the merged files in the order in which they can be deleted, if
+    /// [`AlreadyMerged::layers`] returns the merged files in the order in which they can be deleted, if
     /// [`AlreadyMerged::may_delete`] says so. [`AlreadyMerged::delete`] deletes them.
     AlreadyMerged(AlreadyMerged),
 }
@@ -46,8 +49,7 @@ impl MergeTarget<'_> {
     /// # Errors
     /// [`InvalidArgument::MergeTarget`] if the leaf has no parent,
     /// [`NotAnAncestor`](crate::ChainErrorKind::NotAnAncestor), and those of opening the ancestor.
-    #[doc(hidden)]
-    pub fn layer_of(self, chain: &Chain) -> Result<usize> {
+    fn layer_of(self, chain: &Chain) -> Result<usize> {
         let layers = chain.layers();
         let path = match self {
             Self::Parent if layers.len() < 2 => {
@@ -60,8 +62,7 @@ impl MergeTarget<'_> {
         let identity = FileStorage::open(path)?.identity().map_err(|error| error.in_file(path))?;
         let is_it = |layer: &Vhdx| layer.identity() == Some(identity);
         layers.iter().position(is_it).filter(|&layer| layer > 0).ok_or_else(|| {
-            // Only for the message.
-            let child = chain.leaf().path().unwrap_or("a file without a name".as_ref()).to_owned();
+            let child = chain.leaf().shown_path();
             ChainFault::NotAnAncestor { child, target: path.to_owned() }.into()
         })
     }
@@ -89,11 +90,12 @@ impl MergePlan {
     ///   options allow it.
     /// - [`LayerOfMerge`](crate::ChainErrorKind::LayerOfMerge) if the target or one of its ancestors requires a mark
     ///   that a layer carries.
-    /// - [`InvalidArgument::TooMuchMetadata`] and [`InvalidArgument::ParentLocator`] if a file has no room for its new
-    ///   metadata.
+    /// - [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata) if a file has no room for its new metadata.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) and [`Error::Unsupported`](crate::Error::Unsupported) for a
     ///   violation that is not tolerated.
     /// - [`Error::Io`](crate::Error::Io), and [`Error::Cancelled`](crate::Error::Cancelled) during the search.
+    ///
+    /// A [`PrepareError`] converts to the [`Error`](crate::Error).
     ///
     /// # Examples
     /// The [crate's documentation](crate#examples) has one.
@@ -104,23 +106,55 @@ impl MergePlan {
         folders: &[PathBuf],
         options: &MergeOptions,
         progress: &dyn Progress,
-    ) -> Result<Planned> {
+    ) -> Result<Planned, PrepareError> {
         let search = |files: Vec<&Path>| find_relatives(&folders_around(files, folders), progress);
+        Self::prepare_among(leaf, target, resolver, search, options)
+    }
+
+    /// Plans as [`prepare`](Self::prepare), with a search for the relatives of files.
+    pub(in crate::ops) fn prepare_among(
+        leaf: &Path,
+        target: MergeTarget<'_>,
+        resolver: &dyn ParentResolver,
+        search: impl Fn(Vec<&Path>) -> Result<Relatives>,
+        options: &MergeOptions,
+    ) -> Result<Planned, PrepareError> {
         let chain = match Chain::open(leaf, resolver) {
             Ok(chain) => chain,
             Err(error) => {
-                let Ok(layers) = inspect_chain(leaf, resolver) else { return Err(error) };
+                let Ok(layers) = inspect_chain(leaf, resolver) else { return Err(error.into()) };
                 let relatives = search(layers.iter().map(|layer| layer.name.as_path()).collect())?;
-                let found =
-                    already_merged(&layers, &relatives).filter(AlreadyMerged::is_certain).ok_or(error)?;
-                ensure_determined(leaf, options, &relatives)?;
-                return Ok(Planned::AlreadyMerged(found));
+                return without_chain(leaf, error, &layers, &relatives, options);
             }
+        };
+        // If the leaf has no parent, an incomplete merge into it is the better reason.
+        let layer = match (target, target.layer_of(&chain)) {
+            (MergeTarget::Ancestor(_), Err(error)) => return Err(error.into()),
+            (_, layer) => layer,
         };
         let relatives = search(chain.layers().iter().filter_map(Vhdx::path).collect())?;
         ensure_none_half_merged(std::slice::from_ref(chain.leaf()), &relatives)?;
-        let plan = Box::new(Self::new(&chain, target.layer_of(&chain)?, &relatives, options)?);
+        let plan = Self::counting(&chain, layer?, &relatives, options, Passes::One)?;
+        let plan = Box::new(Self { facts: ChainFacts::of(&chain, &relatives)?, ..plan });
         Ok(if plan.is_merged() { Planned::Complete(plan) } else { Planned::Ready(plan) })
+    }
+}
+
+/// Returns the completed merge of a disk whose chain does not open, because of `error`.
+fn without_chain(
+    leaf: &Path,
+    error: Error,
+    layers: &[InspectedLayer],
+    relatives: &Relatives,
+    options: &MergeOptions,
+) -> Result<Planned, PrepareError> {
+    let Some(found) = already_merged(layers, relatives) else { return Err(error.into()) };
+    if !found.is_certain() {
+        return Err(PrepareError::with_merge(error, found));
+    }
+    match ensure_determined(leaf, options, relatives) {
+        Ok(()) => Ok(Planned::AlreadyMerged(found)),
+        Err(error) => Err(PrepareError::with_merge(error, found)),
     }
 }
 

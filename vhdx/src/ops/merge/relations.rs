@@ -98,7 +98,7 @@ fn is_complete(layers: &[Vhdx]) -> bool {
 /// Returns the layer into which an earlier run has merged the leaf, if the files say so.
 ///
 /// An incomplete merge counts, too. A complete one counts only if the leaf was not changed since.
-#[doc(hidden)]
+#[cfg_attr(not(feature = "raw-format"), allow(unreachable_pub))]
 pub fn earlier_target(chain: &Chain) -> Option<usize> {
     let is_begun = |layers: &[Vhdx]| {
         let has_incomplete_guid = |guid| layers.last().is_some_and(|target| target.data_write_guid() == guid);
@@ -134,12 +134,13 @@ pub(super) fn ensure_whole(chain: &[Vhdx], target: usize) -> Result<()> {
         let Some(required) = linkages.required_mark() else { continue };
         let carries = |vhdx: &Vhdx| Linkages::of(vhdx).carried_mark().is_some_and(|mark| required.is(mark));
         if merged.iter().any(carries) {
-            // Only for the message.
-            let path = |vhdx: &Vhdx| vhdx.path().unwrap_or("a file without a name".as_ref()).to_owned();
             let is_complete = linkages.merge().is_some_and(|layer| layer.is_complete);
-            return Err(
-                ChainFault::LayerOfMerge { child: path(layer), parent: path(parent), is_complete }.into()
-            );
+            return Err(ChainFault::LayerOfMerge {
+                child: layer.shown_path(),
+                parent: parent.shown_path(),
+                is_complete,
+            }
+            .into());
         }
     }
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Upper bounds saturate: what no host has room for may take any larger number.
 
+use std::path::PathBuf;
+
 use super::files::MergeFiles;
 use super::needs::{Content, Needs, VolumeNeed};
 use super::options::{MergeOptions, Passes};
@@ -80,6 +82,7 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
     if plan.copied {
         return 0;
     }
+    // Upper bounds may be any larger numbers.
     let pages = plan.totals.pages.saturating_mul(PAGE);
     let past_the_end = if plan.shrinks { target.geometry().bat_entry_count() / (PAGE / 8) } else { 0 };
     let transactions = plan.totals.batches.saturating_add(OTHER_TRANSACTIONS);
@@ -90,6 +93,7 @@ fn of_target(plan: &MergePlan, leaf: &Vhdx, target: &Vhdx) -> u64 {
             target.bytes_of_items(plan.items.taken_from(leaf).map(|entry| u64::from(entry.length)).sum())
         }
     };
+    // The sum is an upper bound, so it may be any larger number.
     [pages, session, items].into_iter().fold(0, u64::saturating_add)
 }
 
@@ -106,8 +110,30 @@ pub(super) fn overwritten_by_growth(growth: &ResizePlan, target: &Vhdx, grown: G
 
 impl MergePlan {
     /// Returns the most bytes of space that the merge takes, in all of its files together.
+    ///
+    /// It assumes that everything that is overwritten takes new space. [`space_needed`](Self::space_needed) is less
+    /// where the host knows better.
     pub fn bytes_needed(&self) -> u64 {
         self.needs.total()
+    }
+
+    /// Returns the free bytes that each file system must have now, with a file of the merge that lies there.
+    ///
+    /// [`ensure_space`](Self::ensure_space) checks these numbers.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn space_needed(&self, files: &dyn MergeFiles) -> Result<Vec<(PathBuf, u64)>> {
+        let needs = self.needs.by_volume(files)?;
+        Ok(needs.into_iter().map(|need| (need.path.to_owned(), need.bytes)).collect())
+    }
+
+    /// Returns the free bytes that each file system must have now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(in crate::ops) fn volume_needs(&self, files: &dyn MergeFiles) -> Result<Vec<VolumeNeed<'_>>> {
+        self.needs.by_volume(files)
     }
 
     /// Checks that the host has enough space.

@@ -10,8 +10,9 @@ use crate::storage::FileIdentity;
 
 /// A file and its state when an operation was planned.
 ///
-/// It holds only the facts by which a plan recognises its files, unlike [`FileFacts`](crate::FileFacts). All sizes are
-/// in bytes.
+/// It holds only the facts by which a plan recognises its files. It does not embed [`FileFacts`](crate::FileFacts),
+/// because two states are equal if no write session lies between them. Times and allocated space can change without one.
+/// All sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileState {
@@ -44,7 +45,7 @@ impl FileState {
         }
     }
 
-    pub(super) fn of_relative(disk: &FileFacts) -> Self {
+    pub(in crate::ops) fn of_relative(disk: &FileFacts) -> Self {
         Self {
             path: disk.path.clone(),
             identity: disk.identity,

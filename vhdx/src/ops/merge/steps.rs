@@ -62,7 +62,7 @@ impl MergePlan {
     /// frees. A file system that does not report its free space counts as large enough.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and those of the host.
+    /// As [`prepare`](Self::prepare) for a chain that is open, and those of the host.
     pub fn steps_that_fit(
         chain: &Chain,
         target: usize,
@@ -91,17 +91,20 @@ impl MergePlan {
             steps.push(MergeStep {
                 child: child.path.clone(),
                 into: target.path.clone(),
+                // An upper bound may be any larger number.
                 bytes_needed: needs.iter().fold(0, |sum, need| sum.saturating_add(need.bytes)),
             });
             balances.values_mut().for_each(|balance| balance.taken = 0);
             for VolumeNeed { volume, bytes, .. } in needs {
                 balances.entry(volume).or_default().taken = bytes;
             }
+            // A host may report any numbers. The largest ones stay the largest.
             for child in &plan.children {
                 let balance = balances.entry(volume_of(child)).or_default();
                 balance.kept = balance.kept.saturating_add(space::bytes_of_child(child, relatives));
             }
             let balance = balances.entry(volume_of(child)).or_default();
+            // A host may report any number here, too.
             balance.freed = balance.freed.saturating_add(files.bytes_freed_by_deletion(&child.path)?);
         }
         Ok(steps)

@@ -40,7 +40,8 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn before(&mut self, vhdx: &Vhdx, block: BlockIndex) -> Result<Before> {
-        if let Some((state, place)) = self.growth.and_then(|growth| growth.place_of(block)) {
+        let grown = self.growth.map(|growth| growth.place_of(block)).transpose()?;
+        if let Some((state, place)) = grown.flatten() {
             return Ok(Before { state, place: Some(place).filter(|_| state.is_present()) });
         }
         let index = self.geometry.payload_bat_index(block);

@@ -33,6 +33,7 @@ pub(super) struct Touched<'a> {
 impl<'a> Touched<'a> {
     /// `geometry` is that of the target, which must be at least as large as the disk of the first merged layer.
     pub(super) fn new(merged: &'a [Vhdx], geometry: Geometry) -> Self {
+        // Without merged layers, no block is touched.
         let end = merged.first().map_or(0, Vhdx::virtual_size);
         let extents = Extents::new(merged, DiskOffset::new(0)..DiskOffset::new(end));
         Self { extents, geometry, rest: None }

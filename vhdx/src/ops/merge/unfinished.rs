@@ -83,6 +83,9 @@ pub(super) fn find(
         return None;
     } else if let Some(target) = relinked_to(disk, parent, relatives) {
         (Some(&parent.path), Some(&target.path))
+    } else if disk.linkages().is_relinked() {
+        // Its merge is complete, and the target was not found: a child like any other.
+        return None;
     } else {
         // In a merge of an earlier version, the target's child has these linkages while its parent changes. Without a
         // mark, the merge has one level, or the mark is not written yet.

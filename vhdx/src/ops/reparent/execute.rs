@@ -85,6 +85,7 @@ impl ReparentPlan {
         self.ensure_child_unchanged(Arc::clone(&storage) as Arc<dyn ReadAt>, identity)?;
         let path = &self.child.path;
         let mut child = VhdxMut::open_with(storage, &OpenOptions::default().name(path))?;
+        child.vhdx().ensure_locator_fits(&self.new)?;
         child.set_parent_locator(&self.new)?;
         child.close()
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::disk::mark::Linkages;
 use crate::disk::{
-    FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain, inspect_chain_below,
+    FolderResolver, InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain, inspect_chain_with_marks,
 };
 use crate::error::{ChainErrorKind, ChainFault, Undetermined};
 use crate::error::{Error, InvalidArgument, Result};
@@ -30,7 +30,8 @@ pub struct ParentCheck {
     /// Empty if the linkage of the child is zero.
     pub expected: Vec<Uuid>,
     /// The DataWriteGuids of the candidate's ancestors.
-    pub below: Vec<Uuid>,
+    #[cfg_attr(feature = "serde", serde(rename = "below"))]
+    pub candidate_ancestors: Vec<Uuid>,
     /// The number of links from the child to the candidate in the chain that opens now.
     ///
     /// It is 1 if the candidate already is the parent, and `None` if that chain does not lead to the candidate.
@@ -71,7 +72,9 @@ impl ParentCheck {
     /// Such a child names the candidate by its second linkage, and no ancestor of the candidate by its first one.
     pub(super) fn linkage_before_merge(&self) -> Option<Uuid> {
         match self.expected[..] {
-            [first, second] if second == self.candidate.data_write_guid && !self.below.contains(&first) => {
+            [first, second]
+                if second == self.candidate.data_write_guid && !self.candidate_ancestors.contains(&first) =>
+            {
                 Some(first)
             }
             _ => None,
@@ -102,20 +105,20 @@ pub fn check_parent(
         return Err(Error::from(InvalidArgument::NotDifferencing).in_file(child));
     };
     let resolver = FolderResolver { folders: folders.to_vec(), ..FolderResolver::default() };
-    let layers = layers_below(child, &vhdx, candidate, &resolver, progress)?;
+    let layers = layers_of_candidate(child, &vhdx, candidate, &resolver, progress)?;
     ensure_no_cycle(child, &vhdx, candidate, &layers)?;
     if layers.len() >= MAX_CHAIN_LENGTH {
         return Err(ChainFault::TooDeep { path: candidate.to_owned(), limit: MAX_CHAIN_LENGTH }.into());
     }
     let level = layers.first().and_then(|layer| layer.vhdx.identity());
     let (level, chain_opens) = place_of(level, child, &resolver);
-    let below = layers.iter().skip(1).map(|layer| layer.vhdx.data_write_guid()).collect();
+    let candidate_ancestors = layers.iter().skip(1).map(|layer| layer.vhdx.data_write_guid()).collect();
     let candidate = sound(layers, candidate)?;
     let mut check = ParentCheck {
         child: FileFacts::of(child, &vhdx),
         candidate,
         expected: locator.linkages(),
-        below,
+        candidate_ancestors,
         level,
         chain_opens,
         others: Vec::new(),
@@ -134,7 +137,7 @@ pub fn check_parent(
 ///
 /// Layers of a merge of several levels are only read through a disk that carries their mark: the child or one of its
 /// descendants. A child that gets another linkage loses its mark, so no marks count then.
-fn layers_below(
+fn layers_of_candidate(
     path: &Path,
     child: &Vhdx,
     candidate: &Path,
@@ -151,7 +154,7 @@ fn layers_below(
     let descendants = relatives.descendants_of(child.data_write_guid());
     let linkages = descendants.into_iter().map(FileFacts::linkages).chain([Linkages::of(child)]);
     let marks = linkages.filter_map(Linkages::carried_mark);
-    inspect_chain_below(candidate, resolver, &marks.collect::<Vec<_>>())
+    inspect_chain_with_marks(candidate, resolver, &marks.collect::<Vec<_>>())
 }
 
 fn is_layer_of_merge(link: &Link) -> bool {
@@ -187,9 +190,9 @@ fn sound(layers: Vec<InspectedLayer>, path: &Path) -> Result<FileFacts> {
 fn place_of(file: Option<FileIdentity>, child: &Path, resolver: &FolderResolver) -> (Option<usize>, bool) {
     let Ok(layers) = inspect_chain(child, resolver) else { return (None, false) };
     let links = layers.iter().take_while(|layer| matches!(layer.link, Link::Ok)).count();
-    let below = layers.iter().skip(1).take(links);
+    let ancestors = layers.iter().skip(1).take(links);
     let is_it = |layer: &InspectedLayer| file.is_some() && layer.vhdx.identity() == file;
-    let level = (1..).zip(below).find(|(_, layer)| is_it(layer)).map(|(level, _)| level);
+    let level = (1..).zip(ancestors).find(|(_, layer)| is_it(layer)).map(|(level, _)| level);
     (level, layers.last().is_some_and(|layer| matches!(layer.link, Link::Base)))
 }
 

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::parent_check::ParentCheck;
 use crate::disk::locator::NewLink;
-use crate::error::ChainFault;
-use crate::error::{Error, InvalidArgument, Result};
+use crate::error::{ChainFault, Error, InvalidArgument, Result};
+use crate::family::FileFacts;
 use crate::format::merge_guid::MergeId;
 use crate::format::parent_locator::ParentLocator;
 use crate::storage::FileIdentity;
@@ -96,7 +96,8 @@ impl ReparentPlan {
     ///   a mark.
     /// - [`HalfMerged`](crate::ChainErrorKind::HalfMerged) if a merge of another disk into the candidate is incomplete.
     /// - [`SectorSize`](crate::ChainErrorKind::SectorSize), [`InvalidArgument::ParentWithoutGuid`],
-    ///   [`InvalidArgument::ParentPath`], [`InvalidArgument::ParentLocator`] and [`Error::Io`] in any case.
+    ///   [`InvalidArgument::ParentPath`], [`NoRoomForMetadata`](crate::ChainErrorKind::NoRoomForMetadata) and
+    ///   [`Error::Io`] in any case.
     pub fn new(check: &ParentCheck, options: &ReparentOptions) -> Result<Self> {
         let ParentCheck { child, candidate, locator, .. } = check;
         let (child_size, parent_size) = (child.logical_sector_size, candidate.logical_sector_size);
@@ -123,29 +124,24 @@ impl ReparentPlan {
             let (expected, damaged) = (check.expected.clone(), Vec::new());
             return Err(ChainFault::Mismatch { child, parent, expected, found, damaged }.into());
         }
-        let mut link = NewLink::new(&child.path, &candidate.path, candidate.data_write_guid);
-        if let (true, Some(first), Some(second)) = (is_layer, child.linkage, child.linkage2) {
-            (link.linkage, link.linkage2) = (first, second);
-        } else if half_merged.is_some() {
-            // As the first linkage, this GUID would require the mark again.
-            (link.linkage, link.linkage2) = (Uuid::nil(), candidate.data_write_guid);
-        } else if child.linkage == Some(candidate.data_write_guid) {
-            if let Some(second) = child.linkage2 {
-                link.linkage2 = second;
+        let (linkage, linkage2) = check.new_linkages(is_layer);
+        let no_room = |error| match error {
+            Error::InvalidArgument(InvalidArgument::ParentLocator) => {
+                ChainFault::NoRoomForMetadata { path: child.path.clone() }.into()
             }
-        } else if let (None, Some(first)) = (layer, check.linkage_before_merge()) {
-            (link.linkage, link.linkage2) = (first, candidate.data_write_guid);
-        }
-        let file = |file: &crate::family::FileFacts| RelinkedFile {
-            path: file.path.clone(),
-            identity: file.identity,
-            data_write_guid: file.data_write_guid,
+            error => error,
+        };
+        let link = NewLink {
+            linkage,
+            linkage2,
+            old: Some(locator),
+            ..NewLink::new(&child.path, &candidate.path, candidate.data_write_guid)
         };
         Ok(Self {
-            child: file(child),
-            parent: file(candidate),
+            child: RelinkedFile::of(child),
+            parent: RelinkedFile::of(candidate),
             old: locator.clone(),
-            new: NewLink { old: Some(locator), ..link }.locator()?,
+            new: link.locator().map_err(no_room)?,
             ignores_id_mismatch: !check.fits(),
         })
     }
@@ -153,5 +149,35 @@ impl ReparentPlan {
     /// Returns whether there is anything to write.
     pub fn changes_anything(&self) -> bool {
         self.old != self.new
+    }
+}
+
+impl RelinkedFile {
+    fn of(facts: &FileFacts) -> Self {
+        Self { path: facts.path.clone(), identity: facts.identity, data_write_guid: facts.data_write_guid }
+    }
+}
+
+impl ParentCheck {
+    /// Returns the linkages that the child gets, as [`ReparentPlan::new`] defines them.
+    ///
+    /// `is_layer` is whether the child stays a layer of a merge.
+    fn new_linkages(&self, is_layer: bool) -> (Uuid, Uuid) {
+        let (child, candidate) = (&self.child, self.candidate.data_write_guid);
+        if let (true, Some(first), Some(second)) = (is_layer, child.linkage, child.linkage2) {
+            (first, second)
+        } else if MergeId::from_guid(candidate).is_some() {
+            // As the first linkage, this GUID would require the mark again.
+            (Uuid::nil(), candidate)
+        } else if child.linkage == Some(candidate) {
+            match child.linkage2 {
+                Some(second) => (candidate, second),
+                None => (candidate, Uuid::nil()),
+            }
+        } else if let (None, Some(first)) = (child.linkages().merge(), self.linkage_before_merge()) {
+            (first, candidate)
+        } else {
+            (candidate, Uuid::nil())
+        }
     }
 }

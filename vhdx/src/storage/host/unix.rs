@@ -65,12 +65,13 @@ pub(in crate::storage) fn allocated_bytes(_: &Path, metadata: &Metadata) -> io::
     Ok(metadata.blocks().saturating_mul(BLOCK)) // a file system may report any number
 }
 
-/// Returns how many bytes this user may still allocate on the file system of a folder, if it says so.
-pub(in crate::storage) fn free_space(folder: &Path) -> io::Result<Option<u64>> {
+/// Returns how many bytes this user may still allocate on the file system of a folder, and its size, if it says so.
+pub(in crate::storage) fn volume_space(folder: &Path) -> io::Result<Option<(u64, u64)>> {
     let found = rustix::fs::statvfs(folder)?;
     let is_known = found.f_blocks > 0; // some network file systems report nothing
     // A file system may report any numbers. Too much space for 64 bits is enough for everything.
-    Ok(is_known.then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(is_known.then(|| (bytes(found.f_bavail), bytes(found.f_blocks))))
 }
 
 /// Returns the permissions of a file that replaces no other, from which the host takes those of the umask.

@@ -131,17 +131,16 @@ fn set_zero_data(file: &File, start: u64, end: u64) -> bool {
     done != 0
 }
 
-/// Returns how many bytes this user may still allocate on the volume of a folder.
-pub(in crate::storage) fn free_space(folder: &Path) -> io::Result<Option<u64>> {
+/// Returns how many bytes this user may still allocate on the volume of a folder, and how many the user may have there.
+pub(in crate::storage) fn volume_space(folder: &Path) -> io::Result<Option<(u64, u64)>> {
     // The verbatim form of a path may have any length. The call needs a backslash after the name of a share.
     let folder = folder.canonicalize()?.join("");
     let folder: Vec<u16> = folder.as_os_str().encode_wide().chain([0]).collect();
-    let mut available = 0;
-    // SAFETY: `folder` ends with a zero and outlives the call. The call writes only `available`; the pointers of the
-    // two other results are null.
-    let done =
-        unsafe { GetDiskFreeSpaceExW(folder.as_ptr(), &mut available, ptr::null_mut(), ptr::null_mut()) };
-    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(Some(available)) }
+    let (mut available, mut size) = (0, 0);
+    // SAFETY: `folder` ends with a zero and outlives the call. The call writes only `available` and `size`; the pointer
+    // of the third result is null.
+    let done = unsafe { GetDiskFreeSpaceExW(folder.as_ptr(), &mut available, &mut size, ptr::null_mut()) };
+    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(Some((available, size))) }
 }
 
 pub(in crate::storage) fn is_regular(file: &File) -> io::Result<bool> {

@@ -287,7 +287,7 @@ fn a_bad_sector_in_one_copy_is_survived() {
 }
 
 #[test]
-fn what_was_found_in_one_file_does_not_judge_the_next() {
+fn violations_of_one_file_do_not_affect_the_next() {
     let mut violations = Violations::new();
     let load = |bytes: Vec<u8>, violations: &mut _| Vhdx::open_collecting(Arc::new(bytes), violations);
     assert!(load(vec![1; 4096], &mut violations).is_err());

@@ -67,7 +67,7 @@ fn patch_regions(file: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// What is expected of a broken file: rule, structure, offset.
+/// The violation that a broken file must have: rule, structure, offset.
 type Expected = (Rule, Structure, u64);
 
 fn summary(violation: &Violation) -> Expected {
@@ -97,7 +97,7 @@ fn assert_listed(file: impl ReadAt + 'static, expected: Expected) {
     assert!(listed.contains(&expected), "{expected:x?} is not in {listed:x?}");
 }
 
-/// Where an item of the metadata region lies in the file, and its position in the table.
+/// Returns the offset of a metadata item in the file, and its position in the table.
 fn item_place(image: &Image, id: vhdx::Guid) -> (u64, u16) {
     let items = image.placed_items();
     let index = items.iter().position(|(_, item)| item.id == id).unwrap();

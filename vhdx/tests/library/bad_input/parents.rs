@@ -57,7 +57,7 @@ fn two_files_that_name_each_other() {
     assert_eq!(error.kind(), ChainErrorKind::Cycle, "{error:?}");
 }
 
-/// What stands in the parent's place is named as the reason.
+/// Checks that the file in the parent's place is named as the reason.
 fn is_missing(child: &Path) {
     let error = chain_error(open(child).unwrap_err());
     assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error:?}");

@@ -8,7 +8,7 @@ use vhdx::format::parent_locator::{ABSOLUTE_WIN32_PATH, PARENT_LINKAGE2, RELATIV
 use vhdx::{Chain, ChainErrorKind, ErrorKind, FolderResolver, FoundBy, Guid, MIB, inspect_chain};
 use vhdx_testkit::{Block, Image};
 
-use super::{BASE, Folder, below, beside, chain_error, child, disk, leaf, named, parent_of};
+use super::{BASE, Folder, beside, chain_error, child, disk, in_folder, leaf, named, parent_of};
 
 const STORED: [(&str, &str); 1] = [(RELATIVE_PATH, r".\base.vhdx")];
 
@@ -24,7 +24,7 @@ fn a_renamed_parent_is_found_beside_the_child_and_in_named_folders() {
         let base = folder.put(place, &disk(BASE)).canonicalize().unwrap();
         folder.put("vm/base.vhdx", &disk(guid(9))); // another disk took its name
         fs::write(folder.path("vm/notes.txt"), "notes").unwrap();
-        let resolver = resolver.map_or(beside(), |name| below(folder.path(name)));
+        let resolver = resolver.map_or(beside(), |name| in_folder(folder.path(name)));
         let chain = Chain::open(&leaf, &resolver).unwrap_or_else(|error| panic!("{place}: {error}"));
         assert_eq!(parent_of(&chain), base, "{place}");
         assert_eq!([chain.found_by(0), chain.found_by(1)], [None, Some(FoundBy::Guid)]);
@@ -62,7 +62,7 @@ fn nothing_else_is_searched() {
     folder.put("outside.vhdx", &disk(BASE));
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.path("outside.vhdx"), folder.path("vm/link.vhdx")).unwrap();
-    let error = chain_error(Chain::open(&leaf, &below(folder.path("other"))));
+    let error = chain_error(Chain::open(&leaf, &in_folder(folder.path("other"))));
     let message = error.to_string();
     assert!(message.contains(", and for the DataWriteGuid in every file there"), "{message}");
     assert_eq!(error.kind(), ChainErrorKind::MissingParent, "{error}");
@@ -91,7 +91,7 @@ fn copies_are_one_parent_and_others_are_ambiguous() {
     let leaf = folder.put("vm/leaf.avhdx", &leaf(&STORED));
     let block = |byte| Image { blocks: [(3, Block::full(vec![byte; MIB as usize]))].into(), ..disk(BASE) };
     let second = folder.put("vm/b", &block(1));
-    let resolver = || below(folder.path("a"));
+    let resolver = || in_folder(folder.path("a"));
     folder.put("a/1", &block(1));
     let base = || parent_of(&Chain::open(&leaf, &resolver()).unwrap());
     assert_eq!(base(), second.canonicalize().unwrap(), "the child's own folder comes first");

@@ -1,4 +1,4 @@
-//! What may be opened in the search for a parent, and what is said of the rest.
+//! The search for a parent opens only some files, and reports why it did not use the others.
 
 use std::fs;
 
@@ -113,7 +113,7 @@ fn only_regular_files_are_opened() {
         assert_eq!((child, looked_for), (&*leaf, std::slice::from_ref(&base)));
         assert_eq!(unusable.len(), 1);
         assert_eq!((&unusable[0].0, unusable[0].1.kind()), (&base, ErrorKind::InvalidArgument));
-        // What the caller named is wrong in itself.
+        // The file that the caller named is wrong in itself.
         let error = Chain::open(&leaf, &named(&[&base])).unwrap_err();
         assert_eq!((error.kind(), error.path()), (ErrorKind::InvalidArgument, Some(base.as_path())));
     };

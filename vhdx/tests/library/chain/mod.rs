@@ -1,4 +1,4 @@
-//! Finding and judging parents. No test here reads the content of a disk.
+//! Finds and validates parents. No test here reads the content of a disk.
 
 mod by_guid;
 mod candidates;
@@ -41,7 +41,7 @@ fn beside() -> FolderResolver {
     FolderResolver::default()
 }
 
-fn below(folder: PathBuf) -> FolderResolver {
+fn in_folder(folder: PathBuf) -> FolderResolver {
     FolderResolver { folders: vec![folder], ..FolderResolver::default() }
 }
 
@@ -95,7 +95,7 @@ fn folders_are_searched_suffix_by_suffix() {
     let child = folder.put("leaf.avhdx", &leaf(&[(ABSOLUTE_WIN32_PATH, r"D:\Hyper-V\disks\base.vhdx")]));
     let base = folder.put("backup/disks/base.vhdx", &disk(BASE)).canonicalize().unwrap();
     folder.put("backup/disks/deep/base.vhdx", &disk(BASE));
-    assert_eq!(parent_of(&Chain::open(&child, &below(folder.path("backup"))).unwrap()), base);
+    assert_eq!(parent_of(&Chain::open(&child, &in_folder(folder.path("backup"))).unwrap()), base);
     assert!(Chain::open(&child, &beside()).is_err());
 }
 
@@ -145,7 +145,7 @@ fn a_missing_parent_is_described() {
     let folder = Folder::new();
     let stored = [(RELATIVE_PATH, r".\gone.vhdx"), (ABSOLUTE_WIN32_PATH, r"C:\VMs\gone.vhdx")];
     let child = folder.put("leaf.avhdx", &leaf(&stored));
-    let error = Chain::open(&child, &below(folder.path("other"))).unwrap_err();
+    let error = Chain::open(&child, &in_folder(folder.path("other"))).unwrap_err();
     assert_eq!((error.kind(), error.path()), (ErrorKind::Chain, Some(child.as_path())));
     let message = error.to_string();
     let folders = format!("in \"{}\", \"{}\"", folder.0.path().display(), folder.path("other").display());

@@ -51,7 +51,7 @@ fn parent_of<'a>(forest: &'a Forest, path: &Path) -> Option<&'a Path> {
     disk_at(forest, path).parent.map(|i| forest.disks[i].facts.path.as_path())
 }
 
-/// What is wrong with a disk, which must be one thing.
+/// Returns the only problem of a disk.
 fn problem_of<'a>(forest: &'a Forest, path: &Path) -> &'a Problem {
     match disk_at(forest, path).problems.as_slice() {
         [problem] => {
@@ -365,4 +365,47 @@ fn a_search_can_be_cancelled() {
     let folder = Folder::new();
     let result = discover(&[folder.0.path().to_owned()], &Cancelled);
     assert!(matches!(result, Err(Error::Cancelled)));
+}
+
+#[test]
+fn a_child_is_relinked_only_if_the_chain_of_its_parent_is_complete() {
+    let folder = Folder::new();
+    folder.put("base.vhdx", &disk(1));
+    let mid = folder.put("x/mid.avhdx", &child(2, 9, r"..\base.vhdx"));
+    let leaf = folder.put("y/leaf.avhdx", &child(3, 2, r".\mid.avhdx"));
+    let forest = folder.forest();
+    assert_eq!(problem_of(&forest, &leaf).remedy(), Remedy::CompleteChainOf { parent: &mid });
+
+    folder.put("x/mid.avhdx", &child(2, 1, r"..\base.vhdx"));
+    let forest = folder.forest();
+    assert_eq!(problem_of(&forest, &leaf).remedy(), Remedy::StorePath { parent: &mid });
+}
+
+/// A file that cannot be read may be the parent, so the parent is not known to be missing.
+#[test]
+fn a_damaged_file_with_the_stored_name_may_be_the_parent() {
+    let folder = Folder::new();
+    let damaged = folder.path("x/BASE.vhdx");
+    fs::create_dir_all(damaged.parent().unwrap()).unwrap();
+    fs::write(&damaged, b"vhdxfile").unwrap();
+    let leaf = folder.put("leaf.avhdx", &child(3, 1, r".\base.vhdx"));
+    let forest = folder.forest();
+    let problem = problem_of(&forest, &leaf);
+    let files = std::slice::from_ref(&damaged);
+    assert_eq!(problem.remedy(), Remedy::IdentifyParent { files, count: 1 });
+    let message = problem.to_string();
+    assert!(message.contains("The parent may be") && !message.contains("is missing"), "{message}");
+
+    for i in 0..9 {
+        fs::create_dir(folder.path(&format!("{i}"))).unwrap();
+        fs::copy(&damaged, folder.path(&format!("{i}/base.vhdx"))).unwrap();
+    }
+    let message = problem_of(&folder.forest(), &leaf).to_string();
+    assert!(message.contains(" and 2 more, which could not be read"), "{message}");
+    for i in 0..9 {
+        fs::remove_file(folder.path(&format!("{i}/base.vhdx"))).unwrap();
+    }
+
+    fs::rename(&damaged, folder.path("x/other.vhdx")).unwrap();
+    assert!(matches!(problem_of(&folder.forest(), &leaf).remedy(), Remedy::FindParent { .. }));
 }

@@ -1,4 +1,4 @@
-//! What is listed where a parent is missing, and what is recommended.
+//! If a parent is missing, possible substitutes are listed, and perhaps one is recommended.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use vhdx_testkit::Image;
 use super::{Discover, child, disk, disk_at, guid, problem_of, set_modified};
 use crate::common::Folder;
 
-/// What is possible if no copy of a missing parent exists.
+/// The fallback if no copy of a missing parent exists.
 #[derive(Debug, PartialEq)]
 enum Possible {
     Nothing,
@@ -67,8 +67,17 @@ fn substitutes_are_ranked_and_of_the_same_family() {
     let evidence: Vec<&[Evidence]> = found.iter().map(|(_, evidence)| evidence.as_slice()).collect();
     assert_eq!(evidence[0], [VirtualDiskId, Name, NoChildren, SectorSize]);
     assert_eq!(evidence[1], [VirtualDiskId, NoChildren, Older, VirtualSize, SectorSize]);
+    assert_eq!(evidence[2], [VirtualDiskId, NoChildren, VirtualSize, SectorSize]);
     assert_eq!(evidence[3], [VirtualDiskId, NoChildren, SectorSize]);
-    let message = problem_of(&folder.forest(), &lost).to_string();
+    let forest = folder.forest();
+    let orphans: Vec<&Path> = forest.orphans().map(|i| forest.disks[i].facts.path.as_path()).collect();
+    assert_eq!(orphans, [&lost]);
+    let problem = problem_of(&forest, &lost);
+    assert!(
+        matches!(problem, Problem::LostParent { expected, .. } if *expected == [guid(99)]),
+        "{problem:?}"
+    );
+    let message = problem.to_string();
     assert!(message.contains(&guid(99).to_string()) && message.contains(r".\Base.vhdx"), "{message}");
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Case {
     child: usize,
     target: usize,
     options: MergeOptions,
-    /// What is unusual about the files of the chain.
+    /// Makes the files of the chain unusual.
     change: fn(usize, &mut Image),
     then: fn(&Vhdx, &SparseImage),
 }
@@ -167,7 +167,7 @@ pub(crate) fn into_a_smaller_disk() -> Case {
     Case::new("into a smaller disk", vec![base, child, top()])
 }
 
-/// What the target's own parent holds past the target's end must not show either.
+/// The content of the target's own parent past the target's end must not show either.
 pub(crate) fn into_a_smaller_differencing_disk() -> Case {
     let base = layer(5, vec![fill(0), fill(1), fill(2), fill(3), fill(4)]);
     let target = sized(2 * SECTORS_PER_MIB + 100, 1, vec![write(3, 4)]);
@@ -322,7 +322,7 @@ pub(crate) fn where_metadata_has_no_room() -> Case {
 
 const IN_THE_REGION: [u8; 5000] = [0x77; 5000];
 
-/// What describes the merged disk goes with it; what belongs to the target's file stays, known or not.
+/// Metadata items of the merged virtual disk are copied. Those of the target's file stay, known or not.
 pub(crate) fn with_metadata_and_a_region_that_nobody_knows() -> Case {
     fn change(layer: usize, image: &mut Image) {
         let own = |id, is_user, is_disk| item(id, is_user, is_disk, vec![10 * layer as u8 + id as u8; 40]);

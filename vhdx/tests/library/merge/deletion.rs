@@ -34,7 +34,7 @@ impl MergeFiles for Undeletable<'_> {
     }
 }
 
-/// The layer below the merged disk holds older versions of what that disk has written, and merging it would bring them
+/// The parent of the merged disk holds older versions of what that disk has written, and merging it would bring them
 /// back.
 #[test]
 fn a_layer_that_is_left_behind_is_not_merged_again() {
@@ -47,7 +47,7 @@ fn a_layer_that_is_left_behind_is_not_merged_again() {
     let merged = plan.execute(&Undeletable(&world, &middle), &NoProgress).unwrap();
     assert_eq!((merged.deleted, kept(&merged.undeleted)), (vec![top.clone()], vec![&middle]));
     assert!(!world.contains(&top));
-    assert_superseded(&world, &middle, &base);
+    assert_layer_of_merge(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
 }
 
@@ -82,7 +82,7 @@ fn a_merged_disk_that_cannot_be_deleted() {
 }
 
 /// The layer is neither merged nor read.
-fn assert_superseded(world: &CrashWorld, layer: &Path, base: &Path) {
+fn assert_layer_of_merge(world: &CrashWorld, layer: &Path, base: &Path) {
     world.read_disk(layer).unwrap_err();
     let refused = world.merge(layer, base, &MergeOptions::default(), &NoProgress).unwrap_err();
     let Error::Chain(error) = refused else { panic!("{refused}") };
@@ -91,14 +91,14 @@ fn assert_superseded(world: &CrashWorld, layer: &Path, base: &Path) {
 
 /// The same if somebody deletes the merged disk by hand.
 #[test]
-fn what_stood_below_a_merged_disk_is_not_merged_again() {
+fn ancestors_of_a_deleted_merged_disk_are_not_merged_again() {
     let family = Family::new(&cases::three_versions_of_a_sector(), &[]);
     let [base, middle, top]: [PathBuf; 3] = family.chain.clone().try_into().unwrap();
     let world = CrashWorld::new(family.images.clone());
     world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
     assert_same(&world.read_disk(&top).unwrap(), &family.disks[2], "the merged disk");
     world.remove(&top).unwrap();
-    assert_superseded(&world, &middle, &base);
+    assert_layer_of_merge(&world, &middle, &base);
     assert_same(&world.read_disk(&base).unwrap(), &family.disks[2], "the target");
 }
 
@@ -118,11 +118,24 @@ fn a_target_is_merged_further_down() {
         assert_eq!(left_over, [&lowest], "it is not in the way");
         plan.execute(&world, &NoProgress).unwrap();
         assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");
-        assert_superseded(&world, &lowest, &base);
+        assert_layer_of_merge(&world, &lowest, &base);
         if !is_deleted {
             assert_same(&world.read_disk(&top).unwrap(), &family.disks[3], "the merged disk");
         }
     }
+}
+
+/// The merged disk was kept, and is merged once more, into the parent of its first target.
+#[test]
+fn a_kept_merged_disk_is_merged_further_down() {
+    let family = Family::new(&cases::four_versions_of_a_sector(), &[]);
+    let [base, target, _, top]: [PathBuf; 4] = family.chain.clone().try_into().unwrap();
+    let world = CrashWorld::new(family.images.clone());
+    world.merge(&top, &target, &MergeOptions::default(), &NoProgress).unwrap();
+    world.merge(&top, &base, &MergeOptions::default(), &NoProgress).unwrap();
+    assert_layer_of_merge(&world, &target, &base);
+    assert_same(&world.read_disk(&top).unwrap(), &family.disks[3], "the merged disk");
+    assert_same(&world.read_disk(&base).unwrap(), &family.disks[3], "the last target");
 }
 
 /// The merged disk was kept and used: it is a child of the target like any other, and is needed.

@@ -41,7 +41,7 @@ fn few(seed: u64) -> Block {
     Block::partial(Random::new(seed).bytes(4096), (0..8).map(|sector| sector > 0).collect())
 }
 
-/// What a disk reads as in the places that tell.
+/// Returns the content of a disk in the places that differ between the layers.
 fn content(world: &CrashWorld, disk: &Path, places: &[u64]) -> Content {
     let chain = world.chain(disk).unwrap();
     let size = chain.virtual_size();
@@ -59,10 +59,10 @@ fn has_a_longer_table(target: &Vhdx, _: &SparseImage) {
     assert_eq!(bat.length, 2 << 20, "the table has moved");
 }
 
-/// The merge of `merged` into `target`; `top` is the child, `below` the target's parent.
-fn scene(name: &str, below: Option<Image>, target: Image, merged: Image, top: Image) -> Scene {
+/// The merge of `merged` into `target`; `top` is the child, `parent` the parent of the target.
+fn scene(name: &str, parent: Option<Image>, target: Image, merged: Image, top: Image) -> Scene {
     let names = ["base.vhdx", "target.avhdx", "merged.avhdx", "top.avhdx"].map(path);
-    let present = [below, Some(target.clone()), Some(merged), Some(top)];
+    let present = [parent, Some(target.clone()), Some(merged), Some(top)];
     let files = names.iter().zip(&present);
     let images: Images =
         files.filter_map(|(name, image)| Some((name.clone(), image.as_ref()?.sparse()))).collect();
@@ -118,8 +118,8 @@ fn a_bat_that_moves_late() {
 #[test]
 fn the_bat_of_a_differencing_disk_that_moves_late() {
     const BLOCKS: u64 = 31 * 4096;
-    let mut below = disk(1, (BLOCKS + 9) * MIB, None);
-    below.blocks.extend([(0, data(1)), (BLOCKS - 1, data(2)), (BLOCKS, data(3))]);
+    let mut parent = disk(1, (BLOCKS + 9) * MIB, None);
+    parent.blocks.extend([(0, data(1)), (BLOCKS - 1, data(2)), (BLOCKS, data(3))]);
     let mut target = disk(2, BLOCKS * MIB - 512 * 9, Some((1, "base.vhdx")));
     assert_eq!((target.bat_entries() * 8).div_ceil(MIB), 1);
     target.blocks.extend([(0, few(4)), (5, few(5))]);
@@ -127,7 +127,7 @@ fn the_bat_of_a_differencing_disk_that_moves_late() {
     merged.blocks.extend([(0, few(6)), (5, Block::empty(Zero, false)), (BLOCKS + 1, few(7))]);
     let mut top = disk(4, merged.virtual_size - MIB, Some((3, "merged.avhdx")));
     top.blocks.insert(1, few(8));
-    let scene = scene("the BAT of a differencing disk that moves late", Some(below), target, merged, top);
+    let scene = scene("the BAT of a differencing disk that moves late", Some(parent), target, merged, top);
     sweep(&Scene { then: has_a_longer_table, ..scene });
 }
 
@@ -135,8 +135,8 @@ fn the_bat_of_a_differencing_disk_that_moves_late() {
 #[test]
 fn a_differencing_disk_that_loses_a_chunk() {
     const CHUNK: u64 = 4096;
-    let mut below = disk(1, (2 * CHUNK + 7) * MIB, None);
-    below.blocks.extend([(0, data(1)), (CHUNK, data(2)), (2 * CHUNK, data(3))]);
+    let mut parent = disk(1, (2 * CHUNK + 7) * MIB, None);
+    parent.blocks.extend([(0, data(1)), (CHUNK, data(2)), (2 * CHUNK, data(3))]);
     let mut target = disk(2, 2 * CHUNK * MIB + 512, Some((1, "base.vhdx")));
     target.blocks.extend([
         (0, few(4)),
@@ -155,7 +155,7 @@ fn a_differencing_disk_that_loses_a_chunk() {
         table[CHUNK as usize * 8..][..8].fill(0); // the bitmap that is still needed
         assert!(table[11 * 8..].iter().all(|&byte| byte == 0), "something is left past the end");
     }
-    let scene = scene("a differencing disk that loses a chunk", Some(below), target, merged, top);
+    let scene = scene("a differencing disk that loses a chunk", Some(parent), target, merged, top);
     sweep(&Scene { then: forgets, ..scene });
 }
 
@@ -169,8 +169,8 @@ fn several_chunks(name: &str, chunk: u64, sector_size: u32, is_growing: bool) ->
         let sector = sector_size as usize;
         Block::partial(Random::new(seed).bytes(4 * sector), vec![false, true, true, false])
     };
-    let mut below = with_sectors(disk(1, size, None));
-    below.blocks.extend([0, chunk - 1, chunk, 3 * chunk].map(|block| (block, data(block))));
+    let mut parent = with_sectors(disk(1, size, None));
+    parent.blocks.extend([0, chunk - 1, chunk, 3 * chunk].map(|block| (block, data(block))));
     let target_size = if is_growing { 3 * chunk * MIB + u64::from(sector_size) } else { size };
     let mut target = with_sectors(disk(2, target_size, Some((1, "base.vhdx"))));
     target.blocks.extend([(chunk + 3, part(1)), (chunk + 4, Block::empty(Unmapped, true))]);
@@ -182,7 +182,7 @@ fn several_chunks(name: &str, chunk: u64, sector_size: u32, is_growing: bool) ->
     merged.blocks.insert(chunk + 4, data(2));
     let mut top = with_sectors(disk(4, size, Some((3, "merged.avhdx"))));
     top.blocks.insert(1, part(3));
-    let scene = scene(name, Some(below), target, merged, top);
+    let scene = scene(name, Some(parent), target, merged, top);
     // Three blocks of two sectors each.
     let options = MergeOptions { batch_bytes: 6 * u64::from(sector_size), pages: 5, ..scene.options };
     let scene = Scene { options, then: has_bitmaps, ..scene };

@@ -44,7 +44,8 @@ impl Files {
     }
 
     fn prepare(&self, leaf: &str, target: MergeTarget<'_>, options: &MergeOptions) -> Result<Planned> {
-        MergePlan::prepare(&self.path(leaf), target, &FolderResolver::default(), &[], options, &NoProgress)
+        let (leaf, resolver) = (self.path(leaf), FolderResolver::default());
+        Ok(MergePlan::prepare(&leaf, target, &resolver, &[], options, &NoProgress)?)
     }
 
     #[track_caller]
@@ -101,8 +102,8 @@ fn a_merged_disk_whose_chain_is_broken_is_already_merged() {
     files.write_to("middle.avhdx", MIB);
     let planned = files.prepare("leaf.avhdx", MergeTarget::Parent, &MergeOptions::default()).unwrap();
     let Planned::AlreadyMerged(found) = planned else { panic!("{planned:?}") };
-    assert_eq!(found.layers.len(), 1);
-    assert_eq!(found.layers[0].path, files.path("leaf.avhdx"));
+    assert_eq!(found.layers().len(), 1);
+    assert_eq!(found.layers()[0].path, files.path("leaf.avhdx"));
     assert!(found.is_certain() && found.may_be_only_copy() && !found.may_delete());
     assert_eq!(found.target(), None);
 }

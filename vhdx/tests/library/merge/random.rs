@@ -12,7 +12,7 @@ use vhdx_testkit::{ChainModel, Family, LayerModel, families};
 
 use crate::common::{assert_same, cases};
 
-/// Which layers are merged, out of two or more: from the first into the second, which lies below it.
+/// Which layers are merged, out of two or more: from the first into the second, which is its ancestor.
 fn choose(family: &Family, [child, target]: [Index; 2]) -> (usize, usize) {
     let child = 1 + child.index(family.chain.len() - 1);
     (child, target.index(child))
@@ -70,9 +70,9 @@ fn merge_and_compare(
     assert_sound(&world, "after the merge");
 
     let children: BTreeSet<PathBuf> = merged.relinked.iter().cloned().collect();
-    let above = family.chain.get(child + 1).into_iter().cloned();
+    let descendant = family.chain.get(child + 1).into_iter().cloned();
     let beside = family.leaves.iter().filter(|leaf| leaf.parent == Some(child));
-    assert_eq!(children, above.chain(beside.map(|leaf| leaf.path.clone())).collect());
+    assert_eq!(children, descendant.chain(beside.map(|leaf| leaf.path.clone())).collect());
     for path in &children {
         let chain = world.chain(path).unwrap();
         assert_eq!(chain.layers()[1].path(), Some(paths.1.as_path()));

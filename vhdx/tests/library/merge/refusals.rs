@@ -130,7 +130,7 @@ fn a_plan_for_a_file_that_grew_or_shrank_or_is_gone() {
 }
 
 #[test]
-fn targets_that_are_no_layer_below() {
+fn targets_that_are_no_ancestor() {
     let scene = cases::into_a_differencing_disk().scene();
     let world = scene.world();
     let chain = world.chain(scene.child()).unwrap();

@@ -22,15 +22,15 @@ pub(crate) struct Scene {
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) options: MergeOptions,
     pub(crate) leaves: Vec<(PathBuf, Content)>,
-    /// What the layers between the merged child and the target read as, before the merge.
+    /// The layers between the merged child and the target, with their content before the merge.
     pub(crate) between: Vec<(PathBuf, Content)>,
-    /// What the merged child reads as, and the target when the merge is done.
+    /// The content of the merged child, and of the target when the merge is done.
     pub(crate) content: Content,
-    /// What else must be true of the target when the merge is done.
+    /// Checks anything else about the target when the merge is done.
     pub(crate) then: fn(&Vhdx, &SparseImage),
 }
 
-/// What a disk reads as: all of it, or those parts that say enough of a disk that is too large.
+/// The content of a disk: all of it, or a few parts of a disk that is too large.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) size: u64,
@@ -91,7 +91,7 @@ impl Scene {
         world.merge(self.child(), self.target(), &self.options, progress)
     }
 
-    /// What holds at every instant: every disk without children opens and reads the same.
+    /// Checks that every disk without children opens and reads the same, as it must at every instant.
     pub(crate) fn check(&self, world: &CrashWorld, when: &str) {
         for (leaf, content) in &self.leaves {
             if leaf == self.child() && self.options.delete_merged && !world.contains(leaf) {
@@ -142,7 +142,7 @@ impl Scene {
         self.assert_done(world, when);
     }
 
-    /// The merged disk is deleted already; nobody may bring back what the layers below it say.
+    /// The merged disk is deleted already; nobody may bring back the older content of its ancestors.
     fn merge_what_is_left(&self, world: &CrashWorld) {
         for layer in self.layers[1..].iter().rev().filter(|layer| world.contains(layer)) {
             if let Ok(Some(merged)) = world.merge(layer, self.target(), &self.options, &NoProgress) {
@@ -151,7 +151,7 @@ impl Scene {
         }
     }
 
-    /// What holds when the merge is done.
+    /// Checks the files after the merge is done.
     pub(crate) fn assert_done(&self, world: &CrashWorld, when: &str) {
         self.check(world, when);
         self.content.assert(world, self.target(), when);

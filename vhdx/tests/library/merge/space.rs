@@ -13,7 +13,7 @@ use super::scene::Scene;
 const PAGE: u64 = 4096;
 /// No file has a hole where its headers are.
 const HEADERS_END: u64 = 192 << 10;
-/// Where the length of the log stands in a header.
+/// The offset of the log's length in a header.
 const LOG_LENGTH: usize = 68;
 
 /// The pages that were written in files as long as they were before, and the bytes that the files grew by.

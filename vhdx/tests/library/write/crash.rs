@@ -6,7 +6,7 @@ use vhdx::ops::replay;
 use vhdx_testkit::chains;
 use vhdx_testkit::crash::{Sweep, Swept};
 
-use super::script::{Change, Script, changes, disk, empty_child, empty_disk};
+use super::script::{Change, Garbled, Script, changes, disk, empty_child, empty_disk};
 use crate::common::{MIB, assert_same, cases, report};
 
 fn write(start: u64, count: u64, fill: u8) -> Change {
@@ -73,10 +73,11 @@ fn sweep(script: &Script, sweep: &Sweep, garbles_in_place: bool) -> Swept {
     drop(disk);
     let recording = world.recording();
     let mut total = recording.crash(sweep, |image| {
-        script.check(&image.world(), &history.versions_at(image.event()), false);
+        script.check(&image.world(), &history.versions_at(image.event()), &Garbled::default());
     });
     total += recording.garbling().crash(&Sweep { exhaustive: 0, ..*sweep }, |image| {
-        script.check(&image.world(), &history.versions_at(image.event()), garbles_in_place);
+        let garbled = if garbles_in_place { history.garbled_in(image) } else { Garbled::default() };
+        script.check(&image.world(), &history.versions_at(image.event()), &garbled);
     });
     report(&script.name, &total);
     total
@@ -103,7 +104,7 @@ fn a_sector_that_is_not_whole_does_no_harm_in_a_new_place() {
     }
 }
 
-/// What the first failure has left reads the same wherever power fails in its replay: an entry that it tore stays torn.
+/// The disk that the first failure left reads the same wherever power fails in its replay: a torn entry stays torn.
 #[test]
 fn power_fails_again_in_the_replay() {
     let script = Script::new("replays of what a power failure left", &empty_disk(), only_to_new_places());

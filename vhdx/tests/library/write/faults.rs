@@ -5,7 +5,7 @@ use vhdx::{ChainMut, DiskMut, DiskType, Error, ErrorKind, InvalidState};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, for_each_failure};
 
 use super::crash::everything;
-use super::script::{Change, Script, disk, empty_child};
+use super::script::{Change, Garbled, Script, disk, empty_child};
 use crate::common::at;
 
 const CHANGING: &[fn(usize) -> Fault] = &[
@@ -48,9 +48,9 @@ fn let_calls_fail(script: &Script, faults: &[fn(usize) -> Fault]) -> usize {
                 }
             }
             let versions = history.versions_at(usize::MAX);
-            script.check(&CrashWorld::new(left), &versions, false);
+            script.check(&CrashWorld::new(left), &versions, &Garbled::default());
             let after_power_failed = world.recording().at_the_end(1);
-            script.check(&CrashWorld::new(after_power_failed), &versions, false);
+            script.check(&CrashWorld::new(after_power_failed), &versions, &Garbled::default());
         });
     }
     calls

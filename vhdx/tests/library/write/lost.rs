@@ -9,7 +9,7 @@ use vhdx_testkit::{Image, SparseImage};
 use crate::common::{MIB, at};
 
 const NAME: &str = "disk.vhdx";
-/// What the disk holds at the start of two blocks whose BAT entries lie in different pages.
+/// The starts of two blocks whose BAT entries lie in different pages.
 const FAR_BLOCKS: [u64; 2] = [0, 700 * MIB];
 
 fn far_blocks(file: SparseImage) -> [u8; 2] {
@@ -22,7 +22,7 @@ fn far_blocks(file: SparseImage) -> [u8; 2] {
 }
 
 #[test]
-fn a_log_that_is_not_durable_is_made_so_before_it_is_written_home() {
+fn a_log_that_is_not_durable_is_made_so_before_it_is_replayed() {
     let write = |world: &CrashWorld| -> vhdx::Result<()> {
         let mut disk = VhdxMut::open_with(world.storage(NAME), &OpenOptions::default())?;
         FAR_BLOCKS.iter().try_for_each(|&start| disk.write_all_at(&[7; 4096], at(start)))?;

@@ -1,5 +1,5 @@
-//! What is written to a disk, fixed, dynamic or differencing, reads like a plain array to which the same was done; and what
-//! is left when power fails on the way, or a call does.
+//! Fixed, dynamic and differencing disks that are written to read like a plain array with the same changes. If power or a
+//! call fails meanwhile, each sector is old or new.
 
 mod crash;
 mod faults;

@@ -1,4 +1,4 @@
-//! Where blocks get their places from, and what one commit may hold.
+//! Tests how blocks get their places, and how much one commit may contain.
 
 use std::sync::Arc;
 

@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::check_storage;
 use vhdx::{ChainMut, Disk, DiskMut, DiskType, LogState, OpenOptions, Result, Vhdx, VhdxMut};
-use vhdx_testkit::crash::{Calls, CrashWorld, Images};
+use vhdx_testkit::crash::{Calls, CrashImage, CrashWorld, Images};
 use vhdx_testkit::{
     ByRelativePath, ChainModel, DirtyLog, Family, Headers, LayerModel, Operation, RegionTables,
 };
 
 use crate::common::{assert_same, at};
 
-/// What a medium writes whole, in bytes, whatever the disk's own sectors are.
+/// The unit that a medium writes as a whole, in bytes. It does not depend on the disk's sector size.
 const MEDIUM_SECTOR: usize = 512;
 
 /// Something that is done to an open disk. Places are in sectors, or in bytes for `…Bytes`, modulo the size of the disk.
@@ -49,54 +49,61 @@ pub(crate) fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 impl Change {
-    /// Does it, to the disk and to the plain array, which gets it also if the disk does not.
-    pub(crate) fn apply(&self, disk: &mut ChainMut, bytes: &mut [u8]) -> Result<()> {
-        let sector = u64::from(disk.logical_sector_size());
-        let (size, block_size) = (disk.virtual_size(), disk.leaf().block_size());
-        let sectors = size / sector;
-        let byte_range = |start: u64, len: u64| {
-            let start = start % size;
-            start..start + len.min(size - start)
-        };
-        let range = |start: u64, count: u64| {
-            let start = start % sectors;
-            start * sector..(start + count.min(sectors - start)) * sector
-        };
-        let places = |range: &Range<u64>| range.start as usize..range.end as usize;
+    /// Returns the bytes of the disk that the change is about: none if it changes none.
+    fn range(&self, sector: u64, size: u64) -> Range<u64> {
         match *self {
-            Change::Write { start, count, fill } => {
-                let range = range(start, count);
-                bytes[places(&range)].fill(fill);
-                disk.write_all_at(&bytes[places(&range)], at(range.start))
+            Change::Write { start, count, .. }
+            | Change::Zero { start, count }
+            | Change::Unmap { start, count } => {
+                let sectors = size / sector;
+                let start = start % sectors;
+                start * sector..(start + count.min(sectors - start)) * sector
             }
-            Change::WriteBytes { start, len, fill } => {
-                let range = byte_range(start, len);
-                bytes[places(&range)].fill(fill);
-                disk.write_all_at(&bytes[places(&range)], at(range.start))
+            Change::WriteBytes { start, len, .. } | Change::ZeroBytes { start, len } => {
+                let start = start % size;
+                start..start + len.min(size - start)
             }
-            Change::ZeroBytes { start, len } => {
-                let range = byte_range(start, len);
-                bytes[places(&range)].fill(0);
-                disk.write_zeros(at(range.start)..at(range.end))
+            Change::Flush | Change::Reopen => 0..0,
+        }
+    }
+
+    /// Makes the change on the disk and in the plain array, which also gets it if the disk returns an error.
+    pub(crate) fn apply(&self, disk: &mut ChainMut, bytes: &mut [u8]) -> Result<()> {
+        let (size, block_size) = (disk.virtual_size(), disk.leaf().block_size());
+        let range = self.range(disk.logical_sector_size().into(), size);
+        let places = range.start as usize..range.end as usize;
+        let on_disk = at(range.start)..at(range.end);
+        match *self {
+            Change::Write { fill, .. } | Change::WriteBytes { fill, .. } => {
+                bytes[places.clone()].fill(fill);
+                disk.write_all_at(&bytes[places], on_disk.start)
             }
-            Change::Zero { start, count } => {
-                let range = range(start, count);
-                bytes[places(&range)].fill(0);
-                disk.write_zeros(at(range.start)..at(range.end))
+            Change::Zero { .. } | Change::ZeroBytes { .. } => {
+                bytes[places].fill(0);
+                disk.write_zeros(on_disk)
             }
-            Change::Unmap { start, count } => {
-                let range = range(start, count);
+            Change::Unmap { .. } => {
                 for start in (0..size).step_by(block_size as usize) {
                     let end = (start + block_size).min(size);
                     if range.start <= start && end <= range.end {
                         bytes[start as usize..end as usize].fill(0);
                     }
                 }
-                disk.unmap(at(range.start)..at(range.end))
+                disk.unmap(on_disk)
             }
             Change::Flush => disk.flush(),
             Change::Reopen => Ok(()),
         }
+    }
+
+    /// Returns the sectors of the disk that the change may write.
+    fn sectors(&self, sector: u64, size: u64) -> Range<usize> {
+        let range = self.range(sector, size);
+        (range.start / sector) as usize..range.end.div_ceil(sector) as usize
+    }
+
+    fn is_of_bytes(&self) -> bool {
+        matches!(self, Change::WriteBytes { .. } | Change::ZeroBytes { .. })
     }
 }
 
@@ -122,18 +129,6 @@ impl Script {
         CrashWorld::new(self.images.clone())
     }
 
-    /// The sectors at the ends of byte ranges that are written.
-    fn rewritten(&self, sector_size: usize, size: usize) -> BTreeSet<usize> {
-        let ends = self.changes.iter().filter_map(|change| match *change {
-            Change::WriteBytes { start, len, .. } | Change::ZeroBytes { start, len } => {
-                let start = start as usize % size;
-                Some([start, start + (len as usize).min(size - start) - 1])
-            }
-            _ => None,
-        });
-        ends.flatten().map(|byte| byte / sector_size).collect()
-    }
-
     fn open(&self, world: &CrashWorld) -> Result<ChainMut> {
         ChainMut::from_leaf(
             VhdxMut::open_with(world.storage(&self.path), &OpenOptions::default())?,
@@ -143,7 +138,9 @@ impl Script {
 
     /// Does everything, up to the first error. What is not flushed at the end is not: the disk is left open.
     pub(crate) fn run(&self, world: &CrashWorld) -> (History, Option<ChainMut>, Result<()>) {
-        let mut history = History { versions: vec![(0, self.before.clone())], durable: vec![(0, 0)] };
+        let (bytes, sectors) = (self.before.clone(), 0..0);
+        let before = Version { began: 0, ended: 0, bytes, sectors, is_of_bytes: false };
+        let mut history = History { versions: vec![before], durable: vec![(0, 0)] };
         let mut disk = None;
         let result = self.run_on(world, &mut history, &mut disk);
         (history, disk, result)
@@ -162,9 +159,15 @@ impl Script {
             }
             let open = disk.as_mut().unwrap();
             let began = world.calls(Calls::Writes);
-            let mut bytes = history.versions.last().unwrap().1.clone();
+            let mut bytes = history.versions.last().unwrap().bytes.clone();
             let result = change.apply(open, &mut bytes);
-            history.versions.push((began, bytes));
+            history.versions.push(Version {
+                began,
+                ended: world.calls(Calls::Writes),
+                bytes,
+                sectors: change.sectors(open.logical_sector_size().into(), open.virtual_size()),
+                is_of_bytes: change.is_of_bytes(),
+            });
             result?;
             if matches!(change, Change::Flush) {
                 history.mark_durable(world);
@@ -173,16 +176,14 @@ impl Script {
         Ok(())
     }
 
-    /// The disk opens, each sector is as in one of the versions that it can have, and the disk can be written to again.
-    /// If `garbles`, the medium does not keep its promise about sectors that are written in their places.
-    pub(crate) fn check(&self, world: &CrashWorld, versions: &[&[u8]], garbles: bool) {
+    /// Checks that the disk opens, that each sector is as in one of the versions that it can have, and that the disk can
+    /// be written to again. The sectors in `garbled` can have any bytes.
+    pub(crate) fn check(&self, world: &CrashWorld, versions: &[&[u8]], garbled: &Garbled) {
         let mut read = world.read_disk(&self.path).unwrap();
         let file = || Vhdx::open_with(world.images()[&self.path].clone(), &OpenOptions::default()).unwrap();
         let original = Vhdx::open_with(self.images[&self.path].clone(), &OpenOptions::default()).unwrap();
         let sector_size = original.logical_sector_size() as usize;
-        let garbled =
-            garbles.then(|| Garbled { sector_size, rewritten: self.rewritten(sector_size, read.len()) });
-        assert_each_sector_is_one_of(&read, versions, garbled.as_ref());
+        assert_each_sector_is_one_of(&read, versions, garbled, sector_size);
         if read != self.before {
             assert_ne!(file().data_write_guid(), original.data_write_guid(), "its children would not know");
             assert_ne!(file().file_write_guid(), original.file_write_guid());
@@ -200,10 +201,22 @@ impl Script {
     }
 }
 
+/// The bytes of a disk after a change.
+struct Version {
+    /// The number of events before the change began.
+    began: usize,
+    /// The number of events when the change had returned.
+    ended: usize,
+    bytes: Vec<u8>,
+    /// The sectors of the disk that the change may have written.
+    sectors: Range<usize>,
+    /// Whether the change may have written only a part of its first and its last sector.
+    is_of_bytes: bool,
+}
+
 /// The bytes that a disk had.
 pub(crate) struct History {
-    /// After each change, with the number of events before the change began.
-    versions: Vec<(usize, Vec<u8>)>,
+    versions: Vec<Version>,
     /// From this event on, this version is durable.
     durable: Vec<(usize, usize)>,
 }
@@ -213,22 +226,53 @@ impl History {
         self.durable.push((world.calls(Calls::Writes), self.versions.len() - 1));
     }
 
-    /// What the disk may be when power fails after so many events: from the last flush on.
+    /// Returns the contents that the disk may have when power fails after so many events: from the last flush on.
     pub(crate) fn versions_at(&self, event: usize) -> Vec<&[u8]> {
+        self.since_flush(event).map(|version| version.bytes.as_slice()).collect()
+    }
+
+    fn since_flush(&self, event: usize) -> impl Iterator<Item = &Version> {
         let (_, first) = self.durable.iter().rfind(|(from, _)| *from <= event).unwrap();
-        let begun = |(began, _): &&(usize, Vec<u8>)| *began <= event;
-        self.versions.iter().take_while(begun).skip(*first).map(|(_, bytes)| bytes.as_slice()).collect()
+        self.versions.iter().take_while(move |version| version.began <= event).skip(*first)
+    }
+
+    /// Returns the sectors that a medium may have garbled in `image`: those of changes that had begun, and whose writes
+    /// were not all durable.
+    pub(crate) fn garbled_in(&self, image: &CrashImage) -> Garbled {
+        let is_pending = |version: &&Version| version.ended > image.first_pending();
+        let mut garbled = Garbled::default();
+        for version in self.since_flush(image.event()).filter(is_pending) {
+            let sectors = version.sectors.clone();
+            if version.is_of_bytes {
+                garbled.ends.extend([sectors.start, sectors.end - 1]);
+            }
+            garbled.written.push(sectors);
+        }
+        garbled
     }
 }
 
-/// The sectors of the disk that a medium may garble, because they are written over: in every part of them.
-struct Garbled {
-    sector_size: usize,
-    /// Sectors of which only a part changes, perhaps to the bytes that it had.
-    rewritten: BTreeSet<usize>,
+/// The sectors of a disk that a medium may garble, because they are written over in their places.
+///
+/// A sector of the disk is written as a whole. So if it is longer than a sector of the medium, the medium may garble any
+/// part of it.
+#[derive(Default)]
+pub(crate) struct Garbled {
+    written: Vec<Range<usize>>,
+    /// Sectors of which a part is written: these count even if they keep their bytes.
+    ends: BTreeSet<usize>,
 }
 
-fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option<&Garbled>) {
+impl Garbled {
+    fn contains(&self, sector: usize, versions: &[&[u8]], sector_size: usize) -> bool {
+        let bytes = sector * sector_size..(sector + 1) * sector_size;
+        let changes = || versions.iter().any(|version| version[bytes.clone()] != versions[0][bytes.clone()]);
+        self.written.iter().any(|written| written.contains(&sector))
+            && (self.ends.contains(&sector) || changes())
+    }
+}
+
+fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: &Garbled, sector_size: usize) {
     const CHUNK: usize = 64 << 10;
     assert!(!versions.is_empty() && versions.iter().all(|version| version.len() == read.len()));
     for start in (0..read.len()).step_by(CHUNK) {
@@ -239,14 +283,9 @@ fn assert_each_sector_is_one_of(read: &[u8], versions: &[&[u8]], garbled: Option
         for sector in chunk.clone().step_by(MEDIUM_SECTOR) {
             let sector = sector..sector + MEDIUM_SECTOR;
             let mut those = versions.iter().map(|version| &version[sector.clone()]);
-            let may_be_anything = garbled.is_some_and(|Garbled { sector_size, rewritten }| {
-                let number = sector.start / sector_size;
-                let written = number * sector_size..((number + 1) * sector_size).min(read.len());
-                rewritten.contains(&number)
-                    || versions.iter().any(|version| version[written.clone()] != versions[0][written.clone()])
-            });
+            let is_garbled = || garbled.contains(sector.start / sector_size, versions, sector_size);
             assert!(
-                may_be_anything || those.any(|version| *version == read[sector.clone()]),
+                those.any(|version| *version == read[sector.clone()]) || is_garbled(),
                 "byte {:#x} was never so",
                 sector.start
             );

@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::{Error, InvalidArgument};
+use crate::error::ChainErrorKind;
 use crate::ops::merge::testing::{base, chain, child, open, relatives};
 use crate::ops::merge::{MergeOptions, MergePlan};
 use crate::units::MIB;
@@ -64,7 +64,7 @@ fn more_items_than_a_file_can_have_are_refused_by_the_plan() {
     assert_eq!(plan(&child, &base).unwrap().items.taken.len(), 424);
     child.extra_items = items(1000, 425, true);
     let error = plan(&child, &base).unwrap_err();
-    assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TooMuchMetadata)), "{error}");
+    assert_eq!(error.chain_error().unwrap().kind(), ChainErrorKind::NoRoomForMetadata, "{error}");
     // An item that the target loses needs no room.
     base.extra_items[599].is_virtual_disk = true;
     assert_eq!(plan(&child, &base).unwrap().items.lost.len(), 1);

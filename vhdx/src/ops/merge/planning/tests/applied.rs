@@ -124,7 +124,7 @@ impl Applied {
         let entry = BatEntry::from_le_bytes(self.file[at..at + 8].try_into().unwrap());
         assert_eq!(entry.bitmap_state(), Some(SectorBitmapBlockState::Present));
         let bitmap = entry.file_offset().get() as usize;
-        for bit in self.geometry.bitmap_bits(range) {
+        for bit in self.geometry.bitmap_bits(range).unwrap() {
             let byte = &mut self.file[bitmap + bit as usize / 8];
             *byte = *byte & !(1 << (bit % 8)) | u8::from(value) << (bit % 8);
         }

@@ -1,0 +1,169 @@
+//! Lists the checkpoints of a forest: the frozen states that its files keep.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::forest::{DiscoveredDisk, Forest};
+use super::machine::facts::{DrivePlace, MachineConfiguration};
+
+/// How much later than a checkpoint its disk may have been changed.
+///
+/// Hyper-V closes the frozen disk after it has made the checkpoint.
+const CLOSING_TIME: Duration = Duration::from_secs(600);
+/// 2012-01-01: no VHDX is older. Archives and mounts without times show 1970 or 1980.
+const FIRST_VHDX: Duration = Duration::from_secs(1_325_376_000);
+
+/// A frozen state of a disk: a file on which other disks depend.
+///
+/// The state is kept until the file's only child is merged into it, which deletes the checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Checkpoint {
+    /// The file, as an index into [`Forest::disks`].
+    pub disk: usize,
+    /// The names of the checkpoint, one for each configuration that names the file. There usually is one or none.
+    pub names: Vec<String>,
+    /// When the state was frozen, if known. It can lie in the future. Times before 2012 are not used.
+    pub time: Option<SystemTime>,
+    /// Where the time comes from.
+    pub time_source: TimeSource,
+    /// Whether a configuration names the file, but the file was changed after the checkpoint was made.
+    ///
+    /// The checkpoint was then probably deleted, and the file holds a newer state. Its name and time are not used.
+    pub is_changed: bool,
+    /// The space in bytes that the file's children take: what deleting the checkpoint can free at most.
+    ///
+    /// It is the allocated space of their files, or their length where that is not known.
+    pub size: u64,
+}
+
+/// Where the time of a [`Checkpoint`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum TimeSource {
+    /// The configuration of the checkpoint.
+    Configuration,
+    /// The file: when it was last changed, or when its first child was created, whichever is earlier.
+    File,
+    /// A checkpoint on which it depends and which has a later time, so that one of the two times is wrong.
+    ///
+    /// Only a [`PrunePlan`](crate::ops::PrunePlan) uses it.
+    Parent,
+}
+
+impl TimeSource {
+    /// Returns the name in reports: `configuration`, `file` or `parent`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TimeSource::Configuration => "configuration",
+            TimeSource::File => "file",
+            TimeSource::Parent => "parent",
+        }
+    }
+}
+
+fn is_possible(time: &SystemTime) -> bool {
+    time.duration_since(UNIX_EPOCH).is_ok_and(|since| since >= FIRST_VHDX)
+}
+
+/// Whether a file was changed after a checkpoint was made, as far as the times are known.
+fn is_file_newer(disk: &DiscoveredDisk, configuration: &MachineConfiguration) -> bool {
+    let is_later = |(modified, created): (SystemTime, SystemTime)| {
+        modified.duration_since(created).is_ok_and(|since| since > CLOSING_TIME)
+    };
+    disk.facts.modified.zip(configuration.created).is_some_and(is_later)
+}
+
+impl Forest {
+    /// Returns the checkpoints: the disks that have children, in the order of the disks.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        let configurations = self.configurations_by_disk();
+        let with_children = (0..).zip(&self.disks).filter(|(_, disk)| !disk.children.is_empty());
+        let checkpoint = |(i, disk): (usize, &DiscoveredDisk)| {
+            // Most disks are named by no configuration.
+            self.checkpoint(i, disk, configurations.get(&i).map_or(&[], Vec::as_slice))
+        };
+        with_children.map(checkpoint).collect()
+    }
+
+    /// Returns the configurations of checkpoints that name each disk.
+    fn configurations_by_disk(&self) -> HashMap<usize, Vec<&MachineConfiguration>> {
+        let mut by_disk: HashMap<usize, Vec<&MachineConfiguration>> = HashMap::new();
+        for configuration in self.checkpoint_configurations() {
+            for disk in configuration.disks() {
+                by_disk.entry(disk).or_default().push(configuration);
+            }
+        }
+        by_disk
+    }
+
+    fn checkpoint(&self, i: usize, disk: &DiscoveredDisk, named: &[&MachineConfiguration]) -> Checkpoint {
+        let (changed, current): (Vec<&MachineConfiguration>, Vec<&MachineConfiguration>) =
+            named.iter().copied().partition(|configuration| self.is_changed_since(disk, configuration));
+        // Of several times, the latest is the least likely to let a newer state be taken for an old one.
+        let stored =
+            current.iter().filter_map(|configuration| configuration.created).filter(is_possible).max();
+        // Some hosts do not tell the allocated space.
+        let size = self.children(disk).map(|child| child.facts.allocated.unwrap_or(child.facts.file_size));
+        Checkpoint {
+            disk: i,
+            names: current.iter().filter_map(|configuration| configuration.name.clone()).collect(),
+            time: stored.or_else(|| self.time_of_file(disk)),
+            time_source: if stored.is_some() { TimeSource::Configuration } else { TimeSource::File },
+            is_changed: !changed.is_empty(),
+            size: size.fold(0, u64::saturating_add), // To compare and to show.
+        }
+    }
+
+    fn children<'a>(&'a self, disk: &'a DiscoveredDisk) -> impl Iterator<Item = &'a DiscoveredDisk> {
+        disk.children.iter().filter_map(|&child| self.disks.get(child))
+    }
+
+    /// Returns whether a disk was changed after the checkpoint was made that froze it.
+    ///
+    /// A merge into the disk deleted the checkpoint then: the disk holds a newer state, and its configuration is old. If
+    /// the merge relinked a child, the child says so, whatever the times are.
+    fn is_changed_since(&self, disk: &DiscoveredDisk, configuration: &MachineConfiguration) -> bool {
+        let has_merged = self.children(disk).any(|child| {
+            child.facts.linkages().is_relinked() && child.facts.linkage == Some(disk.facts.data_write_guid)
+        });
+        has_merged || is_file_newer(disk, configuration)
+    }
+
+    /// Returns the disks without children that a checkpoint froze, if the disk that its machine uses since then was not
+    /// found; with the configuration of the checkpoint.
+    ///
+    /// That disk probably depends on the frozen one. If it was found elsewhere in the forest, the machine was reverted.
+    pub(crate) fn frozen_leaves(&self) -> HashMap<usize, PathBuf> {
+        let mut leaves = HashMap::new();
+        for machine in &self.machines {
+            let drives = &machine.configuration.drives;
+            let missing: HashSet<&DrivePlace> =
+                drives.iter().filter(|drive| drive.disk.is_none()).map(|drive| &drive.place).collect();
+            for checkpoint in machine.checkpoints.iter().filter(|_| !missing.is_empty()) {
+                let at_missing = checkpoint.drives.iter().filter(|drive| missing.contains(&drive.place));
+                for (i, disk) in
+                    at_missing.filter_map(|drive| Some((drive.disk?, self.disks.get(drive.disk?)?)))
+                {
+                    if disk.children.is_empty() && !is_file_newer(disk, checkpoint) {
+                        leaves.insert(i, checkpoint.path.clone());
+                    }
+                }
+            }
+        }
+        leaves
+    }
+
+    /// Returns when a disk was frozen, as its file and its children say.
+    ///
+    /// A copied file may have a new time of creation, and a file that another one was merged into has a new time of the
+    /// last change. Both are later than the checkpoint.
+    fn time_of_file(&self, disk: &DiscoveredDisk) -> Option<SystemTime> {
+        let first_child = self.children(disk).filter_map(|child| child.facts.created).min();
+        disk.facts.modified.into_iter().chain(first_child).filter(is_possible).min()
+    }
+}

@@ -1,0 +1,8 @@
+//! Joins Hyper-V's configuration files to the disks that they name.
+
+pub(super) mod facts;
+pub(super) mod join;
+mod owner;
+pub(super) mod problem;
+mod read;
+mod suffixes;

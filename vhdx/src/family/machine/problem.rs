@@ -1,0 +1,140 @@
+//! The problems of configuration files and of their links to disks.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::family::problem::text::List;
+use crate::quoted::Quoted;
+
+/// A problem with a configuration file of Hyper-V, or with its link to a disk.
+///
+/// Its [`Display`](fmt::Display) continues a sentence that begins with the [`path`](Self::path).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum MachineProblem {
+    /// A configuration file cannot be read.
+    Unreadable {
+        /// The file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The reason.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        error: Arc<hyperv_config::Error>,
+    },
+    /// Parts of a configuration file were skipped.
+    Imperfect {
+        /// The file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The first part, and what is wrong there.
+        first: String,
+        /// The number of other parts.
+        more: u64,
+    },
+    /// A disk that the configuration names was not found.
+    MissingDisk {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The path of the disk on the host of the machine.
+        stored: String,
+        /// The disks that it may be. They are in folders of the same name, and may belong to other machines.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        candidates: Vec<PathBuf>,
+        /// The file that cannot be read, but has the name of the disk.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        damaged: Option<PathBuf>,
+    },
+    /// Several machines name the same disk as their newest one.
+    SharedDisk {
+        /// The disk.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The first of their configuration files.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        configurations: Vec<PathBuf>,
+        /// The number of these files.
+        count: usize,
+    },
+    /// A machine names a disk that other disks depend on, so starting it would make them unusable.
+    NotTheNewest {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The disk.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        disk: PathBuf,
+    },
+    /// No machine uses this disk, although configuration files were found.
+    NoMachine {
+        /// The disk, which has no children.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+    },
+    /// The configuration of a checkpoint belongs to no machine that was found.
+    UnknownMachine {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+    },
+}
+
+impl MachineProblem {
+    /// Returns the file with the problem.
+    pub fn path(&self) -> &Path {
+        match self {
+            MachineProblem::Unreadable { path, .. }
+            | MachineProblem::Imperfect { path, .. }
+            | MachineProblem::MissingDisk { path, .. }
+            | MachineProblem::SharedDisk { path, .. }
+            | MachineProblem::NotTheNewest { path, .. }
+            | MachineProblem::NoMachine { path }
+            | MachineProblem::UnknownMachine { path } => path,
+        }
+    }
+}
+
+impl fmt::Display for MachineProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MachineProblem::Unreadable { error, .. } => write!(f, "is not a readable configuration: {error}"),
+            MachineProblem::Imperfect { first, more, .. } => {
+                write!(f, "is damaged, but can be read in part: {first}")?;
+                if *more > 0 { write!(f, "; and {more} more") } else { Ok(()) }
+            }
+            MachineProblem::MissingDisk { stored, damaged: Some(damaged), .. } => write!(
+                f,
+                "names the disk {}, which cannot be read: it seems to be {}",
+                Quoted(Path::new(stored)),
+                Quoted(damaged)
+            ),
+            MachineProblem::MissingDisk { stored, candidates, .. } => {
+                write!(f, "names the disk {}, which was not found", Quoted(Path::new(stored)))?;
+                match candidates.len() {
+                    0 => Ok(()),
+                    1 => f.write_str("; one file has this name, but may belong to another machine"),
+                    _ => {
+                        f.write_str("; several files have this name, and it is not known which one is meant")
+                    }
+                }
+            }
+            MachineProblem::SharedDisk { configurations, count, .. } => {
+                write!(f, "is the disk of several machines: {}", List(configurations, *count))
+            }
+            MachineProblem::NotTheNewest { disk, .. } => write!(
+                f,
+                "names the disk {}, on which other disks depend: starting the machine would make them unusable",
+                Quoted(disk)
+            ),
+            MachineProblem::NoMachine { .. } => {
+                f.write_str("is the disk of no machine whose configuration was found")
+            }
+            MachineProblem::UnknownMachine { .. } => {
+                f.write_str("is the configuration of a checkpoint, but its machine was not found")
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The journal of a merge of a prune: what it has begun, and which files it still has to delete.
+//!
+//! It lies beside the merge target, from before the first change until the merged files are deleted. So a later prune
+//! completes what a prune has begun, and leaves alone what other programs have begun or kept.
+//!
+//! The merged files are deleted one after the other, and only together they show that the merge is complete. So before
+//! the first one is deleted, the journal names all of them with their GUIDs. The last one is the target's child, which says
+//! that the target has all data.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::files::PruneFiles;
+use crate::error::{Conflict, Error, Result};
+use crate::family::{DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind};
+use crate::ops::merge::{Deletion, FileState, locked_while_deleting, open_as_planned};
+
+/// The first line of a journal.
+const HEAD: &str = "vhdx prune 1";
+/// The second line, before anything was changed.
+const MERGING: &str = "merging";
+/// The second line begins so, before the first file is deleted. The target's DataWriteGuid follows.
+const DELETING: &str = "deleting ";
+
+/// A journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Journal {
+    /// The merge was about to begin.
+    Merging,
+    /// The merge into a target with this DataWriteGuid is complete, and the files are being deleted in this order.
+    Deleting { target: Uuid, files: Vec<Line> },
+}
+
+/// One file to delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    file_write_guid: Uuid,
+    data_write_guid: Uuid,
+    /// The path without links, in a form that is only compared.
+    path: String,
+}
+
+/// What a journal means in a forest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// The file is no journal.
+    Other,
+    /// Nothing is left to be done, apart from a merge that may have to be completed.
+    Merging,
+    /// These disks can be deleted, in this order. There may be none any more.
+    Delete(Vec<usize>),
+    /// Files that it names exist, but nothing proves that they can be deleted.
+    Unproven,
+}
+
+/// Returns the path of the journal of a merge into `target`.
+pub(super) fn path_of(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".");
+    name.push(JOURNAL_EXTENSION);
+    name.into()
+}
+
+/// Returns the target of a journal.
+pub(super) fn target_of(journal: &Path) -> PathBuf {
+    journal.with_extension("")
+}
+
+/// Returns the journal of a merge that is about to begin.
+pub(super) fn merging() -> Vec<u8> {
+    format!("{HEAD}\n{MERGING}\n").into_bytes()
+}
+
+/// Returns the journal of files that are to be deleted in this order. `target` is the DataWriteGuid of the target.
+pub(super) fn deleting<'a>(target: Uuid, files: impl IntoIterator<Item = &'a FileState>) -> Vec<u8> {
+    let mut text = format!("{HEAD}\n{DELETING}{target}\n");
+    for file in files {
+        text += &format!("{} {} {}\n", file.file_write_guid, file.data_write_guid, comparable(&file.path));
+    }
+    text.into_bytes()
+}
+
+/// Returns the journal in a file; `None` if the file is none.
+fn decode(bytes: &[u8]) -> Option<Journal> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_prefix(HEAD)?.strip_prefix('\n')?;
+    let (state, files) = text.split_once('\n')?;
+    if state == MERGING {
+        return files.is_empty().then_some(Journal::Merging);
+    }
+    let target = Uuid::try_parse(state.strip_prefix(DELETING)?).ok()?;
+    let line = |line: &str| {
+        let mut parts = line.splitn(3, ' ');
+        let file_write_guid = Uuid::try_parse(parts.next()?).ok()?;
+        let data_write_guid = Uuid::try_parse(parts.next()?).ok()?;
+        Some(Line { file_write_guid, data_write_guid, path: parts.next()?.to_owned() })
+    };
+    Some(Journal::Deleting { target, files: files.lines().map(line).collect::<Option<_>>()? })
+}
+
+/// Returns a path without links, on one line.
+fn comparable(path: &Path) -> String {
+    // A file that does not exist any more is compared by the path as it is.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real.to_string_lossy().escape_debug().to_string()
+}
+
+/// Returns what a journal means.
+///
+/// The files can be deleted only if the target is the one beside the journal, unchanged and readable, and if its child, the
+/// last of the files, says that the target has all data. All others must be read through that child, be unchanged, and
+/// have no other children.
+pub(super) fn meaning(path: &Path, bytes: &[u8], forest: &Forest, places: &Places) -> Meaning {
+    let (target_guid, files) = match decode(bytes) {
+        None => return Meaning::Other,
+        Some(Journal::Merging) => return Meaning::Merging,
+        Some(Journal::Deleting { target, files }) => (target, files),
+    };
+    let left: Vec<&Line> = files.iter().filter(|line| places.exists(&line.path)).collect();
+    if left.is_empty() {
+        return Meaning::Delete(Vec::new());
+    }
+    let find = |line: &Line| {
+        let at = *places.disks.get(&line.path)?;
+        let facts = &forest.disks[at].facts;
+        let is_unchanged =
+            facts.file_write_guid == line.file_write_guid && facts.data_write_guid == line.data_write_guid;
+        is_unchanged.then_some(at)
+    };
+    let Some(found) = left.into_iter().map(find).collect::<Option<Vec<usize>>>() else {
+        return Meaning::Unproven;
+    };
+    let target = places.disks.get(&comparable(&target_of(path)));
+    match target.filter(|&&target| is_proven(forest, target, target_guid, &found)) {
+        Some(_) => Meaning::Delete(found),
+        None => Meaning::Unproven,
+    }
+}
+
+/// Where the files of a forest are, in the form in which journals name them.
+pub(super) struct Places {
+    disks: HashMap<String, usize>,
+    /// The paths of problems, which may be disks that cannot be read.
+    others: HashSet<String>,
+}
+
+impl Places {
+    pub(super) fn of(forest: &Forest) -> Self {
+        // Most forests have no journal, and then nothing is compared.
+        if !forest.other_files.iter().any(|file| file.kind == OtherKind::PruneJournal) {
+            return Self { disks: HashMap::new(), others: HashSet::new() };
+        }
+        Self {
+            disks: forest.disks.iter().map(|disk| comparable(&disk.facts.path)).zip(0..).collect(),
+            others: forest.problems.iter().map(|problem| comparable(problem.path())).collect(),
+        }
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.disks.contains_key(path) || self.others.contains(path)
+    }
+}
+
+fn is_proven(forest: &Forest, target: usize, guid: Uuid, files: &[usize]) -> bool {
+    let disk = |at: usize| &forest.disks[at];
+    // Nothing proves anything about no files.
+    let Some((&target_child, _)) = files.split_last() else { return false };
+    let merge = disk(target_child).facts.linkages().merge();
+    let says_complete = merge.is_some_and(|merge| merge.is_complete_in(guid));
+    let is_unchanged = disk(target).facts.data_write_guid == guid && opens(forest, target);
+    let is_read_through = |&at: &usize| {
+        let mut ancestors = std::iter::successors(Some(at), |&at| disk(at).parent);
+        ancestors.any(|ancestor| ancestor == target_child)
+    };
+    let is_free = |(i, &at): (usize, &usize)| {
+        disk(at).children.iter().all(|child| files.iter().take(i).any(|before| before == child))
+    };
+    says_complete
+        && is_unchanged
+        && disk(target_child).parent == Some(target)
+        && files.iter().all(is_read_through)
+        && files.iter().enumerate().all(is_free)
+}
+
+/// Whether all ancestors of a disk were found.
+fn opens(forest: &Forest, disk: usize) -> bool {
+    let is_linked = |disk: &DiscoveredDisk| matches!(disk.link, DiskLink::Base | DiskLink::Ok);
+    let mut chain = std::iter::successors(Some(disk), |&at| forest.disks[at].parent);
+    chain.all(|at| is_linked(&forest.disks[at]))
+}
+
+/// Deletes the disks that a journal names, and then the journal.
+///
+/// # Errors
+/// Those of the host; [`Conflict::StalePlan`] if a file has changed since the plan was made.
+pub(super) fn complete(
+    journal: &Path,
+    forest: &Forest,
+    places: &Places,
+    files: &dyn PruneFiles,
+) -> Result<Deletion> {
+    let stale = || Error::from(Conflict::StalePlan).in_file(journal);
+    let disks = match meaning(journal, &files.read_journal(journal)?, forest, places) {
+        Meaning::Delete(disks) => disks,
+        // The merge did not begin.
+        Meaning::Merging => Vec::new(),
+        Meaning::Other | Meaning::Unproven => return Err(stale()),
+    };
+    let mut deletion = Deletion::default();
+    if !disks.is_empty() {
+        let at = places.disks.get(&comparable(&target_of(journal))).ok_or_else(stale)?;
+        let target = FileState::of_relative(&forest.disks[*at].facts);
+        // Nobody may change the target while the files are deleted whose data it has.
+        let _target = open_as_planned(files, &target)?;
+        for at in disks {
+            let state = FileState::of_relative(&forest.disks[at].facts);
+            let locked = open_as_planned(files, &state)?;
+            let _locked = locked_while_deleting(locked);
+            files.delete(&state)?;
+            deletion.deleted.push(state.path);
+        }
+    }
+    files.delete_journal(journal)?;
+    Ok(deletion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_journals_are_journals() {
+        let state = FileState {
+            path: "/no such folder/a b\n.avhdx".into(),
+            identity: None,
+            file_write_guid: Uuid::from_u128(1),
+            data_write_guid: Uuid::from_u128(2),
+            virtual_size: 0,
+            file_len: None,
+        };
+        let bytes = deleting(Uuid::from_u128(3), [&state]);
+        let line = Line {
+            file_write_guid: Uuid::from_u128(1),
+            data_write_guid: Uuid::from_u128(2),
+            path: r"/no such folder/a b\n.avhdx".to_owned(),
+        };
+        let journal = Journal::Deleting { target: Uuid::from_u128(3), files: vec![line] };
+        assert_eq!(decode(&bytes), Some(journal));
+        assert_eq!(decode(&merging()), Some(Journal::Merging));
+        for len in 0..merging().len() {
+            assert_eq!(decode(&merging()[..len]), None);
+        }
+        for text in [
+            "",
+            "my notes",
+            "vhdx prune 2\nmerging\n",
+            "vhdx prune 1\ndeleting x\n",
+            "vhdx prune 1\nmerging\nx",
+        ] {
+            assert_eq!(decode(text.as_bytes()), None, "{text}");
+        }
+        let cut = &bytes[..bytes.len() - 40];
+        assert_eq!(decode(cut), None);
+        assert_eq!(target_of(&path_of(Path::new("vm/base.vhdx"))), Path::new("vm/base.vhdx"));
+    }
+}

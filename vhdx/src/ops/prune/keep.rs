@@ -1,0 +1,182 @@
+//! Why a checkpoint is kept.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::quoted::Quoted;
+
+/// A checkpoint that is kept.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct KeptCheckpoint {
+    /// The file.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub path: PathBuf,
+    /// The names of the checkpoint.
+    pub names: Vec<String>,
+    /// Why it is kept.
+    pub reason: KeepReason,
+}
+
+/// Why a checkpoint is kept.
+///
+/// Its [`Display`](fmt::Display) continues a sentence that begins with the file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum KeepReason {
+    /// It is one of the newest of its family.
+    Newest,
+    /// It is not older than the limit.
+    NotOldEnough,
+    /// It is not larger than the limit.
+    NotLargeEnough,
+    /// Its name does not fit.
+    OtherName,
+    /// Its time is not known.
+    NoTime,
+    /// Several disks depend on it.
+    SeveralChildren(usize),
+    /// Its child is not named `.avhdx`, so it was probably not made by a checkpoint.
+    NotACheckpoint {
+        /// The child.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        child: PathBuf,
+    },
+    /// The configuration of a machine names it as the newest disk.
+    UsedByMachine {
+        /// The configuration.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        configuration: PathBuf,
+    },
+    /// Its child was frozen by another checkpoint, and the disk that the machine uses since then was not found.
+    ///
+    /// A merge of the child would make that disk unusable.
+    NewerDiskMissing {
+        /// The child.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        child: PathBuf,
+        /// The configuration of the other checkpoint.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        configuration: PathBuf,
+    },
+    /// This file of the merge has several names, as copies by hard links have. All of them would change.
+    SeveralNames {
+        /// The file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        file: PathBuf,
+    },
+    /// The chain of its family is not complete.
+    IncompleteChain,
+    /// Its family has an incomplete merge that cannot be completed here.
+    UnfinishedMerge,
+    /// Its family has an incomplete merge or deletion, which is completed first. It is selected after that.
+    Postponed,
+    /// A merge is not possible.
+    Refused(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))] Arc<Error>),
+    /// The merge needs more free space than there is, in any order of the merges.
+    NoSpace {
+        /// How many bytes must be free.
+        needed: u64,
+        /// How many bytes are free when all other merges are done.
+        free: u64,
+    },
+}
+
+impl KeepReason {
+    /// Returns the name in reports, in snake case.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            KeepReason::Newest => "newest",
+            KeepReason::NotOldEnough => "not_old_enough",
+            KeepReason::NotLargeEnough => "not_large_enough",
+            KeepReason::OtherName => "other_name",
+            KeepReason::NoTime => "no_time",
+            KeepReason::SeveralChildren(_) => "several_children",
+            KeepReason::NotACheckpoint { .. } => "not_a_checkpoint",
+            KeepReason::UsedByMachine { .. } => "used_by_machine",
+            KeepReason::NewerDiskMissing { .. } => "newer_disk_missing",
+            KeepReason::SeveralNames { .. } => "several_names",
+            KeepReason::IncompleteChain => "incomplete_chain",
+            KeepReason::UnfinishedMerge => "unfinished_merge",
+            KeepReason::Postponed => "postponed",
+            KeepReason::Refused(_) => "refused",
+            KeepReason::NoSpace { .. } => "no_space",
+        }
+    }
+
+    /// Returns whether the checkpoint was selected, but cannot be deleted.
+    ///
+    /// A checkpoint with several children is kept by Hyper-V too, so that is no failure.
+    pub const fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            KeepReason::IncompleteChain
+                | KeepReason::UnfinishedMerge
+                | KeepReason::NewerDiskMissing { .. }
+                | KeepReason::SeveralNames { .. }
+                | KeepReason::Refused(_)
+                | KeepReason::NoSpace { .. }
+        )
+    }
+}
+
+impl fmt::Display for KeepReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeepReason::Newest => f.write_str("is one of the newest checkpoints of its family"),
+            KeepReason::NotOldEnough => f.write_str("is not old enough"),
+            KeepReason::NotLargeEnough => f.write_str("is not large enough"),
+            KeepReason::OtherName => f.write_str("has another name"),
+            KeepReason::NoTime => f.write_str("has no known time, which this selection needs"),
+            KeepReason::SeveralChildren(count) => {
+                write!(f, "has {count} children: it can be deleted when only one is left")
+            }
+            KeepReason::NotACheckpoint { child } => write!(
+                f,
+                "has a child that is not named .avhdx, {}: it was probably made by hand, and not by a checkpoint",
+                Quoted(child)
+            ),
+            KeepReason::UsedByMachine { configuration } => {
+                write!(
+                    f,
+                    "is named by {} as the disk of a machine, although other disks depend on it: a merge would change what \
+                     this machine sees",
+                    Quoted(configuration)
+                )
+            }
+            KeepReason::NewerDiskMissing { child, configuration } => write!(
+                f,
+                "cannot be deleted: the checkpoint of {} froze its child {}, and the disk that the machine uses since then \
+                 was not found: name its folder, too",
+                Quoted(configuration),
+                Quoted(child)
+            ),
+            KeepReason::SeveralNames { file } => write!(
+                f,
+                "cannot be deleted: {} has several names (hard links), and the merge would change the file under all of \
+                 them",
+                Quoted(file)
+            ),
+            KeepReason::IncompleteChain => {
+                f.write_str(
+                    "cannot be deleted: a parent in its chain is damaged, or not below the named folders: name its folder, too",
+                )
+            }
+            KeepReason::UnfinishedMerge => f.write_str(
+                "belongs to a family with an incomplete merge or deletion, which must be completed first",
+            ),
+            KeepReason::Postponed => {
+                f.write_str("waits until an interrupted merge or deletion in its family is completed")
+            }
+            KeepReason::Refused(error) => write!(f, "cannot be deleted: {error}"),
+            KeepReason::NoSpace { needed, free } => {
+                write!(f, "cannot be deleted: the merge needs {needed} free bytes, and only {free} are free")
+            }
+        }
+    }
+}

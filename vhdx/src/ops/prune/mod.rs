@@ -1,0 +1,23 @@
+//! Deletes checkpoints by age, size, name or number: retention over whole families of disks.
+//!
+//! Deleting a checkpoint removes the state that its file keeps: the file's only child is merged into it. Neighbouring
+//! checkpoints are deleted by one merge, so that each sector is copied once. Every merge is the one of
+//! [`MergePlan`](super::MergePlan), with all of its checks.
+
+mod execute;
+mod files;
+mod journal;
+mod keep;
+mod measure;
+mod options;
+mod order;
+mod plan;
+mod planning;
+mod runs;
+mod select;
+
+pub use execute::{MergeOutcome, PruneReport};
+pub use files::PruneFiles;
+pub use keep::{KeepReason, KeptCheckpoint};
+pub use options::{NamePattern, PruneOptions};
+pub use plan::{PendingDeletion, PruneMerge, PrunePlan, PruneSpace, PruneStage, PrunedCheckpoint};

@@ -1,0 +1,160 @@
+//! Selects the checkpoints to delete: the rules that need no file.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::keep::KeepReason;
+use super::options::PruneOptions;
+use crate::family::{Checkpoint, DiscoveredDisk, DiskLink, Family, Forest};
+
+/// What the selection needs to know about a forest.
+pub(super) struct Known<'a> {
+    pub(super) forest: &'a Forest,
+    pub(super) options: &'a PruneOptions,
+    /// The checkpoints by their disk.
+    pub(super) checkpoints: &'a HashMap<usize, Checkpoint>,
+    /// The first configuration outside of the folders of checkpoints that names each disk.
+    ///
+    /// In doubt, it is that of a machine, which would lose its disk.
+    used: HashMap<usize, PathBuf>,
+    /// The disks that a configuration in such a folder names.
+    frozen: HashSet<usize>,
+    /// The disks without children that a checkpoint froze, and whose machine uses a disk that was not found.
+    frozen_leaves: HashMap<usize, PathBuf>,
+    now: SystemTime,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(
+        forest: &'a Forest,
+        options: &'a PruneOptions,
+        checkpoints: &'a HashMap<usize, Checkpoint>,
+        now: SystemTime,
+    ) -> Self {
+        let (mut used, mut frozen) = (HashMap::new(), HashSet::new());
+        for configuration in forest.configurations() {
+            for disk in configuration.disks() {
+                match configuration.is_in_snapshots {
+                    true => drop(frozen.insert(disk)),
+                    false => drop(used.entry(disk).or_insert_with(|| configuration.path.clone())),
+                }
+            }
+        }
+        Self { forest, options, checkpoints, used, frozen, frozen_leaves: forest.frozen_leaves(), now }
+    }
+
+    /// Returns the checkpoints of a family, each parent before its children, with the reason to keep it; `None` for those
+    /// to delete.
+    ///
+    /// `times` are those of [`times`](Self::times).
+    pub(super) fn decide(
+        &self,
+        family: &Family,
+        times: &HashMap<usize, SystemTime>,
+    ) -> Vec<(usize, Option<KeepReason>)> {
+        let is_complete =
+            family.disks.first().is_some_and(|&root| self.forest.disks[root].link == DiskLink::Base);
+        let newest = self.newest(family, times);
+        let of_family = family.disks.iter().filter_map(|disk| self.checkpoints.get(disk));
+        let decision = |checkpoint: &Checkpoint| {
+            let time = times.get(&checkpoint.disk).copied();
+            let reason = self
+                .not_selected(checkpoint, time, &newest)
+                .or_else(|| self.not_possible(checkpoint))
+                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain));
+            (checkpoint.disk, reason)
+        };
+        of_family.map(decision).collect()
+    }
+
+    /// Returns the times of the checkpoints, as far as they are known.
+    ///
+    /// A checkpoint is not older than one that it depends on, whatever its own time says. If the times of two contradict
+    /// each other, the later one counts for both, so that a wrong time deletes nothing.
+    pub(super) fn times(&self, family: &Family) -> HashMap<usize, SystemTime> {
+        let mut times: HashMap<usize, SystemTime> = HashMap::new();
+        for &disk in &family.disks {
+            let Some(checkpoint) = self.checkpoints.get(&disk) else { continue };
+            let of_parent = self.forest.disks[disk].parent.and_then(|parent| times.get(&parent).copied());
+            if let Some(own) = checkpoint.time {
+                times.insert(disk, of_parent.map_or(own, |parent| own.max(parent)));
+            }
+        }
+        times
+    }
+
+    /// Returns the checkpoints that `keep_last` keeps.
+    fn newest(&self, family: &Family, times: &HashMap<usize, SystemTime>) -> BTreeSet<usize> {
+        let Some(keep_last) = self.options.keep_last else { return BTreeSet::new() };
+        // Each parent comes before its children.
+        let mut depths: HashMap<usize, usize> = HashMap::new();
+        for &disk in &family.disks {
+            let of_parent = self.forest.disks[disk].parent.and_then(|parent| depths.get(&parent).copied());
+            depths.insert(disk, of_parent.map_or(0, |depth| depth + 1));
+        }
+        let mut newest_first: Vec<usize> = times.keys().copied().collect();
+        // Of the same age, the one is newer that has more ancestors.
+        newest_first.sort_by_key(|disk| std::cmp::Reverse((times.get(disk), depths.get(disk), *disk)));
+        newest_first.into_iter().take(keep_last).collect()
+    }
+
+    fn not_selected(
+        &self,
+        checkpoint: &Checkpoint,
+        time: Option<SystemTime>,
+        newest: &BTreeSet<usize>,
+    ) -> Option<KeepReason> {
+        let options = self.options;
+        if (options.keep_last.is_some() || options.older_than.is_some()) && time.is_none() {
+            return Some(KeepReason::NoTime);
+        }
+        if newest.contains(&checkpoint.disk) {
+            return Some(KeepReason::Newest);
+        }
+        let is_older =
+            |limit| time.and_then(|time| self.now.duration_since(time).ok()).is_some_and(|age| age > limit);
+        if options.older_than.is_some_and(|limit| !is_older(limit)) {
+            return Some(KeepReason::NotOldEnough);
+        }
+        if options.larger_than.is_some_and(|limit| checkpoint.size <= limit) {
+            return Some(KeepReason::NotLargeEnough);
+        }
+        let has_name = options.name.as_ref().is_none_or(|pattern| {
+            names(checkpoint, &self.forest.disks[checkpoint.disk]).iter().any(|name| pattern.matches(name))
+        });
+        (!has_name).then_some(KeepReason::OtherName)
+    }
+
+    /// Returns why a selected checkpoint is kept nevertheless.
+    fn not_possible(&self, checkpoint: &Checkpoint) -> Option<KeepReason> {
+        let [child] = self.forest.disks[checkpoint.disk].children[..] else {
+            return Some(KeepReason::SeveralChildren(self.forest.disks[checkpoint.disk].children.len()));
+        };
+        if let Some(configuration) = self.used.get(&checkpoint.disk) {
+            return Some(KeepReason::UsedByMachine { configuration: configuration.clone() });
+        }
+        if let Some(configuration) = self.frozen_leaves.get(&child) {
+            return Some(KeepReason::NewerDiskMissing {
+                child: self.forest.disks[child].facts.path.clone(),
+                configuration: configuration.clone(),
+            });
+        }
+        let child = &self.forest.disks[child].facts.path;
+        let is_avhdx = child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));
+        let is_known = is_avhdx || self.options.any_extension || self.frozen.contains(&checkpoint.disk);
+        (!is_known).then(|| KeepReason::NotACheckpoint { child: child.clone() })
+    }
+}
+
+/// Returns the names of a checkpoint: those of its configurations, or else that of the file.
+///
+/// If its configuration is older than the file, it may be that of an earlier state. Then no name is known.
+fn names(checkpoint: &Checkpoint, disk: &DiscoveredDisk) -> Vec<String> {
+    match checkpoint.names.is_empty() && !checkpoint.is_changed {
+        true => {
+            disk.facts.path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
+        }
+        false => checkpoint.names.clone(),
+    }
+}

@@ -1,0 +1,6 @@
+//! Joining Hyper-V's configuration files to the disks that they name.
+
+mod cases;
+mod changed;
+mod estate;
+mod host;

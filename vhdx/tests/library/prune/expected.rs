@@ -1,0 +1,129 @@
+//! What a prune must do with an estate: computed from its truth, without the library.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use vhdx_testkit::estate::{Estate, EstateFile};
+
+/// A selection, as a user gives it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Selection {
+    pub(super) keep_last: Option<usize>,
+    pub(super) older_than: Option<Duration>,
+    /// What the names must contain.
+    pub(super) name: Option<String>,
+    /// The names of the disks to delete are known to be large.
+    pub(super) larger: Option<BTreeSet<usize>>,
+}
+
+/// What must happen.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// The disks whose state is removed.
+    pub(super) deleted: BTreeSet<usize>,
+    /// The file that has the state of each disk that stays and can be read.
+    pub(super) states: BTreeMap<usize, PathBuf>,
+    /// The disks whose files are gone.
+    pub(super) gone: BTreeSet<usize>,
+}
+
+impl Selection {
+    pub(super) fn expected(&self, estate: &Estate) -> Expected {
+        let mut families: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for disk in (0..estate.disks.len()).filter(|&disk| estate.disks[disk].is_found()) {
+            families.entry(estate.root_of(disk)).or_default().push(disk);
+        }
+        let deleted: BTreeSet<usize> =
+            families.values().flat_map(|family| self.of_family(estate, family)).collect();
+        let mut expected = Expected { deleted, ..Expected::default() };
+        for disk in families.into_values().flatten() {
+            // The state of a disk moves into the oldest of the neighbours that were deleted below it.
+            let below =
+                |&disk: &usize| estate.disks[disk].parent.filter(|parent| expected.deleted.contains(parent));
+            let target = std::iter::successors(Some(disk), below).last().unwrap();
+            if target != disk {
+                expected.gone.insert(disk);
+            }
+            if !expected.deleted.contains(&disk) && estate.is_whole(disk) {
+                expected.states.insert(disk, estate.disks[target].path.clone());
+            }
+        }
+        expected
+    }
+
+    fn of_family(&self, estate: &Estate, family: &[usize]) -> Vec<usize> {
+        let folders: BTreeSet<&Path> = family.iter().map(|&disk| folder(estate, disk)).collect();
+        let is_damage_near = (0..estate.disks.len()).any(|disk| {
+            estate.disks[disk].file == EstateFile::Damaged && folders.contains(folder(estate, disk))
+        });
+        if is_damage_near || !family.iter().all(|&disk| estate.is_whole(disk)) {
+            return Vec::new();
+        }
+        let times: BTreeMap<usize, SystemTime> = family
+            .iter()
+            .filter(|&&disk| estate.children(disk).next().is_some())
+            .map(|&disk| (disk, time(estate, disk)))
+            .collect();
+        let mut newest: Vec<(SystemTime, usize, usize)> =
+            times.iter().map(|(&disk, &time)| (time, depth(estate, disk), disk)).collect();
+        newest.sort();
+        let newest: BTreeSet<usize> =
+            newest.into_iter().rev().take(self.keep_last.unwrap_or(0)).map(|(.., disk)| disk).collect();
+        let fits = |disk: &usize| !newest.contains(disk) && self.fits(estate, *disk, times[disk]);
+        times.keys().filter(|disk| fits(disk)).filter(|&&disk| is_possible(estate, disk)).copied().collect()
+    }
+
+    fn fits(&self, estate: &Estate, disk: usize, time: SystemTime) -> bool {
+        let is_older = |limit| estate.now.duration_since(time).is_ok_and(|age| age > limit);
+        let named = estate.checkpoints_of(disk);
+        let mut names: Vec<String> =
+            named.iter().map(|(_, checkpoint)| checkpoint.name.to_lowercase()).collect();
+        if names.is_empty() {
+            names.push(estate.disks[disk].path.file_name().unwrap().to_str().unwrap().to_lowercase());
+        }
+        self.older_than.is_none_or(is_older)
+            && self.larger.as_ref().is_none_or(|larger| larger.contains(&disk))
+            && self.name.as_ref().is_none_or(|part| names.iter().any(|name| name.contains(part)))
+    }
+}
+
+fn folder(estate: &Estate, disk: usize) -> &Path {
+    estate.disks[disk].path.parent().unwrap()
+}
+
+fn depth(estate: &Estate, disk: usize) -> usize {
+    std::iter::successors(estate.disks[disk].parent, |&parent| estate.disks[parent].parent).count()
+}
+
+/// A checkpoint is not older than one that it depends on.
+fn time(estate: &Estate, disk: usize) -> SystemTime {
+    let stored = estate.checkpoints_of(disk).iter().filter_map(|(_, checkpoint)| checkpoint.created).max();
+    let own = stored.unwrap_or(estate.disks[disk].modified);
+    estate.disks[disk].parent.map_or(own, |parent| own.max(time(estate, parent)))
+}
+
+fn is_possible(estate: &Estate, disk: usize) -> bool {
+    let children: Vec<usize> = estate.children(disk).collect();
+    let [child] = children[..] else { return false };
+    let is_used = estate
+        .readable_machines()
+        .iter()
+        .any(|machine| machine.drives.iter().any(|drive| estate.found(drive) == Some(disk)));
+    let is_avhdx = estate.disks[child].path.extension().unwrap() == "avhdx";
+    !is_used && !is_newer_disk_missing(estate, child) && (is_avhdx || !estate.checkpoints_of(disk).is_empty())
+}
+
+/// Whether a checkpoint froze a disk, and the disk that its machine uses since then is not there.
+fn is_newer_disk_missing(estate: &Estate, disk: usize) -> bool {
+    estate.children(disk).next().is_none()
+        && estate.checkpoints_of(disk).into_iter().any(|(machine, checkpoint)| {
+            let frozen = checkpoint.drives.iter().filter(|drive| estate.found(drive) == Some(disk));
+            let is_missing = |location| {
+                let mut now = machine.drives.iter().filter(|drive| drive.location == location);
+                now.any(|drive| estate.found(drive).is_none())
+            };
+            estate.is_owner_known(machine, checkpoint)
+                && frozen.into_iter().any(|drive| is_missing(drive.location))
+        })
+}

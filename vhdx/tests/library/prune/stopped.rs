@@ -1,0 +1,95 @@
+//! A prune that is stopped at any operation goes on when it runs again, and ends in the same state.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use vhdx::NoProgress;
+use vhdx::ops::PruneOptions;
+use vhdx_testkit::estate::{Estate, EstateOptions};
+
+use super::expected::Selection;
+use super::states::{check_end, check_states, copy, names_at_the_end};
+use super::{files, plan, prune};
+use crate::doubles::Stopping;
+
+/// The number of operations from which the operations of a whole prune are counted down.
+const MANY: usize = 1 << 40;
+/// Of the writes and syncs, each of this many is the last one in a run. Every deletion is, and what is next to one.
+const STEP: usize = 5;
+
+/// Stops prunes at operations all over their length. Returns the number of operations of a whole prune.
+fn stop_everywhere(estate_options: &EstateOptions, options: &PruneOptions, selection: &Selection) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let estate = Estate::generate(&folder.path().join("estate"), estate_options).unwrap();
+    let expected = selection.expected(&estate);
+    let names = names_at_the_end(&estate, &expected);
+    let run = |operations: usize| {
+        let root = folder.path().join("run");
+        copy(&estate.root, &root);
+        let (forest, plan) = plan(&root, options, estate.now);
+        let files = Stopping::after(operations);
+        let report = plan.execute(&forest, &files, &NoProgress);
+        let context = format!("stopped at operation {operations}: {report:?}");
+        check_states(&estate, &root, &expected, &context);
+        let again = prune(&root, options, estate.now);
+        assert!(again.is_complete(), "{context}, then {again:#?}");
+        check_end(&estate, &root, &expected, &names, &context);
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(report.is_complete(), operations == MANY, "{context}");
+        files
+    };
+    let whole = run(MANY);
+    let count = MANY - whole.left();
+    let deletions = whole.deletions.lock().unwrap().clone();
+    let deletions = deletions.into_iter().map(|left| MANY - left).flat_map(|at| [at, at + 1]);
+    let stops: BTreeSet<usize> = (0..count).step_by(STEP).chain(deletions).filter(|&at| at < count).collect();
+    stops.into_iter().for_each(|at| drop(run(at)));
+    count
+}
+
+#[test]
+fn at_any_operation() {
+    for (seed, keep_last) in [(21, 0), (22, 1)] {
+        let mut options = PruneOptions::all();
+        options.keep_last = Some(keep_last);
+        let selection = Selection { keep_last: Some(keep_last), ..Selection::default() };
+        let operations = stop_everywhere(&EstateOptions::sound(seed, 1, 4), &options, &selection);
+        assert!(operations > 40, "{operations}");
+    }
+}
+
+/// After a deletion was stopped, the target is not what it was: the merged files may be the only copy of their data.
+#[test]
+fn files_of_a_stopped_deletion_stay_if_their_target_is_lost_or_changed() {
+    let options = PruneOptions::all();
+    for is_lost in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let estate =
+            Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(21, 1, 4)).unwrap();
+        let root = folder.path().join("run");
+        copy(&estate.root, &root);
+        let (forest, first) = plan(&root, &options, estate.now);
+        let whole = Stopping::after(MANY);
+        first.execute(&forest, &whole, &NoProgress);
+        let with_several = first.merges.iter().position(|merge| merge.merged.len() > 1).unwrap();
+        let merge = &first.merges[with_several];
+        let (deleted, target) = (merge.merged.clone(), merge.target.clone());
+        fs::remove_dir_all(&root).unwrap();
+        // Of the operations on files of this merge: two journals before, then the deletions.
+        let before: usize = first.merges[..with_several].iter().map(|merge| merge.merged.len() + 3).sum();
+        let at = MANY - whole.deletions.lock().unwrap()[before + 3];
+        copy(&estate.root, &root);
+        let (forest, plan_again) = plan(&root, &options, estate.now);
+        plan_again.execute(&forest, &Stopping::after(at), &NoProgress);
+        assert!(!deleted[0].exists() && deleted[1].exists(), "the first of several files is deleted");
+        let original = estate.root.join(target.strip_prefix(&root).unwrap());
+        match is_lost {
+            true => fs::remove_file(&target).unwrap(),
+            false => drop(fs::copy(original, &target).unwrap()),
+        }
+        let left = files(&root);
+        prune(&root, &options, estate.now);
+        assert!(deleted[1].exists(), "lost: {is_lost}");
+        assert!(left.iter().all(|path| path.exists() || !deleted.contains(path)));
+    }
+}
