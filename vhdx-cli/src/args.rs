@@ -1,8 +1,10 @@
 //! Defines and parses the command line. [`commands`] defines the options of each command and their help.
 
 mod commands;
+pub(crate) mod duration;
 mod format;
 mod option_groups;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +15,14 @@ use crate::exit;
 use crate::output::Output;
 
 pub(crate) use commands::{
-    Chain, Check, Compare, Completions, Convert, Create, Info, Man, Map, Merge, Reparent, Replay, Tree,
+    Chain, Check, Compare, Completions, Config, Convert, Create, Info, Man, Map, Merge, Prune, Reparent,
+    Replay, Revert, Tree,
 };
 pub(crate) use format::Format;
 pub(crate) use option_groups::{Parents, Writing};
+pub(crate) use report::Report;
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference; 2 usage; 3 corrupt \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference, `report` an exceeded limit, `prune` kept a selected checkpoint; 2 usage; 3 corrupt \
 file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in use, changed, destination exists; 130 interrupted.";
 
 /// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
@@ -58,6 +62,10 @@ pub(crate) enum Command {
     Merge(Merge),
     Reparent(Reparent),
     Replay(Replay),
+    Revert(Revert),
+    Prune(Prune),
+    Config(Config),
+    Report(Report),
     Completions(Completions),
     Man(Man),
 }
@@ -74,7 +82,10 @@ impl Command {
             Command::Create(create) => &create.parent_dir,
             Command::Merge(merge) => &merge.parents.parent_dir,
             Command::Reparent(reparent) => &reparent.parent_dir,
-            Command::Info(_) | Command::Tree(_) | Command::Replay(_) => &[],
+            Command::Revert(revert) => &revert.parent_dir,
+            Command::Prune(_) => &[],
+            Command::Info(_) | Command::Tree(_) | Command::Replay(_) | Command::Config(_) => &[],
+            Command::Report(_) => &[],
             Command::Completions(_) | Command::Man(_) => &[],
         }
     }
@@ -86,8 +97,12 @@ impl Command {
 /// The exit code, after the help or a usage error was printed.
 pub(crate) fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
-        let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-        exit::usage(&error, json)
+        let is_given =
+            |option: &str| std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == option);
+        match is_given("report") && is_given("--nagios") && error.use_stderr() {
+            true => exit::usage_of_plugin(&error),
+            false => exit::usage(&error, is_given("--json")),
+        }
     })
 }
 

@@ -95,10 +95,13 @@ impl Damage {
         let list = |wanted| {
             let of_state = parts.iter().filter(|(name, is_sound)| *is_sound == wanted && is_known(*name));
             let names: Vec<&str> = of_state.map(|(name, _)| *name).collect();
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            names.join(", ")
         };
         let blocks = self.survey.bat.map(|bat| format!(" ({} blocks)", bat.blocks)).unwrap_or_default();
-        format!("still valid: {}{blocks}; damaged or not found: {}", list(true), list(false))
+        let (sound, damaged) = (list(true), list(false));
+        let lists = [("still valid", sound + &blocks), ("damaged or not found", damaged)];
+        let lists = lists.iter().filter(|(_, names)| !names.is_empty());
+        lists.map(|(state, names)| format!("{state}: {names}")).collect::<Vec<_>>().join("; ")
     }
 
     fn advice(&self) -> &'static str {

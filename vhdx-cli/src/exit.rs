@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::guesses;
 use crate::output;
+use crate::unknown_command;
 
 pub(crate) use failure::Failure;
 
@@ -18,7 +18,7 @@ pub(crate) use failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
-    /// `check` found violations, or `compare` a difference.
+    /// `check` found violations, `compare` a difference, `report` an exceeded limit, or `prune` a selected checkpoint that had to be kept.
     Found,
     /// The command read several files and has reported their errors. This is the largest exit code.
     Reported(u8),
@@ -58,7 +58,7 @@ pub(crate) fn report(failure: &Failure, in_json: bool) -> u8 {
 
 /// Prints the output of the argument parser: an error, the help or the version.
 pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
-    if let Some((name, advice)) = guesses::advice(error) {
+    if let Some((name, advice)) = unknown_command::advice(error) {
         // The parser would suggest a command with a similar name that may do something else.
         let message = format!("there is no command `{}`", output::harmless(name));
         return ExitCode::from(report(&Failure::usage(message).with_hint(advice), json));
@@ -71,6 +71,17 @@ pub(crate) fn usage(error: &clap::Error, json: bool) -> ExitCode {
         let _ = error.print();
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure.code()))
+}
+
+/// The exit code of a Nagios plugin that cannot tell the state of a service.
+pub(crate) const PLUGIN_UNKNOWN: u8 = 3;
+
+/// Prints an error of the argument parser as a Nagios plugin does: the first line, on stdout.
+pub(crate) fn usage_of_plugin(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").replace('|', "/");
+    let _ = output::write(|out| writeln!(out, "VHDX UNKNOWN - {}", output::harmless(&first)));
+    ExitCode::from(PLUGIN_UNKNOWN)
 }
 
 fn print_json(failure: &Value) {

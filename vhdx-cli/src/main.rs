@@ -5,11 +5,11 @@ mod commands;
 mod damage;
 mod exit;
 mod foreign;
-mod guesses;
 mod interrupt;
 mod output;
 mod progress;
 mod sizes;
+mod unknown_command;
 
 use std::process::ExitCode;
 

@@ -101,9 +101,12 @@ pub(crate) fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.chars().map(escaped).collect::<String>())
 }
 
-/// Escapes the control characters of a text from a file or a file name, which could control the terminal.
+/// Escapes the characters of a text from a file or a file name that could control the terminal: control characters, line
+/// separators, and marks that are invisible or change the order in which text is shown.
 pub(crate) fn harmless(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let reorders = |c: char| matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let escaped =
+        |c: char| if c.is_control() || reorders(c) { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(escaped).collect()
 }
 
@@ -162,8 +165,19 @@ pub(crate) fn undetermined(files: &[Undetermined]) -> Value {
 
 /// Writes rows in aligned columns. `right` says which columns are aligned to the right.
 pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -> io::Result<()> {
+    table_of_width(out, right, rows, usize::MAX)
+}
+
+/// As [`table`], but words wider than `widest` do not widen their column. They should be the last ones of their rows.
+pub(crate) fn table_of_width(
+    out: &mut dyn Write,
+    right: &[bool],
+    rows: &[Vec<String>],
+    widest: usize,
+) -> io::Result<()> {
+    let words = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|w| w.chars().count()).max();
+        |column| words(column).map(|word| word.chars().count()).filter(|width| *width <= widest).max();
     let widths: Vec<usize> = (0..right.len()).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {
         let mut line = String::new();
@@ -188,6 +202,14 @@ mod tests {
             assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
         }
         assert_eq!(word(Path::new("--x")), "'./--x'");
+    }
+
+    #[test]
+    fn texts_cannot_control_the_terminal_or_be_shown_backwards() {
+        assert_eq!(
+            harmless("a\u{1b}b\u{202e}c\u{2066}d\ne\u{fc}"),
+            "a\\u{1b}b\\u{202e}c\\u{2066}d\\ne\u{fc}"
+        );
     }
 
     #[test]

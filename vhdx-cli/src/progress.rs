@@ -49,6 +49,11 @@ impl Bar {
         Ok(Self { bar: Self::shown(output.quiet), interrupted, answer })
     }
 
+    /// Prints something on the terminal while the bar is hidden.
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
+    }
+
     /// Whether the operation was asked to stop. Prints the answer the first time.
     fn is_interrupted(&self) -> bool {
         let is_interrupted = self.interrupted.load(Ordering::Relaxed);

@@ -1,11 +1,13 @@
 //! Defines the options of each command, and their help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::ValueHint;
 use clap::{ArgGroup, Args as ClapArgs};
-use vhdx::ops::MergeOptions;
+use vhdx::ops::{MergeOptions, NamePattern, PruneOptions};
 
+use super::duration;
 use super::format::Format;
 use super::option_groups::{NewVhdx, Parents, Share, Writing};
 use crate::sizes;
@@ -259,6 +261,111 @@ pub(crate) struct Replay {
     /// Print what would be written, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Revert a disk to a checkpoint: make a new, empty child of the checkpoint, to use instead of the disk
+///
+/// This is what Hyper-V calls applying a checkpoint. No existing file is changed. The old disk stays unless --delete-old is given. A virtual
+/// machine must then use the new file. If it has several disks, revert each of them.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Revert {
+    /// The disk that the virtual machine uses now
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// The checkpoint: its name, or its file
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to: String,
+    /// The new file [default: beside FILE, named as Hyper-V would name it]
+    #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Delete FILE at the end, if nothing depends on it: what was written since the checkpoint is lost
+    #[arg(long)]
+    pub(crate) delete_old: bool,
+    /// Also search this folder for files of the same family and for configurations (repeatable)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) parent_dir: Vec<PathBuf>,
+    /// Check everything, print what would be done, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Delete checkpoints by number, age, size or name, in all families of disks below folders
+///
+/// Deleting a checkpoint removes the state that its file keeps: the only child of the file is merged into it, in place, and
+/// the merged file is deleted. All other states read as before. If the child is the newest disk, the virtual machine must
+/// use the checkpoint's file from then on; the output says so. A checkpoint with several children is kept.
+///
+/// A checkpoint must fit all selections that are given. Without --yes, the plan is printed and must be confirmed on the
+/// terminal. After a power failure or Ctrl-C, the same command goes on.
+#[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("selection")
+    .args(["keep_last", "older_than", "larger_than", "name", "all"]).required(true).multiple(true)))]
+pub(crate) struct Prune {
+    /// The folders to search, with their subfolders
+    #[arg(required = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    pub(crate) roots: Vec<PathBuf>,
+    /// Keep the newest N checkpoints of each family
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<usize>,
+    /// Select checkpoints that are older, such as 12h, 7d or 4w
+    #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+    pub(crate) older_than: Option<Duration>,
+    /// Select checkpoints whose child takes more space: deleting one frees at most that
+    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
+    pub(crate) larger_than: Option<u64>,
+    /// Select checkpoints whose name matches, or the name of the file if they have none: `*` is any text
+    #[arg(long, value_name = "PATTERN", value_parser = name_pattern)]
+    pub(crate) name: Option<NamePattern>,
+    /// Select all checkpoints
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Also select disks whose child is not named .avhdx: their child was probably made by hand
+    #[arg(long)]
+    pub(crate) any_extension: bool,
+    /// Merge although files that cannot be read may be disks that depend on the changed files: such a disk is lost
+    #[arg(long)]
+    pub(crate) ignore_undetermined: bool,
+    /// Start although free space may be too small
+    #[arg(long)]
+    pub(crate) no_space_check: bool,
+    /// Print the plan, and change nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Delete without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+fn name_pattern(text: &str) -> Result<NamePattern, String> {
+    NamePattern::new(text).map_err(|error| error.to_string())
+}
+
+impl Prune {
+    /// Returns the options of the prune.
+    pub(crate) fn options(&self) -> PruneOptions {
+        let mut options = PruneOptions::all();
+        options.keep_last = self.keep_last;
+        options.older_than = self.older_than;
+        options.larger_than = self.larger_than;
+        options.name = self.name.clone();
+        options.any_extension = self.any_extension;
+        options.ignore_undetermined = self.ignore_undetermined;
+        options.ignore_space = self.no_space_check;
+        options
+    }
+}
+
+/// Show a configuration file of Hyper-V: a virtual machine, a checkpoint, or the register of a host
+///
+/// A dirty log is replayed in memory; the file is not changed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Config {
+    /// A .vmcx, .vmrs or .xml file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// List every key with its value
+    #[arg(long)]
+    pub(crate) keys: bool,
 }
 
 /// Print the completion script for a shell

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use vhdx::Error;
 use vhdx::ops::{ConvertReport, to_stream};
 
-use super::destination;
+use super::destination::{self, Space};
 use super::not_copied::NotCopied;
 use super::reading::Reading;
 use crate::args::{Convert, Format};
@@ -48,7 +48,9 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
     if target != Target::Stdout {
-        destination::ensure_space(&convert.destination, &convert.writing, bytes)?;
+        let disk_type = plan.vhdx.as_ref().map(|new| new.disk_type);
+        let space = Space::of(disk_type, bytes, file_size);
+        destination::ensure_space(&convert.destination, &convert.writing, space)?;
     }
     let made = match convert.writing.dry_run {
         true => ConvertReport { bytes_copied: bytes, blocks: 0, file_size },

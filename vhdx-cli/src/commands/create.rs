@@ -9,7 +9,7 @@ use vhdx::{
     ParentLocator, Vhdx,
 };
 
-use super::destination;
+use super::destination::{self, Space};
 use super::info::{self, Facts};
 use super::not_copied::NotCopied;
 use super::reading::Reading;
@@ -26,12 +26,12 @@ pub(super) fn run(output: Output, create: &Create) -> Result<Outcome, Failure> {
     // If the file cannot exist at this place, that is the error to report, not one about its path to the parent.
     NewFile::ensure_can_create(&create.file, IfExists::Replace)?;
     let mut reading = Reading::new(output, &create.parent_dir);
-    let Plan { new, sources } = plan(&mut reading, create)?;
+    let Plan { new, sources } = plan(output, &mut reading, create)?;
     destination::check(&create.file, &create.writing, sources)?;
     let disk = new.disk();
     let least = disk.file_size(0)?;
     if disk.disk_type == DiskType::Fixed {
-        destination::ensure_space(&create.file, &create.writing, least)?;
+        destination::ensure_space(&create.file, &create.writing, Space::Reserved(least))?;
     }
     let left = NotCopied::beside(&create.file);
     if create.writing.dry_run {
@@ -78,13 +78,21 @@ impl New {
     }
 }
 
-fn plan(reading: &mut Reading<'_>, create: &Create) -> Result<Plan, Failure> {
+fn plan(output: Output, reading: &mut Reading<'_>, create: &Create) -> Result<Plan, Failure> {
     if let Some(parent) = &create.parent {
         let resolver = FolderResolver { folders: create.parent_dir.clone(), ..FolderResolver::default() };
         let chain = Chain::open(parent, &resolver).map_err(Failure::parent_does_not_open)?;
         reading.ensure_may_have_children(parent, &chain)?;
         let options = ChildOptions { virtual_size: create.size, block_size: create.block_size };
         let child = ops::new_child(&chain, &create.file, &options)?;
+        if child.disk.virtual_size < chain.virtual_size() {
+            output.warning(&format!(
+                "this child is smaller than its parent ({} instead of {} bytes): data of the parent past its end is \
+                 not visible, and a merge of the child into its parent is refused if it would lose such data",
+                child.disk.virtual_size,
+                chain.virtual_size()
+            ));
+        }
         return Ok(Plan { new: New::Child(child), sources: chain.identities() });
     }
     let small =

@@ -1,6 +1,19 @@
-//! Formats points in time for text output.
+//! Formats points in time for text output, and for JSON.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Returns a point in time in whole seconds since 1970, negative before.
+pub(super) fn unix_seconds(time: SystemTime) -> Option<i64> {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs().try_into().ok(),
+        Err(before) => i64::try_from(before.duration().as_secs()).ok().map(|seconds| -seconds),
+    }
+}
+
+/// Returns a point in time in whole seconds since 1970; `None` before.
+pub(super) fn seconds(time: SystemTime) -> Option<u64> {
+    unix_seconds(time)?.try_into().ok()
+}
 
 /// Returns a point in time in UTC, to the minute: `2026-11-22 23:05`.
 pub(super) fn utc(time: SystemTime) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vhdx::{Error, FileIdentity, NewFile, Result, free_space};
+use vhdx::{DiskType, Error, FileIdentity, NewFile, free_space};
 
 use crate::args::Writing;
 use crate::exit::Failure;
@@ -50,17 +50,45 @@ pub(super) fn is_block_device(_: &Path) -> bool {
     false
 }
 
-/// Returns [`Error::NoSpace`] if `bytes`, the most that will be copied, may not fit.
-pub(super) fn ensure_space(destination: &Path, writing: &Writing, bytes: u64) -> Result<()> {
+/// The space that a new file takes.
+#[derive(Clone, Copy)]
+pub(super) enum Space {
+    /// At most as many bytes as this: content that is zero is not written.
+    AtMost(u64),
+    /// The whole length of the file: a fixed disk reserves the space of all blocks.
+    Reserved(u64),
+}
+
+impl Space {
+    /// Returns the space of a new file of `file_size` bytes, into which `copied` bytes are copied at most.
+    pub(super) fn of(disk_type: Option<DiskType>, copied: u64, file_size: u64) -> Self {
+        match disk_type {
+            Some(DiskType::Fixed) => Space::Reserved(file_size.max(copied)),
+            _ => Space::AtMost(copied),
+        }
+    }
+}
+
+/// Returns [`Error::NoSpace`] if the space of the new file may not be free.
+pub(super) fn ensure_space(destination: &Path, writing: &Writing, space: Space) -> Result<(), Failure> {
     if writing.no_space_check {
         return Ok(());
     }
+    let (Space::AtMost(needed) | Space::Reserved(needed)) = space;
     // If the free space is not known, the copying itself fails when it runs out.
-    match free_space(folder(destination)) {
-        Ok(Some(free)) if bytes > free => Err(Error::NoSpace { needed: bytes, free }.in_file(destination)),
-        _ => Ok(()),
+    let Ok(Some(free)) = free_space(folder(destination)) else { return Ok(()) };
+    if needed <= free {
+        return Ok(());
     }
+    let failure = Failure::from(Error::NoSpace { needed, free }.in_file(destination));
+    Err(match space {
+        Space::AtMost(_) => failure,
+        Space::Reserved(_) => failure.with_hint(HINT_FOR_FIXED),
+    })
 }
+
+const HINT_FOR_FIXED: &str = "free space on the file system of that file: a fixed disk reserves the space of its whole \
+    virtual size. A dynamic disk (`--type dynamic`) takes space only for its content";
 
 fn folder(destination: &Path) -> &Path {
     match destination.parent() {

@@ -18,12 +18,16 @@ pub(super) fn run(man: &Man) -> Result<Outcome, Failure> {
             clap_mangen::Man::new(Args::command()).render(&mut page)?;
             output::write(|out| out.write_all(&page))?;
         }
-        Some(folder) => write_pages(folder, man.force)?,
+        Some(folder) => {
+            let count = write_pages(folder, man.force)?;
+            output::write(|out| writeln!(out, "wrote {count} pages into {}", output::shown(folder)))?;
+        }
     }
     Ok(Outcome::Done)
 }
 
-fn write_pages(folder: &Path, force: bool) -> Result<(), Failure> {
+/// Returns the number of pages.
+fn write_pages(folder: &Path, force: bool) -> Result<usize, Failure> {
     let pages = pages();
     if !force {
         let mut paths = pages.iter().map(|page| folder.join(page.get_filename()));
@@ -33,12 +37,12 @@ fn write_pages(folder: &Path, force: bool) -> Result<(), Failure> {
     }
     fs::create_dir_all(folder)
         .map_err(|error| Failure::io(format!("cannot make {}", folder.display()), &error))?;
-    for page in pages {
+    for page in &pages {
         let path = folder.join(page.get_filename());
-        write_page(&page, &path, force)
+        write_page(page, &path, force)
             .map_err(|error| Failure::io(format!("cannot write {}", path.display()), &error))?;
     }
-    Ok(())
+    Ok(pages.len())
 }
 
 fn write_page(page: &clap_mangen::Man, path: &Path, force: bool) -> io::Result<()> {

@@ -3,7 +3,7 @@
 mod in_place;
 mod left_over;
 mod new_disk;
-mod relatives;
+mod refused;
 mod space;
 mod undeleted;
 

@@ -4,6 +4,7 @@ mod chain;
 mod check;
 mod compare;
 mod completions;
+mod config;
 mod convert;
 mod create;
 mod date;
@@ -15,9 +16,12 @@ mod man;
 mod map;
 mod merge;
 mod not_copied;
+mod prune;
 mod reading;
 mod reparent;
 mod replay;
+mod report;
+mod revert;
 mod several;
 mod size_differences;
 mod source;
@@ -44,6 +48,10 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Merge(merge) => merge::run(output, merge),
         Command::Reparent(reparent) => reparent::run(output, reparent),
         Command::Replay(replay) => replay::run(output, replay),
+        Command::Revert(revert) => revert::run(output, revert),
+        Command::Prune(prune) => prune::run(output, prune),
+        Command::Config(config) => config::run(output, config),
+        Command::Report(report) => report::run(output, report),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     };

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vhdx::ops::{ensure_not_half_merged, left_over};
+use vhdx::ops::{MergePlan, ensure_not_half_merged, left_over};
 use vhdx::{
     Chain, ChainError, ChainErrorKind, Error, FoundBy, InspectedLayer, Link, OnWriter, ParentResolver,
     RawDisk, Relatives, Vhdx, find_relatives, folders_around, inspect_chain,
@@ -153,12 +153,15 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// As [`report`](Self::report), if the disks in all folders are already known.
-    pub(super) fn report_with(&mut self, chain: &Chain, relatives: &Relatives) -> vhdx::Result<()> {
-        self.report_links(chain);
-        match ensure_not_half_merged(chain.leaf(), relatives) {
-            Ok(()) => Ok(()),
-            Err(error) => self.add(error),
+    /// Reports the facts about the chain of a merge.
+    pub(super) fn report_plan(&mut self, plan: &MergePlan) {
+        for (path, rule, count) in plan.tolerated_bat_rules() {
+            let (path, rule, count) = (path.clone(), *rule, *count);
+            self.facts.report(self.output, Fact::Entries { path, rule, count });
+        }
+        self.report_found(plan.found_by_guid().to_vec());
+        if let Some(fact) = plan.possible_merge().and_then(unfinished) {
+            self.facts.report(self.output, fact);
         }
     }
 
@@ -169,17 +172,23 @@ impl<'a> Reading<'a> {
         let pairs = (1..).zip(paths.windows(2));
         let by_guid = pairs.filter(|(parent, _)| chain.found_by(*parent) == Some(FoundBy::Guid));
         let found = by_guid.filter_map(|(_, pair)| match pair {
-            [child, parent] => Some(Found { child: child.clone(), parent: parent.clone() }),
+            [child, parent] => Some((child.clone(), parent.clone())),
             _ => None,
         });
-        let found: Vec<Found> = found.collect();
+        self.report_found(found.collect());
+    }
+
+    /// Reports links, as child and parent, whose parent was found by GUID.
+    fn report_found(&mut self, links: Vec<(PathBuf, PathBuf)>) {
+        let found: Vec<Found> = links.into_iter().map(|(child, parent)| Found { child, parent }).collect();
         if !found.is_empty() {
             self.facts.report(self.output, Fact::FoundByGuid(found));
         }
     }
 
     fn add(&mut self, error: Error) -> vhdx::Result<()> {
-        self.facts.report(self.output, unfinished(error)?);
+        let fact = unfinished(&error).ok_or(error)?;
+        self.facts.report(self.output, fact);
         Ok(())
     }
 
@@ -253,12 +262,8 @@ pub(super) fn or_force_share(error: Error) -> Failure {
     }
 }
 
-/// Returns the fact in an error about an incomplete merge. Any other error is returned as it is.
-fn unfinished(error: Error) -> vhdx::Result<Fact> {
-    match error.chain_error() {
-        Some(chain) if chain.kind() == ChainErrorKind::HalfMerged => {
-            Ok(Fact::Unfinished { message: error.to_string(), merges: chain.unfinished().to_vec() })
-        }
-        _ => Err(error),
-    }
+/// Returns the fact in an error about an incomplete merge; `None` for any other error.
+fn unfinished(error: &Error) -> Option<Fact> {
+    let chain = error.chain_error().filter(|chain| chain.kind() == ChainErrorKind::HalfMerged)?;
+    Some(Fact::Unfinished { message: error.to_string(), merges: chain.unfinished().to_vec() })
 }

@@ -2,11 +2,10 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use vhdx::ops::{ParentCheck, ReparentOptions, ReparentPlan, check_parent};
-use vhdx::{ChainErrorKind, Error, ErrorKind, FileFacts, FolderResolver};
+use vhdx::{ChainErrorKind, Error, ErrorKind, FileFacts, FolderResolver, ParentLocator, Vhdx};
 
 use super::date;
 use super::info::{parent_json, parent_rows};
@@ -20,8 +19,8 @@ use crate::sizes::both;
 pub(super) fn run(output: Output, reparent: &Reparent) -> Result<Outcome, Failure> {
     let Reparent { child, parent, parent_dir, .. } = reparent;
     let check = check_parent(child, parent, parent_dir, &Bar::new(output.quiet));
-    let check = check.map_err(|error| match child != parent && is_cycle(&error) {
-        true => Failure::from(error).with_hint(swapped(child, parent)),
+    let check = check.map_err(|error| match is_own_ancestor(&error, child, parent) {
+        true => own_ancestor(error, child, parent),
         false => Failure::parent_does_not_open(error),
     })?;
     let options = ReparentOptions { ignore_id_mismatch: reparent.ignore_id_mismatch };
@@ -39,24 +38,45 @@ pub(super) fn run(output: Output, reparent: &Reparent) -> Result<Outcome, Failur
     Ok(Outcome::Done)
 }
 
-fn is_cycle(error: &Error) -> bool {
-    error.chain_error().is_some_and(|error| error.kind() == ChainErrorKind::Cycle)
+/// Whether the reason of the error is that the new parent is the child itself, or depends on the child.
+fn is_own_ancestor(error: &Error, child: &Path, parent: &Path) -> bool {
+    error.chain_error().is_some_and(|error| {
+        error.kind() == ChainErrorKind::Cycle && error.path() == child && error.parent() == Some(parent)
+    })
 }
 
-fn swapped(child: &Path, parent: &Path) -> String {
-    format!(
-        "{} depends on {}, so it cannot become its parent. If you swapped the two files: \
-         `vhdx reparent {} --parent {}`",
-        shown(parent),
-        shown(child),
-        output::word(parent),
-        output::word(child)
-    )
+fn own_ancestor(error: Error, child: &Path, parent: &Path) -> Failure {
+    let [shown_child, shown_parent] = [child, parent].map(shown);
+    let failure = Failure::from(error);
+    let (Ok(child_disk), Ok(parent_disk)) = (Vhdx::open(child), Vhdx::open(parent)) else { return failure };
+    if child_disk.identity() == parent_disk.identity() {
+        let message = format!("{shown_child}: a disk cannot be its own parent; nothing was changed");
+        let hint = format!("name the disk from which {shown_child} was created as `--parent`");
+        return failure.with_message(message).with_hint(hint);
+    }
+    let message = format!(
+        "{shown_parent} depends on {shown_child}, so it cannot become the parent of {shown_child}; nothing was changed"
+    );
+    let linkages = parent_disk.parent_locator().map(ParentLocator::linkages).unwrap_or_default();
+    let hint = match linkages.contains(&child_disk.data_write_guid()) {
+        true => format!(
+            "if you swapped the two files: `vhdx reparent {} --parent {}`",
+            output::word(parent),
+            output::word(child)
+        ),
+        false => {
+            format!("`vhdx chain {}` shows the files on which {shown_parent} depends", output::word(parent))
+        }
+    };
+    failure.with_message(message).with_hint(hint)
 }
 
 fn with_evidence(error: &Error, check: &ParentCheck) -> Failure {
     match error.kind() {
-        ErrorKind::Chain => Failure::not_the_parent(error, evidence_json(check), evidence_text(check)),
+        ErrorKind::Chain => {
+            let is_listed = !check.others.is_empty();
+            Failure::not_the_parent(error, evidence_json(check), evidence_text(check), is_listed)
+        }
         _ => error.into(),
     }
 }
@@ -122,7 +142,6 @@ fn evidence_json(check: &ParentCheck) -> Value {
 }
 
 fn disk_json(disk: &FileFacts) -> Value {
-    let modified = disk.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({
         "path": output::path(&disk.path),
         "type": disk.disk_type.name(),
@@ -131,7 +150,7 @@ fn disk_json(disk: &FileFacts) -> Value {
         "virtual_disk_id": disk.virtual_disk_id.map(|id| id.to_string()),
         "data_write_guid": disk.data_write_guid.to_string(),
         "file_write_guid": disk.file_write_guid.to_string(),
-        "modified": modified.map(|since| since.as_secs()),
+        "modified": disk.modified.and_then(date::seconds),
     })
 }
 

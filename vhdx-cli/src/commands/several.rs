@@ -82,7 +82,7 @@ pub(super) fn run(
     let count = tally.results;
     output.answer(json, |out| {
         let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        writeln!(out, "{files}, {} with violations or errors", tally.failed)
+        writeln!(out, "{files}, {} with errors", tally.failed)
     })?;
     Ok(if tally.worst == 0 { Outcome::Done } else { Outcome::Reported(tally.worst) })
 }

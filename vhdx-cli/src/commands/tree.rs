@@ -1,14 +1,17 @@
 //! `vhdx tree`: finds every disk in folders and their subfolders, and draws them as a forest.
 
 mod draw;
-mod fix;
+pub(super) mod fix;
 mod hint;
+pub(super) mod machines;
+mod notes;
 
-use std::time::UNIX_EPOCH;
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use vhdx::{DiscoveredDisk, Forest, OtherFile, Problem, discover};
+use vhdx::{Checkpoint, DiscoveredDisk, Forest, OtherFile, Problem, discover};
 
+use super::date::seconds;
 use super::folder;
 use super::size_differences::{self, SizeDifference};
 use crate::args::Tree;
@@ -28,8 +31,19 @@ pub(super) fn run(output: Output, tree: &Tree) -> Result<Outcome, Failure> {
 fn json(forest: &Forest) -> Value {
     let path_of = |index: usize| forest.disks.get(index).map(|disk| output::path(&disk.facts.path));
     let orphans: Vec<_> = forest.orphans().filter_map(path_of).collect();
+    let checkpoints = forest.checkpoints();
+    let checkpoints: HashMap<usize, &Checkpoint> =
+        checkpoints.iter().map(|checkpoint| (checkpoint.disk, checkpoint)).collect();
+    let disk = |(i, disk): (usize, &DiscoveredDisk)| {
+        let mut json = disk_json(disk, path_of);
+        json["checkpoint"] =
+            checkpoints.get(&i).map_or(Value::Null, |checkpoint| machines::disk_json(checkpoint));
+        json
+    };
     json!({
-        "disks": forest.disks.iter().map(|disk| disk_json(disk, path_of)).collect::<Vec<_>>(),
+        "disks": forest.disks.iter().enumerate().map(disk).collect::<Vec<_>>(),
+        "machines": machines::json(forest),
+        "lone_checkpoints": machines::lone_json(forest),
         "orphans": orphans,
         "others": forest.others,
         "other_files": forest.other_files.iter().map(other_json).collect::<Vec<_>>(),
@@ -40,7 +54,6 @@ fn json(forest: &Forest) -> Value {
 }
 
 fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) -> Value {
-    let modified = disk.facts.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({
         "path": output::path(&disk.facts.path),
         "type": disk.facts.disk_type.name(),
@@ -51,7 +64,7 @@ fn disk_json(disk: &DiscoveredDisk, path_of: impl Fn(usize) -> Option<Value>) ->
         "logical_sector_size": disk.facts.logical_sector_size,
         "virtual_disk_id": disk.facts.virtual_disk_id.map(|id| id.to_string()),
         "data_write_guid": disk.facts.data_write_guid.to_string(),
-        "modified": modified.map(|since| since.as_secs()),
+        "modified": disk.facts.modified.and_then(seconds),
         "dirty_log": disk.facts.dirty_log,
         "parent": disk.parent.and_then(&path_of),
         "link": disk.link.name(),

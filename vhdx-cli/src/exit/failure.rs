@@ -105,6 +105,21 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
+    /// A file that is corrupt, and is no VHDX.
+    pub(crate) fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt, message)
+    }
+
+    /// A file that needs an unsupported feature or has another format, and is no VHDX.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unsupported, message)
+    }
+
+    /// A failed call of the operating system. The message says what failed and why.
+    pub(crate) fn failed_io(message: impl Into<String>) -> Self {
+        Self::new(Kind::Io, message)
+    }
+
     /// A failed call of the operating system outside of the library. `what` says what failed.
     pub(crate) fn io(what: impl Display, error: &io::Error) -> Self {
         Self::new(Kind::Io, format!("{what}: {error}"))
@@ -122,9 +137,11 @@ impl Failure {
 
     /// A file that `reparent` refused as a parent, with the evidence about the file and the child: as JSON, and as whole
     /// lines of text.
-    pub(crate) fn not_the_parent(error: &Error, evidence: Value, lines: String) -> Self {
+    ///
+    /// `is_listed`: the lines name another file with a DataWriteGuid that the child expects.
+    pub(crate) fn not_the_parent(error: &Error, evidence: Value, lines: String, is_listed: bool) -> Self {
         Self {
-            hint: hints::to_relink(error).map(Cow::from),
+            hint: hints::to_relink(error, is_listed),
             details: vec![("evidence", evidence)],
             lines: lines.into(),
             ..Self::from(error)
@@ -148,6 +165,11 @@ impl Failure {
             ),
             false => error.into(),
         }
+    }
+
+    /// Sets the file that the failure is about.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self { path: Some(path.to_owned()), ..self }
     }
 
     /// Replaces the message.

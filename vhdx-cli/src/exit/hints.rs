@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use vhdx::{ChainError, ChainErrorKind, Conflict, Error, Rule, UnfinishedMerge};
+use vhdx::{ChainError, ChainErrorKind, Conflict, Error, Rule, UnfinishedMerge, Vhdx};
 
 use crate::output;
 
@@ -17,6 +17,9 @@ pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
         Error::Chain(error) => match (error.kind(), error.parent()) {
             (ChainErrorKind::LayerOfMerge, Some(target)) => {
                 return Some(hint_for_merged(error.path(), target, error.is_complete()).into());
+            }
+            (ChainErrorKind::MissingParent, _) if !error.unreadable().is_empty() => {
+                return chain_hint(error).map(|hint| format!("{UNREADABLE}: {hint}").into());
             }
             _ => chain_hint(error),
         },
@@ -42,9 +45,33 @@ pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
             "`vhdx merge FILE --output NEW.vhdx` makes a new file of the same disk, without this limit. Use the new file \
              in the place of this one",
         ),
+        error if error.violation().is_some_and(|violation| is_beyond_repair(violation.rule())) => Some(
+            "vhdx cannot repair this. Keep this file unchanged, and restore the disk from a backup to another folder",
+        ),
         _ => None,
     };
     text.map(Cow::from)
+}
+
+/// What precedes the hint for a missing parent if it may be among files that could not be read.
+const UNREADABLE: &str = "some files could not be read (no permission, in use or damaged), and one of them may be the parent. If not";
+
+/// Whether a file that breaks the rule is damaged in a way that no command can repair.
+fn is_beyond_repair(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::BlockOverlapsBlock
+            | Rule::BlockOverlapsLog
+            | Rule::BlockOverlapsRegion
+            | Rule::MetadataSignature
+            | Rule::MetadataCount
+            | Rule::MetadataReserved
+            | Rule::MetadataDuplicate
+            | Rule::MetadataItemPlace
+            | Rule::MetadataItemOverlap
+            | Rule::MetadataItemMissing
+            | Rule::MetadataItemSize
+    )
 }
 
 /// Returns the hint for an incomplete merge. Its files must not be moved: other disks depend on them.
@@ -89,8 +116,12 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ),
         ChainErrorKind::Mismatch => Some(
             "`vhdx tree DIR` shows which file belongs to which. If the parent is in another place, use \
-             `--parent-dir DIR` or `--parent FILE`. If the parent was changed, \
+             `--parent-dir DIR`, or `--parent FILE` once for each level, nearest first. If the parent was changed, \
              `vhdx reparent CHILD --parent FILE --dry-run` shows what is known about it",
+        ),
+        ChainErrorKind::OtherChildren if is_base_shared(error) => Some(
+            "`--output NEW.vhdx` makes a new disk and changes no existing disk. Or move a child away, but only if it \
+             is never needed again (an old copy is a child, too): it cannot be opened after this merge",
         ),
         ChainErrorKind::OtherChildren => Some(
             "`--output NEW.vhdx` makes a new disk and changes no existing disk. Or merge the shared parent into its \
@@ -108,7 +139,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
             "find the file from which the child was created: it has the child's sector size. `vhdx info FILE` shows it",
         ),
         ChainErrorKind::TooManyParents => Some(
-            "leave out the last `--parent`: give the option once for each level, nearest first, and not for the base",
+            "leave out the last `--parent`: give the option once for each level, nearest first; a base has no parent",
         ),
         ChainErrorKind::DataPastEnd => Some(
             "`vhdx chain CHILD` shows the sizes. To keep that data, copy the target first: \
@@ -124,14 +155,21 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
     }
 }
 
+/// Whether the other disks depend on a base, which has no parent to be merged into.
+fn is_base_shared(error: &ChainError) -> bool {
+    let is_base = |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| vhdx.parent_locator().is_none());
+    error.dependents().iter().any(|(_, parent)| is_base(parent))
+}
+
 /// Returns the hint for a file that was merged into `target`, or into an earlier file at that path.
 fn hint_for_merged(file: &Path, target: &Path, is_complete: bool) -> String {
     let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let (tree, target) = (format!("`vhdx tree {}`", output::word(folder)), output::shown(target));
     match is_complete {
         true => format!(
-            "there is nothing to merge. {tree} lists the left-over files. Delete only these, in that order, if {target} \
-             opens, is not an older copy from a backup, and no virtual machine uses the files. Do not delete {target}"
+            "that merge is complete. {tree} shows which files are left over, if any. Delete only these, in that order, if \
+             {target} opens, is not an older copy from a backup, and no virtual machine uses the files. If {target} is an \
+             older copy, this file may be the only copy of the merged data: then keep all of them. Do not delete {target}"
         ),
         false => format!(
             "complete that merge first: {tree} names the command, if the disk that was merged is in that folder. Until \
@@ -141,26 +179,34 @@ fn hint_for_merged(file: &Path, target: &Path, is_complete: bool) -> String {
 }
 
 /// Returns the hint for a file that `reparent` refused as the parent.
-pub(super) fn to_relink(error: &Error) -> Option<&'static str> {
-    match error.without_path() {
-        Error::Chain(error) => match error.kind() {
-            ChainErrorKind::Mismatch if error.expected().is_empty() => Some(
-                "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \
-                 file, and `--ignore-id-mismatch` would then bring old content back. Make a copy of the child before you \
-                 use that option",
-            ),
-            ChainErrorKind::HalfMerged => Some(
-                "run `vhdx info` on that file: it names the merge to run again, if the merged files are in the same \
-                 folder",
-            ),
-            ChainErrorKind::Mismatch => Some(
-                "if a file with the expected DataWriteGuid is listed, use that file as `--parent`. \
-                 `--ignore-id-mismatch` accepts this file anyway: make a copy of the child first",
-            ),
-            _ => None,
-        },
-        _ => None,
-    }
+///
+/// `is_listed`: the error lists another file with a DataWriteGuid that the child expects.
+pub(super) fn to_relink(error: &Error, is_listed: bool) -> Option<Cow<'static, str>> {
+    let Error::Chain(error) = error.without_path() else { return None };
+    let text = match error.kind() {
+        ChainErrorKind::Mismatch if error.expected().is_empty() => {
+            "nothing in this child tells which disk is its parent. A merge by an earlier version of vhdx leaves such a \
+             file, and `--ignore-id-mismatch` would then bring old content back. Make a copy of the child before you \
+             use that option"
+        }
+        ChainErrorKind::HalfMerged if !error.unfinished().is_empty() => {
+            return Some(hint_to_complete(error.unfinished()).into());
+        }
+        ChainErrorKind::HalfMerged => {
+            "find the merged files (`vhdx tree DIR` searches a folder and its subfolders), and run that merge again. Until \
+             it is complete, do not use the target as a parent"
+        }
+        ChainErrorKind::Mismatch if is_listed => {
+            "use the listed file that has the expected DataWriteGuid as `--parent`. `--ignore-id-mismatch` accepts this \
+             file anyway: make a copy of the child first"
+        }
+        ChainErrorKind::Mismatch => {
+            "search other folders (`--parent-dir DIR`) and backups for the file with the expected DataWriteGuid. \
+             `--ignore-id-mismatch` accepts this file anyway: make a copy of the child first"
+        }
+        _ => return None,
+    };
+    Some(text.into())
 }
 
 /// Returns the hint for a new parent whose chain does not open, if a link in that chain is the reason. It is for commands

@@ -331,8 +331,9 @@ fn completions_and_manual_pages_are_printed() {
     }
     assert!(run!("man").exits(0).text().contains(".TH vhdx 1"));
     let folder = tempfile::tempdir().unwrap();
-    run!("man", "--out", folder.path().join("man1")).exits(0);
+    let wrote = run!("man", "--out", folder.path().join("man1")).exits(0).text();
     let pages = crate::images::files(&folder.path().join("man1"));
+    assert!(wrote.starts_with(&format!("wrote {} pages into ", pages.len())), "{wrote}");
     let names = ["", "-info", "-chain", "-tree", "-map", "-check", "-compare", "-convert", "-merge"];
     for name in names {
         assert!(pages.contains_key(&format!("vhdx{name}.1")), "{name}");

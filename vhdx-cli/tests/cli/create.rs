@@ -209,3 +209,13 @@ fn a_missing_folder_is_the_error_for_a_new_child() {
         }
     }
 }
+
+#[test]
+fn a_child_smaller_than_its_parent_gets_a_warning() {
+    let family = family();
+    let said =
+        run!("create", family.path("new.avhdx"), "--parent", family.leaf(), "--size", "3M").exits(0).stderr;
+    assert!(said.contains("smaller than its parent") && said.contains("would lose such data"), "{said}");
+    let said = run!("create", family.path("same.avhdx"), "--parent", family.leaf()).exits(0).stderr;
+    assert!(!said.contains("smaller"), "{said}");
+}

@@ -301,3 +301,18 @@ fn parents_of_a_raw_disk() {
     run!("compare", raw, leaf, "--parent-dir", folder).exits(0);
     assert_eq!(family.files(), before);
 }
+
+#[test]
+fn an_empty_file_and_a_truncated_one_are_called_so() {
+    let family = family();
+    let empty = family.path("empty.vhdx");
+    std::fs::write(&empty, b"").unwrap();
+    let error = run!("info", empty).exits(3).stderr;
+    assert!(error.contains("(the file is empty)"), "{error}");
+    let base = std::fs::File::options().write(true).open(family.base()).unwrap();
+    let blocks_end = base.metadata().unwrap().len();
+    base.set_len(blocks_end - 4096).unwrap();
+    drop(base); // on Windows, a file that is open for writing cannot be read
+    let error = run!("convert", family.base(), "-").exits(3).stderr;
+    assert!(error.contains("past the end of the file (the block begins at 0x"), "{error}");
+}

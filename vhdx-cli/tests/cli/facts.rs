@@ -9,7 +9,7 @@ use crate::half_merged::interrupted;
 use crate::images::family;
 use crate::run::{Ran, vhdx};
 
-/// Where a command reports its facts with `--json`.
+/// The place in which a command reports its facts with `--json`.
 #[derive(Clone, Copy, Debug)]
 enum Facts {
     /// In the document on stdout.

@@ -220,6 +220,9 @@ fn merged_past_two() -> (Family, PathBuf) {
 #[test]
 fn layers_that_were_moved_are_found_again() {
     let (family, below) = merged_past_two();
+    // The child needs the layers, so they are not left over.
+    let child = family.path("child.avhdx");
+    run!("create", child, "--parent", family.leaf()).exits(0);
     let moved = family.path("moved");
     let deep = moved.join("deep");
     fs::create_dir_all(&deep).unwrap();
@@ -240,7 +243,9 @@ fn layers_that_were_moved_are_found_again() {
     }
     assert!(reads_as(&family.leaf()) == family.content);
     run!("check", family.leaf(), "--chain").exits(0);
-    fs::remove_file(family.leaf()).unwrap();
+    for file in [child, family.leaf()] {
+        fs::remove_file(file).unwrap();
+    }
     run!("merge", moved.join("below.avhdx")).exits(5);
 }
 
@@ -296,4 +301,17 @@ fn nothing_is_deleted_if_no_child_proves_the_merge() {
     let refused = run!("merge", family.leaf(), "--delete-merged").exits(5).stderr;
     assert!(refused.contains("nothing is deleted"), "{refused}");
     assert!(family.leaf().exists() && reads_as(&top) == family.content);
+}
+
+/// Left-over files are deleted. To relink or to merge them would be wrong advice.
+#[test]
+fn a_left_over_file_gets_no_advice_about_its_path() {
+    let family = family();
+    run!("merge", family.leaf(), "--into", family.base()).exits(0);
+    let moved = family.path("moved/leaf.avhdx");
+    fs::create_dir(moved.parent().unwrap()).unwrap();
+    fs::rename(family.leaf(), &moved).unwrap();
+    let tree = run!("tree", family.folder.path()).exits(0).text();
+    assert!(tree.contains("left over from a completed merge"), "{tree}");
+    assert!(!tree.contains("vhdx reparent") && !tree.contains("--output"), "{tree}");
 }

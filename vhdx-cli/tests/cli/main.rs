@@ -2,6 +2,7 @@
 
 mod answers;
 mod cases;
+mod config;
 mod create;
 #[cfg(target_os = "linux")]
 mod devices;
@@ -27,17 +28,21 @@ mod peers;
 mod permissions;
 #[cfg(target_os = "linux")]
 mod private;
+mod prune;
 #[cfg(target_os = "linux")]
 mod refusals;
 mod relinked;
 mod reparent;
 mod replay;
+mod report;
+mod revert;
 mod run;
 mod several;
 #[cfg(unix)]
 mod sharing;
 mod stdout;
 mod tree;
+mod tree_machines;
 #[cfg(target_os = "linux")]
 mod undeleted;
 mod undetermined;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
-use vhdx::FileStorage;
-use vhdx_testkit::{Block, Image};
+use vhdx::{FileStorage, Guid};
+use vhdx_testkit::{Block, ExtraItem, Image};
 
 use crate::images::{Family, MIB, family, files, names, write};
 use crate::new_files::reads_as;
@@ -348,4 +348,27 @@ fn a_disk_that_was_merged_before() {
     }
     run!("check", top, "--chain").exits(0);
     run!("merge", top, "--into", family.base()).exits(0);
+}
+
+/// The files are valid, so this is no error of the command line.
+#[test]
+fn metadata_that_does_not_fit_into_the_target() {
+    let family = family();
+    let items = |first: u128, count: u128, is_virtual_disk| {
+        let item = |id| ExtraItem {
+            id: Guid::from_u128(id),
+            is_user: true,
+            is_virtual_disk,
+            is_required: false,
+            bytes: b"x".to_vec(),
+        };
+        (first..first + count).map(item).collect()
+    };
+    write(&Image { extra_items: items(1, 600, false), ..family.images.base.clone() }, &family.base());
+    write(&Image { extra_items: items(1000, 425, true), ..family.images.mid.clone() }, &family.mid());
+    let before = family.files();
+    let error = run!("merge", family.mid(), "--json").exits(5).error();
+    assert_eq!((&error["kind"], &error["path"]), (&json!("chain"), &json!(family.base())), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("no room for the metadata"), "{error}");
+    assert_eq!(family.files(), before);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vhdx::Vhdx;
 use vhdx_testkit::{Block, Image};
 
-use crate::images::{MIB, images, write};
+use crate::images::{MIB, family, images, write};
 use crate::new_files::reads_as;
 use crate::run;
 
@@ -198,4 +198,39 @@ fn a_new_child_in_another_folder() {
     let snapshots = scattered.path("snapshots");
     let done = run!("reparent", new, "--parent", moved, "--parent-dir", snapshots, "--json").exits(0).json();
     assert_eq!(done["link"]["relative_path"], json!(r"..\..\disks\moved.avhdx"));
+}
+
+/// The target is replaced by an older copy, so the relinked child reads through the merged file again.
+///
+/// The child's linkages must not be taken for those of a merge into that file: such a merge would destroy its state.
+#[test]
+fn a_relinked_child_of_a_merged_file_is_not_a_started_merge() {
+    let family = family();
+    let (base, mid, leaf) = (family.base(), family.mid(), family.leaf());
+    let (old_base, old_mid) = (fs::read(&base).unwrap(), family.path("mid.raw"));
+    run!("convert", mid, old_mid).exits(0);
+    run!("merge", mid).exits(0);
+    fs::write(&base, old_base).unwrap();
+    let chain = run!("chain", leaf).exits(5).stderr;
+    assert!(chain.contains("is an older copy, this file may be the only copy"), "{chain}");
+    run!("reparent", mid, "--parent", base, "--ignore-id-mismatch").exits(0);
+
+    assert!(reads_as(&leaf) == family.content);
+    let tree = run!("tree", family.folder.path(), "--json").exits(0).json();
+    let [problem] = &tree["problems"].as_array().unwrap()[..] else { panic!("{tree}") };
+    assert!(
+        problem["message"].as_str().unwrap().starts_with("stores no path that leads to its parent"),
+        "{tree}"
+    );
+    assert_eq!(run!("check", mid, "--json").exits(0).json()["unfinished"], json!([]));
+    let child = family.path("child.avhdx");
+    run!("create", child, "--parent", mid).exits(0);
+    let refused = run!("merge", child).exits(5).stderr;
+    assert!(refused.contains("leaf.avhdx") && !refused.contains("incomplete"), "{refused}");
+    fs::remove_file(child).unwrap();
+
+    let merged = run!("merge", mid, "--json").exits(0).json();
+    assert_eq!((&merged["merged"], &merged["relinked"]), (&json!([mid]), &json!([leaf])));
+    run!("compare", base, old_mid).exits(0);
+    assert!(reads_as(&leaf) == family.content);
 }

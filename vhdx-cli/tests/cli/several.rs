@@ -58,7 +58,7 @@ fn a_folder_stands_for_every_disk_in_it_and_its_subfolders() {
     for path in [family.base(), family.leaf(), family.mid()] {
         assert!(text.text().contains(&format!("{}:\n", path.display())), "{}", text.text());
     }
-    assert!(text.text().ends_with("4 files, 1 with violations or errors\n"), "{}", text.text());
+    assert!(text.text().ends_with("4 files, 1 with errors\n"), "{}", text.text());
     assert!(text.stderr.contains("damaged"), "{}", text.stderr);
     run!("check", folder, "--chain", "--json").exits(1);
 }
@@ -87,7 +87,7 @@ fn several_files_exit_with_the_largest_code() {
         "{}",
         text.text()
     );
-    assert!(text.text().ends_with("4 files, 3 with violations or errors\n"), "{}", text.text());
+    assert!(text.text().ends_with("4 files, 3 with errors\n"), "{}", text.text());
     run!("info", damaged, qcow2).exits(4);
 }
 

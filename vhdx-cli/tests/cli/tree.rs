@@ -118,7 +118,8 @@ fn a_folder_without_disks() {
     assert_eq!(run!("tree", folder.path()).exits(0).text(), "no disks found\n");
     let json = run!("tree", folder.path(), "--json").exits(0).json();
     let expected = json!({
-        "disks": [], "orphans": [], "others": 0, "other_files": [], "problems": [], "size_differences": [],
+        "disks": [], "machines": [], "lone_checkpoints": [], "orphans": [], "others": 0, "other_files": [],
+        "problems": [], "size_differences": [],
     });
     assert_eq!(json, expected);
 }

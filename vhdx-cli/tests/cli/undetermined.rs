@@ -79,7 +79,11 @@ fn merged_files_are_not_deleted_beside_undetermined_files() {
     run!("merge", family.leaf(), "--into", family.base()).exits(0);
     fs::write(family.path("broken.avhdx"), "not a disk").unwrap();
     let before = family.files();
-    run!("merge", family.leaf()).exits(0);
+    let text = run!("merge", family.leaf()).exits(0).text();
+    assert!(
+        text.contains("that is refused until these files can be read") && text.contains("broken.avhdx"),
+        "{text}"
+    );
     for option in ["--quiet", "--dry-run"] {
         let refused = run!("merge", family.leaf(), "--delete-merged", option).exits(5).stderr;
         assert!(refused.contains("broken.avhdx"), "{refused}");

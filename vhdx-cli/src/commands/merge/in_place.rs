@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::ops::{BlockAction, FileState, HostFiles, MergePlan, MergeReport, MergeTarget};
-use vhdx::{Chain, Error, Vhdx};
+use vhdx::ops::{BlockAction, FileState, HostFiles, MergePlan, MergeReport, MergeTarget, Planned};
+use vhdx::{Error, Vhdx};
 
-use super::{left_over, relatives, space, undeleted};
+use super::{left_over, refused, space, undeleted};
 use crate::args::Merge;
 use crate::commands::not_copied::side_files;
 use crate::commands::reading::Reading;
@@ -17,18 +17,18 @@ use crate::progress::Bar;
 use crate::sizes::both;
 
 pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
-    let chain = match Chain::open(&merge.child, &merge.parents.resolver()) {
-        Ok(chain) => chain,
-        Err(error) => return left_over::run(output, merge, error),
+    let folders = &merge.parents.parent_dir;
+    let target = merge.into.as_deref().map_or(MergeTarget::Parent, MergeTarget::Ancestor);
+    let (resolver, options, progress) = (merge.parents.resolver(), merge.options(), Bar::new(output.quiet));
+    let planned = MergePlan::prepare(&merge.child, target, &resolver, folders, &options, &progress);
+    drop(progress);
+    let plan = match planned {
+        Ok(Planned::Ready(plan) | Planned::Complete(plan)) => plan,
+        Ok(Planned::AlreadyMerged(found)) => return left_over::run(output, merge, &found),
+        Err(error) => return Err(refused::failure(output, merge, error)),
     };
-    let target = target(merge, &chain)?;
-    let relatives = relatives::around(output, merge, chain.layers().iter().filter_map(|layer| layer.path()))?;
-    let options = merge.options();
-    let plan = MergePlan::new(&chain, target, &relatives, &options)
-        .map_err(|error| left_over::used_since(&chain, target, error))?;
-    let mut reading = Reading::new(output, &merge.parents.parent_dir);
-    reading.report_entries(&chain);
-    reading.report_with(&chain, &relatives)?;
+    let mut reading = Reading::new(output, folders);
+    reading.report_plan(&plan);
     for file in plan.other_formats() {
         let path = shown(&file.path);
         output.warning(&format!(
@@ -36,27 +36,25 @@ pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
             file.format
         ));
     }
-    // On Windows an open file cannot be opened exclusively.
-    drop(chain);
-    let with_hint = |error| space::with_hint(merge, target, &relatives, &options, error);
+    // The merge changes the files, and with them the space that it needs.
+    let space = match plan.space_needed(&HostFiles) {
+        // Without the check, a host that cannot tell does not stop the merge.
+        Err(_) if options.ignore_space => plan
+            .layers()
+            .last()
+            .map(|target| (target.path.clone(), plan.bytes_needed()))
+            .into_iter()
+            .collect(),
+        space => space?,
+    };
+    let with_hint = |error| space::with_hint(output, merge, &plan, error);
     let done = match merge.writing.dry_run {
         true => would_be_done(&plan).map_err(with_hint)?,
         false => execute(output, merge, &plan, with_hint)?,
     };
-    let report = Report::new(merge, &plan, &done);
+    let report = Report::new(merge, &plan, &space, &done);
     reading.answer(|| report.json(), |out| report.text(out))?;
     undeleted::ensure_all_deleted(&done.undeleted, Some(&report.into))
-}
-
-/// Returns the layer to merge into: the file of `--into`, else the target of an earlier merge, else the parent.
-fn target(merge: &Merge, chain: &Chain) -> Result<usize, Failure> {
-    let Some(into) = &merge.into else {
-        if chain.layers().len() < 2 {
-            return Err(Failure::usage(format!("{} has no parent to merge it into", shown(&merge.child))));
-        }
-        return Ok(MergeTarget::Parent.layer_of(chain)?);
-    };
-    Ok(MergeTarget::Ancestor(into).layer_of(chain)?)
 }
 
 /// Executes the plan. `with_hint` converts errors to failures.
@@ -142,6 +140,8 @@ fn words(action: BlockAction) -> &'static str {
 struct Report<'a> {
     merge: &'a Merge,
     plan: &'a MergePlan,
+    /// The free bytes that each file system needed before the merge, with a file that lies there.
+    space: &'a [(PathBuf, u64)],
     /// In a dry run: the expected result.
     done: &'a MergeReport,
     merged: Vec<PathBuf>,
@@ -151,12 +151,17 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(merge: &'a Merge, plan: &'a MergePlan, done: &'a MergeReport) -> Self {
+    fn new(
+        merge: &'a Merge,
+        plan: &'a MergePlan,
+        space: &'a [(PathBuf, u64)],
+        done: &'a MergeReport,
+    ) -> Self {
         let mut merged: Vec<PathBuf> = plan.layers().iter().map(|layer| layer.path.clone()).collect();
         let into = merged.pop().unwrap_or_default();
         let written = merged.iter().chain([&into]).chain(&done.relinked);
         let stale = written.flat_map(|path| side_files(path)).collect();
-        Self { merge, plan, done, merged, into, stale }
+        Self { merge, plan, space, done, merged, into, stale }
     }
 
     fn json(&self) -> Value {
@@ -175,7 +180,10 @@ impl<'a> Report<'a> {
             "block_actions": actions.iter().map(|(action, n)| (action.name().to_owned(), json!(n))).collect::<Value>(),
             "batches": plan.batch_count(),
             "file_size": plan.file_size(),
-            "bytes_needed": plan.bytes_needed(),
+            "bytes_needed": self.bytes_needed(),
+            "space_needed": self.space.iter()
+                .map(|(path, bytes)| json!({ "path": output::path(path), "bytes_needed": bytes }))
+                .collect::<Value>(),
             "relinked": output::paths(&self.done.relinked),
             "left_over_children": plan.left_over().iter().map(|file| output::path(&file.path)).collect::<Value>(),
             "deleted": output::paths(&self.done.deleted),
@@ -218,8 +226,7 @@ impl<'a> Report<'a> {
         let copied = if is_dry { "bytes to copy" } else { "bytes copied" };
         writeln!(out, "{copied}: {}, blocks: {}{counts}", both(done.bytes_copied), done.blocks)?;
         if is_dry {
-            let (most, needed) = (both(plan.file_size()), both(plan.bytes_needed()));
-            writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
+            self.space_text(out)?;
         }
         for path in &self.done.relinked {
             writeln!(out, "{}: {}", would("relinked"), shown(path))?;
@@ -245,6 +252,23 @@ impl<'a> Report<'a> {
         if is_dry { Ok(()) } else { self.what_next(out) }
     }
 
+    /// Returns the free bytes that all file systems need together.
+    fn bytes_needed(&self) -> u64 {
+        self.space.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    fn space_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (most, needed) = (both(self.plan.file_size()), both(self.bytes_needed()));
+        writeln!(out, "file size: at most {most}, free space needed: at most {needed}")?;
+        if self.space.len() > 1 {
+            for (path, bytes) in self.space {
+                let path = shown(path);
+                writeln!(out, "  free space needed on the file system of {path}: at most {}", both(*bytes))?;
+            }
+        }
+        Ok(())
+    }
+
     fn already_merged(&self, out: &mut dyn Write) -> io::Result<()> {
         let is_dry = self.merge.writing.dry_run;
         let (child, into) = (shown(&self.merge.child), shown(&self.into));
@@ -268,6 +292,16 @@ impl<'a> Report<'a> {
                  delete them",
                 merged.join(", ")
             )?;
+            let unread: Vec<String> =
+                self.plan.possible_dependents().iter().map(|path| shown(path)).collect();
+            if !unread.is_empty() && !self.merge.ignore_undetermined {
+                writeln!(
+                    out,
+                    "that is refused until these files can be read, because they may need the merged files: {}; make \
+                     them readable, or add --ignore-undetermined",
+                    unread.join(", ")
+                )?;
+            }
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use vhdx::ops::{ConvertReport, FlattenOptions, FlattenPlan};
 use vhdx::{Chain, Disk, NewFile};
 
 use crate::args::{Format, Merge};
-use crate::commands::destination;
+use crate::commands::destination::{self, Space};
 use crate::commands::not_copied::NotCopied;
 use crate::commands::reading::Reading;
 use crate::exit::{Failure, Outcome};
@@ -26,7 +26,8 @@ pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, 
     destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;
-    destination::ensure_space(new, &merge.writing, plan.bytes_to_copy())?;
+    let space = Space::of(Some(plan.disk().disk_type), plan.bytes_to_copy(), plan.file_size());
+    destination::ensure_space(new, &merge.writing, space)?;
     let made = match merge.writing.dry_run {
         true => ConvertReport {
             bytes_copied: plan.bytes_to_copy(),

@@ -1,39 +1,31 @@
 //! Tells what the user can do if a merge in place needs more space than is free.
 
 use serde_json::{Value, json};
-use vhdx::ops::{HostFiles, MergeOptions, MergePlan, MergeStep};
-use vhdx::{Chain, Error, Relatives, Result};
+use vhdx::ops::{HostFiles, MergePlan, MergeStep};
+use vhdx::{Chain, Error, Result, find_relatives};
 
 use crate::args::Merge;
 use crate::exit::Failure;
-use crate::output;
+use crate::output::{self, Output};
+use crate::progress::Bar;
 use crate::sizes::both;
 
 /// Returns the failure of a merge. Too little space gets a hint and the steps of a merge level by level.
-pub(super) fn with_hint(
-    merge: &Merge,
-    target: usize,
-    relatives: &Relatives,
-    options: &MergeOptions,
-    error: Error,
-) -> Failure {
+pub(super) fn with_hint(output: Output, merge: &Merge, plan: &MergePlan, error: Error) -> Failure {
     if !matches!(error.without_path(), Error::NoSpace { .. }) {
         return error.into();
     }
     // The error to report is the lack of space. If the steps cannot be found, the hint just does not name them.
-    let steps = steps(merge, target, relatives, options).unwrap_or_default();
+    let steps = steps(output, merge, plan).unwrap_or_default();
     let json: Value = steps.iter().map(step_json).collect();
     Failure::from(error).with_hint(hint(merge, &steps)).with_details([("steps", json)])
 }
 
-fn steps(
-    merge: &Merge,
-    target: usize,
-    relatives: &Relatives,
-    options: &MergeOptions,
-) -> Result<Vec<MergeStep>> {
+fn steps(output: Output, merge: &Merge, plan: &MergePlan) -> Result<Vec<MergeStep>> {
+    let Some(target) = plan.layers().len().checked_sub(1) else { return Ok(Vec::new()) };
+    let relatives = find_relatives(plan.folders(), &Bar::new(output.quiet))?;
     let chain = Chain::open(&merge.child, &merge.parents.resolver())?;
-    MergePlan::steps_that_fit(&chain, target, relatives, options, &HostFiles)
+    MergePlan::steps_that_fit(&chain, target, &relatives, &merge.options(), &HostFiles)
 }
 
 fn step_json(step: &MergeStep) -> Value {

@@ -1,32 +1,34 @@
 //! Draws a forest with box characters, each parent on a line before its children.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
+use std::path::Path;
 
+use hyperv_config::AS_STORED;
 use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
 
-use super::{fix, hint};
+use super::notes::Notes;
+use super::{fix, hint, machines};
 use crate::commands::date::utc;
 use crate::commands::size_differences::SizeDifference;
 use crate::output::{self, shown};
 use crate::sizes::human;
 
 pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows =
-        vec![["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned).to_vec()];
-    rows.extend(
-        branches(forest).filter_map(|branch| Some(row(forest, forest.disks.get(branch.disk)?, &branch))),
-    );
     if forest.disks.is_empty() {
         writeln!(out, "no disks found")?;
     } else {
-        output::table(out, &[false, false, true, true, true, true, false], &rows)?;
+        disks(forest, out)?;
     }
+    machines::list(forest, out)?;
     match forest.others {
         0 => {}
         1 => writeln!(out, "1 other file is not a VHDX")?,
         others => writeln!(out, "{others} other files are not VHDX")?,
     }
-    for file in &forest.other_files {
+    let configurations: HashSet<&Path> =
+        forest.configurations().map(|configuration| configuration.path.as_path()).collect();
+    for file in forest.other_files.iter().filter(|file| !configurations.contains(file.path.as_path())) {
         writeln!(out, "- {} is {}", shown(&file.path), file.kind)?;
     }
     let problems = forest.all_problems();
@@ -55,6 +57,44 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
+/// The widest line beside which the facts about a disk are written, so that a terminal of 120 columns shows both.
+const WIDTH: usize = 58;
+
+/// Draws the disks, each with the notes about it on the lines after it.
+fn disks(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
+    let heads = ["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned);
+    let mut rows = vec![heads.to_vec()];
+    let notes = Notes::of(forest);
+    for branch in branches(forest) {
+        let Some(disk) = forest.disks.get(branch.disk) else { continue };
+        let trunk = branch.trunk_after(disk);
+        let after = notes.about(branch.disk).iter().map(|note| format!("{trunk}{note}"));
+        rows.extend(with_facts(branch.line(disk), after, &trunk, facts(forest, disk)));
+    }
+    output::table_of_width(out, &[false, false, true, true, true, true, false], &rows, WIDTH)?;
+    if notes.has_checkpoints {
+        writeln!(out, "names and times of checkpoints: {AS_STORED}")?;
+    }
+    Ok(())
+}
+
+/// Writes the facts about a disk beside the first of its lines that is short enough, or else on a line of their own.
+fn with_facts(
+    line: String,
+    after: impl Iterator<Item = String>,
+    trunk: &str,
+    facts: Vec<String>,
+) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = [line].into_iter().chain(after).map(|line| vec![line]).collect();
+    let is_short = |row: &Vec<String>| row.iter().all(|line| line.chars().count() <= WIDTH);
+    let place = rows.iter().position(is_short).unwrap_or_else(|| {
+        rows.insert(1, vec![trunk.to_owned()]);
+        1
+    });
+    rows[place].extend(facts);
+    rows
+}
+
 /// Prints the purpose of the commands and then the commands, if there are any.
 fn commands(
     out: &mut dyn Write,
@@ -78,6 +118,39 @@ struct Branch {
     beside_parent: bool,
 }
 
+impl Branch {
+    /// Returns the line of the disk: its place in the drawing, and its name.
+    fn line(&self, disk: &DiscoveredDisk) -> String {
+        let fork = match (self.level, self.is_last) {
+            (0, _) => "",
+            (_, true) => "└─ ",
+            (_, false) => "├─ ",
+        };
+        let name = match disk.facts.path.file_name() {
+            Some(name) if self.beside_parent => shown(name.as_ref()),
+            _ => shown(&disk.facts.path),
+        };
+        format!("{}{fork}{name}", self.trunk)
+    }
+
+    /// Returns what follows the trunk on the lines of the children.
+    ///
+    /// Disks at a greater depth than a chain can have are drawn at the same depth.
+    fn trunk_of_children(&self) -> &'static str {
+        match (1..MAX_CHAIN_LENGTH).contains(&self.level) {
+            true if self.is_last => "   ",
+            true => "│  ",
+            false => "",
+        }
+    }
+
+    /// Returns the start of the lines between the disk and its children.
+    fn trunk_after(&self, disk: &DiscoveredDisk) -> String {
+        let to_children = if disk.children.is_empty() { "   " } else { "│  " };
+        format!("{}{}{to_children}", self.trunk, self.trunk_of_children())
+    }
+}
+
 /// Returns the disks in drawing order, each parent before its children. A chain can have any length, so there is no
 /// recursion.
 fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
@@ -88,10 +161,7 @@ fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
         let branch = waiting.pop()?;
         let disk = forest.disks.get(branch.disk)?;
         let mut trunk = branch.trunk.clone();
-        // Disks at a greater depth than a chain can have are drawn at the same depth.
-        if (1..MAX_CHAIN_LENGTH).contains(&branch.level) {
-            trunk += if branch.is_last { "   " } else { "│  " };
-        }
+        trunk += branch.trunk_of_children();
         let children = disk.children.iter().rev().enumerate().map(|(from_last, &child)| Branch {
             disk: child,
             trunk: trunk.clone(),
@@ -107,18 +177,8 @@ fn branches(forest: &Forest) -> impl Iterator<Item = Branch> {
     })
 }
 
-fn row(forest: &Forest, disk: &DiscoveredDisk, branch: &Branch) -> Vec<String> {
-    let fork = match (branch.level, branch.is_last) {
-        (0, _) => "",
-        (_, true) => "└─ ",
-        (_, false) => "├─ ",
-    };
-    let name = match disk.facts.path.file_name() {
-        Some(name) if branch.beside_parent => shown(name.as_ref()),
-        _ => shown(&disk.facts.path),
-    };
+fn facts(forest: &Forest, disk: &DiscoveredDisk) -> Vec<String> {
     vec![
-        format!("{}{fork}{name}", branch.trunk),
         kind(disk).to_owned(),
         human(disk.facts.virtual_size),
         human(disk.facts.file_size),

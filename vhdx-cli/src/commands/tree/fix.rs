@@ -11,7 +11,7 @@ use crate::commands::facts::delete_if_target_is_known;
 use crate::output::{quoted, word};
 
 /// Returns the sentence for the remedy for a problem.
-pub(super) fn text(problem: &Problem) -> String {
+pub(in crate::commands) fn text(problem: &Problem) -> String {
     let path = problem.path();
     of_remedy(path, problem.remedy())
 }
@@ -33,6 +33,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::SeparateCopies => SEPARATE_COPIES,
         Remedy::ChooseParent => CHOOSE_PARENT,
         Remedy::StorePath { parent } => return store_path(path, parent),
+        Remedy::CompleteChainOf { parent } => return complete_chain_of(parent),
+        Remedy::IdentifyParent { files, count } => return identify_parent(files, count),
         Remedy::CompleteEarlierMerge => COMPLETE_EARLIER_MERGE,
         Remedy::FindParent { fallback } => return find_parent(fallback),
         Remedy::CompleteMerge { merged, target } => return complete_merge(merged, target),
@@ -44,6 +46,23 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
             "find the file from which this child was created: both have the same sector size"
         }
         Remedy::RestoreChain => RESTORE_CHAIN,
+        Remedy::CopyConfiguration => {
+            "copy this file again from the host. The disks can be read and merged without it"
+        }
+        Remedy::FindDisk { stored, candidates, damaged } => return find_disk(stored, candidates, damaged),
+        Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
+        Remedy::AttachNewest => {
+            "do not start this machine. If it is meant to go back to this state, make a new child of the disk with `vhdx \
+             revert`, and choose that child in the settings of the machine. Otherwise choose the newest disk of the chain"
+        }
+        Remedy::FindMachine => {
+            "search the folder with the configuration of its machine too. Do not delete the disk until you know that no \
+             machine uses it"
+        }
+        Remedy::FindConfiguration => {
+            "search the folder with the configuration of its machine too, and solve the problems of its disks: the machine \
+             is recognized by the disks that both use"
+        }
         Remedy::ShortenChain => {
             "shorten the chain first: merge the parent of this file into one of the ancestors of that parent (`vhdx merge \
              PARENT --into ANCESTOR`)"
@@ -99,6 +118,26 @@ fn keep_side_file(disk: &Path, side_file: &Path) -> String {
     )
 }
 
+fn find_disk(stored: &str, candidates: &[PathBuf], damaged: Option<&Path>) -> String {
+    let stored = quoted(Path::new(stored));
+    let names: Vec<String> = candidates.iter().map(|path| quoted(path)).collect();
+    match (damaged, &names[..]) {
+        (Some(damaged), _) => format!(
+            "solve the problem of {} first, and search again. Do not delete that file: it may be the only copy",
+            quoted(damaged)
+        ),
+        (None, []) => format!(
+            "search the folder with a copy of {stored} too. If the file was renamed or moved, give it its old name and \
+             folder again"
+        ),
+        (None, names) => format!(
+            "search only the folders of one copy of the machine, or name the folders as on the host, in {stored}. Files \
+             with this name: {}",
+            names.join(", ")
+        ),
+    }
+}
+
 fn store_path(child: &Path, parent: &Path) -> String {
     format!(
         "run `vhdx reparent {} --parent {}`, which stores the path of the parent in the child. Or give `--parent` each \
@@ -106,6 +145,26 @@ fn store_path(child: &Path, parent: &Path) -> String {
         word(child),
         word(parent),
         quoted(parent)
+    )
+}
+
+fn complete_chain_of(parent: &Path) -> String {
+    format!(
+        "first solve the problems of {} and its parents, and search again. A child can be relinked only if the chain of \
+         its parent opens",
+        quoted(parent)
+    )
+}
+
+fn identify_parent(files: &[PathBuf], count: usize) -> String {
+    let mut names: Vec<String> = files.iter().map(|file| quoted(file)).collect();
+    if count > files.len() {
+        names.push(format!("and {} more", count - files.len()));
+    }
+    format!(
+        "solve the problem of {} first, and search again: it may be the parent. Until then, do not delete any file of \
+         this chain, and do not link another parent",
+        names.join(", ")
     )
 }
 

@@ -17,12 +17,25 @@ pub(super) fn incomplete_merges(forest: &Forest) -> impl Iterator<Item = String>
 
 /// Returns the command that merges each leaf whose chain is whole, but has stored paths that do not lead to a parent.
 pub(super) fn merges(forest: &Forest) -> impl Iterator<Item = String> {
-    forest.disks.iter().filter(|disk| disk.children.is_empty()).filter_map(|leaf| {
+    let left_over = left_over(forest);
+    let is_leaf = move |disk: &&DiscoveredDisk| {
+        disk.children.is_empty() && !left_over.contains(disk.facts.path.as_path())
+    };
+    forest.disks.iter().filter(is_leaf).filter_map(|leaf| {
         let chain = chain(forest, leaf)?;
         let is_stale =
             |disk: &&DiscoveredDisk| disk.problems.iter().any(|p| matches!(p, Problem::StalePath { .. }));
         chain.iter().any(is_stale).then(|| merge(&chain))
     })
+}
+
+/// Returns the files that completed merges no longer need: they are to be deleted.
+fn left_over(forest: &Forest) -> BTreeSet<&Path> {
+    let layers = forest.all_problems().into_iter().filter_map(|problem| match problem {
+        Problem::LeftOver { layers, .. } => Some(layers),
+        _ => None,
+    });
+    layers.flatten().map(PathBuf::as_path).collect()
 }
 
 /// Returns the command that relinks each of these disks whose chain is whole, but whose stored paths do not lead to its

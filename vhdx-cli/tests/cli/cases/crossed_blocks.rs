@@ -49,6 +49,7 @@ fn every_command_that_reads_the_whole_disk_refuses_it() {
         is_refused(run!("convert", file, target, "--in-place", "--dry-run"), entries);
         let error = run!("convert", file, "-", "--json").exits(3).error();
         assert_eq!((&error["kind"], error["path"].as_str()), (&"corrupt".into(), file.to_str()), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("vhdx cannot repair this"), "{error}");
     }
     assert_eq!(names(folder.path()), before);
     assert!(reads_as_zeros(&target));

@@ -100,6 +100,40 @@ fn the_space_check_can_be_skipped() {
     full.base_reads_right();
 }
 
+/// A plan prints the space that is checked: with this space free it fits, and the error names the same number.
+#[test]
+fn the_plan_prints_the_space_that_is_checked() {
+    let Some(full) = full() else { return };
+    let error = full.merge_all(&["--json"]).exits(6).error();
+    let plan = full.merge_all(&["--dry-run", "--no-space-check", "--json"]).exits(0).json();
+    assert_eq!(plan["bytes_needed"], error["needed"]);
+    let expected = json!([{ "path": full.path("S.vhdx"), "bytes_needed": error["needed"] }]);
+    assert_eq!(plan["space_needed"], expected);
+}
+
+/// A fixed disk reserves its space, however sparse its content is.
+#[test]
+fn the_space_of_a_fixed_disk_is_checked_before_it_is_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(private) = Private::small(10, scratch.path()) else { return };
+    let [source, new] = ["source.vhdx", "new.vhdx"].map(|name| scratch.path().join(name));
+    let [source, new] = [&source, &new].map(|path| path.to_str().unwrap());
+    private.vhdx(["create", source, "--size", "64M"]).exits(0);
+    let fixed = ["--type", "fixed", "--json"];
+    for command in [
+        &["convert", source, new][..],
+        &["convert", source, new, "--dry-run"],
+        &["merge", source, "--output", new],
+        &["create", new, "--size", "64M"],
+    ] {
+        let error = private.vhdx(command.iter().chain(&fixed)).exits(6).error();
+        assert!(error["needed"].as_u64() > Some(64 << 20) && error["free"].is_u64(), "{error}");
+        let hint = error["hint"].as_str().unwrap();
+        assert!(hint.contains("--type dynamic") && !hint.contains("--no-space-check"), "{hint}");
+    }
+    private.vhdx(["convert", source, new]).exits(0);
+}
+
 /// A new disk has no steps, but the hint names `--no-space-check` too.
 #[test]
 fn a_new_disk_reports_needed_and_free_space() {

@@ -45,8 +45,8 @@ const GUESSES: &[(&[&str], &str)] = &[
             "delete-snapshot",
             "remove-snapshot",
         ],
-        "to delete a checkpoint, merge it into its parent: `vhdx merge CHECKPOINT.avhdx --delete-merged`. Never delete \
-         a file that other files depend on: `vhdx tree DIR` shows them",
+        "`vhdx prune DIR` deletes checkpoints by number, age, size or name; `vhdx merge CHECKPOINT.avhdx --delete-merged` \
+         merges one file into its parent. Never delete a file that other files depend on: `vhdx tree DIR` shows them",
     ),
     (
         &["list", "ls", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
@@ -59,10 +59,9 @@ const GUESSES: &[(&[&str], &str)] = &[
          FILE must not change any more",
     ),
     (
-        &["revert", "apply", "rollback"],
-        "to go back to a checkpoint, make an empty child of the file that was in use when the checkpoint was made, and \
-         use that child: `vhdx create NEW.avhdx --parent FILE`. FILE is the parent of the .avhdx file that the \
-         checkpoint created; that .avhdx file contains the later changes",
+        &["apply", "rollback", "reset"],
+        "`vhdx revert FILE --to CHECKPOINT` goes back to a checkpoint: it makes an empty child of the checkpoint, to use \
+         instead of FILE",
     ),
     (
         &["restore", "write", "dd", "flash"],

@@ -1,0 +1,271 @@
+//! `tree` shows the machines and checkpoints of Hyper-V's configuration files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vhdx_testkit::ConfiguredMachine;
+use vhdx_testkit::estate::{Estate, EstateDrive, EstateOptions};
+
+use crate::images::images;
+use crate::run;
+
+const REMARK: &str = "names and times of checkpoints: as stored; not verified on a real checkpoint file";
+const MACHINE: &str = "282874fc-59d6-4f30-bc04-5fdd909c82e0";
+/// 2026-11-01 08:00 UTC.
+const FIRST: u64 = 1_793_520_000;
+const HOUR: u64 = 3600;
+
+/// A machine with two checkpoints in the folders of Hyper-V.
+struct Host(TempDir);
+
+impl Host {
+    fn new() -> Self {
+        let host = Self(tempfile::tempdir().unwrap());
+        for folder in ["Virtual Hard Disks", "Virtual Machines", "Snapshots"] {
+            fs::create_dir_all(host.path(folder)).unwrap();
+        }
+        let images = images();
+        let disks =
+            [("base.vhdx", images.base, 0), ("mid.avhdx", images.mid, HOUR), ("leaf.avhdx", images.leaf, 9)];
+        for (name, image, after) in disks {
+            let path = host.disk(name);
+            image.sparse().write_to(&path).unwrap();
+            set_modified(&path, FIRST + after);
+        }
+        host.configure(
+            "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0",
+            "server",
+            MACHINE,
+            0,
+            "leaf.avhdx",
+        );
+        host.configure("Snapshots/first", "before \u{1b}[31mupdate\n", "1f", FIRST, "base.vhdx");
+        host.configure("Snapshots/second", "<script>", "2f", FIRST + HOUR, "mid.avhdx");
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // With the separators of the host.
+        self.0.path().join("srv").join(name).components().collect()
+    }
+
+    fn disk(&self, name: &str) -> PathBuf {
+        self.path("Virtual Hard Disks").join(name)
+    }
+
+    fn configure(&self, path: &str, name: &str, id: &str, created: u64, disk: &str) {
+        let id = format!("{id:0>32}");
+        let machine = ConfiguredMachine {
+            name: name.to_owned(),
+            id: uuid::Uuid::parse_str(&id).unwrap().to_string().to_uppercase(),
+            created: if created == 0 { 0 } else { (created + 11_644_473_600) * 10_000_000 },
+            notes: "from\nthe admin".to_owned(),
+            disks: vec![(1, format!(r"D:\VMs\srv\Virtual Hard Disks\{disk}"))],
+            ..ConfiguredMachine::default()
+        };
+        fs::write(self.path(&format!("{path}.vmcx")), machine.container().build()).unwrap();
+    }
+
+    fn json(&self) -> Value {
+        run!("tree", self.0.path(), "--json").exits(0).json()
+    }
+
+    fn text(&self) -> String {
+        run!("tree", self.0.path()).exits(0).text()
+    }
+}
+
+fn set_modified(path: &Path, seconds: u64) {
+    let time = UNIX_EPOCH + Duration::from_secs(seconds);
+    File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn the_json_has_machines_and_checkpoints() {
+    let host = Host::new();
+    let tree = host.json();
+    let drive = |disk: &str| {
+        json!({
+            "controller": "SCSI", "number": 0, "location": 1, "path": format!(r"D:\VMs\srv\Virtual Hard Disks\{disk}"),
+            "disk": host.disk(disk),
+        })
+    };
+    let checkpoint = |file: &str, name: &str, id: &str, created: u64, disk: &str| {
+        json!({
+            "name": name, "id": format!("00000000-0000-0000-0000-0000000000{id}"),
+            "config": host.path(&format!("Snapshots/{file}.vmcx")), "created": created, "disks": [host.disk(disk)],
+        })
+    };
+    let expected = json!([{
+        "name": "server",
+        "id": MACHINE,
+        "config": host.path("Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0.vmcx"),
+        "generation": 2,
+        "version": "9.0",
+        "created": null,
+        "notes": "from\nthe admin",
+        "drives": [drive("leaf.avhdx")],
+        "checkpoints": [
+            checkpoint("first", "before \u{1b}[31mupdate\n", "1f", FIRST, "base.vhdx"),
+            checkpoint("second", "<script>", "2f", FIRST + HOUR, "mid.avhdx"),
+        ],
+    }]);
+    assert_eq!(tree["machines"], expected);
+    assert_eq!(tree["lone_checkpoints"], json!([]));
+    assert_eq!(tree["problems"], json!([]));
+    let checkpoints: Vec<&Value> =
+        tree["disks"].as_array().unwrap().iter().map(|disk| &disk["checkpoint"]).collect();
+    let expected = |name: &str, time: u64, child: &str| {
+        json!({
+            "names": [name], "time": time, "time_source": "configuration", "is_changed": false,
+            "size": vhdx::allocated_bytes(&host.disk(child)).unwrap(),
+        })
+    };
+    assert_eq!(checkpoints[0], &expected("before \u{1b}[31mupdate\n", FIRST, "mid.avhdx"));
+    assert_eq!(checkpoints[1], &Value::Null, "the leaf is no checkpoint");
+    assert_eq!(checkpoints[2], &expected("<script>", FIRST + HOUR, "leaf.avhdx"));
+}
+
+#[test]
+fn the_drawing_has_notes_beside_the_files() {
+    let host = Host::new();
+    let text = host.text();
+    let lines: Vec<&str> = text.lines().skip(1).map(str::trim_end).collect();
+    let find = |part: &str| {
+        let found: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].contains(part)).collect();
+        let [line] = found[..] else { panic!("{part}: {text}") };
+        line
+    };
+    let base = find("base.vhdx");
+    assert!(lines[find("checkpoint \"before")].starts_with("│  checkpoint"), "{text}");
+    assert_eq!(
+        lines[find("before")].split("   ").next().unwrap(),
+        "│  checkpoint \"before \\u{1b}[31mupdate\\n\" of \"server\", 2026-11-01 08:00 UTC"
+    );
+    assert!(lines[find("mid.avhdx")].starts_with("└─ mid.avhdx"), "{text}");
+    assert!(
+        lines[find("<script>")]
+            .starts_with("   │  checkpoint \"<script>\" of \"server\", 2026-11-01 09:00 UTC")
+    );
+    assert!(lines[find("leaf.avhdx")].starts_with("   └─ leaf.avhdx"), "{text}");
+    assert!(lines[find("machine \"server\"")].starts_with("         machine \"server\""), "{text}");
+    assert_eq!(text.matches(REMARK).count(), 1, "{text}");
+    assert!(base < find("<script>") && find("<script>") < find("machine \"server\""), "{text}");
+    let list = find("machines:");
+    assert_eq!(lines[list + 1], "- \"server\", generation 2, 2 checkpoints");
+    assert!(lines[list + 2].ends_with("282874FC-59D6-4F30-BC04-5FDD909C82E0.vmcx"), "{text}");
+    assert!(!text.contains("problems:"), "{text}");
+}
+
+#[test]
+fn the_remark_is_only_shown_with_checkpoints() {
+    let host = Host::new();
+    for name in ["first", "second"] {
+        fs::remove_file(host.path(&format!("Snapshots/{name}.vmcx"))).unwrap();
+    }
+    let text = host.text();
+    assert!(!text.contains(REMARK) && text.contains("machine \"server\""), "{text}");
+    assert!(text.contains("- \"server\", generation 2, no checkpoints"), "{text}");
+    fs::remove_dir_all(host.path("Virtual Machines")).unwrap();
+    let text = host.text();
+    assert!(!text.contains("machine"), "{text}");
+}
+
+#[test]
+fn a_checkpoint_whose_file_was_changed_is_said_to_be_deleted() {
+    let host = Host::new();
+    set_modified(&host.disk("base.vhdx"), FIRST + 2 * HOUR);
+    let text = host.text();
+    let line = text.lines().find(|line| line.contains("before")).unwrap();
+    assert!(
+        line.contains(
+            "the file was changed later (or copied without its times): this checkpoint was probably deleted"
+        ),
+        "{text}"
+    );
+    let tree = host.json();
+    let checkpoint = &tree["disks"][0]["checkpoint"];
+    assert_eq!(checkpoint["is_changed"], true);
+    assert_eq!((&checkpoint["names"], &checkpoint["time_source"]), (&json!([]), &json!("file")));
+}
+
+#[test]
+fn a_time_in_the_future_is_marked() {
+    let host = Host::new();
+    let future = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1000 * HOUR;
+    host.configure("Snapshots/second", "tomorrow", "2f", future, "mid.avhdx");
+    let text = host.text();
+    assert!(
+        text.lines().any(|line| line.contains("\"tomorrow\"") && line.contains("UTC (in the future)")),
+        "{text}"
+    );
+}
+
+#[test]
+fn problems_of_configurations_come_with_a_fix() {
+    let host = Host::new();
+    fs::write(host.disk("mid.avhdx"), b"vhdxfile").unwrap();
+    fs::remove_file(host.disk("base.vhdx")).unwrap();
+    fs::write(host.path("Virtual Machines/broken.vmcx"), b"x").unwrap();
+    let tree = host.json();
+    let problems: Vec<(&str, &str, &str)> = tree["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| ["path", "message", "fix"].map(|key| problem[key].as_str().unwrap()).into())
+        .collect();
+    let of = |file: &str, message: &str| {
+        let found = problems.iter().find(|problem| problem.0.contains(file) && problem.1.contains(message));
+        found.unwrap_or_else(|| panic!("{file}, {message}: {problems:#?}")).2
+    };
+    assert!(of("first.vmcx", "which was not found").starts_with("search the folder with a copy of"));
+    assert!(of("first.vmcx", "machine was not found").contains("recognized by the disks that both use"));
+    assert!(of("second.vmcx", "cannot be read: it seems to be").contains("Do not delete that file"));
+    assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
+}
+
+fn paths(estate: &Estate, drives: &[EstateDrive]) -> Value {
+    drives.iter().filter_map(|drive| estate.found(drive)).map(|i| json!(estate.disks[i].path)).collect()
+}
+
+#[test]
+fn an_estate_is_shown_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EstateOptions::with_seed(11);
+    let estate = Estate::generate(&folder.path().join("e"), &options).unwrap();
+    let tree = run!("tree", estate.root, "--json").exits(0).json();
+    let machines = tree["machines"].as_array().unwrap();
+    assert_eq!(machines.len(), estate.readable_machines().len());
+    for (found, machine) in machines.iter().zip(estate.readable_machines()) {
+        assert_eq!((&found["name"], &found["config"]), (&json!(machine.name), &json!(machine.configuration)));
+        let disks: Value =
+            found["drives"].as_array().unwrap().iter().map(|drive| drive["disk"].clone()).collect();
+        let truth: Value =
+            machine.drives.iter().map(|d| json!(estate.found(d).map(|i| &estate.disks[i].path))).collect();
+        assert_eq!(disks, truth);
+        let known: BTreeMap<String, Value> = machine
+            .checkpoints
+            .iter()
+            .filter(|checkpoint| estate.is_owner_known(machine, checkpoint))
+            .map(|of| (of.id.to_string(), json!([of.name, paths(&estate, &of.drives)])))
+            .collect();
+        let checkpoints = found["checkpoints"].as_array().unwrap().iter();
+        let checkpoints =
+            checkpoints.map(|of| (of["id"].as_str().unwrap().to_owned(), json!([of["name"], of["disks"]])));
+        assert_eq!(checkpoints.collect::<BTreeMap<_, _>>(), known);
+    }
+    assert_eq!(tree["problems"].as_array().unwrap().len(), estate.problems().len());
+
+    let text = run!("tree", estate.root).exits(0).text();
+    assert_eq!(text.matches(REMARK).count(), 1);
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'));
+    let drawing = text.split("\nmachines:").next().unwrap();
+    // A remark about the file follows the columns.
+    for line in drawing.lines().filter(|line| line.contains(" MiB ") && !line.ends_with("parent missing")) {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+}
