@@ -21,7 +21,7 @@ pub(crate) enum Role {
     Peer,
 }
 
-/// Where the standard output of a process goes.
+/// The destination of the standard output of a process.
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
     Discarded,
@@ -37,6 +37,8 @@ pub(crate) struct Step {
     program: PathBuf,
     args: Vec<OsString>,
     output: Output,
+    /// Whether exit code 1 is accepted: some commands answer with it.
+    may_find: bool,
 }
 
 impl Step {
@@ -45,7 +47,7 @@ impl Step {
         args: impl IntoIterator<Item = A>,
     ) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { program: program.as_ref().to_owned(), args, output: Output::Discarded }
+        Self { program: program.as_ref().to_owned(), args, output: Output::Discarded, may_find: false }
     }
 
     /// Adds an argument.
@@ -62,6 +64,11 @@ impl Step {
 
     pub(crate) fn output(self, output: Output) -> Self {
         Self { output, ..self }
+    }
+
+    /// Accepts exit code 1: some commands answer with it.
+    pub(crate) fn may_find(self) -> Self {
+        Self { may_find: true, ..self }
     }
 
     /// Runs the process without recording its time.
@@ -86,7 +93,7 @@ impl Step {
         }
         let end = child.wait4()?;
         let elapsed = begin.elapsed().as_secs_f64();
-        if !end.status.success() {
+        if !(end.status.success() || self.may_find && end.status.code() == Some(1)) {
             bail!("{command:?} failed: {}", end.status);
         }
         let seconds = match self.output {

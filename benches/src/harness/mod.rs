@@ -1,6 +1,7 @@
 //! The command that measures all rows of `docs/performance.md`.
 
 mod chain;
+mod estate;
 mod files;
 mod measure;
 mod metadata;

@@ -81,7 +81,7 @@ fn mapped(leaf: &Path) -> Result<Chain> {
     Ok(Chain::from_layers(layers.collect::<vhdx::Result<_>>()?)?)
 }
 
-/// Opens a chain and reads 4 KiB from it, many times. Returns the seconds of one time.
+/// Opens a chain and reads 4 KiB from it, many times. Returns the mean time of one repetition in seconds.
 pub(crate) fn open_chain(leaf: &Path) -> Result<f64> {
     const TIMES: u32 = 50;
     let mut bytes = Vec::new();

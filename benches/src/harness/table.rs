@@ -27,6 +27,8 @@ impl Quantity {
 pub(crate) enum Goal {
     /// The ratio to another job is at most this.
     Ratio { job: String, against: String, quantity: Quantity, at_most: f64 },
+    /// The median of the times is at most this.
+    Seconds { job: String, at_most: f64 },
     /// The largest peak of resident memory is at most this.
     PeakBytes { job: String, at_most: u64 },
 }
@@ -117,6 +119,14 @@ pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]
             let what = if *quantity == Quantity::Cpu { "CPU time" } else { "time" };
             let sentence = format!(
                 "{job}: {measured:.2}x the {what} of \"{against}\" (goal: at most {at_most:.2}x): {}",
+                met(measured <= *at_most)
+            );
+            Some(Verdict { sentence, of_goal: measured / at_most })
+        }
+        Goal::Seconds { job, at_most } => {
+            let measured = Quantity::Seconds.of(of(job)?);
+            let sentence = format!(
+                "{job}: {measured:.2} s (goal: at most {at_most:.2} s): {}",
                 met(measured <= *at_most)
             );
             Some(Verdict { sentence, of_goal: measured / at_most })

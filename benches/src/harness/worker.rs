@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{chain, files, metadata, readers};
+use super::{chain, estate, files, metadata, readers};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Worker {
@@ -18,6 +18,14 @@ pub(crate) enum Worker {
     MakeTouched { folder: PathBuf, size: u64 },
     /// Make families of sparse disks, and a list of their paths
     MakeFamilies { folder: PathBuf, families: u64, members: u64 },
+    /// Make families of sparse disks with their machines, and lists of the disks and configurations
+    MakeEstate { folder: PathBuf, families: usize },
+    /// Open each disk and configuration of an estate; print the seconds
+    OpenEstate { folder: PathBuf },
+    /// Make a chain of two empty disks of this many bytes with blocks of 1 MiB
+    MakeLarge { folder: PathBuf, size: u64 },
+    /// Make the map of a disk; print the seconds
+    MakeMap { leaf: PathBuf },
     /// Allocate this many bytes of memory and free them, so that the next timed process does not wait until the host of
     /// a virtual machine provides memory
     TakeMemory { bytes: usize },
@@ -80,6 +88,10 @@ impl Worker {
             Self::MakeFamilies { folder, families, members } => {
                 metadata::make_families(folder, *families, *members)
             }
+            Self::MakeEstate { folder, families } => estate::make(folder, *families),
+            Self::OpenEstate { folder } => print(estate::open_all(folder)?),
+            Self::MakeLarge { folder, size } => estate::make_large(folder, *size),
+            Self::MakeMap { leaf } => print(estate::map(leaf)?),
             Self::TakeMemory { bytes } => {
                 std::hint::black_box(vec![1u8; *bytes]);
                 Ok(())

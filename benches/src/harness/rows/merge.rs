@@ -16,7 +16,7 @@ use crate::harness::{Comparison, Context};
 const OURS: &str = "vhdx merge";
 const LIMIT: &str = "pread, pwrite, fdatasync";
 
-fn spec(context: &Context) -> Spec {
+pub(super) fn spec(context: &Context) -> Spec {
     Spec {
         size: context.scaled(GIB),
         block: 32 * MIB,
@@ -96,7 +96,7 @@ fn commit<'a>(qemu_img: &Path, chain: &Files, run: &Path, form: Qcow2) -> Result
 }
 
 /// Empties a folder, and makes new copies of some files in it.
-fn copy_files(from: &Path, to: &Path, names: impl IntoIterator<Item = String>) -> Result<()> {
+pub(super) fn copy_files(from: &Path, to: &Path, names: impl IntoIterator<Item = String>) -> Result<()> {
     for entry in std::fs::read_dir(to)? {
         std::fs::remove_file(entry?.path())?;
     }

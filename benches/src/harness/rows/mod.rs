@@ -1,5 +1,6 @@
 //! The rows of the table in `docs/performance.md`.
 
+mod estate;
 mod export;
 mod flatten;
 mod merge;
@@ -70,6 +71,13 @@ pub(crate) const ALL: &[Row] = rows! {
     "placement-1t", "Validating the places of all blocks of a disk of 1 TiB, and the conversion that includes it.",
         metadata::placement;
     "tree", "`tree` of 10,000 sparse disks in 500 families.", metadata::tree;
+    "tree-10k", "`tree` of 10,000 sparse disks in 500 families with machines, 5 % damaged.",
+        |c| estate::command(c, "vhdx tree", &["tree", "--quiet"]);
+    "report-10k", "`report` of the same files.",
+        |c| estate::command(c, "vhdx report", &["report", "--quiet"]);
+    "prune-10k", "`prune --dry-run` of the same files.", estate::prune;
+    "prune-8", "Prune of 8 neighbouring checkpoints that have rewritten the same bytes.", estate::neighbours;
+    "map-64t", "The map of a chain of 64 TiB with blocks of 1 MiB, in 2,000 cells.", estate::map;
 };
 
 /// Returns a chain to read.
