@@ -1,11 +1,11 @@
 //! Lists the checkpoints of a forest: the frozen states that its files keep.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::forest::{DiscoveredDisk, Forest};
-use super::machine::facts::{DrivePlace, MachineConfiguration};
+use super::machine::facts::MachineConfiguration;
+use super::prune_record::FoundRecord;
 
 /// How much later than a checkpoint its disk may have been changed.
 ///
@@ -71,21 +71,24 @@ fn is_possible(time: &SystemTime) -> bool {
 }
 
 /// Whether a file was changed after a checkpoint was made, as far as the times are known.
-fn is_file_newer(disk: &DiscoveredDisk, configuration: &MachineConfiguration) -> bool {
+fn is_file_newer(modified: Option<SystemTime>, configuration: &MachineConfiguration) -> bool {
     let is_later = |(modified, created): (SystemTime, SystemTime)| {
         modified.duration_since(created).is_ok_and(|since| since > CLOSING_TIME)
     };
-    disk.facts.modified.zip(configuration.created).is_some_and(is_later)
+    modified.zip(configuration.created).is_some_and(is_later)
 }
 
 impl Forest {
     /// Returns the checkpoints: the disks that have children, in the order of the disks.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
         let configurations = self.configurations_by_disk();
+        let recorded = self.records.modified();
         let with_children = (0..).zip(&self.disks).filter(|(_, disk)| !disk.children.is_empty());
         let checkpoint = |(i, disk): (usize, &DiscoveredDisk)| {
+            // A prune that only relinked a file did not change its state.
+            let modified = recorded.get(&disk.facts.data_write_guid).copied().or(disk.facts.modified);
             // Most disks are named by no configuration.
-            self.checkpoint(i, disk, configurations.get(&i).map_or(&[], Vec::as_slice))
+            self.checkpoint(i, disk, modified, configurations.get(&i).map_or(&[], Vec::as_slice))
         };
         with_children.map(checkpoint).collect()
     }
@@ -101,9 +104,18 @@ impl Forest {
         by_disk
     }
 
-    fn checkpoint(&self, i: usize, disk: &DiscoveredDisk, named: &[&MachineConfiguration]) -> Checkpoint {
+    fn checkpoint(
+        &self,
+        i: usize,
+        disk: &DiscoveredDisk,
+        modified: Option<SystemTime>,
+        named: &[&MachineConfiguration],
+    ) -> Checkpoint {
+        let has_newer_state = self.has_newer_state(i, disk);
+        let is_changed =
+            |configuration: &&MachineConfiguration| has_newer_state || is_file_newer(modified, configuration);
         let (changed, current): (Vec<&MachineConfiguration>, Vec<&MachineConfiguration>) =
-            named.iter().copied().partition(|configuration| self.is_changed_since(disk, configuration));
+            named.iter().copied().partition(is_changed);
         // Of several times, the latest is the least likely to let a newer state be taken for an old one.
         let stored =
             current.iter().filter_map(|configuration| configuration.created).filter(is_possible).max();
@@ -112,7 +124,7 @@ impl Forest {
         Checkpoint {
             disk: i,
             names: current.iter().filter_map(|configuration| configuration.name.clone()).collect(),
-            time: stored.or_else(|| self.time_of_file(disk)),
+            time: stored.or_else(|| self.frozen_at(disk, modified)),
             time_source: if stored.is_some() { TimeSource::Configuration } else { TimeSource::File },
             is_changed: !changed.is_empty(),
             size: size.fold(0, u64::saturating_add), // To compare and to show.
@@ -123,47 +135,23 @@ impl Forest {
         disk.children.iter().filter_map(|&child| self.disks.get(child))
     }
 
-    /// Returns whether a disk was changed after the checkpoint was made that froze it.
+    /// Returns whether a merge into a disk deleted the checkpoint that the configurations mean.
     ///
-    /// A merge into the disk deleted the checkpoint then: the disk holds a newer state, and its configuration is old. If
-    /// the merge relinked a child, the child says so, whatever the times are.
-    fn is_changed_since(&self, disk: &DiscoveredDisk, configuration: &MachineConfiguration) -> bool {
-        let has_merged = self.children(disk).any(|child| {
+    /// A relinked child says so, whatever the times are. After a prune, the record says which state they mean.
+    fn has_newer_state(&self, i: usize, disk: &DiscoveredDisk) -> bool {
+        let is_recorded = self.records.of(i).is_some_and(FoundRecord::has_moved_state);
+        let is_relinked = |child: &DiscoveredDisk| {
             child.facts.linkages().is_relinked() && child.facts.linkage == Some(disk.facts.data_write_guid)
-        });
-        has_merged || is_file_newer(disk, configuration)
-    }
-
-    /// Returns the disks without children that a checkpoint froze, if the disk that its machine uses since then was not
-    /// found; with the configuration of the checkpoint.
-    ///
-    /// That disk probably depends on the frozen one. If it was found elsewhere in the forest, the machine was reverted.
-    pub(crate) fn frozen_leaves(&self) -> HashMap<usize, PathBuf> {
-        let mut leaves = HashMap::new();
-        for machine in &self.machines {
-            let drives = &machine.configuration.drives;
-            let missing: HashSet<&DrivePlace> =
-                drives.iter().filter(|drive| drive.disk.is_none()).map(|drive| &drive.place).collect();
-            for checkpoint in machine.checkpoints.iter().filter(|_| !missing.is_empty()) {
-                let at_missing = checkpoint.drives.iter().filter(|drive| missing.contains(&drive.place));
-                for (i, disk) in
-                    at_missing.filter_map(|drive| Some((drive.disk?, self.disks.get(drive.disk?)?)))
-                {
-                    if disk.children.is_empty() && !is_file_newer(disk, checkpoint) {
-                        leaves.insert(i, checkpoint.path.clone());
-                    }
-                }
-            }
-        }
-        leaves
+        };
+        !is_recorded && self.children(disk).any(is_relinked)
     }
 
     /// Returns when a disk was frozen, as its file and its children say.
     ///
     /// A copied file may have a new time of creation, and a file that another one was merged into has a new time of the
     /// last change. Both are later than the checkpoint.
-    fn time_of_file(&self, disk: &DiscoveredDisk) -> Option<SystemTime> {
+    fn frozen_at(&self, disk: &DiscoveredDisk, modified: Option<SystemTime>) -> Option<SystemTime> {
         let first_child = self.children(disk).filter_map(|child| child.facts.created).min();
-        disk.facts.modified.into_iter().chain(first_child).filter(is_possible).min()
+        modified.into_iter().chain(first_child).filter(is_possible).min()
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::forest::Forest;
 use super::machine::join::join;
 use super::problem::Problem;
+use super::prune_record::PruneRecords;
 use super::{link, paths, scan, substitutes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -79,7 +80,9 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     link::check_links(&mut forest.disks, &paths);
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, progress)?;
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
-    let joined = join(&others, &forest.disks, &unreadable, progress)?;
+    let records = PruneRecords::read(&others, &forest.disks);
+    let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
+    forest.records = records;
     forest.machines = joined.machines;
     forest.lone_checkpoints = joined.lone_checkpoints;
     forest.problems.extend(joined.problems.into_iter().map(Problem::Machine));

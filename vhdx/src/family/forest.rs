@@ -1,9 +1,12 @@
 //! Defines what a search for disks returns: the disks, the links between them, and the problems.
 
+use std::path::Path;
+
 use super::facts::FileFacts;
 use super::machine::facts::{DiscoveredMachine, MachineConfiguration};
 use super::others::OtherFile;
 use super::problem::Problem;
+use super::prune_record::PruneRecords;
 
 /// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +27,17 @@ pub struct Forest {
     pub machines: Vec<DiscoveredMachine>,
     /// The configurations of checkpoints whose machine was not found, sorted by path.
     pub lone_checkpoints: Vec<MachineConfiguration>,
+    /// What prunes have left beside their merge targets.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) records: PruneRecords,
 }
 
 impl Forest {
+    /// Returns the index of the disk that was found at a path.
+    pub fn index_of(&self, path: &Path) -> Option<usize> {
+        self.disks.binary_search_by(|disk| disk.facts.path.as_path().cmp(path)).ok()
+    }
+
     /// Returns the indices of the disks at the roots of the trees.
     ///
     /// These are the disks that need no parent, or that are not linked to one.

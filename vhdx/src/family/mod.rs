@@ -13,6 +13,7 @@ mod merges;
 mod others;
 mod paths;
 mod problem;
+mod prune_record;
 mod relatives;
 mod scan;
 mod substitutes;
@@ -22,12 +23,15 @@ pub use discover::{FoundDisks, discover, find_disks};
 pub use facts::FileFacts;
 pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};
-pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive};
+pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive, PrunedDrive};
 pub use machine::problem::MachineProblem;
 pub(crate) use merges::merges_to_complete;
 pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
 pub use problem::{Evidence, Fallback, Problem, Remedy, Substitute};
+pub(crate) use prune_record::{
+    FoundRecord, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
+};
 pub(crate) use relatives::FamilyRelatives;
 pub use relatives::{LeftOverDisks, OtherFormat, Relatives, find_relatives, folders_around};
 pub use substitutes::MAX_SUBSTITUTES;

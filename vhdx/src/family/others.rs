@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::prune_record::RECORD_EXTENSION;
 use crate::error::Result;
 use crate::storage::{FileFormat, FileStorage};
 
@@ -40,6 +41,8 @@ pub enum OtherKind {
     OpticalDisc,
     /// `.vhdx-prune`: the files that an interrupted prune still has to delete.
     PruneJournal,
+    /// `.vhdx-pruned`: where a prune has moved the states of the files that it deleted.
+    PruneRecord,
 }
 
 impl OtherKind {
@@ -61,6 +64,7 @@ impl OtherKind {
             "rct" | "mrt" => Some(OtherKind::ChangeTracking),
             "iso" => Some(OtherKind::OpticalDisc),
             JOURNAL_EXTENSION => Some(OtherKind::PruneJournal),
+            RECORD_EXTENSION => Some(OtherKind::PruneRecord),
             _ => None,
         }
     }
@@ -68,8 +72,7 @@ impl OtherKind {
     /// Returns the name in reports.
     ///
     /// It is the name of the [format](FileFormat::name), or `machine configuration`, `machine state`, `VHD set`,
-    /// `change tracking`, `optical disc` or `prune
-    /// journal`.
+    /// `change tracking`, `optical disc`, `prune journal` or `prune record`.
     pub const fn name(self) -> &'static str {
         match self {
             OtherKind::Format(format) => format.name(),
@@ -79,6 +82,7 @@ impl OtherKind {
             OtherKind::ChangeTracking => "change tracking",
             OtherKind::OpticalDisc => "optical disc",
             OtherKind::PruneJournal => "prune journal",
+            OtherKind::PruneRecord => "prune record",
         }
     }
 }
@@ -94,6 +98,9 @@ impl fmt::Display for OtherKind {
             OtherKind::OpticalDisc => "an optical disc",
             OtherKind::PruneJournal => {
                 "the list of files that an interrupted deletion of checkpoints still has to delete"
+            }
+            OtherKind::PruneRecord => {
+                "the record of a prune, which knows the kept checkpoints' names and times"
             }
         })
     }

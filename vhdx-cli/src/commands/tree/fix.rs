@@ -50,6 +50,16 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
             "copy this file again from the host. The disks can be read and merged without it"
         }
         Remedy::FindDisk { stored, candidates, damaged } => return find_disk(stored, candidates, damaged),
+        Remedy::UseTarget { target } => {
+            return format!("choose {} in the settings of the machine before you start it", quoted(target));
+        }
+        Remedy::ApplyOffline { target } => return apply_offline(target),
+        Remedy::DeleteConfiguration => {
+            "Hyper-V cannot apply this checkpoint any more. Nothing needs this file: delete it, or keep it as it is"
+        }
+        Remedy::SelectAllDisks => {
+            "this checkpoint cannot be applied as a whole any more. To delete the rest too, run `vhdx prune` with its name"
+        }
         Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
         Remedy::AttachNewest => {
             "do not start this machine. If it is meant to go back to this state, make a new child of the disk with `vhdx \
@@ -69,6 +79,14 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         }
     };
     sentence.to_owned()
+}
+
+fn apply_offline(target: &Path) -> String {
+    format!(
+        "the state is kept, but Hyper-V does not find it any more. To apply this checkpoint, run `vhdx revert DISK --to {}` \
+         on the disk that the machine uses now",
+        word(target)
+    )
 }
 
 const EXAMINE: &str = "run `vhdx check` on this file: it shows the damage and what can still be done. To restore the \

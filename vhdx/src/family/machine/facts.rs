@@ -58,6 +58,26 @@ pub struct MachineDrive {
     pub stored_path: String,
     /// The disk, as an index into [`Forest::disks`](crate::Forest::disks), if it was found.
     pub disk: Option<usize>,
+    /// What a prune did with the disk that the configuration names.
+    pub pruned: Option<PrunedDrive>,
+}
+
+/// What a prune did with the disk that a configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum PrunedDrive {
+    /// The file was merged into another one, [`MachineDrive::disk`], which has its state.
+    Merged,
+    /// The state was deleted. There is no disk.
+    Deleted,
+}
+
+impl MachineDrive {
+    /// Returns whether the disk was not found, and no prune deleted it.
+    pub fn is_missing(&self) -> bool {
+        self.disk.is_none() && self.pruned.is_none()
+    }
 }
 
 /// The place of a drive in a virtual machine.

@@ -7,10 +7,11 @@ use super::facts::{DiscoveredMachine, MachineConfiguration};
 use super::problem::MachineProblem;
 use super::read::Read;
 use super::suffixes::{Found, Suffixes, stored_names};
-use super::{owner, read};
+use super::{owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::link::SHOWN;
+use crate::family::prune_record::{DeletedFile, PruneRecords};
 use crate::progress::Progress;
 
 /// The machines of a forest.
@@ -24,7 +25,9 @@ pub(in crate::family) struct Joined {
     pub(in crate::family) problems: Vec<MachineProblem>,
 }
 
-/// Reads the configurations among `files`, and joins them to the disks. `unreadable` are files that may be disks.
+/// Reads the configurations among `files`, and joins them to the disks.
+///
+/// `unreadable` are files that may be disks, and `records` say where prunes have moved the states of disks.
 ///
 /// # Errors
 /// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
@@ -32,6 +35,7 @@ pub(in crate::family) fn join(
     files: &[PathBuf],
     disks: &[DiscoveredDisk],
     unreadable: &[&Path],
+    records: &PruneRecords,
     progress: &dyn Progress,
 ) -> Result<Joined> {
     let mut problems = Vec::new();
@@ -39,21 +43,32 @@ pub(in crate::family) fn join(
     if configurations.is_empty() {
         return Ok(Joined { problems, ..Joined::default() });
     }
-    find_disks(&mut configurations, disks, unreadable, &mut problems);
-    let (machines, lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
+    let deleted = records.deleted(disks, unreadable);
+    find_disks(&mut configurations, disks, &deleted, unreadable, &mut problems);
+    let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
+    for machine in &mut machines {
+        problems.extend(pruned::lose_states(&mut machine.configuration));
+        machine.checkpoints.iter_mut().for_each(|checkpoint| pruned::delete_states(checkpoint, records));
+    }
+    lone_checkpoints.iter_mut().for_each(|checkpoint| pruned::delete_states(checkpoint, records));
+    problems.extend(pruned::problems(&machines, &lone_checkpoints, disks));
     problems.extend(of_disks(&machines, &lone_checkpoints, disks));
     problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(Joined { machines, lone_checkpoints, problems })
 }
 
 /// Sets the disk of each drive, or reports that it is missing.
+///
+/// A deleted file is found like one that exists.
 fn find_disks(
     configurations: &mut [Read],
     disks: &[DiscoveredDisk],
+    deleted: &[DeletedFile],
     unreadable: &[&Path],
     problems: &mut Vec<MachineProblem>,
 ) {
-    let in_forest = Suffixes::of(disks.iter().map(|disk| disk.facts.path.as_path()));
+    let paths = disks.iter().map(|disk| disk.facts.path.as_path());
+    let in_forest = Suffixes::of(paths.chain(deleted.iter().map(|file| file.path.as_path())));
     let damaged = Suffixes::of(unreadable.iter().copied());
     let found: Vec<Vec<Found>> = configurations
         .iter()
@@ -69,9 +84,16 @@ fn find_disks(
                 |disk| sure.get(&disk).is_some_and(|names| *names != stored_names(&drive.stored_path));
             let candidates = match found {
                 Found::Disk { disk, is_weak } if is_weak && is_of_another(disk) => vec![disk],
-                Found::Disk { disk, .. } => {
+                Found::Disk { disk, .. } if disk < disks.len() => {
                     drive.disk = Some(disk);
                     continue;
+                }
+                Found::Disk { disk, .. } => {
+                    let file = disk.checked_sub(disks.len()).and_then(|deleted_at| deleted.get(deleted_at));
+                    if file.is_some_and(|file| pruned::find(drive, file, facts.is_in_snapshots)) {
+                        continue;
+                    }
+                    Vec::new()
                 }
                 Found::Ambiguous(candidates) => candidates,
                 Found::Nothing => Vec::new(),

@@ -4,5 +4,6 @@ pub(super) mod facts;
 pub(super) mod join;
 mod owner;
 pub(super) mod problem;
+mod pruned;
 mod read;
 mod suffixes;

@@ -48,6 +48,34 @@ pub enum MachineProblem {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         damaged: Option<PathBuf>,
     },
+    /// A prune has merged a disk that the configuration names into another one, which has its state now.
+    MergedDisk {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The path of the merged disk on the host of the machine.
+        stored: String,
+        /// The disk that has the state.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        target: PathBuf,
+        /// Whether the configuration is that of a checkpoint.
+        is_checkpoint: bool,
+    },
+    /// A prune has deleted the states of all disks of a checkpoint.
+    DeletedCheckpoint {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+    },
+    /// A prune has deleted the states of some disks of a checkpoint, and not those of the others.
+    PartlyDeletedCheckpoint {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The disks whose states were kept and found.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        disks: Vec<PathBuf>,
+    },
     /// Several machines name the same disk as their newest one.
     SharedDisk {
         /// The disk.
@@ -89,6 +117,9 @@ impl MachineProblem {
             MachineProblem::Unreadable { path, .. }
             | MachineProblem::Imperfect { path, .. }
             | MachineProblem::MissingDisk { path, .. }
+            | MachineProblem::MergedDisk { path, .. }
+            | MachineProblem::DeletedCheckpoint { path }
+            | MachineProblem::PartlyDeletedCheckpoint { path, .. }
             | MachineProblem::SharedDisk { path, .. }
             | MachineProblem::NotTheNewest { path, .. }
             | MachineProblem::NoMachine { path }
@@ -121,6 +152,23 @@ impl fmt::Display for MachineProblem {
                     }
                 }
             }
+            MachineProblem::MergedDisk { stored, target, .. } => write!(
+                f,
+                "names the disk {}, which a prune merged into {}",
+                Quoted(Path::new(stored)),
+                Quoted(target)
+            ),
+            MachineProblem::DeletedCheckpoint { .. } => {
+                f.write_str("is the configuration of a checkpoint that a prune deleted")
+            }
+            MachineProblem::PartlyDeletedCheckpoint { disks, .. } if disks.is_empty() => f.write_str(
+                "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found",
+            ),
+            MachineProblem::PartlyDeletedCheckpoint { disks, .. } => write!(
+                f,
+                "is the configuration of a checkpoint that a prune deleted in part: the states of {} were kept",
+                List(disks, disks.len())
+            ),
             MachineProblem::SharedDisk { configurations, count, .. } => {
                 write!(f, "is the disk of several machines: {}", List(configurations, *count))
             }

@@ -113,6 +113,20 @@ pub enum Remedy<'a> {
         /// The file that cannot be read, but has the name of the disk.
         damaged: Option<&'a Path>,
     },
+    /// Let the machine use the merge target instead of the disk that it names.
+    UseTarget {
+        /// The merge target.
+        target: &'a Path,
+    },
+    /// Apply the checkpoint with [`RevertPlan`](crate::ops::RevertPlan), because Hyper-V no longer finds its disk.
+    ApplyOffline {
+        /// The disk that has the state.
+        target: &'a Path,
+    },
+    /// The configuration of the checkpoint is no longer needed.
+    DeleteConfiguration,
+    /// The checkpoint cannot be applied as a whole. Select all disks of a checkpoint, or none.
+    SelectAllDisks,
     /// Start only one of the machines, or give each a disk of its own.
     UseOnce,
     /// Do not start the machine. Let it use the newest disk of the chain.
@@ -175,6 +189,10 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
         MachineProblem::MissingDisk { stored, candidates, damaged, .. } => {
             Remedy::FindDisk { stored, candidates, damaged: damaged.as_deref() }
         }
+        MachineProblem::MergedDisk { target, is_checkpoint: true, .. } => Remedy::ApplyOffline { target },
+        MachineProblem::MergedDisk { target, .. } => Remedy::UseTarget { target },
+        MachineProblem::DeletedCheckpoint { .. } => Remedy::DeleteConfiguration,
+        MachineProblem::PartlyDeletedCheckpoint { .. } => Remedy::SelectAllDisks,
         MachineProblem::SharedDisk { .. } => Remedy::UseOnce,
         MachineProblem::NotTheNewest { .. } => Remedy::AttachNewest,
         MachineProblem::NoMachine { .. } => Remedy::FindMachine,

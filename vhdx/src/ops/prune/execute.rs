@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
 use super::files::PruneFiles;
-use super::journal::{self, Places};
-use super::plan::{PendingDeletion, PruneMerge, PrunePlan};
+use super::journal::{self, Journal, Places};
+use super::plan::{PendingDeletion, PruneMerge, PrunePlan, PruneStage};
+use super::record;
 use crate::disk::mark;
 use crate::error::{Conflict, Error, Result};
-use crate::family::Forest;
+use crate::family::{Forest, PruneRecord};
 use crate::file::Vhdx;
 use crate::ops::merge::{
     AlreadyMerged, Deletion, FileState, MergeOptions, MergePlan, MergeReport, MergeTarget, Planned,
@@ -98,7 +100,16 @@ impl PrunePlan {
                 report.is_cancelled = true;
                 break;
             }
-            let result = Step { merge, options: self.options, parents: &parents, files, progress }.run();
+            let step = Step {
+                merge,
+                time: self.time,
+                options: self.options,
+                forest,
+                parents: &parents,
+                files,
+                progress,
+            };
+            let result = step.run();
             if let Ok(done) = &result {
                 done.relinked.iter().for_each(|child| parents.relink(child, &merge.target));
             }
@@ -119,6 +130,9 @@ impl PrunePlan {
 /// The execution of one merge.
 struct Step<'a> {
     merge: &'a PruneMerge,
+    /// When the prune was planned.
+    time: SystemTime,
+    forest: &'a Forest,
     options: MergeOptions,
     parents: &'a RelatedParents,
     files: &'a dyn PruneFiles,
@@ -129,11 +143,12 @@ impl Step<'_> {
     fn run(&self) -> Result<MergeReport> {
         let keeping = MergeOptions { delete_merged: false, ..self.options };
         let journal = journal::path_of(&self.merge.target);
+        let record = self.record(&journal)?;
         let mut report = match self.prepare(&keeping)? {
             Planned::Ready(plan) => {
                 plan.ensure_not_in_use(self.files)?;
                 plan.ensure_space(self.files)?;
-                self.files.write_journal(&journal, &journal::merging())?;
+                self.files.write_journal(&journal, &journal::merging(&record))?;
                 plan.execute(self.files, self.progress)?
             }
             Planned::Complete(_) | Planned::AlreadyMerged(_) => MergeReport::default(),
@@ -142,18 +157,31 @@ impl Step<'_> {
             Planned::Complete(plan) => {
                 let planned = plan.deleted_layers().iter().filter_map(|&layer| plan.layers().get(layer));
                 let target = plan.layers().last().map(|target| target.data_write_guid);
-                self.delete(planned.collect(), target, || {
+                self.delete(planned.collect(), target, &record, || {
                     let done = plan.execute(self.files, self.progress)?;
                     Ok(Deletion { deleted: done.deleted, undeleted: done.undeleted })
                 })?
             }
-            Planned::AlreadyMerged(found) => self.delete_merged(&found)?,
+            Planned::AlreadyMerged(found) => self.delete_merged(&found, &record)?,
             // Another program has changed the files meanwhile.
             Planned::Ready(_) => return Err(Conflict::StalePlan.into()),
         };
         report.deleted = deletion.deleted;
         report.undeleted = deletion.undeleted;
         Ok(report)
+    }
+
+    /// Returns what the merge leaves beside its target.
+    ///
+    /// If it was begun before, the times of files have changed since, so its journal counts.
+    fn record(&self, journal: &Path) -> Result<PruneRecord> {
+        match self.merge.stage {
+            PruneStage::Delete => record::of(self.forest, &self.merge.merged, &self.merge.target, self.time),
+            PruneStage::Complete => {
+                let journal = Journal::decode(&self.files.read_journal(journal)?);
+                Ok(journal.ok_or(Conflict::StalePlan)?.record)
+            }
+        }
     }
 
     /// Plans the merge from the files as they are, which must be those of the plan.
@@ -175,13 +203,15 @@ impl Step<'_> {
         if fits { Ok(planned) } else { Err(Error::from(Conflict::StalePlan).in_file(leaf)) }
     }
 
-    fn delete_merged(&self, found: &AlreadyMerged) -> Result<Deletion> {
+    fn delete_merged(&self, found: &AlreadyMerged, record: &PruneRecord) -> Result<Deletion> {
         if !found.may_delete() {
             // The merge is complete, but nothing proves that the target has the data.
             return Err(Error::from(Conflict::StalePlan).in_file(&self.merge.target));
         }
         let target = found.targets().first().map(|target| target.data_write_guid);
-        self.delete(found.layers().iter().collect(), target, || found.delete(self.files, &self.options))
+        self.delete(found.layers().iter().collect(), target, record, || {
+            found.delete(self.files, &self.options)
+        })
     }
 
     /// Deletes files of a complete merge into a target with this DataWriteGuid, and then the journal.
@@ -189,13 +219,15 @@ impl Step<'_> {
         &self,
         states: Vec<&FileState>,
         target: Option<Uuid>,
+        record: &PruneRecord,
         delete: impl FnOnce() -> Result<Deletion>,
     ) -> Result<Deletion> {
         let journal = journal::path_of(&self.merge.target);
         let target = target.ok_or(Conflict::StalePlan)?;
-        self.files.write_journal(&journal, &journal::deleting(target, states))?;
+        self.files.write_journal(&journal, &journal::deleting(target, states, record))?;
         let deletion = delete()?;
         if deletion.undeleted.is_empty() {
+            record::leave(record, &self.merge.target, target, &self.merge.merged, self.files)?;
             self.files.delete_journal(&journal)?;
         }
         Ok(deletion)

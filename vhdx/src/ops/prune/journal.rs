@@ -6,6 +6,8 @@
 //! The merged files are deleted one after the other, and only together they show that the merge is complete. So before
 //! the first one is deleted, the journal names all of them with their GUIDs. The last one is the target's child, which says
 //! that the target has all data.
+//!
+//! The journal also has the record that the merge leaves. It is made before the first change, which changes the times.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,8 +15,9 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::files::PruneFiles;
+use super::record;
 use crate::error::{Conflict, Error, Result};
-use crate::family::{DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind};
+use crate::family::{DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind, PruneRecord};
 use crate::ops::merge::{Deletion, FileState, locked_while_deleting, open_as_planned};
 
 /// The first line of a journal.
@@ -23,13 +26,23 @@ const HEAD: &str = "vhdx prune 1";
 const MERGING: &str = "merging";
 /// The second line begins so, before the first file is deleted. The target's DataWriteGuid follows.
 const DELETING: &str = "deleting ";
+/// Each file to delete has a line that begins so.
+const FILE: &str = "file ";
 
 /// A journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Journal {
-    /// The merge was about to begin.
+pub(super) struct Journal {
+    state: State,
+    /// What the merge leaves beside its target.
+    pub(super) record: PruneRecord,
+}
+
+/// How far the merge of a journal is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It was about to begin.
     Merging,
-    /// The merge into a target with this DataWriteGuid is complete, and the files are being deleted in this order.
+    /// It is complete in a target with this DataWriteGuid, and the files are being deleted in this order.
     Deleting { target: Uuid, files: Vec<Line> },
 }
 
@@ -45,8 +58,6 @@ struct Line {
 /// What a journal means in a forest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The file is no journal.
-    Other,
     /// Nothing is left to be done, apart from a merge that may have to be completed.
     Merging,
     /// These disks can be deleted, in this order. There may be none any more.
@@ -69,34 +80,95 @@ pub(super) fn target_of(journal: &Path) -> PathBuf {
 }
 
 /// Returns the journal of a merge that is about to begin.
-pub(super) fn merging() -> Vec<u8> {
-    format!("{HEAD}\n{MERGING}\n").into_bytes()
+pub(super) fn merging(record: &PruneRecord) -> Vec<u8> {
+    format!("{HEAD}\n{MERGING}\n{}", record.encode()).into_bytes()
 }
 
 /// Returns the journal of files that are to be deleted in this order. `target` is the DataWriteGuid of the target.
-pub(super) fn deleting<'a>(target: Uuid, files: impl IntoIterator<Item = &'a FileState>) -> Vec<u8> {
+pub(super) fn deleting<'a>(
+    target: Uuid,
+    files: impl IntoIterator<Item = &'a FileState>,
+    record: &PruneRecord,
+) -> Vec<u8> {
     let mut text = format!("{HEAD}\n{DELETING}{target}\n");
     for file in files {
-        text += &format!("{} {} {}\n", file.file_write_guid, file.data_write_guid, comparable(&file.path));
+        text +=
+            &format!("{FILE}{} {} {}\n", file.file_write_guid, file.data_write_guid, comparable(&file.path));
     }
-    text.into_bytes()
+    (text + &record.encode()).into_bytes()
 }
 
-/// Returns the journal in a file; `None` if the file is none.
-fn decode(bytes: &[u8]) -> Option<Journal> {
-    let text = std::str::from_utf8(bytes).ok()?.strip_prefix(HEAD)?.strip_prefix('\n')?;
-    let (state, files) = text.split_once('\n')?;
-    if state == MERGING {
-        return files.is_empty().then_some(Journal::Merging);
+impl Journal {
+    /// Returns the journal in a file; `None` if the file is none.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?.strip_prefix(HEAD)?.strip_prefix('\n')?;
+        let (state, mut rest) = text.split_once('\n')?;
+        let mut files = Vec::new();
+        while let Some(line) = rest.strip_prefix(FILE) {
+            let (line, after) = line.split_once('\n')?;
+            files.push(Line::decode(line)?);
+            rest = after;
+        }
+        let state = match state.strip_prefix(DELETING) {
+            Some(target) => State::Deleting { target: Uuid::try_parse(target).ok()?, files },
+            None => (state == MERGING && files.is_empty()).then_some(State::Merging)?,
+        };
+        Some(Self { state, record: PruneRecord::decode(rest)? })
     }
-    let target = Uuid::try_parse(state.strip_prefix(DELETING)?).ok()?;
-    let line = |line: &str| {
+
+    /// Returns what the journal at `path` means.
+    ///
+    /// The files can be deleted only if the target is the one beside the journal, unchanged and readable, and if its child,
+    /// the last of the files, says that the target has all data. All others must be read through that child, be unchanged,
+    /// and have no other children.
+    pub(super) fn meaning(&self, path: &Path, forest: &Forest, places: &Places) -> Meaning {
+        let State::Deleting { target: guid, files } = &self.state else { return Meaning::Merging };
+        let left: Vec<&Line> = files.iter().filter(|line| places.exists(&line.path)).collect();
+        if left.is_empty() {
+            return Meaning::Delete(Vec::new());
+        }
+        let find = |line: &Line| {
+            let at = *places.disks.get(&line.path)?;
+            let facts = &forest.disks[at].facts;
+            let is_unchanged = facts.file_write_guid == line.file_write_guid
+                && facts.data_write_guid == line.data_write_guid;
+            is_unchanged.then_some(at)
+        };
+        let Some(found) = left.into_iter().map(find).collect::<Option<Vec<usize>>>() else {
+            return Meaning::Unproven;
+        };
+        let target = places.disks.get(&comparable(&target_of(path)));
+        match target.filter(|&&target| is_proven(forest, target, *guid, &found)) {
+            Some(_) => Meaning::Delete(found),
+            None => Meaning::Unproven,
+        }
+    }
+
+    /// Leaves the record of a journal, of which nothing else is left to be done.
+    fn leave_record(self, target: &Path, forest: &Forest, files: &dyn PruneFiles) -> Result<()> {
+        match self.state {
+            State::Deleting { target: guid, files: lines } => {
+                let merged: Vec<PathBuf> = lines.into_iter().map(|line| line.path.into()).collect();
+                record::leave(&self.record, target, guid, &merged, files)
+            }
+            State::Merging => match forest.index_of(target) {
+                Some(disk) => {
+                    let guid = forest.disks[disk].facts.data_write_guid;
+                    record::leave_times(self.record, (target, guid), forest.records.of(disk), files)
+                }
+                None => Err(Conflict::StalePlan.into()),
+            },
+        }
+    }
+}
+
+impl Line {
+    fn decode(line: &str) -> Option<Self> {
         let mut parts = line.splitn(3, ' ');
         let file_write_guid = Uuid::try_parse(parts.next()?).ok()?;
         let data_write_guid = Uuid::try_parse(parts.next()?).ok()?;
         Some(Line { file_write_guid, data_write_guid, path: parts.next()?.to_owned() })
-    };
-    Some(Journal::Deleting { target, files: files.lines().map(line).collect::<Option<_>>()? })
+    }
 }
 
 /// Returns a path without links, on one line.
@@ -104,38 +176,6 @@ fn comparable(path: &Path) -> String {
     // A file that does not exist any more is compared by the path as it is.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     real.to_string_lossy().escape_debug().to_string()
-}
-
-/// Returns what a journal means.
-///
-/// The files can be deleted only if the target is the one beside the journal, unchanged and readable, and if its child, the
-/// last of the files, says that the target has all data. All others must be read through that child, be unchanged, and
-/// have no other children.
-pub(super) fn meaning(path: &Path, bytes: &[u8], forest: &Forest, places: &Places) -> Meaning {
-    let (target_guid, files) = match decode(bytes) {
-        None => return Meaning::Other,
-        Some(Journal::Merging) => return Meaning::Merging,
-        Some(Journal::Deleting { target, files }) => (target, files),
-    };
-    let left: Vec<&Line> = files.iter().filter(|line| places.exists(&line.path)).collect();
-    if left.is_empty() {
-        return Meaning::Delete(Vec::new());
-    }
-    let find = |line: &Line| {
-        let at = *places.disks.get(&line.path)?;
-        let facts = &forest.disks[at].facts;
-        let is_unchanged =
-            facts.file_write_guid == line.file_write_guid && facts.data_write_guid == line.data_write_guid;
-        is_unchanged.then_some(at)
-    };
-    let Some(found) = left.into_iter().map(find).collect::<Option<Vec<usize>>>() else {
-        return Meaning::Unproven;
-    };
-    let target = places.disks.get(&comparable(&target_of(path)));
-    match target.filter(|&&target| is_proven(forest, target, target_guid, &found)) {
-        Some(_) => Meaning::Delete(found),
-        None => Meaning::Unproven,
-    }
 }
 
 /// Where the files of a forest are, in the form in which journals name them.
@@ -201,11 +241,12 @@ pub(super) fn complete(
     files: &dyn PruneFiles,
 ) -> Result<Deletion> {
     let stale = || Error::from(Conflict::StalePlan).in_file(journal);
-    let disks = match meaning(journal, &files.read_journal(journal)?, forest, places) {
+    let found = Journal::decode(&files.read_journal(journal)?).ok_or_else(stale)?;
+    let disks = match found.meaning(journal, forest, places) {
         Meaning::Delete(disks) => disks,
         // The merge did not begin.
         Meaning::Merging => Vec::new(),
-        Meaning::Other | Meaning::Unproven => return Err(stale()),
+        Meaning::Unproven => return Err(stale()),
     };
     let mut deletion = Deletion::default();
     if !disks.is_empty() {
@@ -221,6 +262,7 @@ pub(super) fn complete(
             deletion.deleted.push(state.path);
         }
     }
+    found.leave_record(&target_of(journal), forest, files)?;
     files.delete_journal(journal)?;
     Ok(deletion)
 }
@@ -239,29 +281,41 @@ mod tests {
             virtual_size: 0,
             file_len: None,
         };
-        let bytes = deleting(Uuid::from_u128(3), [&state]);
+        let record = PruneRecord {
+            time: std::time::UNIX_EPOCH,
+            state_of: vec!["a".to_owned()],
+            modified: None,
+            deleted: vec!["b".to_owned()],
+            frozen: Vec::new(),
+        };
+        let bytes = deleting(Uuid::from_u128(3), [&state], &record);
         let line = Line {
             file_write_guid: Uuid::from_u128(1),
             data_write_guid: Uuid::from_u128(2),
             path: r"/no such folder/a b\n.avhdx".to_owned(),
         };
-        let journal = Journal::Deleting { target: Uuid::from_u128(3), files: vec![line] };
-        assert_eq!(decode(&bytes), Some(journal));
-        assert_eq!(decode(&merging()), Some(Journal::Merging));
-        for len in 0..merging().len() {
-            assert_eq!(decode(&merging()[..len]), None);
+        let state = State::Deleting { target: Uuid::from_u128(3), files: vec![line] };
+        assert_eq!(Journal::decode(&bytes), Some(Journal { state, record: record.clone() }));
+        let bytes_before = merging(&record);
+        let journal = Journal { state: State::Merging, record };
+        assert_eq!(Journal::decode(&bytes_before), Some(journal));
+        for bytes in [&bytes, &bytes_before] {
+            for len in 0..bytes.len() {
+                assert_eq!(Journal::decode(&bytes[..len]), None, "{len}");
+            }
         }
+        let text = String::from_utf8(bytes_before).unwrap();
         for text in [
             "",
             "my notes",
-            "vhdx prune 2\nmerging\n",
-            "vhdx prune 1\ndeleting x\n",
-            "vhdx prune 1\nmerging\nx",
+            "vhdx prune 1\nmerging\n",
+            &text.replace("vhdx prune 1", "vhdx prune 2"),
+            &text.replace("merging\n", "merging\nfile x\n"),
+            &text.replace("merging\n", "deleting x\n"),
+            &format!("{text}x"),
         ] {
-            assert_eq!(decode(text.as_bytes()), None, "{text}");
+            assert_eq!(Journal::decode(text.as_bytes()), None, "{text}");
         }
-        let cut = &bytes[..bytes.len() - 40];
-        assert_eq!(decode(cut), None);
         assert_eq!(target_of(&path_of(Path::new("vm/base.vhdx"))), Path::new("vm/base.vhdx"));
     }
 }

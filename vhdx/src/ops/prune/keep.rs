@@ -53,14 +53,10 @@ pub enum KeepReason {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
     },
-    /// Its child was frozen by another checkpoint, and the disk that the machine uses since then was not found.
-    ///
-    /// A merge of the child would make that disk unusable.
+    /// A disk that depends on one of its family was not found. A merge could make that disk unusable.
     NewerDiskMissing {
-        /// The child.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
-        child: PathBuf,
-        /// The configuration of the other checkpoint.
+        /// The configuration that shows it: that of a machine whose disk is missing, or of a checkpoint that froze a disk
+        /// without children.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
     },
@@ -149,12 +145,10 @@ impl fmt::Display for KeepReason {
                     Quoted(configuration)
                 )
             }
-            KeepReason::NewerDiskMissing { child, configuration } => write!(
+            KeepReason::NewerDiskMissing { configuration } => write!(
                 f,
-                "cannot be deleted: the checkpoint of {} froze its child {}, and the disk that the machine uses since then \
-                 was not found: name its folder, too",
-                Quoted(configuration),
-                Quoted(child)
+                "cannot be deleted: {} shows that a newer disk of its family was not found: name its folder, too",
+                Quoted(configuration)
             ),
             KeepReason::SeveralNames { file } => write!(
                 f,

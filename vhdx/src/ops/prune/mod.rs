@@ -13,8 +13,10 @@ mod options;
 mod order;
 mod plan;
 mod planning;
+mod record;
 mod runs;
 mod select;
+mod unseen;
 
 pub use execute::{MergeOutcome, PruneReport};
 pub use files::PruneFiles;

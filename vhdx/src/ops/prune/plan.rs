@@ -21,6 +21,8 @@ pub struct PrunePlan {
     pub volumes: Vec<PruneSpace>,
     /// What an interrupted prune still has to delete. This is done before the merges.
     pub pending: Vec<PendingDeletion>,
+    /// When the plan was made.
+    pub(super) time: SystemTime,
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) parents: RelatedParents,
     #[cfg_attr(feature = "serde", serde(skip))]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::files::PruneFiles;
-use super::journal::{self, Meaning, Places};
+use super::journal::{self, Journal, Meaning, Places};
 use super::keep::{KeepReason, KeptCheckpoint};
 use super::measure::Measure;
 use super::options::PruneOptions;
@@ -67,8 +67,9 @@ impl PrunePlan {
     ) -> Result<Self> {
         let checkpoints: HashMap<usize, Checkpoint> =
             forest.checkpoints().into_iter().map(|checkpoint| (checkpoint.disk, checkpoint)).collect();
+        let families = forest.families();
         let mut planning = Planning {
-            known: Known::new(forest, options, &checkpoints, now),
+            known: Known::new(forest, &families, options, &checkpoints, now),
             relatives: FamilyRelatives::of(forest),
             parents: RelatedParents::of(forest),
             options: MergeOptions {
@@ -87,7 +88,6 @@ impl PrunePlan {
         let unfinished = merges_to_complete(&forest.disks);
         let Journals { pending, disks: held, begun, blocked } = planning.journals(&unfinished)?;
         let mut to_complete: HashMap<usize, Vec<(usize, usize)>> = HashMap::new();
-        let families = forest.families();
         let mut family_of = vec![0; forest.disks.len()];
         for (number, family) in families.iter().enumerate() {
             family.disks.iter().for_each(|&disk| family_of[disk] = number);
@@ -166,27 +166,24 @@ impl Planning<'_> {
         let mut journals = Journals::default();
         let unfinished: HashSet<usize> = unfinished.iter().map(|(_, target)| *target).collect();
         let places = Places::of(forest);
-        let by_path: HashMap<&Path, usize> =
-            forest.disks.iter().enumerate().map(|(i, disk)| (disk.facts.path.as_path(), i)).collect();
         for file in forest.other_files.iter().filter(|file| file.kind == OtherKind::PruneJournal) {
-            let target = by_path.get(journal::target_of(&file.path).as_path()).copied();
-            let (disks, is_proven) =
-                match journal::meaning(&file.path, &self.files.read_journal(&file.path)?, forest, &places) {
-                    Meaning::Other => continue,
-                    Meaning::Merging => match target {
-                        Some(target) if unfinished.contains(&target) => {
-                            journals.begun.insert(target);
-                            continue;
-                        }
-                        Some(_) => (Vec::new(), true),
-                        None => (Vec::new(), false),
-                    },
-                    Meaning::Delete(disks) => (disks, true),
-                    Meaning::Unproven => {
-                        journals.blocked.extend(target);
-                        (Vec::new(), false)
+            let target = forest.index_of(&journal::target_of(&file.path));
+            let Some(journal) = Journal::decode(&self.files.read_journal(&file.path)?) else { continue };
+            let (disks, is_proven) = match journal.meaning(&file.path, forest, &places) {
+                Meaning::Merging => match target {
+                    Some(target) if unfinished.contains(&target) => {
+                        journals.begun.insert(target);
+                        continue;
                     }
-                };
+                    Some(_) => (Vec::new(), true),
+                    None => (Vec::new(), false),
+                },
+                Meaning::Delete(disks) => (disks, true),
+                Meaning::Unproven => {
+                    journals.blocked.extend(target);
+                    (Vec::new(), false)
+                }
+            };
             let files = disks.iter().map(|&disk| self.path(disk).to_owned()).collect();
             journals.pending.push(PendingDeletion { journal: file.path.clone(), files, is_proven });
             journals.disks.extend(disks);
@@ -377,6 +374,7 @@ impl Planning<'_> {
             kept: self.kept,
             volumes,
             pending,
+            time: self.known.now,
             parents: self.parents,
             options: self.options,
         })

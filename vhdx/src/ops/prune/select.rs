@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use super::keep::KeepReason;
 use super::options::PruneOptions;
-use crate::family::{Checkpoint, DiscoveredDisk, DiskLink, Family, Forest};
+use super::unseen::unseen;
+use crate::family::{Checkpoint, DiskLink, Family, Forest};
 
 /// What the selection needs to know about a forest.
 pub(super) struct Known<'a> {
@@ -20,14 +21,15 @@ pub(super) struct Known<'a> {
     used: HashMap<usize, PathBuf>,
     /// The disks that a configuration in such a folder names.
     frozen: HashSet<usize>,
-    /// The disks without children that a checkpoint froze, and whose machine uses a disk that was not found.
-    frozen_leaves: HashMap<usize, PathBuf>,
-    now: SystemTime,
+    /// The roots of the families with a disk that was not found, and the configuration that shows it.
+    unseen: HashMap<usize, PathBuf>,
+    pub(super) now: SystemTime,
 }
 
 impl<'a> Known<'a> {
     pub(super) fn new(
         forest: &'a Forest,
+        families: &[Family],
         options: &'a PruneOptions,
         checkpoints: &'a HashMap<usize, Checkpoint>,
         now: SystemTime,
@@ -41,7 +43,7 @@ impl<'a> Known<'a> {
                 }
             }
         }
-        Self { forest, options, checkpoints, used, frozen, frozen_leaves: forest.frozen_leaves(), now }
+        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest, families), now }
     }
 
     /// Returns the checkpoints of a family, each parent before its children, with the reason to keep it; `None` for those
@@ -55,6 +57,10 @@ impl<'a> Known<'a> {
     ) -> Vec<(usize, Option<KeepReason>)> {
         let is_complete =
             family.disks.first().is_some_and(|&root| self.forest.disks[root].link == DiskLink::Base);
+        let newer_disk_missing = || {
+            let configuration = self.unseen.get(family.disks.first()?)?.clone();
+            Some(KeepReason::NewerDiskMissing { configuration })
+        };
         let newest = self.newest(family, times);
         let of_family = family.disks.iter().filter_map(|disk| self.checkpoints.get(disk));
         let decision = |checkpoint: &Checkpoint| {
@@ -62,7 +68,8 @@ impl<'a> Known<'a> {
             let reason = self
                 .not_selected(checkpoint, time, &newest)
                 .or_else(|| self.not_possible(checkpoint))
-                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain));
+                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain))
+                .or_else(newer_disk_missing);
             (checkpoint.disk, reason)
         };
         of_family.map(decision).collect()
@@ -120,9 +127,10 @@ impl<'a> Known<'a> {
         if options.larger_than.is_some_and(|limit| checkpoint.size <= limit) {
             return Some(KeepReason::NotLargeEnough);
         }
-        let has_name = options.name.as_ref().is_none_or(|pattern| {
-            names(checkpoint, &self.forest.disks[checkpoint.disk]).iter().any(|name| pattern.matches(name))
-        });
+        let has_name = options
+            .name
+            .as_ref()
+            .is_none_or(|pattern| names(self.forest, checkpoint).iter().any(|name| pattern.matches(name)));
         (!has_name).then_some(KeepReason::OtherName)
     }
 
@@ -134,12 +142,6 @@ impl<'a> Known<'a> {
         if let Some(configuration) = self.used.get(&checkpoint.disk) {
             return Some(KeepReason::UsedByMachine { configuration: configuration.clone() });
         }
-        if let Some(configuration) = self.frozen_leaves.get(&child) {
-            return Some(KeepReason::NewerDiskMissing {
-                child: self.forest.disks[child].facts.path.clone(),
-                configuration: configuration.clone(),
-            });
-        }
         let child = &self.forest.disks[child].facts.path;
         let is_avhdx = child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));
         let is_known = is_avhdx || self.options.any_extension || self.frozen.contains(&checkpoint.disk);
@@ -149,12 +151,21 @@ impl<'a> Known<'a> {
 
 /// Returns the names of a checkpoint: those of its configurations, or else that of the file.
 ///
-/// If its configuration is older than the file, it may be that of an earlier state. Then no name is known.
-fn names(checkpoint: &Checkpoint, disk: &DiscoveredDisk) -> Vec<String> {
-    match checkpoint.names.is_empty() && !checkpoint.is_changed {
-        true => {
-            disk.facts.path.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
-        }
-        false => checkpoint.names.clone(),
+/// If its configuration is older than the file, it may be that of an earlier state. Then no name is known. If a prune has
+/// moved the state into this file, the name of the old file counts, so that the same prune does not delete the next state.
+fn names(forest: &Forest, checkpoint: &Checkpoint) -> Vec<String> {
+    if !checkpoint.names.is_empty() || checkpoint.is_changed {
+        return checkpoint.names.clone();
     }
+    if let Some(found) = forest.records.of(checkpoint.disk).filter(|found| found.has_moved_state()) {
+        return found
+            .record
+            .state_of
+            .iter()
+            .filter_map(|path| path.rsplit('/').next())
+            .map(str::to_owned)
+            .collect();
+    }
+    let name = forest.disks[checkpoint.disk].facts.path.file_name();
+    name.map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
 }

@@ -181,9 +181,14 @@ pub(super) fn severity_of_problem(problem: &Problem) -> FindingSeverity {
 fn severity_of_machine(problem: &MachineProblem) -> FindingSeverity {
     match problem {
         MachineProblem::Imperfect { .. }
+        | MachineProblem::MergedDisk { is_checkpoint: true, .. }
+        | MachineProblem::DeletedCheckpoint { .. }
         | MachineProblem::NoMachine { .. }
         | MachineProblem::UnknownMachine { .. } => FindingSeverity::Note,
-        MachineProblem::Unreadable { .. } | MachineProblem::MissingDisk { .. } => FindingSeverity::Warning,
+        MachineProblem::Unreadable { .. }
+        | MachineProblem::MissingDisk { .. }
+        | MachineProblem::MergedDisk { .. }
+        | MachineProblem::PartlyDeletedCheckpoint { .. } => FindingSeverity::Warning,
         MachineProblem::SharedDisk { .. } | MachineProblem::NotTheNewest { .. } => FindingSeverity::Critical,
     }
 }

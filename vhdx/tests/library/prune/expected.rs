@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use vhdx_testkit::estate::{Estate, EstateFile};
+use vhdx_testkit::estate::{Estate, EstateCheckpoint, EstateDrive, EstateFile, EstateMachine};
 
 /// A selection, as a user gives it.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,23 @@ pub(super) struct Expected {
     pub(super) states: BTreeMap<usize, PathBuf>,
     /// The disks whose files are gone.
     pub(super) gone: BTreeSet<usize>,
+    /// The files into which others were merged. Each has a record.
+    pub(super) targets: BTreeSet<PathBuf>,
+}
+
+impl Expected {
+    /// Returns the files of an estate after the prune, sorted by path.
+    pub(super) fn files(&self, estate: &Estate) -> Vec<PathBuf> {
+        let gone: BTreeSet<&Path> = self.gone.iter().map(|&disk| estate.disks[disk].path.as_path()).collect();
+        let left = super::files(&estate.root).into_iter().filter(|path| !gone.contains(path.as_path()));
+        let records = self.targets.iter().map(|target| {
+            let name = format!("{}.vhdx-pruned", target.file_name().unwrap().to_str().unwrap());
+            target.with_file_name(name)
+        });
+        let mut files: Vec<PathBuf> = left.chain(records).collect();
+        files.sort();
+        files
+    }
 }
 
 impl Selection {
@@ -44,6 +61,7 @@ impl Selection {
             let target = std::iter::successors(Some(disk), below).last().unwrap();
             if target != disk {
                 expected.gone.insert(disk);
+                expected.targets.insert(estate.disks[target].path.clone());
             }
             if !expected.deleted.contains(&disk) && estate.is_whole(disk) {
                 expected.states.insert(disk, estate.disks[target].path.clone());
@@ -57,7 +75,8 @@ impl Selection {
         let is_damage_near = (0..estate.disks.len()).any(|disk| {
             estate.disks[disk].file == EstateFile::Damaged && folders.contains(folder(estate, disk))
         });
-        if is_damage_near || !family.iter().all(|&disk| estate.is_whole(disk)) {
+        let is_whole = family.iter().all(|&disk| estate.is_whole(disk));
+        if is_damage_near || !is_whole || is_newer_disk_missing(estate, family) {
             return Vec::new();
         }
         let times: BTreeMap<usize, SystemTime> = family
@@ -106,24 +125,30 @@ fn time(estate: &Estate, disk: usize) -> SystemTime {
 fn is_possible(estate: &Estate, disk: usize) -> bool {
     let children: Vec<usize> = estate.children(disk).collect();
     let [child] = children[..] else { return false };
-    let is_used = estate
-        .readable_machines()
-        .iter()
-        .any(|machine| machine.drives.iter().any(|drive| estate.found(drive) == Some(disk)));
     let is_avhdx = estate.disks[child].path.extension().unwrap() == "avhdx";
-    !is_used && !is_newer_disk_missing(estate, child) && (is_avhdx || !estate.checkpoints_of(disk).is_empty())
+    !is_used(estate, disk) && (is_avhdx || !estate.checkpoints_of(disk).is_empty())
 }
 
-/// Whether a checkpoint froze a disk, and the disk that its machine uses since then is not there.
-fn is_newer_disk_missing(estate: &Estate, disk: usize) -> bool {
-    estate.children(disk).next().is_none()
-        && estate.checkpoints_of(disk).into_iter().any(|(machine, checkpoint)| {
-            let frozen = checkpoint.drives.iter().filter(|drive| estate.found(drive) == Some(disk));
-            let is_missing = |location| {
-                let mut now = machine.drives.iter().filter(|drive| drive.location == location);
-                now.any(|drive| estate.found(drive).is_none())
-            };
-            estate.is_owner_known(machine, checkpoint)
-                && frozen.into_iter().any(|drive| is_missing(drive.location))
-        })
+fn is_used(estate: &Estate, disk: usize) -> bool {
+    let machines = estate.readable_machines();
+    machines.iter().any(|machine| machine.drives.iter().any(|drive| estate.found(drive) == Some(disk)))
+}
+
+/// Whether a disk that depends on one of a family may be elsewhere.
+fn is_newer_disk_missing(estate: &Estate, family: &[usize]) -> bool {
+    let uses = |drives: &[EstateDrive]| {
+        drives.iter().any(|drive| estate.found(drive).is_some_and(|disk| family.contains(&disk)))
+    };
+    let is_lost = |machine: &&EstateMachine| {
+        machine.drives.iter().any(|drive| estate.found(drive).is_none())
+            && !uses(&machine.drives)
+            && machine.checkpoints.iter().any(|of| estate.is_owner_known(machine, of) && uses(&of.drives))
+    };
+    let is_frozen_leaf = |&&disk: &&usize| {
+        let lone = |(machine, of): (&EstateMachine, &EstateCheckpoint)| !estate.is_owner_known(machine, of);
+        estate.children(disk).next().is_none()
+            && !is_used(estate, disk)
+            && estate.checkpoints_of(disk).into_iter().any(lone)
+    };
+    estate.readable_machines().iter().any(is_lost) || family.iter().any(|disk| is_frozen_leaf(&disk))
 }

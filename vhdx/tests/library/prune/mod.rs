@@ -50,10 +50,13 @@ fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     contents
 }
 
-/// Returns the path of every file below a folder.
+/// Returns the path of every file below a folder, sorted.
 fn files(root: &Path) -> Vec<PathBuf> {
-    let files = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().map(|entry| entry.unwrap());
-    files.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
+    let files = walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap());
+    let files = files.filter(|entry| entry.file_type().is_file());
+    let mut files: Vec<PathBuf> = files.map(|entry| entry.into_path()).collect();
+    files.sort();
+    files
 }
 
 /// Returns the position of a disk by its path.

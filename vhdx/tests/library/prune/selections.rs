@@ -1,11 +1,11 @@
 //! Each selection deletes exactly what the truth of the estate says, and nothing else changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use vhdx::ops::{HostFiles, NamePattern, PruneOptions};
-use vhdx::{NoProgress, discover};
+use vhdx::{Checkpoint, Forest, MachineProblem, NoProgress, Problem, TimeSource};
 use vhdx_testkit::estate::{Estate, EstateOptions};
 
 use super::expected::Selection;
@@ -25,7 +25,7 @@ fn check(options: &EstateOptions, prune: &PruneOptions, selection: &Selection) -
         None => selection.expected(&estate),
     };
     let before = contents(&estate.root);
-    let before_files = files(&estate.root);
+    let left = expected.files(&estate);
     let (forest, plan) = plan(&estate.root, prune, estate.now);
     let known = by_path(&estate);
     let selected: BTreeSet<usize> =
@@ -46,22 +46,52 @@ fn check(options: &EstateOptions, prune: &PruneOptions, selection: &Selection) -
         assert_same(&after[path], old, &path.display().to_string());
         assert_same(old, &estate.disks[disk].content(), "the estate");
     }
-    let gone: BTreeSet<PathBuf> = shown(expected.gone.clone()).into_iter().collect();
-    let left: Vec<PathBuf> = before_files.into_iter().filter(|path| !gone.contains(path)).collect();
-    assert_eq!(files(&estate.root), left, "only merged files are deleted, and nothing is left over");
+    assert_eq!(files(&estate.root), left, "only merged files are deleted, and only records are left");
     for merge in &plan.merges {
         let leaf = known[merge.merged[0].as_path()];
         assert_eq!(merge.is_newest, estate.children(leaf).next().is_none());
     }
-    // A prune that ran is done: the states that stay are those that the selection keeps.
-    let again = discover(std::slice::from_ref(&estate.root), &NoProgress).unwrap();
-    assert!(
-        again
-            .disks
-            .iter()
-            .all(|disk| disk.problems.iter().all(|problem| !problem.to_string().contains("merge")))
-    );
+    // A prune that ran is done: the states that stay are those that the selection keeps, with their names and times.
+    let (after, second) = super::plan(&estate.root, prune, estate.now);
+    assert!(second.is_empty(), "{selection:?}: {:#?}", second.merges);
+    let of_files = known_checkpoints(&after);
+    for checkpoint in forest.checkpoints() {
+        let disk = known[forest.disks[checkpoint.disk].facts.path.as_path()];
+        if let Some(path) = expected.states.get(&disk) {
+            assert_eq!(of_files[path], known_checkpoint(checkpoint), "{}", path.display());
+        }
+    }
+    let problems: Vec<String> = after.all_problems().iter().map(|problem| problem.to_string()).collect();
+    assert!(problems.iter().all(|problem| !problem.contains("incomplete")), "{problems:#?}");
+    assert_eq!(missing(&after), missing(&forest));
     expected.deleted.len()
+}
+
+/// The names of a checkpoint, its time, and where the time comes from.
+type KnownCheckpoint = (Vec<String>, Option<SystemTime>, TimeSource);
+
+fn known_checkpoint(checkpoint: Checkpoint) -> KnownCheckpoint {
+    (checkpoint.names, checkpoint.time, checkpoint.time_source)
+}
+
+fn known_checkpoints(forest: &Forest) -> BTreeMap<PathBuf, KnownCheckpoint> {
+    let path = |checkpoint: &Checkpoint| forest.disks[checkpoint.disk].facts.path.clone();
+    forest
+        .checkpoints()
+        .into_iter()
+        .map(|checkpoint| (path(&checkpoint), known_checkpoint(checkpoint)))
+        .collect()
+}
+
+/// Returns the paths that configurations name, and at which nothing was found and nothing was deleted.
+fn missing(forest: &Forest) -> BTreeSet<(PathBuf, String)> {
+    let missing = forest.all_problems().into_iter().filter_map(|problem| match problem {
+        Problem::Machine(MachineProblem::MissingDisk { path, stored, .. }) => {
+            Some((path.clone(), stored.clone()))
+        }
+        _ => None,
+    });
+    missing.collect()
 }
 
 /// Returns the disks whose children take more than a limit.

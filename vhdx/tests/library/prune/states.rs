@@ -11,8 +11,7 @@ use crate::common::assert_same;
 
 /// Returns the names of the files that a prune leaves, below the estate's root.
 pub(super) fn names_at_the_end(estate: &Estate, expected: &Expected) -> Vec<PathBuf> {
-    let gone: Vec<&Path> = expected.gone.iter().map(|&disk| estate.disks[disk].path.as_path()).collect();
-    let left = files(&estate.root).into_iter().filter(|path| !gone.contains(&path.as_path()));
+    let left = expected.files(estate).into_iter();
     left.map(|path| path.strip_prefix(&estate.root).unwrap().to_owned()).collect()
 }
 

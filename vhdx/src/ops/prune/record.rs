@@ -1,0 +1,130 @@
+//! Makes and leaves the record of a merge of a prune.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::files::PruneFiles;
+use crate::error::{Conflict, Error, Result};
+use crate::family::{
+    Forest, FoundRecord, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
+};
+
+/// The files of a merge in the forest before the prune.
+struct Files<'a> {
+    forest: &'a Forest,
+    /// The merged disks, the newest first, and then the target.
+    layers: Vec<usize>,
+    newest: usize,
+    target: &'a Path,
+}
+
+/// Returns the record of a merge of files, the newest first, into a target; from the forest before the prune.
+///
+/// # Errors
+/// [`Conflict::StalePlan`] if a file is not in the forest.
+pub(super) fn of(
+    forest: &Forest,
+    merged: &[PathBuf],
+    target: &Path,
+    time: SystemTime,
+) -> Result<PruneRecord> {
+    let find =
+        |path: &Path| forest.index_of(path).ok_or_else(|| Error::from(Conflict::StalePlan).in_file(path));
+    let paths = merged.iter().map(PathBuf::as_path).chain([target]);
+    let layers = paths.map(find).collect::<Result<Vec<usize>>>()?;
+    let newest = *layers.first().ok_or(Conflict::StalePlan)?;
+    let files = Files { forest, layers, newest, target };
+    let (state_of, deleted) = files.states();
+    let (modified, frozen) = files.times();
+    Ok(PruneRecord { time, state_of, modified, deleted, frozen })
+}
+
+impl Files<'_> {
+    /// Returns the paths whose state the target has afterwards, and those whose states are deleted.
+    fn states(&self) -> (Vec<String>, Vec<String>) {
+        let (mut state_of, mut deleted) = (Vec::new(), Vec::new());
+        for &layer in &self.layers {
+            let path = &self.forest.disks[layer].facts.path;
+            let states = if layer == self.newest { &mut state_of } else { &mut deleted };
+            states.push(relative_to_target(self.target, path));
+            let Some(found) = self.forest.records.of(layer) else { continue };
+            // The names in a record are relative to its own target.
+            let rebased = |recorded: &String| relative_to_target(self.target, &on_host(path, recorded));
+            // Somebody may have changed the newest layer. Then the state that it had before is lost.
+            let moved = if found.is_unchanged { states } else { &mut deleted };
+            moved.extend(found.record.state_of.iter().map(rebased));
+            deleted.extend(found.record.deleted.iter().map(rebased));
+        }
+        let mut listed: HashSet<String> = state_of.iter().cloned().collect();
+        deleted.retain(|path| listed.insert(path.clone()));
+        (state_of, deleted)
+    }
+
+    /// Returns when the state that moves was last changed, and the same for the other states, by DataWriteGuid.
+    ///
+    /// The merge may change the times of all its layers and of the children of the newest one.
+    fn times(&self) -> (Option<SystemTime>, Vec<(Uuid, SystemTime)>) {
+        let disks = &self.forest.disks;
+        let recorded = self.forest.records.modified();
+        let modified = |disk: usize| {
+            let facts = &disks[disk].facts;
+            recorded.get(&facts.data_write_guid).copied().or(facts.modified)
+        };
+        let written = self.layers.iter().chain(&disks[self.newest].children);
+        let mut frozen: BTreeMap<Uuid, SystemTime> =
+            written.filter_map(|&disk| Some((disks[disk].facts.data_write_guid, modified(disk)?))).collect();
+        let earlier = self.layers.iter().filter_map(|&layer| self.forest.records.of(layer));
+        let mut earlier = earlier.flat_map(|found| &found.record.frozen).peekable();
+        if earlier.peek().is_some() {
+            let existing: HashSet<Uuid> = disks.iter().map(|disk| disk.facts.data_write_guid).collect();
+            for (guid, time) in earlier.filter(|(guid, _)| existing.contains(guid)) {
+                frozen.entry(*guid).or_insert(*time);
+            }
+        }
+        (modified(self.newest), frozen.into_iter().collect())
+    }
+}
+
+/// Leaves the record beside a target with this DataWriteGuid, and deletes those of the merged files.
+///
+/// # Errors
+/// Those of the host.
+pub(super) fn leave(
+    record: &PruneRecord,
+    target: &Path,
+    guid: Uuid,
+    merged: &[PathBuf],
+    files: &dyn PruneFiles,
+) -> Result<()> {
+    files.write_journal(&record_of(target), &record.file(guid))?;
+    for old in merged.iter().map(|path| record_of(path)) {
+        // Most files have no record.
+        if files.read_journal(&old).is_ok_and(|bytes| decode_record_file(&bytes).is_some()) {
+            files.delete_journal(&old)?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves what a record says about the times of files, if its merge did not begin.
+///
+/// The times may have changed nevertheless.
+///
+/// # Errors
+/// Those of the host.
+pub(super) fn leave_times(
+    record: PruneRecord,
+    target: (&Path, Uuid),
+    earlier: Option<&FoundRecord>,
+    files: &dyn PruneFiles,
+) -> Result<()> {
+    let (path, now) = target;
+    let (guid, record) = match earlier {
+        Some(found) => (found.guid, PruneRecord { frozen: record.frozen, ..found.record.clone() }),
+        None => (now, PruneRecord { state_of: Vec::new(), modified: None, deleted: Vec::new(), ..record }),
+    };
+    files.write_journal(&record_of(path), &record.file(guid))
+}
