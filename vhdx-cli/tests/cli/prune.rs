@@ -90,7 +90,7 @@ fn all_but_the_newest_checkpoint() {
     );
     assert_eq!(paths(&done["merges"][0]["done"]["deleted"]), ["mid.avhdx"]);
     assert_eq!(paths(&done["merges"][0]["done"]["relinked"]), ["leaf.avhdx"]);
-    assert_eq!(names(folder.path()), ["base.vhdx", "leaf.avhdx"]);
+    assert_eq!(names(folder.path()), ["base.vhdx", "base.vhdx.vhdx-pruned", "leaf.avhdx"]);
     assert!(read(&path("base.vhdx")) == mid && read(&path("leaf.avhdx")) == leaf);
     let again = run!("prune", folder.path(), "--keep-last", "1", "--yes").exits(0).text();
     assert!(again.contains("no checkpoint is to be deleted"), "{again}");
@@ -115,7 +115,7 @@ fn the_answer_says_which_file_the_machine_must_use() {
         "{text}"
     );
     assert!(text.contains("stale:") && text.contains("base.vhdx.rct"), "{text}");
-    assert_eq!(names(folder.path()), ["base.vhdx", "base.vhdx.rct"]);
+    assert_eq!(names(folder.path()), ["base.vhdx", "base.vhdx.rct", "base.vhdx.vhdx-pruned"]);
     assert!(read(&folder.path().join("base.vhdx")) == leaf);
 }
 
@@ -141,7 +141,7 @@ fn a_checkpoint_that_cannot_be_deleted_is_kept_and_exits_with_1() {
     assert!(refused.contains("damaged.avhdx") && refused.contains("cannot be deleted"), "{refused}");
     assert_eq!(names(folder.path()), before);
     run!("prune", folder.path(), "--all", "--yes", "--ignore-undetermined").exits(0);
-    assert_eq!(names(folder.path()), ["base.vhdx", "damaged.avhdx"]);
+    assert_eq!(names(folder.path()), ["base.vhdx", "base.vhdx.vhdx-pruned", "damaged.avhdx"]);
 }
 
 /// One of many families is in use. The others are pruned.
@@ -156,7 +156,7 @@ fn a_family_in_use_does_not_stop_the_others() {
     let _locks = ["base.vhdx", "mid.avhdx", "leaf.avhdx"].map(lock);
     let refused = run!("prune", folder.path(), "--all", "--yes", "--json");
     let json = refused.json();
-    assert_eq!(names(&folder.path().join("free")), ["base.vhdx"]);
+    assert_eq!(names(&folder.path().join("free")), ["base.vhdx", "base.vhdx.vhdx-pruned"]);
     assert_eq!(names(&folder.path().join("used")), ["base.vhdx", "leaf.avhdx", "mid.avhdx"]);
     // On Windows, a locked disk cannot be read, so nothing is known about it.
     let is_kept = json["kept"].as_array().unwrap().iter().any(|kept| kept["is_failure"] == true);
@@ -176,7 +176,8 @@ fn a_forged_journal_deletes_nothing() {
     let base = run!("info", folder.path().join("base.vhdx"), "--json").exits(0).json();
     let base = base.as_array().map_or(&base, |list| &list[0])["data_write_guid"].as_str().unwrap().to_owned();
     let journal = folder.path().join("base.vhdx.vhdx-prune");
-    for text in [format!("vhdx prune 1\ndeleting {base}\n{line}\n"), "my notes".to_owned()] {
+    let record = "vhdx pruned 1\ntime 0.000000000\nend\n";
+    for text in [format!("vhdx prune 1\ndeleting {base}\nfile {line}\n{record}"), "my notes".to_owned()] {
         fs::write(&journal, &text).unwrap();
         let is_journal = text.starts_with("vhdx");
         let json = run!("prune", folder.path(), "--keep-last", "9", "--yes", "--json")
@@ -308,6 +309,9 @@ mod killed {
                 copy(&entry.path(), &to);
             } else {
                 fs::copy(entry.path(), &to).unwrap();
+                // By the times of the files, Hyper-V's configurations are current.
+                let modified = entry.metadata().unwrap().modified().unwrap();
+                fs::File::options().append(true).open(&to).unwrap().set_modified(modified).unwrap();
             }
         }
     }

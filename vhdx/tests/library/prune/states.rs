@@ -21,6 +21,9 @@ pub(super) fn copy(from: &Path, to: &Path) {
         let copy = to.join(path.strip_prefix(from).unwrap());
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::copy(&path, &copy).unwrap();
+        // By the times of the files, the configurations are current.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        fs::File::options().append(true).open(&copy).unwrap().set_modified(modified).unwrap();
     }
 }
 
