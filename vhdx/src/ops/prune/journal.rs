@@ -146,18 +146,17 @@ impl Journal {
 
     /// Leaves the record of a journal, of which nothing else is left to be done.
     fn leave_record(self, target: &Path, forest: &Forest, files: &dyn PruneFiles) -> Result<()> {
+        // The target may have been moved or deleted meanwhile.
+        let Some(disk) = forest.index_of(target) else { return Ok(()) };
         match self.state {
             State::Deleting { target: guid, files: lines } => {
                 let merged: Vec<PathBuf> = lines.into_iter().map(|line| line.path.into()).collect();
                 record::leave(&self.record, target, guid, &merged, files)
             }
-            State::Merging => match forest.index_of(target) {
-                Some(disk) => {
-                    let guid = forest.disks[disk].facts.data_write_guid;
-                    record::leave_times(self.record, (target, guid), forest.records.of(disk), files)
-                }
-                None => Err(Conflict::StalePlan.into()),
-            },
+            State::Merging => {
+                let guid = forest.disks[disk].facts.data_write_guid;
+                record::leave_times(self.record, (target, guid), forest.records.of(disk), files)
+            }
         }
     }
 }

@@ -86,7 +86,7 @@ impl PrunePlan {
             places: BTreeMap::new(),
         };
         let unfinished = merges_to_complete(&forest.disks);
-        let Journals { pending, disks: held, begun, blocked } = planning.journals(&unfinished)?;
+        let Journals { pending, waiting, begun, blocked } = planning.journals(&unfinished)?;
         let mut to_complete: HashMap<usize, Vec<(usize, usize)>> = HashMap::new();
         let mut family_of = vec![0; forest.disks.len()];
         for (number, family) in families.iter().enumerate() {
@@ -97,7 +97,7 @@ impl PrunePlan {
         for merge in unfinished.into_iter().filter(of_prune) {
             to_complete.entry(family_of[merge.0]).or_default().push(merge);
         }
-        let held: HashSet<usize> = held.into_iter().map(|disk| family_of[disk]).collect();
+        let waiting: HashSet<usize> = waiting.into_iter().map(|disk| family_of[disk]).collect();
         let blocked: HashSet<usize> = blocked.into_iter().map(|disk| family_of[disk]).collect();
         for (number, family) in families.iter().enumerate() {
             if progress.is_cancelled() {
@@ -105,7 +105,7 @@ impl PrunePlan {
             }
             match to_complete.get(&number) {
                 _ if blocked.contains(&number) => planning.keep_all(family, || KeepReason::UnfinishedMerge),
-                _ if held.contains(&number) => planning.keep_all(family, || KeepReason::Postponed),
+                _ if waiting.contains(&number) => planning.keep_all(family, || KeepReason::Postponed),
                 Some(merges) => planning.complete(family, merges),
                 None => planning.delete(family),
             }
@@ -131,8 +131,8 @@ fn named<'a>(
 #[derive(Default)]
 struct Journals {
     pending: Vec<PendingDeletion>,
-    /// The disks that are still to be deleted. Their families wait.
-    disks: Vec<usize>,
+    /// The targets of these deletions, and the disks that are still to be deleted. Their families wait.
+    waiting: Vec<usize>,
     /// The targets of merges that a prune has begun.
     begun: HashSet<usize>,
     /// The targets of deletions of which nothing proves that they can be completed. Their families stay as they are.
@@ -186,7 +186,8 @@ impl Planning<'_> {
             };
             let files = disks.iter().map(|&disk| self.path(disk).to_owned()).collect();
             journals.pending.push(PendingDeletion { journal: file.path.clone(), files, is_proven });
-            journals.disks.extend(disks);
+            // Only then its record is left, without which names and times may be wrong.
+            journals.waiting.extend(disks.into_iter().chain(target));
         }
         Ok(journals)
     }
