@@ -58,6 +58,34 @@ fn at_any_operation() {
     }
 }
 
+/// The first writes of a merge change the times of its files, but leave no sign of a merge. The journal has the times.
+#[test]
+fn a_merge_that_did_not_begin_changes_no_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let estate =
+        Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(41, 4, 18)).unwrap();
+    let mut options = PruneOptions::all();
+    options.keep_last = Some(1);
+    let expected = Selection { keep_last: Some(1), ..Selection::default() }.expected(&estate);
+    let names = names_at_the_end(&estate, &expected);
+    let root = folder.path().join("run");
+    copy(&estate.root, &root);
+    let (forest, first) = plan(&root, &options, estate.now);
+    for merge in &first.merges {
+        // The journal is the only thing that is written.
+        let mut one = first.clone();
+        one.merges = vec![merge.clone()];
+        assert!(!one.execute(&forest, &Stopping::after(1), &NoProgress).is_complete());
+        for path in merge.merged.iter().chain([&merge.target]) {
+            fs::File::options().append(true).open(path).unwrap().set_modified(estate.now).unwrap();
+        }
+    }
+    let left = files(&root).len();
+    assert_eq!(left, files(&estate.root).len() + first.merges.len(), "each merge has a journal");
+    assert!(prune(&root, &options, estate.now).is_complete());
+    check_end(&estate, &root, &expected, &names, "the merges did not begin");
+}
+
 /// After a deletion was stopped, the target is not what it was: the merged files may be the only copy of their data.
 #[test]
 fn files_of_a_stopped_deletion_stay_if_their_target_is_lost_or_changed() {
