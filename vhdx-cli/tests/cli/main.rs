@@ -29,6 +29,7 @@ mod permissions;
 #[cfg(target_os = "linux")]
 mod private;
 mod prune;
+mod prune_machines;
 #[cfg(target_os = "linux")]
 mod refusals;
 mod relinked;

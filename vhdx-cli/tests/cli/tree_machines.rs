@@ -16,14 +16,14 @@ use crate::run;
 const REMARK: &str = "names and times of checkpoints: as stored; not verified on a real checkpoint file";
 const MACHINE: &str = "282874fc-59d6-4f30-bc04-5fdd909c82e0";
 /// 2026-11-01 08:00 UTC.
-const FIRST: u64 = 1_793_520_000;
-const HOUR: u64 = 3600;
+pub(crate) const FIRST: u64 = 1_793_520_000;
+pub(crate) const HOUR: u64 = 3600;
 
 /// A machine with two checkpoints in the folders of Hyper-V.
-struct Host(TempDir);
+pub(crate) struct Host(TempDir);
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let host = Self(tempfile::tempdir().unwrap());
         for folder in ["Virtual Hard Disks", "Virtual Machines", "Snapshots"] {
             fs::create_dir_all(host.path(folder)).unwrap();
@@ -48,16 +48,16 @@ impl Host {
         host
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         // With the separators of the host.
         self.0.path().join("srv").join(name).components().collect()
     }
 
-    fn disk(&self, name: &str) -> PathBuf {
+    pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.path("Virtual Hard Disks").join(name)
     }
 
-    fn configure(&self, path: &str, name: &str, id: &str, created: u64, disk: &str) {
+    pub(crate) fn configure(&self, path: &str, name: &str, id: &str, created: u64, disk: &str) {
         let id = format!("{id:0>32}");
         let machine = ConfiguredMachine {
             name: name.to_owned(),
@@ -70,6 +70,10 @@ impl Host {
         fs::write(self.path(&format!("{path}.vmcx")), machine.container().build()).unwrap();
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
     fn json(&self) -> Value {
         run!("tree", self.0.path(), "--json").exits(0).json()
     }
@@ -79,7 +83,7 @@ impl Host {
     }
 }
 
-fn set_modified(path: &Path, seconds: u64) {
+pub(crate) fn set_modified(path: &Path, seconds: u64) {
     let time = UNIX_EPOCH + Duration::from_secs(seconds);
     File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
 }

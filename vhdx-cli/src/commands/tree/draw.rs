@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use hyperv_config::AS_STORED;
-use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH};
+use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH, OtherFile, OtherKind};
 
 use super::notes::Notes;
 use super::{fix, hint, machines};
@@ -28,7 +28,11 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     }
     let configurations: HashSet<&Path> =
         forest.configurations().map(|configuration| configuration.path.as_path()).collect();
-    for file in forest.other_files.iter().filter(|file| !configurations.contains(file.path.as_path())) {
+    // What is said about the disks already contains these files.
+    let is_known = |file: &OtherFile| {
+        file.kind == OtherKind::PruneRecord || configurations.contains(file.path.as_path())
+    };
+    for file in forest.other_files.iter().filter(|file| !is_known(file)) {
         writeln!(out, "- {} is {}", shown(&file.path), file.kind)?;
     }
     let problems = forest.all_problems();

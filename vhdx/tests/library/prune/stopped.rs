@@ -62,8 +62,7 @@ fn at_any_operation() {
 #[test]
 fn a_merge_that_did_not_begin_changes_no_time() {
     let folder = tempfile::tempdir().unwrap();
-    let estate =
-        Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(41, 4, 18)).unwrap();
+    let estate = Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(41, 4, 18)).unwrap();
     let mut options = PruneOptions::all();
     options.keep_last = Some(1);
     let expected = Selection { keep_last: Some(1), ..Selection::default() }.expected(&estate);
