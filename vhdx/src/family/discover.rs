@@ -80,7 +80,9 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     link::check_links(&mut forest.disks, &paths);
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, progress)?;
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
-    let records = PruneRecords::read(&others, &forest.disks);
+    let records = PruneRecords::read(&others, |path| {
+        forest.index_of(path).map(|disk| (disk, forest.disks[disk].facts.data_write_guid))
+    });
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
     forest.records = records;
     forest.machines = joined.machines;

@@ -12,8 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 
-use super::forest::DiscoveredDisk;
-
 /// The extension of a record. It follows the name of the target.
 pub(crate) const RECORD_EXTENSION: &str = "vhdx-pruned";
 
@@ -162,6 +160,7 @@ pub(crate) fn on_host(target: &Path, recorded: &str) -> PathBuf {
         return recorded.into();
     }
     if recorded.starts_with("../") {
+        // Without a current folder, the path stays relative.
         path = std::path::absolute(&path).unwrap_or(path);
     }
     for name in recorded.split('/') {
@@ -176,6 +175,8 @@ pub(crate) fn on_host(target: &Path, recorded: &str) -> PathBuf {
 /// A record whose target was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundRecord {
+    /// The target.
+    path: PathBuf,
     /// Whether the target still has the state that the merge gave it.
     pub(crate) is_unchanged: bool,
     /// The DataWriteGuid that the merge gave the target.
@@ -207,18 +208,19 @@ pub(super) struct DeletedFile {
 
 impl PruneRecords {
     /// Reads the records among `files`. Records without a target, and files that are none, are ignored.
-    pub(super) fn read(files: &[PathBuf], disks: &[DiscoveredDisk]) -> Self {
+    ///
+    /// `find` returns the index and the DataWriteGuid of the disk at a path.
+    pub(super) fn read(files: &[PathBuf], find: impl Fn(&Path) -> Option<(usize, Uuid)>) -> Self {
         let is_record = |path: &&PathBuf| path.extension().is_some_and(|name| name == RECORD_EXTENSION);
-        let find = |path: &PathBuf| {
-            let target = path.with_extension("");
-            let at = disks.binary_search_by(|disk| disk.facts.path.cmp(&target)).ok()?;
+        let read = |path: &PathBuf| {
+            let path_of_target = path.with_extension("");
+            let (target, now) = find(&path_of_target)?;
             let mut bytes = Vec::new();
             File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
             let (guid, record) = decode_record_file(&bytes)?;
-            let is_unchanged = disks[at].facts.data_write_guid == guid;
-            Some((at, FoundRecord { is_unchanged, guid, record }))
+            Some((target, FoundRecord { path: path_of_target, is_unchanged: now == guid, guid, record }))
         };
-        Self(files.iter().filter(is_record).filter_map(find).collect())
+        Self(files.iter().filter(is_record).filter_map(read).collect())
     }
 
     /// Returns the record of a target.
@@ -235,15 +237,19 @@ impl PruneRecords {
         of_targets.chain(of_others).collect()
     }
 
-    /// Returns the deleted files that do not exist. If several records name one, the state that exists counts.
-    pub(super) fn deleted(&self, disks: &[DiscoveredDisk], unreadable: &[&Path]) -> Vec<DeletedFile> {
-        let mut known: HashSet<PathBuf> = disks.iter().map(|disk| disk.facts.path.clone()).collect();
-        known.extend(unreadable.iter().map(|path| path.to_path_buf()));
+    /// Returns the deleted files. If several records name one, the state that exists counts.
+    ///
+    /// `existing` are the paths of files, which are not deleted.
+    pub(super) fn deleted(&self, existing: impl IntoIterator<Item = PathBuf>) -> Vec<DeletedFile> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let mut known: HashSet<PathBuf> = existing.into_iter().collect();
         let list = |is_merged: bool| {
             self.0.iter().flat_map(move |(&target, found)| {
                 let paths = if is_merged { &found.record.state_of } else { &found.record.deleted };
                 paths.iter().map(move |path| DeletedFile {
-                    path: on_host(&disks[target].facts.path, path),
+                    path: on_host(&found.path, path),
                     target,
                     is_merged,
                     is_unchanged: found.is_unchanged,

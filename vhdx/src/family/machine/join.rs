@@ -43,7 +43,8 @@ pub(in crate::family) fn join(
     if configurations.is_empty() {
         return Ok(Joined { problems, ..Joined::default() });
     }
-    let deleted = records.deleted(disks, unreadable);
+    let existing = disks.iter().map(|disk| disk.facts.path.as_path()).chain(unreadable.iter().copied());
+    let deleted = records.deleted(existing.map(Path::to_owned));
     find_disks(&mut configurations, disks, &deleted, unreadable, &mut problems);
     let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
     for machine in &mut machines {
