@@ -171,12 +171,12 @@ fn a_forged_journal_deletes_nothing() {
     let facts = run!("info", leaf, "--json").exits(0).json();
     let facts = facts.as_array().map_or(&facts, |list| &list[0]);
     let guid = |key: &str| facts[key].as_str().unwrap().to_owned();
-    let path = leaf.to_str().unwrap().escape_debug();
+    let path = leaf.to_str().unwrap();
     let line = format!("{} {} {path}", guid("file_write_guid"), guid("data_write_guid"));
     let base = run!("info", folder.path().join("base.vhdx"), "--json").exits(0).json();
     let base = base.as_array().map_or(&base, |list| &list[0])["data_write_guid"].as_str().unwrap().to_owned();
     let journal = folder.path().join("base.vhdx.vhdx-prune");
-    let record = "vhdx pruned 1\ntime 0.000000000\nend\n";
+    let record = "vhdx pruned 1\ntime 0.000000000\nlevels 0\nend\n";
     for text in [format!("vhdx prune 1\ndeleting {base}\nfile {line}\n{record}"), "my notes".to_owned()] {
         fs::write(&journal, &text).unwrap();
         let is_journal = text.starts_with("vhdx");

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::forest::{DiscoveredDisk, Forest};
 use super::machine::facts::MachineConfiguration;
-use super::prune_record::FoundRecord;
+use super::prune_records::FoundRecord;
 
 /// How much later than a checkpoint its disk may have been changed.
 ///
@@ -111,9 +111,10 @@ impl Forest {
         modified: Option<SystemTime>,
         named: &[&MachineConfiguration],
     ) -> Checkpoint {
-        let has_newer_state = self.has_newer_state(i, disk);
-        let is_changed =
-            |configuration: &&MachineConfiguration| has_newer_state || is_file_newer(modified, configuration);
+        let has_unknown_state = self.has_unknown_state(i);
+        let is_changed = |configuration: &&MachineConfiguration| {
+            has_unknown_state || is_file_newer(modified, configuration)
+        };
         let (changed, current): (Vec<&MachineConfiguration>, Vec<&MachineConfiguration>) =
             named.iter().copied().partition(is_changed);
         // Of several times, the latest is the least likely to let a newer state be taken for an old one.
@@ -135,15 +136,14 @@ impl Forest {
         disk.children.iter().filter_map(|&child| self.disks.get(child))
     }
 
-    /// Returns whether a merge into a disk deleted the checkpoint that the configurations mean.
+    /// Returns whether a disk has a newer state than its file says by its name and its configurations.
     ///
-    /// A relinked child says so, whatever the times are. After a prune, the record says which state they mean.
-    fn has_newer_state(&self, i: usize, disk: &DiscoveredDisk) -> bool {
+    /// A relinked child shows that another disk was merged into it, whatever the times are. After a prune, the record says
+    /// which state it is.
+    pub(crate) fn has_unknown_state(&self, i: usize) -> bool {
+        let disk = &self.disks[i];
         let is_recorded = self.records.of(i).is_some_and(FoundRecord::has_moved_state);
-        let is_relinked = |child: &DiscoveredDisk| {
-            child.facts.linkages().is_relinked() && child.facts.linkage == Some(disk.facts.data_write_guid)
-        };
-        !is_recorded && self.children(disk).any(is_relinked)
+        !is_recorded && self.children(disk).any(|child| child.facts.is_relinked_to(&disk.facts))
     }
 
     /// Returns when a disk was frozen, as its file and its children say.

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::facts::FileFacts;
 use super::forest::Forest;
 use super::machine::join::join;
+use super::machine::problem::MachineProblem;
 use super::problem::Problem;
-use super::prune_record::PruneRecords;
+use super::prune_records::{PruneRecords, Target};
 use super::{link, paths, scan, substitutes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -74,19 +76,25 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 /// # }
 /// ```
 pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let scan::Scanned { mut forest, others } = scan::scan(roots, progress)?;
+    let scan::Scanned { mut forest, others, records } = scan::scan(roots, progress)?;
     let paths = paths::Paths::of(&forest.disks);
     link::link(&mut forest.disks, &paths, progress)?;
     link::check_links(&mut forest.disks, &paths);
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, progress)?;
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
-    let records = PruneRecords::read(&others, |path| {
-        forest.index_of(path).map(|disk| (disk, forest.disks[disk].facts.data_write_guid))
-    });
+    let mut damaged = Vec::new();
+    let target = |path: &Path| {
+        let disk = forest.index_of(path)?;
+        let FileFacts { data_write_guid, virtual_disk_id, .. } = forest.disks[disk].facts;
+        Some(Target { disk, data_write_guid, virtual_disk_id })
+    };
+    let records = PruneRecords::read(&records, target, |path| damaged.push(path.to_owned()));
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
     forest.records = records;
     forest.machines = joined.machines;
     forest.lone_checkpoints = joined.lone_checkpoints;
+    let damaged = damaged.into_iter().map(|path| Problem::Machine(MachineProblem::DamagedRecord { path }));
+    forest.problems.extend(damaged);
     forest.problems.extend(joined.problems.into_iter().map(Problem::Machine));
     forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(forest)

@@ -102,6 +102,11 @@ impl FileFacts {
         Linkages { first: self.linkage, second: self.linkage2 }
     }
 
+    /// Returns whether a merge has relinked the disk to this parent.
+    pub(crate) fn is_relinked_to(&self, parent: &FileFacts) -> bool {
+        self.linkages().is_relinked() && self.linkage == Some(parent.data_write_guid)
+    }
+
     /// Returns whether this layer opens only as an ancestor of a disk with a certain mark.
     ///
     /// It is then a layer of a merge of several levels.

@@ -33,7 +33,7 @@ impl Forest {
         for (i, machine) in self.machines.iter().enumerate() {
             let checkpoints = machine.checkpoints.iter();
             for configuration in checkpoints.chain([&machine.configuration]) {
-                for number in configuration.disks().filter_map(|disk| *family_of.get(disk)?) {
+                for number in configuration.members().filter_map(|disk| *family_of.get(disk)?) {
                     let machines = &mut families[number].machines;
                     if machines.last() != Some(&i) {
                         machines.push(i);

@@ -6,7 +6,7 @@ use super::facts::FileFacts;
 use super::machine::facts::{DiscoveredMachine, MachineConfiguration};
 use super::others::OtherFile;
 use super::problem::Problem;
-use super::prune_record::PruneRecords;
+use super::prune_records::PruneRecords;
 
 /// All disks that were found, with the links between them, and the problems.
 #[derive(Clone, Debug, Default)]

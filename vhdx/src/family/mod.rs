@@ -14,6 +14,7 @@ mod others;
 mod paths;
 mod problem;
 mod prune_record;
+mod prune_records;
 mod relatives;
 mod scan;
 mod substitutes;
@@ -30,8 +31,9 @@ pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
 pub use problem::{Evidence, Fallback, Problem, Remedy, Substitute};
 pub(crate) use prune_record::{
-    FoundRecord, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
+    MovedState, PruneRecord, decode_record_file, escape, on_host, record_of, relative_to_target, unescape,
 };
+pub(crate) use prune_records::FoundRecord;
 pub(crate) use relatives::FamilyRelatives;
 pub use relatives::{LeftOverDisks, OtherFormat, Relatives, find_relatives, folders_around};
 pub use substitutes::MAX_SUBSTITUTES;

@@ -4,9 +4,6 @@
 //! A prune moves states to other files and changes the times of files, but the configurations of Hyper-V still name the
 //! old files. The record keeps both, so that the kept checkpoints have the same names and times as before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,10 +16,10 @@ pub(crate) const RECORD_EXTENSION: &str = "vhdx-pruned";
 const HEAD: &str = "vhdx pruned 1";
 /// The last line. Without it, the record is not whole.
 const END: &str = "end\n";
-/// The most bytes of a record that are read.
-const MAX_RECORD: u64 = 4 << 20;
-/// The most deleted files that a record names.
-const MAX_DELETED: usize = 1000;
+/// The most deleted files, and the most files that had the state of the target, that a record names: the latest.
+const MAX_PATHS: usize = 256;
+/// The most times of states that a record has.
+const MAX_TIMES: usize = 1 << 14;
 
 /// What is known about the states of a family after a merge of a prune.
 ///
@@ -31,28 +28,59 @@ const MAX_DELETED: usize = 1000;
 pub(crate) struct PruneRecord {
     /// When the prune was planned.
     pub(crate) time: SystemTime,
-    /// The files that had the state that the target has now, the latest first.
-    pub(crate) state_of: Vec<String>,
+    /// The VirtualDiskId of the target, if it has one.
+    pub(crate) disk: Option<Uuid>,
+    /// The files that had the state that the target has now, the latest first. The last one is where it was frozen.
+    pub(crate) state_of: Vec<MovedState>,
     /// When this state was last changed, if known.
     pub(crate) modified: Option<SystemTime>,
+    /// By how many files the chain below this state became shorter, over all prunes.
+    pub(crate) levels: usize,
     /// The files whose states were deleted, the latest first. The target is one of them.
     pub(crate) deleted: Vec<String>,
-    /// When the states of other files were last changed, by DataWriteGuid.
+    /// When the states of files were last changed before the merge, by DataWriteGuid.
     pub(crate) frozen: Vec<(Uuid, SystemTime)>,
 }
 
+/// A file that had the state that the target has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MovedState {
+    pub(crate) path: String,
+    /// When an earlier prune gave the file this state, if one did. Until then, it had another one.
+    pub(crate) since: Option<SystemTime>,
+}
+
 impl PruneRecord {
+    /// Returns a record that says nothing.
+    pub(crate) fn new(time: SystemTime) -> Self {
+        Self {
+            time,
+            disk: None,
+            state_of: Vec::new(),
+            modified: None,
+            levels: 0,
+            deleted: Vec::new(),
+            frozen: Vec::new(),
+        }
+    }
+
     /// Returns the text, which [`decode`](Self::decode) reads.
     pub(crate) fn encode(&self) -> String {
-        let mut text = format!("{HEAD}\ntime {}\n", encode_time(self.time));
+        let mut text = format!("{HEAD}\ntime {}\nlevels {}\n", encode_time(self.time), self.levels);
+        if let Some(disk) = self.disk {
+            text += &format!("disk {disk}\n");
+        }
         if let Some(modified) = self.modified {
             text += &format!("modified {}\n", encode_time(modified));
         }
-        self.state_of.iter().for_each(|path| text += &format!("state-of {}\n", escape(path)));
-        self.deleted.iter().take(MAX_DELETED).for_each(|path| text += &format!("deleted {}\n", escape(path)));
-        self.frozen
-            .iter()
-            .for_each(|(guid, time)| text += &format!("frozen {guid} {}\n", encode_time(*time)));
+        for MovedState { path, since } in self.state_of.iter().take(MAX_PATHS) {
+            let since = since.map_or_else(|| "-".to_owned(), encode_time);
+            text += &format!("state-of {since} {}\n", escape(path));
+        }
+        self.deleted.iter().take(MAX_PATHS).for_each(|path| text += &format!("deleted {}\n", escape(path)));
+        for (guid, time) in self.frozen.iter().take(MAX_TIMES) {
+            text += &format!("frozen {guid} {}\n", encode_time(*time));
+        }
         text + END
     }
 
@@ -60,18 +88,14 @@ impl PruneRecord {
     pub(crate) fn decode(text: &str) -> Option<Self> {
         let lines = text.strip_prefix(HEAD)?.strip_prefix('\n')?.strip_suffix(END)?;
         let (time, lines) = lines.split_once('\n')?;
-        let mut record = Self {
-            time: decode_time(time.strip_prefix("time ")?)?,
-            state_of: Vec::new(),
-            modified: None,
-            deleted: Vec::new(),
-            frozen: Vec::new(),
-        };
+        let mut record = Self::new(decode_time(time.strip_prefix("time ")?)?);
         for line in lines.lines() {
             let (key, value) = line.split_once(' ')?;
             match key {
+                "levels" => record.levels = value.parse().ok()?,
+                "disk" => record.disk = Some(Uuid::try_parse(value).ok()?),
                 "modified" => record.modified = Some(decode_time(value)?),
-                "state-of" => record.state_of.push(unescape(value)?),
+                "state-of" => record.state_of.push(decode_state(value)?),
                 "deleted" => record.deleted.push(unescape(value)?),
                 "frozen" => {
                     let (guid, time) = value.split_once(' ')?;
@@ -89,6 +113,15 @@ impl PruneRecord {
     }
 }
 
+fn decode_state(text: &str) -> Option<MovedState> {
+    let (since, path) = text.split_once(' ')?;
+    let since = match since {
+        "-" => None,
+        since => Some(decode_time(since)?),
+    };
+    Some(MovedState { path: unescape(path)?, since })
+}
+
 /// Returns the path of the record of a target.
 pub(crate) fn record_of(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
@@ -104,7 +137,7 @@ pub(crate) fn decode_record_file(bytes: &[u8]) -> Option<(Uuid, PruneRecord)> {
 }
 
 fn encode_time(time: SystemTime) -> String {
-    // A file that is older than 1970 has no time that is worth keeping.
+    // No VHDX is older than 1970: such a time means nothing.
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:09}", since.as_secs(), since.subsec_nanos())
 }
@@ -115,12 +148,13 @@ fn decode_time(text: &str) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::new(seconds.parse().ok()?, nanos))
 }
 
-/// Returns a path on one line.
-fn escape(path: &str) -> String {
+/// Returns a path on one line, which [`unescape`] reads.
+pub(crate) fn escape(path: &str) -> String {
     path.replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D")
 }
 
-fn unescape(line: &str) -> Option<String> {
+/// Returns the path that was [`escape`]d; `None` if it was not.
+pub(crate) fn unescape(line: &str) -> Option<String> {
     let mut parts = line.split('%');
     let mut path = parts.next()?.to_owned();
     for part in parts {
@@ -172,94 +206,6 @@ pub(crate) fn on_host(target: &Path, recorded: &str) -> PathBuf {
     path
 }
 
-/// A record whose target was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FoundRecord {
-    /// The target.
-    path: PathBuf,
-    /// Whether the target still has the state that the merge gave it.
-    pub(crate) is_unchanged: bool,
-    /// The DataWriteGuid that the merge gave the target.
-    pub(crate) guid: Uuid,
-    pub(crate) record: PruneRecord,
-}
-
-impl FoundRecord {
-    /// Returns whether the target has the state of a file that was merged into it.
-    pub(crate) fn has_moved_state(&self) -> bool {
-        self.is_unchanged && !self.record.state_of.is_empty()
-    }
-}
-
-/// The records of a forest, by the disk of their target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PruneRecords(BTreeMap<usize, FoundRecord>);
-
-/// A file that a prune deleted.
-pub(super) struct DeletedFile {
-    pub(super) path: PathBuf,
-    /// The disk that has its state, or whose state came after it.
-    pub(super) target: usize,
-    /// Whether the target has its state.
-    pub(super) is_merged: bool,
-    /// Whether the target still has the state that the merge gave it.
-    pub(super) is_unchanged: bool,
-}
-
-impl PruneRecords {
-    /// Reads the records among `files`. Records without a target, and files that are none, are ignored.
-    ///
-    /// `find` returns the index and the DataWriteGuid of the disk at a path.
-    pub(super) fn read(files: &[PathBuf], find: impl Fn(&Path) -> Option<(usize, Uuid)>) -> Self {
-        let is_record = |path: &&PathBuf| path.extension().is_some_and(|name| name == RECORD_EXTENSION);
-        let read = |path: &PathBuf| {
-            let path_of_target = path.with_extension("");
-            let (target, now) = find(&path_of_target)?;
-            let mut bytes = Vec::new();
-            File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
-            let (guid, record) = decode_record_file(&bytes)?;
-            Some((target, FoundRecord { path: path_of_target, is_unchanged: now == guid, guid, record }))
-        };
-        Self(files.iter().filter(is_record).filter_map(read).collect())
-    }
-
-    /// Returns the record of a target.
-    pub(crate) fn of(&self, target: usize) -> Option<&FoundRecord> {
-        self.0.get(&target)
-    }
-
-    /// Returns when states were last changed, by DataWriteGuid.
-    ///
-    /// The merge changed the times of these files, but not their states.
-    pub(crate) fn modified(&self) -> HashMap<Uuid, SystemTime> {
-        let of_targets = self.0.values().filter_map(|found| Some((found.guid, found.record.modified?)));
-        let of_others = self.0.values().flat_map(|found| &found.record.frozen).copied();
-        of_targets.chain(of_others).collect()
-    }
-
-    /// Returns the deleted files. If several records name one, the state that exists counts.
-    ///
-    /// `existing` are the paths of files, which are not deleted.
-    pub(super) fn deleted(&self, existing: impl IntoIterator<Item = PathBuf>) -> Vec<DeletedFile> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let mut known: HashSet<PathBuf> = existing.into_iter().collect();
-        let list = |is_merged: bool| {
-            self.0.iter().flat_map(move |(&target, found)| {
-                let paths = if is_merged { &found.record.state_of } else { &found.record.deleted };
-                paths.iter().map(move |path| DeletedFile {
-                    path: on_host(&found.path, path),
-                    target,
-                    is_merged,
-                    is_unchanged: found.is_unchanged,
-                })
-            })
-        };
-        list(true).chain(list(false)).filter(|file| known.insert(file.path.clone())).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,8 +214,13 @@ mod tests {
         let time = |seconds| UNIX_EPOCH + Duration::new(seconds, 123_456_789);
         PruneRecord {
             time: time(3),
-            state_of: vec!["a\n%b.avhdx".to_owned(), "../x/ü\r.avhdx".to_owned()],
+            disk: Some(Uuid::from_u128(9)),
+            state_of: vec![
+                MovedState { path: "a\n%b.avhdx".to_owned(), since: Some(time(2)) },
+                MovedState { path: "../x/ü \r.avhdx".to_owned(), since: None },
+            ],
             modified: Some(time(2)),
+            levels: 3,
             deleted: vec!["base.vhdx".to_owned()],
             frozen: vec![(Uuid::from_u128(7), time(1))],
         }
@@ -279,8 +230,7 @@ mod tests {
     fn a_record_reads_back() {
         let file = record().file(Uuid::from_u128(5));
         assert_eq!(decode_record_file(&file), Some((Uuid::from_u128(5), record())));
-        let bare =
-            PruneRecord { state_of: vec![], modified: None, deleted: vec![], frozen: vec![], ..record() };
+        let bare = PruneRecord::new(record().time);
         assert_eq!(PruneRecord::decode(&bare.encode()), Some(bare));
     }
 
@@ -298,6 +248,7 @@ mod tests {
             text.replace("%0A", "%FF"),
             text.replace(".123456789", ".1000000000"),
             text.replace(".123456789", ""),
+            text.replace("state-of - ", "state-of "),
             format!("{text}\n"),
             format!("{text}x y"),
             text.replace("end\n", "frozenend\n"),

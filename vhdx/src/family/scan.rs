@@ -10,6 +10,7 @@ use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
 use super::others;
 use super::problem::Problem;
+use super::prune_record::RECORD_EXTENSION;
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
 use crate::progress::Progress;
@@ -39,7 +40,7 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned
         other_files: others::recognise(&found.others),
         ..Forest::default()
     };
-    Ok(Scanned { forest, others: found.others })
+    Ok(Scanned { forest, others: found.others, records: found.records })
 }
 
 /// The result of [`scan`].
@@ -47,6 +48,8 @@ pub(super) struct Scanned {
     pub(super) forest: Forest,
     /// The regular files that have neither the name nor a signature of a VHDX.
     pub(super) others: Vec<PathBuf>,
+    /// All names of files that are called like records of prunes.
+    pub(super) records: Vec<PathBuf>,
 }
 
 /// The files and folders that a walk found, except readable disks.
@@ -55,6 +58,7 @@ pub(super) struct Met {
     pub(super) problems: Vec<Problem>,
     /// The regular files that have neither the name nor a signature of a VHDX.
     others: Vec<PathBuf>,
+    records: Vec<PathBuf>,
     /// The folders that may have files with Hyper-V's change tracking.
     with_tracking: HashSet<PathBuf>,
 }
@@ -76,6 +80,7 @@ pub(super) fn walk(
         problems: Vec::new(),
         files: HashSet::new(),
         plain: HashMap::new(),
+        records: Vec::new(),
         others: HashSet::new(),
         with_tracking: HashSet::new(),
     };
@@ -103,9 +108,9 @@ pub(super) fn walk(
         scan.link(&link);
     }
     scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
-    let Scan { problems, files, mut plain, with_tracking, .. } = scan;
+    let Scan { problems, files, mut plain, records, with_tracking, .. } = scan;
     plain.retain(|identity, _| !files.contains(identity));
-    Ok(Met { others: plain.into_values().collect(), problems, with_tracking })
+    Ok(Met { others: plain.into_values().collect(), records, problems, with_tracking })
 }
 
 struct Scan<F> {
@@ -115,6 +120,8 @@ struct Scan<F> {
     files: HashSet<FileIdentity>,
     /// All other regular files, each with the first of its names.
     plain: HashMap<FileIdentity, PathBuf>,
+    /// The files that are called like records of prunes, under all names: each name may be beside another disk.
+    records: Vec<PathBuf>,
     /// The paths of reported problems. Several roots may contain the same path.
     others: HashSet<PathBuf>,
     /// The folders that may have files with change tracking.
@@ -182,6 +189,9 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
             }
         };
         if !is_signed && !has_disk_name(path) {
+            if is_record(path) {
+                self.records.push(path.to_owned());
+            }
             self.plain.entry(identity).or_insert_with(|| path.to_owned());
             return;
         }
@@ -224,6 +234,10 @@ fn sniff(path: &Path) -> Result<Sniffed> {
     let format = FileFormat::of(&file).map_err(|error| error.in_file(path))?;
     let is_signed = format == Some(FileFormat::Vhdx);
     Ok(Sniffed { file, identity, is_signed })
+}
+
+fn is_record(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == RECORD_EXTENSION)
 }
 
 /// Returns whether a file is named like a VHDX.

@@ -57,6 +57,10 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::DeleteConfiguration => {
             "Hyper-V cannot apply this checkpoint any more. Nothing needs this file: delete it, or keep it as it is"
         }
+        Remedy::RestoreRecord => {
+            "restore it from a backup, or delete it. The disks do not need it, but without it the names and times of \
+             checkpoints can be unknown"
+        }
         Remedy::SelectAllDisks => {
             "this checkpoint cannot be applied as a whole any more. To delete the rest too, run `vhdx prune` with its name"
         }

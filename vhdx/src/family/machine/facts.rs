@@ -60,6 +60,9 @@ pub struct MachineDrive {
     pub disk: Option<usize>,
     /// What a prune did with the disk that the configuration names.
     pub pruned: Option<PrunedDrive>,
+    /// If the state was deleted: the disk whose state came after it.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) successor: Option<usize>,
 }
 
 /// What a prune did with the disk that a configuration names.
@@ -99,5 +102,10 @@ impl MachineConfiguration {
     /// Returns the indices of the disks that were found.
     pub fn disks(&self) -> impl Iterator<Item = usize> {
         self.drives.iter().filter_map(|drive| drive.disk)
+    }
+
+    /// Returns the indices of disks in the families whose disks the configuration names, even if they were deleted.
+    pub(crate) fn members(&self) -> impl Iterator<Item = usize> {
+        self.drives.iter().filter_map(|drive| drive.disk.or(drive.successor))
     }
 }

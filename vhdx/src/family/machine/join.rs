@@ -11,8 +11,9 @@ use super::{owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::link::SHOWN;
-use crate::family::prune_record::{DeletedFile, PruneRecords};
+use crate::family::prune_records::{DeletedFile, PruneRecords};
 use crate::progress::Progress;
+use crate::windows_path::fold_name;
 
 /// The machines of a forest.
 #[derive(Default)]
@@ -43,19 +44,35 @@ pub(in crate::family) fn join(
     if configurations.is_empty() {
         return Ok(Joined { problems, ..Joined::default() });
     }
-    let existing = disks.iter().map(|disk| disk.facts.path.as_path()).chain(unreadable.iter().copied());
-    let deleted = records.deleted(existing.map(Path::to_owned));
+    let deleted = deleted(&configurations, disks, unreadable, records);
     find_disks(&mut configurations, disks, &deleted, unreadable, &mut problems);
     let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
     for machine in &mut machines {
         problems.extend(pruned::lose_states(&mut machine.configuration));
-        machine.checkpoints.iter_mut().for_each(|checkpoint| pruned::delete_states(checkpoint, records));
+        machine.checkpoints.iter_mut().for_each(|of| pruned::delete_states(of, disks, records));
     }
-    lone_checkpoints.iter_mut().for_each(|checkpoint| pruned::delete_states(checkpoint, records));
+    lone_checkpoints.iter_mut().for_each(|of| pruned::delete_states(of, disks, records));
     problems.extend(pruned::problems(&machines, &lone_checkpoints, disks));
     problems.extend(of_disks(&machines, &lone_checkpoints, disks));
     problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(Joined { machines, lone_checkpoints, problems })
+}
+
+/// Returns the deleted files that a configuration may name.
+fn deleted(
+    configurations: &[Read],
+    disks: &[DiscoveredDisk],
+    unreadable: &[&Path],
+    records: &PruneRecords,
+) -> Vec<DeletedFile> {
+    let drives = configurations.iter().flat_map(|read| &read.facts.drives);
+    let names: HashSet<String> =
+        drives.filter_map(|drive| stored_names(&drive.stored_path).into_iter().next()).collect();
+    let is_named = |path: &Path| {
+        path.file_name().is_some_and(|name| names.contains(&fold_name(&name.to_string_lossy())))
+    };
+    let existing = disks.iter().map(|disk| disk.facts.path.as_path()).chain(unreadable.iter().copied());
+    records.deleted(is_named, existing.map(Path::to_owned))
 }
 
 /// Sets the disk of each drive, or reports that it is missing.
@@ -91,7 +108,7 @@ fn find_disks(
                 }
                 Found::Disk { disk, .. } => {
                     let file = disk.checked_sub(disks.len()).and_then(|deleted_at| deleted.get(deleted_at));
-                    if file.is_some_and(|file| pruned::find(drive, file, facts.is_in_snapshots)) {
+                    if file.is_some_and(|file| pruned::find(drive, file, facts.created)) {
                         continue;
                     }
                     Vec::new()

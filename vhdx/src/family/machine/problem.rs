@@ -76,6 +76,12 @@ pub enum MachineProblem {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         disks: Vec<PathBuf>,
     },
+    /// The record of a prune cannot be read. The names and times of checkpoints may be missing or wrong.
+    DamagedRecord {
+        /// The record.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+    },
     /// Several machines name the same disk as their newest one.
     SharedDisk {
         /// The disk.
@@ -119,6 +125,7 @@ impl MachineProblem {
             | MachineProblem::MissingDisk { path, .. }
             | MachineProblem::MergedDisk { path, .. }
             | MachineProblem::DeletedCheckpoint { path }
+            | MachineProblem::DamagedRecord { path }
             | MachineProblem::PartlyDeletedCheckpoint { path, .. }
             | MachineProblem::SharedDisk { path, .. }
             | MachineProblem::NotTheNewest { path, .. }
@@ -161,6 +168,9 @@ impl fmt::Display for MachineProblem {
             MachineProblem::DeletedCheckpoint { .. } => {
                 f.write_str("is the configuration of a checkpoint that a prune deleted")
             }
+            MachineProblem::DamagedRecord { .. } => f.write_str(
+                "is not a readable record of a prune: names and times of checkpoints may be missing",
+            ),
             MachineProblem::PartlyDeletedCheckpoint { disks, .. } if disks.is_empty() => f.write_str(
                 "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found",
             ),

@@ -1,43 +1,60 @@
 //! Finds the states of disks that a prune has moved or deleted.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::facts::{DiscoveredMachine, MachineConfiguration, MachineDrive, PrunedDrive};
 use super::problem::MachineProblem;
 use crate::family::forest::DiscoveredDisk;
-use crate::family::prune_record::{DeletedFile, FoundRecord, PruneRecords};
+use crate::family::prune_records::{DeletedFile, Fate, PruneRecords};
 
-/// Sets the disk of a drive that names a file that a prune deleted. Returns whether this is possible.
+/// Sets the disk of a drive that names a file that a prune deleted. Returns whether its state is known.
 ///
-/// Until the machines are known, the target also stands for deleted states.
-///
-/// If the target was changed since, it has the state of no checkpoint any more. A machine may go on with it nevertheless.
-pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile, is_in_snapshots: bool) -> bool {
-    if file.is_merged && !file.is_unchanged && is_in_snapshots {
-        return false;
-    }
+/// `created` is the time of the configuration. Until the machines are known, the target also stands for deleted states.
+pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile, created: Option<SystemTime>) -> bool {
+    let pruned = match (file.fate, created) {
+        (Fate::Deleted, _) => PrunedDrive::Deleted,
+        (Fate::Moved { since: None }, _) => PrunedDrive::Merged,
+        // The file had another state before, and it is not known which one is meant.
+        (Fate::Moved { .. }, None) => return false,
+        (Fate::Moved { since: Some(since) }, Some(created)) if created <= since => PrunedDrive::Deleted,
+        (Fate::Moved { .. }, Some(_)) => PrunedDrive::Merged,
+    };
     drive.disk = Some(file.target);
-    drive.pruned = Some(if file.is_merged { PrunedDrive::Merged } else { PrunedDrive::Deleted });
+    drive.pruned = Some(pruned);
     true
 }
 
 /// Separates a checkpoint from the targets of prunes that deleted its states.
-pub(super) fn delete_states(checkpoint: &mut MachineConfiguration, records: &PruneRecords) {
+pub(super) fn delete_states(
+    checkpoint: &mut MachineConfiguration,
+    disks: &[DiscoveredDisk],
+    records: &PruneRecords,
+) {
     let created = checkpoint.created;
-    // A checkpoint that was made after the prune froze the target as it is.
-    let is_deleted = |found: &FoundRecord| {
-        !found.record.state_of.is_empty()
-            && created.map_or(found.is_unchanged, |created| created < found.record.time)
+    // A checkpoint that was made after the prune froze the target as it is. It cannot have, if the target had children.
+    let is_deleted = |disk: usize| {
+        let record = records.of(disk).filter(|found| found.has_deleted_state());
+        record.is_some_and(|found| {
+            let was_frozen = found.has_moved_state() && has_relinked_child(disks, disk);
+            was_frozen || created.map_or(found.has_moved_state(), |created| created <= found.record.time)
+        })
     };
     for drive in &mut checkpoint.drives {
-        let record = drive.disk.and_then(|disk| records.of(disk));
-        if drive.pruned.is_none() && record.is_some_and(is_deleted) {
+        if drive.pruned.is_none() && drive.disk.is_some_and(is_deleted) {
             drive.pruned = Some(PrunedDrive::Deleted);
         }
         if drive.pruned == Some(PrunedDrive::Deleted) {
-            drive.disk = None;
+            drive.successor = drive.disk.take();
         }
     }
+}
+
+fn has_relinked_child(disks: &[DiscoveredDisk], disk: usize) -> bool {
+    disks.get(disk).is_some_and(|parent| {
+        let mut children = parent.children.iter().filter_map(|&child| disks.get(child));
+        children.any(|child| child.facts.is_relinked_to(&parent.facts))
+    })
 }
 
 /// Returns the problems of a machine whose disk was deleted as a checkpoint.
@@ -68,10 +85,13 @@ pub(super) fn problems(
         .flat_map(|(is_checkpoint, of)| of.drives.iter().map(move |drive| (is_checkpoint, of, drive)))
         .filter(|(.., drive)| drive.pruned == Some(PrunedDrive::Merged))
         .filter_map(|(is_checkpoint, configuration, drive)| {
+            // A machine must not use a target with children. That is a problem of its own.
+            let target =
+                disks.get(drive.disk?).filter(|target| is_checkpoint || target.children.is_empty())?;
             Some(MachineProblem::MergedDisk {
                 path: configuration.path.clone(),
                 stored: drive.stored_path.clone(),
-                target: disks.get(drive.disk?)?.facts.path.clone(),
+                target: target.facts.path.clone(),
                 is_checkpoint,
             })
         });

@@ -101,7 +101,7 @@ fn drive(drive: Drive) -> Option<MachineDrive> {
         number: drive.number,
         location: drive.location,
     };
-    Some(MachineDrive { place, stored_path, disk: None, pruned: None })
+    Some(MachineDrive { place, stored_path, disk: None, pruned: None, successor: None })
 }
 
 /// Reads all configurations among some files, sorted by path.

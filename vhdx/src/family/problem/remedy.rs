@@ -125,6 +125,8 @@ pub enum Remedy<'a> {
     },
     /// The configuration of the checkpoint is no longer needed.
     DeleteConfiguration,
+    /// Restore the record, or delete it. The disks do not need it.
+    RestoreRecord,
     /// The checkpoint cannot be applied as a whole. Select all disks of a checkpoint, or none.
     SelectAllDisks,
     /// Start only one of the machines, or give each a disk of its own.
@@ -191,6 +193,7 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
         }
         MachineProblem::MergedDisk { target, is_checkpoint: true, .. } => Remedy::ApplyOffline { target },
         MachineProblem::MergedDisk { target, .. } => Remedy::UseTarget { target },
+        MachineProblem::DamagedRecord { .. } => Remedy::RestoreRecord,
         MachineProblem::DeletedCheckpoint { .. } => Remedy::DeleteConfiguration,
         MachineProblem::PartlyDeletedCheckpoint { .. } => Remedy::SelectAllDisks,
         MachineProblem::SharedDisk { .. } => Remedy::UseOnce,

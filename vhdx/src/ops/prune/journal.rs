@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::files::PruneFiles;
 use super::record;
 use crate::error::{Conflict, Error, Result};
-use crate::family::{DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind, PruneRecord};
+use crate::family::{
+    DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind, PruneRecord, escape, unescape,
+};
 use crate::ops::merge::{Deletion, FileState, locked_while_deleting, open_as_planned};
 
 /// The first line of a journal.
@@ -145,18 +147,23 @@ impl Journal {
     }
 
     /// Leaves the record of a journal, of which nothing else is left to be done.
+    ///
+    /// # Errors
+    /// Those of the host, and [`Conflict::StalePlan`] if the target was not found.
     fn leave_record(self, target: &Path, forest: &Forest, files: &dyn PruneFiles) -> Result<()> {
-        // The target may have been moved or deleted meanwhile.
-        let Some(disk) = forest.index_of(target) else { return Ok(()) };
+        let disk = forest.index_of(target).ok_or(Conflict::StalePlan)?;
+        let now = forest.disks[disk].facts.data_write_guid;
         match self.state {
             State::Deleting { target: guid, files: lines } => {
-                let merged: Vec<PathBuf> = lines.into_iter().map(|line| line.path.into()).collect();
+                let merged: Vec<PathBuf> =
+                    lines.iter().filter_map(|line| unescape(&line.path)).map(PathBuf::from).collect();
                 record::leave(&self.record, target, guid, &merged, files)
             }
-            State::Merging => {
-                let guid = forest.disks[disk].facts.data_write_guid;
-                record::leave_times(self.record, (target, guid), forest.records.of(disk), files)
+            State::Merging if self.record.frozen.iter().any(|(guid, _)| *guid == now) => {
+                record::leave_times(self.record, (target, now), forest.records.of(disk), files)
             }
+            // Somebody else has completed the merge.
+            State::Merging => record::leave(&self.record, target, now, &[], files),
         }
     }
 }
@@ -170,11 +177,11 @@ impl Line {
     }
 }
 
-/// Returns a path without links, on one line.
+/// Returns a path without links, on one line, which [`unescape`] reads.
 fn comparable(path: &Path) -> String {
     // A file that does not exist any more is compared by the path as it is.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    real.to_string_lossy().escape_debug().to_string()
+    escape(&real.to_string_lossy())
 }
 
 /// Where the files of a forest are, in the form in which journals name them.
@@ -280,18 +287,12 @@ mod tests {
             virtual_size: 0,
             file_len: None,
         };
-        let record = PruneRecord {
-            time: std::time::UNIX_EPOCH,
-            state_of: vec!["a".to_owned()],
-            modified: None,
-            deleted: vec!["b".to_owned()],
-            frozen: Vec::new(),
-        };
+        let record = PruneRecord { levels: 1, ..PruneRecord::new(std::time::UNIX_EPOCH) };
         let bytes = deleting(Uuid::from_u128(3), [&state], &record);
         let line = Line {
             file_write_guid: Uuid::from_u128(1),
             data_write_guid: Uuid::from_u128(2),
-            path: r"/no such folder/a b\n.avhdx".to_owned(),
+            path: "/no such folder/a b%0A.avhdx".to_owned(),
         };
         let state = State::Deleting { target: Uuid::from_u128(3), files: vec![line] };
         assert_eq!(Journal::decode(&bytes), Some(Journal { state, record: record.clone() }));

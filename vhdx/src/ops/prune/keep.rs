@@ -47,16 +47,18 @@ pub enum KeepReason {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         child: PathBuf,
     },
-    /// The configuration of a machine names it as the newest disk.
+    /// The configuration of a machine names it, or its child, although other disks depend on that one.
     UsedByMachine {
+        /// The disk that the configuration names.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        disk: PathBuf,
         /// The configuration.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
     },
-    /// A disk that depends on one of its family was not found. A merge could make that disk unusable.
+    /// A disk that may depend on it or on its child was not found. A merge could make that disk unusable.
     NewerDiskMissing {
-        /// The configuration that shows it: that of a machine whose disk is missing, or of a checkpoint that froze a disk
-        /// without children.
+        /// The configuration that shows it: that of a machine whose disk is missing, or of a checkpoint without a machine.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
     },
@@ -137,17 +139,16 @@ impl fmt::Display for KeepReason {
                 "has a child that is not named .avhdx, {}: it was probably made by hand, and not by a checkpoint",
                 Quoted(child)
             ),
-            KeepReason::UsedByMachine { configuration } => {
-                write!(
-                    f,
-                    "is named by {} as the disk of a machine, although other disks depend on it: a merge would change what \
-                     this machine sees",
-                    Quoted(configuration)
-                )
-            }
+            KeepReason::UsedByMachine { disk, configuration } => write!(
+                f,
+                "cannot be deleted safely: {} names {} as the disk of a machine, although other disks depend on it: a merge \
+                 would change what this machine sees",
+                Quoted(configuration),
+                Quoted(disk)
+            ),
             KeepReason::NewerDiskMissing { configuration } => write!(
                 f,
-                "cannot be deleted: {} shows that a newer disk of its family was not found: name its folder, too",
+                "cannot be deleted: {} shows that a newer disk was not found, which may depend on it: name its folder, too",
                 Quoted(configuration)
             ),
             KeepReason::SeveralNames { file } => write!(

@@ -69,7 +69,7 @@ impl PrunePlan {
             forest.checkpoints().into_iter().map(|checkpoint| (checkpoint.disk, checkpoint)).collect();
         let families = forest.families();
         let mut planning = Planning {
-            known: Known::new(forest, &families, options, &checkpoints, now),
+            known: Known::new(forest, options, &checkpoints, now),
             relatives: FamilyRelatives::of(forest),
             parents: RelatedParents::of(forest),
             options: MergeOptions {
@@ -178,7 +178,8 @@ impl Planning<'_> {
                     Some(_) => (Vec::new(), true),
                     None => (Vec::new(), false),
                 },
-                Meaning::Delete(disks) => (disks, true),
+                // Without its target, the record could not be left.
+                Meaning::Delete(disks) => (disks, target.is_some()),
                 Meaning::Unproven => {
                     journals.blocked.extend(target);
                     (Vec::new(), false)

@@ -1,6 +1,6 @@
 //! Makes and leaves the record of a merge of a prune.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::files::PruneFiles;
 use crate::error::{Conflict, Error, Result};
 use crate::family::{
-    Forest, FoundRecord, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
+    Forest, FoundRecord, MovedState, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
 };
 
 /// The files of a merge in the forest before the prune.
@@ -39,28 +39,64 @@ pub(super) fn of(
     let files = Files { forest, layers, newest, target };
     let (state_of, deleted) = files.states();
     let (modified, frozen) = files.times();
-    Ok(PruneRecord { time, state_of, modified, deleted, frozen })
+    let disk = files.layers.last().and_then(|&target| forest.disks[target].facts.virtual_disk_id);
+    Ok(PruneRecord {
+        disk,
+        state_of,
+        modified,
+        levels: files.levels(),
+        deleted,
+        frozen,
+        ..PruneRecord::new(time)
+    })
 }
 
 impl Files<'_> {
+    /// Returns the record of an earlier prune into a layer, unless the layer was restored since.
+    fn earlier(&self, layer: usize) -> Option<&FoundRecord> {
+        self.forest.records.of(layer).filter(|found| found.has_deleted_state())
+    }
+
     /// Returns the paths whose state the target has afterwards, and those whose states are deleted.
-    fn states(&self) -> (Vec<String>, Vec<String>) {
+    fn states(&self) -> (Vec<MovedState>, Vec<String>) {
         let (mut state_of, mut deleted) = (Vec::new(), Vec::new());
         for &layer in &self.layers {
             let path = &self.forest.disks[layer].facts.path;
-            let states = if layer == self.newest { &mut state_of } else { &mut deleted };
-            states.push(relative_to_target(self.target, path));
-            let Some(found) = self.forest.records.of(layer) else { continue };
+            let earlier = self.earlier(layer);
+            let own = relative_to_target(self.target, path);
+            match layer == self.newest {
+                true => {
+                    state_of.push(MovedState { path: own, since: earlier.map(|found| found.record.time) })
+                }
+                false => deleted.push(own),
+            }
+            let Some(found) = earlier else { continue };
             // The names in a record are relative to its own target.
-            let rebased = |recorded: &String| relative_to_target(self.target, &on_host(path, recorded));
-            // Somebody may have changed the newest layer. Then the state that it had before is lost.
-            let moved = if found.is_unchanged { states } else { &mut deleted };
-            moved.extend(found.record.state_of.iter().map(rebased));
+            let rebased = |recorded: &String| match path.parent() == self.target.parent() {
+                true => recorded.clone(),
+                false => relative_to_target(self.target, &on_host(path, recorded)),
+            };
+            let moved = found.record.state_of.iter();
+            // If somebody changed the newest layer, the state that it had before is lost.
+            match layer == self.newest && found.has_moved_state() {
+                true => state_of
+                    .extend(moved.map(|state| MovedState { path: rebased(&state.path), since: state.since })),
+                false => deleted.extend(moved.map(|state| rebased(&state.path))),
+            }
             deleted.extend(found.record.deleted.iter().map(rebased));
         }
-        let mut listed: HashSet<String> = state_of.iter().cloned().collect();
+        // A file can have had both: first a state that was deleted, and then one that moves on.
+        let mut listed = HashSet::new();
         deleted.retain(|path| listed.insert(path.clone()));
         (state_of, deleted)
+    }
+
+    /// Returns by how many files the chain below the state is shorter than it was at first.
+    fn levels(&self) -> usize {
+        let earlier = self.layers.iter().filter_map(|&layer| self.earlier(layer));
+        let earlier = earlier.filter(|found| found.has_moved_state()).map(|found| found.record.levels);
+        // A chain has at most 255 files. A forged record may say anything.
+        earlier.fold(self.layers.len().saturating_sub(1), usize::saturating_add)
     }
 
     /// Returns when the state that moves was last changed, and the same for the other states, by DataWriteGuid.
@@ -74,17 +110,16 @@ impl Files<'_> {
             recorded.get(&facts.data_write_guid).copied().or(facts.modified)
         };
         let written = self.layers.iter().chain(&disks[self.newest].children);
-        let mut frozen: BTreeMap<Uuid, SystemTime> =
+        let mut frozen: Vec<(Uuid, SystemTime)> =
             written.filter_map(|&disk| Some((disks[disk].facts.data_write_guid, modified(disk)?))).collect();
         let earlier = self.layers.iter().filter_map(|&layer| self.forest.records.of(layer));
         let mut earlier = earlier.flat_map(|found| &found.record.frozen).peekable();
         if earlier.peek().is_some() {
-            let existing: HashSet<Uuid> = disks.iter().map(|disk| disk.facts.data_write_guid).collect();
-            for (guid, time) in earlier.filter(|(guid, _)| existing.contains(guid)) {
-                frozen.entry(*guid).or_insert(*time);
-            }
+            let mut missing: HashSet<Uuid> = disks.iter().map(|disk| disk.facts.data_write_guid).collect();
+            missing.retain(|guid| frozen.iter().all(|(known, _)| known != guid));
+            frozen.extend(earlier.filter(|(guid, _)| missing.remove(guid)));
         }
-        (modified(self.newest), frozen.into_iter().collect())
+        (modified(self.newest), frozen)
     }
 }
 
@@ -124,7 +159,9 @@ pub(super) fn leave_times(
     let (path, now) = target;
     let (guid, record) = match earlier {
         Some(found) => (found.guid, PruneRecord { frozen: record.frozen, ..found.record.clone() }),
-        None => (now, PruneRecord { state_of: Vec::new(), modified: None, deleted: Vec::new(), ..record }),
+        None => {
+            (now, PruneRecord { disk: record.disk, frozen: record.frozen, ..PruneRecord::new(record.time) })
+        }
     };
     files.write_journal(&record_of(path), &record.file(guid))
 }

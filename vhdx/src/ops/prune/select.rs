@@ -21,7 +21,7 @@ pub(super) struct Known<'a> {
     used: HashMap<usize, PathBuf>,
     /// The disks that a configuration in such a folder names.
     frozen: HashSet<usize>,
-    /// The roots of the families with a disk that was not found, and the configuration that shows it.
+    /// The disks on which disks may depend that were not found, and the configuration that shows it.
     unseen: HashMap<usize, PathBuf>,
     pub(super) now: SystemTime,
 }
@@ -29,7 +29,6 @@ pub(super) struct Known<'a> {
 impl<'a> Known<'a> {
     pub(super) fn new(
         forest: &'a Forest,
-        families: &[Family],
         options: &'a PruneOptions,
         checkpoints: &'a HashMap<usize, Checkpoint>,
         now: SystemTime,
@@ -43,7 +42,7 @@ impl<'a> Known<'a> {
                 }
             }
         }
-        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest, families), now }
+        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest), now }
     }
 
     /// Returns the checkpoints of a family, each parent before its children, with the reason to keep it; `None` for those
@@ -57,10 +56,6 @@ impl<'a> Known<'a> {
     ) -> Vec<(usize, Option<KeepReason>)> {
         let is_complete =
             family.disks.first().is_some_and(|&root| self.forest.disks[root].link == DiskLink::Base);
-        let newer_disk_missing = || {
-            let configuration = self.unseen.get(family.disks.first()?)?.clone();
-            Some(KeepReason::NewerDiskMissing { configuration })
-        };
         let newest = self.newest(family, times);
         let of_family = family.disks.iter().filter_map(|disk| self.checkpoints.get(disk));
         let decision = |checkpoint: &Checkpoint| {
@@ -68,8 +63,7 @@ impl<'a> Known<'a> {
             let reason = self
                 .not_selected(checkpoint, time, &newest)
                 .or_else(|| self.not_possible(checkpoint))
-                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain))
-                .or_else(newer_disk_missing);
+                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain));
             (checkpoint.disk, reason)
         };
         of_family.map(decision).collect()
@@ -94,16 +88,28 @@ impl<'a> Known<'a> {
     /// Returns the checkpoints that `keep_last` keeps.
     fn newest(&self, family: &Family, times: &HashMap<usize, SystemTime>) -> BTreeSet<usize> {
         let Some(keep_last) = self.options.keep_last else { return BTreeSet::new() };
-        // Each parent comes before its children.
-        let mut depths: HashMap<usize, usize> = HashMap::new();
-        for &disk in &family.disks {
-            let of_parent = self.forest.disks[disk].parent.and_then(|parent| depths.get(&parent).copied());
-            depths.insert(disk, of_parent.map_or(0, |depth| depth + 1));
-        }
+        let depths = self.depths(family);
         let mut newest_first: Vec<usize> = times.keys().copied().collect();
         // Of the same age, the one is newer that has more ancestors.
-        newest_first.sort_by_key(|disk| std::cmp::Reverse((times.get(disk), depths.get(disk), *disk)));
+        newest_first.sort_by_cached_key(|disk| {
+            let name = own_name(self.forest, *disk);
+            std::cmp::Reverse((times.get(disk).copied(), depths.get(disk).copied(), name, *disk))
+        });
         newest_first.into_iter().take(keep_last).collect()
+    }
+
+    /// Returns the number of ancestors that each disk has, or had before prunes.
+    fn depths(&self, family: &Family) -> HashMap<usize, usize> {
+        let mut depths: HashMap<usize, usize> = HashMap::new();
+        // Each parent comes before its children.
+        for &disk in &family.disks {
+            let parent = self.forest.disks[disk].parent.and_then(|parent| depths.get(&parent).copied());
+            let record = self.forest.records.of(disk).filter(|found| found.has_moved_state());
+            let merged = record.map_or(0, |found| found.record.levels);
+            let depth = parent.map_or(0, |depth: usize| depth.saturating_add(1)).saturating_add(merged); // To compare.
+            depths.insert(disk, depth);
+        }
+        depths
     }
 
     fn not_selected(
@@ -139,8 +145,20 @@ impl<'a> Known<'a> {
         let [child] = self.forest.disks[checkpoint.disk].children[..] else {
             return Some(KeepReason::SeveralChildren(self.forest.disks[checkpoint.disk].children.len()));
         };
-        if let Some(configuration) = self.used.get(&checkpoint.disk) {
-            return Some(KeepReason::UsedByMachine { configuration: configuration.clone() });
+        let path = |disk: usize| self.forest.disks[disk].facts.path.clone();
+        // The newest disk of a chain moves to another file. Any other disk of a machine must stay as it is.
+        let has_children = |disk: usize| !self.forest.disks[disk].children.is_empty();
+        let used = [checkpoint.disk, child].into_iter().filter(|&disk| has_children(disk));
+        if let Some((disk, configuration)) =
+            used.filter_map(|disk| Some((disk, self.used.get(&disk)?))).next()
+        {
+            return Some(KeepReason::UsedByMachine {
+                disk: path(disk),
+                configuration: configuration.clone(),
+            });
+        }
+        if let Some(configuration) = self.unseen.get(&checkpoint.disk).or_else(|| self.unseen.get(&child)) {
+            return Some(KeepReason::NewerDiskMissing { configuration: configuration.clone() });
         }
         let child = &self.forest.disks[child].facts.path;
         let is_avhdx = child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));
@@ -151,21 +169,22 @@ impl<'a> Known<'a> {
 
 /// Returns the names of a checkpoint: those of its configurations, or else that of the file.
 ///
-/// If its configuration is older than the file, it may be that of an earlier state. Then no name is known. If a prune has
-/// moved the state into this file, the name of the old file counts, so that the same prune does not delete the next state.
+/// If its configuration is older than the file, it may be that of an earlier state. Then no name is known.
 fn names(forest: &Forest, checkpoint: &Checkpoint) -> Vec<String> {
     if !checkpoint.names.is_empty() || checkpoint.is_changed {
         return checkpoint.names.clone();
     }
-    if let Some(found) = forest.records.of(checkpoint.disk).filter(|found| found.has_moved_state()) {
-        return found
-            .record
-            .state_of
-            .iter()
-            .filter_map(|path| path.rsplit('/').next())
-            .map(str::to_owned)
-            .collect();
+    own_name(forest, checkpoint.disk).into_iter().collect()
+}
+
+/// Returns the name of the file in which a state was frozen.
+///
+/// If a prune has moved the state, the record has the name. If another merge has, the name is not known. So a command that
+/// selects by the name of a file does not delete the next state when it runs again.
+fn own_name(forest: &Forest, disk: usize) -> Option<String> {
+    if let Some(found) = forest.records.of(disk).filter(|found| found.has_moved_state()) {
+        return found.record.state_of.last()?.path.rsplit('/').next().map(str::to_owned);
     }
-    let name = forest.disks[checkpoint.disk].facts.path.file_name();
-    name.map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
+    let name = forest.disks[disk].facts.path.file_name().filter(|_| !forest.has_unknown_state(disk))?;
+    Some(name.to_string_lossy().into_owned())
 }

@@ -1,34 +1,114 @@
-//! Finds families on which disks may depend that were not found.
+//! Finds the disks on which other disks may depend that were not found.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
-use crate::family::{DiscoveredMachine, Family, Forest, MachineDrive};
+use crate::family::{DiscoveredMachine, Forest, MachineDrive};
 
-/// Returns the roots of the families with a disk that was not found, each with the configuration that shows it.
+/// Returns the disks on which a disk may depend that was not found, each with the configuration that shows it.
 ///
-/// There are two signs. A machine has checkpoints in the family, a disk of the machine is missing, and none of the disks
-/// that it uses is of the family. Or a checkpoint froze a disk without children, and its machine was not found.
-pub(super) fn unseen(forest: &Forest, families: &[Family]) -> HashMap<usize, PathBuf> {
+/// - A machine has checkpoints in a family, and a disk that it uses was not found. It may depend on the disks that the
+///   checkpoints froze, and on the disks below these.
+/// - The machine of a checkpoint was not found, and the checkpoint froze a disk without children.
+/// - No configuration names a disk without children, and a disk of a machine was not found that is named like it.
+pub(super) fn unseen(forest: &Forest) -> HashMap<usize, PathBuf> {
     let mut unseen = HashMap::new();
+    for machine in &forest.machines {
+        for disk in frozen_by(forest, machine) {
+            add(&mut unseen, forest, disk, &machine.configuration.path);
+        }
+    }
     let used: HashSet<usize> =
         forest.machines.iter().flat_map(|machine| machine.configuration.disks()).collect();
-    let frozen = forest.lone_checkpoints.iter().flat_map(|of| of.disks().map(move |disk| (disk, &of.path)));
-    let frozen: HashMap<usize, &PathBuf> = frozen.filter(|(disk, _)| !used.contains(disk)).collect();
-    for family in families {
-        let of_machines = family.machines.iter().filter_map(|&machine| forest.machines.get(machine));
-        let shows = of_machines
-            .filter(|machine| is_disk_missing(machine, family))
-            .map(|machine| &machine.configuration.path)
-            .chain(family.leaves.iter().filter_map(|leaf| frozen.get(leaf).copied()))
-            .next();
-        unseen.extend(family.disks.first().copied().zip(shows.cloned()));
+    let is_leaf = |disk: usize| forest.disks[disk].children.is_empty();
+    for checkpoint in &forest.lone_checkpoints {
+        for disk in checkpoint.disks().filter(|&disk| is_leaf(disk) && !used.contains(&disk)) {
+            add(&mut unseen, forest, disk, &checkpoint.path);
+        }
+    }
+    let missing = missing_stems(forest);
+    if !missing.is_empty() {
+        let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
+        for disk in (0..forest.disks.len()).filter(|&disk| is_leaf(disk) && !named.contains(&disk)) {
+            let path = forest.disks[disk].facts.path.file_name().map(|name| name.to_string_lossy());
+            if let Some(configuration) = path.and_then(|name| missing.get(&stem(&name))) {
+                add(&mut unseen, forest, disk, configuration);
+            }
+        }
     }
     unseen
 }
 
-/// Returns whether a machine that has checkpoints in a family may use a disk of it that was not found.
-fn is_disk_missing(machine: &DiscoveredMachine, family: &Family) -> bool {
-    machine.configuration.drives.iter().any(MachineDrive::is_missing)
-        && !machine.configuration.disks().any(|disk| family.disks.contains(&disk))
+/// Adds a disk and all its descendants.
+fn add(unseen: &mut HashMap<usize, PathBuf>, forest: &Forest, disk: usize, configuration: &Path) {
+    let mut waiting = vec![disk];
+    while let Some(disk) = waiting.pop() {
+        if unseen.insert(disk, configuration.to_owned()).is_none() {
+            waiting.extend(&forest.disks[disk].children);
+        }
+    }
+}
+
+/// Returns the disks that the checkpoints of a machine froze, as far as a disk that the machine uses now may depend on them.
+///
+/// These are the disks in the place of a missing disk. If the machine uses no disk of a family, they are all of the family.
+fn frozen_by(forest: &Forest, machine: &DiscoveredMachine) -> Vec<usize> {
+    let drives = &machine.configuration.drives;
+    let missing: BTreeSet<_> =
+        drives.iter().filter(|drive| drive.is_missing()).map(|drive| &drive.place).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let used: HashSet<usize> = machine.configuration.members().map(|disk| root(forest, disk)).collect();
+    let may_need = |drive: &&MachineDrive| {
+        let member = drive.disk.or(drive.successor);
+        missing.contains(&drive.place) || !member.is_some_and(|disk| used.contains(&root(forest, disk)))
+    };
+    let frozen = machine.checkpoints.iter().flat_map(|checkpoint| &checkpoint.drives).filter(may_need);
+    frozen.filter_map(|drive| drive.disk.or(drive.successor)).collect()
+}
+
+fn root(forest: &Forest, disk: usize) -> usize {
+    let mut disk = disk;
+    while let Some(parent) = forest.disks[disk].parent {
+        disk = parent;
+    }
+    disk
+}
+
+/// Returns the stems of the names of missing disks, with the configuration of the machine.
+fn missing_stems(forest: &Forest) -> HashMap<String, &PathBuf> {
+    let configurations = forest.machines.iter().map(|machine| &machine.configuration);
+    let missing = configurations.flat_map(|configuration| {
+        let missing = configuration.drives.iter().filter(|drive| drive.is_missing());
+        missing.map(move |drive| (stem(name_of(&drive.stored_path)), &configuration.path))
+    });
+    missing.collect()
+}
+
+/// Returns the name in a path of another host.
+fn name_of(path: &str) -> &str {
+    path.rsplit(['\\', '/']).next().unwrap_or(path) // There always is one.
+}
+
+/// Returns the name of a disk without its extension and without the GUID that a checkpoint adds, folded.
+fn stem(name: &str) -> String {
+    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let is_guid = |(_, end): &(&str, &str)| uuid::Uuid::try_parse(end).is_ok();
+    let stem = name.rsplit_once('_').filter(is_guid).map_or(name, |(stem, _)| stem);
+    crate::windows_path::fold_name(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stem_has_no_extension_and_no_guid() {
+        for name in ["Web_1.vhdx", "web_1_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx", "WEB_1"] {
+            assert_eq!(stem(name), "web_1");
+        }
+        assert_eq!(name_of(r"C:\vm\a.vhdx"), "a.vhdx");
+        assert_eq!(stem(name_of("")), "");
+    }
 }

@@ -188,6 +188,7 @@ fn severity_of_machine(problem: &MachineProblem) -> FindingSeverity {
         MachineProblem::Unreadable { .. }
         | MachineProblem::MissingDisk { .. }
         | MachineProblem::MergedDisk { .. }
+        | MachineProblem::DamagedRecord { .. }
         | MachineProblem::PartlyDeletedCheckpoint { .. } => FindingSeverity::Warning,
         MachineProblem::SharedDisk { .. } | MachineProblem::NotTheNewest { .. } => FindingSeverity::Critical,
     }

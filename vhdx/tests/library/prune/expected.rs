@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use vhdx_testkit::estate::{Estate, EstateCheckpoint, EstateDrive, EstateFile, EstateMachine};
+use vhdx_testkit::estate::{Estate, EstateDrive, EstateFile};
 
 /// A selection, as a user gives it.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,7 @@ impl Selection {
             estate.disks[disk].file == EstateFile::Damaged && folders.contains(folder(estate, disk))
         });
         let is_whole = family.iter().all(|&disk| estate.is_whole(disk));
-        if is_damage_near || !is_whole || is_newer_disk_missing(estate, family) {
+        if is_damage_near || !is_whole {
             return Vec::new();
         }
         let times: BTreeMap<usize, SystemTime> = family
@@ -126,7 +126,9 @@ fn is_possible(estate: &Estate, disk: usize) -> bool {
     let children: Vec<usize> = estate.children(disk).collect();
     let [child] = children[..] else { return false };
     let is_avhdx = estate.disks[child].path.extension().unwrap() == "avhdx";
-    !is_used(estate, disk) && (is_avhdx || !estate.checkpoints_of(disk).is_empty())
+    let is_in_use = |disk| is_used(estate, disk) && estate.children(disk).next().is_some();
+    let is_needed = [disk, child].iter().any(|disk| is_in_use(*disk) || unseen(estate).contains(disk));
+    !is_needed && (is_avhdx || !estate.checkpoints_of(disk).is_empty())
 }
 
 fn is_used(estate: &Estate, disk: usize) -> bool {
@@ -134,21 +136,59 @@ fn is_used(estate: &Estate, disk: usize) -> bool {
     machines.iter().any(|machine| machine.drives.iter().any(|drive| estate.found(drive) == Some(disk)))
 }
 
-/// Whether a disk that depends on one of a family may be elsewhere.
-fn is_newer_disk_missing(estate: &Estate, family: &[usize]) -> bool {
-    let uses = |drives: &[EstateDrive]| {
-        drives.iter().any(|drive| estate.found(drive).is_some_and(|disk| family.contains(&disk)))
+/// Returns the disks on which a disk may depend that is elsewhere.
+fn unseen(estate: &Estate) -> BTreeSet<usize> {
+    let found = |drives: &[EstateDrive]| -> Vec<usize> {
+        drives.iter().filter_map(|drive| estate.found(drive)).collect()
     };
-    let is_lost = |machine: &&EstateMachine| {
-        machine.drives.iter().any(|drive| estate.found(drive).is_none())
-            && !uses(&machine.drives)
-            && machine.checkpoints.iter().any(|of| estate.is_owner_known(machine, of) && uses(&of.drives))
+    let machines = estate.readable_machines();
+    let used: BTreeSet<usize> = machines.iter().flat_map(|machine| found(&machine.drives)).collect();
+    let is_leaf = |disk: &usize| estate.disks[*disk].is_found() && estate.children(*disk).next().is_none();
+    let (mut suspects, mut missing_stems) = (BTreeSet::new(), BTreeSet::new());
+    for machine in &machines {
+        let (here, missing): (Vec<&EstateDrive>, Vec<&EstateDrive>) =
+            machine.drives.iter().partition(|drive| estate.found(drive).is_some());
+        missing_stems.extend(missing.iter().map(|drive| stem(&drive.stored_path)));
+        let roots: Vec<usize> = here.iter().map(|drive| estate.root_of(drive.disk)).collect();
+        let owned = machine.checkpoints.iter().filter(|of| estate.is_owner_known(machine, of));
+        for drive in owned.flat_map(|of| &of.drives).filter(|_| !missing.is_empty()) {
+            let Some(disk) = estate.found(drive) else { continue };
+            let is_in_place = missing.iter().any(|lost| lost.location == drive.location);
+            if is_in_place || !roots.contains(&estate.root_of(disk)) {
+                suspects.insert(disk);
+            }
+        }
+    }
+    let mut named = used.clone();
+    for machine in &estate.machines {
+        for checkpoint in &machine.checkpoints {
+            named.extend(found(&checkpoint.drives));
+            if !estate.is_owner_known(machine, checkpoint) {
+                suspects.extend(
+                    found(&checkpoint.drives).iter().filter(|disk| is_leaf(disk) && !used.contains(disk)),
+                );
+            }
+        }
+    }
+    let is_unnamed = |disk: &usize| is_leaf(disk) && !named.contains(disk);
+    for disk in (0..estate.disks.len()).filter(is_unnamed) {
+        if missing_stems.contains(&stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap())) {
+            suspects.insert(disk);
+        }
+    }
+    let is_below = |disk: &usize| {
+        std::iter::successors(Some(*disk), |&disk| estate.disks[disk].parent)
+            .any(|disk| suspects.contains(&disk))
     };
-    let is_frozen_leaf = |&&disk: &&usize| {
-        let lone = |(machine, of): (&EstateMachine, &EstateCheckpoint)| !estate.is_owner_known(machine, of);
-        estate.children(disk).next().is_none()
-            && !is_used(estate, disk)
-            && estate.checkpoints_of(disk).into_iter().any(lone)
-    };
-    estate.readable_machines().iter().any(is_lost) || family.iter().any(|disk| is_frozen_leaf(&disk))
+    (0..estate.disks.len()).filter(is_below).collect()
+}
+
+/// The name of a disk as it was before its first checkpoint.
+fn stem(path: &str) -> String {
+    let name = path.rsplit(['/', '\\']).next().unwrap().to_lowercase();
+    let name = name.trim_end_matches(".avhdx").trim_end_matches(".vhdx").to_owned();
+    match name.rsplit_once('_') {
+        Some((stem, guid)) if guid.len() == 36 => stem.to_owned(),
+        _ => name,
+    }
 }
