@@ -1,7 +1,8 @@
 //! A prune of the disks of machines, and what `tree` says about their configurations afterwards.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,10 @@ use crate::tree_machines::{FIRST, HOUR, Host};
 /// Prunes a host, and returns the JSON document.
 fn prune(host: &Host, selection: &str, code: i32) -> Value {
     run!("prune", host.folder(), "--yes", "--json", selection).exits(code).json()
+}
+
+fn tree_of(host: &Host) -> Value {
+    run!("tree", host.folder(), "--json").exits(0).json()
 }
 
 /// Returns the message and the fix of each problem of a file.
@@ -32,7 +37,7 @@ fn checkpoint(tree: &Value, disk: &Path) -> Value {
 fn kept_checkpoints_keep_their_names_and_times() {
     let host = Host::new();
     prune(&host, "--keep-last=1", 0);
-    let tree = run!("tree", host.folder(), "--json").exits(0).json();
+    let tree = tree_of(&host);
     let kept = checkpoint(&tree, &host.disk("base.vhdx"));
     assert_eq!((&kept["names"], &kept["time"]), (&json!(["<script>"]), &json!(FIRST + HOUR)));
     assert_eq!((&kept["time_source"], &kept["is_changed"]), (&json!("configuration"), &json!(false)));
@@ -59,7 +64,7 @@ fn a_machine_is_told_which_disk_has_its_state() {
     // Two prunes: the second one merges the target of the first.
     prune(&host, "--keep-last=1", 0);
     prune(&host, "--all", 0);
-    let tree = run!("tree", host.folder(), "--json").exits(0).json();
+    let tree = tree_of(&host);
     let machine = "282874FC-59D6-4F30-BC04-5FDD909C82E0.vmcx";
     let [(message, fix)] = &problems(&tree, machine)[..] else { panic!("{tree:#}") };
     assert!(message.contains("leaf.avhdx\", which a prune merged into"), "{message}");
@@ -75,7 +80,7 @@ fn a_machine_is_told_which_disk_has_its_state() {
     for file in ["first", "second"] {
         fs::remove_file(host.path(&format!("Snapshots/{file}.vmcx"))).unwrap();
     }
-    assert_eq!(run!("tree", host.folder(), "--json").exits(0).json()["problems"], json!([]));
+    assert_eq!(tree_of(&host)["problems"], json!([]));
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn a_record_is_not_needed() {
     let record = host.disk("base.vhdx.vhdx-pruned");
     for damaged in ["", "my notes", "target x\n"] {
         fs::write(&record, damaged).unwrap();
-        let tree = run!("tree", host.folder(), "--json").exits(0).json();
+        let tree = tree_of(&host);
         let problems = problems(&tree, "second.vmcx");
         assert!(problems.iter().any(|(message, _)| message.contains("which was not found")), "{problems:#?}");
     }
@@ -113,10 +118,106 @@ fn a_family_with_a_newer_disk_elsewhere_is_kept() {
         assert_eq!(done["merges"], json!([]), "{number}");
         assert_eq!(done["kept"][0]["reason"], "newer_disk_missing", "{number}: {done:#}");
         let message = done["kept"][0]["message"].as_str().unwrap();
-        assert!(message.contains("a newer disk of its family was not found"), "{message}");
+        assert!(message.contains("a newer disk was not found, which may depend on it"), "{message}");
         // With its folder, nothing is kept.
         let all = run!("prune", host.folder(), elsewhere.path(), "--all", "--dry-run", "--json").json();
         assert_eq!(all["kept"], json!([]), "{number}: {all:#}");
         fs::remove_file(elsewhere.path().join(format!("{number}.avhdx"))).unwrap();
+    }
+}
+
+/// A file that was first a target has another state since. Only the configurations from before mean the deleted one.
+#[test]
+fn a_deleted_checkpoint_stays_deleted_when_its_file_is_merged() {
+    let host = Host::new();
+    prune(&host, "--name=<script>", 0);
+    assert!(host.disk("mid.avhdx.vhdx-pruned").exists());
+    prune(&host, "--name=before*", 0);
+    assert!(!host.disk("mid.avhdx.vhdx-pruned").exists(), "its file is gone");
+    let tree = tree_of(&host);
+    for file in ["first.vmcx", "second.vmcx"] {
+        let [(message, _)] = &problems(&tree, file)[..] else { panic!("{tree:#}") };
+        assert!(message.contains("a checkpoint that a prune deleted"), "{message}");
+    }
+    assert_eq!(tree["machines"][0]["drives"][0]["disk"], json!(host.disk("base.vhdx")));
+}
+
+/// The clock of the host may have been ahead of that of the prune.
+#[test]
+fn a_checkpoint_from_the_future_stays_deleted() {
+    let host = Host::new();
+    let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 24 * HOUR;
+    host.configure("Snapshots/first", "before", "1f", tomorrow, "base.vhdx");
+    assert_ne!(prune(&host, "--name=before", 0)["merges"], json!([]));
+    assert_eq!(prune(&host, "--name=before", 0)["merges"], json!([]));
+    assert_eq!(checkpoint(&tree_of(&host), &host.disk("base.vhdx"))["names"], json!(["<script>"]));
+}
+
+/// Files from a backup have the states from before the prune. The record that was left beside them does not count.
+#[test]
+fn restored_files_are_what_their_configurations_say() {
+    let (host, backup) = (Host::new(), tempfile::tempdir().unwrap());
+    let names = ["base.vhdx", "mid.avhdx", "leaf.avhdx"];
+    names.iter().for_each(|name| copy(&host.disk(name), &backup.path().join(name)));
+    prune(&host, "--name=before*", 0);
+    names.iter().for_each(|name| copy(&backup.path().join(name), &host.disk(name)));
+    let tree = tree_of(&host);
+    assert_eq!(tree["problems"], json!([]));
+    let first = checkpoint(&tree, &host.disk("base.vhdx"));
+    assert_eq!((&first["names"], &first["time"]), (&json!(["before \u{1b}[31mupdate\n"]), &json!(FIRST)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+    let modified = fs::metadata(from).unwrap().modified().unwrap();
+    File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();
+}
+
+/// A command that selects by the name of a file deletes one state, and not the next ones when it runs again.
+#[test]
+fn a_file_name_means_the_state_that_was_frozen_in_it() {
+    for is_damaged in [false, true] {
+        let host = Host::new();
+        fs::remove_dir_all(host.path("Snapshots")).unwrap();
+        fs::remove_dir_all(host.path("Virtual Machines")).unwrap();
+        run!("create", host.disk("new.avhdx"), "--parent", host.disk("leaf.avhdx")).exits(0);
+        assert_eq!(prune(&host, "--name=base.vhdx", 0)["selected"].as_array().unwrap().len(), 1);
+        if is_damaged {
+            fs::write(host.disk("base.vhdx.vhdx-pruned"), "x").unwrap();
+            let message = &problems(&tree_of(&host), "base.vhdx.vhdx-pruned")[0].0;
+            assert!(message.contains("not a readable record of a prune"), "{message}");
+        }
+        assert_eq!(prune(&host, "--name=base.vhdx", 0)["selected"], json!([]));
+        let selected = prune(&host, "--name=mid.avhdx", 0)["selected"].clone();
+        assert_eq!(selected.as_array().unwrap().len(), usize::from(!is_damaged), "{selected:#}");
+        assert_eq!(prune(&host, "--name=mid.avhdx", 0)["selected"], json!([]));
+    }
+}
+
+/// A newer disk is named like the ones that no configuration names.
+#[test]
+fn a_disk_that_a_missing_one_may_depend_on_is_kept() {
+    let host = Host::new();
+    fs::remove_dir_all(host.path("Snapshots")).unwrap();
+    let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+    host.configure(machine, "server", "1", 0, "leaf_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx");
+    let done = prune(&host, "--all", 1);
+    let kept: Vec<&str> =
+        done["kept"].as_array().unwrap().iter().map(|kept| kept["reason"].as_str().unwrap()).collect();
+    assert_eq!(kept, ["newer_disk_missing"], "{done:#}");
+    // Only the parent of the leaf is kept: no unseen disk depends on its own parent.
+    assert_eq!(done["selected"].as_array().unwrap().len(), 1, "{done:#}");
+}
+
+/// The newest disk of a chain moves to another file. A disk with children must not be started from there either.
+#[test]
+fn a_machine_that_uses_a_disk_with_children_keeps_it() {
+    let host = Host::new();
+    let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+    host.configure(machine, "server", "1", 0, "mid.avhdx");
+    let done = prune(&host, "--all", 0);
+    assert_eq!(done["merges"], json!([]), "{done:#}");
+    for kept in done["kept"].as_array().unwrap() {
+        assert_eq!(kept["reason"], "used_by_machine");
     }
 }
