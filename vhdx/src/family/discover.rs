@@ -36,9 +36,8 @@ pub struct FoundDisks {
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
 pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> {
-    let mut files = Vec::new();
-    let met = scan::walk(&[folder.to_owned()], usize::MAX, progress, |path, _| files.push(path.to_owned()))?;
-    let mut found = FoundDisks { files, unreadable: Vec::new() };
+    let met = scan::walk(&[folder.to_owned()], usize::MAX, progress, |path, _| path.to_owned())?;
+    let mut found = FoundDisks { files: met.disks, unreadable: Vec::new() };
     for problem in met.problems {
         match problem {
             Problem::Unreadable { path, error } => found.unreadable.push((path, error)),

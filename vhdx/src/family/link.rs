@@ -1,11 +1,13 @@
 //! Links the disks of a forest to their parents by DataWriteGuid ([MS-VHDX] 2.6.2.6.3), and checks the links.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use uuid::Uuid;
 
 use super::copy_groups::Copies;
+use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::merges;
 use super::paths::{self, Paths};
@@ -201,8 +203,8 @@ fn link_problems(
             parent_size: parent.facts.logical_sector_size,
         });
     }
-    let found = paths.files(&child.facts).any(|(_, identity)| Some(identity) == parent.facts.identity);
-    if !found {
+    let leads_to_parent = |(_, identity)| Some(identity) == parent.facts.identity;
+    if !is_beside(&child.facts, &parent.facts) && !paths.files(&child.facts).any(leads_to_parent) {
         problems.push(Problem::StalePath {
             path: child.facts.path.clone(),
             parent: parent.facts.path.clone(),
@@ -211,6 +213,13 @@ fn link_problems(
         });
     }
     problems
+}
+
+/// Returns whether the parent is beside the child and has a stored name: by far the most frequent route.
+fn is_beside(child: &FileFacts, parent: &FileFacts) -> bool {
+    let name = parent.path.file_name();
+    child.path.parent() == parent.path.parent()
+        && child.stored_paths.iter().any(|stored| stored.file_name().map(OsStr::new) == name)
 }
 
 /// Removes the problem of a stale path from files that are no longer needed: they are to be deleted, not relinked.

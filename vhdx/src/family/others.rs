@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::parallel::read_each;
 use super::prune_record::RECORD_EXTENSION;
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::storage::{FileFormat, FileStorage};
 
 /// The extension of a file that lists what an interrupted prune still has to delete.
@@ -109,12 +111,13 @@ impl fmt::Display for OtherKind {
 /// Returns the files of a known kind among `paths`, sorted by path.
 ///
 /// Files that can no longer be read are skipped.
-pub(super) fn recognise(paths: &[PathBuf]) -> Vec<OtherFile> {
-    let recognised = |path: &PathBuf| {
-        let kind = OtherKind::of(path).ok().flatten()?;
-        Some(OtherFile { path: path.clone(), kind })
-    };
-    let mut found: Vec<OtherFile> = paths.iter().filter_map(recognised).collect();
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
+pub(super) fn recognise(paths: &[PathBuf], progress: &dyn Progress) -> Result<Vec<OtherFile>> {
+    let kinds = read_each(paths, progress, |path| OtherKind::of(path).ok().flatten())?;
+    let recognised = paths.iter().zip(kinds).filter_map(|(path, kind)| Some((path.clone(), kind?)));
+    let mut found: Vec<OtherFile> = recognised.map(|(path, kind)| OtherFile { path, kind }).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    found
+    Ok(found)
 }

@@ -172,8 +172,8 @@ pub fn find_relatives(folders: &[PathBuf], progress: &dyn Progress) -> Result<Re
     let mut seen = HashSet::new();
     let is_new = |folder: &&PathBuf| seen.insert(folder.canonicalize().unwrap_or_else(|_| (*folder).clone()));
     let folders: Vec<PathBuf> = folders.iter().filter(is_new).cloned().collect();
-    let mut disks = Vec::new();
-    let met = scan::walk(&folders, 1, progress, |path, vhdx| disks.push(FileFacts::of(path, vhdx)))?;
+    let met = scan::walk(&folders, 1, progress, FileFacts::of)?;
+    let mut disks = met.disks;
     disks.sort_by(|a, b| a.path.cmp(&b.path));
     let undetermined = disks.iter().filter_map(of_lost_linkage).collect();
     let mut relatives = Relatives { folders, disks, undetermined, ..Relatives::default() };

@@ -9,6 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
 use super::others;
+use super::parallel::read_each;
 use super::problem::Problem;
 use super::prune_record::RECORD_EXTENSION;
 use crate::error::{Error, Result};
@@ -27,20 +28,20 @@ const TRACKING: [&str; 2] = ["rct", "mrt"];
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned> {
-    let mut disks: Vec<DiscoveredDisk> = Vec::new();
-    let found = walk(roots, usize::MAX, progress, |path, vhdx| disks.push(unlinked(path, vhdx)))?;
+    let Met { mut disks, problems, others, records, with_tracking } =
+        walk(roots, usize::MAX, progress, unlinked)?;
     for disk in &mut disks {
-        disk.problems.extend(side_file_problems(&disk.facts.path, &found.with_tracking));
+        disk.problems.extend(side_file_problems(&disk.facts.path, &with_tracking));
     }
     disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
     let forest = Forest {
         disks,
-        problems: found.problems,
-        others: found.others.len(),
-        other_files: others::recognise(&found.others),
+        problems,
+        others: others.len(),
+        other_files: others::recognise(&others, progress)?,
         ..Forest::default()
     };
-    Ok(Scanned { forest, others: found.others, records: found.records })
+    Ok(Scanned { forest, others, records })
 }
 
 /// The result of [`scan`].
@@ -52,8 +53,10 @@ pub(super) struct Scanned {
     pub(super) records: Vec<PathBuf>,
 }
 
-/// The files and folders that a walk found, except readable disks.
-pub(super) struct Met {
+/// What a walk found.
+pub(super) struct Met<T> {
+    /// What `disk` returned for each readable disk.
+    pub(super) disks: Vec<T>,
     /// The problems with paths that could not be read or are damaged, sorted by path.
     pub(super) problems: Vec<Problem>,
     /// The regular files that have neither the name nor a signature of a VHDX.
@@ -63,27 +66,19 @@ pub(super) struct Met {
     with_tracking: HashSet<PathBuf>,
 }
 
-/// Calls `disk` for every VHDX file in the roots, down to a depth.
+/// Calls `disk` for every VHDX file in the roots, down to a depth, in several threads.
 ///
 /// Several names of one file are one file. A file directly in a root has the depth 1.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
-pub(super) fn walk(
+pub(super) fn walk<T: Send>(
     roots: &[PathBuf],
     depth: usize,
     progress: &dyn Progress,
-    disk: impl FnMut(&Path, &Vhdx),
-) -> Result<Met> {
-    let mut scan = Scan {
-        disk,
-        problems: Vec::new(),
-        files: HashSet::new(),
-        plain: HashMap::new(),
-        records: Vec::new(),
-        others: HashSet::new(),
-        with_tracking: HashSet::new(),
-    };
+    disk: impl Fn(&Path, &Vhdx) -> T + Sync,
+) -> Result<Met<T>> {
+    let mut list = List::default();
     let mut links = Vec::new();
     for root in roots {
         for entry in WalkDir::new(root).max_depth(depth).sort_by_file_name() {
@@ -91,12 +86,12 @@ pub(super) fn walk(
                 return Err(Error::Cancelled);
             }
             if let Ok(entry) = &entry {
-                scan.look_for_tracking(entry);
+                list.look_for_tracking(entry);
             }
             match entry {
                 Ok(entry) if entry.file_type().is_symlink() => links.push(entry.into_path()),
-                Ok(entry) => scan.entry(&entry),
-                Err(error) => scan.unreadable(error, root),
+                Ok(entry) => list.entry(entry),
+                Err(error) => list.unreadable(error, root),
             }
         }
     }
@@ -105,30 +100,25 @@ pub(super) fn walk(
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        scan.link(&link);
+        list.link(link);
     }
-    scan.problems.sort_by(|a, b| a.path().cmp(b.path()));
-    let Scan { problems, files, mut plain, records, with_tracking, .. } = scan;
-    plain.retain(|identity, _| !files.contains(identity));
-    Ok(Met { others: plain.into_values().collect(), records, problems, with_tracking })
+    let seen = read_each(&list.files, progress, |path| see(path, &disk))?;
+    Ok(list.into_met(seen))
 }
 
-struct Scan<F> {
-    disk: F,
+/// What the walk through the folders found, before any file is read.
+#[derive(Default)]
+struct List {
+    /// The regular files, in the order in which they are reported.
+    files: Vec<PathBuf>,
     problems: Vec<Problem>,
-    /// The regular files that have the name or a signature of a disk.
-    files: HashSet<FileIdentity>,
-    /// All other regular files, each with the first of its names.
-    plain: HashMap<FileIdentity, PathBuf>,
-    /// The files that are called like records of prunes, under all names: each name may be beside another disk.
-    records: Vec<PathBuf>,
     /// The paths of reported problems. Several roots may contain the same path.
     others: HashSet<PathBuf>,
     /// The folders that may have files with change tracking.
     with_tracking: HashSet<PathBuf>,
 }
 
-impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
+impl List {
     /// Remembers a folder with a file that is named like one with change tracking. The folder of a root is not listed.
     fn look_for_tracking(&mut self, entry: &DirEntry) {
         let is_tracking = |extension: &std::ffi::OsStr| {
@@ -140,16 +130,17 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
         }
     }
 
-    fn entry(&mut self, entry: &DirEntry) {
-        if !entry.file_type().is_dir() {
-            self.path(entry.path(), entry.file_type());
+    fn entry(&mut self, entry: DirEntry) {
+        let file_type = entry.file_type();
+        if !file_type.is_dir() {
+            self.path(entry.into_path(), file_type);
         }
     }
 
     /// Handles a symbolic link. Links to folders are not followed.
     ///
     /// A broken link matters only if it is named like a disk.
-    fn link(&mut self, path: &Path) {
+    fn link(&mut self, path: PathBuf) {
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {}
             Ok(metadata) => self.path(path, metadata.file_type()),
@@ -157,13 +148,13 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
         }
     }
 
-    fn path(&mut self, path: &Path, file_type: FileType) {
-        if file_type.is_file() { self.file(path) } else { self.not_regular(path) }
+    fn path(&mut self, path: PathBuf, file_type: FileType) {
+        if file_type.is_file() { self.files.push(path) } else { self.not_regular(path) }
     }
 
-    fn not_regular(&mut self, path: &Path) {
-        if has_disk_name(path) {
-            self.report(Problem::NotARegularFile { path: path.to_owned() });
+    fn not_regular(&mut self, path: PathBuf) {
+        if has_disk_name(&path) {
+            self.report(Problem::NotARegularFile { path });
         }
     }
 
@@ -181,27 +172,61 @@ impl<F: FnMut(&Path, &Vhdx)> Scan<F> {
         }
     }
 
-    fn file(&mut self, path: &Path) {
-        let Sniffed { file, identity, is_signed } = match sniff(path) {
-            Ok(sniffed) => sniffed,
-            Err(error) => {
-                return self.report(Problem::Unreadable { path: path.to_owned(), error: error.into() });
+    /// Joins the files with what was seen in each of them.
+    fn into_met<T>(mut self, seen: Vec<Seen<T>>) -> Met<T> {
+        let mut disks = Vec::new();
+        // The regular files that have the name or a signature of a disk.
+        let mut files: HashSet<FileIdentity> = HashSet::new();
+        // All other regular files, each with the first of its names.
+        let mut plain: HashMap<FileIdentity, PathBuf> = HashMap::new();
+        // Each name of a record may be beside another disk.
+        let mut records = Vec::new();
+        for (path, seen) in std::mem::take(&mut self.files).into_iter().zip(seen) {
+            match seen {
+                Seen::Disk(identity, disk) => disks.extend(files.insert(identity).then_some(disk)),
+                Seen::Unloadable(identity, problem) => {
+                    if files.insert(identity) {
+                        self.report(problem);
+                    }
+                }
+                Seen::Unreadable(problem) => self.report(problem),
+                Seen::Other(identity) => {
+                    if is_record(&path) {
+                        records.push(path.clone());
+                    }
+                    plain.entry(identity).or_insert(path);
+                }
             }
-        };
-        if !is_signed && !has_disk_name(path) {
-            if is_record(path) {
-                self.records.push(path.to_owned());
-            }
-            self.plain.entry(identity).or_insert_with(|| path.to_owned());
-            return;
         }
-        if !self.files.insert(identity) {
-            return;
+        plain.retain(|identity, _| !files.contains(identity));
+        let List { mut problems, with_tracking, .. } = self;
+        problems.sort_by(|a, b| a.path().cmp(b.path()));
+        Met { disks, others: plain.into_values().collect(), records, problems, with_tracking }
+    }
+}
+
+/// What a regular file turned out to be.
+enum Seen<T> {
+    Disk(FileIdentity, T),
+    /// It has the name or a signature of a disk, but cannot be loaded.
+    Unloadable(FileIdentity, Problem),
+    Unreadable(Problem),
+    Other(FileIdentity),
+}
+
+fn see<T>(path: &Path, disk: impl Fn(&Path, &Vhdx) -> T) -> Seen<T> {
+    let Sniffed { file, identity, is_signed } = match sniff(path) {
+        Ok(sniffed) => sniffed,
+        Err(error) => {
+            return Seen::Unreadable(Problem::Unreadable { path: path.to_owned(), error: error.into() });
         }
-        match Vhdx::load_file(file, path, &mut Violations::new()) {
-            Ok(vhdx) => (self.disk)(path, &vhdx),
-            Err(error) => self.report(unloadable(path, error)),
-        }
+    };
+    if !is_signed && !has_disk_name(path) {
+        return Seen::Other(identity);
+    }
+    match Vhdx::load_file(file, path, &mut Violations::new()) {
+        Ok(vhdx) => Seen::Disk(identity, disk(path, &vhdx)),
+        Err(error) => Seen::Unloadable(identity, unloadable(path, error)),
     }
 }
 

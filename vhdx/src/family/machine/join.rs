@@ -65,14 +65,19 @@ fn deleted(
     unreadable: &[&Path],
     records: &PruneRecords,
 ) -> Vec<DeletedFile> {
-    let drives = configurations.iter().flat_map(|read| &read.facts.drives);
-    let names: HashSet<String> =
-        drives.filter_map(|drive| stored_names(&drive.stored_path).into_iter().next()).collect();
-    let is_named = |path: &Path| {
-        path.file_name().is_some_and(|name| names.contains(&fold_name(&name.to_string_lossy())))
-    };
+    let names = named_files(configurations);
     let existing = disks.iter().map(|disk| disk.facts.path.as_path()).chain(unreadable.iter().copied());
-    records.deleted(is_named, existing.map(Path::to_owned))
+    records.deleted(|path| is_named(path, &names), existing.map(Path::to_owned))
+}
+
+/// Returns the names of all files that the configurations name, folded.
+fn named_files(configurations: &[Read]) -> HashSet<String> {
+    let drives = configurations.iter().flat_map(|read| &read.facts.drives);
+    drives.filter_map(|drive| stored_names(&drive.stored_path).into_iter().next()).collect()
+}
+
+fn is_named(path: &Path, names: &HashSet<String>) -> bool {
+    path.file_name().is_some_and(|name| names.contains(&fold_name(&name.to_string_lossy())))
 }
 
 /// Sets the disk of each drive, or reports that it is missing.
@@ -85,9 +90,11 @@ fn find_disks(
     unreadable: &[&Path],
     problems: &mut Vec<MachineProblem>,
 ) {
+    let names = named_files(configurations);
     let paths = disks.iter().map(|disk| disk.facts.path.as_path());
-    let in_forest = Suffixes::of(paths.chain(deleted.iter().map(|file| file.path.as_path())));
-    let damaged = Suffixes::of(unreadable.iter().copied());
+    let paths = paths.chain(deleted.iter().map(|file| file.path.as_path()));
+    let in_forest = Suffixes::of(paths, |path| is_named(path, &names));
+    let damaged = Suffixes::of(unreadable.iter().copied(), |path| is_named(path, &names));
     let found: Vec<Vec<Found>> = configurations
         .iter()
         .map(|Read { facts, .. }| {

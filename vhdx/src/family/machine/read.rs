@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::facts::{DrivePlace, MachineConfiguration, MachineDrive};
 use super::problem::MachineProblem;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::family::parallel::read_each;
 use crate::progress::Progress;
 
 /// The most GUIDs that are kept of one configuration, to find the machine of a checkpoint.
@@ -107,20 +108,22 @@ fn drive(drive: Drive) -> Option<MachineDrive> {
 /// Reads all configurations among some files, sorted by path.
 ///
 /// # Errors
-/// [`Error::Cancelled`] if `progress` asks for it.
+/// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
 pub(super) fn read_all(
     paths: &[PathBuf],
     problems: &mut Vec<MachineProblem>,
     progress: &dyn Progress,
 ) -> Result<Vec<Read>> {
-    let mut paths: Vec<&PathBuf> = paths.iter().filter(|path| has_configuration_name(path)).collect();
+    let mut paths: Vec<PathBuf> = paths.iter().filter(|path| has_configuration_name(path)).cloned().collect();
     paths.sort();
+    let each = read_each(&paths, progress, |path| {
+        let mut problems = Vec::new();
+        (read(path, &mut problems), problems)
+    })?;
     let mut configurations = Vec::new();
-    for path in paths {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        configurations.extend(read(path, problems));
+    for (configuration, more) in each {
+        configurations.extend(configuration);
+        problems.extend(more);
     }
     Ok(configurations)
 }

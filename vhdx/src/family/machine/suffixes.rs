@@ -35,10 +35,11 @@ pub(super) enum Found {
 }
 
 impl<'a> Suffixes<'a> {
-    pub(super) fn of(files: impl IntoIterator<Item = &'a Path>) -> Self {
+    /// Returns all files, of which only those can be found that `is_named` accepts.
+    pub(super) fn of(files: impl IntoIterator<Item = &'a Path>, is_named: impl Fn(&Path) -> bool) -> Self {
         let files: Vec<&Path> = files.into_iter().collect();
         let mut by_suffix: HashMap<String, Vec<usize>> = HashMap::new();
-        for (i, file) in files.iter().enumerate() {
+        for (i, file) in files.iter().enumerate().filter(|(_, file)| is_named(file)) {
             for suffix in suffixes(&names(file)) {
                 let with_suffix = by_suffix.entry(suffix).or_default();
                 if with_suffix.len() <= MAX_CANDIDATES {
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     fn find(files: &[&str], stored: &str, configuration: &str) -> Found {
-        Suffixes::of(files.iter().map(Path::new)).find(stored, Path::new(configuration))
+        Suffixes::of(files.iter().map(Path::new), |_| true).find(stored, Path::new(configuration))
     }
 
     fn sure(disk: usize) -> Found {
