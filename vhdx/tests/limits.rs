@@ -128,6 +128,31 @@ fn the_map_of_the_largest_chain_takes_less_than_64_mib_and_5_s() {
     });
 }
 
+/// 500 machines with 20 images each, one image in 20 damaged.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_images_take_less_than_64_mib() {
+    use std::time::SystemTime;
+    use vhdx::ops::{HostFiles, PruneOptions, PrunePlan, ReportLimits, report};
+    use vhdx::{NoProgress, discover};
+    use vhdx_testkit::estate::{BulkOptions, generate_bulk};
+
+    takes_less_than_64_mib("ten_thousand_images_take_less_than_64_mib", || {
+        let folder = folder();
+        let bulk = generate_bulk(folder.path(), &BulkOptions::default()).unwrap();
+        let forest = discover(&[folder.path().to_owned()], &NoProgress).unwrap();
+        assert_eq!(forest.disks.len() + bulk.damaged.len(), 10_000);
+        assert_eq!(forest.machines.len(), 500);
+        let now = SystemTime::now();
+        let mut options = PruneOptions::all();
+        options.ignore_undetermined = true;
+        let plan = PrunePlan::new(&forest, &options, now, &HostFiles, &NoProgress).unwrap();
+        assert!(plan.selected().count() > 1000, "{}", plan.selected().count());
+        let report = report(&forest, &ReportLimits::default(), now, &NoProgress).unwrap();
+        assert!(report.findings.len() >= bulk.damaged.len(), "{}", report.findings.len());
+    });
+}
+
 /// The child has 4 million blocks that the target does not have. A plan that stored them would take 160 MiB.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,5 +1,6 @@
 //! `vhdx revert`: makes a new, empty child of a checkpoint, which a machine uses instead of its disk.
 
+use std::fs::DirEntry;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -52,9 +53,12 @@ fn folders(revert: &Revert) -> Vec<PathBuf> {
     let mut folders = folders_around([revert.file.as_path()], &revert.parent_dir);
     let above = folders.first().and_then(|folder| folder.canonicalize().ok());
     if let Some(above) = above.as_deref().and_then(Path::parent) {
-        folders.extend(
-            FOLDERS_OF_MACHINES.map(|name| above.join(name)).into_iter().filter(|path| path.is_dir()),
-        );
+        // Copies can have names in another case.
+        let beside = std::fs::read_dir(above).into_iter().flatten().filter_map(Result::ok);
+        let is_of_machines = |entry: &DirEntry| {
+            FOLDERS_OF_MACHINES.iter().any(|name| entry.file_name().eq_ignore_ascii_case(name))
+        };
+        folders.extend(beside.filter(is_of_machines).map(|entry| entry.path()).filter(|path| path.is_dir()));
     }
     folders
 }

@@ -5,6 +5,7 @@ mod json;
 mod round;
 mod text;
 
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use vhdx::ops::{HostFiles, KeepReason, PrunePlan, PruneReport};
@@ -78,9 +79,11 @@ fn execute(
 ) -> Result<PruneReport, Failure> {
     let mut printed = Ok(());
     let report = plan.execute_each(forest, &HostFiles, progress, |merge, outcome| {
-        if !output.json && printed.is_ok() {
+        if !output.json {
             printed = progress.suspend(|| output::write(|out| text::outcome(merge, outcome, out)));
         }
+        // Without an answer, nobody knows which file a machine must use.
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if !output.json {
         printed.and_then(|()| progress.suspend(|| output::write(|out| text::journals(&report, out))))?;

@@ -23,8 +23,11 @@ pub(super) fn plan(plan: &PrunePlan, is_dry: bool, out: &mut dyn Write) -> io::R
         return writeln!(out, "no checkpoint is to be deleted");
     }
     let (copied, freed) = (human(plan.bytes_to_copy()), human(plan.bytes_freed()));
-    let (taken, net) =
-        (human(plan.bytes_taken()), human(plan.bytes_freed().saturating_sub(plan.bytes_taken())));
+    let taken = human(plan.bytes_taken());
+    let net = match plan.bytes_freed().checked_sub(plan.bytes_taken()) {
+        Some(net) => human(net),
+        None => "none".to_owned(),
+    };
     let checkpoints = plan.selected().count();
     let to_complete = plan.merges.iter().filter(|merge| merge.stage == PruneStage::Complete).count();
     if to_complete > 0 {

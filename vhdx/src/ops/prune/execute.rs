@@ -1,5 +1,6 @@
 //! Executes the plan of a prune.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -75,16 +76,18 @@ impl PrunePlan {
     /// stop the others. After a failure, a crash or a cancellation, a new plan with the same options goes on: it first
     /// completes what was begun.
     pub fn execute(&self, forest: &Forest, files: &dyn PruneFiles, progress: &dyn Progress) -> PruneReport {
-        self.execute_each(forest, files, progress, |_, _| ())
+        self.execute_each(forest, files, progress, |_, _| ControlFlow::Continue(()))
     }
 
     /// Executes the plan as [`execute`](Self::execute), and calls `after_each` after each merge.
+    ///
+    /// If it returns [`ControlFlow::Break`], the prune is cancelled.
     pub fn execute_each(
         &self,
         forest: &Forest,
         files: &dyn PruneFiles,
         progress: &dyn Progress,
-        mut after_each: impl FnMut(&PruneMerge, &MergeOutcome),
+        mut after_each: impl FnMut(&PruneMerge, &MergeOutcome) -> ControlFlow<()>,
     ) -> PruneReport {
         let mut report = PruneReport::default();
         let places = Places::of(forest);
@@ -96,7 +99,7 @@ impl PrunePlan {
         }
         let mut parents = self.parents.clone();
         for merge in &self.merges {
-            if progress.is_cancelled() {
+            if report.is_cancelled || progress.is_cancelled() {
                 report.is_cancelled = true;
                 break;
             }
@@ -120,8 +123,9 @@ impl PrunePlan {
             };
             let is_begun = error.is_some() && is_half_merged(&merge.target);
             let outcome = MergeOutcome { target: merge.target.clone(), report: done, error, is_begun };
-            after_each(merge, &outcome);
+            let flow = after_each(merge, &outcome);
             report.merges.push(outcome);
+            report.is_cancelled |= flow.is_break();
         }
         report
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::ControlFlow;
 
 use vhdx::NoProgress;
-use vhdx::ops::PruneOptions;
+use vhdx::ops::{HostFiles, PruneOptions};
 use vhdx_testkit::estate::{Estate, EstateOptions};
 
 use super::expected::Selection;
@@ -56,6 +57,23 @@ fn at_any_operation() {
         let operations = stop_everywhere(&EstateOptions::sound(seed, 1, 4), &options, &selection);
         assert!(operations > 40, "{operations}");
     }
+}
+
+#[test]
+fn a_caller_can_stop_after_a_merge() {
+    let folder = tempfile::tempdir().unwrap();
+    let estate = Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(41, 4, 18)).unwrap();
+    let (forest, plan) = plan(&estate.root, &PruneOptions::all(), estate.now);
+    assert!(plan.merges.len() > 2);
+    let mut targets = Vec::new();
+    let report = plan.execute_each(&forest, &HostFiles, &NoProgress, |merge, outcome| {
+        assert!(outcome.error.is_none());
+        targets.push(merge.target.clone());
+        if targets.len() < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert_eq!((targets.len(), report.merges.len(), report.is_cancelled), (2, 2, true));
+    assert!(!report.is_complete());
+    assert!(prune(&estate.root, &PruneOptions::all(), estate.now).is_complete());
 }
 
 /// The first writes of a merge change the times of its files, but leave no sign of a merge. The journal has the times.
