@@ -88,6 +88,7 @@ mod log;
 #[cfg_attr(not(feature = "raw-format"), allow(unreachable_pub))]
 mod metadata_id;
 pub mod ops;
+mod parallel;
 mod progress;
 mod quoted;
 mod rules;

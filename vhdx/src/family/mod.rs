@@ -11,7 +11,6 @@ mod link;
 mod machine;
 mod merges;
 mod others;
-mod parallel;
 mod paths;
 mod problem;
 mod prune_record;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::parallel::read_each;
 use super::prune_record::RECORD_EXTENSION;
 use crate::error::Result;
+use crate::parallel;
 use crate::progress::Progress;
 use crate::storage::{FileFormat, FileStorage};
 
@@ -115,7 +115,7 @@ impl fmt::Display for OtherKind {
 /// # Errors
 /// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
 pub(super) fn recognise(paths: &[PathBuf], progress: &dyn Progress) -> Result<Vec<OtherFile>> {
-    let kinds = read_each(paths, progress, |path| OtherKind::of(path).ok().flatten())?;
+    let kinds = parallel::each(paths, progress, |path| OtherKind::of(path).ok().flatten())?;
     let recognised = paths.iter().zip(kinds).filter_map(|(path, kind)| Some((path.clone(), kind?)));
     let mut found: Vec<OtherFile> = recognised.map(|(path, kind)| OtherFile { path, kind }).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));

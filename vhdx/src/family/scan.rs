@@ -9,11 +9,11 @@ use walkdir::{DirEntry, WalkDir};
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
 use super::others;
-use super::parallel::read_each;
 use super::problem::Problem;
 use super::prune_record::RECORD_EXTENSION;
 use crate::error::{Error, Result};
 use crate::file::{DiskType, Vhdx};
+use crate::parallel;
 use crate::progress::Progress;
 use crate::rules::Severity;
 use crate::storage::{FileFormat, FileIdentity, FileStorage};
@@ -102,7 +102,7 @@ pub(super) fn walk<T: Send>(
         }
         list.link(link);
     }
-    let seen = read_each(&list.files, progress, |path| see(path, &disk))?;
+    let seen = parallel::each(&list.files, progress, |path| see(path, &disk))?;
     Ok(list.into_met(seen))
 }
 

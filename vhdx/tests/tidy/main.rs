@@ -17,7 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["units", "quoted", "rules", "metadata_id", "progress"],
     &["windows_path", "violation"],
     &["error"],
-    &["geometry"],
+    &["geometry", "parallel"],
     &["format"],
     &["storage"],
     &["log"],

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::facts::{DrivePlace, MachineConfiguration, MachineDrive};
 use super::problem::MachineProblem;
 use crate::error::Result;
-use crate::family::parallel::read_each;
+use crate::parallel;
 use crate::progress::Progress;
 
 /// The most GUIDs that are kept of one configuration, to find the machine of a checkpoint.
@@ -116,7 +116,7 @@ pub(super) fn read_all(
 ) -> Result<Vec<Read>> {
     let mut paths: Vec<PathBuf> = paths.iter().filter(|path| has_configuration_name(path)).cloned().collect();
     paths.sort();
-    let each = read_each(&paths, progress, |path| {
+    let each = parallel::each(&paths, progress, |path| {
         let mut problems = Vec::new();
         (read(path, &mut problems), problems)
     })?;

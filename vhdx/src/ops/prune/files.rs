@@ -12,7 +12,7 @@ use crate::units::FileOffset;
 const MAX_JOURNAL: u64 = 4 << 20;
 
 /// Access to the files of a prune.
-pub trait PruneFiles: MergeFiles {
+pub trait PruneFiles: MergeFiles + Sync {
     /// Writes a small file durably, or not at all. It replaces the old one.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod files;
 mod journal;
 mod keep;
 mod measure;
+mod of_family;
 mod options;
 mod order;
 mod plan;
