@@ -227,7 +227,7 @@ fn problems_of_configurations_come_with_a_fix() {
         found.unwrap_or_else(|| panic!("{file}, {message}: {problems:#?}")).2
     };
     assert!(of("first.vmcx", "which was not found").starts_with("search the folder with a copy of"));
-    assert!(of("first.vmcx", "machine was not found").contains("recognized by the disks that both use"));
+    assert!(of("first.vmcx", "machine was not found").contains("matched by the disks that both name"));
     assert!(of("second.vmcx", "cannot be read: it seems to be").contains("Do not delete that file"));
     assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
 }

@@ -34,7 +34,7 @@ pub(crate) struct PruneRecord {
     pub(crate) state_of: Vec<MovedState>,
     /// When this state was last changed, if known.
     pub(crate) modified: Option<SystemTime>,
-    /// By how many files the chain below this state became shorter, over all prunes.
+    /// How many ancestors of this state were merged away, over all prunes.
     pub(crate) levels: usize,
     /// The files whose states were deleted, the latest first. The target is one of them.
     pub(crate) deleted: Vec<String>,

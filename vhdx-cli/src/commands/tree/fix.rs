@@ -55,14 +55,17 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         }
         Remedy::ApplyOffline { target } => return apply_offline(target),
         Remedy::DeleteConfiguration => {
-            "Hyper-V cannot apply this checkpoint any more. Nothing needs this file: delete it, or keep it as it is"
+            "this checkpoint cannot be applied any more. If the machine is registered in Hyper-V, do not delete this file: \
+             delete the checkpoint in Hyper-V. Otherwise you can delete this file"
         }
         Remedy::RestoreRecord => {
-            "restore it from a backup, or delete it. The disks do not need it, but without it the names and times of \
-             checkpoints can be unknown"
+            "make sure that you may read this file, and search again. If it is damaged, restore it from a backup. The disks \
+             do not need it, but without it the names and times of checkpoints can be missing or wrong, and `vhdx prune` \
+             selects by them"
         }
         Remedy::SelectAllDisks => {
-            "this checkpoint cannot be applied as a whole any more. To delete the rest too, run `vhdx prune` with its name"
+            "this checkpoint cannot be applied as a whole any more. To delete its other states too, run `vhdx prune DIR \
+             --name NAME`, where NAME is the name of this checkpoint"
         }
         Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
         Remedy::AttachNewest => {
@@ -74,8 +77,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
              machine uses it"
         }
         Remedy::FindConfiguration => {
-            "search the folder with the configuration of its machine too, and solve the problems of its disks: the machine \
-             is recognized by the disks that both use"
+            "search the folder with the configuration of the machine too, and solve the problems of the disks that it names. \
+             A checkpoint and its machine are matched by the disks that both name"
         }
         Remedy::ShortenChain => {
             "shorten the chain first: merge the parent of this file into one of the ancestors of that parent (`vhdx merge \
@@ -153,8 +156,8 @@ fn find_disk(stored: &str, candidates: &[PathBuf], damaged: Option<&Path>) -> St
              folder again"
         ),
         (None, names) => format!(
-            "search only the folders of one copy of the machine, or name the folders as on the host, in {stored}. Files \
-             with this name: {}",
+            "search only the folders of one copy of the machine, or rename the folders to the names that they have in \
+             {stored}. Files with this name: {}",
             names.join(", ")
         ),
     }

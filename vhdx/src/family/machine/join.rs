@@ -182,7 +182,7 @@ fn of_disks(
     let is_unused =
         |i: &usize| disks[*i].children.is_empty() && !users.contains_key(i) && !frozen.contains(i);
     let unused = (0..disks.len()).filter(is_unused);
-    // Without a machine, the folder is no copy of a host's.
+    // Without any machine, the folder is probably not a copy of a host's folder.
     if !machines.is_empty() {
         problems.extend(unused.map(|i| MachineProblem::NoMachine { path: disks[i].facts.path.clone() }));
     }

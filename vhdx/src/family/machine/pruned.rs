@@ -10,7 +10,8 @@ use crate::family::prune_records::{DeletedFile, Fate, PruneRecords};
 
 /// Sets the disk of a drive that names a file that a prune deleted. Returns whether its state is known.
 ///
-/// `created` is the time of the configuration. Until the machines are known, the target also stands for deleted states.
+/// `created` is the time of the configuration. A drive whose state was deleted also gets the target as its disk, until each
+/// checkpoint has been assigned to its machine.
 pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile, created: Option<SystemTime>) -> bool {
     let pruned = match (file.fate, created) {
         (Fate::Deleted, _) => PrunedDrive::Deleted,
@@ -32,7 +33,8 @@ pub(super) fn delete_states(
     records: &PruneRecords,
 ) {
     let created = checkpoint.created;
-    // A checkpoint that was made after the prune froze the target as it is. It cannot have, if the target had children.
+    // A checkpoint made after the prune froze the target in its present state. That is impossible if the target already had
+    // children, because Hyper-V freezes only disks without children.
     let is_deleted = |disk: usize| {
         let record = records.of(disk).filter(|found| found.has_deleted_state());
         record.is_some_and(|found| {

@@ -26,7 +26,7 @@ pub(super) struct Suffixes<'a> {
 pub(super) enum Found {
     Disk {
         disk: usize,
-        /// Whether the disk may as well belong to another machine: only names are equal that many machines use.
+        /// Whether the disk may also belong to another machine: all names that match are names that many machines use.
         is_weak: bool,
     },
     /// Several disks fit equally well.

@@ -141,14 +141,15 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::UsedByMachine { disk, configuration } => write!(
                 f,
-                "cannot be deleted safely: {} names {} as the disk of a machine, although other disks depend on it: a merge \
+                "must stay: {} names {} as the disk of a machine, although other disks depend on it: a merge \
                  would change what this machine sees",
                 Quoted(configuration),
                 Quoted(disk)
             ),
             KeepReason::NewerDiskMissing { configuration } => write!(
                 f,
-                "cannot be deleted: {} shows that a newer disk was not found, which may depend on it: name its folder, too",
+                "cannot be deleted: according to {}, a disk that may depend on this checkpoint was not found: name the folder of \
+                 that disk too",
                 Quoted(configuration)
             ),
             KeepReason::SeveralNames { file } => write!(
@@ -159,7 +160,8 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::IncompleteChain => {
                 f.write_str(
-                    "cannot be deleted: a parent in its chain is damaged, or not below the named folders: name its folder, too",
+                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the parent too; if the \
+                     parent is damaged, run `vhdx check` on it",
                 )
             }
             KeepReason::UnfinishedMerge => f.write_str(

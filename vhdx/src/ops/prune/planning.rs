@@ -33,7 +33,7 @@ impl PrunePlan {
     /// [`Error::Cancelled`] if `progress` asks for it, and [`Error::Io`] if a journal or the free space cannot be read.
     ///
     /// # Examples
-    /// Keep the three newest checkpoints of each disk:
+    /// Keep the three newest checkpoints of each family, and print which file replaces a newest file:
     /// ```no_run
     /// use std::time::SystemTime;
     /// use vhdx::ops::{HostFiles, PruneOptions, PrunePlan};
@@ -45,11 +45,14 @@ impl PrunePlan {
     /// loop {
     ///     let forest = discover(&["/backup/vms".into()], &NoProgress)?;
     ///     let plan = PrunePlan::new(&forest, &options, SystemTime::now(), &HostFiles, &NoProgress)?;
+    ///     let report = plan.execute(&forest, &HostFiles, &NoProgress);
+    ///     if !report.is_complete() {
+    ///         break; // A target may be a mix of old and new data until the prune is run again.
+    ///     }
     ///     for merge in plan.merges.iter().filter(|merge| merge.is_newest) {
     ///         println!("use {:?} instead of {:?}", merge.target, merge.merged[0]);
     ///     }
-    ///     let report = plan.execute(&forest, &HostFiles, &NoProgress);
-    ///     if !plan.needs_another() || !report.is_complete() {
+    ///     if !plan.needs_another() {
     ///         break;
     ///     }
     /// }

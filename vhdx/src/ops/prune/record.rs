@@ -91,7 +91,7 @@ impl Files<'_> {
         (state_of, deleted)
     }
 
-    /// Returns by how many files the chain below the state is shorter than it was at first.
+    /// Returns how many ancestors of the state were merged away, over all prunes.
     fn levels(&self) -> usize {
         let earlier = self.layers.iter().filter_map(|&layer| self.earlier(layer));
         let earlier = earlier.filter(|found| found.has_moved_state()).map(|found| found.record.levels);

@@ -71,8 +71,7 @@ impl<'a> Known<'a> {
 
     /// Returns the times of the checkpoints, as far as they are known.
     ///
-    /// A checkpoint is not older than one that it depends on, whatever its own time says. If the times of two contradict
-    /// each other, the later one counts for both, so that a wrong time deletes nothing.
+    /// If a checkpoint seems to be older than one that it depends on, it gets the time of that one.
     pub(super) fn times(&self, family: &Family) -> HashMap<usize, SystemTime> {
         let mut times: HashMap<usize, SystemTime> = HashMap::new();
         for &disk in &family.disks {
