@@ -1,6 +1,6 @@
 //! Works on many files at a time: most of the time of a search is spent waiting for each of them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::error::{Error, Result};
@@ -20,10 +20,14 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
     progress: &dyn Progress,
     work: impl Fn(&'a I) -> T + Sync,
 ) -> Result<Vec<T>> {
-    let next = AtomicUsize::new(0);
+    let (next, is_cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
     let many = || {
         let mut done = Vec::new();
-        while !progress.is_cancelled() {
+        while !is_cancelled.load(Ordering::Relaxed) {
+            if progress.is_cancelled() {
+                is_cancelled.store(true, Ordering::Relaxed);
+                break;
+            }
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { break };
             done.push((at, work(item)));
@@ -42,7 +46,7 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
         }
         done
     });
-    if done.len() < items.len() {
+    if is_cancelled.into_inner() {
         return Err(Error::Cancelled);
     }
     done.sort_unstable_by_key(|(at, _)| *at);

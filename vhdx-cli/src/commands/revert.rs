@@ -99,15 +99,19 @@ fn failure(error: vhdx::Error, revert: &Revert) -> Failure {
 }
 
 fn still_needed(plan: &RevertPlan, needed: &OldIsNeeded) -> String {
-    let old = shown(&plan.old);
-    let reason = match needed {
+    let (old, reason) = (shown(&plan.old), reason(plan, needed));
+    format!("{old} cannot be deleted: {reason}. Without `--delete-old`, it is kept")
+}
+
+fn reason(plan: &RevertPlan, needed: &OldIsNeeded) -> String {
+    match needed {
         OldIsNeeded::By(child) => format!("{} depends on it", shown(child)),
         OldIsNeeded::ByConfiguration(path) => {
             format!("the configuration {} of a checkpoint or of another machine names it", shown(path))
         }
+        _ if plan.checkpoint == plan.old => format!("the new disk {} depends on it", shown(&plan.new)),
         _ => format!("the checkpoint {} depends on it", shown(&plan.checkpoint)),
-    };
-    format!("{old} cannot be deleted: {reason}. Without `--delete-old`, it is kept")
+    }
 }
 
 struct Report<'a> {
@@ -135,7 +139,7 @@ impl Report<'_> {
         let (new, old, checkpoint) = (shown(&plan.new), shown(&plan.old), shown(&plan.checkpoint));
         let made = if done.is_some() { "made" } else { "would make" };
         let checkpoint = match plan.names.first() {
-            Some(name) => format!("{} in {checkpoint}", harmless(name)),
+            Some(name) => format!("\"{}\" in {checkpoint}", harmless(name)),
             None => format!("in {checkpoint}"),
         };
         writeln!(out, "{made} {new}: an empty child of the checkpoint {checkpoint}")?;
@@ -152,11 +156,13 @@ impl Report<'_> {
         for configuration in &plan.configurations {
             writeln!(out, "  {} names {old}", shown(configuration))?;
         }
-        if !self.revert.delete_old {
-            writeln!(
+        match &plan.old_is_needed {
+            _ if self.revert.delete_old => {}
+            Some(needed) => writeln!(out, "Do not delete {old}: {}.", reason(plan, needed))?,
+            None => writeln!(
                 out,
                 "{old} is unchanged. Delete it only if you no longer need what was written since the checkpoint."
-            )?;
+            )?,
         }
         writeln!(out, "If the machine has more disks, revert each of them to the same checkpoint.")
     }

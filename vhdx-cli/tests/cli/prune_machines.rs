@@ -75,6 +75,11 @@ fn a_machine_is_told_which_disk_has_its_state() {
     }
     assert_eq!(tree["problems"].as_array().unwrap().len(), 3, "{tree:#}");
     assert_eq!(tree["machines"][0]["drives"][0]["disk"], json!(host.disk("base.vhdx")));
+    // Every prune says so until the machine is changed: the answer of the first one may be lost.
+    let again = prune(&host, "--all", 0);
+    assert_eq!(again["machines_to_change"][0]["use"], json!(host.disk("base.vhdx")), "{again:#}");
+    let text = run!("prune", host.folder(), "--all", "--yes").exits(0).text();
+    assert!(text.lines().any(|line| line.starts_with("Next: ") && line.contains("leaf.avhdx")), "{text}");
     // The administrator follows the fix, and deletes the configurations.
     host.configure("Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0", "server", "1", 0, "base.vhdx");
     for file in ["first", "second"] {
@@ -220,4 +225,28 @@ fn a_machine_that_uses_a_disk_with_children_keeps_it() {
     for kept in done["kept"].as_array().unwrap() {
         assert_eq!(kept["reason"], "used_by_machine");
     }
+}
+
+/// After an older checkpoint was applied, nothing depends on the disk that a newer one froze.
+#[test]
+fn a_checkpoint_without_children_can_be_applied() {
+    let host = Host::new();
+    fs::remove_file(host.disk("leaf.avhdx")).unwrap();
+    run!("create", host.disk("new.avhdx"), "--parent", host.disk("base.vhdx")).exits(0);
+    let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+    host.configure(machine, "server", "1", 0, "new.avhdx");
+    let json =
+        run!("revert", host.disk("new.avhdx"), "--to", "<script>", "--dry-run", "--json").exits(0).json();
+    assert_eq!(json["checkpoint"], json!(host.disk("mid.avhdx")));
+}
+
+/// A machine that uses a disk with children gets a child of it. That disk must stay.
+#[test]
+fn a_checkpoint_that_is_the_disk_itself_must_stay() {
+    let host = Host::new();
+    let text = run!("revert", host.disk("mid.avhdx"), "--to", "<script>").exits(0).text();
+    let line =
+        text.lines().find(|line| line.starts_with("Do not delete")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("mid.avhdx") && line.contains("the new disk"), "{line}");
+    assert!(!text.contains("Delete it only"), "{text}");
 }

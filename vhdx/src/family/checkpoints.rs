@@ -1,6 +1,6 @@
 //! Lists the checkpoints of a forest: the frozen states that its files keep.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::forest::{DiscoveredDisk, Forest};
@@ -102,6 +102,28 @@ impl Forest {
             }
         }
         by_disk
+    }
+
+    /// Returns the disks without children that a checkpoint froze, with the names of the checkpoints.
+    ///
+    /// Nothing depends on such a disk after an older checkpoint was applied.
+    pub(crate) fn frozen_leaves(&self) -> Vec<(usize, Vec<String>)> {
+        let recorded = self.records.modified();
+        let current: HashSet<usize> =
+            self.machines.iter().flat_map(|machine| machine.configuration.disks()).collect();
+        let mut leaves: Vec<(usize, Vec<String>)> = Vec::new();
+        for (disk, configurations) in self.configurations_by_disk() {
+            let Some(found) = self.disks.get(disk) else { continue };
+            let modified = recorded.get(&found.facts.data_write_guid).copied().or(found.facts.modified);
+            let is_current = |of: &&&MachineConfiguration| !is_file_newer(modified, of);
+            let names: Vec<String> =
+                configurations.iter().filter(is_current).filter_map(|of| of.name.clone()).collect();
+            if found.children.is_empty() && !current.contains(&disk) && !names.is_empty() {
+                leaves.push((disk, names));
+            }
+        }
+        leaves.sort();
+        leaves
     }
 
     fn checkpoint(

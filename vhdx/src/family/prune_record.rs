@@ -107,6 +107,12 @@ impl PruneRecord {
         Some(record)
     }
 
+    /// Returns the record with which a longer text ends.
+    pub(crate) fn at_end_of(text: &str) -> Option<Self> {
+        // Paths are escaped, so that no line of another kind begins so.
+        Self::decode(text.get(text.find(&format!("\n{HEAD}\n"))?.checked_add(1)?..)?)
+    }
+
     /// Returns the content of the file beside a target with this DataWriteGuid.
     pub(crate) fn file(&self, target: Uuid) -> Vec<u8> {
         format!("target {target}\n{}", self.encode()).into_bytes()

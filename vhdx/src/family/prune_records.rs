@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::others::JOURNAL_EXTENSION;
 use super::prune_record::{PruneRecord, decode_record_file, on_host};
 
 /// The most bytes of a record that are read.
@@ -48,9 +49,14 @@ impl FoundRecord {
     }
 }
 
-/// The records of a forest, by the disk of their target.
+/// The records of a forest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PruneRecords(BTreeMap<usize, FoundRecord>);
+pub(crate) struct PruneRecords {
+    /// The records of completed merges, by the disk of their target.
+    by_target: BTreeMap<usize, FoundRecord>,
+    /// The times in the journals of interrupted merges.
+    interrupted: Vec<(Uuid, SystemTime)>,
+}
 
 /// A disk beside which a record may lie.
 pub(super) struct Target {
@@ -78,16 +84,21 @@ pub(super) enum Fate {
 }
 
 impl PruneRecords {
-    /// Reads the records at these paths, and calls `damaged` for those that cannot be read.
+    /// Reads the records and journals at these paths, and calls `damaged` for records that cannot be read.
     ///
-    /// `find` returns the disk at a path. Records without a disk, and those of other disks, are ignored.
+    /// `find` returns the disk at a path. Records without a disk, and those of other disks, are ignored. Of a journal, only
+    /// the times count: an interrupted merge has changed the times of files, and not yet moved any state.
     pub(super) fn read(
         paths: &[PathBuf],
         find: impl Fn(&Path) -> Option<Target>,
         mut damaged: impl FnMut(&Path),
     ) -> Self {
-        let mut records = BTreeMap::new();
+        let (mut by_target, mut interrupted) = (BTreeMap::new(), Vec::new());
         for path in paths {
+            if path.extension().is_some_and(|extension| extension == JOURNAL_EXTENSION) {
+                interrupted.extend(times_in_journal(path).into_iter().flatten());
+                continue;
+            }
             let of = path.with_extension("");
             let Some(target) = find(&of) else { continue };
             let Some((guid, record)) = read(path) else {
@@ -101,15 +112,15 @@ impl PruneRecords {
                     false if is_frozen() => TargetState::BeforeMerge,
                     false => TargetState::Changed,
                 };
-                records.insert(target.disk, FoundRecord { path: of, guid, state, record });
+                by_target.insert(target.disk, FoundRecord { path: of, guid, state, record });
             }
         }
-        Self(records)
+        Self { by_target, interrupted }
     }
 
     /// Returns the record of a target.
     pub(crate) fn of(&self, target: usize) -> Option<&FoundRecord> {
-        self.0.get(&target)
+        self.by_target.get(&target)
     }
 
     /// Returns when states were last changed, by DataWriteGuid.
@@ -117,10 +128,11 @@ impl PruneRecords {
     /// The merges changed the times of these files, but not their states. If records contradict each other, the earliest
     /// time counts: a record may have been made of files that were already changed.
     pub(crate) fn modified(&self) -> HashMap<Uuid, SystemTime> {
-        let of_targets = self.0.values().filter_map(|found| Some((found.guid, found.record.modified?)));
-        let of_others = self.0.values().flat_map(|found| &found.record.frozen).copied();
+        let of_targets =
+            self.by_target.values().filter_map(|found| Some((found.guid, found.record.modified?)));
+        let of_others = self.by_target.values().flat_map(|found| &found.record.frozen).copied();
         let mut modified: HashMap<Uuid, SystemTime> = HashMap::new();
-        for (guid, time) in of_targets.chain(of_others) {
+        for (guid, time) in of_targets.chain(of_others).chain(self.interrupted.iter().copied()) {
             modified.entry(guid).and_modify(|known| *known = time.min(*known)).or_insert(time);
         }
         modified
@@ -135,11 +147,11 @@ impl PruneRecords {
         is_named: impl Fn(&Path) -> bool,
         existing: impl IntoIterator<Item = PathBuf>,
     ) -> Vec<DeletedFile> {
-        if self.0.is_empty() {
+        if self.by_target.is_empty() {
             return Vec::new();
         }
         let mut known: HashSet<PathBuf> = existing.into_iter().collect();
-        let mut records: Vec<(&usize, &FoundRecord)> = self.0.iter().collect();
+        let mut records: Vec<(&usize, &FoundRecord)> = self.by_target.iter().collect();
         records.sort_by_key(|(_, found)| Reverse(found.record.time));
         let moved =
             records.iter().filter(|(_, found)| found.has_moved_state()).flat_map(|(target, found)| {
@@ -160,7 +172,16 @@ impl PruneRecords {
 
 /// Returns the DataWriteGuid of the target and the record in a file; `None` if it is no whole record.
 fn read(path: &Path) -> Option<(Uuid, PruneRecord)> {
+    decode_record_file(&bytes(path)?)
+}
+
+/// Returns the times in the record at the end of a journal.
+fn times_in_journal(path: &Path) -> Option<Vec<(Uuid, SystemTime)>> {
+    PruneRecord::at_end_of(std::str::from_utf8(&bytes(path)?).ok()?).map(|record| record.frozen)
+}
+
+fn bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
-    decode_record_file(&bytes)
+    Some(bytes)
 }

@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
-use super::others;
+use super::others::{self, JOURNAL_EXTENSION};
 use super::problem::Problem;
 use super::prune_record::RECORD_EXTENSION;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub(super) struct Scanned {
     pub(super) forest: Forest,
     /// The regular files that have neither the name nor a signature of a VHDX.
     pub(super) others: Vec<PathBuf>,
-    /// All names of files that are called like records of prunes.
+    /// All names of files that are called like records or journals of prunes.
     pub(super) records: Vec<PathBuf>,
 }
 
@@ -262,7 +262,7 @@ fn sniff(path: &Path) -> Result<Sniffed> {
 }
 
 fn is_record(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == RECORD_EXTENSION)
+    path.extension().is_some_and(|extension| extension == RECORD_EXTENSION || extension == JOURNAL_EXTENSION)
 }
 
 /// Returns whether a file is named like a VHDX.

@@ -222,20 +222,18 @@ fn find_checkpoint(forest: &Forest, family: &Family, name: &str) -> Result<(usiz
             || file_name.is_some_and(|name| is_same(&name))
             || identity.is_some() && facts.identity == identity
     };
-    let checkpoints = forest.checkpoints();
-    let of_family: Vec<_> =
-        checkpoints.into_iter().filter(|checkpoint| family.disks.contains(&checkpoint.disk)).collect();
-    let found: Vec<usize> = of_family
-        .iter()
-        .filter(|checkpoint| is_meant(checkpoint.disk, &checkpoint.names))
-        .map(|c| c.disk)
-        .collect();
+    let with_children =
+        forest.checkpoints().into_iter().map(|checkpoint| (checkpoint.disk, checkpoint.names));
+    let of_family: Vec<(usize, Vec<String>)> =
+        with_children.chain(forest.frozen_leaves()).filter(|(disk, _)| family.disks.contains(disk)).collect();
+    let found: Vec<usize> =
+        of_family.iter().filter(|(disk, names)| is_meant(*disk, names)).map(|(disk, _)| *disk).collect();
     let path = |disk: usize| forest.disks[disk].facts.path.clone();
     match found[..] {
         [disk] => {
             // It is one of them.
-            let names = of_family.into_iter().find(|checkpoint| checkpoint.disk == disk);
-            Ok((disk, names.map_or_else(Vec::new, |checkpoint| checkpoint.names)))
+            let names = of_family.into_iter().find(|(of, _)| *of == disk);
+            Ok((disk, names.map_or_else(Vec::new, |(_, names)| names)))
         }
         [] => {
             let shown = |disk: usize, names: &[String]| match names.first() {
@@ -245,8 +243,7 @@ fn find_checkpoint(forest: &Forest, family: &Family, name: &str) -> Result<(usiz
                     path(disk).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
                 }
             };
-            let known =
-                of_family.iter().map(|checkpoint| shown(checkpoint.disk, &checkpoint.names)).collect();
+            let known = of_family.iter().map(|(disk, names)| shown(*disk, names)).collect();
             Err(InvalidArgument::UnknownCheckpoint { name: name.to_owned(), known }.into())
         }
         _ => {

@@ -336,7 +336,10 @@ impl<'a> Report<'a> {
             writeln!(out, "and make the next backup a full one.")?;
         }
         if self.done.relinked.is_empty() {
-            writeln!(out, "Next: point the virtual machine's disk at {into}.")?;
+            writeln!(
+                out,
+                "Next: if a virtual machine uses a merged file, point the virtual machine's disk at {into}."
+            )?;
         } else {
             writeln!(
                 out,

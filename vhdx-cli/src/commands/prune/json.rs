@@ -7,7 +7,7 @@ use vhdx::ops::{
     KeptCheckpoint, MergeOutcome, PendingDeletion, PruneMerge, PruneSpace, PruneStage, PrunedCheckpoint,
 };
 
-use super::round::Round;
+use super::round::{Moved, Round};
 use crate::args::Prune;
 use crate::commands::date::seconds;
 use crate::output;
@@ -33,7 +33,16 @@ pub(super) fn of(prune: &Prune, rounds: &[Round]) -> Value {
         "failed_journals": reports().flat_map(|report| &report.failed_journals)
             .map(|(path, error)| json!({ "path": output::path(path), "message": error.to_string() }))
             .collect::<Value>(),
+        "machines_to_change": rounds.iter().flat_map(|round| &round.moved).map(moved).collect::<Value>(),
         "needs_another": plans().next_back().is_some_and(|plan| plan.needs_another()),
+    })
+}
+
+fn moved(moved: &Moved) -> Value {
+    json!({
+        "config": output::path(&moved.configuration),
+        "use": output::path(&moved.target),
+        "instead_of": moved.instead_of,
     })
 }
 

@@ -35,15 +35,19 @@ pub(super) fn run(output: Output, prune: &Prune) -> Result<Outcome, Failure> {
     let mut rounds: Vec<Round> = Vec::new();
     loop {
         let (forest, plan) = plan(output, prune, now)?;
+        let moved = round::moved(&forest, &rounds);
         let is_last = prune.dry_run || plan.is_empty();
         if !output.json {
-            output::write(|out| match plan.is_empty() && !rounds.is_empty() {
-                true => text::kept(&plan, out),
-                false => text::plan(&plan, is_last, out),
+            output::write(|out| {
+                match plan.is_empty() && !rounds.is_empty() {
+                    true => text::kept(&plan, out)?,
+                    false => text::plan(&plan, is_last, out)?,
+                }
+                text::moved(&moved, out)
             })?;
         }
         if is_last {
-            rounds.push(Round { plan, report: None });
+            rounds.push(Round { plan, report: None, moved });
             break;
         }
         if !prune.yes && !ask::is_confirmed()? {
@@ -59,7 +63,7 @@ pub(super) fn run(output: Output, prune: &Prune) -> Result<Outcome, Failure> {
         let report = execute(output, &forest, &plan, &progress)?;
         drop(progress);
         let goes_on = plan.needs_another() && report.is_complete() && rounds.len() < MAX_ROUNDS;
-        rounds.push(Round { plan, report: Some(report) });
+        rounds.push(Round { plan, report: Some(report), moved });
         if !goes_on {
             break;
         }

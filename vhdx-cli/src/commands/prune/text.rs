@@ -7,6 +7,7 @@ use std::path::Path;
 use vhdx::TimeSource;
 use vhdx::ops::{KeepReason, MergeOutcome, PruneMerge, PrunePlan, PruneReport, PruneStage, PrunedCheckpoint};
 
+use super::round::Moved;
 use crate::commands::date::utc;
 use crate::commands::not_copied::side_files;
 use crate::output::{harmless, shown};
@@ -94,7 +95,7 @@ fn next(merge: &PruneMerge) -> Option<String> {
 fn described(checkpoint: &PrunedCheckpoint) -> String {
     let path = shown(&checkpoint.path);
     let name = match checkpoint.names.first() {
-        Some(name) => format!("{} in {path}", harmless(name)),
+        Some(name) => format!("\"{}\" in {path}", harmless(name)),
         None => format!("in {path}"),
     };
     let source = match checkpoint.time_source {
@@ -177,6 +178,20 @@ fn words(reason: &KeepReason) -> &'static str {
     }
 }
 
+/// Prints which machines have not been changed after an earlier prune.
+pub(super) fn moved(moved: &[Moved], out: &mut dyn Write) -> io::Result<()> {
+    for Moved { configuration, instead_of, target } in moved {
+        writeln!(
+            out,
+            "Next: after an earlier prune, the virtual machine of {} must use {} instead of {}",
+            shown(configuration),
+            shown(target),
+            harmless(instead_of)
+        )?;
+    }
+    Ok(())
+}
+
 /// Prints what became of the journals of interrupted prunes.
 pub(super) fn journals(report: &PruneReport, out: &mut dyn Write) -> io::Result<()> {
     for path in &report.deleted {
@@ -206,6 +221,9 @@ pub(super) fn outcome(merge: &PruneMerge, outcome: &MergeOutcome, out: &mut dyn 
     writeln!(out, "merged into {target}: {} copied", both(done.bytes_copied))?;
     for path in &done.deleted {
         writeln!(out, "  deleted: {}", shown(path))?;
+    }
+    if done.undeleted.is_empty() {
+        writeln!(out, "  left: {target}.vhdx-pruned, the record of this merge: keep it with the disks")?;
     }
     for file in &done.undeleted {
         writeln!(

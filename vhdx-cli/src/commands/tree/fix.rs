@@ -216,12 +216,26 @@ fn find_parent(fallback: Option<Fallback<'_>>) -> String {
 }
 
 fn complete_merge(merged: &Path, target: &Path) -> String {
+    if is_of_prune(target) {
+        return format!(
+            "a prune into {} was interrupted: run the same `vhdx prune` again, which completes it. Until then, do not start \
+             a virtual machine from any file of this merge, and do not move or delete these files",
+            quoted(target)
+        );
+    }
     format!(
         "merge {} into {} again, which completes the merge. Until then, do not start a virtual machine from any file \
          of this merge, and do not move or delete these files",
         quoted(merged),
         quoted(target)
     )
+}
+
+/// Whether the journal of an interrupted prune is beside the target of a merge.
+pub(super) fn is_of_prune(target: &Path) -> bool {
+    let mut journal = target.as_os_str().to_owned();
+    journal.push(".vhdx-prune");
+    Path::new(&journal).exists()
 }
 
 fn delete_left_overs(layers: &[PathBuf], target: Option<&Path>) -> String {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use vhdx::{Checkpoint, DiscoveredMachine, Forest, MachineConfiguration, MachineDrive};
+use vhdx::{Checkpoint, DiscoveredMachine, Forest, MachineConfiguration, MachineDrive, PrunedDrive};
 
 use super::notes::{name, time};
 use crate::commands::date::unix_seconds;
@@ -80,7 +80,12 @@ pub(super) fn list(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         let mut facts: Vec<String> = Vec::new();
         facts.extend(configuration.generation.map(|generation| format!("generation {generation}")));
         facts.extend(configuration.created.map(|created| format!("created {}", time(created))));
-        facts.push(match checkpoints.len() {
+        // A prune leaves the configurations of the checkpoints that it deletes.
+        let is_deleted = |checkpoint: &&MachineConfiguration| {
+            let mut drives = checkpoint.drives.iter().peekable();
+            drives.peek().is_some() && drives.all(|drive| drive.pruned == Some(PrunedDrive::Deleted))
+        };
+        facts.push(match checkpoints.iter().filter(|checkpoint| !is_deleted(checkpoint)).count() {
             0 => "no checkpoints".to_owned(),
             1 => "1 checkpoint".to_owned(),
             count => format!("{count} checkpoints"),

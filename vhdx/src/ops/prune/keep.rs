@@ -160,8 +160,8 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::IncompleteChain => {
                 f.write_str(
-                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the parent too; if the \
-                     parent is damaged, run `vhdx check` on it",
+                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the parent too, or \
+                     examine the damaged parent",
                 )
             }
             KeepReason::UnfinishedMerge => f.write_str(

@@ -30,7 +30,7 @@ impl PrunePlan {
     /// A checkpoint that cannot be deleted is kept with the reason. That is no error.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if `progress` asks for it, and [`Error::Io`] if a journal or the free space cannot be read.
+    /// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it, and [`Error::Io`](crate::Error::Io) if a journal or the free space cannot be read.
     ///
     /// # Examples
     /// Keep the three newest checkpoints of each family, and print which file replaces a newest file:

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
 
-use vhdx::NoProgress;
 use vhdx::ops::{HostFiles, PruneOptions};
+use vhdx::{Forest, NoProgress};
 use vhdx_testkit::estate::{Estate, EstateOptions};
 
 use super::expected::Selection;
@@ -99,6 +99,12 @@ fn a_merge_that_did_not_begin_changes_no_time() {
     }
     let left = files(&root).len();
     assert_eq!(left, files(&estate.root).len() + first.merges.len(), "each merge has a journal");
+    // The journals already tell the times.
+    let again = super::plan(&root, &options, estate.now).0;
+    let known = |forest: &Forest| -> Vec<_> {
+        forest.checkpoints().into_iter().map(|of| (of.names, of.time, of.is_changed)).collect()
+    };
+    assert_eq!(known(&again), known(&forest));
     assert!(prune(&root, &options, estate.now).is_complete());
     check_end(&estate, &root, &expected, &names, "the merges did not begin");
 }
