@@ -156,6 +156,44 @@ fn a_checkpoint_from_the_future_stays_deleted() {
     assert_ne!(prune(&host, "--name=before", 0)["merges"], json!([]));
     assert_eq!(prune(&host, "--name=before", 0)["merges"], json!([]));
     assert_eq!(checkpoint(&tree_of(&host), &host.disk("base.vhdx"))["names"], json!(["<script>"]));
+    // The same with a target that has no children any more.
+    let host = Host::new();
+    host.configure("Snapshots/second", "<script>", "2f", tomorrow, "mid.avhdx");
+    prune(&host, "--name=<script>", 0);
+    run!("revert", host.disk("mid.avhdx"), "--to", "<script>", "--dry-run").exits(2);
+    prune(&host, "--name=before*", 0);
+    let message = &problems(&tree_of(&host), "second.vmcx")[0].0;
+    assert!(message.contains("a checkpoint that a prune deleted"), "{message}");
+}
+
+/// The configuration of a machine names the disk that it uses now, however old the machine is.
+#[test]
+fn a_machine_that_was_changed_after_a_prune_is_told_again() {
+    for created in [0, FIRST - 1000 * HOUR] {
+        let host = Host::new();
+        let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+        prune(&host, "--name=<script>", 0);
+        host.configure(machine, "server", "1", created, "mid.avhdx");
+        prune(&host, "--name=before*", 0);
+        let again = prune(&host, "--all", 0);
+        assert_eq!(again["machines_to_change"][0]["use"], json!(host.disk("base.vhdx")), "{again:#}");
+    }
+}
+
+/// A merge would replace the record, which can perhaps be restored.
+#[test]
+fn a_damaged_record_is_a_reason_to_keep_checkpoints() {
+    let host = Host::new();
+    prune(&host, "--name=before*", 0);
+    let record = host.disk("base.vhdx.vhdx-pruned");
+    fs::write(&record, "x").unwrap();
+    let done = prune(&host, "--all", 1);
+    assert_eq!(done["kept"][0]["reason"], "damaged_record", "{done:#}");
+    assert_eq!(fs::read_to_string(&record).unwrap(), "x");
+    let twice = run!("tree", host.folder(), host.folder(), "--json").exits(0).json();
+    assert_eq!(problems(&twice, "base.vhdx.vhdx-pruned").len(), 1, "{twice:#}");
+    fs::remove_file(record).unwrap();
+    prune(&host, "--all", 0);
 }
 
 /// Files from a backup have the states from before the prune. The record that was left beside them does not count.
@@ -164,12 +202,14 @@ fn restored_files_are_what_their_configurations_say() {
     let (host, backup) = (Host::new(), tempfile::tempdir().unwrap());
     let names = ["base.vhdx", "mid.avhdx", "leaf.avhdx"];
     names.iter().for_each(|name| copy(&host.disk(name), &backup.path().join(name)));
-    prune(&host, "--name=before*", 0);
-    names.iter().for_each(|name| copy(&backup.path().join(name), &host.disk(name)));
-    let tree = tree_of(&host);
-    assert_eq!(tree["problems"], json!([]));
-    let first = checkpoint(&tree, &host.disk("base.vhdx"));
-    assert_eq!((&first["names"], &first["time"]), (&json!(["before \u{1b}[31mupdate\n"]), &json!(FIRST)));
+    for prunes in [&["before*"][..], &["<script>", "before*"], &["before*", "<script>"]] {
+        prunes.iter().for_each(|name| drop(prune(&host, &format!("--name={name}"), 0)));
+        names.iter().for_each(|name| copy(&backup.path().join(name), &host.disk(name)));
+        let tree = tree_of(&host);
+        assert_eq!(tree["problems"], json!([]), "{prunes:?}");
+        let first = checkpoint(&tree, &host.disk("base.vhdx"));
+        assert_eq!((&first["names"], &first["time"]), (&json!(["before \u{1b}[31mupdate\n"]), &json!(FIRST)));
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -190,7 +230,7 @@ fn a_file_name_means_the_state_that_was_frozen_in_it() {
         if is_damaged {
             fs::write(host.disk("base.vhdx.vhdx-pruned"), "x").unwrap();
             let message = &problems(&tree_of(&host), "base.vhdx.vhdx-pruned")[0].0;
-            assert!(message.contains("not a readable record of a prune"), "{message}");
+            assert!(message.contains("not a readable record or journal of a prune"), "{message}");
         }
         assert_eq!(prune(&host, "--name=base.vhdx", 0)["selected"], json!([]));
         let selected = prune(&host, "--name=mid.avhdx", 0)["selected"].clone();

@@ -38,6 +38,10 @@ pub(crate) struct PruneRecord {
     pub(crate) levels: usize,
     /// The files whose states were deleted, the latest first. The target is one of them.
     pub(crate) deleted: Vec<String>,
+    /// The DataWriteGuids of the merged files, the newest first.
+    pub(crate) merged: Vec<Uuid>,
+    /// The DataWriteGuids that the target had before this prune and earlier ones, the latest first.
+    pub(crate) before: Vec<Uuid>,
     /// When the states of files were last changed before the merge, by DataWriteGuid.
     pub(crate) frozen: Vec<(Uuid, SystemTime)>,
 }
@@ -60,6 +64,8 @@ impl PruneRecord {
             modified: None,
             levels: 0,
             deleted: Vec::new(),
+            merged: Vec::new(),
+            before: Vec::new(),
             frozen: Vec::new(),
         }
     }
@@ -78,6 +84,8 @@ impl PruneRecord {
             text += &format!("state-of {since} {}\n", escape(path));
         }
         self.deleted.iter().take(MAX_PATHS).for_each(|path| text += &format!("deleted {}\n", escape(path)));
+        self.merged.iter().for_each(|guid| text += &format!("merged {guid}\n"));
+        self.before.iter().take(MAX_PATHS).for_each(|guid| text += &format!("before {guid}\n"));
         for (guid, time) in self.frozen.iter().take(MAX_TIMES) {
             text += &format!("frozen {guid} {}\n", encode_time(*time));
         }
@@ -96,6 +104,8 @@ impl PruneRecord {
                 "disk" => record.disk = Some(Uuid::try_parse(value).ok()?),
                 "modified" => record.modified = Some(decode_time(value)?),
                 "state-of" => record.state_of.push(decode_state(value)?),
+                "merged" => record.merged.push(Uuid::try_parse(value).ok()?),
+                "before" => record.before.push(Uuid::try_parse(value).ok()?),
                 "deleted" => record.deleted.push(unescape(value)?),
                 "frozen" => {
                     let (guid, time) = value.split_once(' ')?;
@@ -227,6 +237,8 @@ mod tests {
             ],
             modified: Some(time(2)),
             levels: 3,
+            merged: vec![Uuid::from_u128(11), Uuid::from_u128(14)],
+            before: vec![Uuid::from_u128(12), Uuid::from_u128(13)],
             deleted: vec!["base.vhdx".to_owned()],
             frozen: vec![(Uuid::from_u128(7), time(1))],
         }

@@ -54,6 +54,8 @@ impl FoundRecord {
 pub(crate) struct PruneRecords {
     /// The records of completed merges, by the disk of their target.
     by_target: BTreeMap<usize, FoundRecord>,
+    /// The records that cannot be read, by the disk of their target.
+    damaged: BTreeMap<usize, PathBuf>,
     /// The times in the journals of interrupted merges.
     interrupted: Vec<(Uuid, SystemTime)>,
 }
@@ -84,7 +86,7 @@ pub(super) enum Fate {
 }
 
 impl PruneRecords {
-    /// Reads the records and journals at these paths, and calls `damaged` for records that cannot be read.
+    /// Reads the records and journals at these paths, and calls `damaged` for those that cannot be read.
     ///
     /// `find` returns the disk at a path. Records without a disk, and those of other disks, are ignored. Of a journal, only
     /// the times count: an interrupted merge has changed the times of files, and not yet moved any state.
@@ -93,34 +95,42 @@ impl PruneRecords {
         find: impl Fn(&Path) -> Option<Target>,
         mut damaged: impl FnMut(&Path),
     ) -> Self {
-        let (mut by_target, mut interrupted) = (BTreeMap::new(), Vec::new());
+        let (mut by_target, mut damaged_of, mut interrupted) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for path in paths {
             if path.extension().is_some_and(|extension| extension == JOURNAL_EXTENSION) {
-                interrupted.extend(times_in_journal(path).into_iter().flatten());
+                match times_in_journal(path) {
+                    Some(times) => interrupted.extend(times),
+                    None => damaged(path),
+                }
                 continue;
             }
             let of = path.with_extension("");
             let Some(target) = find(&of) else { continue };
             let Some((guid, record)) = read(path) else {
+                damaged_of.insert(target.disk, path.clone());
                 damaged(path);
                 continue;
             };
             if record.disk == target.virtual_disk_id {
-                let is_frozen = || record.frozen.iter().any(|(frozen, _)| *frozen == target.data_write_guid);
-                let state = match target.data_write_guid == guid {
-                    true => TargetState::AsMerged,
-                    false if is_frozen() => TargetState::BeforeMerge,
-                    false => TargetState::Changed,
+                let state = match target.data_write_guid {
+                    now if now == guid => TargetState::AsMerged,
+                    now if record.before.contains(&now) => TargetState::BeforeMerge,
+                    _ => TargetState::Changed,
                 };
                 by_target.insert(target.disk, FoundRecord { path: of, guid, state, record });
             }
         }
-        Self { by_target, interrupted }
+        Self { by_target, damaged: damaged_of, interrupted }
     }
 
     /// Returns the record of a target.
     pub(crate) fn of(&self, target: usize) -> Option<&FoundRecord> {
         self.by_target.get(&target)
+    }
+
+    /// Returns the record of a target, if it cannot be read.
+    pub(crate) fn damaged(&self, target: usize) -> Option<&Path> {
+        self.damaged.get(&target).map(PathBuf::as_path)
     }
 
     /// Returns when states were last changed, by DataWriteGuid.

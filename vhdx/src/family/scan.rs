@@ -198,6 +198,9 @@ impl List {
                 }
             }
         }
+        // Several roots may contain the same path.
+        records.sort();
+        records.dedup();
         plain.retain(|identity, _| !files.contains(identity));
         let List { mut problems, with_tracking, .. } = self;
         problems.sort_by(|a, b| a.path().cmp(b.path()));

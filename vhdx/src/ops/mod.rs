@@ -40,7 +40,7 @@ pub use merge::{
 pub use overwrite::{OverwriteReport, TargetContent, overwrite_raw};
 pub use prune::{
     KeepReason, KeptCheckpoint, MergeOutcome, NamePattern, PendingDeletion, PruneFiles, PruneMerge,
-    PruneOptions, PrunePlan, PruneReport, PruneSpace, PruneStage, PrunedCheckpoint,
+    PruneOptions, PrunePlan, PruneReport, PruneSpace, PruneStage, PrunedCheckpoint, has_prune_journal,
 };
 pub use reparent::{ParentCheck, RelinkedFile, ReparentOptions, ReparentPlan, check_parent};
 pub use report::{

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use vhdx::TimeSource;
-use vhdx::ops::{KeepReason, MergeOutcome, PruneMerge, PrunePlan, PruneReport, PruneStage, PrunedCheckpoint};
+use vhdx::ops::{
+    KeepReason, KeptCheckpoint, MergeOutcome, PruneMerge, PrunePlan, PruneReport, PruneStage,
+    PrunedCheckpoint,
+};
 
 use super::round::Moved;
 use crate::commands::date::utc;
@@ -21,7 +24,11 @@ pub(super) fn plan(plan: &PrunePlan, is_dry: bool, out: &mut dyn Write) -> io::R
     }
     kept(plan, out)?;
     if plan.is_empty() {
-        return writeln!(out, "no checkpoint is to be deleted");
+        let has_other_name = |kept: &KeptCheckpoint| matches!(kept.reason, KeepReason::OtherName);
+        return match !plan.kept.is_empty() && plan.kept.iter().all(has_other_name) {
+            true => writeln!(out, "no checkpoint is to be deleted: none has a name that matches --name"),
+            false => writeln!(out, "no checkpoint is to be deleted"),
+        };
     }
     let (copied, freed) = (human(plan.bytes_to_copy()), human(plan.bytes_freed()));
     let taken = human(plan.bytes_taken());
@@ -121,7 +128,11 @@ pub(super) fn kept(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
             | KeepReason::OtherName => {
                 *not_selected.entry(words(&kept.reason)).or_default() += 1;
             }
-            reason => writeln!(out, "kept: {} {}", shown(&kept.path), harmless(&reason.to_string()))?,
+            reason => {
+                let name = kept.names.first().map(|name| format!(" (\"{}\")", harmless(name)));
+                let (path, name) = (shown(&kept.path), name.unwrap_or_default()); // Most have no name.
+                writeln!(out, "kept: {path}{name} {}", harmless(&reason.to_string()))?;
+            }
         }
     }
     for (reason, count) in not_selected {

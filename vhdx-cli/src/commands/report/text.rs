@@ -1,8 +1,9 @@
 //! Prints a report as text.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
-use vhdx::ops::{Finding, FindingSeverity, Report, ReportedFamily};
+use vhdx::ops::{FindingSeverity, Report, ReportedFamily};
 
 use super::words;
 use crate::args::duration;
@@ -58,8 +59,11 @@ fn family_row(report: &Report, family: &ReportedFamily) -> Vec<String> {
 fn checkpoints(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let heading = ["checkpoint", "age", "made (UTC)", "size", "file that keeps it"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    for disk in report.families.iter().flat_map(|family| words::disks(report, family)) {
-        let Some(checkpoint) = &disk.checkpoint else { continue };
+    let disks = report.families.iter().flat_map(|family| words::disks(report, family));
+    let mut checkpoints: Vec<_> = disks.filter_map(|disk| Some((disk, disk.checkpoint.as_ref()?))).collect();
+    // The oldest come first, those of unknown age last.
+    checkpoints.sort_by_key(|(_, checkpoint)| (checkpoint.time.is_none(), checkpoint.time));
+    for (disk, checkpoint) in checkpoints {
         let time = checkpoint.time.map(|time| format!("{} {}", utc(time), words::source(checkpoint)));
         rows.push(vec![
             Some(words::names(checkpoint))
@@ -101,10 +105,13 @@ fn findings(report: &Report, severity: FindingSeverity, out: &mut dyn Write) -> 
         };
         writeln!(out, "\n{title}:")?;
     }
-    found.try_for_each(|finding| write_finding(finding, out))
-}
-
-fn write_finding(finding: &Finding, out: &mut dyn Write) -> io::Result<()> {
-    let (path, message) = (shown(&finding.path), words::message(finding));
-    writeln!(out, "- {path} {message}\n  fix: {}", words::advice(finding))
+    // Hundreds of checkpoints can exceed one limit.
+    let mut advised = HashSet::new();
+    found.try_for_each(|finding| {
+        let (path, message, advice) = (shown(&finding.path), words::message(finding), words::advice(finding));
+        let fix = if advised.contains(&advice) { "as above" } else { advice.as_str() };
+        writeln!(out, "- {path} {message}\n  fix: {fix}")?;
+        advised.insert(advice);
+        Ok(())
+    })
 }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use vhdx::ops::has_prune_journal;
 use vhdx::{Fallback, Problem, Remedy};
 
 use crate::commands::facts::delete_if_target_is_known;
@@ -63,10 +64,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
              do not need it, but without it the names and times of checkpoints can be missing or wrong, and `vhdx prune` \
              selects by them"
         }
-        Remedy::SelectAllDisks => {
-            "this checkpoint cannot be applied as a whole any more. To delete its other states too, run `vhdx prune DIR \
-             --name NAME`, where NAME is the name of this checkpoint"
-        }
+        Remedy::SelectAllDisks { disks: [] } => "search the folders of its other disks too",
+        Remedy::SelectAllDisks { .. } => SELECT_ALL_DISKS,
         Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
         Remedy::AttachNewest => {
             "do not start this machine. If it is meant to go back to this state, make a new child of the disk with `vhdx \
@@ -95,6 +94,10 @@ fn apply_offline(target: &Path) -> String {
         word(target)
     )
 }
+
+const SELECT_ALL_DISKS: &str = "this checkpoint cannot be applied as a whole any more. To delete its other states too, \
+    run `vhdx prune` on the folder of these disks, with `--name` and the name of this checkpoint. See with `--dry-run` \
+    that the plan lists only these disks: other checkpoints can have the same name, and `*`, `?` and `[` are patterns";
 
 const EXAMINE: &str = "run `vhdx check` on this file: it shows the damage and what can still be done. To restore the \
     disk from a backup, restore it to another folder; do not overwrite or delete this file before the restored disk \
@@ -216,7 +219,7 @@ fn find_parent(fallback: Option<Fallback<'_>>) -> String {
 }
 
 fn complete_merge(merged: &Path, target: &Path) -> String {
-    if is_of_prune(target) {
+    if has_prune_journal(target) {
         return format!(
             "a prune into {} was interrupted: run the same `vhdx prune` again, which completes it. Until then, do not start \
              a virtual machine from any file of this merge, and do not move or delete these files",
@@ -229,13 +232,6 @@ fn complete_merge(merged: &Path, target: &Path) -> String {
         quoted(merged),
         quoted(target)
     )
-}
-
-/// Whether the journal of an interrupted prune is beside the target of a merge.
-pub(super) fn is_of_prune(target: &Path) -> bool {
-    let mut journal = target.as_os_str().to_owned();
-    journal.push(".vhdx-prune");
-    Path::new(&journal).exists()
 }
 
 fn delete_left_overs(layers: &[PathBuf], target: Option<&Path>) -> String {

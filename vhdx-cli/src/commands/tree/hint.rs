@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use vhdx::ops::has_prune_journal;
 use vhdx::{DiscoveredDisk, DiskLink, Forest, MAX_CHAIN_LENGTH, Problem};
 
-use super::fix::is_of_prune;
 use crate::output::{merge_command, word};
 
 /// Returns the command that completes each merge that is or may be incomplete.
 pub(super) fn incomplete_merges(forest: &Forest) -> impl Iterator<Item = String> {
     forest.all_problems().into_iter().filter_map(|problem| match problem {
         // The same prune completes its merges.
-        Problem::MergeBegun { target, .. } if is_of_prune(target) => None,
+        Problem::MergeBegun { target, .. } if has_prune_journal(target) => None,
         Problem::MergeBegun { path, target, .. } => Some(merge_command(path, Some(target))),
         _ => None,
     })

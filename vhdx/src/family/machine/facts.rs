@@ -60,6 +60,9 @@ pub struct MachineDrive {
     pub disk: Option<usize>,
     /// What a prune did with the disk that the configuration names.
     pub pruned: Option<PrunedDrive>,
+    /// If the file was merged into another one: since when it had the state, if it had another one before.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) moved_since: Option<SystemTime>,
     /// If the state was deleted: the disk whose state came after it.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) successor: Option<usize>,

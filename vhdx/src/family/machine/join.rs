@@ -49,9 +49,11 @@ pub(in crate::family) fn join(
     let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
     for machine in &mut machines {
         problems.extend(pruned::lose_states(&mut machine.configuration));
-        machine.checkpoints.iter_mut().for_each(|of| pruned::delete_states(of, disks, records));
     }
-    lone_checkpoints.iter_mut().for_each(|of| pruned::delete_states(of, disks, records));
+    let of_machines = machines.iter_mut().flat_map(|machine| &mut machine.checkpoints);
+    for checkpoint in of_machines.chain(&mut lone_checkpoints) {
+        problems.extend(pruned::delete_states(checkpoint, disks, records));
+    }
     problems.extend(pruned::problems(&machines, &lone_checkpoints, disks));
     problems.extend(of_disks(&machines, &lone_checkpoints, disks));
     problems.sort_by(|a, b| a.path().cmp(b.path()));
@@ -115,10 +117,8 @@ fn find_disks(
                 }
                 Found::Disk { disk, .. } => {
                     let file = disk.checked_sub(disks.len()).and_then(|deleted_at| deleted.get(deleted_at));
-                    if file.is_some_and(|file| pruned::find(drive, file, facts.created)) {
-                        continue;
-                    }
-                    Vec::new()
+                    file.into_iter().for_each(|file| pruned::find(drive, file));
+                    continue;
                 }
                 Found::Ambiguous(candidates) => candidates,
                 Found::Nothing => Vec::new(),

@@ -76,7 +76,7 @@ pub enum MachineProblem {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         disks: Vec<PathBuf>,
     },
-    /// The record of a prune cannot be read. The names and times of checkpoints may be missing or wrong.
+    /// The record or journal of a prune cannot be read. The names and times of checkpoints may be missing or wrong.
     DamagedRecord {
         /// The record.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
@@ -169,7 +169,7 @@ impl fmt::Display for MachineProblem {
                 f.write_str("is the configuration of a checkpoint that a prune deleted")
             }
             MachineProblem::DamagedRecord { .. } => f.write_str(
-                "is not a readable record of a prune: names and times of checkpoints may be missing",
+                "is not a readable record or journal of a prune: names and times of checkpoints may be missing",
             ),
             MachineProblem::PartlyDeletedCheckpoint { disks, .. } if disks.is_empty() => f.write_str(
                 "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found",

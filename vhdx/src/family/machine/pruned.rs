@@ -1,37 +1,32 @@
 //! Finds the states of disks that a prune has moved or deleted.
 
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
 
 use super::facts::{DiscoveredMachine, MachineConfiguration, MachineDrive, PrunedDrive};
 use super::problem::MachineProblem;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::prune_records::{DeletedFile, Fate, PruneRecords};
+use crate::format::merge_guid::MergeId;
 
-/// Sets the disk of a drive that names a file that a prune deleted. Returns whether its state is known.
+/// Sets the disk of a drive that names a file that a prune deleted.
 ///
-/// `created` is the time of the configuration. A drive whose state was deleted also gets the target as its disk, until each
-/// checkpoint has been assigned to its machine.
-pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile, created: Option<SystemTime>) -> bool {
-    let pruned = match (file.fate, created) {
-        (Fate::Deleted, _) => PrunedDrive::Deleted,
-        (Fate::Moved { since: None }, _) => PrunedDrive::Merged,
-        // The file had another state before, and it is not known which one is meant.
-        (Fate::Moved { .. }, None) => return false,
-        (Fate::Moved { since: Some(since) }, Some(created)) if created <= since => PrunedDrive::Deleted,
-        (Fate::Moved { .. }, Some(_)) => PrunedDrive::Merged,
-    };
+/// A drive whose state was deleted also gets the target as its disk, until each checkpoint has been assigned to its machine.
+pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile) {
     drive.disk = Some(file.target);
-    drive.pruned = Some(pruned);
-    true
+    match file.fate {
+        Fate::Deleted => drive.pruned = Some(PrunedDrive::Deleted),
+        Fate::Moved { since } => (drive.pruned, drive.moved_since) = (Some(PrunedDrive::Merged), since),
+    }
 }
 
-/// Separates a checkpoint from the targets of prunes that deleted its states.
+/// Separates a checkpoint from the targets of prunes that deleted its states. Returns the disks that are not known.
+///
+/// The configuration of a machine names the disk that it uses now. That of a checkpoint may mean an earlier state.
 pub(super) fn delete_states(
     checkpoint: &mut MachineConfiguration,
     disks: &[DiscoveredDisk],
     records: &PruneRecords,
-) {
+) -> Vec<MachineProblem> {
     let created = checkpoint.created;
     // A checkpoint made after the prune froze the target in its present state. That is impossible if the target already had
     // children, because Hyper-V freezes only disks without children.
@@ -42,13 +37,34 @@ pub(super) fn delete_states(
             was_frozen || created.map_or(found.has_moved_state(), |created| created <= found.record.time)
         })
     };
+    let mut unknown = Vec::new();
     for drive in &mut checkpoint.drives {
-        if drive.pruned.is_none() && drive.disk.is_some_and(is_deleted) {
-            drive.pruned = Some(PrunedDrive::Deleted);
-        }
+        drive.pruned = match (drive.pruned, drive.moved_since, created) {
+            (None, ..) if drive.disk.is_some_and(is_deleted) => Some(PrunedDrive::Deleted),
+            // The file had another state before.
+            (Some(PrunedDrive::Merged), Some(since), Some(created)) if created <= since => {
+                Some(PrunedDrive::Deleted)
+            }
+            (Some(PrunedDrive::Merged), Some(_), None) => {
+                drive.disk = None;
+                unknown.push(missing(&checkpoint.path, drive));
+                None
+            }
+            (pruned, ..) => pruned,
+        };
         if drive.pruned == Some(PrunedDrive::Deleted) {
             drive.successor = drive.disk.take();
         }
+    }
+    unknown
+}
+
+fn missing(configuration: &Path, drive: &MachineDrive) -> MachineProblem {
+    MachineProblem::MissingDisk {
+        path: configuration.to_owned(),
+        stored: drive.stored_path.clone(),
+        candidates: Vec::new(),
+        damaged: None,
     }
 }
 
@@ -64,12 +80,7 @@ pub(super) fn lose_states(machine: &mut MachineConfiguration) -> Vec<MachineProb
     let is_deleted = |drive: &&mut MachineDrive| drive.pruned == Some(PrunedDrive::Deleted);
     let lose = |drive: &mut MachineDrive| {
         (drive.disk, drive.pruned) = (None, None);
-        MachineProblem::MissingDisk {
-            path: machine.path.clone(),
-            stored: drive.stored_path.clone(),
-            candidates: Vec::new(),
-            damaged: None,
-        }
+        missing(&machine.path, drive)
     };
     machine.drives.iter_mut().filter(is_deleted).map(lose).collect()
 }
@@ -87,9 +98,11 @@ pub(super) fn problems(
         .flat_map(|(is_checkpoint, of)| of.drives.iter().map(move |drive| (is_checkpoint, of, drive)))
         .filter(|(.., drive)| drive.pruned == Some(PrunedDrive::Merged))
         .filter_map(|(is_checkpoint, configuration, drive)| {
-            // A machine must not use a target with children. That is a problem of its own.
-            let target =
-                disks.get(drive.disk?).filter(|target| is_checkpoint || target.children.is_empty())?;
+            // A machine must not use a target with children, or a half-merged one. These are problems of their own.
+            let may_use = |target: &&DiscoveredDisk| {
+                target.children.is_empty() && MergeId::from_guid(target.facts.data_write_guid).is_none()
+            };
+            let target = disks.get(drive.disk?).filter(|target| is_checkpoint || may_use(target))?;
             Some(MachineProblem::MergedDisk {
                 path: configuration.path.clone(),
                 stored: drive.stored_path.clone(),

@@ -128,7 +128,10 @@ pub enum Remedy<'a> {
     /// Restore the record, or delete it. The disks do not need it.
     RestoreRecord,
     /// The checkpoint cannot be applied as a whole. Select all disks of a checkpoint, or none.
-    SelectAllDisks,
+    SelectAllDisks {
+        /// The disks whose states were kept and found.
+        disks: &'a [PathBuf],
+    },
     /// Start only one of the machines, or give each a disk of its own.
     UseOnce,
     /// Do not start the machine. Let it use the newest disk of the chain.
@@ -195,7 +198,7 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
         MachineProblem::MergedDisk { target, .. } => Remedy::UseTarget { target },
         MachineProblem::DamagedRecord { .. } => Remedy::RestoreRecord,
         MachineProblem::DeletedCheckpoint { .. } => Remedy::DeleteConfiguration,
-        MachineProblem::PartlyDeletedCheckpoint { .. } => Remedy::SelectAllDisks,
+        MachineProblem::PartlyDeletedCheckpoint { disks, .. } => Remedy::SelectAllDisks { disks },
         MachineProblem::SharedDisk { .. } => Remedy::UseOnce,
         MachineProblem::NotTheNewest { .. } => Remedy::AttachNewest,
         MachineProblem::NoMachine { .. } => Remedy::FindMachine,

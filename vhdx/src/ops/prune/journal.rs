@@ -20,7 +20,8 @@ use crate::error::{Conflict, Error, Result};
 use crate::family::{
     DiscoveredDisk, DiskLink, Forest, JOURNAL_EXTENSION, OtherKind, PruneRecord, escape, unescape,
 };
-use crate::ops::merge::{Deletion, FileState, locked_while_deleting, open_as_planned};
+use crate::format::merge_guid::{MergeId, is_complete_merge_of};
+use crate::ops::merge::{Deletion, FileState, HostFiles, locked_while_deleting, open_as_planned};
 
 /// The first line of a journal.
 const HEAD: &str = "vhdx prune 1";
@@ -125,7 +126,7 @@ impl Journal {
     /// and have no other children.
     pub(super) fn meaning(&self, path: &Path, forest: &Forest, places: &Places) -> Meaning {
         let State::Deleting { target: guid, files } = &self.state else { return Meaning::Merging };
-        let left: Vec<&Line> = files.iter().filter(|line| places.exists(&line.path)).collect();
+        let left: Vec<&Line> = files.iter().filter(|line| places.may_exist(&line.path)).collect();
         if left.is_empty() {
             return Meaning::Delete(Vec::new());
         }
@@ -146,6 +147,21 @@ impl Journal {
         }
     }
 
+    /// Returns whether a merge that is not incomplete did not begin at all, or was completed by somebody else.
+    ///
+    /// Otherwise the merged files were not found.
+    pub(super) fn is_over(&self, forest: &Forest, target: usize) -> bool {
+        let now = forest.disks[target].facts.data_write_guid;
+        let is_there = |guid: Uuid| forest.disks.iter().any(|disk| disk.facts.data_write_guid == guid);
+        MergeId::from_guid(now).is_none()
+            && (self.record.merged.iter().all(|guid| is_there(*guid)) || self.is_completed(now))
+    }
+
+    /// Returns whether a target with this DataWriteGuid has the state of the newest merged file.
+    fn is_completed(&self, target: Uuid) -> bool {
+        self.record.merged.first().is_some_and(|newest| is_complete_merge_of(target, *newest))
+    }
+
     /// Leaves the record of a journal, of which nothing else is left to be done.
     ///
     /// # Errors
@@ -159,11 +175,9 @@ impl Journal {
                     lines.iter().filter_map(|line| unescape(&line.path)).map(PathBuf::from).collect();
                 record::leave(&self.record, target, guid, &merged, files)
             }
-            State::Merging if self.record.frozen.iter().any(|(guid, _)| *guid == now) => {
-                record::leave_times(self.record, (target, now), forest.records.of(disk), files)
-            }
             // Somebody else has completed the merge.
-            State::Merging => record::leave(&self.record, target, now, &[], files),
+            State::Merging if self.is_completed(now) => record::leave(&self.record, target, now, &[], files),
+            State::Merging => record::leave_times(self.record, (target, now), forest.records.of(disk), files),
         }
     }
 }
@@ -182,6 +196,17 @@ fn comparable(path: &Path) -> String {
     // A file that does not exist any more is compared by the path as it is.
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     escape(&real.to_string_lossy())
+}
+
+fn may_exist(path: &Path) -> bool {
+    path.symlink_metadata().is_ok() || !path.parent().is_some_and(Path::is_dir)
+}
+
+/// Returns whether the journal of an interrupted prune is beside the target of a merge.
+///
+/// The same prune completes such a merge.
+pub fn has_prune_journal(target: &Path) -> bool {
+    HostFiles.read_journal(&path_of(target)).is_ok_and(|bytes| Journal::decode(&bytes).is_some())
 }
 
 /// Where the files of a forest are, in the form in which journals name them.
@@ -203,8 +228,10 @@ impl Places {
         }
     }
 
-    fn exists(&self, path: &str) -> bool {
-        self.disks.contains_key(path) || self.others.contains(path)
+    /// Returns whether a file exists, or may exist: its folder may not be mounted.
+    fn may_exist(&self, path: &str) -> bool {
+        let on_host = || unescape(path).is_none_or(|path| may_exist(Path::new(&path)));
+        self.disks.contains_key(path) || self.others.contains(path) || on_host()
     }
 }
 
@@ -276,6 +303,16 @@ pub(super) fn complete(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A file that was not searched, or whose folder is not mounted, is not deleted.
+    #[test]
+    fn a_file_that_was_not_found_may_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.avhdx");
+        assert!(!may_exist(&path));
+        std::fs::write(&path, "").unwrap();
+        assert!(may_exist(&path) && may_exist(&folder.path().join("not mounted/a.avhdx")));
+    }
 
     #[test]
     fn only_whole_journals_are_journals() {

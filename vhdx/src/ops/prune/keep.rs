@@ -7,6 +7,9 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::quoted::Quoted;
 
+/// The most children that a message names.
+const SHOWN: usize = 4;
+
 /// A checkpoint that is kept.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -40,7 +43,11 @@ pub enum KeepReason {
     /// Its time is not known.
     NoTime,
     /// Several disks depend on it.
-    SeveralChildren(usize),
+    SeveralChildren {
+        /// The disks.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        children: Vec<PathBuf>,
+    },
     /// Its child is not named `.avhdx`, so it was probably not made by a checkpoint.
     NotACheckpoint {
         /// The child.
@@ -61,6 +68,12 @@ pub enum KeepReason {
         /// The configuration that shows it: that of a machine whose disk is missing, or of a checkpoint without a machine.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
+    },
+    /// The record of an earlier prune of its family cannot be read. A merge would replace it.
+    DamagedRecord {
+        /// The record.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        record: PathBuf,
     },
     /// This file of the merge has several names, as copies by hard links have. All of them would change.
     SeveralNames {
@@ -94,10 +107,11 @@ impl KeepReason {
             KeepReason::NotLargeEnough => "not_large_enough",
             KeepReason::OtherName => "other_name",
             KeepReason::NoTime => "no_time",
-            KeepReason::SeveralChildren(_) => "several_children",
+            KeepReason::SeveralChildren { .. } => "several_children",
             KeepReason::NotACheckpoint { .. } => "not_a_checkpoint",
             KeepReason::UsedByMachine { .. } => "used_by_machine",
             KeepReason::NewerDiskMissing { .. } => "newer_disk_missing",
+            KeepReason::DamagedRecord { .. } => "damaged_record",
             KeepReason::SeveralNames { .. } => "several_names",
             KeepReason::IncompleteChain => "incomplete_chain",
             KeepReason::UnfinishedMerge => "unfinished_merge",
@@ -116,6 +130,7 @@ impl KeepReason {
             KeepReason::IncompleteChain
                 | KeepReason::UnfinishedMerge
                 | KeepReason::NewerDiskMissing { .. }
+                | KeepReason::DamagedRecord { .. }
                 | KeepReason::SeveralNames { .. }
                 | KeepReason::Refused(_)
                 | KeepReason::NoSpace { .. }
@@ -131,8 +146,16 @@ impl fmt::Display for KeepReason {
             KeepReason::NotLargeEnough => f.write_str("is not large enough"),
             KeepReason::OtherName => f.write_str("has another name"),
             KeepReason::NoTime => f.write_str("has no known time, which this selection needs"),
-            KeepReason::SeveralChildren(count) => {
-                write!(f, "has {count} children: it can be deleted when only one is left")
+            KeepReason::SeveralChildren { children } => {
+                write!(f, "has {} children, and can be deleted when only one is left:", children.len())?;
+                let mut shown = children.iter().take(SHOWN).enumerate();
+                shown.try_for_each(|(i, child)| {
+                    write!(f, "{} {}", if i == 0 { "" } else { "," }, Quoted(child))
+                })?;
+                match children.len().checked_sub(SHOWN) {
+                    None | Some(0) => Ok(()),
+                    Some(more) => write!(f, " and {more} more"),
+                }
             }
             KeepReason::NotACheckpoint { child } => write!(
                 f,
@@ -151,6 +174,11 @@ impl fmt::Display for KeepReason {
                 "cannot be deleted: according to {}, a disk that may depend on this checkpoint was not found: name the folder of \
                  that disk too",
                 Quoted(configuration)
+            ),
+            KeepReason::DamagedRecord { record } => write!(
+                f,
+                "cannot be deleted: {}, the record of an earlier prune, cannot be read: restore or delete it first",
+                Quoted(record)
             ),
             KeepReason::SeveralNames { file } => write!(
                 f,

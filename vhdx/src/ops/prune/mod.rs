@@ -21,6 +21,7 @@ mod unseen;
 
 pub use execute::{MergeOutcome, PruneReport};
 pub use files::PruneFiles;
+pub use journal::has_prune_journal;
 pub use keep::{KeepReason, KeptCheckpoint};
 pub use options::{NamePattern, PruneOptions};
 pub use plan::{PendingDeletion, PruneMerge, PrunePlan, PruneSpace, PruneStage, PrunedCheckpoint};

@@ -150,8 +150,12 @@ impl Journals {
                         journals.begun.insert(target);
                         continue;
                     }
-                    Some(_) => (Vec::new(), true),
-                    None => (Vec::new(), false),
+                    Some(target) if journal.is_over(forest, target) => (Vec::new(), true),
+                    // Merged files were not found. Nobody may use the target, and the journal must stay.
+                    target => {
+                        journals.blocked.extend(target);
+                        (Vec::new(), false)
+                    }
                 },
                 // Without its target, the record could not be left.
                 Meaning::Delete(disks) => (disks, target.is_some()),

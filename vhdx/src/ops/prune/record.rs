@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::files::PruneFiles;
 use crate::error::{Conflict, Error, Result};
 use crate::family::{
-    Forest, FoundRecord, MovedState, PruneRecord, decode_record_file, on_host, record_of, relative_to_target,
+    Forest, FoundRecord, MachineConfiguration, MovedState, PruneRecord, decode_record_file, on_host,
+    record_of, relative_to_target,
 };
 
 /// The files of a merge in the forest before the prune.
@@ -39,15 +40,17 @@ pub(super) fn of(
     let files = Files { forest, layers, newest, target };
     let (state_of, deleted) = files.states();
     let (modified, frozen) = files.times();
-    let disk = files.layers.last().and_then(|&target| forest.disks[target].facts.virtual_disk_id);
+    let into = *files.layers.last().ok_or(Conflict::StalePlan)?;
     Ok(PruneRecord {
-        disk,
+        time: files.not_before(time),
+        disk: forest.disks[into].facts.virtual_disk_id,
         state_of,
         modified,
         levels: files.levels(),
         deleted,
+        merged: files.merged(),
+        before: files.before(into),
         frozen,
-        ..PruneRecord::new(time)
     })
 }
 
@@ -57,24 +60,49 @@ impl Files<'_> {
         self.forest.records.of(layer).filter(|found| found.has_deleted_state())
     }
 
+    /// Returns a time that is not before that of the prune, nor before that of a checkpoint that it deletes.
+    ///
+    /// The clock of the host may have been ahead.
+    fn not_before(&self, time: SystemTime) -> SystemTime {
+        let is_deleted = |of: &&MachineConfiguration| {
+            of.disks().any(|disk| disk != self.newest && self.layers.contains(&disk))
+        };
+        let deleted = self.forest.checkpoint_configurations().filter(is_deleted);
+        deleted.filter_map(|of| of.created).fold(time, SystemTime::max)
+    }
+
+    fn merged(&self) -> Vec<Uuid> {
+        let guids = self.layers.iter().map(|&layer| self.forest.disks[layer].facts.data_write_guid);
+        let mut guids: Vec<Uuid> = guids.collect();
+        guids.pop(); // That of the target.
+        guids
+    }
+
+    /// Returns the DataWriteGuids that the target has or had, the latest first.
+    fn before(&self, target: usize) -> Vec<Uuid> {
+        let earlier = self.forest.records.of(target);
+        let earlier =
+            earlier.into_iter().flat_map(|found| std::iter::once(&found.guid).chain(&found.record.before));
+        let mut before = vec![self.forest.disks[target].facts.data_write_guid];
+        before.extend(earlier);
+        before.dedup();
+        before
+    }
+
     /// Returns the paths whose state the target has afterwards, and those whose states are deleted.
     fn states(&self) -> (Vec<MovedState>, Vec<String>) {
-        let (mut state_of, mut deleted) = (Vec::new(), Vec::new());
+        let path = |layer: usize| self.forest.disks[layer].facts.path.as_path();
+        let own = |layer: usize| relative_to_target(self.target, path(layer));
+        let since = self.earlier(self.newest).map(|found| found.record.time);
+        let mut state_of = vec![MovedState { path: own(self.newest), since }];
+        let mut deleted: Vec<String> =
+            self.layers.iter().filter(|&&layer| layer != self.newest).map(|&layer| own(layer)).collect();
         for &layer in &self.layers {
-            let path = &self.forest.disks[layer].facts.path;
-            let earlier = self.earlier(layer);
-            let own = relative_to_target(self.target, path);
-            match layer == self.newest {
-                true => {
-                    state_of.push(MovedState { path: own, since: earlier.map(|found| found.record.time) })
-                }
-                false => deleted.push(own),
-            }
-            let Some(found) = earlier else { continue };
+            let Some(found) = self.earlier(layer) else { continue };
             // The names in a record are relative to its own target.
-            let rebased = |recorded: &String| match path.parent() == self.target.parent() {
+            let rebased = |recorded: &String| match path(layer).parent() == self.target.parent() {
                 true => recorded.clone(),
-                false => relative_to_target(self.target, &on_host(path, recorded)),
+                false => relative_to_target(self.target, &on_host(path(layer), recorded)),
             };
             let moved = found.record.state_of.iter();
             // If somebody changed the newest layer, the state that it had before is lost.

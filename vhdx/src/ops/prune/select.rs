@@ -56,6 +56,7 @@ impl<'a> Known<'a> {
     ) -> Vec<(usize, Option<KeepReason>)> {
         let is_complete =
             family.disks.first().is_some_and(|&root| self.forest.disks[root].link == DiskLink::Base);
+        let damaged_record = family.disks.iter().find_map(|&disk| self.forest.records.damaged(disk));
         let newest = self.newest(family, times);
         let of_family = family.disks.iter().filter_map(|disk| self.checkpoints.get(disk));
         let decision = |checkpoint: &Checkpoint| {
@@ -63,7 +64,10 @@ impl<'a> Known<'a> {
             let reason = self
                 .not_selected(checkpoint, time, &newest)
                 .or_else(|| self.not_possible(checkpoint))
-                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain));
+                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain))
+                .or_else(|| {
+                    damaged_record.map(|record| KeepReason::DamagedRecord { record: record.to_owned() })
+                });
             (checkpoint.disk, reason)
         };
         of_family.map(decision).collect()
@@ -142,7 +146,9 @@ impl<'a> Known<'a> {
     /// Returns why a selected checkpoint is kept nevertheless.
     fn not_possible(&self, checkpoint: &Checkpoint) -> Option<KeepReason> {
         let [child] = self.forest.disks[checkpoint.disk].children[..] else {
-            return Some(KeepReason::SeveralChildren(self.forest.disks[checkpoint.disk].children.len()));
+            let children = self.forest.disks[checkpoint.disk].children.iter();
+            let children = children.map(|&child| self.forest.disks[child].facts.path.clone()).collect();
+            return Some(KeepReason::SeveralChildren { children });
         };
         let path = |disk: usize| self.forest.disks[disk].facts.path.clone();
         // The newest disk of a chain moves to another file. Any other disk of a machine must stay as it is.

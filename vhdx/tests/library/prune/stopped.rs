@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use vhdx::ops::{HostFiles, PruneOptions};
-use vhdx::{Forest, NoProgress};
+use vhdx::ops::{HostFiles, PendingDeletion, PruneOptions, has_prune_journal};
+use vhdx::{Forest, NoProgress, Problem};
 use vhdx_testkit::estate::{Estate, EstateOptions};
 
 use super::expected::Selection;
@@ -107,6 +108,50 @@ fn a_merge_that_did_not_begin_changes_no_time() {
     assert_eq!(known(&again), known(&forest));
     assert!(prune(&root, &options, estate.now).is_complete());
     check_end(&estate, &root, &expected, &names, "the merges did not begin");
+}
+
+/// A half-merged target whose merged files were not found is a mix of old and new data. Nobody may be told to use it.
+#[test]
+fn a_half_merged_target_keeps_its_journal() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let estate = Estate::generate(&folder.path().join("estate"), &EstateOptions::sound(21, 1, 4)).unwrap();
+    let options = PruneOptions::all();
+    let expected = Selection::default().expected(&estate);
+    let names = names_at_the_end(&estate, &expected);
+    let root = folder.path().join("run");
+    let begun = |forest: &Forest| {
+        let mut problems = forest.all_problems().into_iter();
+        problems.find_map(|problem| match problem {
+            Problem::MergeBegun { target, .. } => Some(target.clone()),
+            _ => None,
+        })
+    };
+    let mut checked = 0;
+    for operations in 0..200 {
+        let _ = fs::remove_dir_all(&root);
+        copy(&estate.root, &root);
+        let (forest, first) = plan(&root, &options, estate.now);
+        if first.execute(&forest, &Stopping::after(operations), &NoProgress).is_complete() {
+            break;
+        }
+        let Some(target) = begun(&plan(&root, &options, estate.now).0) else { continue };
+        let merge = first.merges.iter().find(|merge| merge.target == target).unwrap();
+        let away = |path: &Path| elsewhere.path().join(path.file_name().unwrap());
+        merge.merged.iter().for_each(|path| drop(fs::rename(path, away(path))));
+        let (forest, second) = plan(&root, &options, estate.now);
+        let is_journal = |pending: &PendingDeletion| pending.journal.with_extension("") == target;
+        assert!(second.pending.iter().any(|pending| is_journal(pending) && !pending.is_proven));
+        second.execute(&forest, &HostFiles, &NoProgress);
+        let record = target.with_file_name(format!("{}.vhdx-pruned", target.file_name().unwrap().display()));
+        assert!(has_prune_journal(&target) && !record.exists(), "{operations}");
+        let told = plan(&root, &options, estate.now).0;
+        assert!(!told.all_problems().iter().any(|problem| problem.to_string().contains("prune merged into")));
+        merge.merged.iter().for_each(|path| drop(fs::rename(away(path), path)));
+        assert!(prune(&root, &options, estate.now).is_complete());
+        check_end(&estate, &root, &expected, &names, &format!("{operations}"));
+        checked += 1;
+    }
+    assert!(checked > 5, "{checked}");
 }
 
 /// After a deletion was stopped, the target is not what it was: the merged files may be the only copy of their data.
