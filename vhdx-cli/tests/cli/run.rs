@@ -16,7 +16,19 @@ pub(crate) struct Ran {
 }
 
 pub(crate) fn vhdx<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
-    ran(command().args(args).output().unwrap())
+    ran(output(command().args(args)))
+}
+
+/// Wine cannot always start a process when many start at once. The command has not run then.
+fn output(command: &mut Command) -> Output {
+    const INTERNAL_ERROR: i32 = 1359;
+    for _ in 0..3 {
+        match command.output() {
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(INTERNAL_ERROR) => {}
+            output => return output.unwrap(),
+        }
+    }
+    command.output().unwrap()
 }
 
 pub(crate) fn ran(output: Output) -> Ran {

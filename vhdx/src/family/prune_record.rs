@@ -227,7 +227,8 @@ mod tests {
     use super::*;
 
     fn record() -> PruneRecord {
-        let time = |seconds| UNIX_EPOCH + Duration::new(seconds, 123_456_789);
+        // Windows counts in 100 nanoseconds.
+        let time = |seconds| UNIX_EPOCH + Duration::new(seconds, 123_456_700);
         PruneRecord {
             time: time(3),
             disk: Some(Uuid::from_u128(9)),
@@ -264,8 +265,8 @@ mod tests {
             text.replace("frozen ", "thawed "),
             text.replace("%0A", "%0"),
             text.replace("%0A", "%FF"),
-            text.replace(".123456789", ".1000000000"),
-            text.replace(".123456789", ""),
+            text.replace(".123456700", ".1000000000"),
+            text.replace(".123456700", ""),
             text.replace("state-of - ", "state-of "),
             format!("{text}\n"),
             format!("{text}x y"),
