@@ -82,11 +82,10 @@ impl Forest {
     /// Returns the checkpoints: the disks that have children, in the order of the disks.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
         let configurations = self.configurations_by_disk();
-        let recorded = self.records.modified();
+        let times = self.records.modified();
         let with_children = (0..).zip(&self.disks).filter(|(_, disk)| !disk.children.is_empty());
         let checkpoint = |(i, disk): (usize, &DiscoveredDisk)| {
-            // A prune that only relinked a file did not change its state.
-            let modified = recorded.get(&disk.facts.data_write_guid).copied().or(disk.facts.modified);
+            let modified = times.of(&disk.facts);
             // Most disks are named by no configuration.
             self.checkpoint(i, disk, modified, configurations.get(&i).map_or(&[], Vec::as_slice))
         };
@@ -108,13 +107,13 @@ impl Forest {
     ///
     /// Nothing depends on such a disk after an older checkpoint was applied.
     pub(crate) fn frozen_leaves(&self) -> Vec<(usize, Vec<String>)> {
-        let recorded = self.records.modified();
+        let times = self.records.modified();
         let current: HashSet<usize> =
             self.machines.iter().flat_map(|machine| machine.configuration.disks()).collect();
         let mut leaves: Vec<(usize, Vec<String>)> = Vec::new();
         for (disk, configurations) in self.configurations_by_disk() {
             let Some(found) = self.disks.get(disk) else { continue };
-            let modified = recorded.get(&found.facts.data_write_guid).copied().or(found.facts.modified);
+            let modified = times.of(&found.facts);
             let is_current = |of: &&&MachineConfiguration| !is_file_newer(modified, of);
             let names: Vec<String> =
                 configurations.iter().filter(is_current).filter_map(|of| of.name.clone()).collect();

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use super::facts::FileFacts;
 use super::others::JOURNAL_EXTENSION;
 use super::prune_record::{PruneRecord, decode_record_file, on_host};
 
@@ -58,6 +59,18 @@ pub(crate) struct PruneRecords {
     damaged: BTreeMap<usize, PathBuf>,
     /// The times in the journals of interrupted merges.
     interrupted: Vec<(Uuid, SystemTime)>,
+}
+
+/// When states were last changed, as far as records say more than the files.
+pub(crate) struct StateTimes(HashMap<Uuid, SystemTime>);
+
+impl StateTimes {
+    /// Returns when the state of a file was last changed, if known.
+    ///
+    /// A merge that only relinked a file changed its time, but not its state.
+    pub(crate) fn of(&self, file: &FileFacts) -> Option<SystemTime> {
+        self.0.get(&file.data_write_guid).copied().or(file.modified)
+    }
 }
 
 /// A disk beside which a record may lie.
@@ -137,7 +150,7 @@ impl PruneRecords {
     ///
     /// The merges changed the times of these files, but not their states. If records contradict each other, the earliest
     /// time counts: a record may have been made of files that were already changed.
-    pub(crate) fn modified(&self) -> HashMap<Uuid, SystemTime> {
+    pub(crate) fn modified(&self) -> StateTimes {
         let of_targets =
             self.by_target.values().filter_map(|found| Some((found.guid, found.record.modified?)));
         let of_others = self.by_target.values().flat_map(|found| &found.record.frozen).copied();
@@ -145,7 +158,7 @@ impl PruneRecords {
         for (guid, time) in of_targets.chain(of_others).chain(self.interrupted.iter().copied()) {
             modified.entry(guid).and_modify(|known| *known = time.min(*known)).or_insert(time);
         }
-        modified
+        StateTimes(modified)
     }
 
     /// Returns the deleted files whose paths `is_named` accepts.

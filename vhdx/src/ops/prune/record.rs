@@ -132,11 +132,8 @@ impl Files<'_> {
     /// The merge may change the times of all its layers and of the children of the newest one.
     fn times(&self) -> (Option<SystemTime>, Vec<(Uuid, SystemTime)>) {
         let disks = &self.forest.disks;
-        let recorded = self.forest.records.modified();
-        let modified = |disk: usize| {
-            let facts = &disks[disk].facts;
-            recorded.get(&facts.data_write_guid).copied().or(facts.modified)
-        };
+        let times = self.forest.records.modified();
+        let modified = |disk: usize| times.of(&disks[disk].facts);
         let written = self.layers.iter().chain(&disks[self.newest].children);
         let mut frozen: Vec<(Uuid, SystemTime)> =
             written.filter_map(|&disk| Some((disks[disk].facts.data_write_guid, modified(disk)?))).collect();
