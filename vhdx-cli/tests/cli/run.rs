@@ -19,16 +19,26 @@ pub(crate) fn vhdx<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
     ran(output(command().args(args)))
 }
 
-/// Wine cannot always start a process when many start at once. The command has not run then.
-fn output(command: &mut Command) -> Output {
-    const INTERNAL_ERROR: i32 = 1359;
+/// Runs the command to its end.
+///
+/// Wine cannot always start a process when many start at once: the command has not run then, and is started again.
+pub(crate) fn output(command: &mut Command) -> Output {
     for _ in 0..3 {
-        match command.output() {
-            Err(error) if cfg!(windows) && error.raw_os_error() == Some(INTERNAL_ERROR) => {}
-            output => return output.unwrap(),
+        let output = command.output();
+        if !(cfg!(windows) && has_not_started(&output)) {
+            return output.unwrap();
         }
     }
     command.output().unwrap()
+}
+
+fn has_not_started(output: &std::io::Result<Output>) -> bool {
+    const INTERNAL_ERROR: i32 = 1359;
+    const DLL_INIT_FAILED: u32 = 0xC000_0142;
+    match output {
+        Err(error) => error.raw_os_error() == Some(INTERNAL_ERROR),
+        Ok(output) => output.status.code() == Some(DLL_INIT_FAILED.cast_signed()),
+    }
 }
 
 pub(crate) fn ran(output: Output) -> Ran {

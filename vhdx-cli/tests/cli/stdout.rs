@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 
 use crate::images::{MIB, family};
-use crate::run::{Ran, command, ran};
+use crate::run::{Ran, command, output, ran};
 
 fn without_a_reader<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    ran(command().args(args).stdout(writer).output().unwrap())
+    ran(output(command().args(args).stdout(writer)))
 }
 
 #[test]
