@@ -1,4 +1,4 @@
-//! Orders merges so that they fit into the free space.
+//! Orders merges by family, or so that they fit into the free space.
 
 use std::collections::BTreeMap;
 
@@ -29,10 +29,32 @@ pub(super) struct Order {
 
 /// Orders merges. A file system without an entry in `free` has any space.
 ///
+/// The given order is kept if it fits: it follows the families, so an administrator can read it. Otherwise the merges are
+/// ordered by space.
+pub(super) fn order(merges: &[Uses], free: BTreeMap<Option<u64>, u64>) -> Order {
+    match given_order(merges, free.clone()) {
+        Some(order) => order,
+        None => order_by_space(merges, free),
+    }
+}
+
+/// Returns the given order if all merges fit in it.
+fn given_order(merges: &[Uses], mut free: BTreeMap<Option<u64>, u64>) -> Option<Order> {
+    for uses in merges {
+        if !fits(uses, &free) {
+            return None;
+        }
+        apply(uses, &mut free);
+    }
+    Some(Order { fitting: (0..merges.len()).collect(), too_large: Vec::new(), free })
+}
+
+/// Orders merges so that the space that one frees is there for the next.
+///
 /// First come the merges that free space, those that need the least first. Then come those that take space: the more of
 /// the needed space is left afterwards, the earlier. On one file system, this order fits if any does. On several it is
 /// tried again after each merge, but an order that fits may be missed.
-pub(super) fn order(merges: &[Uses], free: BTreeMap<Option<u64>, u64>) -> Order {
+fn order_by_space(merges: &[Uses], free: BTreeMap<Option<u64>, u64>) -> Order {
     let mut waiting: Vec<usize> = (0..merges.len()).collect();
     waiting.sort_by_key(|&i| (rank(&merges[i]), i));
     let mut order = Order { free, ..Order::default() };
@@ -109,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn the_given_order_is_kept_if_it_fits() {
+        let merges = [on(1, 50, 50, 0), on(1, 30, 30, 60), on(1, 10, 10, 30)];
+        assert_eq!(
+            order(&merges, free(80)),
+            Order { fitting: vec![0, 1, 2], free: free(80), ..Order::default() }
+        );
+        assert_eq!(order(&merges, free(79)).fitting, [2, 1, 0]);
+        // A file system of unknown space does not change it.
+        assert_eq!(order(&merges, BTreeMap::new()).fitting, [0, 1, 2]);
+    }
+
+    #[test]
     fn what_frees_space_comes_first() {
         let merges = [on(1, 50, 50, 0), on(1, 30, 30, 60), on(1, 10, 10, 30)];
         let order = order(&merges, free(10));
@@ -152,6 +186,12 @@ mod tests {
             });
             let found = order(&merges, free(bytes));
             assert_eq!(found.too_large.is_empty(), fits_in_some_order, "{merges:?} {bytes}");
+            let mut left = free(bytes);
+            for &i in &found.fitting {
+                assert!(fits(&merges[i], &left), "{merges:?} {bytes}: {:?}", found.fitting);
+                apply(&merges[i], &mut left);
+            }
+            assert_eq!(found.free, left);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::ops::related_parents::RelatedParents;
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PrunePlan {
-    /// The merges, in the order in which they fit into the free space.
+    /// The merges, family by family. If they do not fit into the free space so, they are in an order in which they fit.
     pub merges: Vec<PruneMerge>,
     /// The checkpoints that are kept, in the order of the families.
     pub kept: Vec<KeptCheckpoint>,
