@@ -1,4 +1,4 @@
-//! Formats points in time for text output, and for JSON.
+//! Formats points in time for text output, JSON and CSV.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,22 +17,32 @@ pub(super) fn seconds(time: SystemTime) -> Option<u64> {
 
 /// Returns a point in time in UTC, to the minute: `2026-11-22 23:05`.
 pub(super) fn utc(time: SystemTime) -> String {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => minute(since.as_secs() / 60),
-        Err(_) => "before 1970".to_owned(),
+    match seconds(time) {
+        Some(seconds) => format!("{} {}", day(seconds), minute(seconds)),
+        None => "before 1970".to_owned(),
     }
 }
 
 /// Returns a point in time in UTC, to the second, for times that are compared.
 pub(super) fn utc_to_the_second(time: SystemTime) -> String {
-    let second = time.duration_since(UNIX_EPOCH).map(|since| format!(":{:02}", since.as_secs() % 60));
+    let second = seconds(time).map(|seconds| format!(":{:02}", seconds % 60));
     utc(time) + &second.unwrap_or_default()
 }
 
+/// Returns a point in time in UTC by ISO 8601, for programs: `2026-11-22T23:05:17Z`; `None` before 1970.
+pub(super) fn iso_8601(time: SystemTime) -> Option<String> {
+    let seconds = seconds(time)?;
+    Some(format!("{}T{}:{:02}Z", day(seconds), minute(seconds), seconds % 60))
+}
+
 fn minute(since_1970: u64) -> String {
-    let (days, minute) = (since_1970 / (24 * 60), since_1970 % (24 * 60));
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+    let minutes = since_1970 / 60 % (24 * 60);
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+fn day(since_1970: u64) -> String {
+    let (year, month, day) = civil(since_1970 / (24 * 60 * 60));
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Returns year, month and day for a number of days since 1970-01-01. Years are counted from March, so that a leap day
@@ -76,5 +86,13 @@ mod tests {
         assert_eq!(utc_to_the_second(UNIX_EPOCH + Duration::from_secs(951_782_399)), "2000-02-28 23:59:59");
         assert_eq!(utc_to_the_second(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
         assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
+    }
+
+    #[test]
+    fn programs_get_iso_8601() {
+        let iso = |seconds| iso_8601(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        assert_eq!(iso(1_793_037_423), "2026-10-26T17:57:03Z");
+        assert_eq!(iso(951_868_799), "2000-02-29T23:59:59Z");
+        assert_eq!(iso_8601(UNIX_EPOCH - Duration::from_secs(1)), None);
     }
 }

@@ -1,11 +1,12 @@
 //! Prints a report as comma-separated values (RFC 4180): one line for each disk.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use vhdx::ops::{Report, ReportedDisk, ReportedFamily};
 
 use super::words;
-use crate::commands::date::seconds;
+use crate::commands::date::iso_8601;
 
 const HEADING: [&str; 19] = [
     "family",
@@ -20,11 +21,11 @@ const HEADING: [&str; 19] = [
     "file_size",
     "allocated",
     "modified",
-    "age",
+    "age_days",
     "checkpoint",
     "checkpoint_time",
     "checkpoint_time_source",
-    "checkpoint_age",
+    "checkpoint_age_days",
     "checkpoint_size",
     "findings",
 ];
@@ -72,15 +73,20 @@ fn row(
         disk.facts.virtual_size.to_string(),
         disk.facts.file_size.to_string(),
         number(disk.facts.allocated),
-        number(disk.facts.modified.and_then(seconds)),
-        number(disk.age.map(|age| age.as_secs())),
+        disk.facts.modified.and_then(iso_8601).unwrap_or_default(),
+        number(disk.age.map(whole_days)),
         checkpoint.map_or_else(String::new, |checkpoint| checkpoint.names.join("; ")),
-        number(checkpoint.and_then(|checkpoint| checkpoint.time.and_then(seconds))),
+        checkpoint.and_then(|checkpoint| checkpoint.time.and_then(iso_8601)).unwrap_or_default(),
         checkpoint.map_or_else(String::new, |checkpoint| checkpoint.time_source.name().to_owned()),
-        number(disk.checkpoint_age.map(|age| age.as_secs())),
+        number(disk.checkpoint_age.map(whole_days)),
         number(checkpoint.map(|checkpoint| checkpoint.size)),
         findings,
     ]
+}
+
+/// Returns an age in days, rounded down.
+fn whole_days(age: Duration) -> u64 {
+    age.as_secs() / (24 * 60 * 60)
 }
 
 fn path(disk: &ReportedDisk) -> String {

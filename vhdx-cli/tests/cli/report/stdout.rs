@@ -72,6 +72,16 @@ fn csv_has_one_line_for_each_disk() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows.len(), 3);
+    // Python reads the times, too.
+    for column in ["modified", "checkpoint_time"] {
+        let base = rows[0][column].as_str().unwrap();
+        let script = "import datetime, sys\n\
+            print(datetime.datetime.strptime(sys.argv[1], '%Y-%m-%dT%H:%M:%S%z').utcoffset())";
+        let read = Command::new("python3").args(["-c", script, base]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), "0:00:00", "{base}");
+    }
+    let ages = rows.iter().map(|row| (row["age_days"].as_str(), row["checkpoint_age_days"].as_str()));
+    assert!(ages.eq([(Some("40"), Some("40")), (Some("3"), Some("3")), (Some("0"), Some(""))]), "{rows:#?}");
     // A spreadsheet takes no name for a formula.
     let name = format!("'{EVIL}");
     for row in &rows {
