@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 use vhdx::{Severity, Undetermined, UnfinishedMerge, Violation};
 
 /// Which output the user asked for.
@@ -94,6 +95,14 @@ pub(crate) fn shown(path: &Path) -> String {
     harmless(&path.to_string_lossy())
 }
 
+/// Returns the path of a file for text output: only its name if it lies in this folder.
+pub(crate) fn shown_beside(folder: Option<&Path>, path: &Path) -> String {
+    match path.file_name() {
+        Some(name) if path.parent() == folder => shown(Path::new(name)),
+        _ => shown(path),
+    }
+}
+
 /// Returns a path in quotation marks, as the messages of the library show it.
 pub(crate) fn quoted(path: &Path) -> String {
     let path = path.to_string_lossy();
@@ -175,19 +184,42 @@ pub(crate) fn table_of_width(
     rows: &[Vec<String>],
     widest: usize,
 ) -> io::Result<()> {
+    aligned(right, rows, widest).iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// Returns rows as lines with aligned columns, as [`table_of_width`] writes them.
+pub(crate) fn aligned(right: &[bool], rows: &[Vec<String>], widest: usize) -> Vec<String> {
     let words = |column: usize| rows.iter().filter_map(move |row| row.get(column));
-    let width =
-        |column| words(column).map(|word| word.chars().count()).filter(|width| *width <= widest).max();
+    let width = |column| words(column).map(|word| word.width()).filter(|width| *width <= widest).max();
     let widths: Vec<usize> = (0..right.len()).map(|column| width(column).unwrap_or(0)).collect();
-    for row in rows {
+    let line = |row: &Vec<String>| {
         let mut line = String::new();
         for ((word, width), right) in row.iter().zip(&widths).zip(right) {
-            let gap = " ".repeat(width.saturating_sub(word.chars().count()));
+            let gap = " ".repeat(width.saturating_sub(word.width()));
             line += &if *right { format!("{gap}{word}  ") } else { format!("{word}{gap}  ") };
         }
-        writeln!(out, "{}", line.trim_end())?;
+        line.truncate(line.trim_end().len());
+        line
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Cuts a text that takes more columns of a terminal, and ends it with `...`.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    const END: &str = "...";
+    if text.width() <= columns {
+        return text.to_owned();
     }
-    Ok(())
+    let mut cut = String::new();
+    for letter in text.chars() {
+        cut.push(letter);
+        // The width of a text is not always the sum of the widths of its letters.
+        if cut.width() + END.len() > columns {
+            cut.pop();
+            break;
+        }
+    }
+    cut + END
 }
 
 #[cfg(all(test, unix))]
@@ -215,5 +247,26 @@ mod tests {
     #[test]
     fn quoted_paths_cannot_control_the_terminal() {
         assert_eq!(quoted(Path::new("C:\\it's\"\u{1b}[2J\u{202e}")), r#""C:\it's\"\u{1b}[2J\u{202e}""#);
+    }
+}
+
+#[cfg(test)]
+mod tests_of_tables {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_number_of_columns() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abc...");
+        // Each of these letters takes two columns.
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語x", 6), "日...");
+        assert_eq!(cut("e\u{301}abcdef", 6), "e\u{301}ab...");
+    }
+
+    #[test]
+    fn columns_are_aligned_as_a_terminal_shows_them() {
+        let rows = [["日本", "1"], ["ab", "22"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(aligned(&[false, true], &rows, usize::MAX), ["日本   1", "ab    22"]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod check;
+mod checkpoint;
 mod compare;
 mod completions;
 mod config;

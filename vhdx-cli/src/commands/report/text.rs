@@ -2,14 +2,20 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::path::Path;
 
-use vhdx::ops::{FindingSeverity, Report, ReportedFamily};
+use vhdx::Checkpoint;
+use vhdx::ops::{Finding, FindingSeverity, Report, ReportedDisk, ReportedFamily};
 
 use super::words;
 use crate::args::duration;
+use crate::commands::checkpoint::{self, NO_NAME};
 use crate::commands::date::utc;
-use crate::output::{self, shown};
+use crate::output::{self, cut, shown, shown_beside};
 use crate::sizes::human;
+
+/// The most columns of a name of a machine or checkpoint. The other formats of a report have all of it.
+const MAX_NAME: usize = 40;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
@@ -23,20 +29,37 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         },
         words::count(report.machines.len(), "machine"),
     )?;
+    writeln!(out, "findings: {}", count_of_findings(report))?;
     families(report, out)?;
     checkpoints(report, out)?;
     volumes(report, out)?;
-    for severity in FindingSeverity::ALL.into_iter().rev() {
-        findings(report, severity, out)?;
+    // The end is what a terminal shows.
+    FindingSeverity::ALL.into_iter().try_for_each(|severity| findings(report, severity, out))
+}
+
+fn count_of_findings(report: &Report) -> String {
+    let count = |severity| match (of_severity(report, severity).count(), severity) {
+        (0, _) => None,
+        (count, FindingSeverity::Critical) => Some(format!("{count} critical")),
+        (count, FindingSeverity::Warning) => Some(words::count(count, "warning")),
+        (count, FindingSeverity::Note) => Some(words::count(count, "note")),
+    };
+    let counts: Vec<String> = FindingSeverity::ALL.into_iter().rev().filter_map(count).collect();
+    match counts.is_empty() {
+        true => "none".to_owned(),
+        false => format!("{}; listed at the end, the most severe last", counts.join(", ")),
     }
-    Ok(())
+}
+
+fn of_severity(report: &Report, severity: FindingSeverity) -> impl Iterator<Item = &Finding> {
+    report.findings.iter().filter(move |finding| finding.severity == severity)
 }
 
 fn families(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if report.families.is_empty() {
         return writeln!(out, "no disks found");
     }
-    let heading = ["base", "files", "depth", "oldest", "checkpoints take", "prune frees at most", "machines"];
+    let heading = ["machines", "files", "depth", "oldest", "checkpoints take", "prune frees at most", "base"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(report.families.iter().map(|family| family_row(report, family)));
     writeln!(out)?;
@@ -44,42 +67,69 @@ fn families(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn family_row(report: &Report, family: &ReportedFamily) -> Vec<String> {
-    let root = words::disks(report, family).next().map(|disk| shown(&disk.facts.path));
+    let machines = words::machines(report, family).join(", ");
     vec![
-        root.unwrap_or_default(),
+        if machines.is_empty() { "-".to_owned() } else { cut(&machines, MAX_NAME) },
         family.members.disks.len().to_string(),
         family.members.depth.to_string(),
         words::oldest(report, family).map_or_else(|| "-".to_owned(), duration::human),
         human(family.bytes_of_checkpoints),
         human(family.freed_at_most),
-        words::machines(report, family).join(", "),
+        base(report, family).map_or_else(String::new, shown),
     ]
 }
 
+fn base<'a>(report: &'a Report, family: &'a ReportedFamily) -> Option<&'a Path> {
+    words::disks(report, family).next().map(|disk| disk.facts.path.as_path())
+}
+
+/// Lists the checkpoints of each family below its base. The columns of all families are the same.
 fn checkpoints(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let heading = ["checkpoint", "age", "made (UTC)", "size", "file that keeps it"];
+    let heading = ["checkpoint", "age", "made (UTC)", "time from", "size", "file"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    let disks = report.families.iter().flat_map(|family| words::disks(report, family));
-    let mut checkpoints: Vec<_> = disks.filter_map(|disk| Some((disk, disk.checkpoint.as_ref()?))).collect();
-    // The oldest come first, those of unknown age last.
-    checkpoints.sort_by_key(|(_, checkpoint)| (checkpoint.time.is_none(), checkpoint.time));
-    for (disk, checkpoint) in checkpoints {
-        let time = checkpoint.time.map(|time| format!("{} {}", utc(time), words::source(checkpoint)));
-        rows.push(vec![
-            Some(words::names(checkpoint))
-                .filter(|names| !names.is_empty())
-                .unwrap_or_else(|| "(no name)".to_owned()),
-            words::age(disk.checkpoint_age),
-            time.unwrap_or_default(),
-            human(checkpoint.size),
-            shown(&disk.facts.path),
-        ]);
+    // The number of the row before which the path of each base stands.
+    let mut bases: Vec<(usize, String)> = Vec::new();
+    for family in &report.families {
+        let of_family = checkpoint_rows(report, family);
+        if !of_family.is_empty() {
+            bases.push((rows.len(), base(report, family).map_or_else(String::new, shown)));
+        }
+        rows.extend(of_family);
     }
     if rows.len() == 1 {
         return Ok(());
     }
+    let mut bases = bases.into_iter().peekable();
+    let lines = output::aligned(&[false, true, false, false, true, false], &rows, usize::MAX);
     writeln!(out)?;
-    output::table(out, &[false, true, false, true, false], &rows)
+    for (number, line) in lines.iter().enumerate() {
+        if let Some((_, base)) = bases.next_if(|(row, _)| *row == number) {
+            writeln!(out, "{base}")?;
+        }
+        writeln!(out, "  {line}")?;
+    }
+    Ok(())
+}
+
+/// Returns the checkpoints of a family: the oldest first, those of unknown age last.
+fn checkpoint_rows(report: &Report, family: &ReportedFamily) -> Vec<Vec<String>> {
+    let folder = base(report, family).and_then(Path::parent);
+    let disks = words::disks(report, family);
+    let mut checkpoints: Vec<_> = disks.filter_map(|disk| Some((disk, disk.checkpoint.as_ref()?))).collect();
+    checkpoints.sort_by_key(|(_, checkpoint)| (checkpoint.time.is_none(), checkpoint.time));
+    let row = |(disk, checkpoint): (&ReportedDisk, &Checkpoint)| {
+        let names = checkpoint::names(&checkpoint.names);
+        let is_known = checkpoint.time.is_some();
+        vec![
+            names.map_or_else(|| NO_NAME.to_owned(), |names| cut(&names, MAX_NAME)),
+            words::age(disk.checkpoint_age),
+            checkpoint.time.map_or_else(String::new, utc),
+            if is_known { checkpoint::source(checkpoint.time_source).to_owned() } else { String::new() },
+            human(checkpoint.size),
+            shown_beside(folder, &disk.facts.path),
+        ]
+    };
+    checkpoints.into_iter().map(row).collect()
 }
 
 fn volumes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -96,7 +146,7 @@ fn volumes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn findings(report: &Report, severity: FindingSeverity, out: &mut dyn Write) -> io::Result<()> {
-    let mut found = report.findings.iter().filter(|finding| finding.severity == severity).peekable();
+    let mut found = of_severity(report, severity).peekable();
     if found.peek().is_some() {
         let title = match severity {
             FindingSeverity::Critical => "critical",

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use vhdx::ops::{Finding, FindingFact, FindingKind, Report, ReportedDisk, ReportedFamily};
-use vhdx::{Checkpoint, DiscoveredMachine, DiskType, TimeSource};
+use vhdx::{Checkpoint, DiscoveredMachine, DiskType};
 
 use crate::args::duration;
+use crate::commands::checkpoint;
 use crate::commands::tree::fix;
 use crate::output::harmless;
 use crate::sizes::human;
@@ -122,17 +123,9 @@ pub(super) fn role(disk: &ReportedDisk) -> &'static str {
     }
 }
 
-/// Returns the names of a checkpoint, harmless and short; nothing without a name.
-pub(super) fn names(checkpoint: &Checkpoint) -> String {
-    short(&harmless(&checkpoint.names.join(", ")), MAX_NAME)
-}
-
-/// Returns where the time of a checkpoint comes from.
-pub(super) fn source(checkpoint: &Checkpoint) -> &'static str {
-    match checkpoint.time_source {
-        TimeSource::Configuration => "by its configuration",
-        _ => "by its files",
-    }
+/// Returns the names of a checkpoint, harmless and short; `None` without a name.
+pub(super) fn names(checkpoint: &Checkpoint) -> Option<String> {
+    checkpoint::names(&checkpoint.names).map(|names| short(&names, MAX_NAME))
 }
 
 /// Returns an age.

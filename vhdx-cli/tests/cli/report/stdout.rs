@@ -13,14 +13,62 @@ use crate::run;
 fn text_has_families_checkpoints_and_volumes() {
     let estate = machine();
     let text = run!("report", estate.0.path()).exits(0).text();
-    assert!(text.contains(" UTC: 3 disks, 1 family, 1 machine\n"), "{text}");
+    assert!(text.contains(" UTC: 3 disks, 1 family, 1 machine\nfindings: none\n"), "{text}");
     let line =
         |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("{text}"));
-    let family = line("base.vhdx");
-    assert!(family.contains("40 days") && family.ends_with("server"), "{text}");
-    assert!(line("Before update").contains("by its configuration"), "{text}");
-    assert!(line("(no name)").contains("3 days") && line("(no name)").contains("by its files"), "{text}");
+    let base = estate.path("vm/base.vhdx").to_str().unwrap().to_owned();
+    let family = line("server");
+    assert!(family.contains("40 days") && family.ends_with(&base), "{text}");
+    // The oldest checkpoint comes first, below the path of the base.
+    let (_, checkpoints) = text.split_once(&format!("\n{base}\n")).unwrap_or_else(|| panic!("{text}"));
+    let [first, second] = [0, 1].map(|number| checkpoints.lines().nth(number).unwrap());
+    assert!(first.starts_with("  Before update ") && first.contains("  its configuration  "), "{text}");
+    assert!(second.starts_with("  (no name) ") && second.contains("  its files  "), "{text}");
+    assert!(first.contains("40 days") && first.ends_with("  base.vhdx"), "{text}");
+    assert!(second.contains("3 days") && second.ends_with("  mid.avhdx"), "{text}");
     assert!(text.contains("\nvolume of") && !text.contains("critical"), "{text}");
+}
+
+/// The other formats have all of a name.
+#[test]
+fn one_long_name_does_not_widen_a_table() {
+    let estate = machine();
+    // Each letter takes two columns.
+    let (machine, checkpoint) = ("測試".repeat(50), "x".repeat(300));
+    estate.configuration("Virtual Machines/1.vmcx", &machine, 100, &["leaf.avhdx"]);
+    estate.configuration("Snapshots/2.vmcx", &checkpoint, 40, &["base.vhdx"]);
+    let text = run!("report", estate.0.path()).exits(0).text();
+    let (folder, widest) = (estate.0.path().as_os_str().len(), text.lines().map(|line| line.chars().count()));
+    assert!(widest.max().unwrap() < folder + 130, "{text}");
+    assert!(text.contains(&format!("\n{}...  ", "測試".repeat(9))), "{text}");
+    assert!(text.contains(&format!("\n  {}...  ", "x".repeat(37))), "{text}");
+    for format in ["--json", "--csv"] {
+        let all = run!("report", estate.0.path(), format).exits(0).text();
+        assert!(all.contains(&machine) && all.contains(&checkpoint), "{all}");
+    }
+}
+
+#[test]
+fn a_file_outside_of_the_folder_of_its_base_has_its_path() {
+    let estate = machine();
+    std::fs::create_dir(estate.path("other")).unwrap();
+    std::fs::rename(estate.path("vm/mid.avhdx"), estate.path("other/mid.avhdx")).unwrap();
+    let text = run!("report", estate.0.path()).exits(0).text();
+    let path = estate.path("other/mid.avhdx").to_str().unwrap().to_owned();
+    assert!(text.lines().any(|line| line.starts_with("  (no name) ") && line.ends_with(&path)), "{text}");
+}
+
+/// A terminal shows the end of a long answer, and a mail its start.
+#[test]
+fn findings_are_counted_first_and_listed_last() {
+    let estate = machine();
+    fs::write(estate.path("vm/broken.vhdx"), "no disk").unwrap();
+    fs::remove_file(estate.path("vm/mid.avhdx")).unwrap();
+    let text = run!("report", estate.0.path()).exits(0).text();
+    let counted = text.lines().nth(1).unwrap();
+    assert!(counted.starts_with("findings: 2 critical, 1 note; listed at the end"), "{text}");
+    let places = ["\nvolume of ", "\nnotes:\n- ", "\ncritical:\n- "].map(|part| text.find(part).unwrap());
+    assert!(places.is_sorted(), "{text}");
 }
 
 #[test]

@@ -195,8 +195,10 @@ fn state(disk: &ReportedDisk) -> String {
         };
         return changed + &time.unwrap_or_default();
     };
-    let names = words::names(checkpoint);
-    let names = if names.is_empty() { "checkpoint".to_owned() } else { format!("checkpoint “{names}”") };
+    let names = match words::names(checkpoint) {
+        Some(names) => format!("checkpoint “{names}”"),
+        None => "checkpoint".to_owned(),
+    };
     let time = checkpoint.time.map(|time| format!(", {} UTC", utc(time)));
     let age =
         disk.checkpoint_age.map_or_else(|| "age unknown".to_owned(), |age| duration::human(age) + " old");

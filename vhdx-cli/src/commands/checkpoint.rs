@@ -1,0 +1,22 @@
+//! Words the facts of checkpoints for `prune` and `report`.
+
+use vhdx::TimeSource;
+
+use crate::output::harmless;
+
+/// Shown instead of the name of a checkpoint without one.
+pub(super) const NO_NAME: &str = "(no name)";
+
+/// Returns the names of a checkpoint, harmless; `None` without a name.
+pub(super) fn names(names: &[String]) -> Option<String> {
+    Some(harmless(&names.join(", "))).filter(|names| !names.is_empty())
+}
+
+/// Returns where the time of a checkpoint comes from.
+pub(super) fn source(source: TimeSource) -> &'static str {
+    match source {
+        TimeSource::Configuration => "its configuration",
+        TimeSource::Parent => "a checkpoint that it depends on",
+        _ => "its files",
+    }
+}
