@@ -172,6 +172,11 @@ pub(crate) fn undetermined(files: &[Undetermined]) -> Value {
     files.iter().map(|file| json!({ "path": path(&file.path), "message": file.reason() })).collect()
 }
 
+/// Returns a number with its noun.
+pub(crate) fn count(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// Writes rows in aligned columns. `right` says which columns are aligned to the right.
 pub(crate) fn table(out: &mut dyn Write, right: &[bool], rows: &[Vec<String>]) -> io::Result<()> {
     table_of_width(out, right, rows, usize::MAX)

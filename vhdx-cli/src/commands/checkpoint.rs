@@ -12,6 +12,13 @@ pub(super) fn names(names: &[String]) -> Option<String> {
     Some(harmless(&names.join(", "))).filter(|names| !names.is_empty())
 }
 
+/// Returns the names of a checkpoint in quotation marks, or [`NO_NAME`].
+pub(super) fn quoted(names: &[String]) -> String {
+    let quoted = names.iter().filter(|name| !name.is_empty()).map(|name| format!("\"{}\"", harmless(name)));
+    let quoted: Vec<String> = quoted.collect();
+    if quoted.is_empty() { NO_NAME.to_owned() } else { quoted.join(", ") }
+}
+
 /// Returns where the time of a checkpoint comes from.
 pub(super) fn source(source: TimeSource) -> &'static str {
     match source {

@@ -13,6 +13,7 @@ mod destination;
 mod facts;
 mod folder;
 mod info;
+mod machine;
 mod man;
 mod map;
 mod merge;

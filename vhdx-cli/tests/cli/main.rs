@@ -30,6 +30,7 @@ mod permissions;
 mod private;
 mod prune;
 mod prune_machines;
+mod prune_plan;
 #[cfg(target_os = "linux")]
 mod refusals;
 mod relinked;

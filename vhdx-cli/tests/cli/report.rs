@@ -1,6 +1,6 @@
 //! `report` in all its formats.
 
-mod estate;
+pub(crate) mod estate;
 mod files;
 mod limits;
 mod page;

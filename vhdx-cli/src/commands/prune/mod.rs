@@ -1,7 +1,9 @@
 //! `vhdx prune`: deletes checkpoints by number, age, size or name, in whole families of disks.
 
 mod ask;
+mod groups;
 mod json;
+mod kept;
 mod round;
 mod text;
 
@@ -40,8 +42,8 @@ pub(super) fn run(output: Output, prune: &Prune) -> Result<Outcome, Failure> {
         if !output.json {
             output::write(|out| {
                 match plan.is_empty() && !rounds.is_empty() {
-                    true => text::kept(&plan, out)?,
-                    false => text::plan(&plan, is_last, out)?,
+                    true => kept::write(&plan, out)?,
+                    false => text::plan(&forest, &plan, is_last, out)?,
                 }
                 text::moved(&moved, out)
             })?;

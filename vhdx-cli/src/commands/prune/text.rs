@@ -1,51 +1,39 @@
 //! The text of `vhdx prune`: the plan, and what became of it.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use vhdx::TimeSource;
+use vhdx::Forest;
 use vhdx::ops::{
     KeepReason, KeptCheckpoint, MergeOutcome, PruneMerge, PrunePlan, PruneReport, PruneStage,
     PrunedCheckpoint,
 };
 
+use super::groups::{Group, Groups, machines};
+use super::kept;
 use super::round::Moved;
+use crate::commands::checkpoint;
 use crate::commands::date::utc;
 use crate::commands::not_copied::side_files;
-use crate::output::{harmless, shown};
+use crate::output::{self, harmless, shown, shown_beside};
 use crate::sizes::{both, human};
 
 /// Prints a plan. `is_dry` is whether nothing is executed.
-pub(super) fn plan(plan: &PrunePlan, is_dry: bool, out: &mut dyn Write) -> io::Result<()> {
-    pending(plan, out)?;
-    for merge in &plan.merges {
-        self::merge(merge, out)?;
-    }
-    kept(plan, out)?;
+pub(super) fn plan(forest: &Forest, plan: &PrunePlan, is_dry: bool, out: &mut dyn Write) -> io::Result<()> {
     if plan.is_empty() {
-        let has_other_name = |kept: &KeptCheckpoint| matches!(kept.reason, KeepReason::OtherName);
-        return match !plan.kept.is_empty() && plan.kept.iter().all(has_other_name) {
-            true => writeln!(out, "no checkpoint is to be deleted: none has a name that matches --name"),
-            false => writeln!(out, "no checkpoint is to be deleted"),
-        };
+        pending(plan, out)?;
+        return nothing_to_do(plan, out);
     }
-    let (copied, freed) = (human(plan.bytes_to_copy()), human(plan.bytes_freed()));
-    let taken = human(plan.bytes_taken());
-    let net = match plan.bytes_freed().checked_sub(plan.bytes_taken()) {
-        Some(net) => human(net),
-        None => "none".to_owned(),
-    };
-    let checkpoints = plan.selected().count();
-    let to_complete = plan.merges.iter().filter(|merge| merge.stage == PruneStage::Complete).count();
-    if to_complete > 0 {
-        writeln!(out, "merges to complete: {to_complete}")?;
+    let groups = Groups::of(forest, plan);
+    summary(plan, &groups, out)?;
+    pending(plan, out)?;
+    for group in &groups.groups {
+        self::group(forest, group, out)?;
     }
-    writeln!(
-        out,
-        "checkpoints to delete: {checkpoints}, bytes to copy: {copied}, bytes that become free: {net} ({freed} of deleted \
-         files, less {taken} that other files take)"
-    )?;
+    if !groups.groups.is_empty() {
+        writeln!(out)?;
+    }
+    kept::write(plan, out)?;
     for space in &plan.volumes {
         let free = space.free.map_or_else(|| "unknown".to_owned(), human);
         let path = shown(&space.path);
@@ -70,81 +58,102 @@ pub(super) fn plan(plan: &PrunePlan, is_dry: bool, out: &mut dyn Write) -> io::R
     if is_dry { writeln!(out, "nothing was changed") } else { Ok(()) }
 }
 
-fn merge(merge: &PruneMerge, out: &mut dyn Write) -> io::Result<()> {
-    for checkpoint in &merge.checkpoints {
-        writeln!(out, "checkpoint to delete: {}", described(checkpoint))?;
+fn nothing_to_do(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
+    kept::write(plan, out)?;
+    let has_other_name = |kept: &KeptCheckpoint| matches!(kept.reason, KeepReason::OtherName);
+    match !plan.kept.is_empty() && plan.kept.iter().all(has_other_name) {
+        true => writeln!(out, "no checkpoint is to be deleted: none has a name that matches --name"),
+        false => writeln!(out, "no checkpoint is to be deleted"),
     }
-    let merged: Vec<String> = merge.merged.iter().map(|path| shown(path)).collect();
-    let what = match merge.stage {
-        PruneStage::Complete => "complete the merge of",
-        PruneStage::Delete => "merge",
+}
+
+/// Prints the numbers of the whole plan.
+fn summary(plan: &PrunePlan, groups: &Groups<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let to_complete = plan.merges.iter().filter(|merge| merge.stage == PruneStage::Complete).count();
+    if to_complete > 0 {
+        writeln!(out, "merges to complete: {to_complete}")?;
+    }
+    let machines = match groups.machines {
+        0 => String::new(),
+        count => format!(" of {}", output::count(count, "machine", "machines")),
     };
+    let (freed, taken) = (plan.bytes_freed(), plan.bytes_taken());
+    let net = freed.checked_sub(taken).map_or_else(|| "none".to_owned(), human);
+    writeln!(
+        out,
+        "to delete: {}{machines} ({}), to copy: {}, becomes free: {net}",
+        output::count(plan.selected().count(), "checkpoint", "checkpoints"),
+        output::count(groups.families, "family", "families"),
+        human(plan.bytes_to_copy()),
+    )?;
+    writeln!(out, "  deleted files: {}, growth of other files: {}", human(freed), human(taken))
+}
+
+fn group(forest: &Forest, group: &Group<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let checkpoints: usize = group.merges.iter().map(|merge| merge.checkpoints.len()).sum();
+    let count = output::count(checkpoints, "checkpoint", "checkpoints");
+    writeln!(
+        out,
+        "\n{}{}",
+        group.heading,
+        if checkpoints == 0 { String::new() } else { format!(": {count}") }
+    )?;
+    group.merges.iter().try_for_each(|merge| self::merge(forest, merge, out))
+}
+
+fn merge(forest: &Forest, merge: &PruneMerge, out: &mut dyn Write) -> io::Result<()> {
+    for checkpoint in &merge.checkpoints {
+        writeln!(out, "  delete {}", described(checkpoint))?;
+    }
+    let beside = |path: &Path| shown_beside(merge.target.parent(), path);
+    let mut start = match merge.stage {
+        PruneStage::Complete => "  complete the merge of",
+        PruneStage::Delete => "  merge",
+    };
+    // The order of the checkpoints: the first one is in the target, and each of the others in one of these files.
+    for path in merge.merged.iter().rev() {
+        writeln!(out, "{start} {}", beside(path))?;
+        start = "    and";
+    }
     let numbers = format!("copies {}, frees {}", human(merge.bytes_to_copy), human(merge.bytes_freed));
-    writeln!(out, "  {what} {} into {}: {numbers}", merged.join(", "), shown(&merge.target))?;
-    match next(merge) {
-        Some(next) => writeln!(out, "  then {next}"),
+    writeln!(out, "    into {}: {numbers}", shown(&merge.target))?;
+    let named = forest.machines.iter().map(|machine| &machine.configuration);
+    let machines = machines(named.filter(|of| merge.machines.contains(&of.path)));
+    match next(merge, &machines, beside) {
+        Some([first, second]) => writeln!(out, "    then {first}\n      {second}"),
         None => Ok(()),
     }
 }
 
 /// Returns which file a virtual machine must use when a merge is done, if it may use a merged one now.
-fn next(merge: &PruneMerge) -> Option<String> {
+///
+/// The two parts are a sentence. `machine` is how the machine is called if it is known to use a merged file.
+fn next(merge: &PruneMerge, machine: &str, shown: impl Fn(&Path) -> String) -> Option<[String; 2]> {
     let (newest, target) = (shown(merge.merged.first()?), shown(&merge.target));
     match (merge.machines.is_empty(), merge.checkpoint_configurations.is_empty()) {
-        (false, _) => Some(format!("the virtual machine must use {target} instead of {newest}")),
+        (false, _) => {
+            Some([format!("the virtual {machine} must use {target}"), format!("instead of {newest}")])
+        }
         (true, true) if merge.is_newest => {
-            Some(format!("if a virtual machine uses {newest}, it must use {target} instead"))
+            Some([format!("if a virtual machine uses {newest},"), format!("it must use {target} instead")])
         }
         _ => None,
     }
 }
 
 fn described(checkpoint: &PrunedCheckpoint) -> String {
-    let path = shown(&checkpoint.path);
-    let name = match checkpoint.names.first() {
-        Some(name) => format!("\"{}\" in {path}", harmless(name)),
-        None => format!("in {path}"),
-    };
-    let source = match checkpoint.time_source {
-        TimeSource::Configuration => "from its configuration",
-        TimeSource::Parent => "from the checkpoint that it depends on, which has a later time",
-        _ => "from the times of the files",
-    };
     let time = match checkpoint.time {
-        Some(time) => format!("{} UTC {source}", utc(time)),
+        Some(time) => format!("{} UTC from {}", utc(time), checkpoint::source(checkpoint.time_source)),
         None => "time unknown".to_owned(),
     };
-    format!("{name}: {time}, {}", human(checkpoint.size))
-}
-
-/// Prints why checkpoints are kept. Those that were not selected are only counted.
-pub(super) fn kept(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
-    let mut not_selected: BTreeMap<&str, usize> = BTreeMap::new();
-    for kept in &plan.kept {
-        match &kept.reason {
-            KeepReason::Newest
-            | KeepReason::NotOldEnough
-            | KeepReason::NotLargeEnough
-            | KeepReason::OtherName => {
-                *not_selected.entry(words(&kept.reason)).or_default() += 1;
-            }
-            reason => {
-                let name = kept.names.first().map(|name| format!(" (\"{}\")", harmless(name)));
-                let (path, name) = (shown(&kept.path), name.unwrap_or_default()); // Most have no name.
-                writeln!(out, "kept: {path}{name} {}", harmless(&reason.to_string()))?;
-            }
-        }
-    }
-    for (reason, count) in not_selected {
-        writeln!(out, "kept: {count}: {reason}")?;
-    }
-    Ok(())
+    format!("{}: {time}, {}", checkpoint::quoted(&checkpoint.names), human(checkpoint.size))
 }
 
 /// Prints which files must be named instead of a merged one.
 fn uses(merge: &PruneMerge, newest: &Path, target: &str, out: &mut dyn Write) -> io::Result<()> {
-    if let Some(next) = next(merge) {
-        writeln!(out, "  Next: {next}")?;
+    // One line, which `contrib/mail/vhdx-mail` finds.
+    if let Some(next) = next(merge, "machine", shown) {
+        writeln!(out, "  Next: {}", next.join(" "))?;
     }
     let newest = shown(newest);
     for configuration in &merge.machines {
@@ -178,15 +187,6 @@ fn pending(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn words(reason: &KeepReason) -> &'static str {
-    match reason {
-        KeepReason::Newest => "among the newest (--keep-last)",
-        KeepReason::NotOldEnough => "not older than --older-than",
-        KeepReason::NotLargeEnough => "not larger than --larger-than",
-        _ => "with a name that does not match --name",
-    }
 }
 
 /// Prints which machines have not been changed after an earlier prune.

@@ -7,7 +7,7 @@ use vhdx::ops::{FindingKind, FindingSeverity, Report, ReportLimits};
 
 use super::words;
 use crate::exit::{Failure, PLUGIN_UNKNOWN};
-use crate::output::{harmless, shown};
+use crate::output::{count, harmless, shown};
 use crate::sizes::human;
 
 const OK: u8 = 0;
@@ -47,10 +47,10 @@ fn safe(text: &str) -> String {
 }
 
 fn text(report: &Report) -> String {
-    let (disks, families) = (words::count(report.disks.len(), "disk"), report.families.len());
-    let family = if families == 1 { "family" } else { "families" };
+    let disks = count(report.disks.len(), "disk", "disks");
+    let families = count(report.families.len(), "family", "families");
     let taken: u64 = bytes(report, |family| family.bytes_of_checkpoints);
-    let mut text = format!("{disks} in {families} {family}, checkpoints take {}", human(taken));
+    let mut text = format!("{disks} in {families}, checkpoints take {}", human(taken));
     let urgent = || report.findings.iter().filter(|finding| finding.severity > FindingSeverity::Note);
     for kind in FindingKind::ALL {
         match urgent().filter(|finding| finding.kind == kind).count() {

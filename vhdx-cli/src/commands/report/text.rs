@@ -22,12 +22,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         out,
         "report of {} UTC: {}, {}, {}",
         utc(report.time),
-        words::count(report.disks.len(), "disk"),
-        match report.families.len() {
-            1 => "1 family".to_owned(),
-            families => format!("{families} families"),
-        },
-        words::count(report.machines.len(), "machine"),
+        output::count(report.disks.len(), "disk", "disks"),
+        output::count(report.families.len(), "family", "families"),
+        output::count(report.machines.len(), "machine", "machines"),
     )?;
     writeln!(out, "findings: {}", count_of_findings(report))?;
     families(report, out)?;
@@ -41,8 +38,8 @@ fn count_of_findings(report: &Report) -> String {
     let count = |severity| match (of_severity(report, severity).count(), severity) {
         (0, _) => None,
         (count, FindingSeverity::Critical) => Some(format!("{count} critical")),
-        (count, FindingSeverity::Warning) => Some(words::count(count, "warning")),
-        (count, FindingSeverity::Note) => Some(words::count(count, "note")),
+        (count, FindingSeverity::Warning) => Some(output::count(count, "warning", "warnings")),
+        (count, FindingSeverity::Note) => Some(output::count(count, "note", "notes")),
     };
     let counts: Vec<String> = FindingSeverity::ALL.into_iter().rev().filter_map(count).collect();
     match counts.is_empty() {

@@ -7,8 +7,8 @@ use vhdx::ops::{Finding, FindingFact, FindingKind, Report, ReportedDisk, Reporte
 use vhdx::{Checkpoint, DiscoveredMachine, DiskType};
 
 use crate::args::duration;
-use crate::commands::checkpoint;
 use crate::commands::tree::fix;
+use crate::commands::{checkpoint, machine};
 use crate::output::harmless;
 use crate::sizes::human;
 
@@ -106,11 +106,6 @@ pub(super) fn kind(kind: FindingKind, count: usize) -> &'static str {
     if count == 1 { one } else { several }
 }
 
-/// Returns a number with its noun, whose plural ends with `s`.
-pub(super) fn count(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// Returns what a disk is to its family.
 pub(super) fn role(disk: &ReportedDisk) -> &'static str {
     match (disk.facts.disk_type, disk.children.is_empty()) {
@@ -135,10 +130,7 @@ pub(super) fn age(age: Option<Duration>) -> String {
 
 /// Returns the name of a machine, harmless and short; its id or file without a name.
 pub(super) fn machine(machine: &DiscoveredMachine) -> String {
-    let configuration = &machine.configuration;
-    let name = configuration.name.as_deref().filter(|name| !name.is_empty());
-    let name = name.map(str::to_owned).or_else(|| configuration.id.map(|id| id.to_string()));
-    short(&harmless(&name.unwrap_or_else(|| configuration.path.to_string_lossy().into_owned())), MAX_NAME)
+    short(&machine::name(&machine.configuration), MAX_NAME)
 }
 
 /// Returns the names of the machines of a family.

@@ -10,20 +10,20 @@ use vhdx_testkit::{Block, ConfiguredMachine, Image};
 const MIB: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(86_400);
 
-pub(super) struct Estate(pub(super) TempDir);
+pub(crate) struct Estate(pub(crate) TempDir);
 
 impl Estate {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         // With the separators of the host.
         self.0.path().join(name).components().collect()
     }
 
     /// Writes a chain with data in different places, base first. Its files have these names and ages in days.
-    pub(super) fn chain(&self, folder: &str, size: u64, files: &[(&str, u32)]) -> Vec<Image> {
+    pub(crate) fn chain(&self, folder: &str, size: u64, files: &[(&str, u32)]) -> Vec<Image> {
         let folder = self.path(folder);
         fs::create_dir_all(&folder).unwrap();
         let mut images: Vec<Image> = Vec::new();
@@ -33,6 +33,8 @@ impl Estate {
                 None => Image::dynamic(size, MIB as u32),
                 Some(parent) => Image::child_of(parent, files[layer as usize - 1].0, MIB as u32),
             };
+            // No disk of another chain is a copy of this one.
+            image.data_write_guid = uuid::Uuid::new_v4();
             let (start, len) =
                 if layer == 0 { (0, blocks / 2) } else { (layer * 37 % blocks, 1 + blocks / 10) };
             for block in start..(start + len).min(blocks) {
@@ -45,7 +47,7 @@ impl Estate {
     }
 
     /// Writes another child of an image.
-    pub(super) fn child(&self, parent: &Image, parent_name: &str, path: &str, days: u32) {
+    pub(crate) fn child(&self, parent: &Image, parent_name: &str, path: &str, days: u32) {
         let mut image = Image::child_of(parent, parent_name, MIB as u32);
         image.data_write_guid = uuid::Uuid::new_v4();
         image.blocks.insert(3, Block::full(vec![9; 4096]));
@@ -53,7 +55,7 @@ impl Estate {
     }
 
     /// Writes a configuration that names some disks.
-    pub(super) fn configuration(&self, path: &str, name: &str, days: u32, disks: &[&str]) {
+    pub(crate) fn configuration(&self, path: &str, name: &str, days: u32, disks: &[&str]) {
         const FROM_1601_TO_1970: u64 = 11_644_473_600;
         let created = ago(days).duration_since(UNIX_EPOCH).unwrap().as_secs() + FROM_1601_TO_1970;
         let disks = (0..).zip(disks).map(|(place, disk)| (place, format!(r"C:\vm\{disk}"))).collect();
@@ -80,7 +82,7 @@ fn ago(days: u32) -> SystemTime {
 }
 
 /// A machine with two checkpoints: `Before update` of 40 days ago, and one of 3 days ago without a configuration.
-pub(super) fn machine() -> Estate {
+pub(crate) fn machine() -> Estate {
     let estate = Estate::new();
     estate.chain("vm", 64 * MIB, &[("base.vhdx", 40), ("mid.avhdx", 3), ("leaf.avhdx", 0)]);
     estate.configuration("Virtual Machines/1.vmcx", "server", 100, &["leaf.avhdx"]);
@@ -89,10 +91,10 @@ pub(super) fn machine() -> Estate {
 }
 
 /// A name that means something in every format.
-pub(super) const EVIL: &str = "=a|b\n<script>alert(1)</script>\"'\\,;\u{202e}txt";
+pub(crate) const EVIL: &str = "=a|b\n<script>alert(1)</script>\"'\\,;\u{202e}txt";
 
 /// As [`machine`], with [`EVIL`] as the name of the machine and of the checkpoint.
-pub(super) fn evil_machine() -> Estate {
+pub(crate) fn evil_machine() -> Estate {
     let estate = machine();
     estate.configuration("Virtual Machines/1.vmcx", EVIL, 100, &["leaf.avhdx"]);
     estate.configuration("Snapshots/2.vmcx", EVIL, 40, &["base.vhdx"]);
@@ -100,7 +102,7 @@ pub(super) fn evil_machine() -> Estate {
 }
 
 /// Families of all kinds: with branches, orphans, damaged files and a long chain.
-pub(super) fn large() -> Estate {
+pub(crate) fn large() -> Estate {
     let estate = evil_machine();
     let files = [("web.vhdx", 90), ("web_1.avhdx", 60), ("web_2.avhdx", 20), ("web_3.avhdx", 1)];
     let web = estate.chain("web", 256 * MIB, &files);

@@ -10,7 +10,7 @@ use super::map;
 use crate::args::duration;
 use crate::commands::date::utc;
 use crate::commands::report::words;
-use crate::output::shown;
+use crate::output::{count, shown};
 use crate::sizes::human;
 
 /// The width of every drawing, in its own units.
@@ -35,7 +35,7 @@ pub(super) fn drawing(report: &Report, family: &ReportedFamily) -> Markup {
         div.chain role="img" aria-label="The files of this family, each connected with its parent" {
             @for strip in boxes.chunks(STRIP) { (self::strip(&boxes, strip)) }
         }
-        @if undrawn > 0 { p.soft { (words::count(undrawn, "more file")) " not drawn; --json lists all." } }
+        @if undrawn > 0 { p.soft { (count(undrawn, "more file", "more files")) " not drawn; --json lists all." } }
     };
     html! {
         @if family.members.disks.len() > MAX_LARGE {

@@ -8,7 +8,7 @@ use vhdx::ops::{CellOwner, DiskMap, Report, ReportedDisk, ReportedFamily};
 use vhdx::{Chain, DiskLink, Error, MAX_CHAIN_LENGTH, NoProgress, Vhdx};
 
 use crate::commands::report::words;
-use crate::output::{harmless, shown};
+use crate::output::{count, harmless, shown};
 use crate::sizes::human;
 
 /// The number of cells of a map. A page is about twice as many pixels wide.
@@ -34,7 +34,7 @@ pub(super) fn maps(report: &Report, family: &ReportedFamily, number: usize) -> M
     let more = family.members.leaves.len().saturating_sub(MAX_MAPS);
     html! {
         @for (i, &leaf) in leaves.enumerate() { (map(report, leaf, &format!("m{number}-{i}"))) }
-        @if more > 0 { p.soft { (words::count(more, "more disk")) " without a map." } }
+        @if more > 0 { p.soft { (count(more, "more disk", "more disks")) " without a map." } }
     }
 }
 

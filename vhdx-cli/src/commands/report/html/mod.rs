@@ -12,7 +12,7 @@ use vhdx::ops::{FindingSeverity, MinFree, Report, ReportLimits, ReportedFamily, 
 use super::words;
 use crate::args::duration;
 use crate::commands::date::utc;
-use crate::output::shown;
+use crate::output::{count, shown};
 use crate::sizes::human;
 
 /// The text near the start of every such page.
@@ -83,7 +83,7 @@ fn limits(limits: &ReportLimits) -> String {
             MinFree::Bytes(bytes) => format!("less than {} free", human(bytes)),
             MinFree::Percent(percent) => format!("less than {percent} % free"),
         }),
-        limits.deeper_than.map(|depth| format!("more than {} in a chain", words::count(depth, "file"))),
+        limits.deeper_than.map(|depth| format!("more than {} in a chain", count(depth, "file", "files"))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "No limits were set.".to_owned() } else { format!("Limits: {}.", parts.join(", ")) }
@@ -172,7 +172,7 @@ fn family(report: &Report, family: &ReportedFamily, number: usize) -> Markup {
             summary { h2.path { (title(report, family)) } " " (findings::badges(report, family)) }
             p.soft {
                 @if let Some(folder) = folder { span.path { (folder) } " · " }
-                (words::count(family.members.disks.len(), "file")) ", depth " (family.members.depth)
+                (count(family.members.disks.len(), "file", "files")) ", depth " (family.members.depth)
                 " · checkpoints take " (human(family.bytes_of_checkpoints))
                 " · deleting all of them frees at most " (human(family.freed_at_most))
             }
