@@ -36,7 +36,9 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
     };
     let others = (items.len() / ITEMS_PER_THREAD).min(MAX_THREADS - 1);
     let mut done = thread::scope(|scope| {
-        let threads: Vec<_> = (0..others).map(|_| scope.spawn(many)).collect();
+        // This thread does the work of those that cannot be started.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, many).ok();
+        let threads: Vec<_> = (0..others).filter_map(start).collect();
         let mut done = many();
         for thread in threads {
             match thread.join() {
@@ -51,6 +53,21 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
     }
     done.sort_unstable_by_key(|(at, _)| *at);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Drops values that own open files, several at a time.
+///
+/// A host frees the space of a deleted file when the file is closed. Some wait for the device meanwhile.
+pub(crate) fn close<T: Send>(mut files: Vec<T>) {
+    let share = files.len().div_ceil(MAX_THREADS);
+    thread::scope(|scope| {
+        while files.len() > share {
+            let some = files.split_off(files.len() - share);
+            // A thread that cannot be started drops them here.
+            let _ = thread::Builder::new().spawn_scoped(scope, move || drop(some));
+        }
+        drop(files);
+    });
 }
 
 #[cfg(test)]
@@ -74,5 +91,20 @@ mod tests {
             assert_eq!(doubled, items.iter().map(|item| item * 2).collect::<Vec<_>>());
         }
         assert!(matches!(each(&[1], &Cancelled, |item| *item), Err(Error::Cancelled)));
+    }
+
+    #[test]
+    fn each_file_is_closed_once() {
+        struct File<'a>(&'a AtomicUsize);
+        impl Drop for File<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for count in [0, 1, 7, 8, 9, 100] {
+            let closed = AtomicUsize::new(0);
+            close((0..count).map(|_| File(&closed)).collect());
+            assert_eq!(closed.into_inner(), count);
+        }
     }
 }

@@ -52,6 +52,8 @@ fn commands<'a>(context: &'a Context, measured: &[(&str, &[&str])]) -> Result<Co
 }
 
 /// Prunes 8 neighbouring checkpoints, and one, with the same data.
+///
+/// `rm` shows how long the file system takes to delete the 8 files: some wait for the device to discard their blocks.
 pub(super) fn neighbours(context: &Context) -> Result<Comparison<'_>> {
     const CHECKPOINTS: usize = 8;
     const ONE: &str = "vhdx prune of one checkpoint";
@@ -60,21 +62,24 @@ pub(super) fn neighbours(context: &Context) -> Result<Comparison<'_>> {
     let (eight, one) = (context.chain(&deep)?, context.chain(&Spec { depth: 1, ..deep.clone() })?);
     let (all, alone) = (context.empty("prune-8")?, context.empty("prune-1")?);
     let made = [(eight.clone(), all.clone()), (one.clone(), alone.clone())];
-    let job = |role, label, chain: &Files, run: &PathBuf| {
-        let step: Step = context.vhdx(["prune", "--quiet", "--all", "--yes"]).arg(run);
-        let (target, expected, made) = (run.join(name(0)), chain.expected(), made.clone());
-        Job::new(role, label, vec![step])
-            .prepare(move || {
-                // The same files in the same order before each job: see the merge of several levels.
-                let copy = |(chain, to): &(Files, PathBuf)| {
-                    copy_files(&chain.folder, to, (0..=chain.depth).map(name))
-                };
-                made.iter().try_for_each(copy)
-            })
+    let job = |role, label, step: Step| {
+        let made = made.clone();
+        Job::new(role, label, vec![step]).prepare(move || {
+            // The same files in the same order before each job: see the merge of several levels.
+            let copy =
+                |(chain, to): &(Files, PathBuf)| copy_files(&chain.folder, to, (0..=chain.depth).map(name));
+            made.iter().try_for_each(copy)
+        })
+    };
+    let prune = |role, label, chain: &Files, run: &PathBuf| {
+        let (target, expected) = (run.join(name(0)), chain.expected());
+        job(role, label, context.vhdx(["prune", "--quiet", "--all", "--yes"]).arg(run))
             .verify(move || verify_chain(&target, &expected))
     };
+    let merged = (1..=CHECKPOINTS).map(|level| all.join(name(level)));
+    let delete = job(Role::Peer, "rm of the 8 merged files", Step::new("rm", merged));
     Ok(Comparison {
-        jobs: vec![job(Role::Limit, ONE, &one, &alone), job(Role::Ours, OURS, &eight, &all)],
+        jobs: vec![prune(Role::Limit, ONE, &one, &alone), prune(Role::Ours, OURS, &eight, &all), delete],
         bytes: deep.child_bytes,
         goals: vec![Goal::seconds(OURS, ONE, 1.3)],
         quantity: Quantity::Seconds,

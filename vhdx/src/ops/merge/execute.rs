@@ -92,10 +92,11 @@ impl MergePlan {
         if self.detach {
             locked.relink_target_child(self, |old| with_linkages(old, Uuid::nil(), Uuid::nil()))?;
         }
-        let _locked = locked_while_deleting(locked);
+        let locked = locked_while_deleting(locked);
         // A detached layer no longer opens, so nothing is read through the other layers.
         let layers = self.delete.iter().map(|&layer| &self.layers[layer]);
         let Deletion { deleted, undeleted } = Deletion::of(layers, !self.detach, files);
+        locked.into_iter().for_each(Locked::close);
         Ok(MergeReport { deleted, undeleted, ..done })
     }
 

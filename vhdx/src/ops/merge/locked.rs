@@ -11,6 +11,7 @@ use crate::disk::locator::NewLink;
 use crate::error::{Bounded, Conflict, Error, Guaranteed, Result};
 use crate::file::{OpenOptions, Vhdx, VhdxMut, ensure_mergeable};
 use crate::format::parent_locator::ParentLocator;
+use crate::parallel;
 use crate::storage::ReadAt;
 
 /// The locked files of a plan.
@@ -78,6 +79,11 @@ impl Locked {
             Ok(locator)
         };
         self.children.iter().zip(&plan.children).map(locator).collect()
+    }
+
+    /// Closes all files.
+    pub(super) fn close(self) {
+        parallel::close(self.layers.into_iter().chain(self.children).chain(self.relinked).collect());
     }
 }
 
