@@ -13,7 +13,15 @@ impl MergePlan {
     /// # Errors
     /// As [`execute`](Self::execute).
     pub fn ensure_not_in_use(&self, files: &dyn MergeFiles) -> Result<()> {
-        let locked = Locked::open(self, files)?;
+        self.ensure_locators_fit(&Locked::open(self, files)?)
+    }
+
+    /// As [`ensure_not_in_use`](Self::ensure_not_in_use), for layers that were read just now: they are not read again.
+    pub(in crate::ops) fn ensure_not_locked(&self, files: &dyn MergeFiles) -> Result<()> {
+        self.ensure_locators_fit(&Locked::open_unread(self, files)?)
+    }
+
+    fn ensure_locators_fit(&self, locked: &Locked) -> Result<()> {
         // Every GUID has the same length.
         locked.locators(self, self.target().data_write_guid).map(drop)
     }

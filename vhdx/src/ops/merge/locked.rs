@@ -27,9 +27,19 @@ pub(super) struct Locked {
 impl Locked {
     /// Opens and locks all files. Nothing is written.
     pub(super) fn open(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
-        let open = |states: &[FileState]| -> Result<Vec<OpenFile>> {
-            states.iter().map(|state| open_as_planned(files, state)).collect()
-        };
+        Self::open_layers_by(plan, files, |layer| open_as_planned(files, layer))
+    }
+
+    /// As [`open`](Self::open), but the layers are not read: they may differ from what was planned.
+    pub(super) fn open_unread(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
+        Self::open_layers_by(plan, files, |layer| files.open(&layer.path))
+    }
+
+    fn open_layers_by(
+        plan: &MergePlan,
+        files: &dyn MergeFiles,
+        open_layer: impl Fn(&FileState) -> Result<OpenFile>,
+    ) -> Result<Self> {
         // The plan has not validated the children. A child that can be read but not written to would stop the merge in
         // its last step.
         let open_child = |state: &FileState| {
@@ -37,7 +47,7 @@ impl Locked {
             ensure_mergeable(&child).map(|()| file)
         };
         Ok(Self {
-            layers: open(&plan.layers)?,
+            layers: plan.layers.iter().map(open_layer).collect::<Result<_>>()?,
             children: plan.children.iter().map(open_child).collect::<Result<_>>()?,
             relinked: plan.relinked.iter().map(open_child).collect::<Result<_>>()?,
         })

@@ -159,6 +159,10 @@ impl Planner<'_> {
     ) -> Result<(PruneMerge, Measure), KeepReason> {
         let refused = |error: Error| KeepReason::Refused(Arc::new(error));
         let relatives = self.relatives.of_family(family);
+        if !self.options.ignore_undetermined {
+            // A plan would say the same, but it opens the chain first.
+            relatives.ensure_all_determined(self.path(leaf)).map_err(refused)?;
+        }
         let folders = relatives.folders.clone();
         let into = MergeTarget::Ancestor(self.path(target));
         let search = |_: Vec<&Path>| Ok(relatives.clone());
@@ -200,7 +204,7 @@ impl Planner<'_> {
         let paths = |states: &[FileState]| states.iter().map(|state| state.path.clone()).collect::<Vec<_>>();
         match planned {
             Planned::Ready(plan) | Planned::Complete(plan) => {
-                plan.ensure_not_in_use(self.files)?;
+                plan.ensure_not_locked(self.files)?; // The execution checks the content again.
                 let [merged @ .., _] = plan.layers() else { return Err(Error::from(Conflict::StalePlan)) };
                 Ok((paths(merged), [paths(plan.layers()), paths(plan.children())].concat()))
             }
