@@ -1,6 +1,6 @@
 //! Prints a report as text.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -142,23 +142,36 @@ fn volumes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     output::table(out, &[false, true, true], &rows)
 }
 
+/// Lists the findings of a severity. Those with the same advice stand together, because hundreds of checkpoints can
+/// exceed one limit.
 fn findings(report: &Report, severity: FindingSeverity, out: &mut dyn Write) -> io::Result<()> {
-    let mut found = of_severity(report, severity).peekable();
-    if found.peek().is_some() {
-        let title = match severity {
-            FindingSeverity::Critical => "critical",
-            FindingSeverity::Warning => "warnings",
-            FindingSeverity::Note => "notes",
-        };
-        writeln!(out, "\n{title}:")?;
+    let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
+    let mut group_of: HashMap<String, usize> = HashMap::new();
+    for finding in of_severity(report, severity) {
+        let advice = words::advice(finding);
+        let at = *group_of.entry(advice.clone()).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((advice, vec![finding])),
+        }
     }
-    // Hundreds of checkpoints can exceed one limit.
-    let mut advised = HashSet::new();
-    found.try_for_each(|finding| {
-        let (path, message, advice) = (shown(&finding.path), words::message(finding), words::advice(finding));
-        let fix = if advised.contains(&advice) { "as above" } else { advice.as_str() };
-        writeln!(out, "- {path} {message}\n  fix: {fix}")?;
-        advised.insert(advice);
-        Ok(())
-    })
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let title = match severity {
+        FindingSeverity::Critical => "critical",
+        FindingSeverity::Warning => "warnings",
+        FindingSeverity::Note => "notes",
+    };
+    writeln!(out, "\n{title}:")?;
+    for (advice, group) in groups {
+        for finding in &group {
+            writeln!(out, "- {} {}", shown(&finding.path), words::message(finding))?;
+        }
+        match group.len() {
+            1 => writeln!(out, "  fix: {advice}")?,
+            count => writeln!(out, "  fix for these {count}: {advice}")?,
+        }
+    }
+    Ok(())
 }

@@ -121,7 +121,9 @@ fn picture(map: &DiskMap, layers: &[&ReportedDisk], id: &str) -> Markup {
                 @if zeros > 0 {
                     tr { td { span.swatch.zero {} "zeros" } td {} td.number { (human(zeros)) } td.number { (percent(zeros, map)) } }
                 }
-                tr { td { span.swatch.empty {} "never written" } td {} td.number { (human(map.unallocated)) } td.number { (percent(map.unallocated, map)) } }
+                @if map.unallocated > 0 {
+                    tr { td { span.swatch.empty {} "never written" } td {} td.number { (human(map.unallocated)) } td.number { (percent(map.unallocated, map)) } }
+                }
             }
         }
     }
