@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use vhdx_testkit::shared;
 
-use super::estate::{EVIL, evil_machine, machine};
+use super::estate::{EVIL, Estate, evil_machine, machine};
 use crate::run;
 
 #[test]
@@ -69,6 +69,18 @@ fn findings_are_counted_first_and_listed_last() {
     assert!(counted.starts_with("findings: 2 critical, 1 note; listed at the end"), "{text}");
     let places = ["\nvolume of ", "\nnotes:\n- ", "\ncritical:\n- "].map(|part| text.find(part).unwrap());
     assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn findings_with_the_same_remedy_stand_together() {
+    let estate = Estate::new();
+    estate.chain("vm", 8 << 20, &[("base.vhdx", 40), ("mid.avhdx", 30), ("top.avhdx", 20), ("leaf.avhdx", 1)]);
+    fs::write(estate.path("vm/broken.vhdx"), "no disk").unwrap();
+    let text = run!("report", estate.0.path(), "--older-than", "10d").exits(1).text();
+    let old: Vec<&str> = text.split_once("\nwarnings:\n").unwrap().1.lines().take(4).collect();
+    assert!(old[..3].iter().all(|line| line.starts_with("- ") && line.contains("keeps the checkpoint")), "{text}");
+    assert!(old[3].starts_with("  fix for these 3: if the checkpoint is no longer needed"), "{text}");
+    assert_eq!(text.matches("if the checkpoint is no longer needed").count(), 1);
 }
 
 #[test]
