@@ -111,8 +111,8 @@ pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, Invalid
 pub use family::{
     Checkpoint, DiscoveredDisk, DiscoveredMachine, DiskLink, DrivePlace, Evidence, Fallback, Family,
     FileFacts, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, MachineConfiguration, MachineDrive,
-    MachineProblem, OtherFile, OtherFormat, OtherKind, Problem, PrunedDrive, Relatives, Remedy, Substitute,
-    TimeSource, discover, find_disks, find_relatives, folders_around,
+    MachineProblem, OtherFile, OtherFormat, OtherKind, Problem, PrunedDrive, PrunedParent, Relatives, Remedy,
+    Substitute, TargetContent, TimeSource, discover, find_disks, find_relatives, folders_around,
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, OpenOptions, Source, Survey, SurveyedBat, SurveyedLog, Vhdx,

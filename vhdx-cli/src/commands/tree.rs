@@ -80,7 +80,7 @@ fn other_json(file: &OtherFile) -> Value {
 fn problem_json(problem: &Problem) -> Value {
     json!({
         "path": output::path(problem.path()),
-        "message": problem.to_string(),
+        "message": fix::message(problem),
         "fix": fix::text(problem),
     })
 }

@@ -218,6 +218,119 @@ fn copy(from: &Path, to: &Path) {
     File::options().append(true).open(to).unwrap().set_modified(modified).unwrap();
 }
 
+/// The record says which prune merged the parent. The present disks do not need the restored file.
+#[test]
+fn a_file_from_a_backup_made_before_a_prune_is_explained() {
+    let (host, backup) = (Host::new(), tempfile::tempdir().unwrap());
+    let names = ["base.vhdx", "mid.avhdx", "leaf.avhdx"];
+    names.iter().for_each(|name| copy(&host.disk(name), &backup.path().join(name)));
+    prune(&host, "--all", 0);
+    let restored = |name: &str| {
+        copy(&backup.path().join(name), &host.disk(name));
+        let tree = tree_of(&host);
+        let found = problems(&tree, name);
+        let lost = found.into_iter().find(|(message, _)| message.starts_with("lacks its parent")).unwrap();
+        fs::remove_file(host.disk(name)).unwrap();
+        lost
+    };
+    let (message, fix) = restored("leaf.avhdx");
+    let expected = format!(
+        "lacks its parent {}: it was deleted by a prune, which merged it into {}",
+        quoted(&host.disk("mid.avhdx")),
+        quoted(&host.disk("base.vhdx"))
+    );
+    assert!(message.starts_with(&expected), "{message}");
+    assert!(message.contains("(prune of 20") && message.ends_with(" UTC)"), "{message}");
+    for part in ["the present disks do not need it", "from the same backup to another folder", "Do not link"]
+    {
+        assert!(fix.contains(part), "{fix}");
+    }
+    // The file itself was merged, too.
+    assert!(fix.contains(&format!("choose {} in its settings", quoted(&host.disk("base.vhdx")))), "{fix}");
+
+    let (message, fix) = restored("mid.avhdx");
+    assert!(message.contains("which was the parent and has another content now"), "{message}");
+    assert!(fix.contains("Do not link this file to") && !fix.contains("choose"), "{fix}");
+
+    // The parent is known by its name, although its GUID is not.
+    let older = vhdx_testkit::Image {
+        parent_locator: Some(vec![
+            ("parent_linkage".to_owned(), format!("{{{}}}", uuid::Uuid::from_u128(77))),
+            ("relative_path".to_owned(), r".\mid.avhdx".to_owned()),
+        ]),
+        ..crate::images::images().leaf
+    };
+    older.sparse().write_to(&backup.path().join("leaf.avhdx")).unwrap();
+    assert!(restored("leaf.avhdx").0.starts_with(&expected));
+}
+
+/// A disk that the prune did not find can need the state that the target has now.
+#[test]
+fn a_disk_that_a_prune_did_not_find_is_not_lost() {
+    let (host, elsewhere) = (Host::new(), tempfile::tempdir().unwrap());
+    let hidden = elsewhere.path().join("other.avhdx");
+    run!("create", host.disk("other.avhdx"), "--parent", host.disk("mid.avhdx")).exits(0);
+    copy(&host.disk("other.avhdx"), &hidden);
+    fs::remove_file(host.disk("other.avhdx")).unwrap();
+    let state = elsewhere.path().join("state.vhdx");
+    run!("merge", host.disk("mid.avhdx"), "--output", &state).exits(0);
+    prune(&host, "--name=before*", 0);
+    let other = host.disk("other.avhdx");
+    copy(&hidden, &other);
+    let found = problems(&tree_of(&host), "other.avhdx");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
+    assert!(fix.contains("If it was not restored") && fix.contains("has exactly the content that"), "{fix}");
+    assert!(fix.contains("Link only copies"), "{fix}");
+    // The administrator links copies. The disk reads as before the prune.
+    let copies = tempfile::tempdir().unwrap();
+    let (base, leaf) = (copies.path().join("base.vhdx"), copies.path().join("other.avhdx"));
+    copy(&host.disk("base.vhdx"), &base);
+    copy(&other, &leaf);
+    run!("reparent", &leaf, "--parent", &base, "--ignore-id-mismatch").exits(0);
+    run!("compare", &leaf, &state).exits(0);
+    // A machine has used the target: now it has other data.
+    let record = fs::read_to_string(host.disk("base.vhdx.vhdx-pruned")).unwrap();
+    let guid = record.lines().next().unwrap().strip_prefix("target ").unwrap().to_owned();
+    let changed = record.replacen(&guid, &uuid::Uuid::from_u128(5).to_string(), 1);
+    fs::write(host.disk("base.vhdx.vhdx-pruned"), changed).unwrap();
+    let found = problems(&tree_of(&host), "other.avhdx");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
+    assert!(fix.contains("Do not link this file") && !fix.contains("Link only copies"), "{fix}");
+}
+
+/// The whole chain must come from one backup.
+#[test]
+fn a_chain_that_was_restored_in_part_needs_its_other_files() {
+    let (host, backup) = (Host::new(), tempfile::tempdir().unwrap());
+    let names = ["base.vhdx", "mid.avhdx", "leaf.avhdx"];
+    names.iter().for_each(|name| copy(&host.disk(name), &backup.path().join(name)));
+    prune(&host, "--all", 0);
+    ["base.vhdx", "leaf.avhdx"].iter().for_each(|name| copy(&backup.path().join(name), &host.disk(name)));
+    let found = problems(&tree_of(&host), "leaf.avhdx");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
+    assert!(fix.contains("was restored from a backup made before that prune: restore all files"), "{fix}");
+    assert!(!fix.contains("do not need it") && !fix.contains("choose"), "{fix}");
+}
+
+/// After a prune, a machine has changed the target. That has nothing to do with the prune.
+#[test]
+fn a_target_that_was_changed_after_a_prune_is_no_pruned_parent() {
+    let host = Host::new();
+    prune(&host, "--name=before*", 0);
+    let record = fs::read_to_string(host.disk("base.vhdx.vhdx-pruned")).unwrap();
+    let disk = record.lines().find_map(|line| line.strip_prefix("disk ")).unwrap();
+    let images = crate::images::images();
+    let changed = vhdx_testkit::Image { data_write_guid: uuid::Uuid::from_u128(5), ..images.base };
+    assert_eq!(changed.virtual_disk_id.to_string(), disk);
+    changed.sparse().write_to(&host.disk("base.vhdx")).unwrap();
+    let found = problems(&tree_of(&host), "leaf.avhdx");
+    assert!(found.iter().any(|(message, _)| message.contains("no file that could be read")), "{found:#?}");
+}
+
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
+}
+
 /// A command that selects by the name of a file deletes one state, and not the next ones when it runs again.
 #[test]
 fn a_file_name_means_the_state_that_was_frozen_in_it() {

@@ -9,6 +9,7 @@ use super::machine::join::join;
 use super::machine::problem::MachineProblem;
 use super::problem::Problem;
 use super::prune_records::{PruneRecords, Target};
+use super::pruned_parents::PrunedFiles;
 use super::{link, paths, scan, substitutes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -79,7 +80,6 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let paths = paths::Paths::of(&forest.disks);
     link::link(&mut forest.disks, &paths, progress)?;
     link::check_links(&mut forest.disks, &paths);
-    substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, progress)?;
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
     let mut damaged = Vec::new();
     let target = |path: &Path| {
@@ -88,6 +88,8 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
         Some(Target { disk, data_write_guid, virtual_disk_id })
     };
     let records = PruneRecords::read(&records, target, |path| damaged.push(path.to_owned()));
+    let pruned = PrunedFiles::of(&records);
+    substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, &pruned, progress)?;
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
     forest.records = records;
     forest.machines = joined.machines;

@@ -15,6 +15,7 @@ mod paths;
 mod problem;
 mod prune_record;
 mod prune_records;
+mod pruned_parents;
 mod relatives;
 mod scan;
 mod substitutes;
@@ -29,7 +30,7 @@ pub use machine::problem::MachineProblem;
 pub(crate) use merges::merges_to_complete;
 pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
-pub use problem::{Evidence, Fallback, Problem, Remedy, Substitute};
+pub use problem::{Evidence, Fallback, Problem, PrunedParent, Remedy, Substitute, TargetContent};
 pub(crate) use prune_record::{
     MovedState, PruneRecord, decode_record_file, escape, on_host, record_of, relative_to_target, unescape,
 };

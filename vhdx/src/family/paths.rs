@@ -9,7 +9,8 @@ use super::facts::FileFacts;
 use super::forest::DiscoveredDisk;
 use crate::disk::folders::FolderIndex;
 use crate::disk::{lookup, routes};
-use crate::storage::{FileIdentity, FileStorage};
+use crate::storage::{FileIdentity, FileStorage, folder_of};
+use crate::windows_path::{self, StoredPath};
 
 /// A cache of folder listings, and of the disks that were found, because thousands of disks may need the same ones.
 #[derive(Default)]
@@ -42,6 +43,23 @@ impl Paths {
 pub(super) fn in_place(disk: &FileFacts) -> impl Iterator<Item = FileIdentity> + use<> {
     let own = lookup::folders_of(&disk.path);
     lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))
+}
+
+/// Returns the absolute path that a stored relative path means, without regard to links; `None` for any other stored path.
+pub(super) fn relative_on_host(disk: &Path, stored: &StoredPath) -> Option<PathBuf> {
+    let (up, names) = windows_path::relative(&stored.path)?;
+    let mut path = absolute(folder_of(disk));
+    for _ in 0..up {
+        path.pop();
+    }
+    path.extend(names);
+    Some(path)
+}
+
+/// Returns a path from the root of the file system, without regard to links.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    // Without a current folder, the path stays relative.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn identity(path: &Path) -> Option<FileIdentity> {

@@ -1,5 +1,6 @@
 //! Defines the problems that a search for disks reports, with messages.
 
+mod pruned;
 mod remedy;
 mod substitute;
 pub(super) mod text;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::pruned::{PrunedParent, TargetContent};
 pub use self::remedy::Remedy;
 pub use self::substitute::{Evidence, Fallback, Substitute};
 use self::text::{List, Stored};
@@ -133,15 +135,22 @@ pub enum Problem {
         expected: Vec<Uuid>,
         /// The stored paths.
         stored: Vec<StoredPath>,
-        /// The first files with a stored name of the parent that cannot be read or are damaged.
-        ///
-        /// One of them may be the parent.
+        /// The first files with a stored name of the parent that are damaged or cannot be read, and folders in which it
+        /// may lie and that cannot be listed.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         unidentified: Vec<PathBuf>,
-        /// The number of such files.
+        /// The number of such files and folders.
         unidentified_count: usize,
         /// Disks that may replace the parent, the best first. None of them is the parent.
         substitutes: Vec<Substitute>,
+    },
+    /// The parent is missing because a prune has deleted or changed it, as the record of that prune says.
+    PrunedParent {
+        /// The child. Usually it was restored from a backup.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The parent, and what the prune did with it.
+        parent: PrunedParent,
     },
     /// The file is a layer of a merge of several levels that may or may not be complete.
     LayerOfMerge {
@@ -241,6 +250,7 @@ impl Problem {
             | Problem::AmbiguousParent { path, .. }
             | Problem::StalePath { path, .. }
             | Problem::LostParent { path, .. }
+            | Problem::PrunedParent { path, .. }
             | Problem::LayerOfMerge { path, .. }
             | Problem::MergeBegun { path, .. }
             | Problem::HalfMerged { path }
@@ -305,6 +315,7 @@ impl fmt::Display for Problem {
                 let unidentified = List(unidentified, *unidentified_count);
                 substitute::describe(f, expected, &Stored(stored), &unidentified, substitutes)
             }
+            Problem::PrunedParent { parent, .. } => parent.fmt(f),
             Problem::LayerOfMerge { .. } => f.write_str(
                 "belongs to a merge that may be incomplete. It cannot be opened on its own: only the checkpoint that was \
                  merged, and disks that depend on it, are read through it",

@@ -70,6 +70,14 @@ impl PruneRecord {
         }
     }
 
+    /// Returns the merged files, the newest first: their DataWriteGuids and paths.
+    pub(crate) fn merged_files(&self) -> impl Iterator<Item = (Uuid, &str)> {
+        // The deleted files begin with the merged ones after the newest. Those of earlier prunes follow.
+        let newest = self.state_of.first().map(|state| &state.path);
+        let paths = newest.into_iter().chain(&self.deleted).map(String::as_str);
+        self.merged.iter().copied().zip(paths)
+    }
+
     /// Returns the text, which [`decode`](Self::decode) reads.
     pub(crate) fn encode(&self) -> String {
         let mut text = format!("{HEAD}\ntime {}\nlevels {}\n", encode_time(self.time), self.levels);

@@ -20,7 +20,7 @@ const MAX_RECORD: u64 = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundRecord {
     /// The target.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The DataWriteGuid that the merge gave the target.
     pub(crate) guid: Uuid,
     pub(crate) state: TargetState,
@@ -141,6 +141,13 @@ impl PruneRecords {
         self.by_target.get(&target)
     }
 
+    /// Returns the records of completed merges, that of the latest prune first.
+    pub(super) fn latest_first(&self) -> Vec<(usize, &FoundRecord)> {
+        let mut records: Vec<_> = self.by_target.iter().map(|(target, found)| (*target, found)).collect();
+        records.sort_by_key(|(_, found)| Reverse(found.record.time));
+        records
+    }
+
     /// Returns the record of a target, if it cannot be read.
     pub(crate) fn damaged(&self, target: usize) -> Option<&Path> {
         self.damaged.get(&target).map(PathBuf::as_path)
@@ -174,16 +181,15 @@ impl PruneRecords {
             return Vec::new();
         }
         let mut known: HashSet<PathBuf> = existing.into_iter().collect();
-        let mut records: Vec<(&usize, &FoundRecord)> = self.by_target.iter().collect();
-        records.sort_by_key(|(_, found)| Reverse(found.record.time));
+        let records = self.latest_first();
         let moved =
             records.iter().filter(|(_, found)| found.has_moved_state()).flat_map(|(target, found)| {
                 let states = found.record.state_of.iter();
-                states.map(|state| (**target, *found, &state.path, Fate::Moved { since: state.since }))
+                states.map(|state| (*target, *found, &state.path, Fate::Moved { since: state.since }))
             });
         let deleted = records.iter().filter(|(_, found)| found.has_deleted_state());
         let deleted = deleted.flat_map(|(target, found)| {
-            found.record.deleted.iter().map(|path| (**target, *found, path, Fate::Deleted))
+            found.record.deleted.iter().map(|path| (*target, *found, path, Fate::Deleted))
         });
         moved
             .chain(deleted)

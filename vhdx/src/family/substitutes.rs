@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::link::SHOWN;
-use super::paths::Paths;
+use super::paths::{Paths, absolute, relative_on_host};
 use super::problem::{Evidence, Problem, Substitute};
+use super::pruned_parents::PrunedFiles;
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::progress::Progress;
@@ -19,7 +20,7 @@ use crate::windows_path::{StoredPath, fold_name};
 /// The maximum number of substitutes that are listed for a parent.
 pub const MAX_SUBSTITUTES: usize = 5;
 
-/// Adds a problem to each disk without a parent: its place, or possible substitutes.
+/// Adds a problem to each disk without a parent: its place, what a prune did with it, or possible substitutes.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
@@ -27,6 +28,7 @@ pub(super) fn explain_lost(
     disks: &mut [DiscoveredDisk],
     problems: &[Problem],
     paths: &Paths,
+    pruned: &PrunedFiles<'_>,
     progress: &dyn Progress,
 ) -> Result<()> {
     // Merged layers have a problem of their own. Their parent, the merge target, gets another GUID once it is used.
@@ -37,7 +39,7 @@ pub(super) fn explain_lost(
     if lost.is_empty() {
         return Ok(());
     }
-    let unreadable = unreadable(problems);
+    let unread = Unread::of(problems);
     let places = places(disks);
     let names: Vec<Option<String>> =
         disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
@@ -47,18 +49,21 @@ pub(super) fn explain_lost(
         }
         let disk = &disks[i];
         let path = disk.facts.path.clone();
-        let names_of_parent = stored_names(&disk.facts);
-        let unidentified = names_of_parent.iter().filter_map(|name| unreadable.get(name));
-        let problem = match elsewhere(&disk.facts, paths) {
-            Some(parent) => Problem::ParentElsewhere { path, parent },
-            None => Problem::LostParent {
+        let unidentified = unread.places_of_parent(&disk.facts);
+        let pruned = || pruned.parent_of(&disk.facts).filter(|_| unidentified.is_empty());
+        let problem = if let Some(parent) = elsewhere(&disk.facts, paths) {
+            Problem::ParentElsewhere { path, parent }
+        } else if let Some(parent) = pruned() {
+            Problem::PrunedParent { path, parent }
+        } else {
+            Problem::LostParent {
                 path,
                 expected: disk.facts.guids_of_parent(),
                 stored: disk.facts.stored_paths.clone(),
-                unidentified: unidentified.clone().flatten().take(SHOWN).cloned().collect(),
-                unidentified_count: unidentified.map(Vec::len).sum(),
+                unidentified_count: unidentified.len(),
+                unidentified: unidentified.into_iter().take(SHOWN).cloned().collect(),
                 substitutes: substitutes(disks, i, &places, &names),
-            },
+            }
         };
         disks[i].problems.push(problem);
     }
@@ -72,17 +77,41 @@ fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
     paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
 }
 
-/// Returns the files that cannot be read or are damaged, by their names without letter case.
-fn unreadable(problems: &[Problem]) -> HashMap<String, Vec<PathBuf>> {
-    let mut files: HashMap<String, Vec<PathBuf>> = HashMap::new();
-    for problem in problems {
-        if let Problem::Unreadable { path, .. } | Problem::Damaged { path, .. } = problem
-            && let Some(name) = path.file_name().and_then(folded)
-        {
-            files.entry(name).or_default().push(path.clone());
+/// The paths that a search has not read as disks. One of them may be a missing parent.
+struct Unread<'a> {
+    /// Files and folders, by their names without letter case.
+    by_name: HashMap<String, Vec<&'a PathBuf>>,
+    /// The same, by their absolute paths.
+    by_path: HashMap<PathBuf, &'a PathBuf>,
+}
+
+impl<'a> Unread<'a> {
+    fn of(problems: &'a [Problem]) -> Self {
+        let mut unread = Self { by_name: HashMap::new(), by_path: HashMap::new() };
+        for problem in problems {
+            let (Problem::Unreadable { path, .. }
+            | Problem::Damaged { path, .. }
+            | Problem::OtherFormat { path, .. }
+            | Problem::NotARegularFile { path }) = problem
+            else {
+                continue;
+            };
+            if let Some(name) = path.file_name().and_then(folded) {
+                unread.by_name.entry(name).or_default().push(path);
+            }
+            unread.by_path.insert(absolute(path), path);
         }
+        unread
     }
-    files
+
+    /// Returns the files with a stored name of the parent, and the folders in which a stored path leads to it.
+    fn places_of_parent(&self, child: &FileFacts) -> Vec<&'a PathBuf> {
+        let files = stored_names(child).into_iter().filter_map(|name| self.by_name.get(&name)).flatten();
+        let on_host = child.stored_paths.iter().filter_map(|stored| relative_on_host(&child.path, stored));
+        let folders: BTreeSet<&PathBuf> =
+            on_host.filter_map(|path| self.by_path.get(path.parent()?).copied()).collect();
+        files.copied().chain(folders).collect()
+    }
 }
 
 /// Returns the names that a disk stores for its parent, without letter case.

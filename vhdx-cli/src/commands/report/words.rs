@@ -35,6 +35,7 @@ pub(super) fn message(finding: &Finding) -> String {
         FindingFact::LowSpace { free, size: None, limit } => {
             format!("is on a volume with {} free; the limit is {}", human(*free), human(*limit))
         }
+        FindingFact::Problem(problem) => fix::message(problem),
         _ => finding.to_string(),
     }
 }

@@ -6,10 +6,19 @@
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::has_prune_journal;
-use vhdx::{Fallback, Problem, Remedy};
+use vhdx::{Fallback, Problem, PrunedParent, Remedy, TargetContent};
 
+use crate::commands::date::utc;
 use crate::commands::facts::delete_if_target_is_known;
 use crate::output::{quoted, word};
+
+/// Returns the message of a problem. It continues a sentence that begins with the path.
+pub(in crate::commands) fn message(problem: &Problem) -> String {
+    match problem {
+        Problem::PrunedParent { parent, .. } => format!("{problem} (prune of {} UTC)", utc(parent.time)),
+        _ => problem.to_string(),
+    }
+}
 
 /// Returns the sentence for the remedy for a problem.
 pub(in crate::commands) fn text(problem: &Problem) -> String {
@@ -38,6 +47,7 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::IdentifyParent { files, count } => return identify_parent(files, count),
         Remedy::CompleteEarlierMerge => COMPLETE_EARLIER_MERGE,
         Remedy::FindParent { fallback } => return find_parent(fallback),
+        Remedy::RestorePrunedChain { parent } => return restore_pruned_chain(parent),
         Remedy::CompleteMerge { merged, target } => return complete_merge(merged, target),
         Remedy::FindMerge => FIND_MERGE,
         Remedy::FindMergedFiles => FIND_MERGED_FILES,
@@ -216,6 +226,36 @@ fn find_parent(fallback: Option<Fallback<'_>>) -> String {
              recommended. A substitute on which other disks depend would leave out the data of those disks"
         ),
     }
+}
+
+fn restore_pruned_chain(parent: &PrunedParent) -> String {
+    let (lost, target) = (quoted(&parent.path), quoted(&parent.target));
+    let successor = parent.successor.as_ref().map(|disk| {
+        format!("if a machine uses this file, choose {} in its settings instead. ", quoted(disk))
+    });
+    let successor = successor.unwrap_or_default();
+    if parent.content == TargetContent::Restored {
+        return format!(
+            "{successor}{target} was restored from a backup made before that prune: restore all files of this chain, also \
+             {lost}, from the same backup"
+        );
+    }
+    let whole = match parent.path == parent.target {
+        true => "all files of its chain".to_owned(),
+        false => format!("all files of its chain, also {lost},"),
+    };
+    let link = match parent.content {
+        TargetContent::Parent => format!(
+            "If there is no such backup: {target} has exactly the content that {lost} had. Link only copies of this file and of \
+             that file (`vhdx reparent CHILD --parent COPY --ignore-id-mismatch`), and keep the originals"
+        ),
+        _ => format!("Do not link this file to {target}: the data would be wrong"),
+    };
+    format!(
+        "{successor}if this file was restored from a backup made before that prune, the present disks do not need it. To read \
+         its old state, restore {whole} from the same backup to another folder. If it was not restored, the prune did not find \
+         it: keep it, and restore the other files of its chain in the same way. {link}"
+    )
 }
 
 fn complete_merge(merged: &Path, target: &Path) -> String {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::facts::{DiscoveredMachine, MachineConfiguration};
+use super::names::stored_names;
 use super::problem::MachineProblem;
 use super::read::Read;
-use super::suffixes::{Found, Suffixes, stored_names};
+use super::suffixes::{Found, Suffixes};
 use super::{owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;

@@ -2,6 +2,7 @@
 
 pub(super) mod facts;
 pub(super) mod join;
+pub(super) mod names;
 mod owner;
 pub(super) mod problem;
 mod pruned;

@@ -1,18 +1,12 @@
 //! Finds the disk that a path of another host means, by the ends of paths.
 
 use std::collections::HashMap;
-use std::path::{Component, Path};
+use std::path::Path;
 
-use crate::windows_path::fold_name;
+use super::names::{COMMON_FOLDERS, names, stored_names};
 
-/// The most names at the end of a path that are compared: the file and its folders.
-const MAX_NAMES: usize = 8;
 /// The most disks with the same names that are distinguished.
 const MAX_CANDIDATES: usize = 64;
-
-/// The folders that Hyper-V makes for each machine, as they are compared. Many machines have folders of these names.
-const COMMON_FOLDERS: [&str; 4] =
-    ["virtual hard disks", "virtual machines", "snapshots", "planned virtual machines"];
 
 /// Files by the last names of their paths.
 pub(super) struct Suffixes<'a> {
@@ -125,22 +119,6 @@ fn folders_near(configuration: &Path) -> impl Iterator<Item = &Path> {
     configuration.ancestors().skip(1).take(2)
 }
 
-/// Returns the last names of a path of this host, the file first, as they are compared.
-fn names(path: &Path) -> Vec<String> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let is_name = |component: Component<'_>| match component {
-        Component::Normal(name) => Some(fold_name(&name.to_string_lossy())),
-        _ => None,
-    };
-    absolute.components().rev().map_while(is_name).take(MAX_NAMES).collect()
-}
-
-/// Returns the last names of a path of another host, the file first. Drives and volumes are dropped.
-pub(super) fn stored_names(path: &str) -> Vec<String> {
-    let is_name = |name: &&str| !name.is_empty() && !name.ends_with(':') && *name != "." && *name != "?";
-    path.rsplit(['\\', '/']).filter(is_name).take(MAX_NAMES).map(fold_name).collect()
-}
-
 /// Returns the ends of a path: the file, the file with its folder, and so on. No name contains NUL.
 fn suffixes(names: &[String]) -> Vec<String> {
     let longer = |before: &mut String, name: &String| {
@@ -152,6 +130,7 @@ fn suffixes(names: &[String]) -> Vec<String> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use super::super::names::MAX_NAMES;
     use super::*;
 
     fn find(files: &[&str], stored: &str, configuration: &str) -> Found {

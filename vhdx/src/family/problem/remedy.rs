@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
+use super::pruned::PrunedParent;
 use super::substitute::{self, Fallback};
 use crate::error::Error;
 use crate::family::machine::problem::MachineProblem;
@@ -57,11 +58,11 @@ pub enum Remedy<'a> {
         /// The parent.
         parent: &'a Path,
     },
-    /// Make these files readable, because one of them may be the missing parent, and search again.
+    /// Make these files and folders readable, because the missing parent may be there, and search again.
     IdentifyParent {
-        /// The first of the files, which have a stored name of the parent.
+        /// The first of the files and folders.
         files: &'a [PathBuf],
-        /// The number of files.
+        /// The number of files and folders.
         count: usize,
     },
     /// A merge of an earlier version left the file.
@@ -72,6 +73,13 @@ pub enum Remedy<'a> {
     FindParent {
         /// What is possible if there is no copy.
         fallback: Option<Fallback<'a>>,
+    },
+    /// Restore all files of the chain from one backup to another folder, because a prune deleted or changed the parent.
+    ///
+    /// A child that was restored itself is not needed by the disks that the prune kept.
+    RestorePrunedChain {
+        /// The parent, and what the prune did with it.
+        parent: &'a PrunedParent,
     },
     /// Complete the merge of one disk into another, and leave all its files alone until then.
     CompleteMerge {
@@ -171,6 +179,7 @@ impl Problem {
             Problem::LostParent { substitutes, .. } => {
                 Remedy::FindParent { fallback: substitute::fallback(substitutes) }
             }
+            Problem::PrunedParent { parent, .. } => Remedy::RestorePrunedChain { parent },
             Problem::LayerOfMerge { merged: Some(merged), target: Some(target), .. } => {
                 Remedy::CompleteMerge { merged, target }
             }

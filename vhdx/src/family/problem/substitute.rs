@@ -116,6 +116,10 @@ pub(super) fn describe(
                  this state; stored paths of the parent: {stored}"
             );
         }
+        // Usually it is one of them. The rest of the facts would hide that.
+        _ if unidentified.1 > 0 => {
+            return write!(f, "lacks its parent, which may be at {unidentified}, which could not be read");
+        }
         [guid] => {
             write!(f, "lacks its parent: no file that could be read here has the DataWriteGuid {guid}")?
         }
@@ -124,11 +128,7 @@ pub(super) fn describe(
             write!(f, "lacks its parent: no file that could be read here has the DataWriteGuid {guids}")?;
         }
     }
-    match unidentified {
-        List(_, 0) => write!(f, ", so this link of the chain is missing")?,
-        files => write!(f, ". The parent may be {files}, which could not be read")?,
-    }
-    write!(f, "; stored paths of the parent: {stored}")?;
+    write!(f, ", so this link of the chain is missing; stored paths of the parent: {stored}")?;
     for (i, substitute) in substitutes.iter().enumerate() {
         let before = if i == 0 { "; possible substitutes (none is the original):" } else { ";" };
         write!(f, "{before} {substitute}")?;

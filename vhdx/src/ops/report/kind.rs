@@ -140,7 +140,9 @@ pub(super) fn kind_of_problem(problem: &Problem) -> FindingKind {
             FindingKind::Remark
         }
         Problem::DuplicateGuid { .. } => FindingKind::Copies,
-        Problem::LostParent { .. } | Problem::ParentElsewhere { .. } => FindingKind::Orphan,
+        Problem::LostParent { .. } | Problem::PrunedParent { .. } | Problem::ParentElsewhere { .. } => {
+            FindingKind::Orphan
+        }
         Problem::AmbiguousParent { .. }
         | Problem::StalePath { .. }
         | Problem::SectorSize { .. }
@@ -168,6 +170,7 @@ pub(super) fn severity_of_problem(problem: &Problem) -> FindingSeverity {
         Problem::Damaged { .. }
         | Problem::AmbiguousParent { .. }
         | Problem::LostParent { .. }
+        | Problem::PrunedParent { .. }
         | Problem::LayerOfMerge { .. }
         | Problem::MergeBegun { .. }
         | Problem::HalfMerged { .. }

@@ -394,7 +394,10 @@ fn a_damaged_file_with_the_stored_name_may_be_the_parent() {
     let files = std::slice::from_ref(&damaged);
     assert_eq!(problem.remedy(), Remedy::IdentifyParent { files, count: 1 });
     let message = problem.to_string();
-    assert!(message.contains("The parent may be") && !message.contains("is missing"), "{message}");
+    assert!(
+        message.contains("lacks its parent, which may be at") && !message.contains("is missing"),
+        "{message}"
+    );
 
     for i in 0..9 {
         fs::create_dir(folder.path(&format!("{i}"))).unwrap();

@@ -1,0 +1,67 @@
+//! Defines what a prune did with a missing parent, and formats the message about it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::quoted::Quoted;
+
+/// A missing parent that a prune has deleted or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PrunedParent {
+    /// The parent. It is the target if the prune has merged other files into the parent.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub path: PathBuf,
+    /// The merge target.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub target: PathBuf,
+    /// When the prune was planned.
+    pub time: SystemTime,
+    /// What the target holds now.
+    pub content: TargetContent,
+    /// The disk that has the newest state of the child, if a prune has merged the child too.
+    ///
+    /// The child was then restored after that.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub successor: Option<PathBuf>,
+}
+
+/// What the target of a prune holds, compared with a [missing parent](PrunedParent).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum TargetContent {
+    /// Exactly the content that the parent had, as the DataWriteGuids prove.
+    Parent,
+    /// Another content. A child of the parent would read wrong data from it.
+    Other,
+    /// A content from before the prune: the target was restored.
+    Restored,
+}
+
+impl fmt::Display for PrunedParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parent, target) = (Quoted(&self.path), Quoted(&self.target));
+        match self.path == self.target {
+            true => write!(
+                f,
+                "lacks its parent: a prune merged other files into {target}, which was the parent and has another content \
+                 now"
+            )?,
+            false => {
+                write!(
+                    f,
+                    "lacks its parent {parent}: it was deleted by a prune, which merged it into {target}"
+                )?;
+            }
+        }
+        match &self.successor {
+            Some(successor) => {
+                write!(f, ". The prune also merged the newest state of this file into {}", Quoted(successor))
+            }
+            None => Ok(()),
+        }
+    }
+}
