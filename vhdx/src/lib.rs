@@ -112,7 +112,8 @@ pub use family::{
     Checkpoint, DiscoveredDisk, DiscoveredMachine, DiskLink, DrivePlace, Evidence, Fallback, Family,
     FileFacts, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, MachineConfiguration, MachineDrive,
     MachineProblem, OtherFile, OtherFormat, OtherKind, Problem, PrunedDrive, PrunedParent, Relatives, Remedy,
-    Substitute, TargetContent, TimeSource, discover, find_disks, find_relatives, folders_around,
+    Substitute, TargetContent, TimeSource, UnusedDisk, UsedDisk, discover, find_disks, find_relatives,
+    folders_around,
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, OpenOptions, Source, Survey, SurveyedBat, SurveyedLog, Vhdx,

@@ -151,6 +151,51 @@ fn the_old_disk_is_deleted_only_if_nothing_depends_on_it() {
     assert!(read(&host.path("new.avhdx")) == read(&host.path("mid.avhdx")));
 }
 
+/// Before the machine is changed, `tree` and `prune` say where to choose the new disk.
+#[test]
+fn a_new_disk_must_be_chosen_in_the_settings_of_its_machine() {
+    let host = crate::tree_machines::Host::new();
+    let new = host.disk("new.avhdx");
+    run!("revert", host.disk("leaf.avhdx"), "--to", "<script>", "--output", &new).exits(0);
+    let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+    let configuration = host.path(&format!("{machine}.vmcx"));
+    let problem = |file: &str| {
+        let tree = run!("tree", host.folder(), "--json").exits(0).json();
+        let problems = tree["problems"].as_array().unwrap();
+        let [problem] = &problems[..] else { panic!("{tree:#}") };
+        assert!(problem["path"].as_str().unwrap().ends_with(file), "{problem:#}");
+        ["message", "fix"].map(|key| problem[key].as_str().unwrap().to_owned())
+    };
+    let named = format!("the machine \"server\" (\"{}\")", configuration.display());
+    let choose = format!(
+        "choose it in the settings of {named}, which now uses \"{}\"",
+        host.disk("leaf.avhdx").display()
+    );
+    let delete =
+        "If no machine elsewhere uses it and its content is not needed, you can delete exactly this file";
+    let [message, fix] = problem("new.avhdx");
+    let of_family = format!("of the same family, {named} uses \"{}\"", host.disk("leaf.avhdx").display());
+    assert!(message.ends_with(&of_family), "{message}");
+    assert!(fix.contains(&choose) && fix.contains(delete), "{fix}");
+    let kept = || {
+        let plan = run!("prune", host.folder(), "--name=<script>", "--dry-run", "--json").exits(0).json();
+        let kept = plan["kept"].as_array().unwrap().iter().find(|kept| kept["reason"] == "several_children");
+        kept.map(|kept| kept["message"].as_str().unwrap().to_owned())
+    };
+    let message = kept().unwrap();
+    assert!(message.contains(&choose) && message.ends_with("delete exactly this file"), "{message}");
+    assert!(!message.contains("No configuration that was found names \"leaf"), "{message}");
+
+    // The administrator chooses the new disk. Then nothing uses the old one, and it is in the way of a prune.
+    host.configure(machine, "server", "1", 0, "new.avhdx");
+    let [_, fix] = problem("leaf.avhdx");
+    assert!(fix.contains("new.avhdx") && fix.contains(delete), "{fix}");
+    assert!(kept().unwrap().contains("leaf.avhdx"));
+    fs::remove_file(host.disk("leaf.avhdx")).unwrap();
+    assert_eq!(kept(), None);
+    run!("prune", host.folder(), "--all", "--yes").exits(0);
+}
+
 /// The state of a checkpoint stays, although no disk depends on it.
 #[test]
 fn a_frozen_disk_is_not_deleted() {

@@ -232,6 +232,61 @@ fn problems_of_configurations_come_with_a_fix() {
     assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
 }
 
+/// A checkpoint with several children is not kept without saying what can be done.
+#[test]
+fn a_side_branch_can_be_deleted_if_nothing_needs_it() {
+    let host = Host::new();
+    let side = host.disk("side.avhdx");
+    run!("create", &side, "--parent", host.disk("base.vhdx")).exits(0);
+    let kept = |folder: &Path| {
+        let plan = run!("prune", folder, "--all", "--dry-run", "--json").json();
+        let kept = plan["kept"].as_array().unwrap().iter().find(|kept| kept["reason"] == "several_children");
+        kept.unwrap_or_else(|| panic!("{plan:#}"))["message"].as_str().unwrap().to_owned()
+    };
+    let (text, delete) = (host.text(), "you can delete exactly this file");
+    assert!(text.contains(delete) && text.contains("`vhdx prune` can delete its parent"), "{text}");
+    assert!(kept(host.folder()).ends_with("delete exactly this file"), "{}", kept(host.folder()));
+    // A damaged file may depend on it.
+    fs::write(host.disk("damaged.avhdx"), b"vhdxfile").unwrap();
+    let text = host.text();
+    assert!(!text.contains(delete) && text.contains("Do not delete it before the problem of"), "{text}");
+    assert!(!kept(host.folder()).contains("delete exactly"), "{}", kept(host.folder()));
+    fs::remove_file(host.disk("damaged.avhdx")).unwrap();
+    // A checkpoint has frozen it.
+    host.configure("Snapshots/third", "third", "3f", FIRST + 1000 * HOUR, "side.avhdx");
+    assert!(!host.text().contains("delete exactly"), "{}", host.text());
+    assert!(
+        kept(host.folder()).ends_with("only Hyper-V can delete that checkpoint"),
+        "{}",
+        kept(host.folder())
+    );
+    // Only the disks were copied.
+    fs::remove_dir_all(host.path("Snapshots")).unwrap();
+    fs::remove_dir_all(host.path("Virtual Machines")).unwrap();
+    assert!(kept(host.folder()).contains("only if no machine uses it"), "{}", kept(host.folder()));
+}
+
+/// The configuration of the machine is in the folder, but damaged.
+#[test]
+fn a_damaged_configuration_is_named_instead_of_other_folders() {
+    let host = Host::new();
+    let configuration = host.path("Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0.vmcx");
+    fs::write(&configuration, "x").unwrap();
+    fs::create_dir(host.path("other")).unwrap();
+    images().base.sparse().write_to(&host.path("other/other.vhdx")).unwrap();
+    host.configure("other/m", "other", "5", 0, "other.vhdx");
+    let tree = host.json();
+    let fix = |file: &str| {
+        let problems = tree["problems"].as_array().unwrap();
+        let found = problems.iter().find(|problem| problem["path"].as_str().unwrap().ends_with(file));
+        found.unwrap_or_else(|| panic!("{file}: {tree:#}"))["fix"].as_str().unwrap()
+    };
+    let solve = format!("solve the problem of \"{}\" first", configuration.display());
+    assert!(fix("leaf.avhdx").starts_with(&solve), "{}", fix("leaf.avhdx"));
+    assert!(fix("leaf.avhdx").contains("Do not delete"), "{}", fix("leaf.avhdx"));
+    assert!(fix("first.vmcx").starts_with(&solve), "{}", fix("first.vmcx"));
+}
+
 fn paths(estate: &Estate, drives: &[EstateDrive]) -> Value {
     drives.iter().filter_map(|drive| estate.found(drive)).map(|i| json!(estate.disks[i].path)).collect()
 }

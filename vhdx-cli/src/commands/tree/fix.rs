@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::has_prune_journal;
-use vhdx::{Fallback, Problem, PrunedParent, Remedy, TargetContent};
+use vhdx::{Fallback, Problem, PrunedParent, Remedy, TargetContent, UnusedDisk};
 
 use crate::commands::date::utc;
 use crate::commands::facts::delete_if_target_is_known;
@@ -47,7 +47,6 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::IdentifyParent { files, count } => return identify_parent(files, count),
         Remedy::CompleteEarlierMerge => COMPLETE_EARLIER_MERGE,
         Remedy::FindParent { fallback } => return find_parent(fallback),
-        Remedy::RestorePrunedChain { parent } => return restore_pruned_chain(parent),
         Remedy::CompleteMerge { merged, target } => return complete_merge(merged, target),
         Remedy::FindMerge => FIND_MERGE,
         Remedy::FindMergedFiles => FIND_MERGED_FILES,
@@ -60,7 +59,9 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::CopyConfiguration => {
             "copy this file again from the host. The disks can be read and merged without it"
         }
-        Remedy::FindDisk { stored, candidates, damaged } => return find_disk(stored, candidates, damaged),
+        Remedy::FindDisk { stored, candidates, damaged, moved_to } => {
+            return find_disk(stored, candidates, damaged, moved_to);
+        }
         Remedy::UseTarget { target } => {
             return format!("choose {} in the settings of the machine before you start it", quoted(target));
         }
@@ -74,20 +75,33 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
              do not need it, but without it the names and times of checkpoints can be missing or wrong, and `vhdx prune` \
              selects by them"
         }
-        Remedy::SelectAllDisks { disks: [] } => "search the folders of its other disks too",
+        Remedy::RestorePrunedChain { parent } => return restore_pruned_chain(parent),
+        Remedy::SelectAllDisks { disks: [] } => {
+            "solve the problems of the other disks that this configuration names first. If there are none, search the folders \
+             of these disks too"
+        }
         Remedy::SelectAllDisks { .. } => SELECT_ALL_DISKS,
         Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
         Remedy::AttachNewest => {
             "do not start this machine. If it is meant to go back to this state, make a new child of the disk with `vhdx \
              revert`, and choose that child in the settings of the machine. Otherwise choose the newest disk of the chain"
         }
-        Remedy::FindMachine => {
-            "search the folder with the configuration of its machine too. Do not delete the disk until you know that no \
-             machine uses it"
+        Remedy::FindMachine { disk } => return find_machine(disk),
+        // Its own disks first: they have problems with a fix in any case.
+        Remedy::FindConfiguration { lacks_disks: true, .. } => {
+            "solve the problems of the disks that this configuration names first. A checkpoint and its machine are matched by \
+             the disks that both name"
         }
-        Remedy::FindConfiguration => {
-            "search the folder with the configuration of the machine too, and solve the problems of the disks that it names. \
-             A checkpoint and its machine are matched by the disks that both name"
+        Remedy::FindConfiguration { cause: Some(cause), .. } => {
+            return format!(
+                "solve the problem of {} first, and search again. A checkpoint and its machine are matched by the disks that \
+                 both name",
+                quoted(cause)
+            );
+        }
+        Remedy::FindConfiguration { .. } => {
+            "search the folder with the configuration of the machine too. A checkpoint and its machine are matched by the \
+             disks that both name"
         }
         Remedy::ShortenChain => {
             "shorten the chain first: merge the parent of this file into one of the ancestors of that parent (`vhdx merge \
@@ -132,12 +146,13 @@ const COMPLETE_EARLIER_MERGE: &str = "do not delete this file yet. If the merged
     none was replaced by an older copy. Then delete only the merged files that still exist, newest first. Do not \
     delete the merge target";
 
-const FIND_MERGE: &str = "find all files of that merge (search more folders), and run the merge again. Until it is \
-    complete, do not use, move or delete these files. After that, delete the merged files only if no virtual machine \
+const FIND_MERGE: &str = "find all files of that merge, and run the merge again. If files here are damaged or cannot be \
+    read, solve their problems first; if not, search more folders. Until the merge is complete, do not use, move or delete these files. After that, delete the merged files only if no virtual machine \
     uses them, and do not delete the merge target";
 
-const FIND_MERGED_FILES: &str = "find the files that are being merged into this disk (search more folders), and run \
-    that merge again. Until it is complete, do not start a virtual machine from this disk, and do not move or delete \
+const FIND_MERGED_FILES: &str = "find the files that are being merged into this disk, and run that merge again. If files \
+    here are damaged or cannot be read, solve their problems first; if not, search more folders. Until the merge is \
+    complete, do not start a virtual machine from this disk, and do not move or delete \
     it";
 
 const RESTORE_CHAIN: &str = "restore these files from a backup to another folder, because their linkages are wrong. \
@@ -156,18 +171,25 @@ fn keep_side_file(disk: &Path, side_file: &Path) -> String {
     )
 }
 
-fn find_disk(stored: &str, candidates: &[PathBuf], damaged: Option<&Path>) -> String {
+fn find_disk(
+    stored: &str,
+    candidates: &[PathBuf],
+    damaged: Option<&Path>,
+    moved_to: Option<&Path>,
+) -> String {
     let stored = quoted(Path::new(stored));
     let names: Vec<String> = candidates.iter().map(|path| quoted(path)).collect();
-    match (damaged, &names[..]) {
+    match (damaged.or(moved_to), &names[..]) {
+        (Some(moved), _) if damaged.is_none() => {
+            format!("give {} its old name and folder again, as in {stored}", quoted(moved))
+        }
         (Some(damaged), _) => format!(
             "solve the problem of {} first, and search again. Do not delete that file: it may be the only copy",
             quoted(damaged)
         ),
-        (None, []) => format!(
-            "search the folder with a copy of {stored} too. If the file was renamed or moved, give it its old name and \
-             folder again"
-        ),
+        (None, []) => "search the folder with a copy of this disk too. If the file was renamed or moved, give it its old \
+                       name and folder again"
+            .to_owned(),
         (None, names) => format!(
             "search only the folders of one copy of the machine, or rename the folders to the names that they have in \
              {stored}. Files with this name: {}",
@@ -258,6 +280,46 @@ fn restore_pruned_chain(parent: &PrunedParent) -> String {
     )
 }
 
+fn find_machine(disk: &UnusedDisk) -> String {
+    let choose = disk.used.as_ref().map(|used| {
+        format!(
+            "if this disk was made to go back to a checkpoint (for example, by `vhdx revert`), choose it in the settings of {}, \
+             which now uses {}. Otherwise, no machine that was found uses it",
+            used,
+            quoted(&used.path)
+        )
+    });
+    match (choose, &disk.doubt) {
+        (Some(choose), None) => format!("{choose}, and no disk that was found depends on it. {}", delete_unused(disk)),
+        (Some(choose), Some(doubt)) => format!(
+            "{choose}. Do not delete it before the problem of {} is solved: that file may need it",
+            quoted(doubt)
+        ),
+        (None, Some(doubt)) => format!(
+            "solve the problem of {} first, and search again: that file may need this disk. If that does not help, search the \
+             folder with the configuration of its machine too. Do not delete the disk until you know that no machine uses it",
+            quoted(doubt)
+        ),
+        (None, None) if disk.has_siblings => format!(
+            "search the folder with the configuration of its machine too. No disk that was found depends on this one. {}",
+            delete_unused(disk)
+        ),
+        (None, None) => "search the folder with the configuration of its machine too. Do not delete the disk until you know \
+             that no machine uses it"
+            .to_owned(),
+    }
+}
+
+/// Says under which conditions a disk can be deleted on which no other one depends, and which no configuration names.
+fn delete_unused(disk: &UnusedDisk) -> String {
+    let delete =
+        "If no machine elsewhere uses it and its content is not needed, you can delete exactly this file";
+    match disk.has_siblings {
+        true => format!("{delete}; then `vhdx prune` can delete its parent, if no other disk is in the way"),
+        false => delete.to_owned(),
+    }
+}
+
 fn complete_merge(merged: &Path, target: &Path) -> String {
     if has_prune_journal(target) {
         return format!(
@@ -291,6 +353,24 @@ mod tests {
 
     fn words_of(remedy: Remedy<'_>) -> String {
         of_remedy(Path::new("child.avhdx"), remedy)
+    }
+
+    #[test]
+    fn a_disk_that_is_there_is_not_searched_for_in_other_folders() {
+        let stored = r"D:\vm\a.vhdx";
+        let words = |damaged: Option<&str>, moved_to: Option<&str>| {
+            let (damaged, moved_to) = (damaged.map(Path::new), moved_to.map(Path::new));
+            words_of(Remedy::FindDisk { stored, candidates: &[], damaged, moved_to })
+        };
+        assert!(words(None, None).starts_with("search the folder with a copy of this disk too"));
+        assert!(words(Some("x"), Some("y")).starts_with("solve the problem of \"x\" first"));
+        assert_eq!(words(None, Some("y")), r#"give "y" its old name and folder again, as in "D:\vm\a.vhdx""#);
+        for (cause, lacks_disks) in
+            [(Some(Path::new("x")), false), (None, true), (Some(Path::new("x")), true)]
+        {
+            let words = words_of(Remedy::FindConfiguration { cause, lacks_disks });
+            assert!(words.starts_with("solve the problem"), "{words}");
+        }
     }
 
     #[test]

@@ -8,13 +8,16 @@ use super::names::stored_names;
 use super::problem::MachineProblem;
 use super::read::Read;
 use super::suffixes::{Found, Suffixes};
+use super::unread::Unread;
+use super::unused::Estate;
 use super::{owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::link::SHOWN;
+use crate::family::problem::Problem;
 use crate::family::prune_records::{DeletedFile, PruneRecords};
 use crate::progress::Progress;
-use crate::windows_path::fold_name;
+use crate::windows_path::{SEPARATORS, fold_name};
 
 /// The machines of a forest.
 #[derive(Default)]
@@ -47,7 +50,8 @@ pub(in crate::family) fn join(
     }
     let deleted = deleted(&configurations, disks, unreadable, records);
     find_disks(&mut configurations, disks, &deleted, unreadable, &mut problems);
-    let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &mut problems);
+    let unread = Unread::of(unreadable, &problems);
+    let (mut machines, mut lone_checkpoints) = owner::assign(configurations, disks, &unread, &mut problems);
     for machine in &mut machines {
         problems.extend(pruned::lose_states(&mut machine.configuration));
     }
@@ -56,7 +60,14 @@ pub(in crate::family) fn join(
         problems.extend(pruned::delete_states(checkpoint, disks, records));
     }
     problems.extend(pruned::problems(&machines, &lone_checkpoints, disks));
-    problems.extend(of_disks(&machines, &lone_checkpoints, disks));
+    problems.extend(of_used_disks(&machines, disks));
+    // Without any machine, the folder is probably not a copy of a host's folder.
+    if !machines.is_empty() {
+        let (machines, lone_checkpoints) = (&machines, &lone_checkpoints);
+        let estate = Estate { machines, lone_checkpoints, disks, problems: &problems, unread: &unread };
+        let unused = estate.unused();
+        problems.extend(unused.into_iter().map(MachineProblem::NoMachine));
+    }
     problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(Joined { machines, lone_checkpoints, problems })
 }
@@ -97,14 +108,15 @@ fn find_disks(
     let paths = disks.iter().map(|disk| disk.facts.path.as_path());
     let paths = paths.chain(deleted.iter().map(|file| file.path.as_path()));
     let in_forest = Suffixes::of(paths, |path| is_named(path, &names));
-    let damaged = Suffixes::of(unreadable.iter().copied(), |path| is_named(path, &names));
+    // A folder that cannot be listed is not named like a disk.
+    let damaged = Suffixes::of(unreadable.iter().copied(), |_| true);
     let found: Vec<Vec<Found>> = configurations
         .iter()
         .map(|Read { facts, .. }| {
             facts.drives.iter().map(|drive| in_forest.find(&drive.stored_path, &facts.path)).collect()
         })
         .collect();
-    let sure = surely_named(configurations, &found);
+    let (sure, moved) = (surely_named(configurations, &found), moved(disks));
     let path_of = |disk: usize| disks.get(disk).map(|disk| disk.facts.path.clone());
     for (Read { facts, .. }, found) in configurations.iter_mut().zip(found) {
         for (drive, found) in facts.drives.iter_mut().zip(found) {
@@ -124,18 +136,46 @@ fn find_disks(
                 Found::Ambiguous(candidates) => candidates,
                 Found::Nothing => Vec::new(),
             };
-            let damaged = match damaged.find(&drive.stored_path, &facts.path) {
+            let unread = |stored: &str| match damaged.find(stored, &facts.path) {
                 Found::Disk { disk, .. } => unreadable.get(disk).map(|path| (*path).to_owned()),
                 Found::Ambiguous(_) | Found::Nothing => None,
             };
+            let folder = || drive.stored_path.rsplit_once(SEPARATORS).and_then(|(folder, _)| unread(folder));
+            let damaged = unread(&drive.stored_path).or_else(folder);
             problems.push(MachineProblem::MissingDisk {
                 path: facts.path.clone(),
                 stored: drive.stored_path.clone(),
                 candidates: candidates.into_iter().filter_map(path_of).take(SHOWN).collect(),
+                moved_to: moved
+                    .get(&last_names(&drive.stored_path))
+                    .and_then(|path| path.map(Path::to_owned)),
                 damaged,
             });
         }
     }
+}
+
+/// Returns the parents to which no stored path leads any more, by the last names of the stored paths.
+///
+/// `None` are names that mean several disks.
+fn moved(disks: &[DiscoveredDisk]) -> HashMap<Vec<String>, Option<&Path>> {
+    let mut moved: HashMap<Vec<String>, Option<&Path>> = HashMap::new();
+    for problem in disks.iter().flat_map(|disk| &disk.problems) {
+        let Problem::StalePath { parent, stored, .. } = problem else { continue };
+        let parent = Some(parent.as_path());
+        for names in stored.iter().map(|stored| last_names(&stored.path)).filter(|names| names.len() > 1) {
+            let known = moved.entry(names).or_insert(parent);
+            *known = known.filter(|_| *known == parent);
+        }
+    }
+    moved
+}
+
+/// Returns the names of the file and of two folders in a path of another host. Many machines have folders of one name.
+fn last_names(path: &str) -> Vec<String> {
+    let mut names = stored_names(path);
+    names.truncate(3);
+    names
 }
 
 /// Returns the disks that a configuration names beyond doubt, with the names in the stored path.
@@ -149,12 +189,8 @@ fn surely_named(configurations: &[Read], found: &[Vec<Found>]) -> HashMap<usize,
     sure.collect()
 }
 
-/// Returns the problems of disks that no machine or several machines use, or that are not the newest.
-fn of_disks(
-    machines: &[DiscoveredMachine],
-    lone_checkpoints: &[MachineConfiguration],
-    disks: &[DiscoveredDisk],
-) -> Vec<MachineProblem> {
+/// Returns the problems of disks that several machines use, or that are not the newest.
+fn of_used_disks(machines: &[DiscoveredMachine], disks: &[DiscoveredDisk]) -> Vec<MachineProblem> {
     let mut problems = Vec::new();
     let mut users: BTreeMap<usize, Vec<&Path>> = BTreeMap::new();
     for machine in machines {
@@ -176,16 +212,6 @@ fn of_disks(
                 disk: found.facts.path.clone(),
             }));
         }
-    }
-    // After an older checkpoint was applied, only a newer checkpoint still names the disk that it froze.
-    let checkpoints = machines.iter().flat_map(|machine| &machine.checkpoints).chain(lone_checkpoints);
-    let frozen: HashSet<usize> = checkpoints.flat_map(MachineConfiguration::disks).collect();
-    let is_unused =
-        |i: &usize| disks[*i].children.is_empty() && !users.contains_key(i) && !frozen.contains(i);
-    let unused = (0..disks.len()).filter(is_unused);
-    // Without any machine, the folder is probably not a copy of a host's folder.
-    if !machines.is_empty() {
-        problems.extend(unused.map(|i| MachineProblem::NoMachine { path: disks[i].facts.path.clone() }));
     }
     problems
 }

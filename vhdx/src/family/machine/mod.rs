@@ -8,3 +8,5 @@ pub(super) mod problem;
 mod pruned;
 mod read;
 mod suffixes;
+mod unread;
+mod unused;

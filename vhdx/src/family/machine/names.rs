@@ -26,3 +26,45 @@ pub(in crate::family) fn stored_names(path: &str) -> Vec<String> {
     let is_name = |name: &&str| !name.is_empty() && !name.ends_with(':') && *name != "." && *name != "?";
     path.rsplit(['\\', '/']).filter(is_name).take(MAX_NAMES).map(fold_name).collect()
 }
+
+/// Returns the name of a disk without its extension and without the GUID that a checkpoint adds, folded.
+pub(crate) fn stem(name: &str) -> String {
+    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let is_guid = |(_, end): &(&str, &str)| uuid::Uuid::try_parse(end).is_ok();
+    let stem = name.rsplit_once('_').filter(is_guid).map_or(name, |(stem, _)| stem);
+    fold_name(stem)
+}
+
+/// Returns the folder of the machine to which a file belongs.
+///
+/// It is the folder of the file, or the one above if that is a folder that Hyper-V makes for each machine.
+pub(super) fn machine_folder(file: &Path) -> Option<&Path> {
+    let folder = file.parent()?;
+    let name = folder.file_name().map(|name| fold_name(&name.to_string_lossy()));
+    match name.is_some_and(|name| COMMON_FOLDERS.contains(&name.as_str())) {
+        true => folder.parent(),
+        false => Some(folder),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stem_has_no_extension_and_no_guid() {
+        for name in ["Web_1.vhdx", "web_1_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx", "WEB_1"] {
+            assert_eq!(stem(name), "web_1");
+        }
+        assert_eq!(stem(""), "");
+    }
+
+    #[test]
+    fn folders_that_every_machine_has_are_in_the_folder_of_the_machine() {
+        for file in ["web/m.vmcx", "web/Snapshots/m.vmcx", "web/VIRTUAL HARD DISKS/a.vhdx"] {
+            assert_eq!(machine_folder(Path::new(file)), Some(Path::new("web")), "{file}");
+        }
+        assert_eq!(machine_folder(Path::new("m.vmcx")), Some(Path::new("")));
+        assert_eq!(machine_folder(Path::new("Snapshots/m.vmcx")), Some(Path::new("")));
+    }
+}

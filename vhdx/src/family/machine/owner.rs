@@ -1,13 +1,16 @@
 //! Tells configurations of checkpoints from those of machines, and finds the machine of each checkpoint.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration};
+use super::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive};
+use super::names::machine_folder;
 use super::problem::MachineProblem;
 use super::read::Read;
-use crate::family::forest::DiscoveredDisk;
+use super::unread::Unread;
+use crate::family::forest::{DiscoveredDisk, DiskLink};
 
 /// A place in a machine and the disk at the root of the family that is used there.
 type Used = (DrivePlace, usize);
@@ -16,6 +19,7 @@ type Used = (DrivePlace, usize);
 pub(super) fn assign(
     configurations: Vec<Read>,
     disks: &[DiscoveredDisk],
+    unread: &Unread,
     problems: &mut Vec<MachineProblem>,
 ) -> (Vec<DiscoveredMachine>, Vec<MachineConfiguration>) {
     let roots = roots(disks);
@@ -28,12 +32,17 @@ pub(super) fn assign(
         .map(|read| DiscoveredMachine { configuration: read.facts, checkpoints: Vec::new() })
         .collect();
     let owners = Owners::of(&machines, &roots);
+    let causes = Causes::of(&machines, disks, &roots, unread);
     let mut without = Vec::new();
     for checkpoint in checkpoints {
         match owners.find(&checkpoint, &roots).and_then(|machine| machines.get_mut(machine)) {
             Some(machine) => machine.checkpoints.push(checkpoint.facts),
             None => {
-                problems.push(MachineProblem::UnknownMachine { path: checkpoint.facts.path.clone() });
+                problems.push(MachineProblem::UnknownMachine {
+                    path: checkpoint.facts.path.clone(),
+                    cause: causes.of_checkpoint(&checkpoint.facts),
+                    lacks_disks: checkpoint.facts.drives.iter().any(MachineDrive::is_missing),
+                });
                 without.push(checkpoint.facts);
             }
         }
@@ -45,7 +54,7 @@ pub(super) fn assign(
 }
 
 /// Returns the root of the tree of each disk.
-fn roots(disks: &[DiscoveredDisk]) -> Vec<usize> {
+pub(super) fn roots(disks: &[DiscoveredDisk]) -> Vec<usize> {
     let mut roots: Vec<usize> = (0..disks.len()).collect();
     let mut waiting: Vec<usize> = (0..disks.len()).filter(|&i| disks[i].parent.is_none()).collect();
     while let Some(i) = waiting.pop() {
@@ -123,5 +132,47 @@ impl Owners {
         let candidates: BTreeSet<usize> = if by_use.is_empty() { by_id() } else { by_use };
         let mut candidates = candidates.into_iter();
         candidates.next().filter(|_| candidates.next().is_none())
+    }
+}
+
+/// Why the machine of a checkpoint was not found: files and folders with problems.
+struct Causes<'a> {
+    disks: &'a [DiscoveredDisk],
+    roots: &'a [usize],
+    unread: &'a Unread,
+    /// By the folder of a machine: its disk whose chain is not complete, or its configuration that names a missing disk.
+    by_folder: HashMap<PathBuf, PathBuf>,
+}
+
+impl<'a> Causes<'a> {
+    fn of(
+        machines: &[DiscoveredMachine],
+        disks: &'a [DiscoveredDisk],
+        roots: &'a [usize],
+        unread: &'a Unread,
+    ) -> Self {
+        let mut causes = Self { disks, roots, unread, by_folder: HashMap::new() };
+        for DiscoveredMachine { configuration, .. } in machines {
+            let lacks_disks = configuration.drives.iter().any(MachineDrive::is_missing);
+            let own = || lacks_disks.then(|| configuration.path.clone());
+            if let Some(cause) = causes.orphan(configuration).or_else(own)
+                && let Some(folder) = machine_folder(&configuration.path)
+            {
+                causes.by_folder.entry(folder.to_owned()).or_insert(cause);
+            }
+        }
+        causes
+    }
+
+    /// Returns the root of a chain that is not complete, of a disk that a configuration names.
+    fn orphan(&self, configuration: &MachineConfiguration) -> Option<PathBuf> {
+        let mut roots = configuration.disks().filter_map(|disk| self.disks.get(*self.roots.get(disk)?));
+        roots.find(|root| root.link != DiskLink::Base).map(|root| root.facts.path.clone())
+    }
+
+    fn of_checkpoint(&self, checkpoint: &MachineConfiguration) -> Option<PathBuf> {
+        let of_machine = || self.by_folder.get(machine_folder(&checkpoint.path)?).cloned();
+        let unread = self.unread.configuration_near(&checkpoint.path).cloned();
+        unread.or_else(|| self.orphan(checkpoint)).or_else(of_machine)
     }
 }

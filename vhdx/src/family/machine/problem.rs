@@ -44,9 +44,13 @@ pub enum MachineProblem {
         /// The disks that it may be. They are in folders of the same name, and may belong to other machines.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         candidates: Vec<PathBuf>,
-        /// The file that cannot be read, but has the name of the disk.
+        /// The file that cannot be read, but has the name of the disk; or a folder that cannot be listed, but has the
+        /// name of its folder.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         damaged: Option<PathBuf>,
+        /// The disk under its present name: other disks depend on it, and store the old name.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        moved_to: Option<PathBuf>,
     },
     /// A prune has merged a disk that the configuration names into another one, which has its state now.
     MergedDisk {
@@ -102,18 +106,68 @@ pub enum MachineProblem {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         disk: PathBuf,
     },
-    /// No machine uses this disk, although configuration files were found.
-    NoMachine {
-        /// The disk, which has no children.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
-        path: PathBuf,
-    },
+    /// No configuration names this disk, although configurations of machines were found.
+    NoMachine(UnusedDisk),
     /// The configuration of a checkpoint belongs to no machine that was found.
     UnknownMachine {
         /// The configuration file.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
+        /// A file or folder whose problem is probably the reason.
+        ///
+        /// It cannot be read, and may be or contain the configuration of the machine. Or it is a disk without its parent,
+        /// and its family cannot be recognized.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        cause: Option<PathBuf>,
+        /// Whether disks that the configuration names were not found, so that the machine could not be found by them.
+        lacks_disks: bool,
     },
+}
+
+/// A disk without children that no configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct UnusedDisk {
+    /// The disk.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub path: PathBuf,
+    /// The nearest disk of the same family that a machine uses and that has no children.
+    pub used: Option<UsedDisk>,
+    /// Whether its parent has other children.
+    pub has_siblings: bool,
+    /// A file or folder with a problem because of which the disk may be needed.
+    ///
+    /// It may name the disk or depend on it. Without such a file, nothing that was found needs the disk.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub doubt: Option<PathBuf>,
+}
+
+/// A disk that a machine uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct UsedDisk {
+    /// The disk.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub path: PathBuf,
+    /// The name of the machine.
+    pub machine: Option<String>,
+    /// The configuration of the machine.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub configuration: PathBuf,
+}
+
+impl fmt::Display for UsedDisk {
+    /// Names the machine and its configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.machine {
+            Some(name) => {
+                write!(f, "the machine {} ({})", Quoted(Path::new(name)), Quoted(&self.configuration))
+            }
+            None => write!(f, "the machine of {}", Quoted(&self.configuration)),
+        }
+    }
 }
 
 impl MachineProblem {
@@ -129,8 +183,8 @@ impl MachineProblem {
             | MachineProblem::PartlyDeletedCheckpoint { path, .. }
             | MachineProblem::SharedDisk { path, .. }
             | MachineProblem::NotTheNewest { path, .. }
-            | MachineProblem::NoMachine { path }
-            | MachineProblem::UnknownMachine { path } => path,
+            | MachineProblem::UnknownMachine { path, .. } => path,
+            MachineProblem::NoMachine(disk) => &disk.path,
         }
     }
 }
@@ -145,9 +199,15 @@ impl fmt::Display for MachineProblem {
             }
             MachineProblem::MissingDisk { stored, damaged: Some(damaged), .. } => write!(
                 f,
-                "names the disk {}, which cannot be read: it seems to be {}",
+                "names the disk {}, which cannot be read: it seems to be at {}",
                 Quoted(Path::new(stored)),
                 Quoted(damaged)
+            ),
+            MachineProblem::MissingDisk { stored, moved_to: Some(moved_to), .. } => write!(
+                f,
+                "names the disk {}, which has another name or folder now: it seems to be {}",
+                Quoted(Path::new(stored)),
+                Quoted(moved_to)
             ),
             MachineProblem::MissingDisk { stored, candidates, .. } => {
                 write!(f, "names the disk {}, which was not found", Quoted(Path::new(stored)))?;
@@ -187,8 +247,14 @@ impl fmt::Display for MachineProblem {
                 "names the disk {}, on which other disks depend: starting the machine would make them unusable",
                 Quoted(disk)
             ),
-            MachineProblem::NoMachine { .. } => {
-                f.write_str("is the disk of no machine whose configuration was found")
+            MachineProblem::NoMachine(disk) => {
+                f.write_str("is the disk of no machine whose configuration was found")?;
+                match &disk.used {
+                    Some(used) => {
+                        write!(f, "; of the same family, {used} uses {}", Quoted(&used.path))
+                    }
+                    None => Ok(()),
+                }
             }
             MachineProblem::UnknownMachine { .. } => {
                 f.write_str("is the configuration of a checkpoint, but its machine was not found")

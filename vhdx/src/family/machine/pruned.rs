@@ -65,6 +65,7 @@ fn missing(configuration: &Path, drive: &MachineDrive) -> MachineProblem {
         stored: drive.stored_path.clone(),
         candidates: Vec::new(),
         damaged: None,
+        moved_to: None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::Problem;
 use super::pruned::PrunedParent;
 use super::substitute::{self, Fallback};
 use crate::error::Error;
-use crate::family::machine::problem::MachineProblem;
+use crate::family::machine::problem::{MachineProblem, UnusedDisk};
 
 /// What the user can do about a [`Problem`].
 ///
@@ -112,14 +112,16 @@ pub enum Remedy<'a> {
     ShortenChain,
     /// Copy the configuration file again. The disks need no change.
     CopyConfiguration,
-    /// Search the folder of the disk, too, or make the damaged file readable.
+    /// Search the folder of the disk, too, make the damaged file readable, or give the disk its old path again.
     FindDisk {
         /// The path of the disk on the host of the machine.
         stored: &'a str,
         /// The disks that it may be.
         candidates: &'a [PathBuf],
-        /// The file that cannot be read, but has the name of the disk.
+        /// The file or folder that cannot be read, where the disk seems to be.
         damaged: Option<&'a Path>,
+        /// The disk under its present name.
+        moved_to: Option<&'a Path>,
     },
     /// Let the machine use the merge target instead of the disk that it names.
     UseTarget {
@@ -144,10 +146,21 @@ pub enum Remedy<'a> {
     UseOnce,
     /// Do not start the machine. Let it use the newest disk of the chain.
     AttachNewest,
-    /// Search the folder of the machine's configuration, too. The disk must stay until it is known to be unused.
-    FindMachine,
-    /// Search the folder of the machine's configuration, too.
-    FindConfiguration,
+    /// Choose the disk in the settings of a machine, find the machine that uses it, or delete it.
+    ///
+    /// It must stay until it is known to be unused.
+    FindMachine {
+        /// What is known about the disk.
+        disk: &'a UnusedDisk,
+    },
+    /// Solve the problem of the cause or of the disks that the checkpoint names, or search the folder of the machine's
+    /// configuration, too.
+    FindConfiguration {
+        /// The file or folder whose problem is probably the reason.
+        cause: Option<&'a Path>,
+        /// Whether disks that the checkpoint names were not found.
+        lacks_disks: bool,
+    },
 }
 
 impl Problem {
@@ -200,9 +213,12 @@ impl Problem {
 fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
     match problem {
         MachineProblem::Unreadable { .. } | MachineProblem::Imperfect { .. } => Remedy::CopyConfiguration,
-        MachineProblem::MissingDisk { stored, candidates, damaged, .. } => {
-            Remedy::FindDisk { stored, candidates, damaged: damaged.as_deref() }
-        }
+        MachineProblem::MissingDisk { stored, candidates, damaged, moved_to, .. } => Remedy::FindDisk {
+            stored,
+            candidates,
+            damaged: damaged.as_deref(),
+            moved_to: moved_to.as_deref(),
+        },
         MachineProblem::MergedDisk { target, is_checkpoint: true, .. } => Remedy::ApplyOffline { target },
         MachineProblem::MergedDisk { target, .. } => Remedy::UseTarget { target },
         MachineProblem::DamagedRecord { .. } => Remedy::RestoreRecord,
@@ -210,8 +226,10 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
         MachineProblem::PartlyDeletedCheckpoint { disks, .. } => Remedy::SelectAllDisks { disks },
         MachineProblem::SharedDisk { .. } => Remedy::UseOnce,
         MachineProblem::NotTheNewest { .. } => Remedy::AttachNewest,
-        MachineProblem::NoMachine { .. } => Remedy::FindMachine,
-        MachineProblem::UnknownMachine { .. } => Remedy::FindConfiguration,
+        MachineProblem::NoMachine(disk) => Remedy::FindMachine { disk },
+        MachineProblem::UnknownMachine { cause, lacks_disks, .. } => {
+            Remedy::FindConfiguration { cause: cause.as_deref(), lacks_disks: *lacks_disks }
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Why a checkpoint is kept.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::family::UnusedDisk;
 use crate::quoted::Quoted;
 
 /// The most children that a message names.
@@ -47,6 +48,13 @@ pub enum KeepReason {
         /// The disks.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         children: Vec<PathBuf>,
+        /// Those without children that no configuration names.
+        unused: Vec<UnusedDisk>,
+        /// Those without children that a checkpoint froze, and that no machine uses.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        frozen: Vec<PathBuf>,
+        /// Whether the configuration of a machine was found. Without one, nothing is known about the use of the disks.
+        has_machines: bool,
     },
     /// Its child is not named `.avhdx`, so it was probably not made by a checkpoint.
     NotACheckpoint {
@@ -146,16 +154,10 @@ impl fmt::Display for KeepReason {
             KeepReason::NotLargeEnough => f.write_str("is not large enough"),
             KeepReason::OtherName => f.write_str("has another name"),
             KeepReason::NoTime => f.write_str("has no known time, which this selection needs"),
-            KeepReason::SeveralChildren { children } => {
-                write!(f, "has {} children, and can be deleted when only one is left:", children.len())?;
-                let mut shown = children.iter().take(SHOWN).enumerate();
-                shown.try_for_each(|(i, child)| {
-                    write!(f, "{} {}", if i == 0 { "" } else { "," }, Quoted(child))
-                })?;
-                match children.len().checked_sub(SHOWN) {
-                    None | Some(0) => Ok(()),
-                    Some(more) => write!(f, " and {more} more"),
-                }
+            KeepReason::SeveralChildren { children, unused, frozen, has_machines } => {
+                several_children(f, children, *has_machines)?;
+                unused.iter().take(SHOWN).try_for_each(|disk| of_unused(f, disk))?;
+                frozen.iter().take(SHOWN).try_for_each(|disk| of_frozen(f, disk))
             }
             KeepReason::NotACheckpoint { child } => write!(
                 f,
@@ -171,8 +173,8 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::NewerDiskMissing { configuration } => write!(
                 f,
-                "cannot be deleted: according to {}, a disk that may depend on this checkpoint was not found: name the folder of \
-                 that disk too",
+                "cannot be deleted: according to {}, a disk that may depend on this checkpoint was not found or cannot be read: name \
+                 the folder of that disk too, or solve the problem of that disk first",
                 Quoted(configuration)
             ),
             KeepReason::DamagedRecord { record } => write!(
@@ -203,5 +205,73 @@ impl fmt::Display for KeepReason {
                 write!(f, "cannot be deleted: the merge needs {needed} free bytes, and only {free} are free")
             }
         }
+    }
+}
+
+fn several_children(f: &mut fmt::Formatter<'_>, children: &[PathBuf], has_machines: bool) -> fmt::Result {
+    write!(f, "has {} children, and can be deleted when only one is left:", children.len())?;
+    let mut shown = children.iter().take(SHOWN).enumerate();
+    shown.try_for_each(|(i, child)| write!(f, "{} {}", if i == 0 { "" } else { "," }, Quoted(child)))?;
+    if let Some(more @ 1..) = children.len().checked_sub(SHOWN) {
+        write!(f, " and {more} more")?;
+    }
+    match has_machines {
+        true => Ok(()),
+        false => f.write_str(
+            ". No configuration of a machine was found. Delete one of them only if no machine uses it, no disk depends on it, \
+             and its content is not needed",
+        ),
+    }
+}
+
+fn of_frozen(f: &mut fmt::Formatter<'_>, disk: &Path) -> fmt::Result {
+    write!(
+        f,
+        ". {} has the state of another checkpoint, on which no disk depends: only Hyper-V can delete that checkpoint",
+        Quoted(disk)
+    )
+}
+
+/// Says what can be done with a child that nothing uses, so that its parent can be deleted.
+fn of_unused(f: &mut fmt::Formatter<'_>, disk: &UnusedDisk) -> fmt::Result {
+    write!(f, ". No configuration that was found names {}", Quoted(&disk.path))?;
+    if let Some(used) = &disk.used {
+        let now = Quoted(&used.path);
+        write!(
+            f,
+            ": if it was made to go back to a checkpoint, choose it in the settings of {used}, which now uses {now}"
+        )?;
+    }
+    match &disk.doubt {
+        Some(doubt) => write!(f, ". Do not delete it before the problem of {} is solved", Quoted(doubt)),
+        None => f.write_str(
+            ". No disk that was found depends on it: if no machine elsewhere uses it and its content is not needed, delete \
+             exactly this file",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_child_that_nothing_may_need_can_be_deleted() {
+        let disk = |doubt: Option<&str>| UnusedDisk {
+            path: "a".into(),
+            used: None,
+            has_siblings: true,
+            doubt: doubt.map(PathBuf::from),
+        };
+        let message = |unused: Vec<UnusedDisk>, has_machines| {
+            let children = ["a", "b"].map(|name| Path::new(name).to_owned()).into();
+            KeepReason::SeveralChildren { children, unused, frozen: Vec::new(), has_machines }.to_string()
+        };
+        let all_named = message(Vec::new(), true);
+        assert!(all_named.ends_with(r#"when only one is left: "a", "b""#), "{all_named}");
+        assert!(message(vec![disk(None)], true).ends_with("delete exactly this file"));
+        let doubtful = message(vec![disk(Some("c"))], true);
+        assert!(doubtful.ends_with(r#"Do not delete it before the problem of "c" is solved"#), "{doubtful}");
+        assert!(message(Vec::new(), false).contains("only if no machine uses it"));
     }
 }

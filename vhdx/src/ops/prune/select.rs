@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use super::keep::KeepReason;
 use super::options::PruneOptions;
 use super::unseen::unseen;
-use crate::family::{Checkpoint, DiskLink, Family, Forest};
+use crate::family::{
+    Checkpoint, DiscoveredDisk, DiskLink, Family, Forest, MachineProblem, Problem, UnusedDisk,
+};
 
 /// What the selection needs to know about a forest.
 pub(super) struct Known<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Known<'a> {
     frozen: HashSet<usize>,
     /// The disks on which disks may depend that were not found, and the configuration that shows it.
     unseen: HashMap<usize, PathBuf>,
+    /// The disks without children that no configuration names.
+    unused: HashMap<usize, &'a UnusedDisk>,
     pub(super) now: SystemTime,
 }
 
@@ -42,7 +46,8 @@ impl<'a> Known<'a> {
                 }
             }
         }
-        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest), now }
+        let unused = unused(forest);
+        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest), unused, now }
     }
 
     /// Returns the checkpoints of a family, each parent before its children, with the reason to keep it; `None` for those
@@ -146,9 +151,7 @@ impl<'a> Known<'a> {
     /// Returns why a selected checkpoint is kept nevertheless.
     fn not_possible(&self, checkpoint: &Checkpoint) -> Option<KeepReason> {
         let [child] = self.forest.disks[checkpoint.disk].children[..] else {
-            let children = self.forest.disks[checkpoint.disk].children.iter();
-            let children = children.map(|&child| self.forest.disks[child].facts.path.clone()).collect();
-            return Some(KeepReason::SeveralChildren { children });
+            return Some(self.several_children(&self.forest.disks[checkpoint.disk]));
         };
         let path = |disk: usize| self.forest.disks[disk].facts.path.clone();
         // The newest disk of a chain moves to another file. Any other disk of a machine must stay as it is.
@@ -170,6 +173,29 @@ impl<'a> Known<'a> {
         let is_known = is_avhdx || self.options.any_extension || self.frozen.contains(&checkpoint.disk);
         (!is_known).then(|| KeepReason::NotACheckpoint { child: child.clone() })
     }
+
+    fn several_children(&self, disk: &DiscoveredDisk) -> KeepReason {
+        let path = |disk: &usize| self.forest.disks[*disk].facts.path.clone();
+        let is_frozen = |disk: &&usize| {
+            let has_no_child = self.forest.disks[**disk].children.is_empty();
+            has_no_child && self.frozen.contains(disk) && !self.used.contains_key(disk)
+        };
+        let unused = disk.children.iter().filter_map(|child| self.unused.get(child));
+        KeepReason::SeveralChildren {
+            children: disk.children.iter().map(path).collect(),
+            unused: unused.map(|disk| (*disk).clone()).collect(),
+            frozen: disk.children.iter().filter(is_frozen).map(path).collect(),
+            has_machines: !self.forest.machines.is_empty(),
+        }
+    }
+}
+
+fn unused(forest: &Forest) -> HashMap<usize, &UnusedDisk> {
+    let unused = forest.problems.iter().filter_map(|problem| match problem {
+        Problem::Machine(MachineProblem::NoMachine(disk)) => Some((forest.index_of(&disk.path)?, disk)),
+        _ => None,
+    });
+    unused.collect()
 }
 
 /// Returns the names of a checkpoint: those of its configurations, or else that of the file.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::family::{DiscoveredMachine, Forest, MachineDrive};
+use crate::family::{DiscoveredMachine, Forest, MachineDrive, stem};
 
 /// Returns the disks on which a disk may depend that was not found, each with the configuration that shows it.
 ///
@@ -91,24 +91,13 @@ fn name_of(path: &str) -> &str {
     path.rsplit(['\\', '/']).next().unwrap_or(path) // There always is one.
 }
 
-/// Returns the name of a disk without its extension and without the GUID that a checkpoint adds, folded.
-fn stem(name: &str) -> String {
-    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let is_guid = |(_, end): &(&str, &str)| uuid::Uuid::try_parse(end).is_ok();
-    let stem = name.rsplit_once('_').filter(is_guid).map_or(name, |(stem, _)| stem);
-    crate::windows_path::fold_name(stem)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_stem_has_no_extension_and_no_guid() {
-        for name in ["Web_1.vhdx", "web_1_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx", "WEB_1"] {
-            assert_eq!(stem(name), "web_1");
-        }
+    fn the_name_is_the_last_one_of_a_path() {
         assert_eq!(name_of(r"C:\vm\a.vhdx"), "a.vhdx");
-        assert_eq!(stem(name_of("")), "");
+        assert_eq!(name_of(""), "");
     }
 }

@@ -4,3 +4,4 @@ mod cases;
 mod changed;
 mod estate;
 mod host;
+mod unused;

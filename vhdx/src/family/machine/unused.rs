@@ -1,0 +1,188 @@
+//! Finds the disks without children that no configuration names, and why one of them may be needed nevertheless.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::facts::{DiscoveredMachine, MachineConfiguration};
+use super::names::{machine_folder, stem, stored_names};
+use super::owner::roots;
+use super::problem::{MachineProblem, UnusedDisk, UsedDisk};
+use super::unread::Unread;
+use crate::family::forest::DiscoveredDisk;
+use crate::family::problem::Problem;
+
+/// The disks and their configurations.
+pub(super) struct Estate<'a> {
+    pub(super) machines: &'a [DiscoveredMachine],
+    pub(super) lone_checkpoints: &'a [MachineConfiguration],
+    pub(super) disks: &'a [DiscoveredDisk],
+    /// The problems of the configurations that were found so far.
+    pub(super) problems: &'a [MachineProblem],
+    pub(super) unread: &'a Unread,
+}
+
+impl<'a> Estate<'a> {
+    /// Returns the disks without children that no configuration names. A disk that a checkpoint froze is not one of them.
+    pub(super) fn unused(&self) -> Vec<UnusedDisk> {
+        let named: HashSet<usize> = self.configurations().flat_map(MachineConfiguration::disks).collect();
+        let is_unused = |i: &usize| self.disks[*i].children.is_empty() && !named.contains(i);
+        let unused: Vec<usize> = (0..self.disks.len()).filter(is_unused).collect();
+        if unused.is_empty() {
+            return Vec::new();
+        }
+        let (used, doubts) = (self.used_nearby(), Doubts::of(self));
+        let disk = |i: usize| UnusedDisk {
+            path: self.disks[i].facts.path.clone(),
+            used: used[i].map(|(disk, machine)| self.used_disk(disk, machine)),
+            has_siblings: self.disks[i].parent.is_some_and(|parent| self.disks[parent].children.len() > 1),
+            doubt: doubts.about(self, i),
+        };
+        unused.into_iter().map(disk).collect()
+    }
+
+    fn configurations(&self) -> impl Iterator<Item = &'a MachineConfiguration> {
+        let of_machines = self
+            .machines
+            .iter()
+            .flat_map(|machine| std::iter::once(&machine.configuration).chain(&machine.checkpoints));
+        of_machines.chain(self.lone_checkpoints)
+    }
+
+    fn used_disk(&self, disk: usize, machine: usize) -> UsedDisk {
+        let configuration = &self.machines[machine].configuration;
+        UsedDisk {
+            path: self.disks[disk].facts.path.clone(),
+            machine: configuration.name.clone(),
+            configuration: configuration.path.clone(),
+        }
+    }
+
+    /// Returns for each disk the nearest disk without children that a machine uses, and that machine.
+    ///
+    /// The nearest one depends on the same ancestor.
+    fn used_nearby(&self) -> Vec<Option<(usize, usize)>> {
+        let mut nearby: Vec<Option<(usize, usize)>> = vec![None; self.disks.len()];
+        for (number, machine) in self.machines.iter().enumerate() {
+            for leaf in machine.configuration.disks().filter(|&disk| self.disks[disk].children.is_empty()) {
+                let mut ancestor = Some(leaf);
+                // If a disk was reached, so were all its ancestors.
+                while let Some(disk) = ancestor.filter(|&disk| nearby[disk].is_none()) {
+                    nearby[disk] = Some((leaf, number));
+                    ancestor = self.disks[disk].parent;
+                }
+            }
+        }
+        let mut waiting: Vec<usize> =
+            (0..self.disks.len()).filter(|&disk| self.disks[disk].parent.is_none()).collect();
+        while let Some(disk) = waiting.pop() {
+            for &child in &self.disks[disk].children {
+                nearby[child] = nearby[child].or(nearby[disk]);
+                waiting.push(child);
+            }
+        }
+        nearby
+    }
+}
+
+/// Why disks may be needed that no configuration names.
+struct Doubts<'a> {
+    roots: Vec<usize>,
+    /// Disks that name a parent, by its DataWriteGuid.
+    children: HashMap<Uuid, &'a Path>,
+    /// Disks that may depend on any other disk of their machine, by its folder.
+    without_linkage: HashMap<&'a Path, &'a Path>,
+    /// The disks whose deleted state a configuration names.
+    successors: HashMap<usize, &'a Path>,
+    /// The configurations that do not name the disk that their machine uses now: by their family, by the folder of their
+    /// machine, and by the stem of the name of a disk that was not found.
+    by_family: HashMap<usize, &'a Path>,
+    by_folder: HashMap<&'a Path, &'a Path>,
+    by_stem: HashMap<String, &'a Path>,
+}
+
+impl<'a> Doubts<'a> {
+    fn of(estate: &Estate<'a>) -> Self {
+        let mut doubts = Self {
+            roots: roots(estate.disks),
+            children: HashMap::new(),
+            without_linkage: HashMap::new(),
+            successors: HashMap::new(),
+            by_family: HashMap::new(),
+            by_folder: HashMap::new(),
+            by_stem: HashMap::new(),
+        };
+        for DiscoveredDisk { facts, .. } in estate.disks {
+            let linkages = [facts.linkage, facts.linkage2].into_iter().flatten();
+            doubts.children.extend(linkages.map(|guid| (guid, facts.path.as_path())));
+            if let Some(folder) = machine_folder(&facts.path).filter(|_| facts.lost_linkage.is_some()) {
+                doubts.without_linkage.insert(folder, &facts.path);
+            }
+        }
+        for configuration in estate.configurations() {
+            let successors = configuration.drives.iter().filter_map(|drive| drive.successor);
+            doubts.successors.extend(successors.map(|disk| (disk, configuration.path.as_path())));
+        }
+        doubts.add_configurations(estate);
+        doubts
+    }
+
+    /// Adds the configurations with a problem.
+    fn add_configurations(&mut self, estate: &Estate<'a>) {
+        let mut outdated: HashSet<&Path> = HashSet::new();
+        for problem in estate.problems {
+            match problem {
+                // A damaged file is one that cannot be read.
+                MachineProblem::MissingDisk { path, stored, damaged: None, .. } => {
+                    outdated.insert(path);
+                    let name = stored_names(stored).into_iter().next();
+                    self.by_stem.extend(name.map(|name| (stem(&name), path.as_path())));
+                    self.by_folder.extend(machine_folder(path).map(|folder| (folder, path.as_path())));
+                }
+                MachineProblem::NotTheNewest { path, .. } => drop(outdated.insert(path)),
+                _ => {}
+            }
+        }
+        for configuration in estate.configurations() {
+            if let Some(&path) = outdated.get(configuration.path.as_path()) {
+                let families = configuration.members().filter_map(|disk| self.roots.get(disk));
+                self.by_family.extend(families.map(|&root| (root, path)));
+            }
+        }
+        // The disk that a machine uses was not found, but its checkpoints are in the family.
+        for machine in estate.machines {
+            if let Some(&path) = outdated.get(machine.configuration.path.as_path()) {
+                let members = machine.checkpoints.iter().flat_map(MachineConfiguration::members);
+                let families = members.filter_map(|disk| self.roots.get(disk));
+                self.by_family.extend(families.map(|&root| (root, path)));
+            }
+        }
+    }
+
+    /// Returns a file or folder because of which a disk without children may be needed.
+    fn about(&self, estate: &Estate<'a>, disk: usize) -> Option<PathBuf> {
+        let DiscoveredDisk { facts, problems, .. } = &estate.disks[disk];
+        let folder = machine_folder(&facts.path);
+        let name = facts.path.file_name().map(|name| stem(&name.to_string_lossy()));
+        let of_merge = problems.iter().find(|problem| is_of_merge(problem)).map(Problem::path);
+        let found = self.children.get(&facts.data_write_guid).copied().or(of_merge);
+        let found = found.or_else(|| self.successors.get(&disk).copied());
+        let found = found.or_else(|| self.by_family.get(self.roots.get(disk)?).copied());
+        let found = found.or_else(|| self.without_linkage.get(folder?).copied());
+        let found = found.or_else(|| self.by_folder.get(folder?).copied());
+        let found = found.or_else(|| self.by_stem.get(&name?).copied());
+        found.or_else(|| estate.unread.near_disk(&facts.path).map(PathBuf::as_path)).map(Path::to_owned)
+    }
+}
+
+/// Returns whether a disk takes part in a merge. Its own problem says which files may be deleted.
+fn is_of_merge(problem: &Problem) -> bool {
+    matches!(
+        problem,
+        Problem::LayerOfMerge { .. }
+            | Problem::MergeBegun { .. }
+            | Problem::HalfMerged { .. }
+            | Problem::LeftOver { .. }
+    )
+}
