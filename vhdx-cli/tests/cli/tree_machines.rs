@@ -232,6 +232,32 @@ fn problems_of_configurations_come_with_a_fix() {
     assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
 }
 
+/// One damaged file is the cause of problems of its child, of its configuration and of its checkpoint.
+#[test]
+fn consequences_follow_their_cause_and_are_short() {
+    let host = Host::new();
+    fs::write(host.disk("mid.avhdx"), b"vhdxfile").unwrap();
+    host.configure("Snapshots/third", "third", "3f", FIRST + HOUR, "mid.avhdx");
+    let text = host.text();
+    let problems: Vec<&str> = text.split("problems:\n").nth(1).unwrap().lines().collect();
+    let at =
+        |part: &str| problems.iter().position(|line| line.contains(part)).unwrap_or_else(|| panic!("{text}"));
+    let cause = at("is not a readable VHDX");
+    assert_eq!(cause, 0, "{text}");
+    assert!(problems[at("first.vmcx is the") + 1].contains("leaf.avhdx\" first"), "{text}");
+    let child = at("leaf.avhdx lacks its parent, which may be at");
+    assert!(problems[child].len() < 200 + 2 * host.folder().as_os_str().len(), "{text}");
+    assert!(problems[child + 1].starts_with("  fix: solve the problem of"), "{text}");
+    let first = at("second.vmcx names the disk");
+    assert!(problems[first + 1].starts_with("  fix: solve the problem of"), "{text}");
+    let third = problems[at("third.vmcx names the disk") + 1];
+    assert!(third.starts_with("  fix: as for ") && third.ends_with("second.vmcx above"), "{text}");
+    let unknown = at("second.vmcx is the configuration of a checkpoint");
+    assert!(problems[unknown + 1].contains("disks that this configuration names first"), "{text}");
+    assert!(problems[at("third.vmcx is the configuration of") + 1].starts_with("  fix: as for "), "{text}");
+    assert!(!text.contains("search the folder") && !text.contains("search more folders"), "{text}");
+}
+
 /// A checkpoint with several children is not kept without saying what can be done.
 #[test]
 fn a_side_branch_can_be_deleted_if_nothing_needs_it() {

@@ -35,13 +35,7 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     for file in forest.other_files.iter().filter(|file| !is_known(file)) {
         writeln!(out, "- {} is {}", shown(&file.path), file.kind)?;
     }
-    let problems = forest.all_problems();
-    if !problems.is_empty() {
-        writeln!(out, "\nproblems:")?;
-    }
-    for problem in problems {
-        writeln!(out, "- {} {problem}\n  fix: {}", shown(problem.path()), fix::text(problem))?;
-    }
+    problems(forest, out)?;
     commands(
         out,
         "to complete these merges, use the same options as before:",
@@ -59,6 +53,21 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         "or store the right path in each child, which changes the children but not the content of their disks:",
         reparents,
     )
+}
+
+/// Prints the problems, those that cause others first.
+fn problems(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
+    let mut problems = forest.all_problems();
+    if !problems.is_empty() {
+        writeln!(out, "\nproblems:")?;
+    }
+    problems.sort_by_key(|problem| problem.remedy().is_consequence());
+    let mut printed = fix::Printed::default();
+    for problem in problems {
+        let (path, message) = (shown(problem.path()), fix::message(problem));
+        writeln!(out, "- {path} {message}\n  fix: {}", printed.once(&path, fix::text(problem)))?;
+    }
+    Ok(())
 }
 
 /// The widest line beside which the facts about a disk are written, so that a terminal of 120 columns shows both.

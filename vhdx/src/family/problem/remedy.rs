@@ -233,6 +233,22 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
     }
 }
 
+impl Remedy<'_> {
+    /// Returns whether another problem must be solved first, because this one is probably its consequence.
+    pub const fn is_consequence(&self) -> bool {
+        match self {
+            Remedy::IdentifyParent { .. }
+            | Remedy::CompleteChainOf { .. }
+            | Remedy::FindDisk { damaged: Some(_), .. }
+            | Remedy::SelectAllDisks { disks: [] }
+            | Remedy::FindConfiguration { cause: Some(_), .. }
+            | Remedy::FindConfiguration { lacks_disks: true, .. } => true,
+            Remedy::FindMachine { disk } => disk.doubt.is_some(),
+            _ => false,
+        }
+    }
+}
+
 /// Returns the kind of an input or output error; `None` for other errors.
 fn io_kind(error: &Error) -> Option<io::ErrorKind> {
     match error {
