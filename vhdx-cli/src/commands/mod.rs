@@ -1,5 +1,6 @@
 //! Runs the commands. Each command has its own module.
 
+mod advice;
 mod chain;
 mod check;
 mod checkpoint;

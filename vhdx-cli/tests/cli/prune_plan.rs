@@ -100,7 +100,9 @@ fn a_reason_is_printed_once_with_all_checkpoints_that_it_keeps() {
     let text = lines.join("\n");
     assert_eq!(text.matches("which could not be read").count(), 1, "{text}");
     let several = "kept: 1 checkpoint with several children, which `vhdx tree` shows: a checkpoint can be deleted when \
-                   only one child is left\n  DIR/two/x.vhdx (no name), 2 children\nkept: 5 checkpoints, each of which \
+                   only one child is left. No configuration of a machine with these disks was found. Delete a child \
+                   only if no machine uses it, no disk depends on it, and its content is not needed\n  DIR/two/x.vhdx (no \
+                   name), 2 children\nkept: 5 checkpoints, each of which \
                    cannot be deleted: ";
     assert!(text.contains(several), "{text}");
     let list = "\n  DIR/one:\n    y.vhdx (no name)\n    y_1.avhdx (no name)\n    z.vhdx \"Before /u{202e}update\"\n    \

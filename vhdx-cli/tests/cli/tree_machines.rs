@@ -248,13 +248,17 @@ fn consequences_follow_their_cause_and_are_short() {
     let child = at("leaf.avhdx lacks its parent, which may be at");
     assert!(problems[child].len() < 200 + 2 * host.folder().as_os_str().len(), "{text}");
     assert!(problems[child + 1].starts_with("  fix: solve the problem of"), "{text}");
-    let first = at("second.vmcx names the disk");
-    assert!(problems[first + 1].starts_with("  fix: solve the problem of"), "{text}");
-    let third = problems[at("third.vmcx names the disk") + 1];
-    assert!(third.starts_with("  fix: as for ") && third.ends_with("second.vmcx above"), "{text}");
-    let unknown = at("second.vmcx is the configuration of a checkpoint");
-    assert!(problems[unknown + 1].contains("disks that this configuration names first"), "{text}");
-    assert!(problems[at("third.vmcx is the configuration of") + 1].starts_with("  fix: as for "), "{text}");
+    for (part, fix) in [
+        (" names the disk", "solve the problem of"),
+        (
+            " is the configuration of a checkpoint",
+            "solve the problems of the disks that this configuration names first",
+        ),
+    ] {
+        let first = at(&format!("second.vmcx{part}"));
+        assert!(problems[first + 1].contains(&format!("third.vmcx{part}")), "{text}");
+        assert!(problems[first + 2].starts_with(&format!("  fix for these 2: {fix}")), "{text}");
+    }
     assert!(!text.contains("search the folder") && !text.contains("search more folders"), "{text}");
 }
 

@@ -53,8 +53,13 @@ fn words(reason: &KeepReason) -> (String, String) {
         KeepReason::NotOldEnough => " not older than --older-than",
         KeepReason::NotLargeEnough => " not larger than --larger-than",
         KeepReason::OtherName => " with a name that does not match --name",
-        KeepReason::SeveralChildren { .. } => {
+        KeepReason::SeveralChildren { has_machines: true, .. } => {
             " with several children, which `vhdx tree` shows: a checkpoint can be deleted when only one child is left"
+        }
+        KeepReason::SeveralChildren { has_machines: false, .. } => {
+            " with several children, which `vhdx tree` shows: a checkpoint can be deleted when only one child is left. No \
+             configuration of a machine with these disks was found. Delete a child only if no machine uses it, no disk \
+             depends on it, and its content is not needed"
         }
         KeepReason::NotACheckpoint { .. } => {
             " with a child that is not named .avhdx: such a child was probably made by hand, and not by a checkpoint"
@@ -110,7 +115,12 @@ fn file(folder: Option<&Path>, kept: &KeptCheckpoint) -> String {
     let path = shown_beside(folder, &kept.path);
     let name = checkpoint::quoted(&kept.names);
     match &kept.reason {
-        KeepReason::SeveralChildren { children } => format!("{path} {name}, {} children", children.len()),
+        KeepReason::SeveralChildren { children, unused, frozen, has_machines } => {
+            match *has_machines && !(unused.is_empty() && frozen.is_empty()) {
+                true => format!("{path} {name} {}", harmless(&kept.reason.to_string())),
+                false => format!("{path} {name}, {} children", children.len()),
+            }
+        }
         KeepReason::NotACheckpoint { child } => {
             format!("{path} {name}, child {}", shown_beside(kept.path.parent(), child))
         }

@@ -1,6 +1,5 @@
 //! Prints a report as text.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use vhdx::ops::{Finding, FindingSeverity, Report, ReportedDisk, ReportedFamily};
 
 use super::words;
 use crate::args::duration;
+use crate::commands::advice::{self, Advised};
 use crate::commands::checkpoint::{self, NO_NAME};
 use crate::commands::date::utc;
 use crate::output::{self, cut, shown, shown_beside};
@@ -142,36 +142,20 @@ fn volumes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     output::table(out, &[false, true, true], &rows)
 }
 
-/// Lists the findings of a severity. Those with the same advice stand together, because hundreds of checkpoints can
-/// exceed one limit.
 fn findings(report: &Report, severity: FindingSeverity, out: &mut dyn Write) -> io::Result<()> {
-    let mut groups: Vec<(String, Vec<&Finding>)> = Vec::new();
-    let mut group_of: HashMap<String, usize> = HashMap::new();
-    for finding in of_severity(report, severity) {
-        let advice = words::advice(finding);
-        let at = *group_of.entry(advice.clone()).or_insert(groups.len());
-        match groups.get_mut(at) {
-            Some((_, group)) => group.push(finding),
-            None => groups.push((advice, vec![finding])),
-        }
+    let mut found = of_severity(report, severity).peekable();
+    if found.peek().is_some() {
+        let title = match severity {
+            FindingSeverity::Critical => "critical",
+            FindingSeverity::Warning => "warnings",
+            FindingSeverity::Note => "notes",
+        };
+        writeln!(out, "\n{title}:")?;
     }
-    if groups.is_empty() {
-        return Ok(());
-    }
-    let title = match severity {
-        FindingSeverity::Critical => "critical",
-        FindingSeverity::Warning => "warnings",
-        FindingSeverity::Note => "notes",
-    };
-    writeln!(out, "\n{title}:")?;
-    for (advice, group) in groups {
-        for finding in &group {
-            writeln!(out, "- {} {}", shown(&finding.path), words::message(finding))?;
-        }
-        match group.len() {
-            1 => writeln!(out, "  fix: {advice}")?,
-            count => writeln!(out, "  fix for these {count}: {advice}")?,
-        }
-    }
-    Ok(())
+    let said = found.map(|finding| Advised {
+        subject: shown(&finding.path),
+        message: words::message(finding),
+        advice: words::advice(finding),
+    });
+    advice::write(said, out)
 }

@@ -9,6 +9,7 @@ use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH, OtherFi
 
 use super::notes::Notes;
 use super::{fix, hint, machines};
+use crate::commands::advice::{self, Advised};
 use crate::commands::date::utc;
 use crate::commands::size_differences::SizeDifference;
 use crate::output::{self, shown};
@@ -62,12 +63,12 @@ fn problems(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nproblems:")?;
     }
     problems.sort_by_key(|problem| problem.remedy().is_consequence());
-    let mut printed = fix::Printed::default();
-    for problem in problems {
-        let (path, message) = (shown(problem.path()), fix::message(problem));
-        writeln!(out, "- {path} {message}\n  fix: {}", printed.once(&path, fix::text(problem)))?;
-    }
-    Ok(())
+    let said = problems.into_iter().map(|problem| Advised {
+        subject: shown(problem.path()),
+        message: fix::message(problem),
+        advice: fix::text(problem),
+    });
+    advice::write(said, out)
 }
 
 /// The widest line beside which the facts about a disk are written, so that a terminal of 120 columns shows both.

@@ -3,7 +3,6 @@
 //! An administrator follows a fix while a chain is broken. So a fix says under which condition a file may be deleted,
 //! and which files must be kept: any of them may hold the only copy of some data.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::has_prune_journal;
@@ -18,30 +17,6 @@ pub(in crate::commands) fn message(problem: &Problem) -> String {
     match problem {
         Problem::PrunedParent { parent, .. } => format!("{problem} (prune of {} UTC)", utc(parent.time)),
         _ => problem.to_string(),
-    }
-}
-
-/// The advice that was printed, because many problems have the same.
-#[derive(Default)]
-pub(in crate::commands) struct Printed {
-    /// The first path with each advice.
-    paths: HashMap<String, String>,
-    last: String,
-}
-
-impl Printed {
-    /// Returns the advice for a path, or a short reference to it if it was printed before.
-    pub(in crate::commands) fn once(&mut self, path: &str, advice: String) -> String {
-        let short = match self.paths.get(&advice) {
-            Some(_) if self.last == advice => Some("as above".to_owned()),
-            Some(first) => Some(format!("as for {first} above")),
-            None => None,
-        };
-        if short.is_none() {
-            self.paths.insert(advice.clone(), path.to_owned());
-        }
-        self.last.clone_from(&advice);
-        short.unwrap_or(advice)
     }
 }
 
@@ -378,14 +353,6 @@ mod tests {
 
     fn words_of(remedy: Remedy<'_>) -> String {
         of_remedy(Path::new("child.avhdx"), remedy)
-    }
-
-    #[test]
-    fn a_fix_is_printed_once_and_then_referred_to() {
-        let mut printed = Printed::default();
-        let printed = [("1", "a"), ("2", "a"), ("3", "b"), ("4", "a"), ("5", "a"), ("6", "b")]
-            .map(|(path, advice)| printed.once(path, advice.to_owned()));
-        assert_eq!(printed, ["a", "as above", "b", "as for 1 above", "as above", "as for 3 above"]);
     }
 
     #[test]

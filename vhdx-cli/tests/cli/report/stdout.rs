@@ -74,11 +74,18 @@ fn findings_are_counted_first_and_listed_last() {
 #[test]
 fn findings_with_the_same_remedy_stand_together() {
     let estate = Estate::new();
-    estate.chain("vm", 8 << 20, &[("base.vhdx", 40), ("mid.avhdx", 30), ("top.avhdx", 20), ("leaf.avhdx", 1)]);
+    estate.chain(
+        "vm",
+        8 << 20,
+        &[("base.vhdx", 40), ("mid.avhdx", 30), ("top.avhdx", 20), ("leaf.avhdx", 1)],
+    );
     fs::write(estate.path("vm/broken.vhdx"), "no disk").unwrap();
     let text = run!("report", estate.0.path(), "--older-than", "10d").exits(1).text();
     let old: Vec<&str> = text.split_once("\nwarnings:\n").unwrap().1.lines().take(4).collect();
-    assert!(old[..3].iter().all(|line| line.starts_with("- ") && line.contains("keeps the checkpoint")), "{text}");
+    assert!(
+        old[..3].iter().all(|line| line.starts_with("- ") && line.contains("keeps the checkpoint")),
+        "{text}"
+    );
     assert!(old[3].starts_with("  fix for these 3: if the checkpoint is no longer needed"), "{text}");
     assert_eq!(text.matches("if the checkpoint is no longer needed").count(), 1);
 }

@@ -48,12 +48,12 @@ pub enum KeepReason {
         /// The disks.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         children: Vec<PathBuf>,
-        /// Those without children that no configuration names.
+        /// Those without children that no configuration names; empty if no machine of the family is known.
         unused: Vec<UnusedDisk>,
         /// Those without children that a checkpoint froze, and that no machine uses.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         frozen: Vec<PathBuf>,
-        /// Whether the configuration of a machine was found. Without one, nothing is known about the use of the disks.
+        /// Whether the configuration of a machine of the family was found.
         has_machines: bool,
     },
     /// Its child is not named `.avhdx`, so it was probably not made by a checkpoint.
@@ -218,8 +218,8 @@ fn several_children(f: &mut fmt::Formatter<'_>, children: &[PathBuf], has_machin
     match has_machines {
         true => Ok(()),
         false => f.write_str(
-            ". No configuration of a machine was found. Delete one of them only if no machine uses it, no disk depends on it, \
-             and its content is not needed",
+            ". No configuration of a machine with these disks was found. Delete one of them only if no machine uses it, no disk \
+             depends on it, and its content is not needed",
         ),
     }
 }

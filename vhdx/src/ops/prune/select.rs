@@ -68,7 +68,7 @@ impl<'a> Known<'a> {
             let time = times.get(&checkpoint.disk).copied();
             let reason = self
                 .not_selected(checkpoint, time, &newest)
-                .or_else(|| self.not_possible(checkpoint))
+                .or_else(|| self.not_possible(family, checkpoint))
                 .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain))
                 .or_else(|| {
                     damaged_record.map(|record| KeepReason::DamagedRecord { record: record.to_owned() })
@@ -149,9 +149,9 @@ impl<'a> Known<'a> {
     }
 
     /// Returns why a selected checkpoint is kept nevertheless.
-    fn not_possible(&self, checkpoint: &Checkpoint) -> Option<KeepReason> {
+    fn not_possible(&self, family: &Family, checkpoint: &Checkpoint) -> Option<KeepReason> {
         let [child] = self.forest.disks[checkpoint.disk].children[..] else {
-            return Some(self.several_children(&self.forest.disks[checkpoint.disk]));
+            return Some(self.several_children(family, &self.forest.disks[checkpoint.disk]));
         };
         let path = |disk: usize| self.forest.disks[disk].facts.path.clone();
         // The newest disk of a chain moves to another file. Any other disk of a machine must stay as it is.
@@ -174,18 +174,20 @@ impl<'a> Known<'a> {
         (!is_known).then(|| KeepReason::NotACheckpoint { child: child.clone() })
     }
 
-    fn several_children(&self, disk: &DiscoveredDisk) -> KeepReason {
+    fn several_children(&self, family: &Family, disk: &DiscoveredDisk) -> KeepReason {
+        let has_machines = !family.machines.is_empty();
         let path = |disk: &usize| self.forest.disks[*disk].facts.path.clone();
         let is_frozen = |disk: &&usize| {
             let has_no_child = self.forest.disks[**disk].children.is_empty();
             has_no_child && self.frozen.contains(disk) && !self.used.contains_key(disk)
         };
-        let unused = disk.children.iter().filter_map(|child| self.unused.get(child));
+        // Without a machine, nothing is known about the use of any of them.
+        let unused = disk.children.iter().filter_map(|child| self.unused.get(child)).filter(|_| has_machines);
         KeepReason::SeveralChildren {
             children: disk.children.iter().map(path).collect(),
             unused: unused.map(|disk| (*disk).clone()).collect(),
             frozen: disk.children.iter().filter(is_frozen).map(path).collect(),
-            has_machines: !self.forest.machines.is_empty(),
+            has_machines,
         }
     }
 }
