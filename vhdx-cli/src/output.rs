@@ -209,7 +209,7 @@ pub(crate) fn aligned(right: &[bool], rows: &[Vec<String>], widest: usize) -> Ve
     rows.iter().map(line).collect()
 }
 
-/// Cuts a text that takes more columns of a terminal, and ends it with `...`.
+/// Truncates a text to this display width. A truncated text ends with `...`.
 pub(crate) fn cut(text: &str, columns: usize) -> String {
     const END: &str = "...";
     if text.width() <= columns {

@@ -36,7 +36,7 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
     };
     let others = (items.len() / ITEMS_PER_THREAD).min(MAX_THREADS - 1);
     let mut done = thread::scope(|scope| {
-        // This thread does the work of those that cannot be started.
+        // If a thread cannot be started, the other threads do its work.
         let start = |_| thread::Builder::new().spawn_scoped(scope, many).ok();
         let threads: Vec<_> = (0..others).filter_map(start).collect();
         let mut done = many();
@@ -57,13 +57,13 @@ pub(crate) fn each<'a, I: Sync, T: Send>(
 
 /// Drops values that own open files, several at a time.
 ///
-/// A host frees the space of a deleted file when the file is closed. Some wait for the device meanwhile.
+/// A deleted file frees its space when it is closed, and some file systems wait for the device then.
 pub(crate) fn close<T: Send>(mut files: Vec<T>) {
     let share = files.len().div_ceil(MAX_THREADS);
     thread::scope(|scope| {
         while files.len() > share {
             let some = files.split_off(files.len() - share);
-            // A thread that cannot be started drops them here.
+            // If the thread cannot be started, the files are dropped here.
             let _ = thread::Builder::new().spawn_scoped(scope, move || drop(some));
         }
         drop(files);

@@ -1,13 +1,13 @@
-//! Words the facts of checkpoints for `prune` and `report`.
+//! Formats facts about checkpoints for `prune` and `report`.
 
 use vhdx::TimeSource;
 
 use crate::output::harmless;
 
-/// Shown instead of the name of a checkpoint without one.
+/// The placeholder for a checkpoint without a name.
 pub(super) const NO_NAME: &str = "(no name)";
 
-/// Returns the names of a checkpoint, harmless; `None` without a name.
+/// Returns the escaped names of a checkpoint; `None` if it has no name.
 pub(super) fn names(names: &[String]) -> Option<String> {
     Some(harmless(&names.join(", "))).filter(|names| !names.is_empty())
 }

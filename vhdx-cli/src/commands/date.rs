@@ -29,7 +29,7 @@ pub(super) fn utc_to_the_second(time: SystemTime) -> String {
     utc(time) + &second.unwrap_or_default()
 }
 
-/// Returns a point in time in UTC by ISO 8601, for programs: `2026-11-22T23:05:17Z`; `None` before 1970.
+/// Returns a point in time in UTC, in ISO 8601 format: `2026-11-22T23:05:17Z`; `None` before 1970.
 pub(super) fn iso_8601(time: SystemTime) -> Option<String> {
     let seconds = seconds(time)?;
     Some(format!("{}T{}:{:02}Z", day(seconds), minute(seconds), seconds % 60))

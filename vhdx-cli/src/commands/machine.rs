@@ -1,10 +1,10 @@
-//! Words the names of virtual machines.
+//! Formats the names of virtual machines.
 
 use vhdx::MachineConfiguration;
 
 use crate::output::{harmless, shown};
 
-/// Returns the name of a machine, harmless; its id or file without a name.
+/// Returns the escaped name of a machine, or else its id, or else the path of its configuration.
 pub(super) fn name(configuration: &MachineConfiguration) -> String {
     let name = configuration.name.as_deref().filter(|name| !name.is_empty()).map(harmless);
     let name = name.or_else(|| configuration.id.map(|id| id.to_string()));

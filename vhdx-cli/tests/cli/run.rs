@@ -21,7 +21,7 @@ pub(crate) fn vhdx<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
 
 /// Runs the command to its end.
 ///
-/// Wine cannot always start a process when many start at once: the command has not run then, and is started again.
+/// Wine sometimes fails to start a process when many start at once. The command is then started again.
 pub(crate) fn output(command: &mut Command) -> Output {
     for _ in 0..3 {
         let output = command.output();

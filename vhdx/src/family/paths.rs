@@ -45,7 +45,8 @@ pub(super) fn in_place(disk: &FileFacts) -> impl Iterator<Item = FileIdentity> +
     lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))
 }
 
-/// Returns the absolute path that a stored relative path means, without regard to links; `None` for any other stored path.
+/// Returns the absolute path of a stored relative path without resolving links; `None` if the stored path is not
+/// relative.
 pub(super) fn relative_on_host(disk: &Path, stored: &StoredPath) -> Option<PathBuf> {
     let (up, names) = windows_path::relative(&stored.path)?;
     let mut path = absolute(folder_of(disk));
@@ -56,7 +57,7 @@ pub(super) fn relative_on_host(disk: &Path, stored: &StoredPath) -> Option<PathB
     Some(path)
 }
 
-/// Returns a path from the root of the file system, without regard to links.
+/// Returns the absolute path without resolving links.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     // Without a current folder, the path stays relative.
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())

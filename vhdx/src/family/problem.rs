@@ -135,8 +135,8 @@ pub enum Problem {
         expected: Vec<Uuid>,
         /// The stored paths.
         stored: Vec<StoredPath>,
-        /// The first files with a stored name of the parent that are damaged or cannot be read, and folders in which it
-        /// may lie and that cannot be listed.
+        /// The first paths where the parent may be: damaged or unreadable files with a stored name of the parent, and
+        /// stored folders that cannot be listed.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         unidentified: Vec<PathBuf>,
         /// The number of such files and folders.

@@ -72,7 +72,8 @@ impl PruneRecord {
 
     /// Returns the merged files, the newest first: their DataWriteGuids and paths.
     pub(crate) fn merged_files(&self) -> impl Iterator<Item = (Uuid, &str)> {
-        // The deleted files begin with the merged ones after the newest. Those of earlier prunes follow.
+        // `deleted` starts with the merged files except the newest, which is in `state_of`. Files of earlier prunes
+        // follow.
         let newest = self.state_of.first().map(|state| &state.path);
         let paths = newest.into_iter().chain(&self.deleted).map(String::as_str);
         self.merged.iter().copied().zip(paths)

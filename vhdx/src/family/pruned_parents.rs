@@ -22,7 +22,7 @@ pub(super) struct PrunedFiles<'a> {
 #[derive(Clone, Copy)]
 struct PrunedFile<'a> {
     found: &'a FoundRecord,
-    /// The path in the record. `None` is the target, which had another content before.
+    /// The path in the record; `None` for the target itself, whose content the merge changed.
     path: Option<&'a str>,
     /// Whether the merge gave the target the state of this file.
     is_newest: bool,
@@ -58,7 +58,7 @@ impl<'a> PrunedFiles<'a> {
 
     /// Adds a deleted file by its name.
     ///
-    /// The target is not deleted. Its name alone says nothing: a machine may have changed it after the prune.
+    /// The target is skipped: it still exists, so its name does not show that the prune changed it.
     fn add_name(&mut self, path: &str, file: PrunedFile<'a>) {
         let on_host = on_host(&file.found.path, path);
         let disk = file.found.record.disk.filter(|_| on_host != file.found.path);
@@ -72,7 +72,7 @@ impl<'a> PrunedFiles<'a> {
         let guids = child.guids_of_parent();
         let by_guid = guids.iter().find_map(|guid| self.by_guid.get(guid)).copied();
         let parent = by_guid.or_else(|| self.parent_by_name(child))?;
-        // After a merge, a machine or a program has changed the target, on which the child depends.
+        // The child was linked to the merged target, and the target was changed later: the prune is not the cause.
         if guids.contains(&parent.found.guid) {
             return None;
         }

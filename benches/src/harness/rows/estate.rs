@@ -53,7 +53,8 @@ fn commands<'a>(context: &'a Context, measured: &[(&str, &[&str])]) -> Result<Co
 
 /// Prunes 8 neighbouring checkpoints, and one, with the same data.
 ///
-/// `rm` shows how long the file system takes to delete the 8 files: some wait for the device to discard their blocks.
+/// `rm` shows how long the file system takes to delete the 8 files: some file systems wait until the device has
+/// discarded the blocks.
 pub(super) fn neighbours(context: &Context) -> Result<Comparison<'_>> {
     const CHECKPOINTS: usize = 8;
     const ONE: &str = "vhdx prune of one checkpoint";

@@ -9,7 +9,7 @@ use vhdx::{Forest, MachineConfiguration};
 use crate::commands::machine;
 use crate::output::shown;
 
-/// The merges of a plan in an order for people: by machine, family and age. The plan has the order of their execution.
+/// The merges of a plan, sorted for display by machine, family and age. The plan itself is in execution order.
 pub(super) struct Groups<'a> {
     /// Sorted by the names of the machines. Groups without a machine come last, sorted by the path of the base.
     pub(super) groups: Vec<Group<'a>>,
@@ -27,7 +27,7 @@ pub(super) struct Group<'a> {
     pub(super) merges: Vec<&'a PruneMerge>,
 }
 
-/// The machines of a family, or its base. The order is that of the groups.
+/// The machines of a family, or its base. Groups are sorted by this value.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Owner<'a> {
     /// The names in lower case, and the indices of the machines, in the same order.
@@ -99,7 +99,7 @@ fn group<'a>(
     Group { heading, merges: merges.into_iter().map(|(_, merge)| merge).collect() }
 }
 
-/// Returns the names of some machines, after the word for them.
+/// Returns `machine "A"` or `machines "A", "B"`.
 pub(super) fn machines<'a>(configurations: impl Iterator<Item = &'a MachineConfiguration>) -> String {
     let names: Vec<String> = configurations.map(|of| format!("\"{}\"", machine::name(of))).collect();
     format!("{} {}", if names.len() == 1 { "machine" } else { "machines" }, names.join(", "))

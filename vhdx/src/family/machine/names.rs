@@ -1,4 +1,4 @@
-//! The names in paths, as they are compared: those of this host, and those that other hosts have stored.
+//! Normalizes the names in paths of this host and in stored paths of other hosts, so that they can be compared.
 
 use std::path::{Component, Path};
 
@@ -37,7 +37,7 @@ pub(crate) fn stem(name: &str) -> String {
 
 /// Returns the folder of the machine to which a file belongs.
 ///
-/// It is the folder of the file, or the one above if that is a folder that Hyper-V makes for each machine.
+/// This is the folder of the file. If Hyper-V makes that folder for each machine, it is the parent folder.
 pub(super) fn machine_folder(file: &Path) -> Option<&Path> {
     let folder = file.parent()?;
     let name = folder.file_name().map(|name| fold_name(&name.to_string_lossy()));

@@ -140,7 +140,8 @@ struct Causes<'a> {
     disks: &'a [DiscoveredDisk],
     roots: &'a [usize],
     unread: &'a Unread,
-    /// By the folder of a machine: its disk whose chain is not complete, or its configuration that names a missing disk.
+    /// The cause for each machine folder: a disk with an incomplete chain, or a configuration that names a missing
+    /// disk.
     by_folder: HashMap<PathBuf, PathBuf>,
 }
 
@@ -164,7 +165,7 @@ impl<'a> Causes<'a> {
         causes
     }
 
-    /// Returns the root of a chain that is not complete, of a disk that a configuration names.
+    /// Returns the root of the first incomplete chain among the disks that a configuration names.
     fn orphan(&self, configuration: &MachineConfiguration) -> Option<PathBuf> {
         let mut roots = configuration.disks().filter_map(|disk| self.disks.get(*self.roots.get(disk)?));
         roots.find(|root| root.link != DiskLink::Base).map(|root| root.facts.path.clone())

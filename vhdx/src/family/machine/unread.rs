@@ -9,13 +9,14 @@ use super::names::machine_folder;
 use super::problem::MachineProblem;
 use crate::family::scan::has_disk_name;
 
-/// The paths that could not be read, by the folder of their machine. Of several, the first counts.
+/// The paths that could not be read, by the folder of their machine. If a folder has several, the first in path order
+/// is kept.
 pub(super) struct Unread {
     /// Paths that may be, or contain, the configuration of a machine.
     configurations: HashMap<PathBuf, PathBuf>,
     /// All paths.
     all: HashMap<PathBuf, PathBuf>,
-    /// The first path that is not named like a disk: it may be or contain the configuration of any machine.
+    /// The first path whose name is not a disk name. It may be the configuration of any machine, or contain it.
     first: Option<PathBuf>,
 }
 
@@ -55,7 +56,8 @@ impl Unread {
         self.configurations.get(machine_folder(checkpoint)?)
     }
 
-    /// Returns the path that may name a disk or depend on it: one of the same machine, or else any configuration.
+    /// Returns a path that may name the disk or depend on it: one in the machine's folder, or else any possible
+    /// configuration.
     pub(super) fn near_disk(&self, disk: &Path) -> Option<&PathBuf> {
         machine_folder(disk).and_then(|folder| self.all.get(folder)).or(self.first.as_ref())
     }

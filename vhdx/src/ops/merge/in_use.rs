@@ -16,7 +16,9 @@ impl MergePlan {
         self.ensure_locators_fit(&Locked::open(self, files)?)
     }
 
-    /// As [`ensure_not_in_use`](Self::ensure_not_in_use), for layers that were read just now: they are not read again.
+    /// Like [`ensure_not_in_use`](Self::ensure_not_in_use), but does not compare the layers with the plan.
+    ///
+    /// For layers that were just planned.
     pub(in crate::ops) fn ensure_not_locked(&self, files: &dyn MergeFiles) -> Result<()> {
         self.ensure_locators_fit(&Locked::open_unread(self, files)?)
     }

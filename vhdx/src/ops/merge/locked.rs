@@ -30,7 +30,7 @@ impl Locked {
         Self::open_layers_by(plan, files, |layer| open_as_planned(files, layer))
     }
 
-    /// As [`open`](Self::open), but the layers are not read: they may differ from what was planned.
+    /// Like [`open`](Self::open), but does not check that the layers are as planned.
     pub(super) fn open_unread(plan: &MergePlan, files: &dyn MergeFiles) -> Result<Self> {
         Self::open_layers_by(plan, files, |layer| files.open(&layer.path))
     }

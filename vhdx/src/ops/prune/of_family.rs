@@ -160,7 +160,7 @@ impl Planner<'_> {
         let refused = |error: Error| KeepReason::Refused(Arc::new(error));
         let relatives = self.relatives.of_family(family);
         if !self.options.ignore_undetermined {
-            // A plan would say the same, but it opens the chain first.
+            // Fails early: planning would return the same error, but only after opening the chain.
             relatives.ensure_all_determined(self.path(leaf)).map_err(refused)?;
         }
         let folders = relatives.folders.clone();

@@ -1,4 +1,4 @@
-//! Orders merges by family, or so that they fit into the free space.
+//! Orders merges by family, or by space if that order does not fit.
 
 use std::collections::BTreeMap;
 
@@ -27,10 +27,10 @@ pub(super) struct Order {
     pub(super) free: BTreeMap<Option<u64>, u64>,
 }
 
-/// Orders merges. A file system without an entry in `free` has any space.
+/// Orders merges. The space of a file system without an entry in `free` is unlimited.
 ///
-/// The given order is kept if it fits: it follows the families, so an administrator can read it. Otherwise the merges are
-/// ordered by space.
+/// The given order is kept if it fits, because it groups the merges of each family. Otherwise merges that free space
+/// come first.
 pub(super) fn order(merges: &[Uses], free: BTreeMap<Option<u64>, u64>) -> Order {
     match given_order(merges, free.clone()) {
         Some(order) => order,

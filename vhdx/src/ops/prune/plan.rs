@@ -13,7 +13,7 @@ use crate::ops::related_parents::RelatedParents;
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PrunePlan {
-    /// The merges, family by family. If they do not fit into the free space so, they are in an order in which they fit.
+    /// The merges, family by family. If that order does not fit into the free space, they are in an order that does.
     pub merges: Vec<PruneMerge>,
     /// The checkpoints that are kept, in the order of the families.
     pub kept: Vec<KeptCheckpoint>,
