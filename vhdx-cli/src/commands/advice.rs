@@ -1,4 +1,4 @@
-//! Prints problems with advice, so that the same advice stands there once.
+//! Prints messages with advice. Advice that several messages share is printed once.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -7,13 +7,13 @@ use std::io::{self, Write};
 pub(super) struct Advised {
     /// What the message is about, such as a path.
     pub(super) subject: String,
-    /// It continues a sentence that begins with the subject.
+    /// The predicate of a sentence whose subject is `subject`.
     pub(super) message: String,
     /// What the user can do.
     pub(super) advice: String,
 }
 
-/// Prints messages. Those with the same advice stand together, at the place of the first one.
+/// Prints messages. Messages with the same advice are grouped at the position of the first one.
 pub(super) fn write(all: impl IntoIterator<Item = Advised>, out: &mut dyn Write) -> io::Result<()> {
     for (advice, messages) in by_advice(all) {
         for (subject, message) in &messages {
@@ -21,7 +21,7 @@ pub(super) fn write(all: impl IntoIterator<Item = Advised>, out: &mut dyn Write)
         }
         match messages.len() {
             1 => writeln!(out, "  fix: {advice}")?,
-            count => writeln!(out, "  fix for these {count}: {advice}")?,
+            count => writeln!(out, "  fix for each of these {count}: {advice}")?,
         }
     }
     Ok(())
@@ -55,7 +55,7 @@ mod tests {
         write(all, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "- a is broken\n- c is broken\n  fix for these 2: 1\n- b is broken\n  fix: 2\n"
+            "- a is broken\n- c is broken\n  fix for each of these 2: 1\n- b is broken\n  fix: 2\n"
         );
     }
 }

@@ -135,7 +135,7 @@ fn without_the_merged_disk_no_command_completes_the_merge() {
     std::fs::remove_file(family.leaf()).unwrap();
     let drawn = run!("tree", family.folder.path()).exits(0).text();
     assert!(!drawn.contains("vhdx merge"), "{drawn}");
-    for words in ["find all files of that merge", "is the target of an incomplete merge"] {
+    for words in ["If files of that merge are still missing", "is the target of an incomplete merge"] {
         assert!(drawn.contains(words), "{words}: {drawn}");
     }
 }

@@ -104,7 +104,7 @@ fn the_answer_says_which_file_the_machine_must_use() {
     let plan = run!("prune", folder.path(), "--all", "--dry-run").exits(0).text();
     assert!(
         plan.contains(
-            "    then if a virtual machine uses leaf.avhdx,\n      it must use base.vhdx instead\n"
+            "    after this merge: if a virtual machine uses leaf.avhdx,\n      it must use base.vhdx instead\n"
         ),
         "{plan}"
     );
@@ -267,7 +267,7 @@ fn hostile_names_are_harmless() {
             "  merge ",
             "    and ",
             "    into ",
-            "    then ",
+            "    after this merge: ",
             "      instead of ",
             "      it must use ",
             "kept: ",

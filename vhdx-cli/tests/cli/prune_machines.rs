@@ -235,22 +235,23 @@ fn a_file_from_a_backup_made_before_a_prune_is_explained() {
     };
     let (message, fix) = restored("leaf.avhdx");
     let expected = format!(
-        "lacks its parent {}: it was deleted by a prune, which merged it into {}",
+        "lacks its parent {}: a prune merged the parent into {} and deleted it",
         quoted(&host.disk("mid.avhdx")),
         quoted(&host.disk("base.vhdx"))
     );
     assert!(message.starts_with(&expected), "{message}");
-    assert!(message.contains("(prune of 20") && message.ends_with(" UTC)"), "{message}");
-    for part in ["the present disks do not need it", "from the same backup to another folder", "Do not link"]
-    {
+    let time = ". Time of the prune that changed the parent: 20";
+    assert!(message.contains(time) && message.ends_with(" UTC"), "{message}");
+    let kept_disks = "The disks that the prune kept do not need a restored file";
+    for part in [kept_disks, "to another folder", "Use one backup made before that prune", "do not link"] {
         assert!(fix.contains(part), "{fix}");
     }
     // The file itself was merged, too.
     assert!(fix.contains(&format!("choose {} in its settings", quoted(&host.disk("base.vhdx")))), "{fix}");
 
     let (message, fix) = restored("mid.avhdx");
-    assert!(message.contains("which was the parent and has another content now"), "{message}");
-    assert!(fix.contains("Do not link this file to") && !fix.contains("choose"), "{fix}");
+    assert!(message.contains("into the parent") && message.contains("content is different now"), "{message}");
+    assert!(fix.contains("do not link this file to") && !fix.contains("choose"), "{fix}");
 
     // The parent is known by its name, although its GUID is not.
     let older = vhdx_testkit::Image {
@@ -278,9 +279,9 @@ fn a_disk_that_a_prune_did_not_find_is_not_lost() {
     let other = host.disk("other.avhdx");
     copy(&hidden, &other);
     let found = problems(&tree_of(&host), "other.avhdx");
-    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
-    assert!(fix.contains("If it was not restored") && fix.contains("has exactly the content that"), "{fix}");
-    assert!(fix.contains("Link only copies"), "{fix}");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("and deleted it")).unwrap();
+    assert!(fix.contains("If this file was not restored, keep it"), "{fix}");
+    assert!(fix.contains("has exactly the content that") && fix.contains("link only the copies"), "{fix}");
     // The administrator links copies. The disk reads as before the prune.
     let copies = tempfile::tempdir().unwrap();
     let (base, leaf) = (copies.path().join("base.vhdx"), copies.path().join("other.avhdx"));
@@ -294,8 +295,8 @@ fn a_disk_that_a_prune_did_not_find_is_not_lost() {
     let changed = record.replacen(&guid, &uuid::Uuid::from_u128(5).to_string(), 1);
     fs::write(host.disk("base.vhdx.vhdx-pruned"), changed).unwrap();
     let found = problems(&tree_of(&host), "other.avhdx");
-    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
-    assert!(fix.contains("Do not link this file") && !fix.contains("Link only copies"), "{fix}");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("and deleted it")).unwrap();
+    assert!(fix.contains("do not link this file") && !fix.contains("link only the copies"), "{fix}");
 }
 
 /// The whole chain must come from one backup.
@@ -307,12 +308,13 @@ fn a_chain_that_was_restored_in_part_needs_its_other_files() {
     prune(&host, "--all", 0);
     ["base.vhdx", "leaf.avhdx"].iter().for_each(|name| copy(&backup.path().join(name), &host.disk(name)));
     let found = problems(&tree_of(&host), "leaf.avhdx");
-    let (_, fix) = found.iter().find(|(message, _)| message.contains("deleted by a prune")).unwrap();
-    assert!(fix.contains("was restored from a backup made before that prune: restore all files"), "{fix}");
-    assert!(!fix.contains("do not need it") && !fix.contains("choose"), "{fix}");
+    let (_, fix) = found.iter().find(|(message, _)| message.contains("and deleted it")).unwrap();
+    assert!(fix.contains("has its content from before that prune") && fix.contains("Restore all files"), "{fix}");
+    assert!(fix.contains("Do not overwrite or delete the files here"), "{fix}");
+    assert!(!fix.contains("do not need") && !fix.contains("choose"), "{fix}");
 }
 
-/// After a prune, a machine has changed the target. That has nothing to do with the prune.
+/// A machine changed the target after the prune, so the prune is not the cause.
 #[test]
 fn a_target_that_was_changed_after_a_prune_is_no_pruned_parent() {
     let host = Host::new();

@@ -168,22 +168,24 @@ fn a_new_disk_must_be_chosen_in_the_settings_of_its_machine() {
     };
     let named = format!("the machine \"server\" (\"{}\")", configuration.display());
     let choose = format!(
-        "choose it in the settings of {named}, which now uses \"{}\"",
+        "in the settings of {named}, which now uses \"{}\"",
         host.disk("leaf.avhdx").display()
     );
-    let delete =
-        "If no machine elsewhere uses it and its content is not needed, you can delete exactly this file";
+    let delete = "Otherwise delete only this file, and only if no machine elsewhere uses it";
     let [message, fix] = problem("new.avhdx");
-    let of_family = format!("of the same family, {named} uses \"{}\"", host.disk("leaf.avhdx").display());
+    let of_family = format!("; {named} uses \"{}\" of the same family", host.disk("leaf.avhdx").display());
     assert!(message.ends_with(&of_family), "{message}");
-    assert!(fix.contains(&choose) && fix.contains(delete), "{fix}");
+    assert!(fix.contains(&format!("choose it {choose}")) && fix.contains(delete), "{fix}");
     let kept = || {
         let plan = run!("prune", host.folder(), "--name=<script>", "--dry-run", "--json").exits(0).json();
         let kept = plan["kept"].as_array().unwrap().iter().find(|kept| kept["reason"] == "several_children");
         kept.map(|kept| kept["message"].as_str().unwrap().to_owned())
     };
     let message = kept().unwrap();
-    assert!(message.contains(&choose) && message.ends_with("delete exactly this file"), "{message}");
+    let new = new.display();
+    assert!(message.contains(&format!("choose \"{new}\" {choose}")), "{message}");
+    assert!(message.contains(&format!("Delete only \"{new}\", and only if")), "{message}");
+    assert!(message.ends_with("Keep its parent"), "{message}");
     assert!(!message.contains("No configuration that was found names \"leaf"), "{message}");
 
     // The administrator chooses the new disk. Then nothing uses the old one, and it is in the way of a prune.

@@ -226,9 +226,9 @@ fn problems_of_configurations_come_with_a_fix() {
         let found = problems.iter().find(|problem| problem.0.contains(file) && problem.1.contains(message));
         found.unwrap_or_else(|| panic!("{file}, {message}: {problems:#?}")).2
     };
-    assert!(of("first.vmcx", "which was not found").starts_with("search the folder with a copy of"));
-    assert!(of("first.vmcx", "machine was not found").contains("matched by the disks that both name"));
-    assert!(of("second.vmcx", "cannot be read: it seems to be").contains("Do not delete that file"));
+    assert!(of("first.vmcx", "which was not found").starts_with("search also the folder with the missing disk"));
+    assert!(of("first.vmcx", "machine was not found").contains("by the disks that both name"));
+    assert!(of("second.vmcx", "probably found but cannot be read").contains("Do not delete it"));
     assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
 }
 
@@ -245,21 +245,18 @@ fn consequences_follow_their_cause_and_are_short() {
     let cause = at("is not a readable VHDX");
     assert_eq!(cause, 0, "{text}");
     assert!(problems[at("first.vmcx is the") + 1].contains("leaf.avhdx\" first"), "{text}");
-    let child = at("leaf.avhdx lacks its parent, which may be at");
+    let child = at("leaf.avhdx lacks its parent. The parent may be at");
     assert!(problems[child].len() < 200 + 2 * host.folder().as_os_str().len(), "{text}");
-    assert!(problems[child + 1].starts_with("  fix: solve the problem of"), "{text}");
+    assert!(problems[child + 1].starts_with("  fix: solve the problems of these paths first"), "{text}");
     for (part, fix) in [
         (" names the disk", "solve the problem of"),
-        (
-            " is the configuration of a checkpoint",
-            "solve the problems of the disks that this configuration names first",
-        ),
+        (" is the configuration of a checkpoint", "solve the other problems of this configuration first"),
     ] {
         let first = at(&format!("second.vmcx{part}"));
         assert!(problems[first + 1].contains(&format!("third.vmcx{part}")), "{text}");
-        assert!(problems[first + 2].starts_with(&format!("  fix for these 2: {fix}")), "{text}");
+        assert!(problems[first + 2].starts_with(&format!("  fix for each of these 2: {fix}")), "{text}");
     }
-    assert!(!text.contains("search the folder") && !text.contains("search more folders"), "{text}");
+    assert!(!text.contains("search also") && !text.contains("search more folders"), "{text}");
 }
 
 /// A checkpoint with several children is not kept without saying what can be done.
@@ -273,23 +270,28 @@ fn a_side_branch_can_be_deleted_if_nothing_needs_it() {
         let kept = plan["kept"].as_array().unwrap().iter().find(|kept| kept["reason"] == "several_children");
         kept.unwrap_or_else(|| panic!("{plan:#}"))["message"].as_str().unwrap().to_owned()
     };
-    let (text, delete) = (host.text(), "you can delete exactly this file");
-    assert!(text.contains(delete) && text.contains("`vhdx prune` can delete its parent"), "{text}");
-    assert!(kept(host.folder()).ends_with("delete exactly this file"), "{}", kept(host.folder()));
+    let (text, delete) = (host.text(), "delete only this file, and only if no machine elsewhere uses it");
+    assert!(text.contains(delete) && text.contains("Keep its parent: `vhdx prune` can delete"), "{text}");
+    let only = format!("Delete only \"{}\", and only if", side.display());
+    let message = kept(host.folder());
+    assert!(message.contains(&only) && message.ends_with("Keep its parent"), "{message}");
+    // The text of `prune` lists the children only once, as a number.
+    let plan = run!("prune", host.folder(), "--all", "--dry-run").text();
+    assert!(plan.contains(", 2 children. No configuration that was found names"), "{plan}");
+    assert!(plan.contains(&only) && !plan.contains("has 2 children"), "{plan}");
     // A damaged file may depend on it.
     fs::write(host.disk("damaged.avhdx"), b"vhdxfile").unwrap();
     let text = host.text();
-    assert!(!text.contains(delete) && text.contains("Do not delete it before the problem of"), "{text}");
-    assert!(!kept(host.folder()).contains("delete exactly"), "{}", kept(host.folder()));
+    assert!(!text.contains(delete) && text.contains("until you know that no machine uses it and"), "{text}");
+    let message = kept(host.folder());
+    let wait = format!("Do not delete \"{}\" before the problem of", side.display());
+    assert!(!message.contains("Delete only") && message.contains(&wait), "{message}");
     fs::remove_file(host.disk("damaged.avhdx")).unwrap();
     // A checkpoint has frozen it.
     host.configure("Snapshots/third", "third", "3f", FIRST + 1000 * HOUR, "side.avhdx");
-    assert!(!host.text().contains("delete exactly"), "{}", host.text());
-    assert!(
-        kept(host.folder()).ends_with("only Hyper-V can delete that checkpoint"),
-        "{}",
-        kept(host.folder())
-    );
+    assert!(!host.text().contains("delete only this file"), "{}", host.text());
+    let message = kept(host.folder());
+    assert!(message.contains("Do not delete") && message.ends_with("delete it in Hyper-V"), "{message}");
     // Only the disks were copied.
     fs::remove_dir_all(host.path("Snapshots")).unwrap();
     fs::remove_dir_all(host.path("Virtual Machines")).unwrap();

@@ -20,7 +20,8 @@ use crate::windows_path::{StoredPath, fold_name};
 /// The maximum number of substitutes that are listed for a parent.
 pub const MAX_SUBSTITUTES: usize = 5;
 
-/// Adds a problem to each disk without a parent: its place, what a prune did with it, or possible substitutes.
+/// Adds a problem to each disk whose parent is missing: where the parent is, what a prune did with it, or possible
+/// substitutes.
 ///
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
@@ -39,7 +40,7 @@ pub(super) fn explain_lost(
     if lost.is_empty() {
         return Ok(());
     }
-    let unread = Unread::of(problems);
+    let unread = UnreadParents::of(problems);
     let places = places(disks);
     let names: Vec<Option<String>> =
         disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
@@ -77,15 +78,15 @@ fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
     paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
 }
 
-/// The paths that a search has not read as disks. One of them may be a missing parent.
-struct Unread<'a> {
+/// Paths that the search could not read as disks. A missing parent may be at one of them.
+struct UnreadParents<'a> {
     /// Files and folders, by their names without letter case.
     by_name: HashMap<String, Vec<&'a PathBuf>>,
     /// The same, by their absolute paths.
     by_path: HashMap<PathBuf, &'a PathBuf>,
 }
 
-impl<'a> Unread<'a> {
+impl<'a> UnreadParents<'a> {
     fn of(problems: &'a [Problem]) -> Self {
         let mut unread = Self { by_name: HashMap::new(), by_path: HashMap::new() };
         for problem in problems {

@@ -9,9 +9,9 @@ use vhdx::ops::{KeepReason, KeptCheckpoint, PrunePlan};
 use crate::commands::checkpoint;
 use crate::output::{self, harmless, shown, shown_beside};
 
-/// How a reason is printed. Those that need attention come last: a terminal shows the end of the answer.
+/// The order of the reasons in the output. Failures come last, where a terminal shows them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Weight {
+enum Section {
     /// The checkpoint was not selected. Such checkpoints are only counted.
     NotSelected,
     OnPurpose,
@@ -20,34 +20,34 @@ enum Weight {
 
 /// Prints each reason once, with the checkpoints that are kept for it.
 pub(super) fn write(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
-    let mut groups: BTreeMap<(Weight, String, String), Vec<&KeptCheckpoint>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Section, String, String), Vec<&KeptCheckpoint>> = BTreeMap::new();
     for kept in &plan.kept {
-        let (one, several) = words(&kept.reason);
-        groups.entry((weight(&kept.reason), one, several)).or_default().push(kept);
+        let (one, several) = wording(&kept.reason);
+        groups.entry((section(&kept.reason), one, several)).or_default().push(kept);
     }
-    for ((weight, one, several), kept) in groups {
-        let words = if kept.len() == 1 { one } else { several };
-        writeln!(out, "kept: {}{words}", output::count(kept.len(), "checkpoint", "checkpoints"))?;
-        if weight != Weight::NotSelected {
+    for ((section, one, several), kept) in groups {
+        let wording = if kept.len() == 1 { one } else { several };
+        writeln!(out, "kept: {}{wording}", output::count(kept.len(), "checkpoint", "checkpoints"))?;
+        if section != Section::NotSelected {
             files(&kept, out)?;
         }
     }
     Ok(())
 }
 
-fn weight(reason: &KeepReason) -> Weight {
+fn section(reason: &KeepReason) -> Section {
     match reason {
         KeepReason::Newest
         | KeepReason::NotOldEnough
         | KeepReason::NotLargeEnough
-        | KeepReason::OtherName => Weight::NotSelected,
-        reason if reason.is_failure() => Weight::Failure,
-        _ => Weight::OnPurpose,
+        | KeepReason::OtherName => Section::NotSelected,
+        reason if reason.is_failure() => Section::Failure,
+        _ => Section::OnPurpose,
     }
 }
 
-/// Returns a reason without what differs from file to file: after the words "1 checkpoint", and after "2 checkpoints".
-fn words(reason: &KeepReason) -> (String, String) {
+/// Returns the wording of a reason without the names of the checkpoints' files, for one checkpoint and for several.
+fn wording(reason: &KeepReason) -> (String, String) {
     let same = match reason {
         KeepReason::Newest => " among the newest (--keep-last)",
         KeepReason::NotOldEnough => " not older than --older-than",
@@ -57,37 +57,41 @@ fn words(reason: &KeepReason) -> (String, String) {
             " with several children, which `vhdx tree` shows: a checkpoint can be deleted when only one child is left"
         }
         KeepReason::SeveralChildren { has_machines: false, .. } => {
-            " with several children, which `vhdx tree` shows: a checkpoint can be deleted when only one child is left. No \
-             configuration of a machine with these disks was found. Delete a child only if no machine uses it, no disk \
-             depends on it, and its content is not needed"
+            " with several children, which `vhdx tree` shows: a checkpoint can be deleted when only one child is left. \
+             No configuration of a machine with these disks was found. Delete a child only if no machine uses it, no \
+             disk depends on it, and its content is not needed"
         }
         KeepReason::NotACheckpoint { .. } => {
-            " with a child that is not named .avhdx: such a child was probably made by hand, and not by a checkpoint"
+            " with a child that is not named .avhdx. The child was probably made by hand, and the checkpoint's file \
+             may be a base for other disks. If it is not, --any-extension selects the checkpoint too"
         }
         KeepReason::UsedByMachine { .. } => {
-            " that must stay: a machine uses the checkpoint or its child, although other disks depend on that one, and a merge would \
-             change what the machine sees"
+            " that must stay: a machine uses the checkpoint's file or its child, and other disks depend on the file \
+             that the machine uses. A merge would change what the machine reads"
         }
         reason => {
             let message = match unread(reason) {
                 Some(message) => message,
                 None => harmless(&reason.to_string()),
             };
-            return (format!(", which {message}"), format!(", each of which {message}"));
+            return (format!(": it {message}"), format!(": each {message}"));
         }
     };
     (same.to_owned(), same.to_owned())
 }
 
-/// Returns the reason if unread files stop a merge. One such file often stops many merges: the reason names none of them.
+/// Returns the wording if unreadable files stop a merge.
+///
+/// It does not name the merge, so that one file that stops many merges is reported once.
 fn unread(reason: &KeepReason) -> Option<String> {
     let KeepReason::Refused(error) = reason else { return None };
     let files = error.chain_error()?.undetermined();
     let files: Vec<String> = files.iter().map(|file| harmless(&file.to_string())).collect();
     (!files.is_empty()).then(|| {
         format!(
-            "cannot be deleted: a disk that depends on the files of the merge may be among these, which could not be read. \
-             Make them readable, or move them out of these folders if they do not belong to these disks: {}",
+            "cannot be deleted: some files could not be read, and one of them may be a disk that depends on the merged \
+             files. Make them readable, and run the command again. Move a file out of the searched folders only if it \
+             does not belong to these disks. Files: {}",
             files.join(", ")
         )
     })
@@ -115,11 +119,10 @@ fn file(folder: Option<&Path>, kept: &KeptCheckpoint) -> String {
     let path = shown_beside(folder, &kept.path);
     let name = checkpoint::quoted(&kept.names);
     match &kept.reason {
-        KeepReason::SeveralChildren { children, unused, frozen, has_machines } => {
-            match *has_machines && !(unused.is_empty() && frozen.is_empty()) {
-                true => format!("{path} {name} {}", harmless(&kept.reason.to_string())),
-                false => format!("{path} {name}, {} children", children.len()),
-            }
+        KeepReason::SeveralChildren { children, .. } => {
+            let advice = kept.reason.advice_about_children();
+            let advice = advice.map(|advice| format!(". {}", harmless(&advice))).unwrap_or_default();
+            format!("{path} {name}, {} children{advice}", children.len())
         }
         KeepReason::NotACheckpoint { child } => {
             format!("{path} {name}, child {}", shown_beside(kept.path.parent(), child))

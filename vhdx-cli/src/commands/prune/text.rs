@@ -75,13 +75,16 @@ fn summary(plan: &PrunePlan, groups: &Groups<'_>, out: &mut dyn Write) -> io::Re
     }
     let machines = match groups.machines {
         0 => String::new(),
-        count => format!(" of {}", output::count(count, "machine", "machines")),
+        count => format!(" ({})", output::count(count, "known machine", "known machines")),
     };
     let (freed, taken) = (plan.bytes_freed(), plan.bytes_taken());
-    let net = freed.checked_sub(taken).map_or_else(|| "none".to_owned(), human);
+    let net = match freed.checked_sub(taken) {
+        Some(net) => human(net),
+        None => format!("nothing, {} more are used", human(taken - freed)),
+    };
     writeln!(
         out,
-        "to delete: {}{machines} ({}), to copy: {}, becomes free: {net}",
+        "to delete: {} in {}{machines}, to copy: {}, becomes free: {net}",
         output::count(plan.selected().count(), "checkpoint", "checkpoints"),
         output::count(groups.families, "family", "families"),
         human(plan.bytes_to_copy()),
@@ -110,7 +113,7 @@ fn merge(forest: &Forest, merge: &PruneMerge, out: &mut dyn Write) -> io::Result
         PruneStage::Complete => "  complete the merge of",
         PruneStage::Delete => "  merge",
     };
-    // The order of the checkpoints: the first one is in the target, and each of the others in one of these files.
+    // Oldest first, like the checkpoints. The first checkpoint is in the target; each other one is in a merged file.
     for path in merge.merged.iter().rev() {
         writeln!(out, "{start} {}", beside(path))?;
         start = "    and";
@@ -120,14 +123,15 @@ fn merge(forest: &Forest, merge: &PruneMerge, out: &mut dyn Write) -> io::Result
     let named = forest.machines.iter().map(|machine| &machine.configuration);
     let machines = machines(named.filter(|of| merge.machines.contains(&of.path)));
     match next(merge, &machines, beside) {
-        Some([first, second]) => writeln!(out, "    then {first}\n      {second}"),
+        Some([first, second]) => writeln!(out, "    after this merge: {first}\n      {second}"),
         None => Ok(()),
     }
 }
 
-/// Returns which file a virtual machine must use when a merge is done, if it may use a merged one now.
+/// Returns the two lines that say which file a virtual machine must use after a merge; `None` if it uses no merged
+/// file.
 ///
-/// The two parts are a sentence. `machine` is how the machine is called if it is known to use a merged file.
+/// `machine` is the wording for the machines that are known to use a merged file.
 fn next(merge: &PruneMerge, machine: &str, shown: impl Fn(&Path) -> String) -> Option<[String; 2]> {
     let (newest, target) = (shown(merge.merged.first()?), shown(&merge.target));
     match (merge.machines.is_empty(), merge.checkpoint_configurations.is_empty()) {
@@ -143,8 +147,11 @@ fn next(merge: &PruneMerge, machine: &str, shown: impl Fn(&Path) -> String) -> O
 
 fn described(checkpoint: &PrunedCheckpoint) -> String {
     let time = match checkpoint.time {
-        Some(time) => format!("{} UTC from {}", utc(time), checkpoint::source(checkpoint.time_source)),
-        None => "time unknown".to_owned(),
+        Some(time) => {
+            let source = checkpoint::source(checkpoint.time_source);
+            format!("made {} UTC (time from {source})", utc(time))
+        }
+        None => "made at an unknown time".to_owned(),
     };
     format!("{}: {time}, {}", checkpoint::quoted(&checkpoint.names), human(checkpoint.size))
 }

@@ -14,7 +14,7 @@ use crate::commands::date::utc;
 use crate::output::{self, cut, shown, shown_beside};
 use crate::sizes::human;
 
-/// The most columns of a name of a machine or checkpoint. The other formats of a report have all of it.
+/// The maximum width of a name of a machine or checkpoint. JSON and CSV have the whole name.
 const MAX_NAME: usize = 40;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -30,7 +30,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     families(report, out)?;
     checkpoints(report, out)?;
     volumes(report, out)?;
-    // The end is what a terminal shows.
+    // The most severe findings come last, where a terminal shows them.
     FindingSeverity::ALL.into_iter().try_for_each(|severity| findings(report, severity, out))
 }
 
@@ -84,7 +84,7 @@ fn base<'a>(report: &'a Report, family: &'a ReportedFamily) -> Option<&'a Path> 
 fn checkpoints(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let heading = ["checkpoint", "age", "made (UTC)", "time from", "size", "file"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    // The number of the row before which the path of each base stands.
+    // The path of each base, and the index of the row that follows it.
     let mut bases: Vec<(usize, String)> = Vec::new();
     for family in &report.families {
         let of_family = checkpoint_rows(report, family);
@@ -152,10 +152,10 @@ fn findings(report: &Report, severity: FindingSeverity, out: &mut dyn Write) -> 
         };
         writeln!(out, "\n{title}:")?;
     }
-    let said = found.map(|finding| Advised {
+    let advised = found.map(|finding| Advised {
         subject: shown(&finding.path),
         message: words::message(finding),
         advice: words::advice(finding),
     });
-    advice::write(said, out)
+    advice::write(advised, out)
 }

@@ -63,12 +63,12 @@ fn problems(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\nproblems:")?;
     }
     problems.sort_by_key(|problem| problem.remedy().is_consequence());
-    let said = problems.into_iter().map(|problem| Advised {
+    let advised = problems.into_iter().map(|problem| Advised {
         subject: shown(problem.path()),
         message: fix::message(problem),
         advice: fix::text(problem),
     });
-    advice::write(said, out)
+    advice::write(advised, out)
 }
 
 /// The widest line beside which the facts about a disk are written, so that a terminal of 120 columns shows both.

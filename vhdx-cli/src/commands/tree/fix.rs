@@ -15,7 +15,9 @@ use crate::output::{quoted, word};
 /// Returns the message of a problem. It continues a sentence that begins with the path.
 pub(in crate::commands) fn message(problem: &Problem) -> String {
     match problem {
-        Problem::PrunedParent { parent, .. } => format!("{problem} (prune of {} UTC)", utc(parent.time)),
+        Problem::PrunedParent { parent, .. } => {
+            format!("{problem}. Time of the prune that changed the parent: {} UTC", utc(parent.time))
+        }
         _ => problem.to_string(),
     }
 }
@@ -77,8 +79,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         }
         Remedy::RestorePrunedChain { parent } => return restore_pruned_chain(parent),
         Remedy::SelectAllDisks { disks: [] } => {
-            "solve the problems of the other disks that this configuration names first. If there are none, search the folders \
-             of these disks too"
+            "first solve the problems of the other disks that this configuration names, and search again. If no \
+             problem is listed for them, search their folders too"
         }
         Remedy::SelectAllDisks { .. } => SELECT_ALL_DISKS,
         Remedy::UseOnce => "start only one of these machines, or give each machine a disk of its own",
@@ -89,19 +91,19 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::FindMachine { disk } => return find_machine(disk),
         // Its own disks first: they have problems with a fix in any case.
         Remedy::FindConfiguration { lacks_disks: true, .. } => {
-            "solve the problems of the disks that this configuration names first. A checkpoint and its machine are matched by \
-             the disks that both name"
+            "solve the other problems of this configuration first: disks that it names were not found. Then search \
+             again. A checkpoint is matched to its machine by the disks that both name"
         }
         Remedy::FindConfiguration { cause: Some(cause), .. } => {
             return format!(
-                "solve the problem of {} first, and search again. A checkpoint and its machine are matched by the disks that \
-                 both name",
+                "solve the problem of {} first, and search again. A checkpoint is matched to its machine by the disks \
+                 that both name",
                 quoted(cause)
             );
         }
         Remedy::FindConfiguration { .. } => {
-            "search the folder with the configuration of the machine too. A checkpoint and its machine are matched by the \
-             disks that both name"
+            "search also the folder with the configuration of the machine. A checkpoint is matched to its machine by \
+             the disks that both name"
         }
         Remedy::ShortenChain => {
             "shorten the chain first: merge the parent of this file into one of the ancestors of that parent (`vhdx merge \
@@ -146,14 +148,14 @@ const COMPLETE_EARLIER_MERGE: &str = "do not delete this file yet. If the merged
     none was replaced by an older copy. Then delete only the merged files that still exist, newest first. Do not \
     delete the merge target";
 
-const FIND_MERGE: &str = "find all files of that merge, and run the merge again. If files here are damaged or cannot be \
-    read, solve their problems first; if not, search more folders. Until the merge is complete, do not use, move or delete these files. After that, delete the merged files only if no virtual machine \
-    uses them, and do not delete the merge target";
+const FIND_MERGE: &str = "first solve the problems of files here that are damaged or cannot be read. If files of that \
+    merge are still missing, search more folders. Then run the same merge again. Until it is complete, do not use, \
+    move or delete these files. After that, delete the merged files only if no virtual machine uses them. Do not \
+    delete the merge target";
 
-const FIND_MERGED_FILES: &str = "find the files that are being merged into this disk, and run that merge again. If files \
-    here are damaged or cannot be read, solve their problems first; if not, search more folders. Until the merge is \
-    complete, do not start a virtual machine from this disk, and do not move or delete \
-    it";
+const FIND_MERGED_FILES: &str = "first solve the problems of files here that are damaged or cannot be read. If the \
+    files that are merged into this disk are still missing, search more folders. Then run the same merge again. Until \
+    it is complete, do not start a virtual machine from this disk, and do not move or delete it";
 
 const RESTORE_CHAIN: &str = "restore these files from a backup to another folder, because their linkages are wrong. \
     Keep the old files until the restored disk opens";
@@ -179,18 +181,23 @@ fn find_disk(
 ) -> String {
     let stored = quoted(Path::new(stored));
     let names: Vec<String> = candidates.iter().map(|path| quoted(path)).collect();
-    match (damaged.or(moved_to), &names[..]) {
-        (Some(moved), _) if damaged.is_none() => {
-            format!("give {} its old name and folder again, as in {stored}", quoted(moved))
-        }
-        (Some(damaged), _) => format!(
-            "solve the problem of {} first, and search again. Do not delete that file: it may be the only copy",
+    match (damaged, moved_to, &names[..]) {
+        (Some(damaged), ..) => format!(
+            "solve the problem of {} first, and search again. Do not delete it: it may be or contain the only copy of \
+             the disk",
             quoted(damaged)
         ),
-        (None, []) => "search the folder with a copy of this disk too. If the file was renamed or moved, give it its old \
-                       name and folder again"
-            .to_owned(),
-        (None, names) => format!(
+        (None, Some(moved), _) => format!(
+            "move or rename {} so that its name and folder are those in {stored} again, and search again. Do not run \
+             `vhdx reparent` on its children before that: they store the old name too",
+            quoted(moved)
+        ),
+        (None, None, []) => {
+            "search also the folder with the missing disk. If the disk was renamed or moved, give it its old name and \
+             folder again"
+                .to_owned()
+        }
+        (None, None, names) => format!(
             "search only the folders of one copy of the machine, or rename the folders to the names that they have in \
              {stored}. Files with this name: {}",
             names.join(", ")
@@ -222,8 +229,8 @@ fn identify_parent(files: &[PathBuf], count: usize) -> String {
         names.push(format!("and {} more", count - files.len()));
     }
     format!(
-        "solve the problem of {} first, and search again: it may be the parent. Until then, do not delete any file of \
-         this chain, and do not link another parent",
+        "solve the problems of these paths first, and search again: {}. The parent may be one of them or in one of \
+         them. Until then, do not delete any file of this chain, and do not link another parent",
         names.join(", ")
     )
 }
@@ -252,70 +259,82 @@ fn find_parent(fallback: Option<Fallback<'_>>) -> String {
 
 fn restore_pruned_chain(parent: &PrunedParent) -> String {
     let (lost, target) = (quoted(&parent.path), quoted(&parent.target));
-    let successor = parent.successor.as_ref().map(|disk| {
-        format!("if a machine uses this file, choose {} in its settings instead. ", quoted(disk))
-    });
-    let successor = successor.unwrap_or_default();
-    if parent.content == TargetContent::Restored {
-        return format!(
-            "{successor}{target} was restored from a backup made before that prune: restore all files of this chain, also \
-             {lost}, from the same backup"
-        );
-    }
-    let whole = match parent.path == parent.target {
-        true => "all files of its chain".to_owned(),
-        false => format!("all files of its chain, also {lost},"),
+    let including = match parent.path == parent.target {
+        true => String::new(),
+        false => format!(", including {lost},"),
     };
-    let link = match parent.content {
-        TargetContent::Parent => format!(
-            "If there is no such backup: {target} has exactly the content that {lost} had. Link only copies of this file and of \
-             that file (`vhdx reparent CHILD --parent COPY --ignore-id-mismatch`), and keep the originals"
+    let restore = format!(
+        "To read the old state of this file, restore the other files of its chain{including} to another folder, and \
+         copy this file there. Use one backup made before that prune: the backup of this file, if this file was \
+         restored. The disks that the prune kept do not need a restored file. If this file was not restored, keep it: \
+         it may be the only copy"
+    );
+    let sentence = match parent.content {
+        TargetContent::Restored => format!(
+            "{target} has its content from before that prune, so it was probably restored from a backup. Restore all \
+             files of this chain{including} from that backup to another folder. Do not overwrite or delete the files \
+             here: they may have newer data"
         ),
-        _ => format!("Do not link this file to {target}: the data would be wrong"),
+        TargetContent::Parent => format!(
+            "do not link the original files. {restore}. If there is no such backup: {target} has exactly the content \
+             that {lost} had. Copy this target and this file while no virtual machine uses them, and link only the \
+             copies (`vhdx reparent CHILD-COPY --parent TARGET-COPY --ignore-id-mismatch`)"
+        ),
+        TargetContent::Other => {
+            format!("do not link this file to {target}: the data would be wrong. {restore}")
+        }
     };
-    format!(
-        "{successor}if this file was restored from a backup made before that prune, the present disks do not need it. To read \
-         its old state, restore {whole} from the same backup to another folder. If it was not restored, the prune did not find \
-         it: keep it, and restore the other files of its chain in the same way. {link}"
-    )
+    match &parent.successor {
+        Some(disk) => {
+            format!("{sentence}. If a machine uses this file, choose {} in its settings instead", quoted(disk))
+        }
+        None => sentence,
+    }
 }
 
 fn find_machine(disk: &UnusedDisk) -> String {
-    let choose = disk.used.as_ref().map(|used| {
+    const SEARCH: &str = "search also the folder with the configuration of its machine";
+    let choose = disk.nearest_used.as_ref().map(|used| {
         format!(
-            "if this disk was made to go back to a checkpoint (for example, by `vhdx revert`), choose it in the settings of {}, \
-             which now uses {}. Otherwise, no machine that was found uses it",
-            used,
+            "if this disk was made to go back to a checkpoint, choose it in the settings of {used}, which now uses {}. \
+             Otherwise ",
             quoted(&used.path)
         )
     });
-    match (choose, &disk.doubt) {
-        (Some(choose), None) => format!("{choose}, and no disk that was found depends on it. {}", delete_unused(disk)),
-        (Some(choose), Some(doubt)) => format!(
-            "{choose}. Do not delete it before the problem of {} is solved: that file may need it",
-            quoted(doubt)
-        ),
-        (None, Some(doubt)) => format!(
-            "solve the problem of {} first, and search again: that file may need this disk. If that does not help, search the \
-             folder with the configuration of its machine too. Do not delete the disk until you know that no machine uses it",
-            quoted(doubt)
-        ),
-        (None, None) if disk.has_siblings => format!(
-            "search the folder with the configuration of its machine too. No disk that was found depends on this one. {}",
-            delete_unused(disk)
-        ),
-        (None, None) => "search the folder with the configuration of its machine too. Do not delete the disk until you know \
-             that no machine uses it"
-            .to_owned(),
+    match (choose, &disk.may_be_needed_by) {
+        (Some(choose), None) => format!("{choose}{}", delete_unused(disk)),
+        (Some(choose), Some(needed_by)) => format!("{choose}{}", solve_first(disk, needed_by)),
+        (None, Some(needed_by)) => {
+            format!("{}. If that does not help, {SEARCH}", solve_first(disk, needed_by))
+        }
+        (None, None) if disk.has_siblings => {
+            format!("{SEARCH}. If no machine is found, {}", delete_unused(disk))
+        }
+        (None, None) => format!("{SEARCH}. Do not delete the disk until you know that no machine uses it"),
     }
 }
 
-/// Says under which conditions a disk can be deleted on which no other one depends, and which no configuration names.
+/// Returns what must be solved before an unused disk may be deleted.
+fn solve_first(disk: &UnusedDisk, needed_by: &Path) -> String {
+    let keep =
+        "Do not delete this disk until you know that no machine uses it and that no other disk depends on it";
+    match needed_by == disk.path {
+        true => format!("solve the other problems of this disk first, and search again. {keep}"),
+        false => format!(
+            "solve the problem of {} first, and search again: this disk may be needed because of it. {keep}",
+            quoted(needed_by)
+        ),
+    }
+}
+
+/// Returns the conditions under which an unused disk may be deleted.
 fn delete_unused(disk: &UnusedDisk) -> String {
-    let delete =
-        "If no machine elsewhere uses it and its content is not needed, you can delete exactly this file";
+    let delete = "delete only this file, and only if no machine elsewhere uses it, no disk elsewhere depends on it, \
+                  and its content is not needed";
     match disk.has_siblings {
-        true => format!("{delete}; then `vhdx prune` can delete its parent, if no other disk is in the way"),
+        true => format!(
+            "{delete}. Keep its parent: `vhdx prune` can delete that checkpoint when only one child is left"
+        ),
         false => delete.to_owned(),
     }
 }
@@ -362,14 +381,17 @@ mod tests {
             let (damaged, moved_to) = (damaged.map(Path::new), moved_to.map(Path::new));
             words_of(Remedy::FindDisk { stored, candidates: &[], damaged, moved_to })
         };
-        assert!(words(None, None).starts_with("search the folder with a copy of this disk too"));
+        assert!(words(None, None).starts_with("search also the folder with the missing disk"));
         assert!(words(Some("x"), Some("y")).starts_with("solve the problem of \"x\" first"));
-        assert_eq!(words(None, Some("y")), r#"give "y" its old name and folder again, as in "D:\vm\a.vhdx""#);
+        let moved = words(None, Some("y"));
+        let rename = r#"move or rename "y" so that its name and folder are those in "D:\vm\a.vhdx" again"#;
+        assert!(moved.starts_with(rename) && moved.contains("Do not run `vhdx reparent`"), "{moved}");
         for (cause, lacks_disks) in
             [(Some(Path::new("x")), false), (None, true), (Some(Path::new("x")), true)]
         {
             let words = words_of(Remedy::FindConfiguration { cause, lacks_disks });
-            assert!(words.starts_with("solve the problem"), "{words}");
+            let start = if lacks_disks { "solve the other problems of this" } else { "solve the problem of \"x\"" };
+            assert!(words.starts_with(start), "{words}");
         }
     }
 

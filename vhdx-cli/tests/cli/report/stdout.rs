@@ -86,7 +86,7 @@ fn findings_with_the_same_remedy_stand_together() {
         old[..3].iter().all(|line| line.starts_with("- ") && line.contains("keeps the checkpoint")),
         "{text}"
     );
-    assert!(old[3].starts_with("  fix for these 3: if the checkpoint is no longer needed"), "{text}");
+    assert!(old[3].starts_with("  fix for each of these 3: if the checkpoint is no longer needed"), "{text}");
     assert_eq!(text.matches("if the checkpoint is no longer needed").count(), 1);
 }
 

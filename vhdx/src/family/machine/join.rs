@@ -9,7 +9,7 @@ use super::problem::MachineProblem;
 use super::read::Read;
 use super::suffixes::{Found, Suffixes};
 use super::unread::Unread;
-use super::unused::Estate;
+use super::unused::FoundFiles;
 use super::{owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;
@@ -64,8 +64,8 @@ pub(in crate::family) fn join(
     // Without any machine, the folder is probably not a copy of a host's folder.
     if !machines.is_empty() {
         let (machines, lone_checkpoints) = (&machines, &lone_checkpoints);
-        let estate = Estate { machines, lone_checkpoints, disks, problems: &problems, unread: &unread };
-        let unused = estate.unused();
+        let found = FoundFiles { machines, lone_checkpoints, disks, problems: &problems, unread: &unread };
+        let unused = found.unused();
         problems.extend(unused.into_iter().map(MachineProblem::NoMachine));
     }
     problems.sort_by(|a, b| a.path().cmp(b.path()));
@@ -108,7 +108,7 @@ fn find_disks(
     let paths = disks.iter().map(|disk| disk.facts.path.as_path());
     let paths = paths.chain(deleted.iter().map(|file| file.path.as_path()));
     let in_forest = Suffixes::of(paths, |path| is_named(path, &names));
-    // A folder that cannot be listed is not named like a disk.
+    // No filter by name: a folder that cannot be listed may contain the disk.
     let damaged = Suffixes::of(unreadable.iter().copied(), |_| true);
     let found: Vec<Vec<Found>> = configurations
         .iter()
@@ -155,9 +155,7 @@ fn find_disks(
     }
 }
 
-/// Returns the parents to which no stored path leads any more, by the last names of the stored paths.
-///
-/// `None` are names that mean several disks.
+/// Returns the renamed or moved parents by the last names of their stored paths; `None` if several disks match.
 fn moved(disks: &[DiscoveredDisk]) -> HashMap<Vec<String>, Option<&Path>> {
     let mut moved: HashMap<Vec<String>, Option<&Path>> = HashMap::new();
     for problem in disks.iter().flat_map(|disk| &disk.problems) {
@@ -171,7 +169,9 @@ fn moved(disks: &[DiscoveredDisk]) -> HashMap<Vec<String>, Option<&Path>> {
     moved
 }
 
-/// Returns the names of the file and of two folders in a path of another host. Many machines have folders of one name.
+/// Returns the names of the file and its two nearest folders in a path of another host.
+///
+/// One folder is not enough: many machines have folders with the same name.
 fn last_names(path: &str) -> Vec<String> {
     let mut names = stored_names(path);
     names.truncate(3);

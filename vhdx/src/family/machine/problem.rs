@@ -115,8 +115,8 @@ pub enum MachineProblem {
         path: PathBuf,
         /// A file or folder whose problem is probably the reason.
         ///
-        /// It cannot be read, and may be or contain the configuration of the machine. Or it is a disk without its parent,
-        /// and its family cannot be recognized.
+        /// Either it could not be read and may be or contain the machine's configuration, or it is a disk whose parent
+        /// is missing, so that its family is unknown.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         cause: Option<PathBuf>,
         /// Whether disks that the configuration names were not found, so that the machine could not be found by them.
@@ -133,14 +133,14 @@ pub struct UnusedDisk {
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The nearest disk of the same family that a machine uses and that has no children.
-    pub used: Option<UsedDisk>,
+    pub nearest_used: Option<UsedDisk>,
     /// Whether its parent has other children.
     pub has_siblings: bool,
-    /// A file or folder with a problem because of which the disk may be needed.
+    /// A file or folder with a problem that may need this disk; `None` if nothing that was found needs it.
     ///
-    /// It may name the disk or depend on it. Without such a file, nothing that was found needs the disk.
+    /// It can be the disk itself.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
-    pub doubt: Option<PathBuf>,
+    pub may_be_needed_by: Option<PathBuf>,
 }
 
 /// A disk that a machine uses.
@@ -199,13 +199,13 @@ impl fmt::Display for MachineProblem {
             }
             MachineProblem::MissingDisk { stored, damaged: Some(damaged), .. } => write!(
                 f,
-                "names the disk {}, which cannot be read: it seems to be at {}",
+                "names the disk {}, which was probably found but cannot be read: see {}",
                 Quoted(Path::new(stored)),
                 Quoted(damaged)
             ),
             MachineProblem::MissingDisk { stored, moved_to: Some(moved_to), .. } => write!(
                 f,
-                "names the disk {}, which has another name or folder now: it seems to be {}",
+                "names the disk {}, which was probably renamed or moved to {}",
                 Quoted(Path::new(stored)),
                 Quoted(moved_to)
             ),
@@ -248,10 +248,10 @@ impl fmt::Display for MachineProblem {
                 Quoted(disk)
             ),
             MachineProblem::NoMachine(disk) => {
-                f.write_str("is the disk of no machine whose configuration was found")?;
-                match &disk.used {
+                f.write_str("is named by no configuration that was found")?;
+                match &disk.nearest_used {
                     Some(used) => {
-                        write!(f, "; of the same family, {used} uses {}", Quoted(&used.path))
+                        write!(f, "; {used} uses {} of the same family", Quoted(&used.path))
                     }
                     None => Ok(()),
                 }

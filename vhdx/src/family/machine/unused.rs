@@ -1,4 +1,4 @@
-//! Finds the disks without children that no configuration names, and why one of them may be needed nevertheless.
+//! Finds disks without children that no configuration names, and files that may still need them.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use super::unread::Unread;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::problem::Problem;
 
-/// The disks and their configurations.
-pub(super) struct Estate<'a> {
+/// The disks and configurations of a search, with its problems.
+pub(super) struct FoundFiles<'a> {
     pub(super) machines: &'a [DiscoveredMachine],
     pub(super) lone_checkpoints: &'a [MachineConfiguration],
     pub(super) disks: &'a [DiscoveredDisk],
@@ -23,7 +23,7 @@ pub(super) struct Estate<'a> {
     pub(super) unread: &'a Unread,
 }
 
-impl<'a> Estate<'a> {
+impl<'a> FoundFiles<'a> {
     /// Returns the disks without children that no configuration names. A disk that a checkpoint froze is not one of them.
     pub(super) fn unused(&self) -> Vec<UnusedDisk> {
         let named: HashSet<usize> = self.configurations().flat_map(MachineConfiguration::disks).collect();
@@ -32,12 +32,12 @@ impl<'a> Estate<'a> {
         if unused.is_empty() {
             return Vec::new();
         }
-        let (used, doubts) = (self.used_nearby(), Doubts::of(self));
+        let (nearest, needs) = (self.used_nearby(), Needs::of(self));
         let disk = |i: usize| UnusedDisk {
             path: self.disks[i].facts.path.clone(),
-            used: used[i].map(|(disk, machine)| self.used_disk(disk, machine)),
+            nearest_used: nearest[i].map(|(disk, machine)| self.used_disk(disk, machine)),
             has_siblings: self.disks[i].parent.is_some_and(|parent| self.disks[parent].children.len() > 1),
-            doubt: doubts.about(self, i),
+            may_be_needed_by: needs.of_disk(self, i),
         };
         unused.into_iter().map(disk).collect()
     }
@@ -61,13 +61,13 @@ impl<'a> Estate<'a> {
 
     /// Returns for each disk the nearest disk without children that a machine uses, and that machine.
     ///
-    /// The nearest one depends on the same ancestor.
+    /// The nearest disk shares the closest ancestor with the disk.
     fn used_nearby(&self) -> Vec<Option<(usize, usize)>> {
         let mut nearby: Vec<Option<(usize, usize)>> = vec![None; self.disks.len()];
         for (number, machine) in self.machines.iter().enumerate() {
             for leaf in machine.configuration.disks().filter(|&disk| self.disks[disk].children.is_empty()) {
                 let mut ancestor = Some(leaf);
-                // If a disk was reached, so were all its ancestors.
+                // If a disk is already visited, so are all its ancestors.
                 while let Some(disk) = ancestor.filter(|&disk| nearby[disk].is_none()) {
                     nearby[disk] = Some((leaf, number));
                     ancestor = self.disks[disk].parent;
@@ -86,8 +86,8 @@ impl<'a> Estate<'a> {
     }
 }
 
-/// Why disks may be needed that no configuration names.
-struct Doubts<'a> {
+/// Reasons why a disk that no configuration names may still be needed.
+struct Needs<'a> {
     roots: Vec<usize>,
     /// Disks that name a parent, by its DataWriteGuid.
     children: HashMap<Uuid, &'a Path>,
@@ -95,17 +95,17 @@ struct Doubts<'a> {
     without_linkage: HashMap<&'a Path, &'a Path>,
     /// The disks whose deleted state a configuration names.
     successors: HashMap<usize, &'a Path>,
-    /// The configurations that do not name the disk that their machine uses now: by their family, by the folder of their
-    /// machine, and by the stem of the name of a disk that was not found.
+    /// Outdated configurations: they do not name the disk that their machine uses now. The three maps index them by
+    /// family, by machine folder, and by the name of the missing disk.
     by_family: HashMap<usize, &'a Path>,
     by_folder: HashMap<&'a Path, &'a Path>,
     by_stem: HashMap<String, &'a Path>,
 }
 
-impl<'a> Doubts<'a> {
-    fn of(estate: &Estate<'a>) -> Self {
-        let mut doubts = Self {
-            roots: roots(estate.disks),
+impl<'a> Needs<'a> {
+    fn of(files: &FoundFiles<'a>) -> Self {
+        let mut needs = Self {
+            roots: roots(files.disks),
             children: HashMap::new(),
             without_linkage: HashMap::new(),
             successors: HashMap::new(),
@@ -113,27 +113,27 @@ impl<'a> Doubts<'a> {
             by_folder: HashMap::new(),
             by_stem: HashMap::new(),
         };
-        for DiscoveredDisk { facts, .. } in estate.disks {
+        for DiscoveredDisk { facts, .. } in files.disks {
             let linkages = [facts.linkage, facts.linkage2].into_iter().flatten();
-            doubts.children.extend(linkages.map(|guid| (guid, facts.path.as_path())));
+            needs.children.extend(linkages.map(|guid| (guid, facts.path.as_path())));
             if let Some(folder) = machine_folder(&facts.path).filter(|_| facts.lost_linkage.is_some()) {
-                doubts.without_linkage.insert(folder, &facts.path);
+                needs.without_linkage.insert(folder, &facts.path);
             }
         }
-        for configuration in estate.configurations() {
+        for configuration in files.configurations() {
             let successors = configuration.drives.iter().filter_map(|drive| drive.successor);
-            doubts.successors.extend(successors.map(|disk| (disk, configuration.path.as_path())));
+            needs.successors.extend(successors.map(|disk| (disk, configuration.path.as_path())));
         }
-        doubts.add_configurations(estate);
-        doubts
+        needs.add_configurations(files);
+        needs
     }
 
     /// Adds the configurations with a problem.
-    fn add_configurations(&mut self, estate: &Estate<'a>) {
+    fn add_configurations(&mut self, files: &FoundFiles<'a>) {
         let mut outdated: HashSet<&Path> = HashSet::new();
-        for problem in estate.problems {
+        for problem in files.problems {
             match problem {
-                // A damaged file is one that cannot be read.
+                // With `damaged`, the unreadable file itself may need the disk.
                 MachineProblem::MissingDisk { path, stored, damaged: None, .. } => {
                     outdated.insert(path);
                     let name = stored_names(stored).into_iter().next();
@@ -144,14 +144,14 @@ impl<'a> Doubts<'a> {
                 _ => {}
             }
         }
-        for configuration in estate.configurations() {
+        for configuration in files.configurations() {
             if let Some(&path) = outdated.get(configuration.path.as_path()) {
                 let families = configuration.members().filter_map(|disk| self.roots.get(disk));
                 self.by_family.extend(families.map(|&root| (root, path)));
             }
         }
         // The disk that a machine uses was not found, but its checkpoints are in the family.
-        for machine in estate.machines {
+        for machine in files.machines {
             if let Some(&path) = outdated.get(machine.configuration.path.as_path()) {
                 let members = machine.checkpoints.iter().flat_map(MachineConfiguration::members);
                 let families = members.filter_map(|disk| self.roots.get(disk));
@@ -161,8 +161,8 @@ impl<'a> Doubts<'a> {
     }
 
     /// Returns a file or folder because of which a disk without children may be needed.
-    fn about(&self, estate: &Estate<'a>, disk: usize) -> Option<PathBuf> {
-        let DiscoveredDisk { facts, problems, .. } = &estate.disks[disk];
+    fn of_disk(&self, files: &FoundFiles<'a>, disk: usize) -> Option<PathBuf> {
+        let DiscoveredDisk { facts, problems, .. } = &files.disks[disk];
         let folder = machine_folder(&facts.path);
         let name = facts.path.file_name().map(|name| stem(&name.to_string_lossy()));
         let of_merge = problems.iter().find(|problem| is_of_merge(problem)).map(Problem::path);
@@ -172,7 +172,7 @@ impl<'a> Doubts<'a> {
         let found = found.or_else(|| self.without_linkage.get(folder?).copied());
         let found = found.or_else(|| self.by_folder.get(folder?).copied());
         let found = found.or_else(|| self.by_stem.get(&name?).copied());
-        found.or_else(|| estate.unread.near_disk(&facts.path).map(PathBuf::as_path)).map(Path::to_owned)
+        found.or_else(|| files.unread.near_disk(&facts.path).map(PathBuf::as_path)).map(Path::to_owned)
     }
 }
 

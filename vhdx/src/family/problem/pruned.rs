@@ -1,4 +1,4 @@
-//! Defines what a prune did with a missing parent, and formats the message about it.
+//! Describes what a prune did with a missing parent.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::quoted::Quoted;
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PrunedParent {
-    /// The parent. It is the target if the prune has merged other files into the parent.
+    /// The parent. It equals `target` if other files were merged into the parent.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub path: PathBuf,
     /// The merge target.
@@ -23,7 +23,7 @@ pub struct PrunedParent {
     pub content: TargetContent,
     /// The disk that has the newest state of the child, if a prune has merged the child too.
     ///
-    /// The child was then restored after that.
+    /// In that case, the child was restored after the prune.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub successor: Option<PathBuf>,
 }
@@ -35,9 +35,9 @@ pub struct PrunedParent {
 pub enum TargetContent {
     /// Exactly the content that the parent had, as the DataWriteGuids prove.
     Parent,
-    /// Another content. A child of the parent would read wrong data from it.
+    /// Other content. A child of the parent would read wrong data from it.
     Other,
-    /// A content from before the prune: the target was restored.
+    /// The content from before the prune: the target was restored.
     Restored,
 }
 
@@ -47,19 +47,19 @@ impl fmt::Display for PrunedParent {
         match self.path == self.target {
             true => write!(
                 f,
-                "lacks its parent: a prune merged other files into {target}, which was the parent and has another content \
-                 now"
+                "lacks its parent: a prune merged other files into the parent {target}, whose content is different now"
             )?,
             false => {
                 write!(
                     f,
-                    "lacks its parent {parent}: it was deleted by a prune, which merged it into {target}"
+                    "lacks its parent {parent}: a prune merged the parent into {target} and deleted it"
                 )?;
             }
         }
         match &self.successor {
             Some(successor) => {
-                write!(f, ". The prune also merged the newest state of this file into {}", Quoted(successor))
+                let successor = Quoted(successor);
+                write!(f, ". The file that had this name was merged too: {successor} has its newest state")
             }
             None => Ok(()),
         }

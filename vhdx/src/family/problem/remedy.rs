@@ -76,7 +76,7 @@ pub enum Remedy<'a> {
     },
     /// Restore all files of the chain from one backup to another folder, because a prune deleted or changed the parent.
     ///
-    /// A child that was restored itself is not needed by the disks that the prune kept.
+    /// The disks that the prune kept do not need a child that was restored from a backup.
     RestorePrunedChain {
         /// The parent, and what the prune did with it.
         parent: &'a PrunedParent,
@@ -118,7 +118,7 @@ pub enum Remedy<'a> {
         stored: &'a str,
         /// The disks that it may be.
         candidates: &'a [PathBuf],
-        /// The file or folder that cannot be read, where the disk seems to be.
+        /// The unreadable file that is probably the disk, or the unreadable folder that probably contains it.
         damaged: Option<&'a Path>,
         /// The disk under its present name.
         moved_to: Option<&'a Path>,
@@ -153,8 +153,7 @@ pub enum Remedy<'a> {
         /// What is known about the disk.
         disk: &'a UnusedDisk,
     },
-    /// Solve the problem of the cause or of the disks that the checkpoint names, or search the folder of the machine's
-    /// configuration, too.
+    /// Find the machine's configuration. Solve the problems that hide it first, or search its folder too.
     FindConfiguration {
         /// The file or folder whose problem is probably the reason.
         cause: Option<&'a Path>,
@@ -243,7 +242,7 @@ impl Remedy<'_> {
             | Remedy::SelectAllDisks { disks: [] }
             | Remedy::FindConfiguration { cause: Some(_), .. }
             | Remedy::FindConfiguration { lacks_disks: true, .. } => true,
-            Remedy::FindMachine { disk } => disk.doubt.is_some(),
+            Remedy::FindMachine { disk } => disk.may_be_needed_by.is_some(),
             _ => false,
         }
     }

@@ -116,9 +116,12 @@ pub(super) fn describe(
                  this state; stored paths of the parent: {stored}"
             );
         }
-        // Usually it is one of them. The rest of the facts would hide that.
+        // The parent is usually at one of these paths. More facts would distract from them.
         _ if unidentified.1 > 0 => {
-            return write!(f, "lacks its parent, which may be at {unidentified}, which could not be read");
+            return write!(
+                f,
+                "lacks its parent. The parent may be at one of these paths, which could not be read: {unidentified}"
+            );
         }
         [guid] => {
             write!(f, "lacks its parent: no file that could be read here has the DataWriteGuid {guid}")?

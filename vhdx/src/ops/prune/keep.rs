@@ -129,6 +129,23 @@ impl KeepReason {
         }
     }
 
+    /// Returns what can be done with the children of a checkpoint that has [several](KeepReason::SeveralChildren).
+    ///
+    /// These sentences are the end of the message, after the list of all children. `None` for other reasons, and if no
+    /// child is known to be unused or frozen.
+    pub fn advice_about_children(&self) -> Option<String> {
+        let KeepReason::SeveralChildren { unused, frozen, .. } = self else { return None };
+        let of_unused = unused.iter().take(SHOWN).map(of_unused);
+        let mut sentences: Vec<String> =
+            of_unused.chain(frozen.iter().take(SHOWN).map(|disk| of_frozen(disk))).collect();
+        match unused.len().saturating_sub(SHOWN) + frozen.len().saturating_sub(SHOWN) {
+            0 => {}
+            1 => sentences.push("1 more child is not listed".to_owned()),
+            more => sentences.push(format!("{more} more children are not listed")),
+        }
+        (!sentences.is_empty()).then(|| sentences.join(". "))
+    }
+
     /// Returns whether the checkpoint was selected, but cannot be deleted.
     ///
     /// A checkpoint with several children is kept by Hyper-V too, so that is no failure.
@@ -154,10 +171,12 @@ impl fmt::Display for KeepReason {
             KeepReason::NotLargeEnough => f.write_str("is not large enough"),
             KeepReason::OtherName => f.write_str("has another name"),
             KeepReason::NoTime => f.write_str("has no known time, which this selection needs"),
-            KeepReason::SeveralChildren { children, unused, frozen, has_machines } => {
+            KeepReason::SeveralChildren { children, has_machines, .. } => {
                 several_children(f, children, *has_machines)?;
-                unused.iter().take(SHOWN).try_for_each(|disk| of_unused(f, disk))?;
-                frozen.iter().take(SHOWN).try_for_each(|disk| of_frozen(f, disk))
+                match self.advice_about_children() {
+                    Some(advice) => write!(f, ". {advice}"),
+                    None => Ok(()),
+                }
             }
             KeepReason::NotACheckpoint { child } => write!(
                 f,
@@ -173,8 +192,8 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::NewerDiskMissing { configuration } => write!(
                 f,
-                "cannot be deleted: according to {}, a disk that may depend on this checkpoint was not found or cannot be read: name \
-                 the folder of that disk too, or solve the problem of that disk first",
+                "cannot be deleted: {} shows that a disk was not found or cannot be read, and that disk may depend on \
+                 this checkpoint. Solve the problem of that disk, or search its folder too",
                 Quoted(configuration)
             ),
             KeepReason::DamagedRecord { record } => write!(
@@ -184,14 +203,14 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::SeveralNames { file } => write!(
                 f,
-                "cannot be deleted: {} has several names (hard links), and the merge would change the file under all of \
-                 them",
+                "cannot be deleted: {} has several names (hard links), and the merge would change the file under all \
+                 of them",
                 Quoted(file)
             ),
             KeepReason::IncompleteChain => {
                 f.write_str(
-                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the parent too, or \
-                     examine the damaged parent",
+                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the \
+                     parent too, or examine the damaged parent",
                 )
             }
             KeepReason::UnfinishedMerge => f.write_str(
@@ -209,46 +228,53 @@ impl fmt::Display for KeepReason {
 }
 
 fn several_children(f: &mut fmt::Formatter<'_>, children: &[PathBuf], has_machines: bool) -> fmt::Result {
-    write!(f, "has {} children, and can be deleted when only one is left:", children.len())?;
+    write!(f, "has {} children (", children.len())?;
     let mut shown = children.iter().take(SHOWN).enumerate();
-    shown.try_for_each(|(i, child)| write!(f, "{} {}", if i == 0 { "" } else { "," }, Quoted(child)))?;
+    shown.try_for_each(|(i, child)| write!(f, "{}{}", if i == 0 { "" } else { ", " }, Quoted(child)))?;
     if let Some(more @ 1..) = children.len().checked_sub(SHOWN) {
         write!(f, " and {more} more")?;
     }
+    f.write_str("), and can be deleted when only one child is left")?;
     match has_machines {
         true => Ok(()),
         false => f.write_str(
-            ". No configuration of a machine with these disks was found. Delete one of them only if no machine uses it, no disk \
-             depends on it, and its content is not needed",
+            ". No configuration of a machine with these disks was found. Delete a child only if no machine uses it, no \
+             disk depends on it, and its content is not needed",
         ),
     }
 }
 
-fn of_frozen(f: &mut fmt::Formatter<'_>, disk: &Path) -> fmt::Result {
-    write!(
-        f,
-        ". {} has the state of another checkpoint, on which no disk depends: only Hyper-V can delete that checkpoint",
+fn of_frozen(disk: &Path) -> String {
+    format!(
+        "Do not delete {}: it has the state of another checkpoint. If that checkpoint is not needed, delete it in \
+         Hyper-V",
         Quoted(disk)
     )
 }
 
-/// Says what can be done with a child that nothing uses, so that its parent can be deleted.
-fn of_unused(f: &mut fmt::Formatter<'_>, disk: &UnusedDisk) -> fmt::Result {
-    write!(f, ". No configuration that was found names {}", Quoted(&disk.path))?;
-    if let Some(used) = &disk.used {
-        let now = Quoted(&used.path);
-        write!(
-            f,
-            ": if it was made to go back to a checkpoint, choose it in the settings of {used}, which now uses {now}"
-        )?;
-    }
-    match &disk.doubt {
-        Some(doubt) => write!(f, ". Do not delete it before the problem of {} is solved", Quoted(doubt)),
-        None => f.write_str(
-            ". No disk that was found depends on it: if no machine elsewhere uses it and its content is not needed, delete \
-             exactly this file",
+/// Returns what can be done with a child that no configuration names, so that its parent can be deleted.
+fn of_unused(disk: &UnusedDisk) -> String {
+    let path = Quoted(&disk.path);
+    let choose = disk.nearest_used.as_ref().map(|used| {
+        format!(
+            ". If {path} was made to go back to a checkpoint, choose {path} in the settings of {used}, which now uses \
+             {}",
+            Quoted(&used.path)
+        )
+    });
+    let delete = match &disk.may_be_needed_by {
+        Some(needed_by) if *needed_by == disk.path => {
+            format!("Do not delete {path} before its other problems are solved")
+        }
+        Some(needed_by) => {
+            format!("Do not delete {path} before the problem of {} is solved", Quoted(needed_by))
+        }
+        None => format!(
+            "Delete only {path}, and only if no machine elsewhere uses it, no disk elsewhere depends on it, and its \
+             content is not needed. Keep its parent"
         ),
-    }
+    };
+    format!("No configuration that was found names {path}{}. {delete}", choose.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -257,21 +283,31 @@ mod tests {
 
     #[test]
     fn only_a_child_that_nothing_may_need_can_be_deleted() {
-        let disk = |doubt: Option<&str>| UnusedDisk {
+        let disk = |needed_by: Option<&str>| UnusedDisk {
             path: "a".into(),
-            used: None,
+            nearest_used: None,
             has_siblings: true,
-            doubt: doubt.map(PathBuf::from),
+            may_be_needed_by: needed_by.map(PathBuf::from),
         };
         let message = |unused: Vec<UnusedDisk>, has_machines| {
             let children = ["a", "b"].map(|name| Path::new(name).to_owned()).into();
             KeepReason::SeveralChildren { children, unused, frozen: Vec::new(), has_machines }.to_string()
         };
         let all_named = message(Vec::new(), true);
-        assert!(all_named.ends_with(r#"when only one is left: "a", "b""#), "{all_named}");
-        assert!(message(vec![disk(None)], true).ends_with("delete exactly this file"));
-        let doubtful = message(vec![disk(Some("c"))], true);
-        assert!(doubtful.ends_with(r#"Do not delete it before the problem of "c" is solved"#), "{doubtful}");
+        assert_eq!(all_named, r#"has 2 children ("a", "b"), and can be deleted when only one child is left"#);
+        let unused = message(vec![disk(None)], true);
+        assert!(unused.contains(r#"Delete only "a", and only if no machine elsewhere uses it"#), "{unused}");
+        assert!(unused.ends_with("Keep its parent"), "{unused}");
+        for (needed_by, end) in [
+            ("c", r#"Do not delete "a" before the problem of "c" is solved"#),
+            ("a", r#"Do not delete "a" before its other problems are solved"#),
+        ] {
+            let needed = message(vec![disk(Some(needed_by))], true);
+            assert!(needed.ends_with(end) && !needed.contains("Delete only"), "{needed}");
+        }
         assert!(message(Vec::new(), false).contains("only if no machine uses it"));
+        let many = message(vec![disk(None); SHOWN + 2], true);
+        assert!(many.ends_with("Keep its parent. 2 more children are not listed"), "{many}");
+        assert_eq!(KeepReason::Newest.advice_about_children(), None);
     }
 }

@@ -36,9 +36,9 @@ fn the_machine_of_the_family_is_named() {
     assert_eq!(unused(&host, &side), None, "it has a child");
     for (path, has_siblings) in [(&deeper, false), (&side, true)] {
         let disk = unused(&host, path).unwrap();
-        let used = disk.used.unwrap();
+        let used = disk.nearest_used.unwrap();
         assert_eq!(
-            (used.machine.as_deref(), disk.doubt, disk.has_siblings),
+            (used.machine.as_deref(), disk.may_be_needed_by, disk.has_siblings),
             (Some("web"), None, has_siblings)
         );
         assert_eq!(used.path, host.path("web/Virtual Hard Disks/used.avhdx"));
@@ -54,16 +54,16 @@ fn the_machine_of_the_family_is_named() {
     let b2 = host.child("b2.avhdx", 15, 12, r".\b.avhdx");
     host.configure("a.vmcx", &[r"D:\a1.avhdx"]);
     host.configure("b.vmcx", &[r"D:\b1.avhdx"]);
-    assert_eq!(unused(&host, &b2).unwrap().used.unwrap().path, host.path("b1.avhdx"));
+    assert_eq!(unused(&host, &b2).unwrap().nearest_used.unwrap().path, host.path("b1.avhdx"));
     // A disk of another family says nothing.
     let alone = host.base("alone.vhdx", 20);
     let alone = unused(&host, &alone).unwrap();
-    assert_eq!((alone.used, alone.has_siblings, alone.doubt), (None, false, None));
+    assert_eq!((alone.nearest_used, alone.has_siblings, alone.may_be_needed_by), (None, false, None));
 }
 
 /// Nobody may be told to delete a disk that something may need.
 #[test]
-fn a_disk_that_may_be_needed_is_in_doubt() {
+fn a_file_that_may_need_a_disk_is_named() {
     type Change = fn(&Host) -> PathBuf;
     let changes: [(&str, Change); 9] = [
         ("a damaged disk may depend on it", |host| {
@@ -96,9 +96,9 @@ fn a_disk_that_may_be_needed_is_in_doubt() {
     ];
     for (reason, change) in changes {
         let (host, side) = host();
-        let doubt = change(&host);
+        let needed_by = change(&host);
         let disk = unused(&host, &side).unwrap();
-        assert_eq!(disk.doubt.as_ref(), Some(&doubt), "{reason}");
+        assert_eq!(disk.may_be_needed_by.as_ref(), Some(&needed_by), "{reason}");
     }
 }
 
