@@ -9,7 +9,7 @@ use vhdx::ops::{Finding, FindingSeverity, Report, ReportedDisk, ReportedFamily};
 use super::words;
 use crate::args::duration;
 use crate::commands::advice::{self, Advised};
-use crate::commands::checkpoint::{self, NO_NAME};
+use crate::commands::checkpoint;
 use crate::commands::date::utc;
 use crate::output::{self, cut, shown, shown_beside};
 use crate::sizes::human;
@@ -64,7 +64,10 @@ fn families(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn family_row(report: &Report, family: &ReportedFamily) -> Vec<String> {
-    let machines = words::machines(report, family).join(", ");
+    // A name in quotation marks cannot look like a line of another kind, such as one that begins with "Next:".
+    let machines: Vec<String> =
+        words::machines(report, family).iter().map(|name| format!("\"{name}\"")).collect();
+    let machines = machines.join(", ");
     vec![
         if machines.is_empty() { "-".to_owned() } else { cut(&machines, MAX_NAME) },
         family.members.disks.len().to_string(),
@@ -115,10 +118,9 @@ fn checkpoint_rows(report: &Report, family: &ReportedFamily) -> Vec<Vec<String>>
     let mut checkpoints: Vec<_> = disks.filter_map(|disk| Some((disk, disk.checkpoint.as_ref()?))).collect();
     checkpoints.sort_by_key(|(_, checkpoint)| (checkpoint.time.is_none(), checkpoint.time));
     let row = |(disk, checkpoint): (&ReportedDisk, &Checkpoint)| {
-        let names = checkpoint::names(&checkpoint.names);
         let is_known = checkpoint.time.is_some();
         vec![
-            names.map_or_else(|| NO_NAME.to_owned(), |names| cut(&names, MAX_NAME)),
+            cut(&checkpoint::quoted(&checkpoint.names), MAX_NAME),
             words::age(disk.checkpoint_age),
             checkpoint.time.map_or_else(String::new, utc),
             if is_known { checkpoint::source(checkpoint.time_source).to_owned() } else { String::new() },

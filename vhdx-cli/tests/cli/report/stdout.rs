@@ -22,7 +22,7 @@ fn text_has_families_checkpoints_and_volumes() {
     // The oldest checkpoint comes first, below the path of the base.
     let (_, checkpoints) = text.split_once(&format!("\n{base}\n")).unwrap_or_else(|| panic!("{text}"));
     let [first, second] = [0, 1].map(|number| checkpoints.lines().nth(number).unwrap());
-    assert!(first.starts_with("  Before update ") && first.contains("  its configuration  "), "{text}");
+    assert!(first.starts_with("  \"Before update\" ") && first.contains("  its configuration  "), "{text}");
     assert!(second.starts_with("  (no name) ") && second.contains("  its files  "), "{text}");
     assert!(first.contains("40 days") && first.ends_with("  base.vhdx"), "{text}");
     assert!(second.contains("3 days") && second.ends_with("  mid.avhdx"), "{text}");
@@ -40,8 +40,8 @@ fn one_long_name_does_not_widen_a_table() {
     let text = run!("report", estate.0.path()).exits(0).text();
     let (folder, widest) = (estate.0.path().as_os_str().len(), text.lines().map(|line| line.chars().count()));
     assert!(widest.max().unwrap() < folder + 130, "{text}");
-    assert!(text.contains(&format!("\n{}...  ", "測試".repeat(9))), "{text}");
-    assert!(text.contains(&format!("\n  {}...  ", "x".repeat(37))), "{text}");
+    assert!(text.contains(&format!("\n\"{}...  ", "測試".repeat(9))), "{text}");
+    assert!(text.contains(&format!("\n  \"{}...  ", "x".repeat(36))), "{text}");
     for format in ["--json", "--csv"] {
         let all = run!("report", estate.0.path(), format).exits(0).text();
         assert!(all.contains(&machine) && all.contains(&checkpoint), "{all}");
