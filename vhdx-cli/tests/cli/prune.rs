@@ -259,7 +259,7 @@ fn hostile_names_are_harmless() {
     for line in text.lines() {
         let starts = [
             "to delete: ",
-            "  deleted files: ",
+            "  the deleted files free ",
             "machine ",
             "machines ",
             "base ",

@@ -43,7 +43,7 @@ fn machines_come_in_alphabetical_order_and_checkpoints_by_age() {
         lines[0].starts_with("to delete: 5 checkpoints in 4 families (2 known machines), to copy: "),
         "{lines:#?}"
     );
-    assert!(lines[1].starts_with("  deleted files: "), "{lines:#?}");
+    assert!(lines[1].starts_with("  the deleted files free "), "{lines:#?}");
     let expected = r#"
 machine "alpha": 3 checkpoints
   delete (no name): its files

@@ -72,6 +72,8 @@ pub(super) fn run(output: Output, prune: &Prune) -> Result<Outcome, Failure> {
     }
     if output.json {
         output::write(|out| writeln!(out, "{:#}", json::of(prune, &rounds)))?;
+    } else if rounds.iter().any(|round| round.report.is_some()) {
+        output::write(|out| text::result(&rounds, out))?;
     }
     outcome(output, &rounds)
 }
@@ -86,7 +88,7 @@ fn execute(
     let mut printed = Ok(());
     let report = plan.execute_each(forest, &HostFiles, progress, |merge, outcome| {
         if !output.json {
-            printed = progress.suspend(|| output::write(|out| text::outcome(merge, outcome, out)));
+            printed = progress.suspend(|| output::write(|out| text::outcome(forest, merge, outcome, out)));
         }
         // Without an answer, nobody knows which file a machine must use.
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

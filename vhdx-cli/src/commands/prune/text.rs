@@ -11,7 +11,7 @@ use vhdx::ops::{
 
 use super::groups::{Group, Groups, machines};
 use super::kept;
-use super::round::Moved;
+use super::round::{Moved, Round};
 use crate::commands::checkpoint;
 use crate::commands::date::utc;
 use crate::commands::not_copied::side_files;
@@ -77,19 +77,15 @@ fn summary(plan: &PrunePlan, groups: &Groups<'_>, out: &mut dyn Write) -> io::Re
         0 => String::new(),
         count => format!(" ({})", output::count(count, "known machine", "known machines")),
     };
-    let (freed, taken) = (plan.bytes_freed(), plan.bytes_taken());
-    let net = match freed.checked_sub(taken) {
-        Some(net) => human(net),
-        None => format!("nothing, {} more are used", human(taken - freed)),
-    };
     writeln!(
         out,
-        "to delete: {} in {}{machines}, to copy: {}, becomes free: {net}",
+        "to delete: {} in {}{machines}, to copy: {}",
         output::count(plan.selected().count(), "checkpoint", "checkpoints"),
         output::count(groups.families, "family", "families"),
         human(plan.bytes_to_copy()),
     )?;
-    writeln!(out, "  deleted files: {}, growth of other files: {}", human(freed), human(taken))
+    let (freed, taken) = (human(plan.bytes_freed()), human(plan.bytes_taken()));
+    writeln!(out, "  the deleted files free {freed}, and other files grow by at most {taken}")
 }
 
 fn group(forest: &Forest, group: &Group<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -120,12 +116,16 @@ fn merge(forest: &Forest, merge: &PruneMerge, out: &mut dyn Write) -> io::Result
     }
     let numbers = format!("copies {}, frees {}", human(merge.bytes_to_copy), human(merge.bytes_freed));
     writeln!(out, "    into {}: {numbers}", shown(&merge.target))?;
-    let named = forest.machines.iter().map(|machine| &machine.configuration);
-    let machines = machines(named.filter(|of| merge.machines.contains(&of.path)));
-    match next(merge, &machines, beside) {
+    match next(merge, &machines_of(forest, merge), beside) {
         Some([first, second]) => writeln!(out, "    after this merge: {first}\n      {second}"),
         None => Ok(()),
     }
+}
+
+/// Returns how the machines are called that are known to use a merged file.
+fn machines_of(forest: &Forest, merge: &PruneMerge) -> String {
+    let named = forest.machines.iter().map(|machine| &machine.configuration);
+    machines(named.filter(|of| merge.machines.contains(&of.path)))
 }
 
 /// Returns the two lines that say which file a virtual machine must use after a merge; `None` if it uses no merged
@@ -157,9 +157,15 @@ fn described(checkpoint: &PrunedCheckpoint) -> String {
 }
 
 /// Prints which files must be named instead of a merged one.
-fn uses(merge: &PruneMerge, newest: &Path, target: &str, out: &mut dyn Write) -> io::Result<()> {
+fn uses(
+    forest: &Forest,
+    merge: &PruneMerge,
+    newest: &Path,
+    target: &str,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     // One line, which `contrib/mail/vhdx-mail` finds.
-    if let Some(next) = next(merge, "machine", shown) {
+    if let Some(next) = next(merge, &machines_of(forest, merge), shown) {
         writeln!(out, "  Next: {}", next.join(" "))?;
     }
     let newest = shown(newest);
@@ -222,7 +228,12 @@ pub(super) fn journals(report: &PruneReport, out: &mut dyn Write) -> io::Result<
 }
 
 /// Prints what became of a merge.
-pub(super) fn outcome(merge: &PruneMerge, outcome: &MergeOutcome, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn outcome(
+    forest: &Forest,
+    merge: &PruneMerge,
+    outcome: &MergeOutcome,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let target = shown(&merge.target);
     let (Some(done), Some(newest)) = (&outcome.report, merge.merged.first()) else {
         let reason = outcome.error.as_ref().map(|error| harmless(&error.to_string()));
@@ -251,7 +262,7 @@ pub(super) fn outcome(merge: &PruneMerge, outcome: &MergeOutcome, out: &mut dyn 
             harmless(&file.error.without_path().to_string())
         )?;
     }
-    uses(merge, newest, &target, out)?;
+    uses(forest, merge, newest, &target, out)?;
     let written: Vec<&Path> =
         std::iter::once(&merge.target).chain(&done.relinked).map(|path| path.as_path()).collect();
     let stale: Vec<String> = written.into_iter().flat_map(side_files).map(|path| shown(&path)).collect();
@@ -264,4 +275,21 @@ pub(super) fn outcome(merge: &PruneMerge, outcome: &MergeOutcome, out: &mut dyn 
         )?;
     }
     Ok(())
+}
+
+/// Prints what all rounds did, as the last line of a long answer.
+pub(super) fn result(rounds: &[Round], out: &mut dyn Write) -> io::Result<()> {
+    let merges = rounds.iter().filter_map(|round| Some((&round.plan, round.report.as_ref()?)));
+    let merges = merges.flat_map(|(plan, report)| plan.merges.iter().zip(&report.merges));
+    let done: Vec<&PruneMerge> =
+        merges.filter(|(_, outcome)| outcome.report.is_some()).map(|(merge, _)| merge).collect();
+    let deleted: usize = done.iter().map(|merge| merge.checkpoints.len()).sum();
+    let kept = rounds.last().into_iter().flat_map(|round| &round.plan.kept);
+    let kept = kept.filter(|kept| kept.reason.is_failure()).count();
+    writeln!(
+        out,
+        "result: {}, {} deleted, {kept} selected but kept",
+        output::count(done.len(), "merge", "merges"),
+        output::count(deleted, "checkpoint", "checkpoints"),
+    )
 }
