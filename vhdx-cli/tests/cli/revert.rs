@@ -167,11 +167,10 @@ fn a_new_disk_must_be_chosen_in_the_settings_of_its_machine() {
         ["message", "fix"].map(|key| problem[key].as_str().unwrap().to_owned())
     };
     let named = format!("the machine \"server\" (\"{}\")", configuration.display());
-    let choose = format!(
-        "in the settings of {named}, which now uses \"{}\"",
-        host.disk("leaf.avhdx").display()
-    );
-    let delete = "Otherwise delete only this file, and only if no machine elsewhere uses it";
+    let choose =
+        format!("in the settings of {named}, which now uses \"{}\"", host.disk("leaf.avhdx").display());
+    let delete =
+        "Otherwise move only this file to a folder that is not searched, if no machine elsewhere uses it";
     let [message, fix] = problem("new.avhdx");
     let of_family = format!("; {named} uses \"{}\" of the same family", host.disk("leaf.avhdx").display());
     assert!(message.ends_with(&of_family), "{message}");
@@ -184,7 +183,7 @@ fn a_new_disk_must_be_chosen_in_the_settings_of_its_machine() {
     let message = kept().unwrap();
     let new = new.display();
     assert!(message.contains(&format!("choose \"{new}\" {choose}")), "{message}");
-    assert!(message.contains(&format!("Delete only \"{new}\", and only if")), "{message}");
+    assert!(message.contains(&format!("Move only \"{new}\" to another folder, if no machine")), "{message}");
     assert!(message.ends_with("Keep its parent"), "{message}");
     assert!(!message.contains("No configuration that was found names \"leaf"), "{message}");
 

@@ -78,7 +78,7 @@ impl Host {
         run!("tree", self.0.path(), "--json").exits(0).json()
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         run!("tree", self.0.path()).exits(0).text()
     }
 }
@@ -226,7 +226,9 @@ fn problems_of_configurations_come_with_a_fix() {
         let found = problems.iter().find(|problem| problem.0.contains(file) && problem.1.contains(message));
         found.unwrap_or_else(|| panic!("{file}, {message}: {problems:#?}")).2
     };
-    assert!(of("first.vmcx", "which was not found").starts_with("search also the folder with the missing disk"));
+    assert!(
+        of("first.vmcx", "which was not found").starts_with("search also the folder with the missing disk")
+    );
     assert!(of("first.vmcx", "machine was not found").contains("by the disks that both name"));
     assert!(of("second.vmcx", "probably found but cannot be read").contains("Do not delete it"));
     assert!(of("broken.vmcx", "not a readable configuration").starts_with("copy this file again"));
@@ -270,9 +272,9 @@ fn a_side_branch_can_be_deleted_if_nothing_needs_it() {
         let kept = plan["kept"].as_array().unwrap().iter().find(|kept| kept["reason"] == "several_children");
         kept.unwrap_or_else(|| panic!("{plan:#}"))["message"].as_str().unwrap().to_owned()
     };
-    let (text, delete) = (host.text(), "delete only this file, and only if no machine elsewhere uses it");
-    assert!(text.contains(delete) && text.contains("Keep its parent: `vhdx prune` can delete"), "{text}");
-    let only = format!("Delete only \"{}\", and only if", side.display());
+    let (text, away) = (host.text(), "move only this file to a folder that is not searched, if no machine");
+    assert!(text.contains(away) && text.contains("Keep its parent: `vhdx prune` can delete"), "{text}");
+    let only = format!("Move only \"{}\" to another folder, if", side.display());
     let message = kept(host.folder());
     assert!(message.contains(&only) && message.ends_with("Keep its parent"), "{message}");
     // The text of `prune` lists the children only once, as a number.
@@ -282,14 +284,14 @@ fn a_side_branch_can_be_deleted_if_nothing_needs_it() {
     // A damaged file may depend on it.
     fs::write(host.disk("damaged.avhdx"), b"vhdxfile").unwrap();
     let text = host.text();
-    assert!(!text.contains(delete) && text.contains("until you know that no machine uses it and"), "{text}");
+    assert!(!text.contains(away) && text.contains("until you know that no machine uses it and"), "{text}");
     let message = kept(host.folder());
     let wait = format!("Do not delete \"{}\" before the problem of", side.display());
-    assert!(!message.contains("Delete only") && message.contains(&wait), "{message}");
+    assert!(!message.contains("Move only") && message.contains(&wait), "{message}");
     fs::remove_file(host.disk("damaged.avhdx")).unwrap();
     // A checkpoint has frozen it.
     host.configure("Snapshots/third", "third", "3f", FIRST + 1000 * HOUR, "side.avhdx");
-    assert!(!host.text().contains("delete only this file"), "{}", host.text());
+    assert!(!host.text().contains("move only this file"), "{}", host.text());
     let message = kept(host.folder());
     assert!(message.contains("Do not delete") && message.ends_with("delete it in Hyper-V"), "{message}");
     // Only the disks were copied.

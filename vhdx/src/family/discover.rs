@@ -10,7 +10,7 @@ use super::machine::problem::MachineProblem;
 use super::problem::Problem;
 use super::prune_records::{PruneRecords, Target};
 use super::pruned_parents::PrunedFiles;
-use super::{link, paths, scan, substitutes};
+use super::{link, paths, restored_targets, scan, substitutes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -88,8 +88,9 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
         Some(Target { disk, data_write_guid, virtual_disk_id })
     };
     let records = PruneRecords::read(&records, target, |path| damaged.push(path.to_owned()));
-    let pruned = PrunedFiles::of(&records);
+    let pruned = PrunedFiles::of(&records, &forest.disks);
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, &pruned, progress)?;
+    restored_targets::explain(&mut forest.disks, &records);
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
     forest.records = records;
     forest.machines = joined.machines;

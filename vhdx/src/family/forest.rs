@@ -45,6 +45,15 @@ impl Forest {
         (0..).zip(&self.disks).filter(|(_, disk)| disk.parent.is_none()).map(|(i, _)| i)
     }
 
+    /// Returns the root of a disk's tree.
+    pub(crate) fn root_of(&self, disk: usize) -> usize {
+        let mut disk = disk;
+        while let Some(parent) = self.disks[disk].parent {
+            disk = parent;
+        }
+        disk
+    }
+
     /// Returns the indices of the disks that need a parent, but are not linked to one.
     pub fn orphans(&self) -> impl Iterator<Item = usize> {
         self.roots().filter(|&i| self.disks[i].link != DiskLink::Base)

@@ -17,6 +17,7 @@ mod prune_record;
 mod prune_records;
 mod pruned_parents;
 mod relatives;
+mod restored_targets;
 mod scan;
 mod substitutes;
 
@@ -26,7 +27,7 @@ pub use facts::FileFacts;
 pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};
 pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive, PrunedDrive};
-pub(crate) use machine::names::stem;
+pub(crate) use machine::names::{machine_folder, stem};
 pub use machine::problem::{MachineProblem, UnusedDisk, UsedDisk};
 pub(crate) use merges::merges_to_complete;
 pub(crate) use others::JOURNAL_EXTENSION;

@@ -8,6 +8,7 @@ pub(super) mod text;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -152,6 +153,17 @@ pub enum Problem {
         /// The parent, and what the prune did with it.
         parent: PrunedParent,
     },
+    /// The file is an older copy, from before a prune. Files that the prune merged into it were not found.
+    OlderThanPrune {
+        /// The merge target of the prune.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// When the prune was planned.
+        time: SystemTime,
+        /// The merged files that were not found, the newest first.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        merged: Vec<PathBuf>,
+    },
     /// The file is a layer of a merge of several levels that may or may not be complete.
     LayerOfMerge {
         /// The merged layer whose parent is the merge target.
@@ -251,6 +263,7 @@ impl Problem {
             | Problem::StalePath { path, .. }
             | Problem::LostParent { path, .. }
             | Problem::PrunedParent { path, .. }
+            | Problem::OlderThanPrune { path, .. }
             | Problem::LayerOfMerge { path, .. }
             | Problem::MergeBegun { path, .. }
             | Problem::HalfMerged { path }
@@ -316,6 +329,11 @@ impl fmt::Display for Problem {
                 substitute::describe(f, expected, &Stored(stored), &unidentified, substitutes)
             }
             Problem::PrunedParent { parent, .. } => parent.fmt(f),
+            Problem::OlderThanPrune { merged, .. } => write!(
+                f,
+                "is an older copy: a prune merged {} into this file and deleted them, and this copy does not have their data",
+                List(merged, merged.len())
+            ),
             Problem::LayerOfMerge { .. } => f.write_str(
                 "belongs to a merge that may be incomplete. It cannot be opened on its own: only the checkpoint that was \
                  merged, and disks that depend on it, are read through it",

@@ -10,7 +10,7 @@ use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
 use super::link::SHOWN;
 use super::paths::{Paths, absolute, relative_on_host};
-use super::problem::{Evidence, Problem, Substitute};
+use super::problem::{Evidence, Problem, PrunedParent, Substitute};
 use super::pruned_parents::PrunedFiles;
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
@@ -55,7 +55,8 @@ pub(super) fn explain_lost(
         let problem = if let Some(parent) = elsewhere(&disk.facts, paths) {
             Problem::ParentElsewhere { path, parent }
         } else if let Some(parent) = pruned() {
-            Problem::PrunedParent { path, parent }
+            let has_children = !disk.children.is_empty();
+            Problem::PrunedParent { path, parent: PrunedParent { has_children, ..parent } }
         } else {
             Problem::LostParent {
                 path,

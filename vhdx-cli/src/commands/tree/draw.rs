@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use hyperv_config::AS_STORED;
-use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH, OtherFile, OtherKind};
+use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH, OtherFile, OtherKind, Remedy};
 
 use super::notes::Notes;
 use super::{fix, hint, machines};
@@ -56,13 +56,18 @@ pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
-/// Prints the problems, those that cause others first.
+/// Prints the problems: first the machines that must use another disk, last what may stay as it is.
 fn problems(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
     let mut problems = forest.all_problems();
     if !problems.is_empty() {
         writeln!(out, "\nproblems:")?;
     }
-    problems.sort_by_key(|problem| problem.remedy().is_consequence());
+    problems.sort_by_key(|problem| match problem.remedy() {
+        Remedy::UseTarget { .. } => 0,
+        Remedy::DeleteConfiguration | Remedy::ApplyOffline { .. } => 3,
+        remedy if remedy.is_consequence() => 2,
+        _ => 1,
+    });
     let advised = problems.into_iter().map(|problem| Advised {
         subject: shown(problem.path()),
         message: fix::message(problem),

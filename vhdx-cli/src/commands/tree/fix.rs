@@ -3,10 +3,13 @@
 //! An administrator follows a fix while a chain is broken. So a fix says under which condition a file may be deleted,
 //! and which files must be kept: any of them may hold the only copy of some data.
 
+mod pruned;
+mod unused;
+
 use std::path::{Path, PathBuf};
 
 use vhdx::ops::has_prune_journal;
-use vhdx::{Fallback, Problem, PrunedParent, Remedy, TargetContent, UnusedDisk};
+use vhdx::{Fallback, Problem, Remedy};
 
 use crate::commands::date::utc;
 use crate::commands::facts::delete_if_target_is_known;
@@ -15,6 +18,7 @@ use crate::output::{quoted, word};
 /// Returns the message of a problem. It continues a sentence that begins with the path.
 pub(in crate::commands) fn message(problem: &Problem) -> String {
     match problem {
+        Problem::OlderThanPrune { time, .. } => format!("{problem}. Time of the prune: {} UTC", utc(*time)),
         Problem::PrunedParent { parent, .. } => {
             format!("{problem}. Time of the prune that changed the parent: {} UTC", utc(parent.time))
         }
@@ -59,7 +63,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         }
         Remedy::RestoreChain => RESTORE_CHAIN,
         Remedy::CopyConfiguration => {
-            "copy this file again from the host. The disks can be read and merged without it"
+            "copy this file again from the host. The disks can be read without it. Until then, `vhdx prune` keeps the \
+             checkpoints of its machine"
         }
         Remedy::FindDisk { stored, candidates, damaged, moved_to } => {
             return find_disk(stored, candidates, damaged, moved_to);
@@ -77,7 +82,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
              do not need it, but without it the names and times of checkpoints can be missing or wrong, and `vhdx prune` \
              selects by them"
         }
-        Remedy::RestorePrunedChain { parent } => return restore_pruned_chain(parent),
+        Remedy::RestoreMergedFiles { merged } => return pruned::restore_merged_files(merged),
+        Remedy::RestorePrunedChain { parent } => return pruned::restore_chain(parent),
         Remedy::SelectAllDisks { disks: [] } => {
             "first solve the problems of the other disks that this configuration names, and search again. If no \
              problem is listed for them, search their folders too"
@@ -88,7 +94,7 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
             "do not start this machine. If it is meant to go back to this state, make a new child of the disk with `vhdx \
              revert`, and choose that child in the settings of the machine. Otherwise choose the newest disk of the chain"
         }
-        Remedy::FindMachine { disk } => return find_machine(disk),
+        Remedy::FindMachine { disk } => return unused::find_machine(disk),
         // Its own disks first: they have problems with a fix in any case.
         Remedy::FindConfiguration { lacks_disks: true, .. } => {
             "solve the other problems of this configuration first: disks that it names were not found. Then search \
@@ -257,88 +263,6 @@ fn find_parent(fallback: Option<Fallback<'_>>) -> String {
     }
 }
 
-fn restore_pruned_chain(parent: &PrunedParent) -> String {
-    let (lost, target) = (quoted(&parent.path), quoted(&parent.target));
-    let including = match parent.path == parent.target {
-        true => String::new(),
-        false => format!(", including {lost},"),
-    };
-    let restore = format!(
-        "To read the old state of this file, restore the other files of its chain{including} to another folder, and \
-         copy this file there. Use one backup made before that prune: the backup of this file, if this file was \
-         restored. The disks that the prune kept do not need a restored file. If this file was not restored, keep it: \
-         it may be the only copy"
-    );
-    let sentence = match parent.content {
-        TargetContent::Restored => format!(
-            "{target} has its content from before that prune, so it was probably restored from a backup. Restore all \
-             files of this chain{including} from that backup to another folder. Do not overwrite or delete the files \
-             here: they may have newer data"
-        ),
-        TargetContent::Parent => format!(
-            "do not link the original files. {restore}. If there is no such backup: {target} has exactly the content \
-             that {lost} had. Copy this target and this file while no virtual machine uses them, and link only the \
-             copies (`vhdx reparent CHILD-COPY --parent TARGET-COPY --ignore-id-mismatch`)"
-        ),
-        TargetContent::Other => {
-            format!("do not link this file to {target}: the data would be wrong. {restore}")
-        }
-    };
-    match &parent.successor {
-        Some(disk) => {
-            format!("{sentence}. If a machine uses this file, choose {} in its settings instead", quoted(disk))
-        }
-        None => sentence,
-    }
-}
-
-fn find_machine(disk: &UnusedDisk) -> String {
-    const SEARCH: &str = "search also the folder with the configuration of its machine";
-    let choose = disk.nearest_used.as_ref().map(|used| {
-        format!(
-            "if this disk was made to go back to a checkpoint, choose it in the settings of {used}, which now uses {}. \
-             Otherwise ",
-            quoted(&used.path)
-        )
-    });
-    match (choose, &disk.may_be_needed_by) {
-        (Some(choose), None) => format!("{choose}{}", delete_unused(disk)),
-        (Some(choose), Some(needed_by)) => format!("{choose}{}", solve_first(disk, needed_by)),
-        (None, Some(needed_by)) => {
-            format!("{}. If that does not help, {SEARCH}", solve_first(disk, needed_by))
-        }
-        (None, None) if disk.has_siblings => {
-            format!("{SEARCH}. If no machine is found, {}", delete_unused(disk))
-        }
-        (None, None) => format!("{SEARCH}. Do not delete the disk until you know that no machine uses it"),
-    }
-}
-
-/// Returns what must be solved before an unused disk may be deleted.
-fn solve_first(disk: &UnusedDisk, needed_by: &Path) -> String {
-    let keep =
-        "Do not delete this disk until you know that no machine uses it and that no other disk depends on it";
-    match needed_by == disk.path {
-        true => format!("solve the other problems of this disk first, and search again. {keep}"),
-        false => format!(
-            "solve the problem of {} first, and search again: this disk may be needed because of it. {keep}",
-            quoted(needed_by)
-        ),
-    }
-}
-
-/// Returns the conditions under which an unused disk may be deleted.
-fn delete_unused(disk: &UnusedDisk) -> String {
-    let delete = "delete only this file, and only if no machine elsewhere uses it, no disk elsewhere depends on it, \
-                  and its content is not needed";
-    match disk.has_siblings {
-        true => format!(
-            "{delete}. Keep its parent: `vhdx prune` can delete that checkpoint when only one child is left"
-        ),
-        false => delete.to_owned(),
-    }
-}
-
 fn complete_merge(merged: &Path, target: &Path) -> String {
     if has_prune_journal(target) {
         return format!(
@@ -390,7 +314,8 @@ mod tests {
             [(Some(Path::new("x")), false), (None, true), (Some(Path::new("x")), true)]
         {
             let words = words_of(Remedy::FindConfiguration { cause, lacks_disks });
-            let start = if lacks_disks { "solve the other problems of this" } else { "solve the problem of \"x\"" };
+            let start =
+                if lacks_disks { "solve the other problems of this" } else { "solve the problem of \"x\"" };
             assert!(words.starts_with(start), "{words}");
         }
     }

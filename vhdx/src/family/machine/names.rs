@@ -38,7 +38,7 @@ pub(crate) fn stem(name: &str) -> String {
 /// Returns the folder of the machine to which a file belongs.
 ///
 /// This is the folder of the file. If Hyper-V makes that folder for each machine, it is the parent folder.
-pub(super) fn machine_folder(file: &Path) -> Option<&Path> {
+pub(crate) fn machine_folder(file: &Path) -> Option<&Path> {
     let folder = file.parent()?;
     let name = folder.file_name().map(|name| fold_name(&name.to_string_lossy()));
     match name.is_some_and(|name| COMMON_FOLDERS.contains(&name.as_str())) {

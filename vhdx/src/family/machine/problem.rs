@@ -141,6 +141,8 @@ pub struct UnusedDisk {
     /// It can be the disk itself.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub may_be_needed_by: Option<PathBuf>,
+    /// Whether that path is only an example: nothing points from there to this disk, but it may need any disk.
+    pub is_example: bool,
 }
 
 /// A disk that a machine uses.

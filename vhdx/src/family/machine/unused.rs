@@ -10,8 +10,9 @@ use super::names::{machine_folder, stem, stored_names};
 use super::owner::roots;
 use super::problem::{MachineProblem, UnusedDisk, UsedDisk};
 use super::unread::Unread;
-use crate::family::forest::DiscoveredDisk;
+use crate::family::forest::{DiscoveredDisk, DiskLink};
 use crate::family::problem::Problem;
+use crate::windows_path::fold_name;
 
 /// The disks and configurations of a search, with its problems.
 pub(super) struct FoundFiles<'a> {
@@ -33,11 +34,17 @@ impl<'a> FoundFiles<'a> {
             return Vec::new();
         }
         let (nearest, needs) = (self.used_nearby(), Needs::of(self));
-        let disk = |i: usize| UnusedDisk {
-            path: self.disks[i].facts.path.clone(),
-            nearest_used: nearest[i].map(|(disk, machine)| self.used_disk(disk, machine)),
-            has_siblings: self.disks[i].parent.is_some_and(|parent| self.disks[parent].children.len() > 1),
-            may_be_needed_by: needs.of_disk(self, i),
+        let disk = |i: usize| {
+            let needed = needs.of_disk(self, i);
+            UnusedDisk {
+                path: self.disks[i].facts.path.clone(),
+                nearest_used: nearest[i].map(|(disk, machine)| self.used_disk(disk, machine)),
+                has_siblings: self.disks[i]
+                    .parent
+                    .is_some_and(|parent| self.disks[parent].children.len() > 1),
+                may_be_needed_by: needed.or(needs.general).map(Path::to_owned),
+                is_example: needed.is_none() && needs.general.is_some(),
+            }
         };
         unused.into_iter().map(disk).collect()
     }
@@ -100,6 +107,12 @@ struct Needs<'a> {
     by_family: HashMap<usize, &'a Path>,
     by_folder: HashMap<&'a Path, &'a Path>,
     by_stem: HashMap<String, &'a Path>,
+    /// The disks that lack their parent, by their VirtualDiskId, which their ancestors have too.
+    orphans: HashMap<Option<Uuid>, &'a Path>,
+    /// The configurations that name a disk, by the name of its file. Several disks can have one name.
+    by_name: HashMap<String, Vec<(Option<usize>, &'a Path)>>,
+    /// A path that could not be read, or a configuration that names a disk that was not found. It may need any disk.
+    general: Option<&'a Path>,
 }
 
 impl<'a> Needs<'a> {
@@ -112,8 +125,15 @@ impl<'a> Needs<'a> {
             by_family: HashMap::new(),
             by_folder: HashMap::new(),
             by_stem: HashMap::new(),
+            orphans: HashMap::new(),
+            by_name: HashMap::new(),
+            general: files.unread.first().map(PathBuf::as_path),
         };
-        for DiscoveredDisk { facts, .. } in files.disks {
+        for DiscoveredDisk { facts, parent, link, problems, .. } in files.disks {
+            let is_left_over = problems.iter().any(|problem| matches!(problem, Problem::LeftOver { .. }));
+            if parent.is_none() && *link != DiskLink::Base && !is_left_over {
+                needs.orphans.insert(facts.virtual_disk_id, &facts.path);
+            }
             let linkages = [facts.linkage, facts.linkage2].into_iter().flatten();
             needs.children.extend(linkages.map(|guid| (guid, facts.path.as_path())));
             if let Some(folder) = machine_folder(&facts.path).filter(|_| facts.lost_linkage.is_some()) {
@@ -123,6 +143,11 @@ impl<'a> Needs<'a> {
         for configuration in files.configurations() {
             let successors = configuration.drives.iter().filter_map(|drive| drive.successor);
             needs.successors.extend(successors.map(|disk| (disk, configuration.path.as_path())));
+            for drive in &configuration.drives {
+                if let Some(name) = stored_names(&drive.stored_path).into_iter().next() {
+                    needs.by_name.entry(name).or_default().push((drive.disk, &configuration.path));
+                }
+            }
         }
         needs.add_configurations(files);
         needs
@@ -136,6 +161,7 @@ impl<'a> Needs<'a> {
                 // With `damaged`, the unreadable file itself may need the disk.
                 MachineProblem::MissingDisk { path, stored, damaged: None, .. } => {
                     outdated.insert(path);
+                    self.general = self.general.or(Some(path));
                     let name = stored_names(stored).into_iter().next();
                     self.by_stem.extend(name.map(|name| (stem(&name), path.as_path())));
                     self.by_folder.extend(machine_folder(path).map(|folder| (folder, path.as_path())));
@@ -160,19 +186,26 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// Returns a file or folder because of which a disk without children may be needed.
-    fn of_disk(&self, files: &FoundFiles<'a>, disk: usize) -> Option<PathBuf> {
+    /// Returns a file or folder that may need this disk, as far as something points to this disk.
+    fn of_disk(&self, files: &FoundFiles<'a>, disk: usize) -> Option<&'a Path> {
         let DiscoveredDisk { facts, problems, .. } = &files.disks[disk];
         let folder = machine_folder(&facts.path);
-        let name = facts.path.file_name().map(|name| stem(&name.to_string_lossy()));
-        let of_merge = problems.iter().find(|problem| is_of_merge(problem)).map(Problem::path);
-        let found = self.children.get(&facts.data_write_guid).copied().or(of_merge);
+        let file_name = facts.path.file_name().map(|name| name.to_string_lossy());
+        let of_merge = || problems.iter().find(|problem| is_of_merge(problem)).map(Problem::path);
+        // Without an id, the missing ancestors of an orphan may be of any disk.
+        let orphan = || self.orphans.get(&facts.virtual_disk_id).or(self.orphans.get(&None)).copied();
+        let namesake = || {
+            let named = self.by_name.get(&fold_name(file_name.as_deref()?))?;
+            named.iter().find(|(other, _)| *other != Some(disk)).map(|(_, path)| *path)
+        };
+        let found = self.children.get(&facts.data_write_guid).copied().or_else(of_merge);
         let found = found.or_else(|| self.successors.get(&disk).copied());
         let found = found.or_else(|| self.by_family.get(self.roots.get(disk)?).copied());
+        let found = found.or_else(orphan).or_else(namesake);
         let found = found.or_else(|| self.without_linkage.get(folder?).copied());
         let found = found.or_else(|| self.by_folder.get(folder?).copied());
-        let found = found.or_else(|| self.by_stem.get(&name?).copied());
-        found.or_else(|| files.unread.near_disk(&facts.path).map(PathBuf::as_path)).map(Path::to_owned)
+        let found = found.or_else(|| files.unread.near_disk(&facts.path).map(PathBuf::as_path));
+        found.or_else(|| self.by_stem.get(&stem(file_name.as_deref()?)).copied())
     }
 }
 

@@ -26,6 +26,8 @@ pub struct PrunedParent {
     /// In that case, the child was restored after the prune.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub successor: Option<PathBuf>,
+    /// Whether disks that were found depend on the child.
+    pub has_children: bool,
 }
 
 /// What the target of a prune holds, compared with a [missing parent](PrunedParent).
@@ -44,12 +46,20 @@ pub enum TargetContent {
 impl fmt::Display for PrunedParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (parent, target) = (Quoted(&self.path), Quoted(&self.target));
-        match self.path == self.target {
-            true => write!(
+        match (self.content, self.path == self.target) {
+            (TargetContent::Restored, true) => write!(
+                f,
+                "lacks its parent: {target} is an older copy, from before a prune that merged other files into it"
+            )?,
+            (TargetContent::Restored, false) => write!(
+                f,
+                "lacks its parent {parent}, which a prune deleted; {target} is an older copy, from before that prune"
+            )?,
+            (_, true) => write!(
                 f,
                 "lacks its parent: a prune merged other files into the parent {target}, whose content is different now"
             )?,
-            false => {
+            (_, false) => {
                 write!(
                     f,
                     "lacks its parent {parent}: a prune merged the parent into {target} and deleted it"

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
-use super::pruned::PrunedParent;
+use super::pruned::{PrunedParent, TargetContent};
 use super::substitute::{self, Fallback};
 use crate::error::Error;
 use crate::family::machine::problem::{MachineProblem, UnusedDisk};
@@ -80,6 +80,11 @@ pub enum Remedy<'a> {
     RestorePrunedChain {
         /// The parent, and what the prune did with it.
         parent: &'a PrunedParent,
+    },
+    /// Restore the merged files from the backup of this copy, or this file from a backup made after the prune.
+    RestoreMergedFiles {
+        /// The merged files.
+        merged: &'a [PathBuf],
     },
     /// Complete the merge of one disk into another, and leave all its files alone until then.
     CompleteMerge {
@@ -192,6 +197,7 @@ impl Problem {
                 Remedy::FindParent { fallback: substitute::fallback(substitutes) }
             }
             Problem::PrunedParent { parent, .. } => Remedy::RestorePrunedChain { parent },
+            Problem::OlderThanPrune { merged, .. } => Remedy::RestoreMergedFiles { merged },
             Problem::LayerOfMerge { merged: Some(merged), target: Some(target), .. } => {
                 Remedy::CompleteMerge { merged, target }
             }
@@ -237,6 +243,7 @@ impl Remedy<'_> {
     pub const fn is_consequence(&self) -> bool {
         match self {
             Remedy::IdentifyParent { .. }
+            | Remedy::RestorePrunedChain { parent: PrunedParent { content: TargetContent::Restored, .. } }
             | Remedy::CompleteChainOf { .. }
             | Remedy::FindDisk { damaged: Some(_), .. }
             | Remedy::SelectAllDisks { disks: [] }

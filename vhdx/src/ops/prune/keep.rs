@@ -73,9 +73,27 @@ pub enum KeepReason {
     },
     /// A disk that may depend on it or on its child was not found. A merge could make that disk unusable.
     NewerDiskMissing {
-        /// The configuration that shows it: that of a machine whose disk is missing, or of a checkpoint without a machine.
+        /// The configuration of a machine, which names a disk that was not found.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
+    },
+    /// The machine of a checkpoint of its family was not found. A disk of that machine may depend on it or on its child.
+    MachineNotFound {
+        /// The configuration of that checkpoint.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        configuration: PathBuf,
+    },
+    /// The parent of a disk of its family was not found. That parent may depend on it or on its child.
+    MissingLink {
+        /// The disk that lacks its parent.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        child: PathBuf,
+    },
+    /// The configuration of a machine cannot be read. The machine may use its file, or that of its child.
+    UnreadConfiguration {
+        /// The configuration, or a folder with configurations.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
     },
     /// The record of an earlier prune of its family cannot be read. A merge would replace it.
     DamagedRecord {
@@ -119,6 +137,9 @@ impl KeepReason {
             KeepReason::NotACheckpoint { .. } => "not_a_checkpoint",
             KeepReason::UsedByMachine { .. } => "used_by_machine",
             KeepReason::NewerDiskMissing { .. } => "newer_disk_missing",
+            KeepReason::MachineNotFound { .. } => "machine_not_found",
+            KeepReason::MissingLink { .. } => "missing_link",
+            KeepReason::UnreadConfiguration { .. } => "unread_configuration",
             KeepReason::DamagedRecord { .. } => "damaged_record",
             KeepReason::SeveralNames { .. } => "several_names",
             KeepReason::IncompleteChain => "incomplete_chain",
@@ -138,6 +159,7 @@ impl KeepReason {
         let of_unused = unused.iter().take(SHOWN).map(of_unused);
         let mut sentences: Vec<String> =
             of_unused.chain(frozen.iter().take(SHOWN).map(|disk| of_frozen(disk))).collect();
+        // A list that is not longer has no more.
         match unused.len().saturating_sub(SHOWN) + frozen.len().saturating_sub(SHOWN) {
             0 => {}
             1 => sentences.push("1 more child is not listed".to_owned()),
@@ -155,6 +177,9 @@ impl KeepReason {
             KeepReason::IncompleteChain
                 | KeepReason::UnfinishedMerge
                 | KeepReason::NewerDiskMissing { .. }
+                | KeepReason::MachineNotFound { .. }
+                | KeepReason::MissingLink { .. }
+                | KeepReason::UnreadConfiguration { .. }
                 | KeepReason::DamagedRecord { .. }
                 | KeepReason::SeveralNames { .. }
                 | KeepReason::Refused(_)
@@ -195,6 +220,24 @@ impl fmt::Display for KeepReason {
                 "cannot be deleted: {} shows that a disk was not found or cannot be read, and that disk may depend on \
                  this checkpoint. Solve the problem of that disk, or search its folder too",
                 Quoted(configuration)
+            ),
+            KeepReason::MachineNotFound { configuration } => write!(
+                f,
+                "cannot be deleted: the machine of the checkpoint {} was not found, and a disk that it uses may depend on this \
+                 checkpoint. Search the folder of that machine too, or solve the problem of its configuration",
+                Quoted(configuration)
+            ),
+            KeepReason::MissingLink { child } => write!(
+                f,
+                "cannot be deleted: the parent of {0} was not found, and it may depend on this checkpoint. Find that parent. Only \
+                 if nobody needs {0}, move it to a folder that is not searched",
+                Quoted(child)
+            ),
+            KeepReason::UnreadConfiguration { path } => write!(
+                f,
+                "cannot be deleted: {} cannot be read, and its machine may use this checkpoint's file or its child. Make it \
+                 readable, or copy it again from the host",
+                Quoted(path)
             ),
             KeepReason::DamagedRecord { record } => write!(
                 f,
@@ -266,15 +309,20 @@ fn of_unused(disk: &UnusedDisk) -> String {
         Some(needed_by) if *needed_by == disk.path => {
             format!("Do not delete {path} before its other problems are solved")
         }
+        Some(needed_by) if disk.is_example => format!(
+            "Do not delete {path} before the problems of files that cannot be read or were not found are solved, such as \
+             that of {}",
+            Quoted(needed_by)
+        ),
         Some(needed_by) => {
             format!("Do not delete {path} before the problem of {} is solved", Quoted(needed_by))
         }
         None => format!(
-            "Delete only {path}, and only if no machine elsewhere uses it, no disk elsewhere depends on it, and its \
-             content is not needed. Keep its parent"
+            "Move only {path} to another folder, if no machine elsewhere uses it, no disk elsewhere depends on it, and \
+             its content is not needed. Delete it only when all machines have started without it. Keep its parent"
         ),
     };
-    format!("No configuration that was found names {path}{}. {delete}", choose.unwrap_or_default())
+    format!("No configuration that was found names {path}{}. {delete}", choose.unwrap_or_default()) // No machine may be known.
 }
 
 #[cfg(test)]
@@ -286,6 +334,7 @@ mod tests {
         let disk = |needed_by: Option<&str>| UnusedDisk {
             path: "a".into(),
             nearest_used: None,
+            is_example: false,
             has_siblings: true,
             may_be_needed_by: needed_by.map(PathBuf::from),
         };
@@ -296,14 +345,17 @@ mod tests {
         let all_named = message(Vec::new(), true);
         assert_eq!(all_named, r#"has 2 children ("a", "b"), and can be deleted when only one child is left"#);
         let unused = message(vec![disk(None)], true);
-        assert!(unused.contains(r#"Delete only "a", and only if no machine elsewhere uses it"#), "{unused}");
+        assert!(
+            unused.contains(r#"Move only "a" to another folder, if no machine elsewhere uses it"#),
+            "{unused}"
+        );
         assert!(unused.ends_with("Keep its parent"), "{unused}");
         for (needed_by, end) in [
             ("c", r#"Do not delete "a" before the problem of "c" is solved"#),
             ("a", r#"Do not delete "a" before its other problems are solved"#),
         ] {
             let needed = message(vec![disk(Some(needed_by))], true);
-            assert!(needed.ends_with(end) && !needed.contains("Delete only"), "{needed}");
+            assert!(needed.ends_with(end) && !needed.contains("Move only"), "{needed}");
         }
         assert!(message(Vec::new(), false).contains("only if no machine uses it"));
         let many = message(vec![disk(None); SHOWN + 2], true);

@@ -9,6 +9,7 @@ mod files;
 mod journal;
 mod keep;
 mod measure;
+mod missing_links;
 mod of_family;
 mod options;
 mod order;
@@ -17,6 +18,7 @@ mod planning;
 mod record;
 mod runs;
 mod select;
+mod unread_machines;
 mod unseen;
 
 pub use execute::{MergeOutcome, PruneReport};

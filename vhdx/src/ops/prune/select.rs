@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::keep::KeepReason;
 use super::options::PruneOptions;
-use super::unseen::unseen;
+use super::unseen::{Unseen, unseen};
 use crate::family::{
     Checkpoint, DiscoveredDisk, DiskLink, Family, Forest, MachineProblem, Problem, UnusedDisk,
 };
@@ -23,8 +23,8 @@ pub(super) struct Known<'a> {
     used: HashMap<usize, PathBuf>,
     /// The disks that a configuration in such a folder names.
     frozen: HashSet<usize>,
-    /// The disks on which disks may depend that were not found, and the configuration that shows it.
-    unseen: HashMap<usize, PathBuf>,
+    /// The disks that something that was not found may need.
+    unseen: HashMap<usize, Unseen>,
     /// The disks without children that no configuration names.
     unused: HashMap<usize, &'a UnusedDisk>,
     pub(super) now: SystemTime,
@@ -165,8 +165,8 @@ impl<'a> Known<'a> {
                 configuration: configuration.clone(),
             });
         }
-        if let Some(configuration) = self.unseen.get(&checkpoint.disk).or_else(|| self.unseen.get(&child)) {
-            return Some(KeepReason::NewerDiskMissing { configuration: configuration.clone() });
+        if let Some(unseen) = self.unseen.get(&checkpoint.disk).or_else(|| self.unseen.get(&child)) {
+            return Some(unseen.reason());
         }
         let child = &self.forest.disks[child].facts.path;
         let is_avhdx = child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));

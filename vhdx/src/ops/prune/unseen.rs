@@ -1,21 +1,49 @@
-//! Finds the disks on which other disks may depend that were not found.
+//! Finds the disks that may be needed by something that was not found.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::keep::KeepReason;
+use super::{missing_links, unread_machines};
 use crate::family::{DiscoveredMachine, Forest, MachineDrive, stem};
 
-/// Returns the disks on which a disk may depend that was not found, each with the configuration that shows it.
+/// Why something that was not found may need a disk.
+pub(super) enum Unseen {
+    /// The configuration of a machine names a disk that was not found.
+    Disk(PathBuf),
+    /// The machine of the configuration of a checkpoint was not found.
+    Machine(PathBuf),
+    /// The parent of this disk was not found.
+    Parent(PathBuf),
+    /// This configuration, or folder with configurations, cannot be read.
+    Configuration(PathBuf),
+}
+
+impl Unseen {
+    pub(super) fn reason(&self) -> KeepReason {
+        match self {
+            Self::Disk(path) => KeepReason::NewerDiskMissing { configuration: path.clone() },
+            Self::Machine(path) => KeepReason::MachineNotFound { configuration: path.clone() },
+            Self::Parent(path) => KeepReason::MissingLink { child: path.clone() },
+            Self::Configuration(path) => KeepReason::UnreadConfiguration { path: path.clone() },
+        }
+    }
+}
+
+/// Returns the disks that something that was not found may need, each with the reason.
 ///
 /// - A machine has checkpoints in a family, and a disk that it uses was not found. It may depend on the disks that the
 ///   checkpoints froze, and on the disks below these.
 /// - The machine of a checkpoint was not found, and the checkpoint froze a disk without children.
 /// - No configuration names a disk without children, and a disk of a machine was not found that is named like it.
-pub(super) fn unseen(forest: &Forest) -> HashMap<usize, PathBuf> {
+/// - The parent of a disk was not found. It may depend on the disks of its family.
+/// - The configuration of a machine cannot be read. The machine may use any disk of its folder.
+pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
     let mut unseen = HashMap::new();
     for machine in &forest.machines {
         for disk in frozen_by(forest, machine) {
-            add(&mut unseen, forest, disk, &machine.configuration.path);
+            add(&mut unseen, forest, disk, || Unseen::Disk(machine.configuration.path.clone()));
         }
     }
     let used: HashSet<usize> =
@@ -23,7 +51,7 @@ pub(super) fn unseen(forest: &Forest) -> HashMap<usize, PathBuf> {
     let is_leaf = |disk: usize| forest.disks[disk].children.is_empty();
     for checkpoint in &forest.lone_checkpoints {
         for disk in checkpoint.disks().filter(|&disk| is_leaf(disk) && !used.contains(&disk)) {
-            add(&mut unseen, forest, disk, &checkpoint.path);
+            add(&mut unseen, forest, disk, || Unseen::Machine(checkpoint.path.clone()));
         }
     }
     let missing = missing_stems(forest);
@@ -32,18 +60,25 @@ pub(super) fn unseen(forest: &Forest) -> HashMap<usize, PathBuf> {
         for disk in (0..forest.disks.len()).filter(|&disk| is_leaf(disk) && !named.contains(&disk)) {
             let path = forest.disks[disk].facts.path.file_name().map(|name| name.to_string_lossy());
             if let Some(configuration) = path.and_then(|name| missing.get(&stem(&name))) {
-                add(&mut unseen, forest, disk, configuration);
+                add(&mut unseen, forest, disk, || Unseen::Disk(configuration.to_path_buf()));
             }
         }
+    }
+    for (disk, child) in missing_links::ancestors(forest) {
+        add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
+    }
+    for (disk, path) in unread_machines::disks(forest) {
+        add(&mut unseen, forest, disk, || Unseen::Configuration(path.to_owned()));
     }
     unseen
 }
 
 /// Adds a disk and all its descendants.
-fn add(unseen: &mut HashMap<usize, PathBuf>, forest: &Forest, disk: usize, configuration: &Path) {
+fn add(unseen: &mut HashMap<usize, Unseen>, forest: &Forest, disk: usize, why: impl Fn() -> Unseen) {
     let mut waiting = vec![disk];
     while let Some(disk) = waiting.pop() {
-        if unseen.insert(disk, configuration.to_owned()).is_none() {
+        if let Entry::Vacant(entry) = unseen.entry(disk) {
+            entry.insert(why());
             waiting.extend(&forest.disks[disk].children);
         }
     }
@@ -59,21 +94,13 @@ fn frozen_by(forest: &Forest, machine: &DiscoveredMachine) -> Vec<usize> {
     if missing.is_empty() {
         return Vec::new();
     }
-    let used: HashSet<usize> = machine.configuration.members().map(|disk| root(forest, disk)).collect();
+    let used: HashSet<usize> = machine.configuration.members().map(|disk| forest.root_of(disk)).collect();
     let may_need = |drive: &&MachineDrive| {
         let member = drive.disk.or(drive.successor);
-        missing.contains(&drive.place) || !member.is_some_and(|disk| used.contains(&root(forest, disk)))
+        missing.contains(&drive.place) || !member.is_some_and(|disk| used.contains(&forest.root_of(disk)))
     };
     let frozen = machine.checkpoints.iter().flat_map(|checkpoint| &checkpoint.drives).filter(may_need);
     frozen.filter_map(|drive| drive.disk.or(drive.successor)).collect()
-}
-
-fn root(forest: &Forest, disk: usize) -> usize {
-    let mut disk = disk;
-    while let Some(parent) = forest.disks[disk].parent {
-        disk = parent;
-    }
-    disk
 }
 
 /// Returns the stems of the names of missing disks, with the configuration of the machine.

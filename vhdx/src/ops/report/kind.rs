@@ -140,9 +140,10 @@ pub(super) fn kind_of_problem(problem: &Problem) -> FindingKind {
             FindingKind::Remark
         }
         Problem::DuplicateGuid { .. } => FindingKind::Copies,
-        Problem::LostParent { .. } | Problem::PrunedParent { .. } | Problem::ParentElsewhere { .. } => {
-            FindingKind::Orphan
-        }
+        Problem::LostParent { .. }
+        | Problem::PrunedParent { .. }
+        | Problem::OlderThanPrune { .. }
+        | Problem::ParentElsewhere { .. } => FindingKind::Orphan,
         Problem::AmbiguousParent { .. }
         | Problem::StalePath { .. }
         | Problem::SectorSize { .. }
@@ -171,6 +172,7 @@ pub(super) fn severity_of_problem(problem: &Problem) -> FindingSeverity {
         | Problem::AmbiguousParent { .. }
         | Problem::LostParent { .. }
         | Problem::PrunedParent { .. }
+        | Problem::OlderThanPrune { .. }
         | Problem::LayerOfMerge { .. }
         | Problem::MergeBegun { .. }
         | Problem::HalfMerged { .. }

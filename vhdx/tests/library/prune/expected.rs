@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use vhdx_testkit::estate::{Estate, EstateDrive, EstateFile};
+use vhdx_testkit::estate::{Estate, EstateDrive, EstateFile, EstateLink};
 
 /// A selection, as a user gives it.
 #[derive(Clone, Debug, Default)]
@@ -176,11 +176,91 @@ fn unseen(estate: &Estate) -> BTreeSet<usize> {
             suspects.insert(disk);
         }
     }
+    suspects.extend(near_missing_links(estate));
+    suspects.extend(of_unreadable_machines(estate));
     let is_below = |disk: &usize| {
         std::iter::successors(Some(*disk), |&disk| estate.disks[disk].parent)
             .any(|disk| suspects.contains(&disk))
     };
     (0..estate.disks.len()).filter(is_below).collect()
+}
+
+/// Returns the disks on which the missing parent of another disk may depend.
+///
+/// Disks in the folder of another machine that uses them, which have another name, are not among them.
+fn near_missing_links(estate: &Estate) -> BTreeSet<usize> {
+    let name = |disk: usize| stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap());
+    let private = private(estate);
+    let mut near = BTreeSet::new();
+    for (orphan, disk) in estate.disks.iter().enumerate() {
+        let Some(missing) = disk.parent.filter(|_| disk.link == EstateLink::Lost && disk.is_found()) else {
+            continue;
+        };
+        let missing = name(missing);
+        let is_near = |&disk: &usize| {
+            estate.disks[disk].is_found()
+                && origin(estate, disk) == origin(estate, orphan)
+                && estate.root_of(disk) != orphan
+                && (!private.contains(&disk)
+                    || machine_folder(&estate.disks[disk].path) == machine_folder(&estate.disks[orphan].path)
+                    || name(disk) == missing)
+        };
+        near.extend((0..estate.disks.len()).filter(is_near));
+    }
+    near
+}
+
+/// Returns the base of a disk, whether the files between can be found or not.
+fn origin(estate: &Estate, disk: usize) -> usize {
+    std::iter::successors(Some(disk), |&disk| estate.disks[disk].parent).last().unwrap()
+}
+
+/// Returns the disks in the folder of a machine that uses them, or a disk that depends on them.
+fn private(estate: &Estate) -> BTreeSet<usize> {
+    let mut private = BTreeSet::new();
+    for machine in estate.readable_machines() {
+        let folder = machine_folder(&machine.configuration);
+        for drive in &machine.drives {
+            let parent = |&disk: &usize| {
+                estate.disks[disk].parent.filter(|_| estate.disks[disk].link != EstateLink::Lost)
+            };
+            let line = std::iter::successors(estate.found(drive), parent);
+            private.extend(line.take_while(|&disk| machine_folder(&estate.disks[disk].path) == folder));
+        }
+    }
+    private
+}
+
+/// Returns the disks that a machine may use whose configuration cannot be read.
+fn of_unreadable_machines(estate: &Estate) -> BTreeSet<usize> {
+    let readable = estate.readable_machines();
+    let used = readable.iter().flat_map(|machine| &machine.drives).filter_map(|drive| estate.found(drive));
+    let known: BTreeSet<usize> = used.map(|disk| estate.root_of(disk)).collect();
+    let mut all = BTreeSet::new();
+    for machine in estate.machines.iter().filter(|machine| machine.is_unreadable) {
+        let folder = machine_folder(&machine.configuration);
+        let is_near = |disk: &usize| {
+            estate.disks[*disk].is_found() && machine_folder(&estate.disks[*disk].path) == folder
+        };
+        let near: Vec<usize> = (0..estate.disks.len()).filter(is_near).collect();
+        match near.is_empty() {
+            true => all.extend(
+                (0..estate.disks.len())
+                    .filter(|&disk| estate.disks[disk].is_found() && !known.contains(&estate.root_of(disk))),
+            ),
+            false => all.extend(near),
+        }
+    }
+    all
+}
+
+/// Returns the folder in which a machine has its folders.
+fn machine_folder(path: &Path) -> &Path {
+    let folder = path.parent().unwrap();
+    match folder.file_name().unwrap().to_str().unwrap() {
+        "Virtual Hard Disks" | "Virtual Machines" | "Snapshots" => folder.parent().unwrap(),
+        _ => folder,
+    }
 }
 
 /// The name of a disk as it was before its first checkpoint.

@@ -1,0 +1,106 @@
+//! What was not found may need a disk: `prune` keeps it, and `tree` does not advise to move it away.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::images::images;
+use crate::prune_machines::prune;
+use crate::run;
+use crate::tree_machines::Host;
+
+fn create(disk: &Path, parent: &Path) {
+    run!("create", disk, "--parent", parent).exits(0);
+}
+
+/// The missing disk can depend on any disk of its family. When it is found again, its chain must be whole.
+#[test]
+fn the_ancestors_of_a_missing_link_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |name: &str| folder.path().join(name);
+    images().base.sparse().write_to(&disk("base.vhdx")).unwrap();
+    for (child, parent) in [
+        ("base_1.avhdx", "base.vhdx"),
+        ("base_2.avhdx", "base_1.avhdx"),
+        ("base_3.avhdx", "base_2.avhdx"),
+        ("base_4.avhdx", "base_1.avhdx"),
+    ] {
+        create(&disk(child), &disk(parent));
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let hidden = elsewhere.path().join("base_2.avhdx");
+    fs::rename(disk("base_2.avhdx"), &hidden).unwrap();
+    let plan = run!("prune", folder.path(), "--all", "--yes", "--json").exits(1).json();
+    assert_eq!(plan["merges"], json!([]), "{plan:#}");
+    let kept = plan["kept"].as_array().unwrap();
+    assert_eq!(kept.len(), 2, "{plan:#}");
+    for kept in kept {
+        assert_eq!(kept["reason"], "missing_link", "{plan:#}");
+        assert!(kept["message"].as_str().unwrap().contains("base_3.avhdx"), "{plan:#}");
+    }
+    // The text names the disk without its parent.
+    let text = run!("prune", folder.path(), "--all", "--yes").exits(1).text();
+    assert!(text.contains("base_3.avhdx") && text.contains("Find that parent"), "{text}");
+    fs::rename(&hidden, disk("base_2.avhdx")).unwrap();
+    run!("check", disk("base_3.avhdx"), "--chain").exits(0);
+}
+
+/// The machine may use any disk of its folder, also the file of a checkpoint.
+#[test]
+fn the_disks_of_a_machine_whose_configuration_cannot_be_read_are_kept() {
+    let host = Host::new();
+    let configuration = host.path("Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0.vmcx");
+    fs::write(&configuration, vec![0; 4096]).unwrap();
+    let done = prune(&host, "--all", 1);
+    assert_eq!(done["merges"], json!([]), "{done:#}");
+    for kept in done["kept"].as_array().unwrap() {
+        assert_eq!(kept["reason"], "unread_configuration", "{done:#}");
+        assert!(kept["message"].as_str().unwrap().contains("282874FC"), "{done:#}");
+    }
+    // It lies far from the disks. No other machine uses them.
+    fs::create_dir_all(host.path("far/Virtual Machines")).unwrap();
+    fs::rename(&configuration, host.path("far/Virtual Machines/1.vmcx")).unwrap();
+    let done = prune(&host, "--all", 1);
+    assert_eq!((&done["merges"], &done["kept"][0]["reason"]), (&json!([]), &json!("unread_configuration")));
+    fs::remove_dir_all(host.path("far")).unwrap();
+    fs::remove_dir_all(host.path("Snapshots")).unwrap();
+    assert_eq!(prune(&host, "--all", 0)["merges"].as_array().unwrap().len(), 1);
+}
+
+/// A side branch may be moved away only if nothing that was found points to it.
+#[test]
+fn a_disk_that_something_may_need_is_not_to_be_moved_away() {
+    type Change = fn(&Host, &Path);
+    let changes: [(&str, Change); 5] = [
+        ("nothing", |_, _| ()),
+        ("a disk below it lacks its parent", |host, side| {
+            create(&host.disk("k.avhdx"), side);
+            create(&host.disk("c.avhdx"), &host.disk("k.avhdx"));
+            fs::remove_file(host.disk("k.avhdx")).unwrap();
+        }),
+        ("a damaged disk is in another folder", |host, _| {
+            fs::create_dir_all(host.path("other")).unwrap();
+            fs::write(host.path("other/d.vhdx"), b"vhdxfile").unwrap();
+        }),
+        ("the disk of another machine was not found", |host, _| {
+            fs::create_dir_all(host.path("other")).unwrap();
+            host.configure("other/m", "other", "5", 0, "gone.vhdx");
+        }),
+        ("a configuration names a file of this name", |host, side| {
+            fs::create_dir_all(host.path("other")).unwrap();
+            images().base.sparse().write_to(&host.path("other/side.avhdx")).unwrap();
+            host.configure("other/m", "other", "5", 0, "side.avhdx");
+            let _ = side;
+        }),
+    ];
+    for (what, change) in changes {
+        let host = Host::new();
+        let side = host.disk("side.avhdx");
+        create(&side, &host.disk("base.vhdx"));
+        change(&host, &side);
+        let text = host.text();
+        let is_moved = text.contains("move only this file to a folder that is not searched");
+        assert_eq!(is_moved, what == "nothing", "{what}: {text}");
+    }
+}
