@@ -41,7 +41,7 @@ fn the_ancestors_of_a_missing_link_are_kept() {
     }
     // The text names the disk without its parent.
     let text = run!("prune", folder.path(), "--all", "--yes").exits(1).text();
-    assert!(text.contains("base_3.avhdx") && text.contains("Find that parent"), "{text}");
+    assert!(text.contains("base_3.avhdx") && text.contains("Solve the problem of"), "{text}");
     fs::rename(&hidden, disk("base_2.avhdx")).unwrap();
     run!("check", disk("base_3.avhdx"), "--chain").exits(0);
 }
@@ -55,14 +55,14 @@ fn the_disks_of_a_machine_whose_configuration_cannot_be_read_are_kept() {
     let done = prune(&host, "--all", 1);
     assert_eq!(done["merges"], json!([]), "{done:#}");
     for kept in done["kept"].as_array().unwrap() {
-        assert_eq!(kept["reason"], "unread_configuration", "{done:#}");
+        assert_eq!(kept["reason"], "unread", "{done:#}");
         assert!(kept["message"].as_str().unwrap().contains("282874FC"), "{done:#}");
     }
     // It lies far from the disks. No other machine uses them.
     fs::create_dir_all(host.path("far/Virtual Machines")).unwrap();
     fs::rename(&configuration, host.path("far/Virtual Machines/1.vmcx")).unwrap();
     let done = prune(&host, "--all", 1);
-    assert_eq!((&done["merges"], &done["kept"][0]["reason"]), (&json!([]), &json!("unread_configuration")));
+    assert_eq!((&done["merges"], &done["kept"][0]["reason"]), (&json!([]), &json!("unread")));
     fs::remove_dir_all(host.path("far")).unwrap();
     fs::remove_dir_all(host.path("Snapshots")).unwrap();
     assert_eq!(prune(&host, "--all", 0)["merges"].as_array().unwrap().len(), 1);
@@ -103,4 +103,63 @@ fn a_disk_that_something_may_need_is_not_to_be_moved_away() {
         let is_moved = text.contains("move only this file to a folder that is not searched");
         assert_eq!(is_moved, what == "nothing", "{what}: {text}");
     }
+}
+
+/// The machine names a disk in another folder. Only the newest disk there is named by nothing else.
+#[test]
+fn disks_of_no_machine_are_kept_if_a_configuration_cannot_be_read() {
+    let host = Host::new();
+    let other = host.path("data/d.vhdx");
+    fs::create_dir_all(other.parent().unwrap()).unwrap();
+    images().base.sparse().write_to(&other).unwrap();
+    create(&host.path("data/d_1.avhdx"), &other);
+    host.configure("Virtual Machines/2", "second", "7", 0, "leaf.avhdx");
+    fs::write(host.path("Virtual Machines/2.vmcx"), vec![0; 4096]).unwrap();
+    let plan =
+        run!("prune", host.path("data"), host.path("Virtual Machines"), "--all", "--dry-run", "--json");
+    let plan = plan.exits(1).json();
+    assert_eq!((&plan["merges"], &plan["kept"][0]["reason"]), (&json!([]), &json!("unread")), "{plan:#}");
+}
+
+/// A disk of a machine was not found. It may depend on any ancestor of a disk that no configuration names.
+#[test]
+fn the_chain_beside_a_missing_disk_is_kept() {
+    for missing in ["d_9.avhdx", "reverted.avhdx"] {
+        let host = Host::new();
+        for folder in ["Snapshots", "Virtual Hard Disks"] {
+            fs::remove_dir_all(host.path(folder)).unwrap();
+        }
+        fs::create_dir(host.path("Virtual Hard Disks")).unwrap();
+        images().base.sparse().write_to(&host.disk("d.vhdx")).unwrap();
+        create(&host.disk("d_1.avhdx"), &host.disk("d.vhdx"));
+        create(&host.disk("d_2.avhdx"), &host.disk("d_1.avhdx"));
+        host.configure("Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0", "server", "1", 0, missing);
+        let done = prune(&host, "--all", 1);
+        assert_eq!(done["merges"], json!([]), "{missing}: {done:#}");
+        for kept in done["kept"].as_array().unwrap() {
+            assert_eq!(kept["reason"], "newer_disk_missing", "{missing}: {done:#}");
+        }
+    }
+}
+
+/// Other programs give each child an id of its own.
+#[test]
+fn a_missing_link_of_another_id_keeps_the_disks_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |name: &str| folder.path().join(name);
+    let images = images();
+    images.base.sparse().write_to(&disk("base.vhdx")).unwrap();
+    create(&disk("one.avhdx"), &disk("base.vhdx"));
+    let lost = vhdx_testkit::Image {
+        virtual_disk_id: uuid::Uuid::from_u128(1),
+        data_write_guid: uuid::Uuid::from_u128(2),
+        ..vhdx_testkit::Image::child_of(&images.leaf, "missing.avhdx", 1 << 20)
+    };
+    lost.sparse().write_to(&disk("lost.avhdx")).unwrap();
+    let plan = run!("prune", folder.path(), "--all", "--yes", "--json").exits(1).json();
+    assert_eq!(
+        (&plan["merges"], &plan["kept"][0]["reason"]),
+        (&json!([]), &json!("missing_link")),
+        "{plan:#}"
+    );
 }

@@ -1,5 +1,6 @@
 //! Defines what a search for disks returns: the disks, the links between them, and the problems.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::facts::FileFacts;
@@ -52,6 +53,16 @@ impl Forest {
             disk = parent;
         }
         disk
+    }
+
+    /// Returns a disk and its ancestors, up to the root of its tree.
+    pub(crate) fn line_of(&self, disk: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(disk), |&disk| self.disks[disk].parent)
+    }
+
+    /// Returns the disks without children that no disk of `named` is.
+    pub(crate) fn leaves_outside(&self, named: &HashSet<usize>) -> impl Iterator<Item = usize> {
+        (0..self.disks.len()).filter(|disk| self.disks[*disk].children.is_empty() && !named.contains(disk))
     }
 
     /// Returns the indices of the disks that need a parent, but are not linked to one.

@@ -32,6 +32,7 @@ pub use machine::problem::{MachineProblem, UnusedDisk, UsedDisk};
 pub(crate) use merges::merges_to_complete;
 pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
+pub(crate) use paths::parent_folders;
 pub use problem::{Evidence, Fallback, Problem, PrunedParent, Remedy, Substitute, TargetContent};
 pub(crate) use prune_record::{
     MovedState, PruneRecord, decode_record_file, escape, on_host, record_of, relative_to_target, unescape,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::facts::FileFacts;
 use super::forest::DiscoveredDisk;
+use super::machine::names::machine_folder;
 use crate::disk::folders::FolderIndex;
 use crate::disk::{lookup, routes};
 use crate::storage::{FileIdentity, FileStorage, folder_of};
@@ -55,6 +56,13 @@ pub(super) fn relative_on_host(disk: &Path, stored: &StoredPath) -> Option<PathB
     }
     path.extend(names);
     Some(path)
+}
+
+/// Returns the folders of machines to which the stored relative paths of a parent lead.
+pub(crate) fn parent_folders(disk: &FileFacts) -> Vec<PathBuf> {
+    let stored = disk.stored_paths.iter().filter_map(|stored| relative_on_host(&disk.path, stored));
+    // As the paths of disks are shown: beside the child, the folder is the child's own.
+    stored.filter_map(|path| machine_folder(&path).map(Path::to_owned)).collect()
 }
 
 /// Returns the absolute path without resolving links.

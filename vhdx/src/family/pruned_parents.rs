@@ -27,8 +27,8 @@ struct PrunedFile<'a> {
     path: Option<&'a str>,
     /// Whether the target reads exactly as this file did.
     is_content_of_target: bool,
-    /// Whether the target got the state of this file, in this merge or in an earlier one.
-    has_moved: bool,
+    /// Whether the merge gave the target the state of this file.
+    is_newest: bool,
 }
 
 impl PrunedFile<'_> {
@@ -45,11 +45,13 @@ impl<'a> PrunedFiles<'a> {
     pub(super) fn of(records: &'a PruneRecords, disks: &[DiscoveredDisk]) -> Self {
         let mut files = Self { by_guid: HashMap::new(), by_path: HashMap::new() };
         for (target, found) in records.latest_first() {
-            let file = |path| PrunedFile { found, path, is_content_of_target: false, has_moved: false };
+            let file = |path| PrunedFile { found, path, is_content_of_target: false, is_newest: false };
             let is_unchanged = found.state == TargetState::AsMerged && is_whole(disks, target);
             for (number, (guid, path)) in found.record.merged_files().enumerate() {
-                let is_content_of_target = number == 0 && is_unchanged;
-                files.by_guid.entry(guid).or_insert(PrunedFile { is_content_of_target, ..file(Some(path)) });
+                let is_newest = number == 0;
+                let is_content_of_target = is_newest && is_unchanged;
+                let merged = PrunedFile { is_content_of_target, is_newest, ..file(Some(path)) };
+                files.by_guid.entry(guid).or_insert(merged);
             }
             for &guid in &found.record.before {
                 files.by_guid.entry(guid).or_insert(file(None));
@@ -57,10 +59,8 @@ impl<'a> PrunedFiles<'a> {
             if found.state == TargetState::BeforeMerge {
                 files.by_guid.entry(found.guid).or_insert(file(None));
             }
-            for state in &found.record.state_of {
-                files.add_path(&state.path, PrunedFile { has_moved: true, ..file(Some(&state.path)) });
-            }
-            for path in &found.record.deleted {
+            let moved = found.record.state_of.iter().map(|state| &state.path);
+            for path in moved.chain(&found.record.deleted) {
                 files.add_path(path, file(Some(path)));
             }
         }
@@ -88,6 +88,7 @@ impl<'a> PrunedFiles<'a> {
         let by_guid = guids.iter().find_map(|guid| self.by_guid.get(guid)).copied();
         let by_guid = by_guid.filter(|file| beside.contains(&absolute(&file.path())));
         let by_path = || beside.iter().find_map(|path| self.of_disk(path, child)).copied();
+        let is_certain = by_guid.is_some();
         let parent = by_guid.or_else(by_path)?;
         let found = parent.found;
         // The child was linked to the merged target, and the target was changed later: the prune is not the cause.
@@ -105,6 +106,7 @@ impl<'a> PrunedFiles<'a> {
             },
             successor: self.successor(child),
             has_children: false,
+            is_certain,
         })
     }
 
@@ -116,11 +118,11 @@ impl<'a> PrunedFiles<'a> {
         self.by_path.get(path).filter(is_same)
     }
 
-    /// Returns the disk that has the newest state of a file, if a prune merged the file itself.
+    /// Returns the disk that has the state of a file, if a prune merged exactly this state.
     fn successor(&self, file: &FileFacts) -> Option<PathBuf> {
-        let moved = self.of_disk(&absolute(&file.path), file).filter(|file| file.has_moved)?;
-        let is_restored = moved.found.state == TargetState::BeforeMerge;
-        (!is_restored).then(|| moved.found.path.clone())
+        let merged = self.by_guid.get(&file.data_write_guid).filter(|merged| merged.is_newest)?;
+        let is_here = absolute(&merged.path()) == absolute(&file.path);
+        (is_here && merged.found.state != TargetState::BeforeMerge).then(|| merged.found.path.clone())
     }
 }
 

@@ -80,26 +80,41 @@ fn may_configure_a_machine(path: &Path) -> bool {
     !has_disk_name(path) && !is_in_snapshots(path)
 }
 
-/// Returns whether a path has the name of a machine's configuration, or of the folder of such files.
-fn is_called_a_configuration(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| fold_name(&extension.to_string_lossy()));
-    let name = path.file_name().map(|name| fold_name(&name.to_string_lossy()));
-    let is_file = extension.is_some_and(|extension| ["vmcx", "xml"].contains(&extension.as_str()));
-    (is_file || name.is_some_and(|name| name == "virtual machines")) && !is_in_snapshots(path)
-}
+/// Folders of this name are no folders of machines. Only an administrator may read some of them.
+const SYSTEM_FOLDERS: [&str; 3] = ["lost+found", "system volume information", "$recycle.bin"];
 
 impl Forest {
-    /// Returns the paths that could not be read and may be, or contain, the configuration of a machine.
-    ///
-    /// Each has the folders of the machines to which it may belong.
-    pub(crate) fn unread_machines(&self) -> Vec<(&Path, Vec<PathBuf>)> {
-        let unread = self.problems.iter().filter(|problem| match problem {
-            Problem::Machine(
-                MachineProblem::Unreadable { path, .. } | MachineProblem::Imperfect { path, .. },
-            ) => may_configure_a_machine(path),
-            Problem::Unreadable { path, .. } => is_called_a_configuration(path),
-            _ => false,
+    /// Returns the configurations of machines that could not be read, at least in part.
+    pub(crate) fn unread_machines(&self) -> Vec<&Path> {
+        let unread = self.problems.iter().filter(|problem| {
+            let path = problem.path();
+            let is_named = || {
+                let extension = path.extension().map(|extension| fold_name(&extension.to_string_lossy()));
+                extension.is_some_and(|extension| ["vmcx", "xml"].contains(&extension.as_str()))
+            };
+            let is_unread = match problem {
+                Problem::Machine(MachineProblem::Unreadable { .. } | MachineProblem::Imperfect { .. }) => {
+                    true
+                }
+                Problem::Unreadable { .. } => is_named(),
+                _ => false,
+            };
+            is_unread && may_configure_a_machine(path)
         });
-        unread.map(|problem| (problem.path(), machine_folders(problem.path()))).collect()
+        unread.map(Problem::path).collect()
+    }
+
+    /// Returns a folder that could not be listed. Any disk or configuration may be in it.
+    pub(crate) fn unread_folder(&self) -> Option<&Path> {
+        let is_system = |path: &Path| {
+            let name = path.file_name().map(|name| fold_name(&name.to_string_lossy()));
+            name.is_some_and(|name| SYSTEM_FOLDERS.contains(&name.as_str()))
+        };
+        let mut unread = self.problems.iter().filter_map(|problem| match problem {
+            // A path of unknown kind may be a folder.
+            Problem::Unreadable { path, .. } if !path.is_file() && !is_system(path) => Some(path.as_path()),
+            _ => None,
+        });
+        unread.next()
     }
 }

@@ -28,6 +28,8 @@ pub struct PrunedParent {
     pub successor: Option<PathBuf>,
     /// Whether disks that were found depend on the child.
     pub has_children: bool,
+    /// Whether the DataWriteGuid proves that it was this parent. Otherwise only its path is the same.
+    pub is_certain: bool,
 }
 
 /// What the target of a prune holds, compared with a [missing parent](PrunedParent).
@@ -59,12 +61,17 @@ impl fmt::Display for PrunedParent {
                 f,
                 "lacks its parent: a prune merged other files into the parent {target}, whose content is different now"
             )?,
-            (_, false) => {
+            (_, false) if self.is_certain => {
                 write!(
                     f,
                     "lacks its parent {parent}: a prune merged the parent into {target} and deleted it"
                 )?;
             }
+            (_, false) => write!(
+                f,
+                "lacks its parent {parent}: a prune merged a file of this name into {target} and deleted it, which was \
+                 probably the parent"
+            )?,
         }
         match &self.successor {
             Some(successor) => {

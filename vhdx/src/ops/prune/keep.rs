@@ -89,9 +89,15 @@ pub enum KeepReason {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         child: PathBuf,
     },
-    /// The configuration of a machine cannot be read. The machine may use its file, or that of its child.
-    UnreadConfiguration {
-        /// The configuration, or a folder with configurations.
+    /// The configuration of a machine, or a folder, cannot be read. Something there may need it or its child.
+    Unread {
+        /// The configuration or the folder.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+    },
+    /// A disk of its family was replaced by a copy from before a prune, and data is missing.
+    OlderCopy {
+        /// The disk.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
     },
@@ -139,7 +145,8 @@ impl KeepReason {
             KeepReason::NewerDiskMissing { .. } => "newer_disk_missing",
             KeepReason::MachineNotFound { .. } => "machine_not_found",
             KeepReason::MissingLink { .. } => "missing_link",
-            KeepReason::UnreadConfiguration { .. } => "unread_configuration",
+            KeepReason::Unread { .. } => "unread",
+            KeepReason::OlderCopy { .. } => "older_copy",
             KeepReason::DamagedRecord { .. } => "damaged_record",
             KeepReason::SeveralNames { .. } => "several_names",
             KeepReason::IncompleteChain => "incomplete_chain",
@@ -179,7 +186,8 @@ impl KeepReason {
                 | KeepReason::NewerDiskMissing { .. }
                 | KeepReason::MachineNotFound { .. }
                 | KeepReason::MissingLink { .. }
-                | KeepReason::UnreadConfiguration { .. }
+                | KeepReason::Unread { .. }
+                | KeepReason::OlderCopy { .. }
                 | KeepReason::DamagedRecord { .. }
                 | KeepReason::SeveralNames { .. }
                 | KeepReason::Refused(_)
@@ -229,14 +237,19 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::MissingLink { child } => write!(
                 f,
-                "cannot be deleted: the parent of {0} was not found, and it may depend on this checkpoint. Find that parent. Only \
-                 if nobody needs {0}, move it to a folder that is not searched",
+                "cannot be deleted: {0} is not linked to its parent, and that parent may depend on this checkpoint. Solve the \
+                 problem of {0} first. Only if nobody needs {0}, move it to a folder that is not searched",
                 Quoted(child)
             ),
-            KeepReason::UnreadConfiguration { path } => write!(
+            KeepReason::Unread { path } => write!(
                 f,
-                "cannot be deleted: {} cannot be read, and its machine may use this checkpoint's file or its child. Make it \
-                 readable, or copy it again from the host",
+                "cannot be deleted: {} cannot be read, and a machine or a disk there may need this checkpoint or its child. \
+                 Make it readable, or copy it again from the host",
+                Quoted(path)
+            ),
+            KeepReason::OlderCopy { path } => write!(
+                f,
+                "cannot be deleted: {} is an older copy, from before a prune. Solve its problem first",
                 Quoted(path)
             ),
             KeepReason::DamagedRecord { record } => write!(

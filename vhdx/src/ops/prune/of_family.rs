@@ -99,6 +99,9 @@ impl Planner<'_> {
         if family.disks.iter().any(|&disk| self.has_unclear_merge(disk)) {
             return self.keep_all(family, || KeepReason::UnfinishedMerge);
         }
+        if let Some(path) = self.older_copy(family) {
+            return self.keep_all(family, || KeepReason::OlderCopy { path: path.to_owned() });
+        }
         let mut plan = FamilyPlan::default();
         let times = self.known.times(family);
         let mut deleted = HashSet::new();
@@ -131,6 +134,14 @@ impl Planner<'_> {
             )
         };
         self.known.forest.disks[disk].problems.iter().any(is_unclear)
+    }
+
+    /// Returns a disk of a family that lacks the data that a prune merged into it.
+    fn older_copy(&self, family: &Family) -> Option<&Path> {
+        let is_older = |problem: &Problem| matches!(problem, Problem::OlderThanPrune { .. });
+        let disk =
+            family.disks.iter().find(|&&disk| self.known.forest.disks[disk].problems.iter().any(is_older));
+        disk.map(|&disk| self.path(disk))
     }
 
     fn pruned(&self, disk: usize, times: &HashMap<usize, SystemTime>) -> PrunedCheckpoint {

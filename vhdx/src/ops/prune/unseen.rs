@@ -2,11 +2,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::keep::KeepReason;
 use super::{missing_links, unread_machines};
-use crate::family::{DiscoveredMachine, Forest, MachineDrive, stem};
+use crate::family::{DiscoveredMachine, Forest, MachineDrive, machine_folder, stem};
 
 /// Why something that was not found may need a disk.
 pub(super) enum Unseen {
@@ -16,8 +16,8 @@ pub(super) enum Unseen {
     Machine(PathBuf),
     /// The parent of this disk was not found.
     Parent(PathBuf),
-    /// This configuration, or folder with configurations, cannot be read.
-    Configuration(PathBuf),
+    /// This configuration or folder cannot be read.
+    Unread(PathBuf),
 }
 
 impl Unseen {
@@ -26,7 +26,7 @@ impl Unseen {
             Self::Disk(path) => KeepReason::NewerDiskMissing { configuration: path.clone() },
             Self::Machine(path) => KeepReason::MachineNotFound { configuration: path.clone() },
             Self::Parent(path) => KeepReason::MissingLink { child: path.clone() },
-            Self::Configuration(path) => KeepReason::UnreadConfiguration { path: path.clone() },
+            Self::Unread(path) => KeepReason::Unread { path: path.clone() },
         }
     }
 }
@@ -36,9 +36,11 @@ impl Unseen {
 /// - A machine has checkpoints in a family, and a disk that it uses was not found. It may depend on the disks that the
 ///   checkpoints froze, and on the disks below these.
 /// - The machine of a checkpoint was not found, and the checkpoint froze a disk without children.
-/// - No configuration names a disk without children, and a disk of a machine was not found that is named like it.
+/// - A disk of a machine was not found, and no configuration names a disk without children that is named like it, or is in
+///   the folder of the machine. Both may depend on the same disks.
 /// - The parent of a disk was not found. It may depend on the disks of its family.
-/// - The configuration of a machine cannot be read. The machine may use any disk of its folder.
+/// - The configuration of a machine cannot be read. The machine may use disks of its folder, or those of no machine.
+/// - A folder cannot be listed. Anything may be in it.
 pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
     let mut unseen = HashMap::new();
     for machine in &forest.machines {
@@ -54,13 +56,12 @@ pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
             add(&mut unseen, forest, disk, || Unseen::Machine(checkpoint.path.clone()));
         }
     }
-    let missing = missing_stems(forest);
-    if !missing.is_empty() {
-        let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
-        for disk in (0..forest.disks.len()).filter(|&disk| is_leaf(disk) && !named.contains(&disk)) {
-            let path = forest.disks[disk].facts.path.file_name().map(|name| name.to_string_lossy());
-            if let Some(configuration) = path.and_then(|name| missing.get(&stem(&name))) {
-                add(&mut unseen, forest, disk, || Unseen::Disk(configuration.to_path_buf()));
+    let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
+    let missing = MissingDisks::of(forest);
+    for leaf in forest.leaves_outside(&named) {
+        if let Some(configuration) = missing.configuration_near(&forest.disks[leaf].facts.path) {
+            for disk in forest.line_of(leaf) {
+                unseen.entry(disk).or_insert_with(|| Unseen::Disk(configuration.to_owned()));
             }
         }
     }
@@ -68,7 +69,12 @@ pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
         add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
     }
     for (disk, path) in unread_machines::disks(forest) {
-        add(&mut unseen, forest, disk, || Unseen::Configuration(path.to_owned()));
+        unseen.entry(disk).or_insert_with(|| Unseen::Unread(path.to_owned()));
+    }
+    if let Some(folder) = forest.unread_folder() {
+        for disk in 0..forest.disks.len() {
+            unseen.entry(disk).or_insert_with(|| Unseen::Unread(folder.to_owned()));
+        }
     }
     unseen
 }
@@ -103,14 +109,33 @@ fn frozen_by(forest: &Forest, machine: &DiscoveredMachine) -> Vec<usize> {
     frozen.filter_map(|drive| drive.disk.or(drive.successor)).collect()
 }
 
-/// Returns the stems of the names of missing disks, with the configuration of the machine.
-fn missing_stems(forest: &Forest) -> HashMap<String, &PathBuf> {
-    let configurations = forest.machines.iter().map(|machine| &machine.configuration);
-    let missing = configurations.flat_map(|configuration| {
-        let missing = configuration.drives.iter().filter(|drive| drive.is_missing());
-        missing.map(move |drive| (stem(name_of(&drive.stored_path)), &configuration.path))
-    });
-    missing.collect()
+/// The disks of machines that were not found, each with the configuration of the machine.
+struct MissingDisks<'a> {
+    /// By the stems of their names.
+    by_stem: HashMap<String, &'a Path>,
+    /// By the folders of their machines.
+    by_folder: HashMap<&'a Path, &'a Path>,
+}
+
+impl<'a> MissingDisks<'a> {
+    fn of(forest: &'a Forest) -> Self {
+        let mut missing = Self { by_stem: HashMap::new(), by_folder: HashMap::new() };
+        for machine in &forest.machines {
+            let path = machine.configuration.path.as_path();
+            for drive in machine.configuration.drives.iter().filter(|drive| drive.is_missing()) {
+                missing.by_stem.insert(stem(name_of(&drive.stored_path)), path);
+                missing.by_folder.extend(machine_folder(path).map(|folder| (folder, path)));
+            }
+        }
+        missing
+    }
+
+    /// Returns the configuration whose missing disk has the stem or the folder of a disk.
+    fn configuration_near(&self, disk: &Path) -> Option<&'a Path> {
+        let name = disk.file_name()?.to_string_lossy();
+        let by_folder = || self.by_folder.get(machine_folder(disk)?);
+        self.by_stem.get(&stem(&name)).or_else(by_folder).copied()
+    }
 }
 
 /// Returns the name in a path of another host.

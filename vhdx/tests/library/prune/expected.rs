@@ -145,10 +145,14 @@ fn unseen(estate: &Estate) -> BTreeSet<usize> {
     let used: BTreeSet<usize> = machines.iter().flat_map(|machine| found(&machine.drives)).collect();
     let is_leaf = |disk: &usize| estate.disks[*disk].is_found() && estate.children(*disk).next().is_none();
     let (mut suspects, mut missing_stems) = (BTreeSet::new(), BTreeSet::new());
+    let mut missing_folders: BTreeSet<&Path> = BTreeSet::new();
     for machine in &machines {
         let (here, missing): (Vec<&EstateDrive>, Vec<&EstateDrive>) =
             machine.drives.iter().partition(|drive| estate.found(drive).is_some());
         missing_stems.extend(missing.iter().map(|drive| stem(&drive.stored_path)));
+        if !missing.is_empty() {
+            missing_folders.insert(machine_folder(&machine.configuration));
+        }
         let roots: Vec<usize> = here.iter().map(|drive| estate.root_of(drive.disk)).collect();
         let owned = machine.checkpoints.iter().filter(|of| estate.is_owner_known(machine, of));
         for drive in owned.flat_map(|of| &of.drives).filter(|_| !missing.is_empty()) {
@@ -170,44 +174,44 @@ fn unseen(estate: &Estate) -> BTreeSet<usize> {
             }
         }
     }
-    let is_unnamed = |disk: &usize| is_leaf(disk) && !named.contains(disk);
-    for disk in (0..estate.disks.len()).filter(is_unnamed) {
-        if missing_stems.contains(&stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap())) {
-            suspects.insert(disk);
-        }
-    }
     suspects.extend(near_missing_links(estate));
-    suspects.extend(of_unreadable_machines(estate));
     let is_below = |disk: &usize| {
         std::iter::successors(Some(*disk), |&disk| estate.disks[disk].parent)
             .any(|disk| suspects.contains(&disk))
     };
-    (0..estate.disks.len()).filter(is_below).collect()
+    let mut unseen: BTreeSet<usize> = (0..estate.disks.len()).filter(is_below).collect();
+    // The disk that was not found may depend on any ancestor of these.
+    let name = |disk: usize| stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap());
+    let is_unnamed = |disk: &usize| is_leaf(disk) && !named.contains(disk);
+    for disk in (0..estate.disks.len()).filter(is_unnamed) {
+        let folder = machine_folder(&estate.disks[disk].path);
+        if missing_stems.contains(&name(disk)) || missing_folders.contains(folder) {
+            unseen.extend(line(estate, disk));
+        }
+    }
+    unseen.extend(of_unreadable_machines(estate, &used));
+    unseen
 }
 
-/// Returns the disks on which the missing parent of another disk may depend.
-///
-/// Disks in the folder of another machine that uses them, which have another name, are not among them.
+/// Returns a disk and its ancestors, as far as they are linked.
+fn line(estate: &Estate, disk: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(disk), |&disk| {
+        estate.disks[disk].parent.filter(|_| estate.disks[disk].link != EstateLink::Lost)
+    })
+}
+
+/// Returns the disks on which the missing parent of another disk may depend: all of the same base.
 fn near_missing_links(estate: &Estate) -> BTreeSet<usize> {
-    let name = |disk: usize| stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap());
-    let private = private(estate);
-    let mut near = BTreeSet::new();
-    for (orphan, disk) in estate.disks.iter().enumerate() {
-        let Some(missing) = disk.parent.filter(|_| disk.link == EstateLink::Lost && disk.is_found()) else {
-            continue;
-        };
-        let missing = name(missing);
-        let is_near = |&disk: &usize| {
-            estate.disks[disk].is_found()
-                && origin(estate, disk) == origin(estate, orphan)
-                && estate.root_of(disk) != orphan
-                && (!private.contains(&disk)
-                    || machine_folder(&estate.disks[disk].path) == machine_folder(&estate.disks[orphan].path)
-                    || name(disk) == missing)
-        };
-        near.extend((0..estate.disks.len()).filter(is_near));
-    }
-    near
+    let is_orphan =
+        |disk: &usize| estate.disks[*disk].link == EstateLink::Lost && estate.disks[*disk].is_found();
+    let orphans: BTreeSet<usize> = (0..estate.disks.len()).filter(is_orphan).collect();
+    let origins: BTreeSet<usize> = orphans.iter().map(|&disk| origin(estate, disk)).collect();
+    let is_near = |disk: &usize| {
+        estate.disks[*disk].is_found()
+            && origins.contains(&origin(estate, *disk))
+            && !orphans.contains(&estate.root_of(*disk))
+    };
+    (0..estate.disks.len()).filter(is_near).collect()
 }
 
 /// Returns the base of a disk, whether the files between can be found or not.
@@ -215,43 +219,18 @@ fn origin(estate: &Estate, disk: usize) -> usize {
     std::iter::successors(Some(disk), |&disk| estate.disks[disk].parent).last().unwrap()
 }
 
-/// Returns the disks in the folder of a machine that uses them, or a disk that depends on them.
-fn private(estate: &Estate) -> BTreeSet<usize> {
-    let mut private = BTreeSet::new();
-    for machine in estate.readable_machines() {
-        let folder = machine_folder(&machine.configuration);
-        for drive in &machine.drives {
-            let parent = |&disk: &usize| {
-                estate.disks[disk].parent.filter(|_| estate.disks[disk].link != EstateLink::Lost)
-            };
-            let line = std::iter::successors(estate.found(drive), parent);
-            private.extend(line.take_while(|&disk| machine_folder(&estate.disks[disk].path) == folder));
-        }
+/// Returns the disks that a machine may use whose configuration cannot be read: those in its folder, and the chains of the
+/// disks without children that no machine uses.
+fn of_unreadable_machines(estate: &Estate, used: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let unreadable = estate.machines.iter().filter(|machine| machine.is_unreadable);
+    let folders: BTreeSet<&Path> = unreadable.map(|machine| machine_folder(&machine.configuration)).collect();
+    if folders.is_empty() {
+        return BTreeSet::new();
     }
-    private
-}
-
-/// Returns the disks that a machine may use whose configuration cannot be read.
-fn of_unreadable_machines(estate: &Estate) -> BTreeSet<usize> {
-    let readable = estate.readable_machines();
-    let used = readable.iter().flat_map(|machine| &machine.drives).filter_map(|drive| estate.found(drive));
-    let known: BTreeSet<usize> = used.map(|disk| estate.root_of(disk)).collect();
-    let mut all = BTreeSet::new();
-    for machine in estate.machines.iter().filter(|machine| machine.is_unreadable) {
-        let folder = machine_folder(&machine.configuration);
-        let is_near = |disk: &usize| {
-            estate.disks[*disk].is_found() && machine_folder(&estate.disks[*disk].path) == folder
-        };
-        let near: Vec<usize> = (0..estate.disks.len()).filter(is_near).collect();
-        match near.is_empty() {
-            true => all.extend(
-                (0..estate.disks.len())
-                    .filter(|&disk| estate.disks[disk].is_found() && !known.contains(&estate.root_of(disk))),
-            ),
-            false => all.extend(near),
-        }
-    }
-    all
+    let found = || (0..estate.disks.len()).filter(|&disk| estate.disks[disk].is_found());
+    let near = found().filter(|&disk| folders.contains(machine_folder(&estate.disks[disk].path)));
+    let is_unused = |disk: &usize| estate.children(*disk).next().is_none() && !used.contains(disk);
+    near.chain(found().filter(is_unused).flat_map(|disk| line(estate, disk))).collect()
 }
 
 /// Returns the folder in which a machine has its folders.

@@ -10,9 +10,15 @@ use crate::output::quoted;
 pub(super) fn restore_chain(parent: &PrunedParent) -> String {
     let (lost, target) = (quoted(&parent.path), quoted(&parent.target));
     if parent.content == TargetContent::Restored {
-        return format!(
-            "solve the problem of {target} first, and search again. Until then, do not delete any file of this chain"
-        );
+        return match parent.path == parent.target {
+            true => format!(
+                "solve the problem of {target} first, and search again. Until then, do not delete any file of this chain"
+            ),
+            false => format!(
+                "restore {lost} from the backup of {target} to the same place, and search again. Until then, do not delete any \
+                 file of this chain"
+            ),
+        };
     }
     let including = match parent.path == parent.target {
         true => String::new(),
@@ -34,8 +40,8 @@ pub(super) fn restore_chain(parent: &PrunedParent) -> String {
                 --parent TARGET-COPY --ignore-id-mismatch`)";
     let sentence = match (parent.content, parent.has_children) {
         (TargetContent::Parent, true) => format!(
-            "{needed}. {target} has exactly the content that {lost} had. {link}. If the copies read right, do the same \
-             with the originals"
+            "{needed}. {target} has exactly the content that {lost} had. {link}. If the copies read right, and no \
+             machine uses {target}, do the same with the originals"
         ),
         (TargetContent::Parent, false) => format!(
             "do not link the original files. {restore}. {needed}. If there is no such backup: {target} has exactly the \
