@@ -142,24 +142,32 @@ fn the_chain_beside_a_missing_disk_is_kept() {
     }
 }
 
-/// Other programs give each child an id of its own.
+/// Other programs give each child an id of its own. Paths on the command line may be relative.
 #[test]
 fn a_missing_link_of_another_id_keeps_the_disks_in_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = |name: &str| folder.path().join(name);
-    let images = images();
-    images.base.sparse().write_to(&disk("base.vhdx")).unwrap();
-    create(&disk("one.avhdx"), &disk("base.vhdx"));
-    let lost = vhdx_testkit::Image {
-        virtual_disk_id: uuid::Uuid::from_u128(1),
-        data_write_guid: uuid::Uuid::from_u128(2),
-        ..vhdx_testkit::Image::child_of(&images.leaf, "missing.avhdx", 1 << 20)
-    };
-    lost.sparse().write_to(&disk("lost.avhdx")).unwrap();
-    let plan = run!("prune", folder.path(), "--all", "--yes", "--json").exits(1).json();
-    assert_eq!(
-        (&plan["merges"], &plan["kept"][0]["reason"]),
-        (&json!([]), &json!("missing_link")),
-        "{plan:#}"
-    );
+    for place in ["", "clone/"] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk =
+            |name: &str| folder.path().join("t").join(name).components().collect::<std::path::PathBuf>();
+        let images = images();
+        fs::create_dir_all(disk("disks")).unwrap();
+        fs::create_dir_all(disk("clone")).unwrap();
+        images.base.sparse().write_to(&disk("disks/base.vhdx")).unwrap();
+        create(&disk("disks/one.avhdx"), &disk("disks/base.vhdx"));
+        let (at, parent) = match place {
+            "" => ("disks/lost.avhdx", "missing.avhdx"),
+            _ => ("clone/lost.avhdx", r"..\disks\missing.avhdx"),
+        };
+        let lost = vhdx_testkit::Image {
+            virtual_disk_id: uuid::Uuid::from_u128(1),
+            data_write_guid: uuid::Uuid::from_u128(2),
+            ..vhdx_testkit::Image::child_of(&images.leaf, parent, 1 << 20)
+        };
+        lost.sparse().write_to(&disk(at)).unwrap();
+        let mut prune = crate::run::command();
+        prune.current_dir(folder.path()).args(["prune", "t", "--all", "--yes", "--json"]);
+        let plan = crate::run::ran(crate::run::output(&mut prune)).exits(1).json();
+        let reason = &plan["kept"][0]["reason"];
+        assert_eq!((&plan["merges"], reason), (&json!([]), &json!("missing_link")), "{place}: {plan:#}");
+    }
 }

@@ -57,7 +57,7 @@ fn a_file_from_a_backup_made_before_a_prune_is_explained() {
         quoted(&host.disk("base.vhdx"))
     );
     assert!(message.starts_with(&expected), "{message}");
-    let time = ". Time of the prune that changed the parent: 20";
+    let time = ". Time of the prune: 20";
     assert!(message.contains(time) && message.ends_with(" UTC"), "{message}");
     let kept_disks = "The disks that the prune kept do not need a restored file";
     for part in [kept_disks, "to another folder", "Use one backup made before that prune", "do not link"] {

@@ -27,12 +27,12 @@ pub use facts::FileFacts;
 pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};
 pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive, PrunedDrive};
-pub(crate) use machine::names::{machine_folder, stem};
+pub(crate) use machine::names::stem;
 pub use machine::problem::{MachineProblem, UnusedDisk, UsedDisk};
 pub(crate) use merges::merges_to_complete;
 pub(crate) use others::JOURNAL_EXTENSION;
 pub use others::{OtherFile, OtherKind};
-pub(crate) use paths::parent_folders;
+pub(crate) use paths::{machine_folder_on_host, parent_folders};
 pub use problem::{Evidence, Fallback, Problem, PrunedParent, Remedy, Substitute, TargetContent};
 pub(crate) use prune_record::{
     MovedState, PruneRecord, decode_record_file, escape, on_host, record_of, relative_to_target, unescape,

@@ -58,10 +58,14 @@ pub(super) fn relative_on_host(disk: &Path, stored: &StoredPath) -> Option<PathB
     Some(path)
 }
 
-/// Returns the folders of machines to which the stored relative paths of a parent lead.
+/// Returns the absolute folder of the machine to which a file belongs.
+pub(crate) fn machine_folder_on_host(path: &Path) -> Option<PathBuf> {
+    machine_folder(&absolute(path)).map(Path::to_owned)
+}
+
+/// Returns the absolute folders of machines to which the stored relative paths of a parent lead.
 pub(crate) fn parent_folders(disk: &FileFacts) -> Vec<PathBuf> {
     let stored = disk.stored_paths.iter().filter_map(|stored| relative_on_host(&disk.path, stored));
-    // As the paths of disks are shown: beside the child, the folder is the child's own.
     stored.filter_map(|path| machine_folder(&path).map(Path::to_owned)).collect()
 }
 

@@ -331,7 +331,7 @@ impl fmt::Display for Problem {
             Problem::PrunedParent { parent, .. } => parent.fmt(f),
             Problem::OlderThanPrune { merged, .. } => write!(
                 f,
-                "is an older copy: a prune merged {} into this file and deleted them, and this copy does not have their data",
+                "is an older copy: a prune merged {} into this file, and this copy does not have the merged data",
                 List(merged, merged.len())
             ),
             Problem::LayerOfMerge { .. } => f.write_str(

@@ -20,7 +20,7 @@ pub(in crate::commands) fn message(problem: &Problem) -> String {
     match problem {
         Problem::OlderThanPrune { time, .. } => format!("{problem}. Time of the prune: {} UTC", utc(*time)),
         Problem::PrunedParent { parent, .. } => {
-            format!("{problem}. Time of the prune that changed the parent: {} UTC", utc(parent.time))
+            format!("{problem}. Time of the prune: {} UTC", utc(parent.time))
         }
         _ => problem.to_string(),
     }

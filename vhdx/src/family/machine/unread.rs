@@ -8,7 +8,7 @@ use hyperv_config::is_in_snapshots;
 use super::names::machine_folder;
 use super::problem::MachineProblem;
 use crate::family::forest::Forest;
-use crate::family::problem::Problem;
+use crate::family::problem::{Problem, Remedy};
 use crate::family::scan::has_disk_name;
 use crate::windows_path::fold_name;
 
@@ -104,15 +104,22 @@ impl Forest {
         unread.map(Problem::path).collect()
     }
 
-    /// Returns a folder that could not be listed. Any disk or configuration may be in it.
-    pub(crate) fn unread_folder(&self) -> Option<&Path> {
+    /// Returns a folder or disk that could not be read. Anything may be in the folder, and the disk may depend on any other.
+    ///
+    /// A disk that a program uses is not one: its machine runs, and keeps its chain locked.
+    pub(crate) fn unread_anything(&self) -> Option<&Path> {
         let is_system = |path: &Path| {
             let name = path.file_name().map(|name| fold_name(&name.to_string_lossy()));
             name.is_some_and(|name| SYSTEM_FOLDERS.contains(&name.as_str()))
         };
         let mut unread = self.problems.iter().filter_map(|problem| match problem {
             // A path of unknown kind may be a folder.
-            Problem::Unreadable { path, .. } if !path.is_file() && !is_system(path) => Some(path.as_path()),
+            Problem::Unreadable { path, .. } if !path.is_file() => {
+                Some(path.as_path()).filter(|_| !is_system(path))
+            }
+            Problem::Unreadable { path, .. } if has_disk_name(path) => {
+                (problem.remedy() == Remedy::GetAccess).then_some(path.as_path())
+            }
             _ => None,
         });
         unread.next()

@@ -49,6 +49,11 @@ impl fmt::Display for PrunedParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (parent, target) = (Quoted(&self.path), Quoted(&self.target));
         match (self.content, self.path == self.target) {
+            (_, false) if !self.is_certain => write!(
+                f,
+                "lacks its parent {parent}: a prune merged a file of this name into {target} and deleted it, which was \
+                 probably the parent"
+            )?,
             (TargetContent::Restored, true) => write!(
                 f,
                 "lacks its parent: {target} is an older copy, from before a prune that merged other files into it"
@@ -61,17 +66,12 @@ impl fmt::Display for PrunedParent {
                 f,
                 "lacks its parent: a prune merged other files into the parent {target}, whose content is different now"
             )?,
-            (_, false) if self.is_certain => {
+            (_, false) => {
                 write!(
                     f,
                     "lacks its parent {parent}: a prune merged the parent into {target} and deleted it"
                 )?;
             }
-            (_, false) => write!(
-                f,
-                "lacks its parent {parent}: a prune merged a file of this name into {target} and deleted it, which was \
-                 probably the parent"
-            )?,
         }
         match &self.successor {
             Some(successor) => {

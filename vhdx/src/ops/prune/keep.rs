@@ -265,8 +265,8 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::IncompleteChain => {
                 f.write_str(
-                    "cannot be deleted: a parent in its chain was not found or is damaged: name the folder of the \
-                     parent too, or examine the damaged parent",
+                    "cannot be deleted: a parent in its chain is missing or damaged. Solve the problems of the disks in \
+                     this chain first",
                 )
             }
             KeepReason::UnfinishedMerge => f.write_str(

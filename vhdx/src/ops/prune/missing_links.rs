@@ -6,21 +6,25 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::family::{
-    DiscoveredDisk, DiskLink, Forest, Problem, TargetContent, machine_folder, parent_folders,
+    DiscoveredDisk, DiskLink, Forest, Problem, TargetContent, machine_folder_on_host, parent_folders,
 };
 
 /// Returns the disks on which a missing parent may depend, each with the child that lacks the parent.
 ///
 /// Windows gives a child the VirtualDiskId of its parent, so the missing disk has the same one. If no other disk has it,
 /// the missing disk may depend on any disk in its folder, or in that of its child.
-pub(super) fn ancestors(forest: &Forest) -> Vec<(usize, &Path)> {
+///
+/// If undetermined files are ignored, so is a missing parent that is probably one of them.
+pub(super) fn ancestors(forest: &Forest, ignore_undetermined: bool) -> Vec<(usize, &Path)> {
     let mut orphans: HashMap<Option<Uuid>, &DiscoveredDisk> = HashMap::new();
     let mut folders: HashMap<PathBuf, &DiscoveredDisk> = HashMap::new();
     let mut roots = HashSet::new();
-    for (i, disk) in forest.disks.iter().enumerate().filter(|(_, disk)| lacks_a_parent(disk)) {
+    for (i, disk) in
+        forest.disks.iter().enumerate().filter(|(_, disk)| lacks_a_parent(disk, ignore_undetermined))
+    {
         roots.insert(i);
         orphans.insert(disk.facts.virtual_disk_id, disk);
-        let own = machine_folder(&disk.facts.path).map(Path::to_owned);
+        let own = machine_folder_on_host(&disk.facts.path);
         let of_parent = parent_folders(&disk.facts);
         folders.extend(own.into_iter().chain(of_parent).map(|folder| (folder, disk)));
     }
@@ -39,8 +43,8 @@ pub(super) fn ancestors(forest: &Forest) -> Vec<(usize, &Path)> {
     let known: HashSet<Option<Uuid>> =
         found.iter().map(|(disk, _)| forest.disks[*disk].facts.virtual_disk_id).collect();
     let of_folder = |disk: &usize| {
-        let folder = machine_folder(&forest.disks[*disk].facts.path)?;
-        let orphan = folders.get(folder).filter(|orphan| !known.contains(&orphan.facts.virtual_disk_id))?;
+        let folder = machine_folder_on_host(&forest.disks[*disk].facts.path)?;
+        let orphan = folders.get(&folder).filter(|orphan| !known.contains(&orphan.facts.virtual_disk_id))?;
         Some((*disk, orphan.facts.path.as_path()))
     };
     found.extend(others.iter().filter_map(of_folder));
@@ -48,11 +52,12 @@ pub(super) fn ancestors(forest: &Forest) -> Vec<(usize, &Path)> {
 }
 
 /// Returns whether the parent of a disk is missing, and may still be found.
-fn lacks_a_parent(disk: &DiscoveredDisk) -> bool {
+fn lacks_a_parent(disk: &DiscoveredDisk, ignore_undetermined: bool) -> bool {
     let is_lost = |problem: &Problem| match problem {
         // No disk that stays can help it.
         Problem::PrunedParent { parent, .. } => parent.is_certain && parent.content == TargetContent::Other,
         Problem::LeftOver { .. } => true,
+        Problem::LostParent { unidentified_count: 1.., .. } => ignore_undetermined,
         _ => false,
     };
     disk.parent.is_none() && disk.link != DiskLink::Base && !disk.problems.iter().any(is_lost)

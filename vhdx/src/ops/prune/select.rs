@@ -47,7 +47,16 @@ impl<'a> Known<'a> {
             }
         }
         let unused = unused(forest);
-        Self { forest, options, checkpoints, used, frozen, unseen: unseen(forest), unused, now }
+        Self {
+            forest,
+            options,
+            checkpoints,
+            used,
+            frozen,
+            unseen: unseen(forest, options.ignore_undetermined),
+            unused,
+            now,
+        }
     }
 
     /// Returns the checkpoints of a family, each parent before its children, with the reason to keep it; `None` for those

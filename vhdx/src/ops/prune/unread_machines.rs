@@ -1,9 +1,9 @@
 //! Finds the disks that a machine may use whose configuration cannot be read.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::family::{Forest, machine_folder};
+use crate::family::{Forest, machine_folder_on_host};
 
 /// Returns the disks that such a machine may use, each with the configuration that cannot be read.
 ///
@@ -11,10 +11,10 @@ use crate::family::{Forest, machine_folder};
 pub(super) fn disks(forest: &Forest) -> Vec<(usize, &Path)> {
     let unread = forest.unread_machines();
     let Some(first) = unread.first() else { return Vec::new() };
-    let by_folder: HashMap<&Path, &Path> =
-        unread.iter().filter_map(|path| Some((machine_folder(path)?, *path))).collect();
+    let by_folder: HashMap<PathBuf, &Path> =
+        unread.iter().filter_map(|path| Some((machine_folder_on_host(path)?, *path))).collect();
     let near = forest.disks.iter().enumerate().filter_map(|(i, disk)| {
-        let path = by_folder.get(machine_folder(&disk.facts.path)?)?;
+        let path = by_folder.get(&machine_folder_on_host(&disk.facts.path)?)?;
         Some((i, *path))
     });
     let used: HashSet<usize> =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::keep::KeepReason;
 use super::{missing_links, unread_machines};
-use crate::family::{DiscoveredMachine, Forest, MachineDrive, machine_folder, stem};
+use crate::family::{DiscoveredMachine, Forest, MachineDrive, machine_folder_on_host, stem};
 
 /// Why something that was not found may need a disk.
 pub(super) enum Unseen {
@@ -36,12 +36,12 @@ impl Unseen {
 /// - A machine has checkpoints in a family, and a disk that it uses was not found. It may depend on the disks that the
 ///   checkpoints froze, and on the disks below these.
 /// - The machine of a checkpoint was not found, and the checkpoint froze a disk without children.
-/// - A disk of a machine was not found, and no configuration names a disk without children that is named like it, or is in
-///   the folder of the machine. Both may depend on the same disks.
+/// - A disk of a machine was not found, and no configuration names a disk without children that is in the folder of the
+///   machine, or is named like the missing disk and of a family without a known machine. Both may depend on the same disks.
 /// - The parent of a disk was not found. It may depend on the disks of its family.
 /// - The configuration of a machine cannot be read. The machine may use disks of its folder, or those of no machine.
-/// - A folder cannot be listed. Anything may be in it.
-pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
+/// - A folder cannot be listed, or a disk may not be read. Anything may be in it, or depend on any disk.
+pub(super) fn unseen(forest: &Forest, ignore_undetermined: bool) -> HashMap<usize, Unseen> {
     let mut unseen = HashMap::new();
     for machine in &forest.machines {
         for disk in frozen_by(forest, machine) {
@@ -58,20 +58,22 @@ pub(super) fn unseen(forest: &Forest) -> HashMap<usize, Unseen> {
     }
     let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
     let missing = MissingDisks::of(forest);
+    let known: HashSet<usize> = used.iter().map(|&disk| forest.root_of(disk)).collect();
     for leaf in forest.leaves_outside(&named) {
-        if let Some(configuration) = missing.configuration_near(&forest.disks[leaf].facts.path) {
+        let is_known = known.contains(&forest.root_of(leaf));
+        if let Some(configuration) = missing.configuration_near(&forest.disks[leaf].facts.path, is_known) {
             for disk in forest.line_of(leaf) {
                 unseen.entry(disk).or_insert_with(|| Unseen::Disk(configuration.to_owned()));
             }
         }
     }
-    for (disk, child) in missing_links::ancestors(forest) {
+    for (disk, child) in missing_links::ancestors(forest, ignore_undetermined) {
         add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
     }
     for (disk, path) in unread_machines::disks(forest) {
         unseen.entry(disk).or_insert_with(|| Unseen::Unread(path.to_owned()));
     }
-    if let Some(folder) = forest.unread_folder() {
+    if let Some(folder) = forest.unread_anything().filter(|_| !ignore_undetermined) {
         for disk in 0..forest.disks.len() {
             unseen.entry(disk).or_insert_with(|| Unseen::Unread(folder.to_owned()));
         }
@@ -114,7 +116,7 @@ struct MissingDisks<'a> {
     /// By the stems of their names.
     by_stem: HashMap<String, &'a Path>,
     /// By the folders of their machines.
-    by_folder: HashMap<&'a Path, &'a Path>,
+    by_folder: HashMap<PathBuf, &'a Path>,
 }
 
 impl<'a> MissingDisks<'a> {
@@ -124,17 +126,19 @@ impl<'a> MissingDisks<'a> {
             let path = machine.configuration.path.as_path();
             for drive in machine.configuration.drives.iter().filter(|drive| drive.is_missing()) {
                 missing.by_stem.insert(stem(name_of(&drive.stored_path)), path);
-                missing.by_folder.extend(machine_folder(path).map(|folder| (folder, path)));
+                missing.by_folder.extend(machine_folder_on_host(path).map(|folder| (folder, path)));
             }
         }
         missing
     }
 
-    /// Returns the configuration whose missing disk has the stem or the folder of a disk.
-    fn configuration_near(&self, disk: &Path) -> Option<&'a Path> {
+    /// Returns the configuration whose missing disk has the folder of a disk, or the stem of its name.
+    ///
+    /// Many machines have disks of one name. If a machine of the family is known, the stem says nothing.
+    fn configuration_near(&self, disk: &Path, is_machine_known: bool) -> Option<&'a Path> {
         let name = disk.file_name()?.to_string_lossy();
-        let by_folder = || self.by_folder.get(machine_folder(disk)?);
-        self.by_stem.get(&stem(&name)).or_else(by_folder).copied()
+        let by_stem = || self.by_stem.get(&stem(&name)).filter(|_| !is_machine_known);
+        self.by_folder.get(&machine_folder_on_host(disk)?).or_else(by_stem).copied()
     }
 }
 

@@ -183,9 +183,11 @@ fn unseen(estate: &Estate) -> BTreeSet<usize> {
     // The disk that was not found may depend on any ancestor of these.
     let name = |disk: usize| stem(estate.disks[disk].path.file_name().unwrap().to_str().unwrap());
     let is_unnamed = |disk: &usize| is_leaf(disk) && !named.contains(disk);
+    let known: BTreeSet<usize> = used.iter().map(|&disk| estate.root_of(disk)).collect();
     for disk in (0..estate.disks.len()).filter(is_unnamed) {
         let folder = machine_folder(&estate.disks[disk].path);
-        if missing_stems.contains(&name(disk)) || missing_folders.contains(folder) {
+        let is_known = known.contains(&estate.root_of(disk));
+        if !is_known && missing_stems.contains(&name(disk)) || missing_folders.contains(folder) {
             unseen.extend(line(estate, disk));
         }
     }

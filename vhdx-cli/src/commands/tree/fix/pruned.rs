@@ -9,6 +9,13 @@ use crate::output::quoted;
 /// Returns what to do about a disk whose parent a prune has deleted or changed.
 pub(super) fn restore_chain(parent: &PrunedParent) -> String {
     let (lost, target) = (quoted(&parent.path), quoted(&parent.target));
+    if !parent.is_certain {
+        return format!(
+            "find an unchanged copy of the missing parent: search more folders and your backups. If the prune deleted it, only \
+             backups made before that prune have it. Until then, do not delete any file of this chain, and do not link this \
+             file to {target}"
+        );
+    }
     if parent.content == TargetContent::Restored {
         return match parent.path == parent.target {
             true => format!(
