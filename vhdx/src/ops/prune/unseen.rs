@@ -56,6 +56,10 @@ pub(super) fn unseen(forest: &Forest, ignore_undetermined: bool) -> HashMap<usiz
             add(&mut unseen, forest, disk, || Unseen::Machine(checkpoint.path.clone()));
         }
     }
+    for (disk, child) in missing_links::ancestors(forest, ignore_undetermined) {
+        add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
+    }
+    // From here on, descendants are not added, so these disks come last.
     let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
     let missing = MissingDisks::of(forest);
     let known: HashSet<usize> = used.iter().map(|&disk| forest.root_of(disk)).collect();
@@ -66,9 +70,6 @@ pub(super) fn unseen(forest: &Forest, ignore_undetermined: bool) -> HashMap<usiz
                 unseen.entry(disk).or_insert_with(|| Unseen::Disk(configuration.to_owned()));
             }
         }
-    }
-    for (disk, child) in missing_links::ancestors(forest, ignore_undetermined) {
-        add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
     }
     for (disk, path) in unread_machines::disks(forest) {
         unseen.entry(disk).or_insert_with(|| Unseen::Unread(path.to_owned()));
