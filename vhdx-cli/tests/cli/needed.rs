@@ -164,6 +164,18 @@ fn a_missing_link_of_another_id_keeps_the_disks_in_its_folder() {
             ..vhdx_testkit::Image::child_of(&images.leaf, parent, 1 << 20)
         };
         lost.sparse().write_to(&disk(at)).unwrap();
+        // Another disk in this folder lacks its parent too, and that of a disk elsewhere has the same id.
+        let other = disk("elsewhere/other.vhdx");
+        fs::create_dir_all(other.parent().unwrap()).unwrap();
+        let base = vhdx_testkit::Image { virtual_disk_id: uuid::Uuid::from_u128(3), ..images.base.clone() };
+        let base = vhdx_testkit::Image { data_write_guid: uuid::Uuid::from_u128(4), ..base };
+        base.sparse().write_to(&other).unwrap();
+        let second = vhdx_testkit::Image {
+            virtual_disk_id: uuid::Uuid::from_u128(3),
+            data_write_guid: uuid::Uuid::from_u128(5),
+            ..vhdx_testkit::Image::child_of(&images.mid, "gone.avhdx", 1 << 20)
+        };
+        second.sparse().write_to(&disk(&at.replace("lost", "second"))).unwrap();
         let mut prune = crate::run::command();
         prune.current_dir(folder.path()).args(["prune", "t", "--all", "--yes", "--json"]);
         let plan = crate::run::ran(crate::run::output(&mut prune)).exits(1).json();

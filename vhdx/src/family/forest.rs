@@ -67,7 +67,7 @@ impl Forest {
 
     /// Returns the indices of the disks that need a parent, but are not linked to one.
     pub fn orphans(&self) -> impl Iterator<Item = usize> {
-        self.roots().filter(|&i| self.disks[i].link != DiskLink::Base)
+        (0..self.disks.len()).filter(|&i| self.disks[i].is_orphan())
     }
 
     /// Returns the configurations of all machines and checkpoints.
@@ -125,6 +125,13 @@ pub enum DiskLink {
     Ambiguous,
     /// By their GUIDs, the disk and its ancestors form a cycle.
     Cycle,
+}
+
+impl DiscoveredDisk {
+    /// Returns whether the disk needs a parent, but is not linked to one.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.parent.is_none() && self.link != DiskLink::Base
+    }
 }
 
 impl DiskLink {

@@ -10,7 +10,7 @@ use super::names::{machine_folder, stem, stored_names};
 use super::owner::roots;
 use super::problem::{MachineProblem, UnusedDisk, UsedDisk};
 use super::unread::Unread;
-use crate::family::forest::{DiscoveredDisk, DiskLink};
+use crate::family::forest::DiscoveredDisk;
 use crate::family::problem::Problem;
 use crate::windows_path::fold_name;
 
@@ -129,9 +129,10 @@ impl<'a> Needs<'a> {
             by_name: HashMap::new(),
             general: files.unread.first().map(PathBuf::as_path),
         };
-        for DiscoveredDisk { facts, parent, link, problems, .. } in files.disks {
+        for disk in files.disks {
+            let DiscoveredDisk { facts, problems, .. } = disk;
             let is_left_over = problems.iter().any(|problem| matches!(problem, Problem::LeftOver { .. }));
-            if parent.is_none() && *link != DiskLink::Base && !is_left_over {
+            if disk.is_orphan() && !is_left_over {
                 needs.orphans.insert(facts.virtual_disk_id, &facts.path);
             }
             let linkages = [facts.linkage, facts.linkage2].into_iter().flatten();

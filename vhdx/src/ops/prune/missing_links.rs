@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::family::{
-    DiscoveredDisk, DiskLink, Forest, Problem, TargetContent, machine_folder_on_host, parent_folders,
-};
+use crate::family::{DiscoveredDisk, Forest, Problem, TargetContent, machine_folder_on_host, parent_folders};
 
 /// Returns the disks on which a missing parent may depend, each with the child that lacks the parent.
 ///
@@ -16,43 +14,38 @@ use crate::family::{
 ///
 /// If undetermined files are ignored, so is a missing parent that is probably one of them.
 pub(super) fn ancestors(forest: &Forest, ignore_undetermined: bool) -> Vec<(usize, &Path)> {
-    let mut orphans: HashMap<Option<Uuid>, &DiscoveredDisk> = HashMap::new();
-    let mut folders: HashMap<PathBuf, &DiscoveredDisk> = HashMap::new();
-    let mut roots = HashSet::new();
-    for (i, disk) in
-        forest.disks.iter().enumerate().filter(|(_, disk)| lacks_a_parent(disk, ignore_undetermined))
-    {
-        roots.insert(i);
-        orphans.insert(disk.facts.virtual_disk_id, disk);
-        let own = machine_folder_on_host(&disk.facts.path);
-        let of_parent = parent_folders(&disk.facts);
-        folders.extend(own.into_iter().chain(of_parent).map(|folder| (folder, disk)));
-    }
-    if orphans.is_empty() {
-        return Vec::new();
-    }
+    let orphans: Vec<usize> =
+        forest.orphans().filter(|&disk| may_be_found(&forest.disks[disk], ignore_undetermined)).collect();
+    let by_id: HashMap<Uuid, &Path> = orphans
+        .iter()
+        .map(|&disk| &forest.disks[disk].facts)
+        .filter_map(|facts| Some((facts.virtual_disk_id?, facts.path.as_path())))
+        .collect();
+    let roots: HashSet<usize> = orphans.iter().copied().collect();
     // What depends on the missing disk is not an ancestor of it.
-    let others: Vec<usize> =
-        (0..forest.disks.len()).filter(|&disk| !roots.contains(&forest.root_of(disk))).collect();
-    let of_id = |disk: &usize| {
-        let id = forest.disks[*disk].facts.virtual_disk_id;
-        let orphan = orphans.get(&id).filter(|_| id.is_some())?;
-        Some((*disk, orphan.facts.path.as_path()))
+    let others: Vec<usize> = match roots.is_empty() {
+        true => Vec::new(),
+        false => (0..forest.disks.len()).filter(|&disk| !roots.contains(&forest.root_of(disk))).collect(),
     };
-    let mut found: Vec<(usize, &Path)> = others.iter().filter_map(of_id).collect();
-    let known: HashSet<Option<Uuid>> =
-        found.iter().map(|(disk, _)| forest.disks[*disk].facts.virtual_disk_id).collect();
-    let of_folder = |disk: &usize| {
-        let folder = machine_folder_on_host(&forest.disks[*disk].facts.path)?;
-        let orphan = folders.get(&folder).filter(|orphan| !known.contains(&orphan.facts.virtual_disk_id))?;
-        Some((*disk, orphan.facts.path.as_path()))
-    };
-    found.extend(others.iter().filter_map(of_folder));
+    let id_of = |disk: usize| forest.disks[disk].facts.virtual_disk_id;
+    let mut found: Vec<(usize, &Path)> =
+        others.iter().filter_map(|&disk| Some((disk, *by_id.get(&id_of(disk)?)?))).collect();
+    let known: HashSet<Option<Uuid>> = found.iter().map(|&(disk, _)| id_of(disk)).collect();
+    let mut by_folder: HashMap<PathBuf, &Path> = HashMap::new();
+    for &disk in orphans.iter().filter(|&&disk| !known.contains(&id_of(disk))) {
+        let facts = &forest.disks[disk].facts;
+        let folders = machine_folder_on_host(&facts.path).into_iter().chain(parent_folders(facts));
+        by_folder.extend(folders.map(|folder| (folder, facts.path.as_path())));
+    }
+    if !by_folder.is_empty() {
+        let near = |disk: usize| by_folder.get(&machine_folder_on_host(&forest.disks[disk].facts.path)?);
+        found.extend(others.iter().filter_map(|&disk| Some((disk, *near(disk)?))));
+    }
     found
 }
 
-/// Returns whether the parent of a disk is missing, and may still be found.
-fn lacks_a_parent(disk: &DiscoveredDisk, ignore_undetermined: bool) -> bool {
+/// Returns whether the missing parent of a disk may still be found.
+fn may_be_found(disk: &DiscoveredDisk, ignore_undetermined: bool) -> bool {
     let is_lost = |problem: &Problem| match problem {
         // No disk that stays can help it.
         Problem::PrunedParent { parent, .. } => parent.is_certain && parent.content == TargetContent::Other,
@@ -60,5 +53,5 @@ fn lacks_a_parent(disk: &DiscoveredDisk, ignore_undetermined: bool) -> bool {
         Problem::LostParent { unidentified_count: 1.., .. } => ignore_undetermined,
         _ => false,
     };
-    disk.parent.is_none() && disk.link != DiskLink::Base && !disk.problems.iter().any(is_lost)
+    !disk.problems.iter().any(is_lost)
 }
