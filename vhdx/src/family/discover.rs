@@ -77,7 +77,7 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 /// ```
 pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     let scan::Scanned { mut forest, others, records } = scan::scan(roots, progress)?;
-    let paths = paths::Paths::of(&forest.disks);
+    let paths = paths::Paths::of(&forest.disks, &forest.problems);
     link::link(&mut forest.disks, &paths, progress)?;
     link::check_links(&mut forest.disks, &paths);
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();

@@ -65,7 +65,7 @@ impl FileFacts {
     /// Returns the facts about an open file, which may have been opened by another path.
     pub fn of(path: &Path, vhdx: &Vhdx) -> Self {
         let locator = vhdx.parent_locator();
-        let metadata = path.metadata().ok();
+        let metadata = vhdx.host_metadata();
         Self {
             path: path.to_owned(),
             identity: vhdx.identity(),

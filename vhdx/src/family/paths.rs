@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::facts::FileFacts;
 use super::forest::DiscoveredDisk;
 use super::machine::names::machine_folder;
+use super::problem::Problem;
 use crate::disk::folders::FolderIndex;
 use crate::disk::{lookup, routes};
 use crate::storage::{FileIdentity, FileStorage, folder_of};
@@ -17,23 +18,29 @@ use crate::windows_path::{self, StoredPath};
 #[derive(Default)]
 pub(super) struct Paths {
     listings: FolderIndex,
-    /// The disks that were opened, so that they need not be opened again.
-    known: Rc<HashMap<PathBuf, FileIdentity>>,
+    /// The files that were opened, so that they need not be opened again. `None` for a file that is no readable disk.
+    known: Rc<HashMap<PathBuf, Option<FileIdentity>>>,
 }
 
 impl Paths {
-    pub(super) fn of(disks: &[DiscoveredDisk]) -> Self {
-        let known = disks.iter().filter_map(|disk| Some((disk.facts.path.clone(), disk.facts.identity?)));
-        Self { listings: FolderIndex::default(), known: Rc::new(known.collect()) }
+    /// `problems` are those of the files that could not be read as disks.
+    pub(super) fn of(disks: &[DiscoveredDisk], problems: &[Problem]) -> Self {
+        let disks = disks.iter().filter(|disk| disk.facts.identity.is_some());
+        let disks = disks.map(|disk| (disk.facts.path.clone(), disk.facts.identity));
+        let damaged = problems.iter().filter_map(|problem| match problem {
+            Problem::Damaged { path, .. } | Problem::OtherFormat { path, .. } => Some((path.clone(), None)),
+            _ => None,
+        });
+        Self { listings: FolderIndex::default(), known: Rc::new(disks.chain(damaged).collect()) }
     }
 
-    /// Returns the regular files to which the stored paths of a disk lead.
+    /// Returns the regular files to which the stored paths of a disk lead, without those that are no readable disks.
     pub(super) fn files(&self, disk: &FileFacts) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
         let own = lookup::folders_of(&disk.path);
         let routes = routes::routes(&disk.stored_paths, &own, &own);
         let known = Rc::clone(&self.known);
         let identified = move |(path, _): (PathBuf, _)| {
-            let identity = known.get(&path).copied().or_else(|| identity(&path))?;
+            let identity = known.get(&path).copied().unwrap_or_else(|| identity(&path))?;
             Some((path, identity))
         };
         lookup::find(routes, self.listings.clone()).filter_map(identified)

@@ -1,10 +1,12 @@
 //! Finds possible substitutes for missing parents, and ranks them by evidence.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use uuid::Uuid;
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
@@ -15,6 +17,7 @@ use super::pruned_parents::PrunedFiles;
 use crate::error::{Error, Result};
 use crate::file::Vhdx;
 use crate::progress::Progress;
+use crate::storage::FileIdentity;
 use crate::windows_path::{StoredPath, fold_name};
 
 /// The maximum number of substitutes that are listed for a parent.
@@ -41,9 +44,9 @@ pub(super) fn explain_lost(
         return Ok(());
     }
     let unread = UnreadParents::of(problems);
-    let places = places(disks);
-    let names: Vec<Option<String>> =
-        disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
+    let candidates = Candidates::of(disks);
+    let found: HashSet<FileIdentity> = disks.iter().filter_map(|disk| disk.facts.identity).collect();
+    let mut explained = Vec::with_capacity(lost.len());
     for i in lost {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
@@ -52,7 +55,7 @@ pub(super) fn explain_lost(
         let path = disk.facts.path.clone();
         let unidentified = unread.places_of_parent(&disk.facts);
         let pruned = || pruned.parent_of(&disk.facts).filter(|_| unidentified.is_empty());
-        let problem = if let Some(parent) = elsewhere(&disk.facts, paths) {
+        let problem = if let Some(parent) = elsewhere(&disk.facts, paths, &found) {
             Problem::ParentElsewhere { path, parent }
         } else if let Some(parent) = pruned() {
             let has_children = !disk.children.is_empty();
@@ -64,19 +67,23 @@ pub(super) fn explain_lost(
                 stored: disk.facts.stored_paths.clone(),
                 unidentified_count: unidentified.len(),
                 unidentified: unidentified.into_iter().take(SHOWN).cloned().collect(),
-                substitutes: substitutes(disks, i, &places, &names),
+                substitutes: candidates.substitutes(i),
             }
         };
+        explained.push((i, problem));
+    }
+    for (i, problem) in explained {
         disks[i].problems.push(problem);
     }
     Ok(())
 }
 
-/// Returns the parent if a stored path leads to it outside the forest.
-fn elsewhere(disk: &FileFacts, paths: &Paths) -> Option<PathBuf> {
+/// Returns the parent if a stored path leads to it outside the forest. `found` are the disks of the forest.
+fn elsewhere(disk: &FileFacts, paths: &Paths, found: &HashSet<FileIdentity>) -> Option<PathBuf> {
     let guids = disk.guids_of_parent();
     let fits = |path: &Path| Vhdx::open(path).is_ok_and(|vhdx| guids.contains(&vhdx.data_write_guid()));
-    paths.files(disk).map(|(path, _)| path).find(|path| fits(path))
+    let outside = paths.files(disk).filter(|(_, identity)| !found.contains(identity));
+    outside.map(|(path, _)| path).find(|path| fits(path))
 }
 
 /// Paths that the search could not read as disks. A missing parent may be at one of them.
@@ -153,45 +160,64 @@ struct Place {
 /// file that was changed last before the child was created is the nearest ancestor.
 type Rank = (Reverse<Weight>, Reverse<Option<SystemTime>>, Reverse<usize>, usize);
 
-fn substitutes(
-    disks: &[DiscoveredDisk],
-    child: usize,
-    places: &[Place],
-    names: &[Option<String>],
-) -> Vec<Substitute> {
-    let lost = &disks[child].facts;
-    let stored = stored_names(lost);
-    let made = lost.created.into_iter().chain(lost.modified).min();
-    let mut best: Vec<Rank> = Vec::new();
-    for (i, candidate) in disks.iter().enumerate() {
-        // A descendant cannot be the parent.
-        if places[i].root == child || !may_be_related(lost, &candidate.facts) {
-            continue;
-        }
-        let named = names[i].as_ref().is_some_and(|name| stored.contains(name));
-        let weight = weigh(lost, candidate, made, named);
-        let reasons =
-            Evidence::VirtualDiskId.weight() | Evidence::Name.weight() | Evidence::VirtualSize.weight();
-        let rank = (Reverse(weight), Reverse(candidate.facts.modified), Reverse(places[i].depth), i);
-        let has_room = best.get(MAX_SUBSTITUTES - 1).is_none_or(|worst| rank < *worst);
-        if weight & reasons != 0 && has_room {
-            best.insert(best.partition_point(|better| *better < rank), rank);
-            best.truncate(MAX_SUBSTITUTES);
-        }
-    }
-    let substitute = |(Reverse(weight), _, _, disk): Rank| {
-        let evidence = Evidence::ALL.into_iter().filter(|one| weight & one.weight() != 0).collect();
-        Substitute { disk, path: disks[disk].facts.path.clone(), evidence }
-    };
-    best.into_iter().map(substitute).collect()
+/// The disks that may stand for a missing parent.
+struct Candidates<'a> {
+    disks: &'a [DiscoveredDisk],
+    places: Vec<Place>,
+    /// The names of the files, without letter case.
+    names: Vec<Option<String>>,
+    /// The disks by their VirtualDiskId. `None` has those that could have any.
+    by_id: HashMap<Option<Uuid>, Vec<usize>>,
 }
 
-/// Returns whether both can be in one family.
-///
-/// They have the same sector size, and their virtual disk ids are not known to differ.
-fn may_be_related(lost: &FileFacts, candidate: &FileFacts) -> bool {
-    let differs = lost.virtual_disk_id.zip(candidate.virtual_disk_id).is_some_and(|(a, b)| a != b);
-    !differs && candidate.logical_sector_size == lost.logical_sector_size
+impl<'a> Candidates<'a> {
+    fn of(disks: &'a [DiscoveredDisk]) -> Self {
+        let names = disks.iter().map(|disk| disk.facts.path.file_name().and_then(folded)).collect();
+        let mut by_id: HashMap<Option<Uuid>, Vec<usize>> = HashMap::new();
+        for (i, disk) in disks.iter().enumerate() {
+            by_id.entry(disk.facts.virtual_disk_id).or_default().push(i);
+        }
+        Self { disks, places: places(disks), names, by_id }
+    }
+
+    /// Returns the disks that may be of the family of a disk: their ids are not known to differ.
+    fn related_to(&self, lost: &FileFacts) -> impl Iterator<Item = usize> {
+        let with = |id: Option<Uuid>| self.by_id.get(&id).into_iter().flatten().copied();
+        let has_id = lost.virtual_disk_id.is_some();
+        let all = (0..self.disks.len()).filter(move |_| !has_id);
+        let known = [lost.virtual_disk_id, None].into_iter().filter(move |_| has_id);
+        known.flat_map(with).chain(all)
+    }
+
+    fn substitutes(&self, child: usize) -> Vec<Substitute> {
+        let lost = &self.disks[child].facts;
+        let stored = stored_names(lost);
+        let made = lost.created.into_iter().chain(lost.modified).min();
+        let mut best: Vec<Rank> = Vec::new();
+        for i in self.related_to(lost) {
+            let candidate = &self.disks[i];
+            // A descendant cannot be the parent.
+            let is_descendant = self.places[i].root == child;
+            if is_descendant || candidate.facts.logical_sector_size != lost.logical_sector_size {
+                continue;
+            }
+            let named = self.names[i].as_ref().is_some_and(|name| stored.contains(name));
+            let weight = weigh(lost, candidate, made, named);
+            let reasons =
+                Evidence::VirtualDiskId.weight() | Evidence::Name.weight() | Evidence::VirtualSize.weight();
+            let rank = (Reverse(weight), Reverse(candidate.facts.modified), Reverse(self.places[i].depth), i);
+            let has_room = best.get(MAX_SUBSTITUTES - 1).is_none_or(|worst| rank < *worst);
+            if weight & reasons != 0 && has_room {
+                best.insert(best.partition_point(|better| *better < rank), rank);
+                best.truncate(MAX_SUBSTITUTES);
+            }
+        }
+        let substitute = |(Reverse(weight), _, _, disk): Rank| {
+            let evidence = Evidence::ALL.into_iter().filter(|one| weight & one.weight() != 0).collect();
+            Substitute { disk, path: self.disks[disk].facts.path.clone(), evidence }
+        };
+        best.into_iter().map(substitute).collect()
+    }
 }
 
 /// The evidence for a candidate, one bit for each kind.

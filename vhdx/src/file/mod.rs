@@ -25,6 +25,7 @@ mod validate_bat;
 mod write;
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -195,6 +196,11 @@ impl Vhdx {
     /// Locates the holes of the file: ranges without allocated space on the host.
     pub(crate) fn holes(&self) -> Holes<'_> {
         Holes::new(&*self.storage, FileOffset::new(self.replayed_len()))
+    }
+
+    /// Returns what the host stores about the file; `None` if it is not a file of the host.
+    pub(crate) fn host_metadata(&self) -> Option<fs::Metadata> {
+        self.raw.as_file()?.metadata().ok()
     }
 
     /// Returns the path by which the file was opened.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::early_sync::EarlySync;
 use super::shared_lock::SharedLock;
@@ -19,6 +20,8 @@ pub struct FileStorage {
     /// The lock that [`ReadAt::lock_shared`] takes. Not used if `is_locked` is set.
     shared: SharedLock,
     early_sync: EarlySync,
+    /// Asked for once: an open file keeps its identity.
+    identity: OnceLock<FileIdentity>,
 }
 
 /// Unlocks the file. Closing is not enough: if another thread is starting a program, the new process has the file open
@@ -123,7 +126,13 @@ impl FileStorage {
 
     /// Wraps an open file, without a lock.
     pub fn new(file: File) -> Self {
-        Self { file, is_locked: false, shared: SharedLock::default(), early_sync: EarlySync::default() }
+        Self {
+            file,
+            is_locked: false,
+            shared: SharedLock::default(),
+            early_sync: EarlySync::default(),
+            identity: OnceLock::new(),
+        }
     }
 
     /// Returns the file.
@@ -146,7 +155,12 @@ impl FileStorage {
     /// # Errors
     /// [`Error::Io`] if the operating system does not report it.
     pub fn identity(&self) -> Result<FileIdentity> {
-        FileIdentity::of(&self.file).map_err(|e| Error::io("get its file id", None, e))
+        if let Some(&identity) = self.identity.get() {
+            return Ok(identity);
+        }
+        let identity =
+            FileIdentity::of(&self.file).map_err(|e| Error::io("get its file id", None, e))?;
+        Ok(*self.identity.get_or_init(|| identity))
     }
 }
 
