@@ -248,6 +248,24 @@ fn a_machine_that_uses_a_disk_with_children_keeps_it() {
     }
 }
 
+/// The configuration is beside the folder of disks, which is the only one that is named.
+#[test]
+fn a_folder_of_disks_is_pruned_with_the_configurations_beside_it() {
+    let host = Host::new();
+    let disks = host.path("Virtual Hard Disks");
+    let machine = "Virtual Machines/282874FC-59D6-4F30-BC04-5FDD909C82E0";
+    host.configure(machine, "server", "1", 0, "mid.avhdx");
+    let plan = run!("prune", &disks, "--dry-run", "--json", "--all").exits(0).json();
+    assert_eq!(plan["merges"], json!([]), "{plan:#}");
+    host.configure(machine, "server", "1", 0, "leaf.avhdx");
+    let text = run!("prune", &disks, "--dry-run", "--all").exits(0).text();
+    assert!(text.contains("machine \"server\""), "{text}");
+    assert!(!text.contains("no configuration of a machine was found"), "{text}");
+    fs::remove_dir_all(host.path("Virtual Machines")).unwrap();
+    let text = run!("prune", &disks, "--dry-run", "--all").exits(0).text();
+    assert!(text.contains("\nno configuration of a machine was found"), "{text}");
+}
+
 /// After an older checkpoint was applied, nothing depends on the disk that a newer one froze.
 #[test]
 fn a_checkpoint_without_children_can_be_applied() {

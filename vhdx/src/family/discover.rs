@@ -51,7 +51,8 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 
 /// Finds all VHDX files in folders and subfolders, and links them by DataWriteGuid.
 ///
-/// Configuration files of Hyper-V are joined to the disks that they name.
+/// Configuration files of Hyper-V are joined to the disks that they name. If a root is a folder `Virtual Hard Disks`,
+/// those in the folders that Hyper-V makes beside it are read too.
 ///
 /// Names do not matter. A root may also be a file. Links to folders are not followed. Several names of one file are one
 /// disk. No file stays open, and none is changed. A file or folder that cannot be read is a [`Problem`], not an error.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::facts::FileFacts;
 use super::forest::DiscoveredDisk;
+use super::host_path::absolute;
 use super::machine::names::machine_folder;
 use super::problem::Problem;
 use crate::disk::folders::FolderIndex;
@@ -74,12 +75,6 @@ pub(crate) fn machine_folder_on_host(path: &Path) -> Option<PathBuf> {
 pub(crate) fn parent_folders(disk: &FileFacts) -> Vec<PathBuf> {
     let stored = disk.stored_paths.iter().filter_map(|stored| relative_on_host(&disk.path, stored));
     stored.filter_map(|path| machine_folder(&path).map(Path::to_owned)).collect()
-}
-
-/// Returns the absolute path without resolving links.
-pub(super) fn absolute(path: &Path) -> PathBuf {
-    // Without a current folder, the path stays relative.
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn identity(path: &Path) -> Option<FileIdentity> {

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
-use super::paths::{absolute, relative_on_host};
+use super::host_path::absolute;
+use super::paths::relative_on_host;
 use super::problem::{PrunedParent, TargetContent};
 use super::prune_record::on_host;
 use super::prune_records::{FoundRecord, PruneRecords, TargetState};

@@ -8,6 +8,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink, Forest};
+use super::listing::unreadable;
+use super::machine::beside::Beside;
 use super::others::{self, JOURNAL_EXTENSION};
 use super::problem::Problem;
 use super::prune_record::RECORD_EXTENSION;
@@ -28,12 +30,15 @@ const TRACKING: [&str; 2] = ["rct", "mrt"];
 /// # Errors
 /// [`Error::Cancelled`] if `progress` asks for it.
 pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned> {
-    let Met { mut disks, problems, others, records, with_tracking } =
+    let Met { mut disks, mut problems, others, records, with_tracking } =
         walk(roots, usize::MAX, progress, unlinked)?;
     for disk in &mut disks {
         disk.problems.extend(side_file_problems(&disk.facts.path, &with_tracking));
     }
     disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
+    let beside = Beside::of(roots);
+    problems.extend(beside.problems);
+    problems.sort_by(|a, b| a.path().cmp(b.path()));
     let forest = Forest {
         disks,
         problems,
@@ -41,13 +46,13 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned
         other_files: others::recognise(&others, progress)?,
         ..Forest::default()
     };
-    Ok(Scanned { forest, others, records })
+    Ok(Scanned { forest, others: [others, beside.configurations].concat(), records })
 }
 
 /// The result of [`scan`].
 pub(super) struct Scanned {
     pub(super) forest: Forest,
-    /// The regular files that have neither the name nor a signature of a VHDX.
+    /// The regular files that have neither the name nor a signature of a VHDX, and the configurations beside the roots.
     pub(super) others: Vec<PathBuf>,
     /// All names of files that are called like records or journals of prunes.
     pub(super) records: Vec<PathBuf>,
@@ -91,7 +96,7 @@ pub(super) fn walk<T: Send>(
             match entry {
                 Ok(entry) if entry.file_type().is_symlink() => links.push(entry.into_path()),
                 Ok(entry) => list.entry(entry),
-                Err(error) => list.unreadable(error, root),
+                Err(error) => list.report(unreadable(error, root)),
             }
         }
     }
@@ -156,14 +161,6 @@ impl List {
         if has_disk_name(&path) {
             self.report(Problem::NotARegularFile { path });
         }
-    }
-
-    fn unreadable(&mut self, error: walkdir::Error, root: &Path) {
-        // An error without a path concerns the folder in which the search began.
-        let path = error.path().unwrap_or(root).to_owned();
-        let source = error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links"));
-        let error = Error::io("list this folder", None, source).in_file(&path);
-        self.report(Problem::Unreadable { path, error: error.into() });
     }
 
     fn report(&mut self, problem: Problem) {

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
+use super::host_path::absolute;
 use super::link::SHOWN;
-use super::paths::{Paths, absolute, relative_on_host};
+use super::paths::{Paths, relative_on_host};
 use super::problem::{Evidence, Problem, PrunedParent, Substitute};
 use super::pruned_parents::PrunedFiles;
 use crate::error::{Error, Result};

@@ -158,8 +158,7 @@ impl FileStorage {
         if let Some(&identity) = self.identity.get() {
             return Ok(identity);
         }
-        let identity =
-            FileIdentity::of(&self.file).map_err(|e| Error::io("get its file id", None, e))?;
+        let identity = FileIdentity::of(&self.file).map_err(|e| Error::io("get its file id", None, e))?;
         Ok(*self.identity.get_or_init(|| identity))
     }
 }

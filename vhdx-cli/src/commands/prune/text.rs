@@ -48,6 +48,12 @@ pub(super) fn plan(forest: &Forest, plan: &PrunePlan, is_dry: bool, out: &mut dy
             out,
             "only the named folders were searched: a disk elsewhere that depends on these files becomes unusable"
         )?;
+        if forest.machines.is_empty() {
+            writeln!(
+                out,
+                "no configuration of a machine was found: a machine that uses a disk on which others depend loses its state"
+            )?;
+        }
     }
     if plan.needs_another() {
         writeln!(

@@ -64,7 +64,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::RestoreChain => RESTORE_CHAIN,
         Remedy::CopyConfiguration => {
             "copy this file again from the host. The disks can be read without it. Until then, `vhdx prune` keeps the \
-             checkpoints of its machine"
+             checkpoints in the folder of its machine, and all that only disks of no known machine need. To prune another \
+             machine, name only the folder of that machine"
         }
         Remedy::FindDisk { stored, candidates, damaged, moved_to } => {
             return find_disk(stored, candidates, damaged, moved_to);

@@ -10,7 +10,7 @@ use super::read::Read;
 use super::suffixes::{Found, Suffixes};
 use super::unread::Unread;
 use super::unused::FoundFiles;
-use super::{owner, pruned, read};
+use super::{names, owner, pruned, read};
 use crate::error::Result;
 use crate::family::forest::DiscoveredDisk;
 use crate::family::link::SHOWN;
@@ -123,7 +123,7 @@ fn find_disks(
             let is_of_another =
                 |disk| sure.get(&disk).is_some_and(|names| *names != stored_names(&drive.stored_path));
             let candidates = match found {
-                Found::Disk { disk, is_weak } if is_weak && is_of_another(disk) => vec![disk],
+                Found::Disk { disk, is_weak } if is_weak && is_of_another(disk) => Vec::new(),
                 Found::Disk { disk, .. } if disk < disks.len() => {
                     drive.disk = Some(disk);
                     continue;
@@ -133,8 +133,16 @@ fn find_disks(
                     file.into_iter().for_each(|file| pruned::find(drive, file));
                     continue;
                 }
-                Found::Ambiguous(candidates) => candidates,
+                Found::Ambiguous(mut candidates) => {
+                    candidates.retain(|&disk| !is_of_another(disk));
+                    candidates
+                }
                 Found::Nothing => Vec::new(),
+            };
+            // Hyper-V gives each checkpoint a name that no other file has.
+            let elsewhere = || match names::has_guid(&drive.stored_path) {
+                true => in_forest.only_namesake(&drive.stored_path).and_then(path_of),
+                false => None,
             };
             let unread = |stored: &str| match damaged.find(stored, &facts.path) {
                 Found::Disk { disk, .. } => unreadable.get(disk).map(|path| (*path).to_owned()),
@@ -148,7 +156,8 @@ fn find_disks(
                 candidates: candidates.into_iter().filter_map(path_of).take(SHOWN).collect(),
                 moved_to: moved
                     .get(&last_names(&drive.stored_path))
-                    .and_then(|path| path.map(Path::to_owned)),
+                    .and_then(|path| path.map(Path::to_owned))
+                    .or_else(elsewhere),
                 damaged,
             });
         }

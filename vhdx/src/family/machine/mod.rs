@@ -1,5 +1,6 @@
 //! Joins Hyper-V's configuration files to the disks that they name.
 
+pub(super) mod beside;
 pub(super) mod facts;
 pub(super) mod join;
 pub(super) mod names;

@@ -2,18 +2,22 @@
 
 use std::path::{Component, Path};
 
-use crate::windows_path::fold_name;
+use crate::family::host_path::absolute;
+use crate::windows_path::{SEPARATORS, fold_name};
 
 /// The most names at the end of a path that are compared: the file and its folders.
 pub(super) const MAX_NAMES: usize = 8;
 
 /// The folders that Hyper-V makes for each machine, as they are compared. Many machines have folders of these names.
 pub(super) const COMMON_FOLDERS: [&str; 4] =
-    ["virtual hard disks", "virtual machines", "snapshots", "planned virtual machines"];
+    [DISKS, "virtual machines", "snapshots", "planned virtual machines"];
+
+/// The one of them that has disks. The others have configurations, and old versions put disks into `Snapshots` too.
+pub(super) const DISKS: &str = "virtual hard disks";
 
 /// Returns the last names of a path of this host, the file first, as they are compared.
 pub(in crate::family) fn names(path: &Path) -> Vec<String> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = absolute(path);
     let is_name = |component: Component<'_>| match component {
         Component::Normal(name) => Some(fold_name(&name.to_string_lossy())),
         _ => None,
@@ -29,10 +33,21 @@ pub(in crate::family) fn stored_names(path: &str) -> Vec<String> {
 
 /// Returns the name of a disk without its extension and without the GUID that a checkpoint adds, folded.
 pub(crate) fn stem(name: &str) -> String {
-    let name = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let is_guid = |(_, end): &(&str, &str)| uuid::Uuid::try_parse(end).is_ok();
-    let stem = name.rsplit_once('_').filter(is_guid).map_or(name, |(stem, _)| stem);
-    fold_name(stem)
+    fold_name(without_guid(name).unwrap_or_else(|| without_extension(name)))
+}
+
+/// Returns whether the name at the end of a path has the GUID that a checkpoint adds.
+pub(super) fn has_guid(path: &str) -> bool {
+    path.rsplit(SEPARATORS).next().and_then(without_guid).is_some()
+}
+
+fn without_guid(name: &str) -> Option<&str> {
+    let (stem, end) = without_extension(name).rsplit_once('_')?;
+    uuid::Uuid::try_parse(end).is_ok().then_some(stem)
+}
+
+fn without_extension(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// Returns the folder of the machine to which a file belongs.
@@ -57,6 +72,15 @@ mod tests {
             assert_eq!(stem(name), "web_1");
         }
         assert_eq!(stem(""), "");
+    }
+
+    #[test]
+    fn only_the_name_of_the_file_can_have_the_guid() {
+        let guid = "6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C";
+        assert!(has_guid(&format!(r"D:\web\web_1_{guid}.avhdx")));
+        for path in [format!(r"D:\web_{guid}\web.vhdx"), format!("{guid}.avhdx"), String::new()] {
+            assert!(!has_guid(&path), "{path}");
+        }
     }
 
     #[test]

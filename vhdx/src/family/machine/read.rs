@@ -27,7 +27,7 @@ pub(super) struct Read {
 /// Returns whether a file is named like the configuration of a machine.
 ///
 /// Versions up to 5.0 use `.xml`, as many other programs do.
-fn has_configuration_name(path: &Path) -> bool {
+pub(super) fn has_configuration_name(path: &Path) -> bool {
     has_extension(path, "vmcx") || has_extension(path, "xml")
 }
 

@@ -1,9 +1,10 @@
 //! Finds the disk that a path of another host means, by the ends of paths.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::names::{COMMON_FOLDERS, names, stored_names};
+use crate::family::host_path::absolute;
 
 /// The most disks with the same names that are distinguished.
 const MAX_CANDIDATES: usize = 64;
@@ -50,6 +51,7 @@ impl<'a> Suffixes<'a> {
     /// meant that has more equal names, or else is nearer to the configuration. A disk of which only the name is equal
     /// must be in the folder of the configuration, or in the folder above: files are often copied into one folder.
     pub(super) fn find(&self, stored: &str, configuration: &Path) -> Found {
+        let configuration = &absolute(configuration);
         let stored: Vec<String> = stored_names(stored);
         let longest_first = suffixes(&stored).into_iter().enumerate().rev();
         for (folders, suffix) in longest_first {
@@ -72,13 +74,22 @@ impl<'a> Suffixes<'a> {
         Found::Nothing
     }
 
+    /// Returns the disk with the name of a stored path, in any folder, if it is the only one.
+    pub(super) fn only_namesake(&self, stored: &str) -> Option<usize> {
+        let name = suffixes(&stored_names(stored)).into_iter().next()?;
+        match self.by_suffix.get(&name).map(Vec::as_slice) {
+            Some(&[disk]) => Some(disk),
+            _ => None,
+        }
+    }
+
     /// Returns whether a disk with `folders` equal folders may as well belong to another machine.
     ///
     /// Hyper-V puts the disks of each machine into a folder of the same name. That folder says nothing, unless it is
     /// beside the folder of the configuration, or in it.
     fn is_weak(&self, stored: &[String], folders: usize, disk: usize, configuration: &Path) -> bool {
         let is_common = |name: &String| COMMON_FOLDERS.contains(&name.as_str());
-        let machine_folder = || self.folder(disk).and_then(Path::parent);
+        let machine_folder = || self.folder(disk).and_then(|folder| folder.parent().map(Path::to_owned));
         match folders {
             0 => true,
             1 if stored.get(1).is_some_and(is_common) => {
@@ -96,8 +107,9 @@ impl<'a> Suffixes<'a> {
         disks.iter().copied().filter(is_near).collect()
     }
 
-    fn folder(&self, disk: usize) -> Option<&Path> {
-        self.files.get(disk)?.parent()
+    /// Returns the absolute folder of a disk.
+    fn folder(&self, disk: usize) -> Option<PathBuf> {
+        absolute(self.files.get(disk)?).parent().map(Path::to_owned)
     }
 
     /// Returns those of the disks that have the most folders in common with the configuration.
@@ -106,8 +118,8 @@ impl<'a> Suffixes<'a> {
             return disks;
         }
         let in_common = |disk: &usize| {
-            let folder = self.folder(*disk).into_iter().flat_map(Path::components);
-            folder.zip(configuration.components()).take_while(|(a, b)| a == b).count()
+            let folder = self.folder(*disk).unwrap_or_default(); // A file without a folder has nothing in common.
+            folder.components().zip(configuration.components()).take_while(|(a, b)| a == b).count()
         };
         let most = disks.iter().map(in_common).max();
         disks.into_iter().filter(|disk| Some(in_common(disk)) == most).collect()
@@ -184,6 +196,15 @@ mod tests {
         assert_eq!(find(&files, r"C:\d\a.vhdx", "/x/y/z/m.vmcx"), Found::Nothing);
         assert_eq!(find(&files, r"C:\d\a.vhdx", "/m.vmcx"), Found::Nothing);
         assert_eq!(find(&files, r"C:\d\b.vhdx", "/x/m.vmcx"), weak(1));
+    }
+
+    #[test]
+    fn the_only_file_with_a_name_is_found_in_any_folder() {
+        let files = ["/x/a.vhdx", "/y/b.vhdx", "/z/B.vhdx"];
+        let files = Suffixes::of(files.iter().map(Path::new), |_| true);
+        assert_eq!(files.only_namesake(r"C:\d\A.vhdx"), Some(0));
+        assert_eq!(files.only_namesake(r"C:\d\b.vhdx"), None);
+        assert_eq!(files.only_namesake(""), None);
     }
 
     #[test]

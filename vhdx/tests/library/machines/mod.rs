@@ -1,5 +1,6 @@
 //! Joining Hyper-V's configuration files to the disks that they name.
 
+mod beside;
 mod cases;
 mod changed;
 mod estate;
