@@ -10,7 +10,7 @@ use super::machine::problem::MachineProblem;
 use super::problem::Problem;
 use super::prune_records::{PruneRecords, Target};
 use super::pruned_parents::PrunedFiles;
-use super::{link, paths, restored_targets, scan, substitutes};
+use super::{link, paths, restored_targets, scan, stale_paths, substitutes};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -93,6 +93,7 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, &pruned, progress)?;
     restored_targets::explain(&mut forest.disks, &records);
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
+    stale_paths::explain(&mut forest.disks, &joined.problems);
     forest.records = records;
     forest.machines = joined.machines;
     forest.lone_checkpoints = joined.lone_checkpoints;

@@ -210,6 +210,7 @@ fn link_problems(
             parent: parent.facts.path.clone(),
             stored: child.facts.stored_paths.clone(),
             parent_opens: merges::opens(disks, parent),
+            configuration: None,
         });
     }
     problems

@@ -21,6 +21,7 @@ mod pruned_parents;
 mod relatives;
 mod restored_targets;
 mod scan;
+mod stale_paths;
 mod substitutes;
 
 pub use checkpoints::{Checkpoint, TimeSource};

@@ -48,6 +48,13 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::KeepSideFile { side_file } => return keep_side_file(path, side_file),
         Remedy::SeparateCopies => SEPARATE_COPIES,
         Remedy::ChooseParent => CHOOSE_PARENT,
+        Remedy::MoveBack { parent, configuration } => {
+            return format!(
+                "{} was probably renamed or moved: first solve the problem of {}, and search again",
+                quoted(parent),
+                quoted(configuration)
+            );
+        }
         Remedy::StorePath { parent } => return store_path(path, parent),
         Remedy::CompleteChainOf { parent } => return complete_chain_of(parent),
         Remedy::IdentifyParent { files, count } => return identify_parent(files, count),

@@ -49,7 +49,7 @@ pub(super) fn reparents<'a>(
 ) -> impl Iterator<Item = String> {
     disks.filter(|disk| chain(forest, disk).is_some()).flat_map(|disk| {
         disk.problems.iter().filter_map(|problem| match problem {
-            Problem::StalePath { path, parent, .. } => {
+            Problem::StalePath { path, parent, configuration: None, .. } => {
                 let command = format!("vhdx reparent {} --parent {}", word(path), word(parent));
                 Some(command + &folders_of_descendants(forest, disk))
             }

@@ -53,6 +53,13 @@ pub enum Remedy<'a> {
         /// The parent.
         parent: &'a Path,
     },
+    /// Give the parent its old name and folder again, because a configuration names it there too.
+    MoveBack {
+        /// The parent.
+        parent: &'a Path,
+        /// The configuration.
+        configuration: &'a Path,
+    },
     /// Solve the problems of the parent's chain first, because the child can be relinked only to a complete chain.
     CompleteChainOf {
         /// The parent.
@@ -187,6 +194,9 @@ impl Problem {
             Problem::SideFile { side_file, .. } => Remedy::KeepSideFile { side_file },
             Problem::DuplicateGuid { .. } => Remedy::SeparateCopies,
             Problem::AmbiguousParent { .. } => Remedy::ChooseParent,
+            Problem::StalePath { parent, configuration: Some(configuration), .. } => {
+                Remedy::MoveBack { parent, configuration }
+            }
             Problem::StalePath { parent, parent_opens: true, .. } => Remedy::StorePath { parent },
             Problem::StalePath { parent, .. } => Remedy::CompleteChainOf { parent },
             Problem::LostParent { expected, .. } if expected.is_empty() => Remedy::CompleteEarlierMerge,
@@ -245,6 +255,7 @@ impl Remedy<'_> {
             Remedy::IdentifyParent { .. }
             | Remedy::RestorePrunedChain { parent: PrunedParent { content: TargetContent::Restored, .. } }
             | Remedy::CompleteChainOf { .. }
+            | Remedy::MoveBack { .. }
             | Remedy::FindDisk { damaged: Some(_), .. }
             | Remedy::SelectAllDisks { disks: [] }
             | Remedy::FindConfiguration { cause: Some(_), .. }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vhdx::{Forest, MachineProblem, NoProgress, Progress, discover};
+use vhdx::{MachineProblem, NoProgress, Progress, discover};
 use vhdx_testkit::ConfiguredMachine;
 use vhdx_testkit::estate::{Estate, EstateOptions};
 
@@ -188,39 +188,6 @@ fn a_name_that_fits_two_disks_is_ambiguous() {
     host.configure("b/m.vmcx", &[r"D:\web\Disks\disk.vhdx"]);
     let forest = host.forest();
     assert_eq!(disks(&forest, &forest.machines[0].configuration), [b]);
-}
-
-/// Moving a disk away from its machine would not help.
-#[test]
-fn the_disks_of_other_machines_are_no_candidates() {
-    let host = Host::new();
-    for machine in ["a", "b"] {
-        host.base(&format!("{machine}/Disks/data.vhdx"), 1);
-        host.configure(&format!("{machine}/m.vmcx"), &[&format!(r"D:\{machine}\Disks\data.vhdx")]);
-    }
-    host.configure("c.vmcx", &[r"D:\c\Disks\data.vhdx"]);
-    let forest = host.forest();
-    let [MachineProblem::MissingDisk { candidates, .. }] = problems(&forest)[..] else {
-        panic!("{:?}", problems(&forest))
-    };
-    assert_eq!(candidates, &Vec::<std::path::PathBuf>::new());
-}
-
-#[test]
-fn a_checkpoint_file_in_another_folder_is_found_by_its_name() {
-    let host = Host::new();
-    let name = "web_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx";
-    let moved = host.base(&format!("Moved/{name}"), 1);
-    host.configure("web/m.vmcx", &[&format!(r"D:\web\Disks\{name}")]);
-    let found = |forest: &Forest| {
-        problems(forest).into_iter().find_map(|problem| match problem {
-            MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
-            _ => None,
-        })
-    };
-    assert_eq!(found(&host.forest()), Some(Some(moved)));
-    host.base(&format!("Copy/{name}"), 1);
-    assert_eq!(found(&host.forest()), Some(None));
 }
 
 /// Hyper-V gives each machine a folder of the same name, and many disks are named alike.

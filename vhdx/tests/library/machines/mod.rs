@@ -5,4 +5,5 @@ mod cases;
 mod changed;
 mod estate;
 mod host;
+mod moved;
 mod unused;

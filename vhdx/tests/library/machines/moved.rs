@@ -1,0 +1,58 @@
+//! Disks that were renamed or moved since the configurations were written.
+
+use vhdx::{Forest, MachineProblem, Problem, Remedy};
+
+use super::host::{Host, problems};
+
+/// Moving a disk away from its machine would not help.
+#[test]
+fn the_disks_of_other_machines_are_no_candidates() {
+    let host = Host::new();
+    for machine in ["a", "b"] {
+        host.base(&format!("{machine}/Disks/data.vhdx"), 1);
+        host.configure(&format!("{machine}/m.vmcx"), &[&format!(r"D:\{machine}\Disks\data.vhdx")]);
+    }
+    host.configure("c.vmcx", &[r"D:\c\Disks\data.vhdx"]);
+    let forest = host.forest();
+    let [MachineProblem::MissingDisk { candidates, .. }] = problems(&forest)[..] else {
+        panic!("{:?}", problems(&forest))
+    };
+    assert!(candidates.is_empty(), "{candidates:?}");
+}
+
+#[test]
+fn a_checkpoint_file_in_another_folder_is_found_by_its_name() {
+    let host = Host::new();
+    let name = "web_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx";
+    let moved = host.base(&format!("Moved/{name}"), 1);
+    host.configure("web/m.vmcx", &[&format!(r"D:\web\Disks\{name}")]);
+    let found = |forest: &Forest| {
+        problems(forest).into_iter().find_map(|problem| match problem {
+            MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(found(&host.forest()), Some(Some(moved)));
+    host.base(&format!("Copy/{name}"), 1);
+    assert_eq!(found(&host.forest()), Some(None));
+}
+
+/// After relinking the child, nothing would show where the disk is that the configuration names.
+#[test]
+fn a_moved_parent_is_moved_back_and_its_children_are_not_relinked() {
+    let host = Host::new();
+    let parent = host.base("vm/web/Disks/renamed.vhdx", 1);
+    let child = host.child("vm/web/Disks/leaf.avhdx", 2, 1, r"..\..\..\vm\web\Disks\web.vhdx");
+    let remedy = |forest: &Forest| {
+        let disk = &forest.disks[forest.index_of(&child).unwrap()];
+        let [problem @ Problem::StalePath { .. }] = &disk.problems[..] else { panic!("{:?}", disk.problems) };
+        format!("{:?}", problem.remedy())
+    };
+    let of_child = Remedy::StorePath { parent: &parent };
+    assert_eq!(remedy(&host.forest()), format!("{of_child:?}"));
+    host.configure("vm/web/m.vmcx", &[r"D:\vm\web\Disks\leaf.avhdx"]);
+    let configuration = host.configure("vm/web/Snapshots/s.vmcx", &[r"D:\vm\web\Disks\web.vhdx"]);
+    let of_child = Remedy::MoveBack { parent: &parent, configuration: &configuration };
+    assert!(of_child.is_consequence());
+    assert_eq!(remedy(&host.forest()), format!("{of_child:?}"));
+}
