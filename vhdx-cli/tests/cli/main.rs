@@ -32,6 +32,7 @@ mod private;
 mod prune;
 mod prune_machines;
 mod prune_plan;
+mod prune_whole;
 #[cfg(target_os = "linux")]
 mod refusals;
 mod relinked;

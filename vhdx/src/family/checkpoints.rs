@@ -1,6 +1,6 @@
 //! Lists the checkpoints of a forest: the frozen states that its files keep.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::forest::{DiscoveredDisk, Forest};
@@ -37,6 +37,10 @@ pub struct Checkpoint {
     ///
     /// It is the allocated space of their files, or their length where that is not known.
     pub size: u64,
+    /// The sum of the sizes of all disks that the checkpoint froze, as far as they were found.
+    ///
+    /// If several configurations name the file, it is the largest sum. Without a configuration, it is the size.
+    pub size_of_all_disks: u64,
 }
 
 /// Where the time of a [`Checkpoint`] comes from.
@@ -89,7 +93,45 @@ impl Forest {
             // Most disks are named by no configuration.
             self.checkpoint(i, disk, modified, configurations.get(&i).map_or(&[], Vec::as_slice))
         };
-        with_children.map(checkpoint).collect()
+        let mut checkpoints: Vec<Checkpoint> = with_children.map(checkpoint).collect();
+        self.add_sizes(&mut checkpoints);
+        checkpoints
+    }
+
+    /// Sets the sizes over all disks.
+    fn add_sizes(&self, checkpoints: &mut [Checkpoint]) {
+        let sizes: HashMap<usize, u64> = checkpoints.iter().map(|of| (of.disk, of.size)).collect();
+        let mut largest: HashMap<usize, u64> = HashMap::new();
+        for disks in self.frozen_together() {
+            let sizes = disks.iter().filter_map(|disk| sizes.get(disk)).copied();
+            let sum = sizes.fold(0, u64::saturating_add); // To compare and to show.
+            for disk in disks {
+                largest.entry(disk).and_modify(|known| *known = sum.max(*known)).or_insert(sum);
+            }
+        }
+        for checkpoint in checkpoints {
+            // Most disks are named by no configuration.
+            checkpoint.size_of_all_disks = largest.get(&checkpoint.disk).map_or(checkpoint.size, |sum| *sum);
+        }
+    }
+
+    /// Returns the disks that each checkpoint froze, as far as they were found and still have its state.
+    ///
+    /// A disk that a machine uses has a newer state, and so has a disk into which another one was merged. Times do not
+    /// count: they may be those of a copy.
+    pub(crate) fn frozen_together(&self) -> Vec<Vec<usize>> {
+        let current: HashSet<usize> =
+            self.machines.iter().flat_map(|machine| machine.configuration.disks()).collect();
+        let has_state = |disk: &usize| match self.disks[*disk].children.is_empty() {
+            true => !current.contains(disk),
+            false => !self.has_unknown_state(*disk),
+        };
+        let of = |configuration: &MachineConfiguration| -> BTreeSet<usize> {
+            configuration.disks().filter(has_state).collect()
+        };
+        self.checkpoint_configurations()
+            .map(|configuration| of(configuration).into_iter().collect())
+            .collect()
     }
 
     /// Returns the configurations of checkpoints that name each disk.
@@ -142,14 +184,16 @@ impl Forest {
         let stored =
             current.iter().filter_map(|configuration| configuration.created).filter(is_possible).max();
         // Some hosts do not tell the allocated space.
-        let size = self.children(disk).map(|child| child.facts.allocated.unwrap_or(child.facts.file_size));
+        let sizes = self.children(disk).map(|child| child.facts.allocated.unwrap_or(child.facts.file_size));
+        let size = sizes.fold(0, u64::saturating_add); // To compare and to show.
         Checkpoint {
             disk: i,
             names: current.iter().filter_map(|configuration| configuration.name.clone()).collect(),
             time: stored.or_else(|| self.frozen_at(disk, modified)),
             time_source: if stored.is_some() { TimeSource::Configuration } else { TimeSource::File },
             is_changed: !changed.is_empty(),
-            size: size.fold(0, u64::saturating_add), // To compare and to show.
+            size,
+            size_of_all_disks: size,
         }
     }
 

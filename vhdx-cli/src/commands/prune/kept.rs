@@ -69,6 +69,13 @@ fn wording(reason: &KeepReason) -> (String, String) {
             " that must stay: a machine uses the checkpoint's file or its child, and other disks depend on the file \
              that the machine uses. A merge would change what the machine reads"
         }
+        KeepReason::OtherDiskKept { reason, .. } if matches!(**reason, KeepReason::NoChild) => {
+            " with another disk on which no disk depends. A checkpoint is deleted with all of its disks, and the state of \
+             that disk can be deleted only in Hyper-V"
+        }
+        KeepReason::OtherDiskKept { .. } => {
+            " with another disk that is kept. A checkpoint is deleted with all of its disks, or not at all"
+        }
         reason => {
             let message = match unread(reason) {
                 Some(message) => message,
@@ -130,6 +137,12 @@ fn file(folder: Option<&Path>, kept: &KeptCheckpoint) -> String {
         KeepReason::UsedByMachine { disk, configuration } => {
             let disk = shown_beside(kept.path.parent(), disk);
             format!("{path} {name}, the machine of {} uses {disk}", shown(configuration))
+        }
+        KeepReason::OtherDiskKept { disk, reason } => {
+            let disk = shown_beside(kept.path.parent(), disk);
+            // The other disk has a line of its own, unless such reasons are only counted.
+            let why = (section(reason) == Section::NotSelected).then(|| format!(", which {reason}"));
+            format!("{path} {name}, other disk {disk}{}", why.unwrap_or_default())
         }
         _ => format!("{path} {name}"),
     }

@@ -35,6 +35,9 @@ impl Estate {
             };
             // No disk of another chain is a copy of this one.
             image.data_write_guid = uuid::Uuid::new_v4();
+            if layer == 0 {
+                image.virtual_disk_id = uuid::Uuid::new_v4();
+            }
             let (start, len) =
                 if layer == 0 { (0, blocks / 2) } else { (layer * 37 % blocks, 1 + blocks / 10) };
             for block in start..(start + len).min(blocks) {

@@ -113,11 +113,25 @@ pub enum KeepReason {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         file: PathBuf,
     },
+    /// It belongs to a checkpoint with another disk that is kept. A checkpoint is deleted with all of its disks, or not.
+    OtherDiskKept {
+        /// The other disk. If several checkpoints share disks, it may be a disk of another one of these.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        disk: PathBuf,
+        /// Why that one is kept.
+        reason: Box<KeepReason>,
+    },
+    /// A checkpoint froze the disk, and no disk depends on it. So no merge can delete its state.
+    ///
+    /// This is only the reason to keep [other disks](KeepReason::OtherDiskKept): such a disk is no
+    /// [`Checkpoint`](crate::Checkpoint) itself.
+    NoChild,
     /// The chain of its family is not complete.
     IncompleteChain,
     /// Its family has an incomplete merge that cannot be completed here.
     UnfinishedMerge,
-    /// Its family has an incomplete merge or deletion, which is completed first. It is selected after that.
+    /// Its family, or that of another disk of its checkpoint, has an incomplete merge or deletion, which is completed first.
+    /// It is selected after that.
     Postponed,
     /// A merge is not possible.
     Refused(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))] Arc<Error>),
@@ -149,6 +163,8 @@ impl KeepReason {
             KeepReason::OlderCopy { .. } => "older_copy",
             KeepReason::DamagedRecord { .. } => "damaged_record",
             KeepReason::SeveralNames { .. } => "several_names",
+            KeepReason::OtherDiskKept { .. } => "other_disk_kept",
+            KeepReason::NoChild => "no_child",
             KeepReason::IncompleteChain => "incomplete_chain",
             KeepReason::UnfinishedMerge => "unfinished_merge",
             KeepReason::Postponed => "postponed",
@@ -177,8 +193,12 @@ impl KeepReason {
 
     /// Returns whether the checkpoint was selected, but cannot be deleted.
     ///
-    /// A checkpoint with several children is kept by Hyper-V too, so that is no failure.
-    pub const fn is_failure(&self) -> bool {
+    /// A checkpoint with several children is kept by Hyper-V too, so that is no failure. If another disk of the checkpoint is
+    /// kept, the reason of that disk decides.
+    pub fn is_failure(&self) -> bool {
+        if let KeepReason::OtherDiskKept { reason, .. } = self {
+            return reason.is_failure();
+        }
         matches!(
             self,
             KeepReason::IncompleteChain
@@ -263,6 +283,14 @@ impl fmt::Display for KeepReason {
                  of them",
                 Quoted(file)
             ),
+            KeepReason::OtherDiskKept { disk, reason } => write!(
+                f,
+                "can be deleted only together with {}, a disk of the same checkpoint, which {reason}",
+                Quoted(disk)
+            ),
+            KeepReason::NoChild => f.write_str(
+                "has the state of a checkpoint, and no disk depends on it: only Hyper-V can delete that checkpoint",
+            ),
             KeepReason::IncompleteChain => {
                 f.write_str(
                     "cannot be deleted: a parent in its chain is missing or damaged. Solve the problems of the disks in \
@@ -273,7 +301,8 @@ impl fmt::Display for KeepReason {
                 "belongs to a family with an incomplete merge or deletion, which must be completed first",
             ),
             KeepReason::Postponed => {
-                f.write_str("waits until an interrupted merge or deletion in its family is completed")
+                f.write_str("waits until an interrupted merge or deletion is completed, in its family or in that of another disk of \
+                             its checkpoint")
             }
             KeepReason::Refused(error) => write!(f, "cannot be deleted: {error}"),
             KeepReason::NoSpace { needed, free } => {

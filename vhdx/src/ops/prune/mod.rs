@@ -16,10 +16,12 @@ mod order;
 mod plan;
 mod planning;
 mod record;
+mod rounds;
 mod runs;
 mod select;
 mod unread_machines;
 mod unseen;
+mod whole_checkpoints;
 
 pub use execute::{MergeOutcome, PruneReport};
 pub use files::PruneFiles;

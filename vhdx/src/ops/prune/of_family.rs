@@ -29,23 +29,26 @@ pub(super) struct Planner<'a> {
     pub(super) checkpoint_configurations: HashMap<usize, BTreeSet<PathBuf>>,
 }
 
-/// The plan of a family, or of several.
+/// What is decided about a family before any file is opened.
+pub(super) enum Decision {
+    /// All of its disks stay as they are, for one reason.
+    Keep(KeepReason),
+    /// These disks are kept. All other checkpoints can be deleted.
+    Select(Vec<(usize, KeepReason)>),
+}
+
+/// The merges of a family.
 #[derive(Default)]
 pub(super) struct FamilyPlan {
     /// The merges that are possible, each with what it takes and frees.
     pub(super) merges: Vec<(PruneMerge, Uses)>,
-    pub(super) kept: Vec<KeptCheckpoint>,
+    /// The disks whose merges are not possible.
+    pub(super) refused: Vec<(usize, KeepReason)>,
     /// A file on each file system.
     pub(super) places: BTreeMap<Option<u64>, PathBuf>,
 }
 
 impl FamilyPlan {
-    pub(super) fn extend(&mut self, other: FamilyPlan) {
-        self.merges.extend(other.merges);
-        self.kept.extend(other.kept);
-        self.places.extend(other.places);
-    }
-
     fn add(&mut self, merge: PruneMerge, measure: Measure) {
         self.merges.push((merge, measure.uses));
         self.places.extend(measure.places);
@@ -57,68 +60,52 @@ impl Planner<'_> {
         &self.known.forest.disks[disk].facts.path
     }
 
-    fn kept(&self, disk: usize, reason: KeepReason) -> KeptCheckpoint {
+    pub(super) fn kept(&self, disk: usize, reason: KeepReason) -> KeptCheckpoint {
         let names = self.known.checkpoints.get(&disk).map(|checkpoint| checkpoint.names.clone());
         let path = self.path(disk).to_owned();
         KeptCheckpoint { path, names: names.unwrap_or_default(), reason } // Most have no name.
     }
 
-    /// Keeps all checkpoints of a family.
-    pub(super) fn keep_all(&self, family: &Family, reason: impl Fn() -> KeepReason) -> FamilyPlan {
-        let checkpoints = family.disks.iter().filter(|disk| self.known.checkpoints.contains_key(disk));
-        FamilyPlan {
-            kept: checkpoints.map(|&disk| self.kept(disk, reason())).collect(),
-            ..FamilyPlan::default()
-        }
-    }
-
     /// Plans to complete the merges of a family.
     pub(super) fn complete(&self, family: &Family, merges: &[(usize, usize)]) -> FamilyPlan {
         let mut plan = FamilyPlan::default();
-        let mut is_possible = true;
         for &(merged, target) in merges {
             match self.prepare(family, merged, target) {
                 Ok((merge, measure)) => {
                     plan.add(PruneMerge { stage: PruneStage::Complete, ..merge }, measure)
                 }
-                Err(reason) => {
-                    is_possible = false;
-                    plan.kept.push(self.kept(target, reason));
-                }
+                Err(reason) => plan.refused.push((target, reason)),
             }
         }
-        plan.extend(match is_possible {
-            true => self.keep_all(family, || KeepReason::Postponed),
-            false => self.keep_all(family, || KeepReason::UnfinishedMerge),
-        });
         plan
     }
 
-    /// Plans to delete checkpoints of a family without incomplete merges.
-    pub(super) fn delete(&self, family: &Family) -> FamilyPlan {
+    /// Decides which disks of a family without incomplete merges are kept. No file is opened.
+    pub(super) fn decide(&self, family: &Family) -> Decision {
         if family.disks.iter().any(|&disk| self.has_unclear_merge(disk)) {
-            return self.keep_all(family, || KeepReason::UnfinishedMerge);
+            return Decision::Keep(KeepReason::UnfinishedMerge);
         }
         if let Some(path) = self.older_copy(family) {
-            return self.keep_all(family, || KeepReason::OlderCopy { path: path.to_owned() });
+            return Decision::Keep(KeepReason::OlderCopy { path: path.to_owned() });
         }
+        let decided = self.known.decide(family, &self.known.times(family)).into_iter();
+        let kept = decided.filter_map(|(disk, reason)| Some((disk, reason?)));
+        let leaves = family.leaves.iter().map(|&leaf| (leaf, self.known.leaf_stays(leaf)));
+        Decision::Select(kept.chain(leaves).collect())
+    }
+
+    /// Plans the merges that delete checkpoints of a family.
+    pub(super) fn delete(&self, family: &Family, deleted: &HashSet<usize>) -> FamilyPlan {
         let mut plan = FamilyPlan::default();
         let times = self.known.times(family);
-        let mut deleted = HashSet::new();
-        for (disk, reason) in self.known.decide(family, &times) {
-            match reason {
-                Some(reason) => plan.kept.push(self.kept(disk, reason)),
-                None => drop(deleted.insert(disk)),
-            }
-        }
-        for Run { checkpoints, leaf } in runs(self.known.forest, family, &deleted) {
+        for Run { checkpoints, leaf } in runs(self.known.forest, family, deleted) {
             match self.prepare(family, leaf, checkpoints[0]) {
                 Ok((merge, measure)) => {
                     let checkpoints = checkpoints.iter().map(|disk| self.pruned(*disk, &times)).collect();
                     plan.add(PruneMerge { checkpoints, ..merge }, measure);
                 }
                 Err(reason) => {
-                    plan.kept.extend(checkpoints.iter().map(|&disk| self.kept(disk, reason.clone())));
+                    plan.refused.extend(checkpoints.iter().map(|&disk| (disk, reason.clone())));
                 }
             }
         }

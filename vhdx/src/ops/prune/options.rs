@@ -15,9 +15,10 @@ pub struct PruneOptions {
     pub keep_last: Option<usize>,
     /// Selects checkpoints that are older than this.
     pub older_than: Option<Duration>,
-    /// Selects checkpoints whose child takes more than this many bytes.
+    /// Selects checkpoints whose children take more than this many bytes, over all of the checkpoint's disks.
     ///
-    /// This is about the space that deleting the checkpoint frees.
+    /// This is about the space that deleting the checkpoint frees. If a prune has already deleted one of the disks of a
+    /// checkpoint, the others are selected whatever they take.
     pub larger_than: Option<u64>,
     /// Selects checkpoints with such a name: one of their configurations, or else that of the file.
     pub name: Option<NamePattern>,

@@ -1,18 +1,18 @@
 //! Makes the plan of a prune.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::files::PruneFiles;
 use super::journal::{self, Journal, Meaning, Places};
-use super::keep::{KeepReason, KeptCheckpoint};
-use super::of_family::{FamilyPlan, Planner};
+use super::keep::KeepReason;
+use super::of_family::{Decision, FamilyPlan, Planner};
 use super::options::PruneOptions;
-use super::order::{self, Uses};
-use super::plan::{PendingDeletion, PruneMerge, PrunePlan, PruneSpace};
+use super::plan::{PendingDeletion, PrunePlan};
+use super::rounds::Rounds;
 use super::select::Known;
-use crate::error::{Guaranteed, Result};
+use crate::error::Result;
 use crate::family::{
     Checkpoint, Family, FamilyRelatives, Forest, MachineConfiguration, OtherKind, merges_to_complete,
 };
@@ -27,7 +27,8 @@ impl PrunePlan {
     /// Families with an incomplete merge are only completed. Then [`needs_another`](Self::needs_another) says that
     /// checkpoints must be selected again, in the forest as it is after the execution.
     ///
-    /// A checkpoint that cannot be deleted is kept with the reason. That is no error.
+    /// A checkpoint that cannot be deleted is kept with the reason. That is no error. If a checkpoint of a machine has several
+    /// disks, all that were found are deleted or all of them are kept.
     ///
     /// # Errors
     /// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it, and [`Error::Io`](crate::Error::Io) if a journal or the free space cannot be read.
@@ -98,16 +99,24 @@ impl PrunePlan {
         let waiting: HashSet<usize> = waiting.into_iter().map(|disk| family_of[disk]).collect();
         let blocked: HashSet<usize> = blocked.into_iter().map(|disk| family_of[disk]).collect();
         let of_family = |(number, family): &(usize, &Family)| match to_complete.get(number) {
-            _ if blocked.contains(number) => planner.keep_all(family, || KeepReason::UnfinishedMerge),
-            _ if waiting.contains(number) => planner.keep_all(family, || KeepReason::Postponed),
-            Some(merges) => planner.complete(family, merges),
-            None => planner.delete(family),
+            _ if blocked.contains(number) => keep(KeepReason::UnfinishedMerge),
+            _ if waiting.contains(number) => keep(KeepReason::Postponed),
+            Some(merges) => {
+                let plan = planner.complete(family, merges);
+                let is_possible = plan.refused.is_empty();
+                let reason = if is_possible { KeepReason::Postponed } else { KeepReason::UnfinishedMerge };
+                (Decision::Keep(reason), plan)
+            }
+            None => (planner.decide(family), FamilyPlan::default()),
         };
         let numbered: Vec<(usize, &Family)> = families.iter().enumerate().collect();
-        let mut all = FamilyPlan::default();
-        parallel::each(&numbered, progress, of_family)?.into_iter().for_each(|plan| all.extend(plan));
-        Planning { planner, all }.finish(pending)
+        let decided = parallel::each(&numbered, progress, of_family)?;
+        Rounds::new(planner, &families, &family_of, decided).finish(pending, progress)
     }
+}
+
+fn keep(reason: KeepReason) -> (Decision, FamilyPlan) {
+    (Decision::Keep(reason), FamilyPlan::default())
 }
 
 /// Returns which of some configurations name each disk.
@@ -171,66 +180,4 @@ impl Journals {
         }
         Ok(journals)
     }
-}
-
-/// The plans of all families, before they are ordered.
-struct Planning<'a> {
-    planner: Planner<'a>,
-    all: FamilyPlan,
-}
-
-impl Planning<'_> {
-    /// Orders the merges, and keeps what does not fit into the free space.
-    fn finish(mut self, pending: Vec<PendingDeletion>) -> Result<PrunePlan> {
-        let places = std::mem::take(&mut self.all.places);
-        let free = self.free(&places)?;
-        let uses: Vec<Uses> = self.all.merges.iter().map(|(_, uses)| uses.clone()).collect();
-        let room = if self.planner.options.ignore_space { BTreeMap::new() } else { free.clone() };
-        let order = order::order(&uses, room);
-        for &i in &order.too_large {
-            let reason = no_space(&uses[i], &order.free)?;
-            for checkpoint in self.all.merges[i].0.checkpoints.clone() {
-                let (path, names) = (checkpoint.path, checkpoint.names);
-                self.all.kept.push(KeptCheckpoint { path, names, reason: reason.clone() });
-            }
-            if self.all.merges[i].0.checkpoints.is_empty() {
-                let path = self.all.merges[i].0.target.clone();
-                self.all.kept.push(KeptCheckpoint { path, names: Vec::new(), reason });
-            }
-        }
-        let peak = order::peak(order.fitting.iter().map(|&i| &uses[i]));
-        let volumes = peak.iter().map(|(volume, needed)| PruneSpace {
-            path: places[volume].clone(),
-            free: free.get(volume).copied(),
-            needed: *needed,
-            gained: order::gained(order.fitting.iter().filter_map(|&i| uses[i].get(volume))),
-        });
-        let volumes = volumes.collect();
-        let mut merges: Vec<Option<PruneMerge>> =
-            self.all.merges.into_iter().map(|(merge, _)| Some(merge)).collect();
-        Ok(PrunePlan {
-            merges: order.fitting.iter().filter_map(|&i| merges[i].take()).collect(),
-            kept: self.all.kept,
-            volumes,
-            pending,
-            time: self.planner.known.now,
-            parents: self.planner.parents,
-            options: self.planner.options,
-        })
-    }
-
-    fn free(&self, places: &BTreeMap<Option<u64>, PathBuf>) -> Result<BTreeMap<Option<u64>, u64>> {
-        let free = places.iter().map(|(volume, path)| Ok((*volume, self.planner.files.free_space(path)?)));
-        let free: Vec<(Option<u64>, Option<u64>)> = free.collect::<Result<_>>()?;
-        Ok(free.into_iter().filter_map(|(volume, free)| Some((volume, free?))).collect())
-    }
-}
-
-/// Returns the reason to keep the checkpoints of a merge that does not fit.
-fn no_space(uses: &Uses, free: &BTreeMap<Option<u64>, u64>) -> Result<KeepReason> {
-    let missing = |(volume, used): (&Option<u64>, &order::Use)| {
-        let free = *free.get(volume)?;
-        (free < used.needed).then_some(KeepReason::NoSpace { needed: used.needed, free })
-    };
-    uses.iter().find_map(missing).guaranteed("a merge that does not fit lacks space on a file system")
 }

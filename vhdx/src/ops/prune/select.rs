@@ -8,7 +8,8 @@ use super::keep::KeepReason;
 use super::options::PruneOptions;
 use super::unseen::{Unseen, unseen};
 use crate::family::{
-    Checkpoint, DiscoveredDisk, DiskLink, Family, Forest, MachineProblem, Problem, UnusedDisk,
+    Checkpoint, DiscoveredDisk, DiskLink, Family, Forest, MachineDrive, MachineProblem, Problem, PrunedDrive,
+    UnusedDisk,
 };
 
 /// What the selection needs to know about a forest.
@@ -25,6 +26,8 @@ pub(super) struct Known<'a> {
     frozen: HashSet<usize>,
     /// The disks that something that was not found may need.
     unseen: HashMap<usize, Unseen>,
+    /// The disks of checkpoints of which another state was deleted.
+    partly_deleted: HashSet<usize>,
     /// The disks without children that no configuration names.
     unused: HashMap<usize, &'a UnusedDisk>,
     pub(super) now: SystemTime,
@@ -54,6 +57,7 @@ impl<'a> Known<'a> {
             used,
             frozen,
             unseen: unseen(forest, options.ignore_undetermined),
+            partly_deleted: partly_deleted(forest),
             unused,
             now,
         }
@@ -85,6 +89,11 @@ impl<'a> Known<'a> {
             (checkpoint.disk, reason)
         };
         of_family.map(decision).collect()
+    }
+
+    /// Returns why the state of a disk without children stays.
+    pub(super) fn leaf_stays(&self, leaf: usize) -> KeepReason {
+        self.unseen.get(&leaf).map_or(KeepReason::NoChild, Unseen::reason)
     }
 
     /// Returns the times of the checkpoints, as far as they are known.
@@ -147,7 +156,10 @@ impl<'a> Known<'a> {
         if options.older_than.is_some_and(|limit| !is_older(limit)) {
             return Some(KeepReason::NotOldEnough);
         }
-        if options.larger_than.is_some_and(|limit| checkpoint.size <= limit) {
+        // A prune that was interrupted has deleted other disks of the checkpoint, whose sizes are not known any more.
+        let is_larger =
+            |limit| checkpoint.size_of_all_disks > limit || self.partly_deleted.contains(&checkpoint.disk);
+        if options.larger_than.is_some_and(|limit| !is_larger(limit)) {
             return Some(KeepReason::NotLargeEnough);
         }
         let has_name = options
@@ -207,6 +219,13 @@ fn unused(forest: &Forest) -> HashMap<usize, &UnusedDisk> {
         _ => None,
     });
     unused.collect()
+}
+
+/// Returns the disks of checkpoints of which a prune has deleted the state of another disk.
+fn partly_deleted(forest: &Forest) -> HashSet<usize> {
+    let is_deleted = |drive: &MachineDrive| drive.pruned == Some(PrunedDrive::Deleted);
+    let configurations = forest.checkpoint_configurations().filter(|of| of.drives.iter().any(is_deleted));
+    configurations.flat_map(|of| of.disks()).collect()
 }
 
 /// Returns the names of a checkpoint: those of its configurations, or else that of the file.

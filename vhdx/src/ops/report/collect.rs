@@ -182,8 +182,9 @@ impl Findings<'_> {
             }
             _ => {}
         }
-        if let Some(limit) = self.limits.larger_than.filter(|limit| checkpoint.size > *limit) {
-            let (names, size) = (checkpoint.names.clone(), checkpoint.size);
+        let size = checkpoint.size_of_all_disks;
+        if let Some(limit) = self.limits.larger_than.filter(|limit| size > *limit) {
+            let names = checkpoint.names.clone();
             self.add(path, Some(number), FindingFact::LargeCheckpoint { names, size, limit });
         }
     }

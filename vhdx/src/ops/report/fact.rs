@@ -28,7 +28,7 @@ pub enum FindingFact {
     LargeCheckpoint {
         /// The names of the checkpoint.
         names: Vec<String>,
-        /// The space that deleting it can free at most.
+        /// The space that deleting it can free at most, over all of its disks.
         size: u64,
         /// The limit.
         limit: u64,

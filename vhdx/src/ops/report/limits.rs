@@ -10,7 +10,7 @@ use super::volumes::Volume;
 pub struct ReportLimits {
     /// Report checkpoints that were made longer ago.
     pub older_than: Option<Duration>,
-    /// Report checkpoints whose [`size`](crate::Checkpoint::size) is more bytes.
+    /// Report checkpoints whose [size of all disks](crate::Checkpoint::size_of_all_disks) is more bytes.
     pub larger_than: Option<u64>,
     /// Report volumes with less free space.
     pub min_free: Option<MinFree>,

@@ -188,7 +188,7 @@ fn a_report_finds_exactly_the_truth() {
         let frozen: Vec<usize> = (0..estate.disks.len())
             .filter(|&disk| estate.disks[disk].is_found() && estate.children(disk).next().is_some())
             .collect();
-        let mut sizes: Vec<u64> = frozen.iter().map(|&disk| size_of_children(estate, disk)).collect();
+        let mut sizes: Vec<u64> = frozen.iter().map(|&disk| size_of_checkpoint(estate, disk)).collect();
         sizes.sort_unstable();
         let size = sizes[sizes.len() / 2];
         let limits =
@@ -202,7 +202,7 @@ fn a_report_finds_exactly_the_truth() {
         let path = |&disk: &usize| estate.disks[disk].path.as_path();
         let old = frozen.iter().filter(|&&disk| is_older(estate, frozen_at(estate, disk), AGE));
         let old: BTreeSet<&Path> = old.map(path).collect();
-        let large = frozen.iter().filter(|&&disk| size_of_children(estate, disk) > size);
+        let large = frozen.iter().filter(|&&disk| size_of_checkpoint(estate, disk) > size);
         let large: BTreeSet<&Path> = large.map(path).collect();
         for set in [&old, &large] {
             assert!(set.len() > 20 && set.len() < frozen.len() - 20, "{} of {}", set.len(), frozen.len());
@@ -235,6 +235,15 @@ fn is_older(estate: &Estate, time: SystemTime, age: Duration) -> bool {
 fn size_of_children(estate: &Estate, disk: usize) -> u64 {
     let children = estate.children(disk);
     children.map(|child| vhdx::allocated_bytes(&estate.disks[child].path).unwrap()).sum()
+}
+
+/// The bytes that the children of all disks of a checkpoint occupy: the most that a checkpoint with `disk` has.
+fn size_of_checkpoint(estate: &Estate, disk: usize) -> u64 {
+    let checkpoints = estate.machines.iter().flat_map(|machine| &machine.checkpoints);
+    let found = checkpoints.map(|of| of.drives.iter().filter_map(|drive| estate.found(drive)));
+    let disks = found.map(|disks| disks.collect::<BTreeSet<usize>>()).filter(|disks| disks.contains(&disk));
+    let sizes = disks.map(|disks| disks.iter().map(|&disk| size_of_children(estate, disk)).sum());
+    sizes.max().unwrap_or_else(|| size_of_children(estate, disk))
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use vhdx_testkit::estate::{Estate, EstateDrive, EstateFile, EstateLink};
+use vhdx_testkit::estate::{Estate, EstateCheckpoint, EstateDrive, EstateFile, EstateLink};
 
 /// A selection, as a user gives it.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Selection {
     pub(super) older_than: Option<Duration>,
     /// What the names must contain.
     pub(super) name: Option<String>,
-    /// The names of the disks to delete are known to be large.
+    /// The disks whose checkpoints are large.
     pub(super) larger: Option<BTreeSet<usize>>,
 }
 
@@ -51,8 +51,9 @@ impl Selection {
         for disk in (0..estate.disks.len()).filter(|&disk| estate.disks[disk].is_found()) {
             families.entry(estate.root_of(disk)).or_default().push(disk);
         }
-        let deleted: BTreeSet<usize> =
+        let mut deleted: BTreeSet<usize> =
             families.values().flat_map(|family| self.of_family(estate, family)).collect();
+        keep_whole(estate, &mut deleted);
         let mut expected = Expected { deleted, ..Expected::default() };
         for disk in families.into_values().flatten() {
             // The state of a disk moves into the oldest of the neighbours that were deleted below it.
@@ -104,6 +105,27 @@ impl Selection {
         self.older_than.is_none_or(is_older)
             && self.larger.as_ref().is_none_or(|larger| larger.contains(&disk))
             && self.name.as_ref().is_none_or(|part| names.iter().any(|name| name.contains(part)))
+    }
+}
+
+/// Keeps all disks of a checkpoint of which one disk stays.
+fn keep_whole(estate: &Estate, deleted: &mut BTreeSet<usize>) {
+    let checkpoints: Vec<&EstateCheckpoint> =
+        estate.machines.iter().flat_map(|machine| &machine.checkpoints).collect();
+    // A disk without children that a machine uses has changed since it was frozen.
+    let is_frozen = |disk: &usize| estate.children(*disk).next().is_some() || !is_used(estate, *disk);
+    loop {
+        let before = deleted.len();
+        for checkpoint in &checkpoints {
+            let disks = checkpoint.drives.iter().filter_map(|drive| estate.found(drive)).filter(is_frozen);
+            let disks: Vec<usize> = disks.collect();
+            if disks.iter().any(|disk| !deleted.contains(disk)) {
+                deleted.retain(|disk| !disks.contains(disk));
+            }
+        }
+        if deleted.len() == before {
+            return;
+        }
     }
 }
 

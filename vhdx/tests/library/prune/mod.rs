@@ -5,6 +5,7 @@ mod expected;
 mod selections;
 mod states;
 mod stopped;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -95,12 +95,20 @@ fn missing(forest: &Forest) -> BTreeSet<(PathBuf, String)> {
     missing.collect()
 }
 
-/// Returns the disks whose children take more than a limit.
+/// Returns the disks whose children take more than a limit, together with those of the other disks of a checkpoint.
 fn larger(estate: &Estate, limit: u64) -> BTreeSet<usize> {
     let size = |disk: usize| -> u64 {
         estate.children(disk).map(|child| vhdx::allocated_bytes(&estate.disks[child].path).unwrap()).sum()
     };
-    (0..estate.disks.len()).filter(|&disk| size(disk) > limit).collect()
+    let mut larger: BTreeSet<usize> = (0..estate.disks.len()).filter(|&disk| size(disk) > limit).collect();
+    for checkpoint in estate.machines.iter().flat_map(|machine| &machine.checkpoints) {
+        let disks: BTreeSet<usize> =
+            checkpoint.drives.iter().filter_map(|drive| estate.found(drive)).collect();
+        if disks.iter().map(|&disk| size(disk)).sum::<u64>() > limit {
+            larger.extend(disks);
+        }
+    }
+    larger
 }
 
 fn all() -> PruneOptions {
