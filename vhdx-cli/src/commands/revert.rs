@@ -41,6 +41,11 @@ pub(super) fn run(output: Output, revert: &Revert) -> Result<Outcome, Failure> {
     output.answer(|| report.json(Some(facts), Some(&done)), |out| report.text(Some(&done), out))?;
     match &done.undeleted {
         None => Ok(Outcome::Done),
+        Some(old) if done.record.is_none() => Err(Failure::from(&*old.error).with_hint(format!(
+            "{} was not deleted, because the record that {} replaces it could not be written",
+            shown(&old.path),
+            shown(&done.new)
+        ))),
         Some(old) => Err(Failure::from(&*old.error)),
     }
 }
@@ -129,6 +134,7 @@ impl Report<'_> {
         json["checkpoint_names"] = plan.names.clone().into();
         json["use_instead_of"] = output::path(&plan.old);
         json["configurations"] = output::paths(&plan.configurations);
+        json["record"] = done.and_then(|done| done.record.as_deref()).map(output::path).into();
         json["deleted"] = done.and_then(|done| done.deleted.as_deref()).map(output::path).into();
         json["stale"] = output::paths(&side_files(&plan.new));
         json
@@ -143,10 +149,21 @@ impl Report<'_> {
             None => format!("in {checkpoint}"),
         };
         writeln!(out, "{made} {new}: an empty child of the checkpoint {checkpoint}")?;
+        let left = |left: &str, record: &Path| {
+            format!("{left}: {}, a record that {new} replaces {old}: keep it with the disks", shown(record))
+        };
         match done {
-            Some(done) if done.deleted.is_some() => writeln!(out, "deleted: {old}")?,
-            Some(_) => {}
-            None if self.revert.delete_old => writeln!(out, "would delete: {old}")?,
+            Some(done) => {
+                if done.deleted.is_some() {
+                    writeln!(out, "deleted: {old}")?;
+                }
+                if let Some(record) = &done.record {
+                    writeln!(out, "{}", left("left", record))?;
+                }
+            }
+            None if self.revert.delete_old => {
+                writeln!(out, "would delete: {old}\n{}", left("would leave", &plan.record))?;
+            }
             None => {}
         }
         if done.is_none() {

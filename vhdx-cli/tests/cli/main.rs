@@ -36,11 +36,13 @@ mod prune_whole;
 #[cfg(target_os = "linux")]
 mod refusals;
 mod relinked;
+mod renamed;
 mod reparent;
 mod replay;
 mod report;
 mod restored;
 mod revert;
+mod reverted;
 mod run;
 mod several;
 #[cfg(unix)]

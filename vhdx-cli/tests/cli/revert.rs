@@ -147,7 +147,7 @@ fn the_old_disk_is_deleted_only_if_nothing_depends_on_it() {
         host.path("new.avhdx")
     )
     .exits(0);
-    assert_eq!(host.names(), ["base.vhdx", "mid.avhdx", "new.avhdx"]);
+    assert_eq!(host.names(), ["base.vhdx", "mid.avhdx", "new.avhdx", "new.avhdx.vhdx-pruned"]);
     assert!(read(&host.path("new.avhdx")) == read(&host.path("mid.avhdx")));
 }
 

@@ -8,7 +8,7 @@ use super::forest::Forest;
 use super::machine::join::join;
 use super::machine::problem::MachineProblem;
 use super::problem::Problem;
-use super::prune_records::{PruneRecords, Target};
+use super::prune_records::PruneRecords;
 use super::pruned_parents::PrunedFiles;
 use super::{link, paths, restored_targets, scan, stale_paths, substitutes};
 use crate::error::{Error, Result};
@@ -83,17 +83,18 @@ pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
     link::check_links(&mut forest.disks, &paths);
     let unreadable: Vec<&Path> = forest.problems.iter().map(Problem::path).collect();
     let mut damaged = Vec::new();
-    let target = |path: &Path| {
-        let disk = forest.index_of(path)?;
-        let FileFacts { data_write_guid, virtual_disk_id, .. } = forest.disks[disk].facts;
-        Some(Target { disk, data_write_guid, virtual_disk_id })
-    };
-    let records = PruneRecords::read(&records, target, |path| damaged.push(path.to_owned()));
+    let files: Vec<&FileFacts> = forest.disks.iter().map(|disk| &disk.facts).collect();
+    let records = PruneRecords::read(&records, &files, |path| damaged.push(path.to_owned()));
     let pruned = PrunedFiles::of(&records, &forest.disks);
     substitutes::explain_lost(&mut forest.disks, &forest.problems, &paths, &pruned, progress)?;
     restored_targets::explain(&mut forest.disks, &records);
     let joined = join(&others, &forest.disks, &unreadable, &records, progress)?;
     stale_paths::explain(&mut forest.disks, &joined.problems);
+    let elsewhere = records.elsewhere().map(|found| {
+        let (path, target) = (found.file(), found.path.clone());
+        Problem::Machine(MachineProblem::RecordElsewhere { path, target })
+    });
+    forest.problems.extend(elsewhere);
     forest.records = records;
     forest.machines = joined.machines;
     forest.lone_checkpoints = joined.lone_checkpoints;

@@ -38,7 +38,7 @@ pub use others::{OtherFile, OtherKind};
 pub(crate) use paths::{machine_folder_on_host, parent_folders};
 pub use problem::{Evidence, Fallback, Problem, PrunedParent, Remedy, Substitute, TargetContent};
 pub(crate) use prune_record::{
-    MovedState, PruneRecord, decode_record_file, escape, on_host, record_of, relative_to_target, unescape,
+    MovedState, PruneRecord, decode_record_file, escape, record_of, relative_to_target, unescape,
 };
 pub(crate) use prune_records::FoundRecord;
 pub(crate) use relatives::FamilyRelatives;

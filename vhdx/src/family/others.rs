@@ -43,7 +43,7 @@ pub enum OtherKind {
     OpticalDisc,
     /// `.vhdx-prune`: the files that an interrupted prune still has to delete.
     PruneJournal,
-    /// `.vhdx-pruned`: where a prune has moved the states of the files that it deleted.
+    /// `.vhdx-pruned`: where a prune has moved the states of the files that it deleted, or which disk a revert replaced.
     PruneRecord,
 }
 
@@ -102,7 +102,7 @@ impl fmt::Display for OtherKind {
                 "the list of files that an interrupted deletion of checkpoints still has to delete"
             }
             OtherKind::PruneRecord => {
-                "the record of a prune, which knows the kept checkpoints' names and times"
+                "the record of a prune or revert, which knows the kept checkpoints' names and times, and replaced disks"
             }
         })
     }

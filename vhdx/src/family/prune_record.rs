@@ -3,6 +3,8 @@
 //!
 //! A prune moves states to other files and changes the times of files, but the configurations of Hyper-V still name the
 //! old files. The record keeps both, so that the kept checkpoints have the same names and times as before.
+//!
+//! A revert that deletes the old disk leaves such a record beside the new one. It only names the old disk.
 
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,6 +46,8 @@ pub(crate) struct PruneRecord {
     pub(crate) before: Vec<Uuid>,
     /// When the states of files were last changed before the merge, by DataWriteGuid.
     pub(crate) frozen: Vec<(Uuid, SystemTime)>,
+    /// The files that reverts deleted, the latest first. A machine that names one of them must use the target.
+    pub(crate) replaces: Vec<String>,
 }
 
 /// A file that had the state that the target has now.
@@ -67,7 +71,14 @@ impl PruneRecord {
             merged: Vec::new(),
             before: Vec::new(),
             frozen: Vec::new(),
+            replaces: Vec::new(),
         }
+    }
+
+    /// Returns the path that the target had when the files were merged into it; `None` if none were.
+    pub(crate) fn target(&self) -> Option<&str> {
+        // `deleted` starts with the merged files except the newest. The target follows.
+        self.deleted.get(self.merged.len().checked_sub(1)?).map(String::as_str)
     }
 
     /// Returns the merged files, the newest first: their DataWriteGuids and paths.
@@ -98,6 +109,7 @@ impl PruneRecord {
         for (guid, time) in self.frozen.iter().take(MAX_TIMES) {
             text += &format!("frozen {guid} {}\n", encode_time(*time));
         }
+        self.replaces.iter().take(MAX_PATHS).for_each(|path| text += &format!("replaces {}\n", escape(path)));
         text + END
     }
 
@@ -116,6 +128,7 @@ impl PruneRecord {
                 "merged" => record.merged.push(Uuid::try_parse(value).ok()?),
                 "before" => record.before.push(Uuid::try_parse(value).ok()?),
                 "deleted" => record.deleted.push(unescape(value)?),
+                "replaces" => record.replaces.push(unescape(value)?),
                 "frozen" => {
                     let (guid, time) = value.split_once(' ')?;
                     record.frozen.push((Uuid::try_parse(guid).ok()?, decode_time(time)?));
@@ -251,6 +264,7 @@ mod tests {
             before: vec![Uuid::from_u128(12), Uuid::from_u128(13)],
             deleted: vec!["base.vhdx".to_owned()],
             frozen: vec![(Uuid::from_u128(7), time(1))],
+            replaces: vec!["old\n.avhdx".to_owned()],
         }
     }
 
@@ -283,6 +297,17 @@ mod tests {
         ] {
             assert_eq!(PruneRecord::decode(&wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_target_follows_the_merged_files() {
+        let mut record = PruneRecord::new(UNIX_EPOCH);
+        assert_eq!(record.target(), None);
+        record.state_of.push(MovedState { path: "leaf".to_owned(), since: None });
+        record.deleted = ["mid", "base", "earlier"].map(str::to_owned).to_vec();
+        record.merged = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
+        assert_eq!(record.target(), Some("base"));
+        assert_eq!(record.merged_files().map(|(_, path)| path).collect::<Vec<_>>(), ["leaf", "mid"]);
     }
 
     #[test]

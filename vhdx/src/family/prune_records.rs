@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::facts::FileFacts;
 use super::others::JOURNAL_EXTENSION;
-use super::prune_record::{PruneRecord, decode_record_file, on_host};
+use super::prune_record::{PruneRecord, decode_record_file, on_host, record_of, relative_to_target};
 
 /// The most bytes of a record that are read.
 const MAX_RECORD: u64 = 4 << 20;
@@ -21,6 +21,10 @@ const MAX_RECORD: u64 = 4 << 20;
 pub(crate) struct FoundRecord {
     /// The target.
     pub(super) path: PathBuf,
+    /// The path at which the target lay with its record. It differs if the target was renamed or moved without the record.
+    ///
+    /// The paths in the record are relative to its folder.
+    pub(super) beside: PathBuf,
     /// The DataWriteGuid that the merge gave the target.
     pub(crate) guid: Uuid,
     pub(crate) state: TargetState,
@@ -39,9 +43,69 @@ pub(crate) enum TargetState {
 }
 
 impl FoundRecord {
+    /// Returns whether a disk can be the target, which was changed and renamed.
+    fn may_have_become(&self, file: &FileFacts) -> bool {
+        let is_later = file.modified.is_none_or(|modified| modified > self.record.time);
+        let is_near = file.path.parent() == self.beside.parent();
+        let is_same = self.record.disk.is_some() && self.record.disk == file.virtual_disk_id;
+        is_near && is_same && is_later && !self.knows(file.data_write_guid)
+    }
+
+    /// Returns whether a file had this DataWriteGuid before the merge.
+    fn knows(&self, guid: Uuid) -> bool {
+        let PruneRecord { merged, before, frozen, .. } = &self.record;
+        merged.contains(&guid) || before.contains(&guid) || frozen.iter().any(|(known, _)| *known == guid)
+    }
+
     /// Returns whether the target has the state of a file that was merged into it.
     pub(crate) fn has_moved_state(&self) -> bool {
         self.state == TargetState::AsMerged && !self.record.state_of.is_empty()
+    }
+
+    /// Returns the path on this host that a path in the record means.
+    pub(super) fn on_host(&self, recorded: &str) -> PathBuf {
+        on_host(&self.beside, recorded)
+    }
+
+    /// Returns the path that the record of another target has for a path in this record.
+    pub(crate) fn rebased(&self, recorded: &str, target: &Path) -> String {
+        match self.beside.parent() == target.parent() {
+            true => recorded.to_owned(),
+            false => relative_to_target(target, &self.on_host(recorded)),
+        }
+    }
+
+    /// Returns the path of the record.
+    pub(crate) fn file(&self) -> PathBuf {
+        record_of(&self.beside)
+    }
+
+    /// Returns whether the record is beside its target.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.path == self.beside
+    }
+
+    /// Returns whether a path is the present path of the target, or the one that the record implies.
+    pub(super) fn is_target(&self, path: &Path) -> bool {
+        path == self.path || path == self.beside
+    }
+
+    /// Returns the paths that the target had before it was renamed or moved, as far as the record shows them.
+    pub(super) fn earlier_paths(&self) -> impl Iterator<Item = PathBuf> {
+        let at_merge = self.record.target().map(|path| self.on_host(path));
+        let is_known = self.state != TargetState::BeforeMerge;
+        let paths = [Some(self.beside.clone()), at_merge].into_iter().flatten();
+        paths.filter(move |path| is_known && *path != self.path)
+    }
+
+    /// Returns the files that reverts replaced by the target, as the record names them.
+    ///
+    /// While the latest of them exists, its revert did not delete it. The machine uses that disk, which replaces the others.
+    pub(crate) fn replaced(&self) -> impl Iterator<Item = &String> {
+        let exists = |path: &String| self.on_host(path).symlink_metadata().is_ok();
+        let counts =
+            self.state != TargetState::BeforeMerge && !self.record.replaces.first().is_some_and(exists);
+        self.record.replaces.iter().filter(move |path| counts && !exists(path))
     }
 
     /// Returns whether a merge deleted the state that the target had before.
@@ -55,8 +119,12 @@ impl FoundRecord {
 pub(crate) struct PruneRecords {
     /// The records of completed merges, by the disk of their target.
     by_target: BTreeMap<usize, FoundRecord>,
-    /// The records that cannot be read, by the disk of their target.
+    /// The records that cannot be read, by the disk of their target, or by the disks that may be it.
     damaged: BTreeMap<usize, PathBuf>,
+    /// The records without a target, by the disks that may be it.
+    lost: BTreeMap<usize, LostRecord>,
+    /// The targets that have another path now, by their earlier paths.
+    renamed: HashMap<PathBuf, usize>,
     /// The times in the journals of interrupted merges.
     interrupted: Vec<(Uuid, SystemTime)>,
 }
@@ -73,17 +141,18 @@ impl StateTimes {
     }
 }
 
-/// A disk beside which a record may lie.
-pub(super) struct Target {
-    pub(super) disk: usize,
-    pub(super) data_write_guid: Uuid,
-    pub(super) virtual_disk_id: Option<Uuid>,
+/// A record whose target was not found, although disks may be it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LostRecord {
+    pub(super) path: PathBuf,
+    /// When the prune was planned.
+    pub(super) time: SystemTime,
 }
 
-/// A file that a prune deleted.
+/// A file that a prune or revert deleted, or that has another path now.
 pub(super) struct DeletedFile {
     pub(super) path: PathBuf,
-    /// The disk that has its state, or whose state came after it.
+    /// The disk that has its state, whose state came after it, or that replaces it.
     pub(super) target: usize,
     pub(super) fate: Fate,
 }
@@ -96,44 +165,126 @@ pub(super) enum Fate {
     Moved {
         since: Option<SystemTime>,
     },
+    /// The target is this file: it was renamed or moved.
+    Renamed,
+    /// A revert deleted the file. The machine must use the target instead.
+    Replaced,
 }
 
 impl PruneRecords {
     /// Reads the records and journals at these paths, and calls `damaged` for those that cannot be read.
     ///
-    /// `find` returns the disk at a path. Records without a disk, and those of other disks, are ignored. Of a journal, only
-    /// the times count: an interrupted merge has changed the times of files, and not yet moved any state.
-    pub(super) fn read(
-        paths: &[PathBuf],
-        find: impl Fn(&Path) -> Option<Target>,
-        mut damaged: impl FnMut(&Path),
-    ) -> Self {
-        let (mut by_target, mut damaged_of, mut interrupted) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    /// `files` are the disks, sorted by path. A record belongs to the disk beside it. If that is none or another one, it
+    /// belongs to the disk that has the DataWriteGuid and VirtualDiskId of the target, if exactly one has. Of a journal,
+    /// only the times count: an interrupted merge has changed the times of files, and not yet moved any state.
+    pub(super) fn read(paths: &[PathBuf], files: &[&FileFacts], mut damaged: impl FnMut(&Path)) -> Self {
+        let mut records = Self::default();
+        let mut without_target = Vec::new();
         for path in paths {
             if path.extension().is_some_and(|extension| extension == JOURNAL_EXTENSION) {
                 match times_in_journal(path) {
-                    Some(times) => interrupted.extend(times),
+                    Some(times) => records.interrupted.extend(times),
                     None => damaged(path),
                 }
                 continue;
             }
-            let of = path.with_extension("");
-            let Some(target) = find(&of) else { continue };
+            let beside = path.with_extension("");
+            let target = files.binary_search_by(|file| file.path.cmp(&beside)).ok();
             let Some((guid, record)) = read(path) else {
-                damaged_of.insert(target.disk, path.clone());
+                let may_be = |disk: &usize| files[*disk].path.parent() == path.parent();
+                let disks =
+                    (0..files.len()).filter(|disk| target.map_or(may_be(disk), |target| target == *disk));
+                records.damaged.extend(disks.map(|disk| (disk, path.clone())));
                 damaged(path);
                 continue;
             };
-            if record.disk == target.virtual_disk_id {
-                let state = match target.data_write_guid {
-                    now if now == guid => TargetState::AsMerged,
-                    now if record.before.contains(&now) => TargetState::BeforeMerge,
-                    _ => TargetState::Changed,
-                };
-                by_target.insert(target.disk, FoundRecord { path: of, guid, state, record });
+            let state = TargetState::Changed;
+            let mut found = FoundRecord { path: beside.clone(), beside, guid, state, record };
+            let target = target.filter(|disk| files[*disk].virtual_disk_id == found.record.disk);
+            let Some(disk) = target else {
+                without_target.push((found, None));
+                continue;
+            };
+            found.state = match files[disk].data_write_guid {
+                now if now == guid => TargetState::AsMerged,
+                now if found.record.before.contains(&now) => TargetState::BeforeMerge,
+                _ => TargetState::Changed,
+            };
+            match found.state {
+                // Another file of the virtual disk may have got the name of the target.
+                TargetState::Changed if found.knows(files[disk].data_write_guid) => {
+                    without_target.push((found, Some(disk)));
+                    continue;
+                }
+                // The disk beside it is an older copy. The merged target may have been renamed.
+                TargetState::BeforeMerge => without_target.push((found.clone(), None)),
+                TargetState::AsMerged | TargetState::Changed => {}
+            }
+            records.by_target.insert(disk, found);
+        }
+        records.find_targets(without_target, files);
+        let of_targets = records.by_target.iter();
+        records.renamed = of_targets
+            .flat_map(|(target, found)| found.earlier_paths().map(|path| (path, *target)))
+            .collect();
+        records
+    }
+
+    /// Finds the targets that were renamed or moved without their records.
+    ///
+    /// Each record comes with the changed disk that is its target if no other one is.
+    fn find_targets(&mut self, without_target: Vec<(FoundRecord, Option<usize>)>, files: &[&FileFacts]) {
+        if without_target.is_empty() {
+            return;
+        }
+        let mut by_guid: HashMap<(Uuid, Option<Uuid>), Vec<usize>> = HashMap::new();
+        for (disk, file) in (0..).zip(files).filter(|(disk, _)| !self.by_target.contains_key(disk)) {
+            by_guid.entry((file.data_write_guid, file.virtual_disk_id)).or_default().push(disk);
+        }
+        let (mut renamed, mut lost) = (Vec::new(), Vec::new());
+        for (found, changed) in without_target {
+            match (by_guid.get(&(found.guid, found.record.disk)).map(Vec::as_slice), changed) {
+                (Some(&[disk]), _) => renamed.push((disk, found)),
+                (_, Some(changed)) => drop(self.by_target.insert(changed, found)),
+                (several, None) => lost.push((found, several.map(<[usize]>::to_vec))),
             }
         }
-        Self { by_target, damaged: damaged_of, interrupted }
+        // The latest of several records of one disk counts.
+        renamed.sort_by_key(|(_, found)| found.record.time);
+        for (disk, found) in renamed {
+            let (path, state) = (files[disk].path.clone(), TargetState::AsMerged);
+            self.by_target.insert(disk, FoundRecord { path, state, ..found });
+        }
+        lost.sort_by_key(|(found, _)| found.record.time);
+        for (found, several) in lost.into_iter().filter(|(found, _)| found.has_deleted_state()) {
+            let is_free = |disk: &usize| !self.by_target.contains_key(disk);
+            let may_be = |disk: &usize| is_free(disk) && found.may_have_become(files[*disk]);
+            let disks = several.unwrap_or_else(|| (0..files.len()).filter(may_be).collect());
+            let record = LostRecord { path: found.file(), time: found.record.time };
+            self.lost.extend(disks.into_iter().map(|disk| (disk, record.clone())));
+        }
+    }
+
+    /// Returns the record that may belong to a disk, although the disk cannot be proven to be its target.
+    pub(super) fn lost(&self, disk: usize) -> Option<&LostRecord> {
+        self.lost.get(&disk)
+    }
+
+    /// Returns the record of the target that a disk is not, although it has the path that the target had.
+    ///
+    /// A copy of the target from before the merge is no such disk.
+    pub(super) fn of_earlier_path(&self, file: &FileFacts) -> Option<&FoundRecord> {
+        let found = self.of(*self.renamed.get(&file.path)?)?;
+        let is_older_copy = found.record.before.contains(&file.data_write_guid);
+        (found.record.disk == file.virtual_disk_id && !is_older_copy).then_some(found)
+    }
+
+    /// Returns the targets that were renamed or moved without their records.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = &FoundRecord> {
+        // The record also counts for an older copy beside it.
+        let is_shared = |path: &Path| self.by_target.values().any(|found| found.path == *path);
+        let renamed = self.by_target.values().filter(|found| !found.is_beside());
+        renamed.filter(move |found| !is_shared(&found.beside))
     }
 
     /// Returns the record of a target.
@@ -182,18 +333,28 @@ impl PruneRecords {
         }
         let mut known: HashSet<PathBuf> = existing.into_iter().collect();
         let records = self.latest_first();
+        let renamed = records.iter().flat_map(|(target, found)| {
+            found.earlier_paths().map(|path| DeletedFile { path, target: *target, fate: Fate::Renamed })
+        });
         let moved =
             records.iter().filter(|(_, found)| found.has_moved_state()).flat_map(|(target, found)| {
                 let states = found.record.state_of.iter();
                 states.map(|state| (*target, *found, &state.path, Fate::Moved { since: state.since }))
             });
+        let replaced = records
+            .iter()
+            .flat_map(|(target, found)| found.replaced().map(|path| (*target, *found, path, Fate::Replaced)));
         let deleted = records.iter().filter(|(_, found)| found.has_deleted_state());
         let deleted = deleted.flat_map(|(target, found)| {
             found.record.deleted.iter().map(|path| (*target, *found, path, Fate::Deleted))
         });
-        moved
-            .chain(deleted)
-            .map(|(target, found, path, fate)| DeletedFile { path: on_host(&found.path, path), target, fate })
+        let recorded = moved.chain(replaced).chain(deleted).map(|(target, found, path, fate)| DeletedFile {
+            path: found.on_host(path),
+            target,
+            fate,
+        });
+        renamed
+            .chain(recorded)
             .filter(|file| is_named(&file.path) && known.insert(file.path.clone()))
             .collect()
     }
@@ -213,4 +374,64 @@ fn bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::prune_record::MovedState;
+
+    /// A record of a prune that merged `leaf.avhdx` into `base.vhdx`, in a folder.
+    fn found(folder: &Path, path: &str, beside: &str) -> FoundRecord {
+        let record = PruneRecord {
+            state_of: vec![MovedState { path: "leaf.avhdx".to_owned(), since: None }],
+            deleted: vec!["base.vhdx".to_owned()],
+            merged: vec![Uuid::from_u128(2)],
+            before: vec![Uuid::from_u128(3)],
+            replaces: ["first.avhdx", "../second.avhdx"].map(str::to_owned).to_vec(),
+            ..PruneRecord::new(SystemTime::UNIX_EPOCH)
+        };
+        let (path, beside) = (folder.join(path), folder.join(beside));
+        FoundRecord { path, beside, guid: Uuid::from_u128(1), state: TargetState::AsMerged, record }
+    }
+
+    #[test]
+    fn names_are_relative_to_the_place_of_the_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let (vm, other) = (folder.path().join("vm"), folder.path().join("other"));
+        [&vm, &other].into_iter().for_each(|folder| std::fs::create_dir(folder).unwrap());
+        let moved = found(folder.path(), "other/base.vhdx", "vm/base.vhdx");
+        assert_eq!(moved.on_host("leaf.avhdx"), vm.join("leaf.avhdx"));
+        assert_eq!(moved.rebased("leaf.avhdx", &other.join("base.vhdx")), "../vm/leaf.avhdx");
+        assert_eq!(moved.rebased("leaf.avhdx", &vm.join("base.vhdx")), "leaf.avhdx");
+        assert!(moved.is_target(&vm.join("base.vhdx")) && moved.is_target(&other.join("base.vhdx")));
+        assert_eq!(moved.file(), vm.join("base.vhdx.vhdx-pruned"));
+    }
+
+    #[test]
+    fn earlier_paths_are_those_of_the_merge_and_of_the_record() {
+        let vm = Path::new("/vm");
+        let earlier = |path: &str, beside: &str| found(vm, path, beside).earlier_paths().collect::<Vec<_>>();
+        assert_eq!(earlier("base.vhdx", "base.vhdx"), <[PathBuf; 0]>::default());
+        assert_eq!(earlier("a.vhdx", "a.vhdx"), [vm.join("base.vhdx")]);
+        assert_eq!(earlier("a.vhdx", "b.vhdx"), [vm.join("b.vhdx"), vm.join("base.vhdx")]);
+        let older = FoundRecord { state: TargetState::BeforeMerge, ..found(vm, "a.vhdx", "a.vhdx") };
+        assert_eq!(older.earlier_paths().count(), 0);
+    }
+
+    #[test]
+    fn a_record_replaces_nothing_while_the_latest_old_disk_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let vm = folder.path().join("vm");
+        std::fs::create_dir(&vm).unwrap();
+        let found = found(&vm, "base.vhdx", "base.vhdx");
+        assert_eq!(found.replaced().collect::<Vec<_>>(), ["first.avhdx", "../second.avhdx"]);
+        std::fs::write(folder.path().join("second.avhdx"), "").unwrap();
+        assert_eq!(found.replaced().collect::<Vec<_>>(), ["first.avhdx"]);
+        std::fs::write(vm.join("first.avhdx"), "").unwrap();
+        std::fs::remove_file(folder.path().join("second.avhdx")).unwrap();
+        assert_eq!(found.replaced().count(), 0);
+        let older = FoundRecord { state: TargetState::BeforeMerge, ..found };
+        assert_eq!(older.replaced().count(), 0);
+    }
 }

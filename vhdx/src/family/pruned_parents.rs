@@ -10,7 +10,6 @@ use super::forest::{DiscoveredDisk, DiskLink};
 use super::host_path::absolute;
 use super::paths::relative_on_host;
 use super::problem::{PrunedParent, TargetContent};
-use super::prune_record::on_host;
 use super::prune_records::{FoundRecord, PruneRecords, TargetState};
 
 /// The files of a forest that prunes have merged, deleted or changed.
@@ -35,7 +34,7 @@ struct PrunedFile<'a> {
 impl PrunedFile<'_> {
     fn path(&self) -> PathBuf {
         match self.path {
-            Some(path) => on_host(&self.found.path, path),
+            Some(path) => self.found.on_host(path),
             None => self.found.path.clone(),
         }
     }
@@ -72,8 +71,8 @@ impl<'a> PrunedFiles<'a> {
     ///
     /// The target is skipped: it still exists, so its path does not show that the prune changed it.
     fn add_path(&mut self, path: &str, file: PrunedFile<'a>) {
-        let on_host = on_host(&file.found.path, path);
-        if on_host != file.found.path {
+        let on_host = file.found.on_host(path);
+        if !file.found.is_target(&on_host) {
             self.by_path.entry(absolute(&on_host)).or_insert(file);
         }
     }

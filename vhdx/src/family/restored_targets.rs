@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::forest::DiscoveredDisk;
 use super::problem::Problem;
-use super::prune_record::on_host;
 use super::prune_records::{FoundRecord, PruneRecords, TargetState};
 
 /// Adds a problem to each target that has its content from before the merge, if merged files do not exist.
@@ -37,6 +36,6 @@ fn needed(found: &FoundRecord, is_latest: bool) -> Vec<PathBuf> {
         let new: Vec<&str> = earlier.filter(|path| !paths.contains(path)).collect();
         paths.extend(new);
     }
-    let on_host = paths.into_iter().map(|path| on_host(&found.path, path));
+    let on_host = paths.into_iter().map(|path| found.on_host(path));
     on_host.filter(|path| *path != found.path).collect()
 }

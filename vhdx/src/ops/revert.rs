@@ -1,19 +1,27 @@
 //! Reverts a machine's disk to a checkpoint: a new, empty child of the checkpoint replaces the disk.
+//!
+//! Before the old disk is deleted, a record is left beside the new one: a configuration that still names the old disk leads
+//! to the new disk. While the old disk exists, the record says nothing about it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
 use super::create::{ChildOptions, NewChild, create, new_child};
 use super::merge::{
-    FileState, HostFiles, MergeFiles, OpenFile, Undeleted, ensure_not_half_merged, locked_while_deleting,
-    open_as_planned,
+    FileState, HostFiles, OpenFile, Undeleted, ensure_not_half_merged, locked_while_deleting, open_as_planned,
 };
+use super::prune::PruneFiles;
 use super::related_parents::RelatedParents;
 use crate::disk::Chain;
-use crate::error::{Error, InvalidArgument, Result};
-use crate::family::{DiscoveredDisk, Family, FamilyRelatives, Forest, MachineConfiguration, folders_around};
+use crate::error::{Conflict, Error, InvalidArgument, Result};
+use crate::family::{
+    DiscoveredDisk, Family, FamilyRelatives, Forest, FoundRecord, MachineConfiguration, PruneRecord,
+    folders_around, record_of, relative_to_target,
+};
+use crate::file::read_data_write_guid;
 use crate::progress::Progress;
 use crate::storage::{FileStorage, IfExists, NewFile, Storage};
 
@@ -38,6 +46,10 @@ pub struct RevertPlan {
     pub child: NewChild,
     /// Why the old disk cannot be deleted, as far as the forest shows.
     pub old_is_needed: Option<OldIsNeeded>,
+    /// The record that is left beside the new disk if the old one is deleted.
+    pub record: PathBuf,
+    /// The record of the old disk.
+    old_record: Option<FoundRecord>,
     old_state: FileState,
     folders: Vec<PathBuf>,
 }
@@ -67,12 +79,17 @@ pub struct RevertReport {
     /// The old disk, if it was deleted.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub deleted: Option<PathBuf>,
-    /// The old disk, if it was to be deleted and could not be. The new disk exists nevertheless.
+    /// The record beside the new disk, if it was left: the machine must use the new disk instead of the old one.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+    pub record: Option<PathBuf>,
+    /// The old disk, if it was to be deleted and could not be, or else its record. The new disk exists nevertheless.
+    ///
+    /// If the record of the new disk cannot be written, the old disk is not deleted.
     pub undeleted: Option<Undeleted>,
 }
 
 /// Access to the files of a revert.
-pub trait RevertFiles: MergeFiles {
+pub trait RevertFiles: PruneFiles {
     /// Creates a file, and lets `write` fill it. The file exists durably and complete when this returns, or not at all.
     ///
     /// # Errors
@@ -97,6 +114,7 @@ impl RevertPlan {
     /// # Errors
     /// - [`InvalidArgument::UnknownDisk`] if the disk is not in the forest.
     /// - [`InvalidArgument::UnknownCheckpoint`] and [`InvalidArgument::SeveralCheckpoints`].
+    /// - [`Conflict::DestinationExists`] if the record of another disk has the place of the new disk's record.
     /// - Those of [`new_child`], [`Chain::open`], and [`ensure_not_half_merged`].
     pub fn new(forest: &Forest, old: &Path, name: &str, new: Option<&Path>) -> Result<Self> {
         let at = position(forest, old)?;
@@ -109,6 +127,10 @@ impl RevertPlan {
         let chain = Chain::open(path, &RelatedParents::of(forest))?;
         ensure_not_half_merged(chain.leaf(), &relatives)?;
         let new = new.map_or_else(|| beside(old), Path::to_owned);
+        let record = record_of(&new);
+        if record.symlink_metadata().is_ok() {
+            return Err(Error::from(Conflict::DestinationExists).in_file(&record));
+        }
         let child = new_child(&chain, &new, &ChildOptions::default())?;
         let configurations =
             forest.configurations().filter(|configuration| configuration.disks().any(|disk| disk == at));
@@ -120,6 +142,8 @@ impl RevertPlan {
             configurations: configurations.map(|configuration| configuration.path.clone()).collect(),
             child,
             old_is_needed: old_is_needed(forest, at, checkpoint),
+            record,
+            old_record: forest.records.of(at).cloned(),
             old_state: FileState::of_relative(&forest.disks[at].facts),
             folders: relatives.folders,
         })
@@ -127,7 +151,7 @@ impl RevertPlan {
 
     /// Creates the new disk, and then deletes the old one if `delete_old` asks for it.
     ///
-    /// The new disk is complete or absent. The old one is deleted only if it is unchanged and not in use, and if no disk
+    /// Before the old disk is deleted, the record is left beside the new one. The new disk is complete or absent. The old one is deleted only if it is unchanged and not in use, and if no disk
     /// in the folders of its family depends on it, or may.
     ///
     /// # Errors
@@ -144,20 +168,62 @@ impl RevertPlan {
             true => Some(self.ensure_deletable(files)?),
             false => None,
         };
+        let mut guid = None;
         files.create(&self.new, &mut |file| {
-            create(&self.child.disk, file, progress).map(drop).map_err(|error| error.in_file(&self.new))
+            let made = create(&self.child.disk, file, progress).and_then(|_| read_data_write_guid(file));
+            guid = made.map_err(|error| error.in_file(&self.new))?;
+            Ok(())
         })?;
-        let mut report = RevertReport { new: self.new.clone(), deleted: None, undeleted: None };
+        let mut report = RevertReport { new: self.new.clone(), deleted: None, record: None, undeleted: None };
         if let Some(locked) = locked {
-            let _locked = locked_while_deleting(locked);
-            match files.delete(&self.old_state) {
-                Ok(()) => report.deleted = Some(self.old.clone()),
-                Err(error) => {
-                    report.undeleted = Some(Undeleted { path: self.old.clone(), error: Arc::new(error) })
-                }
-            }
+            self.delete_old(locked, guid, files, &mut report);
         }
         Ok(report)
+    }
+
+    /// Leaves the record of the new disk, which has this DataWriteGuid, and then deletes the old disk and its record.
+    fn delete_old(
+        &self,
+        locked: OpenFile,
+        guid: Option<Uuid>,
+        files: &dyn RevertFiles,
+        report: &mut RevertReport,
+    ) {
+        let undeleted =
+            |path: &Path, error| Some(Undeleted { path: path.to_owned(), error: Arc::new(error) });
+        let stale = || Error::from(Conflict::StalePlan).in_file(&self.new);
+        let record = guid.ok_or_else(stale).map(|guid| self.new_record().file(guid));
+        if let Err(error) = record.and_then(|bytes| files.write_journal(&self.record, &bytes)) {
+            report.undeleted = undeleted(&self.old, error);
+            return;
+        }
+        report.record = Some(self.record.clone());
+        let _locked = locked_while_deleting(locked);
+        if let Err(error) = files.delete(&self.old_state) {
+            report.undeleted = undeleted(&self.old, error);
+            return;
+        }
+        report.deleted = Some(self.old.clone());
+        // The record of the new disk says the same about the machine.
+        if let Some(old) = self.old_record.as_ref().filter(|found| found.is_beside()).map(FoundRecord::file)
+            && let Err(error) = files.delete_journal(&old)
+        {
+            report.undeleted = undeleted(&old, error);
+        }
+    }
+
+    /// Returns the record of the new disk: it replaces the old one, and the files that the old one has replaced.
+    fn new_record(&self) -> PruneRecord {
+        let earlier = self.old_record.iter().flat_map(|found| {
+            let moved = found.record.state_of.iter().filter(|_| found.has_moved_state());
+            let replaced = found.replaced().chain(moved.map(|state| &state.path));
+            replaced.map(|recorded| found.rebased(recorded, &self.new))
+        });
+        PruneRecord {
+            disk: Some(self.child.disk.virtual_disk_id),
+            replaces: std::iter::once(relative_to_target(&self.new, &self.old)).chain(earlier).collect(),
+            ..PruneRecord::new(SystemTime::now())
+        }
     }
 
     /// Locks the old disk, if it is as planned and nothing depends on it.

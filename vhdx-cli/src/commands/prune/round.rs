@@ -10,11 +10,11 @@ pub(super) struct Round {
     pub(super) plan: PrunePlan,
     /// `None` in a dry run.
     pub(super) report: Option<PruneReport>,
-    /// The machines that have not been changed after an earlier prune.
+    /// The machines that have not been changed after an earlier prune or revert.
     pub(super) moved: Vec<Moved>,
 }
 
-/// A machine that names a disk which an earlier prune merged into another one.
+/// A machine that names a disk which an earlier prune merged into another one, or which a revert deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moved {
     pub(super) configuration: PathBuf,
@@ -23,7 +23,7 @@ pub(super) struct Moved {
     pub(super) target: PathBuf,
 }
 
-/// Returns the machines that still name a merged disk, without those that the earlier rounds have already named.
+/// Returns the machines that still name such a disk, without those that the earlier rounds have already named.
 pub(super) fn moved(forest: &Forest, earlier: &[Round]) -> Vec<Moved> {
     let merges = || earlier.iter().flat_map(|round| &round.plan.merges);
     let is_named = |moved: &Moved| {
@@ -31,9 +31,10 @@ pub(super) fn moved(forest: &Forest, earlier: &[Round]) -> Vec<Moved> {
             || earlier.iter().any(|round| round.moved.contains(moved))
     };
     let moved = forest.problems.iter().filter_map(|problem| match problem {
-        Problem::Machine(MachineProblem::MergedDisk { path, stored, target, is_checkpoint: false }) => {
-            Some(Moved { configuration: path.clone(), instead_of: stored.clone(), target: target.clone() })
-        }
+        Problem::Machine(
+            MachineProblem::MergedDisk { path, stored, target, is_checkpoint: false }
+            | MachineProblem::ReplacedDisk { path, stored, target },
+        ) => Some(Moved { configuration: path.clone(), instead_of: stored.clone(), target: target.clone() }),
         _ => None,
     });
     moved.filter(|moved| !is_named(moved)).collect()

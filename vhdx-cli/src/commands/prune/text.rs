@@ -208,12 +208,12 @@ fn pending(plan: &PrunePlan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints which machines have not been changed after an earlier prune.
+/// Prints which machines have not been changed after an earlier prune or revert.
 pub(super) fn moved(moved: &[Moved], out: &mut dyn Write) -> io::Result<()> {
     for Moved { configuration, instead_of, target } in moved {
         writeln!(
             out,
-            "Next: after an earlier prune, the virtual machine of {} must use {} instead of {}",
+            "Next: after an earlier prune or revert, the virtual machine of {} must use {} instead of {}",
             shown(configuration),
             shown(target),
             harmless(instead_of)

@@ -4,6 +4,7 @@
 //! and which files must be kept: any of them may hold the only copy of some data.
 
 mod pruned;
+mod record;
 mod unused;
 
 use std::path::{Path, PathBuf};
@@ -81,6 +82,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
             return format!("choose {} in the settings of the machine before you start it", quoted(target));
         }
         Remedy::ApplyOffline { target } => return apply_offline(target),
+        Remedy::RenameRecord { target } => return record::rename(path, target),
+        Remedy::FindDiskOfRecord { candidate } => return record::find_disk(candidate),
         Remedy::DeleteConfiguration => {
             "this checkpoint cannot be applied any more. If the machine is registered in Hyper-V, do not delete this file: \
              delete the checkpoint in Hyper-V. Otherwise you can delete this file"

@@ -58,7 +58,7 @@ pub struct MachineDrive {
     pub stored_path: String,
     /// The disk, as an index into [`Forest::disks`](crate::Forest::disks), if it was found.
     pub disk: Option<usize>,
-    /// What a prune did with the disk that the configuration names.
+    /// What a prune or revert did with the disk that the configuration names.
     pub pruned: Option<PrunedDrive>,
     /// If the file was merged into another one: since when it had the state, if it had another one before.
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -66,9 +66,12 @@ pub struct MachineDrive {
     /// If the state was deleted: the disk whose state came after it.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) successor: Option<usize>,
+    /// Whether the disk has another path now, as the record of a prune or revert shows.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) is_renamed: bool,
 }
 
-/// What a prune did with the disk that a configuration names.
+/// What a prune or revert did with the disk that a configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -77,10 +80,12 @@ pub enum PrunedDrive {
     Merged,
     /// The state was deleted. There is no disk.
     Deleted,
+    /// A revert deleted the file. The machine must use another one instead: [`MachineDrive::disk`].
+    Replaced,
 }
 
 impl MachineDrive {
-    /// Returns whether the disk was not found, and no prune deleted it.
+    /// Returns whether the disk was not found, and no prune or revert deleted it.
     pub fn is_missing(&self) -> bool {
         self.disk.is_none() && self.pruned.is_none()
     }

@@ -69,7 +69,19 @@ pub(in crate::family) fn join(
         problems.extend(unused.into_iter().map(MachineProblem::NoMachine));
     }
     problems.sort_by(|a, b| a.path().cmp(b.path()));
+    problems.dedup_by(|a, b| is_same_record(a, b));
     Ok(Joined { machines, lone_checkpoints, problems })
+}
+
+/// Returns whether two problems are of the same record and disk, which several checkpoints can name.
+fn is_same_record(a: &MachineProblem, b: &MachineProblem) -> bool {
+    match (a, b) {
+        (
+            MachineProblem::RecordWithoutDisk { path, candidate },
+            MachineProblem::RecordWithoutDisk { path: other, candidate: other_candidate },
+        ) => (path, candidate) == (other, other_candidate),
+        _ => false,
+    }
 }
 
 /// Returns the deleted files that a configuration may name.

@@ -65,6 +65,17 @@ pub enum MachineProblem {
         /// Whether the configuration is that of a checkpoint.
         is_checkpoint: bool,
     },
+    /// A revert has deleted the disk that the machine names. The machine must use the new disk.
+    ReplacedDisk {
+        /// The configuration file.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The path of the deleted disk on the host of the machine.
+        stored: String,
+        /// The disk that the machine must use.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        target: PathBuf,
+    },
     /// A prune has deleted the states of all disks of a checkpoint.
     DeletedCheckpoint {
         /// The configuration file.
@@ -80,11 +91,31 @@ pub enum MachineProblem {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         disks: Vec<PathBuf>,
     },
-    /// The record or journal of a prune cannot be read. The names and times of checkpoints may be missing or wrong.
+    /// The record or journal of a prune or revert cannot be read. The names and times of checkpoints may be missing or wrong.
     DamagedRecord {
         /// The record.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         path: PathBuf,
+    },
+    /// The record of a prune or revert is not beside its disk, which was renamed or moved.
+    RecordElsewhere {
+        /// The record.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The disk.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        target: PathBuf,
+    },
+    /// The disk of a record was not found, and a disk that a checkpoint names may be it.
+    ///
+    /// The disk may have a newer state than that of the checkpoint. So it is not joined to the checkpoint.
+    RecordWithoutDisk {
+        /// The record.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        path: PathBuf,
+        /// The disk that may be it.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
+        candidate: PathBuf,
     },
     /// Several machines name the same disk as their newest one.
     SharedDisk {
@@ -180,6 +211,9 @@ impl MachineProblem {
             | MachineProblem::Imperfect { path, .. }
             | MachineProblem::MissingDisk { path, .. }
             | MachineProblem::MergedDisk { path, .. }
+            | MachineProblem::ReplacedDisk { path, .. }
+            | MachineProblem::RecordElsewhere { path, .. }
+            | MachineProblem::RecordWithoutDisk { path, .. }
             | MachineProblem::DeletedCheckpoint { path }
             | MachineProblem::DamagedRecord { path }
             | MachineProblem::PartlyDeletedCheckpoint { path, .. }
@@ -227,11 +261,28 @@ impl fmt::Display for MachineProblem {
                 Quoted(Path::new(stored)),
                 Quoted(target)
             ),
+            MachineProblem::ReplacedDisk { stored, target, .. } => write!(
+                f,
+                "names the disk {}, which a revert deleted: the machine must use {} instead",
+                Quoted(Path::new(stored)),
+                Quoted(target)
+            ),
+            MachineProblem::RecordElsewhere { target, .. } => write!(
+                f,
+                "is the record of a prune or revert, and its disk was renamed or moved: it is {} now",
+                Quoted(target)
+            ),
+            MachineProblem::RecordWithoutDisk { candidate, .. } => write!(
+                f,
+                "is the record of a prune, and its disk was renamed, moved or deleted: {} may be this disk, and may have a \
+                 newer state than that of the checkpoint that names it",
+                Quoted(candidate)
+            ),
             MachineProblem::DeletedCheckpoint { .. } => {
                 f.write_str("is the configuration of a checkpoint that a prune deleted")
             }
             MachineProblem::DamagedRecord { .. } => f.write_str(
-                "is not a readable record or journal of a prune: names and times of checkpoints may be missing",
+                "is not a readable record or journal of a prune or revert: names and times of checkpoints may be missing",
             ),
             MachineProblem::PartlyDeletedCheckpoint { disks, .. } if disks.is_empty() => f.write_str(
                 "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found",

@@ -1,4 +1,4 @@
-//! Finds the states of disks that a prune has moved or deleted.
+//! Finds the states of disks that a prune has moved or deleted, and the disks that a revert has replaced.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::family::forest::DiscoveredDisk;
 use crate::family::prune_records::{DeletedFile, Fate, PruneRecords};
 use crate::format::merge_guid::MergeId;
 
-/// Sets the disk of a drive that names a file that a prune deleted.
+/// Sets the disk of a drive that names a file that a prune or revert deleted, or that has another path now.
 ///
 /// A drive whose state was deleted also gets the target as its disk, until each checkpoint has been assigned to its machine.
 pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile) {
@@ -16,10 +16,14 @@ pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile) {
     match file.fate {
         Fate::Deleted => drive.pruned = Some(PrunedDrive::Deleted),
         Fate::Moved { since } => (drive.pruned, drive.moved_since) = (Some(PrunedDrive::Merged), since),
+        Fate::Replaced => drive.pruned = Some(PrunedDrive::Replaced),
+        Fate::Renamed => drive.is_renamed = true,
     }
 }
 
 /// Separates a checkpoint from the targets of prunes that deleted its states. Returns the disks that are not known.
+///
+/// It is also separated from a disk that may be such a target, and from the new disk of a revert.
 ///
 /// The configuration of a machine names the disk that it uses now. That of a checkpoint may mean an earlier state.
 pub(super) fn delete_states(
@@ -31,14 +35,31 @@ pub(super) fn delete_states(
     // A checkpoint made after the prune froze the target in its present state. That is impossible if the target already had
     // children, because Hyper-V freezes only disks without children.
     let is_deleted = |disk: usize| {
-        let record = records.of(disk).filter(|found| found.has_deleted_state());
+        // Another disk may have the path now that the target had when the checkpoint was made.
+        let renamed = || records.of_earlier_path(&disks[disk].facts);
+        let record = records.of(disk).or_else(renamed).filter(|found| found.has_deleted_state());
         record.is_some_and(|found| {
             let was_frozen = found.has_moved_state() && has_relinked_child(disks, disk);
             was_frozen || created.map_or(found.has_moved_state(), |created| created <= found.record.time)
         })
     };
     let mut unknown = Vec::new();
+    let may_be_target = |disk: usize| {
+        let lost = records.lost(disk)?;
+        created.is_none_or(|created| created <= lost.time).then(|| lost.path.clone())
+    };
     for drive in &mut checkpoint.drives {
+        if drive.pruned == Some(PrunedDrive::Replaced) {
+            (drive.pruned, drive.successor) = (None, drive.disk.take());
+            unknown.push(missing(&checkpoint.path, drive, None));
+        }
+        if let Some(disk) = drive.disk
+            && let Some(path) = may_be_target(disk)
+        {
+            let candidate = disks[disk].facts.path.clone();
+            unknown.push(MachineProblem::RecordWithoutDisk { path, candidate });
+            drive.successor = drive.disk.take();
+        }
         drive.pruned = match (drive.pruned, drive.moved_since, created) {
             (None, ..) if drive.disk.is_some_and(is_deleted) => Some(PrunedDrive::Deleted),
             // The file had another state before.
@@ -47,7 +68,7 @@ pub(super) fn delete_states(
             }
             (Some(PrunedDrive::Merged), Some(_), None) => {
                 drive.disk = None;
-                unknown.push(missing(&checkpoint.path, drive));
+                unknown.push(missing(&checkpoint.path, drive, None));
                 None
             }
             (pruned, ..) => pruned,
@@ -59,13 +80,13 @@ pub(super) fn delete_states(
     unknown
 }
 
-fn missing(configuration: &Path, drive: &MachineDrive) -> MachineProblem {
+fn missing(configuration: &Path, drive: &MachineDrive, moved_to: Option<PathBuf>) -> MachineProblem {
     MachineProblem::MissingDisk {
         path: configuration.to_owned(),
         stored: drive.stored_path.clone(),
         candidates: Vec::new(),
         damaged: None,
-        moved_to: None,
+        moved_to,
     }
 }
 
@@ -81,12 +102,13 @@ pub(super) fn lose_states(machine: &mut MachineConfiguration) -> Vec<MachineProb
     let is_deleted = |drive: &&mut MachineDrive| drive.pruned == Some(PrunedDrive::Deleted);
     let lose = |drive: &mut MachineDrive| {
         (drive.disk, drive.pruned) = (None, None);
-        missing(&machine.path, drive)
+        missing(&machine.path, drive, None)
     };
     machine.drives.iter_mut().filter(is_deleted).map(lose).collect()
 }
 
-/// Returns the problems of configurations that name states which a prune has moved or deleted.
+/// Returns the problems of configurations that name states which a prune has moved or deleted, or disks that have another
+/// path now.
 pub(super) fn problems(
     machines: &[DiscoveredMachine],
     lone_checkpoints: &[MachineConfiguration],
@@ -94,24 +116,29 @@ pub(super) fn problems(
 ) -> Vec<MachineProblem> {
     let of_machines = machines.iter().map(|machine| (false, &machine.configuration));
     let checkpoints = machines.iter().flat_map(|machine| &machine.checkpoints).chain(lone_checkpoints);
-    let merged = of_machines
+    let of_drives = of_machines
         .chain(checkpoints.clone().map(|checkpoint| (true, checkpoint)))
         .flat_map(|(is_checkpoint, of)| of.drives.iter().map(move |drive| (is_checkpoint, of, drive)))
-        .filter(|(.., drive)| drive.pruned == Some(PrunedDrive::Merged))
         .filter_map(|(is_checkpoint, configuration, drive)| {
+            if drive.is_renamed && drive.pruned.is_none() {
+                let target = disks.get(drive.disk?)?;
+                return Some(missing(&configuration.path, drive, Some(target.facts.path.clone())));
+            }
+            drive.pruned?;
             // A machine must not use a target with children, or a half-merged one. These are problems of their own.
             let may_use = |target: &&DiscoveredDisk| {
                 target.children.is_empty() && MergeId::from_guid(target.facts.data_write_guid).is_none()
             };
             let target = disks.get(drive.disk?).filter(|target| is_checkpoint || may_use(target))?;
-            Some(MachineProblem::MergedDisk {
-                path: configuration.path.clone(),
-                stored: drive.stored_path.clone(),
-                target: target.facts.path.clone(),
-                is_checkpoint,
+            let (path, stored) = (configuration.path.clone(), drive.stored_path.clone());
+            let target = target.facts.path.clone();
+            Some(match drive.pruned? {
+                PrunedDrive::Merged => MachineProblem::MergedDisk { path, stored, target, is_checkpoint },
+                PrunedDrive::Replaced => MachineProblem::ReplacedDisk { path, stored, target },
+                PrunedDrive::Deleted => return None,
             })
         });
-    merged.chain(checkpoints.filter_map(|checkpoint| of_checkpoint(checkpoint, disks))).collect()
+    of_drives.chain(checkpoints.filter_map(|checkpoint| of_checkpoint(checkpoint, disks))).collect()
 }
 
 fn of_checkpoint(checkpoint: &MachineConfiguration, disks: &[DiscoveredDisk]) -> Option<MachineProblem> {

@@ -102,7 +102,15 @@ fn drive(drive: Drive) -> Option<MachineDrive> {
         number: drive.number,
         location: drive.location,
     };
-    Some(MachineDrive { place, stored_path, disk: None, pruned: None, moved_since: None, successor: None })
+    Some(MachineDrive {
+        place,
+        stored_path,
+        disk: None,
+        pruned: None,
+        moved_since: None,
+        successor: None,
+        is_renamed: false,
+    })
 }
 
 /// Reads all configurations among some files, sorted by path.

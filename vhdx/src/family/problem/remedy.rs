@@ -135,9 +135,9 @@ pub enum Remedy<'a> {
         /// The disk under its present name.
         moved_to: Option<&'a Path>,
     },
-    /// Let the machine use the merge target instead of the disk that it names.
+    /// Let the machine use this disk instead of the one that it names.
     UseTarget {
-        /// The merge target.
+        /// The merge target, or the new disk of a revert.
         target: &'a Path,
     },
     /// Apply the checkpoint with [`RevertPlan`](crate::ops::RevertPlan), because Hyper-V no longer finds its disk.
@@ -149,6 +149,18 @@ pub enum Remedy<'a> {
     DeleteConfiguration,
     /// Restore the record, or delete it. The disks do not need it.
     RestoreRecord,
+    /// Give the record the name of its disk. If the disk is in another folder, keep both where they are.
+    RenameRecord {
+        /// The disk.
+        target: &'a Path,
+    },
+    /// Find out whether the record belongs to this disk. If it does, give the record its name.
+    ///
+    /// The disk must stay until this is known: it may be the one that a machine uses.
+    FindDiskOfRecord {
+        /// The disk.
+        candidate: &'a Path,
+    },
     /// The checkpoint cannot be applied as a whole. Select all disks of a checkpoint, or none.
     SelectAllDisks {
         /// The disks whose states were kept and found.
@@ -235,7 +247,11 @@ fn of_machine(problem: &MachineProblem) -> Remedy<'_> {
             moved_to: moved_to.as_deref(),
         },
         MachineProblem::MergedDisk { target, is_checkpoint: true, .. } => Remedy::ApplyOffline { target },
-        MachineProblem::MergedDisk { target, .. } => Remedy::UseTarget { target },
+        MachineProblem::MergedDisk { target, .. } | MachineProblem::ReplacedDisk { target, .. } => {
+            Remedy::UseTarget { target }
+        }
+        MachineProblem::RecordElsewhere { target, .. } => Remedy::RenameRecord { target },
+        MachineProblem::RecordWithoutDisk { candidate, .. } => Remedy::FindDiskOfRecord { candidate },
         MachineProblem::DamagedRecord { .. } => Remedy::RestoreRecord,
         MachineProblem::DeletedCheckpoint { .. } => Remedy::DeleteConfiguration,
         MachineProblem::PartlyDeletedCheckpoint { disks, .. } => Remedy::SelectAllDisks { disks },

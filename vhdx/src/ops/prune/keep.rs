@@ -274,7 +274,7 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::DamagedRecord { record } => write!(
                 f,
-                "cannot be deleted: {}, the record of an earlier prune, cannot be read: restore or delete it first",
+                "cannot be deleted: {}, the record of an earlier prune or revert, cannot be read: restore or delete it first",
                 Quoted(record)
             ),
             KeepReason::SeveralNames { file } => write!(

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::files::PruneFiles;
 use crate::error::{Conflict, Error, Result};
 use crate::family::{
-    Forest, FoundRecord, MachineConfiguration, MovedState, PruneRecord, decode_record_file, on_host,
-    record_of, relative_to_target,
+    Forest, FoundRecord, MachineConfiguration, MovedState, PruneRecord, decode_record_file, record_of,
+    relative_to_target,
 };
 
 /// The files of a merge in the forest before the prune.
@@ -51,6 +51,7 @@ pub(super) fn of(
         merged: files.merged(),
         before: files.before(into),
         frozen,
+        replaces: files.replaces(),
     })
 }
 
@@ -99,11 +100,7 @@ impl Files<'_> {
             self.layers.iter().filter(|&&layer| layer != self.newest).map(|&layer| own(layer)).collect();
         for &layer in &self.layers {
             let Some(found) = self.earlier(layer) else { continue };
-            // The names in a record are relative to its own target.
-            let rebased = |recorded: &String| match path(layer).parent() == self.target.parent() {
-                true => recorded.clone(),
-                false => relative_to_target(self.target, &on_host(path(layer), recorded)),
-            };
+            let rebased = |recorded: &String| found.rebased(recorded, self.target);
             let moved = found.record.state_of.iter();
             // If somebody changed the newest layer, the state that it had before is lost.
             match layer == self.newest && found.has_moved_state() {
@@ -117,6 +114,17 @@ impl Files<'_> {
         let mut listed = HashSet::new();
         deleted.retain(|path| listed.insert(path.clone()));
         (state_of, deleted)
+    }
+
+    /// Returns the files that reverts replaced by the newest layer. Machines that name them must use the target now.
+    ///
+    /// Those that another layer replaced mean a state that the merge deletes.
+    fn replaces(&self) -> Vec<String> {
+        let newest = self.forest.records.of(self.newest);
+        let replaced = newest
+            .into_iter()
+            .flat_map(|found| found.replaced().map(move |recorded| found.rebased(recorded, self.target)));
+        replaced.collect()
     }
 
     /// Returns how many ancestors of the state were merged away, over all prunes.

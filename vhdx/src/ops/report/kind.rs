@@ -193,6 +193,9 @@ fn severity_of_machine(problem: &MachineProblem) -> FindingSeverity {
         MachineProblem::Unreadable { .. }
         | MachineProblem::MissingDisk { .. }
         | MachineProblem::MergedDisk { .. }
+        | MachineProblem::ReplacedDisk { .. }
+        | MachineProblem::RecordElsewhere { .. }
+        | MachineProblem::RecordWithoutDisk { .. }
         | MachineProblem::DamagedRecord { .. }
         | MachineProblem::PartlyDeletedCheckpoint { .. } => FindingSeverity::Warning,
         MachineProblem::SharedDisk { .. } | MachineProblem::NotTheNewest { .. } => FindingSeverity::Critical,
