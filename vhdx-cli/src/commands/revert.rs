@@ -19,7 +19,11 @@ pub(super) fn run(output: Output, revert: &Revert) -> Result<Outcome, Failure> {
     let (file, to) = (&revert.file, &revert.to);
     let progress = Bar::new(output.quiet);
     let forest = discover(&folders(revert), &progress)?;
-    let plan = RevertPlan::new(&forest, file, to, revert.output.as_deref());
+    let plan_to = |name: &str| RevertPlan::new(&forest, file, name, revert.output.as_deref());
+    let plan = plan_to(to).or_else(|error| match as_stored(&error, to) {
+        Some(name) => plan_to(name),
+        None => Err(error),
+    });
     drop(progress);
     let plan = plan.map_err(|error| failure(error, revert))?;
     if revert.delete_old
@@ -48,6 +52,16 @@ pub(super) fn run(output: Output, revert: &Revert) -> Result<Outcome, Failure> {
         ))),
         Some(old) => Err(Failure::from(&*old.error)),
     }
+}
+
+/// Returns the only name among those of the error that is shown like `to`: without control characters.
+fn as_stored<'a>(error: &'a vhdx::Error, to: &str) -> Option<&'a str> {
+    let vhdx::Error::InvalidArgument(InvalidArgument::UnknownCheckpoint { known, .. }) = error.without_path()
+    else {
+        return None;
+    };
+    let mut shown = known.iter().filter(|name| harmless(name).to_lowercase() == to.to_lowercase());
+    shown.next().filter(|_| shown.next().is_none()).map(String::as_str)
 }
 
 /// The folders beside that of a disk in which Hyper-V stores configurations.

@@ -46,6 +46,22 @@ fn the_ancestors_of_a_missing_link_are_kept() {
     run!("check", disk("base_3.avhdx"), "--chain").exits(0);
 }
 
+/// The base of a machine is often a common image in another folder.
+#[test]
+fn a_parent_in_a_folder_that_is_not_searched_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |name: &str| folder.path().join(name);
+    for name in ["images", "web"] {
+        fs::create_dir(disk(name)).unwrap();
+    }
+    images().base.sparse().write_to(&disk("images/base.vhdx")).unwrap();
+    create(&disk("web/web.avhdx"), &disk("images/base.vhdx"));
+    create(&disk("web/leaf.avhdx"), &disk("web/web.avhdx"));
+    let text = run!("prune", disk("web"), "--all", "--dry-run").exits(1).text();
+    let line = text.lines().find(|line| line.starts_with("kept: ")).unwrap();
+    assert!(line.contains("base.vhdx") && line.ends_with("Search that folder too"), "{line}");
+}
+
 /// The machine may use any disk of its folder, also the file of a checkpoint.
 #[test]
 fn the_disks_of_a_machine_whose_configuration_cannot_be_read_are_kept() {

@@ -289,3 +289,13 @@ fn a_checkpoint_that_is_the_disk_itself_must_stay() {
     assert!(line.contains("mid.avhdx") && line.contains("the new disk"), "{line}");
     assert!(!text.contains("Delete it only"), "{text}");
 }
+
+/// A name is shown without control characters, and found as it is shown.
+#[test]
+fn a_checkpoint_is_found_by_the_name_that_is_shown() {
+    let host = Host::new();
+    let shown = r"Before \u{1b}[31mupdate\n";
+    let json = run!("revert", host.disk("leaf.avhdx"), "--to", shown, "--dry-run", "--json").exits(0).json();
+    assert_eq!(json["checkpoint"], json!(host.disk("base.vhdx")));
+    run!("revert", host.disk("leaf.avhdx"), "--to", "before \\u{1b}", "--dry-run").exits(2);
+}

@@ -92,6 +92,56 @@ fn a_missing_link_keeps_the_other_disk() {
     assert!(estate.path("vm/s_1.avhdx").exists(), "nothing was merged");
 }
 
+/// The configuration of a checkpoint names a file that was moved. The disk is still linked by its GUID.
+#[test]
+fn a_moved_disk_keeps_the_others_and_is_kept() {
+    let estate = machine();
+    fs::create_dir(estate.path("moved")).unwrap();
+    fs::rename(estate.path("vm/d_1.avhdx"), estate.path("moved/d_1.avhdx")).unwrap();
+    let plan = plan(&estate, &["--all"], 1);
+    let kept = kept(&plan);
+    for file in ["s_1.avhdx", "d_1.avhdx"] {
+        assert!(kept.contains(&(file.to_owned(), "other_disk_missing", true)), "{plan:#}");
+    }
+    let text = run!("prune", estate.0.path(), "--all", "--dry-run").exits(1).text();
+    assert!(text.contains("with another disk that was not found. A checkpoint"), "{text}");
+    assert!(text.contains("2.vmcx names C:\\vm\\vm\\d_1.avhdx too\n"), "{text}");
+    fs::rename(estate.path("moved/d_1.avhdx"), estate.path("vm/d_1.avhdx")).unwrap();
+    assert_eq!(self::plan(&estate, &["--all"], 0)["kept"], json!([]));
+}
+
+/// One of two disks was searched, so the checkpoint may still be whole elsewhere.
+#[test]
+fn a_disk_in_another_folder_keeps_the_others() {
+    let estate = machine();
+    for file in ["d.vhdx", "d_1.avhdx", "d_2.avhdx", "d_3.avhdx"] {
+        fs::remove_file(estate.path("vm").join(file)).unwrap();
+    }
+    let plan = plan(&estate, &["--name=second"], 1);
+    assert!(kept(&plan).contains(&("s_1.avhdx".to_owned(), "other_disk_missing", true)), "{plan:#}");
+    // A single disk is a checkpoint as a whole.
+    estate.configuration("Snapshots/2.vmcx", "second", 30, &[r"vm\s_1.avhdx"]);
+    assert_eq!(selected(&self::plan(&estate, &["--name=second"], 0)), ["s_1.avhdx"]);
+}
+
+/// The second disk cannot be reverted any more if its checkpoint is deleted.
+#[test]
+fn a_machine_with_one_reverted_disk_keeps_its_checkpoints() {
+    let estate = machine();
+    run!("revert", estate.path("vm/s_3.avhdx"), "--to", estate.path("vm/s_1.avhdx"), "--delete-old").exits(0);
+    let plan = plan(&estate, &["--name=second"], 1);
+    assert_eq!(selected(&plan), Vec::<String>::new());
+    assert!(kept(&plan).contains(&("d_1.avhdx".to_owned(), "unfinished_revert", true)), "{plan:#}");
+    let second = estate.path("vm/d_1.avhdx");
+    run!("revert", estate.path("vm/d_3.avhdx"), "--to", second, "--delete-old").exits(0);
+    // Each has the new disk and the next checkpoint as children.
+    let kept_now = self::plan(&estate, &["--name=second"], 0);
+    for file in ["d_1.avhdx", "s_1.avhdx"] {
+        assert!(kept(&kept_now).contains(&(file.to_owned(), "several_children", false)), "{kept_now:#}");
+    }
+    assert_eq!(selected(&self::plan(&estate, &["--name=first"], 0)), ["d.vhdx", "s.vhdx"]);
+}
+
 /// The newest file of one disk is elsewhere, so that the disk that the last checkpoint froze has no child.
 #[test]
 fn a_missing_newest_disk_keeps_the_other_disk() {

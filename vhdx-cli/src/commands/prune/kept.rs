@@ -73,6 +73,11 @@ fn wording(reason: &KeepReason) -> (String, String) {
             " with another disk on which no disk depends. A checkpoint is deleted with all of its disks, and the state of \
              that disk can be deleted only in Hyper-V"
         }
+        KeepReason::OtherDiskMissing { .. } => {
+            " with another disk that was not found. A checkpoint is deleted with all of its disks. Search the folders of the \
+             missing disks too, or solve their problems. If a disk is lost, so is its checkpoint as a whole: then move the \
+             configuration of that checkpoint to a folder that is not searched"
+        }
         KeepReason::OtherDiskKept { .. } => {
             " with another disk that is kept. A checkpoint is deleted with all of its disks, or not at all"
         }
@@ -137,6 +142,9 @@ fn file(folder: Option<&Path>, kept: &KeptCheckpoint) -> String {
         KeepReason::UsedByMachine { disk, configuration } => {
             let disk = shown_beside(kept.path.parent(), disk);
             format!("{path} {name}, the machine of {} uses {disk}", shown(configuration))
+        }
+        KeepReason::OtherDiskMissing { configuration, stored } => {
+            format!("{path} {name}, {} names {} too", shown(configuration), shown(Path::new(stored)))
         }
         KeepReason::OtherDiskKept { disk, reason } => {
             let disk = shown_beside(kept.path.parent(), disk);

@@ -74,13 +74,10 @@ impl<'a> Suffixes<'a> {
         Found::Nothing
     }
 
-    /// Returns the disk with the name of a stored path, in any folder, if it is the only one.
-    pub(super) fn only_namesake(&self, stored: &str) -> Option<usize> {
-        let name = suffixes(&stored_names(stored)).into_iter().next()?;
-        match self.by_suffix.get(&name).map(Vec::as_slice) {
-            Some(&[disk]) => Some(disk),
-            _ => None,
-        }
+    /// Returns the files with the name of a stored path, in any folder.
+    pub(super) fn namesakes(&self, stored: &str) -> &[usize] {
+        let name = suffixes(&stored_names(stored)).into_iter().next();
+        name.and_then(|name| self.by_suffix.get(&name)).map_or(&[], Vec::as_slice) // Most missing files are alone.
     }
 
     /// Returns whether a disk with `folders` equal folders may as well belong to another machine.
@@ -199,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn the_only_file_with_a_name_is_found_in_any_folder() {
+    fn files_with_a_name_are_found_in_any_folder() {
         let files = ["/x/a.vhdx", "/y/b.vhdx", "/z/B.vhdx"];
         let files = Suffixes::of(files.iter().map(Path::new), |_| true);
-        assert_eq!(files.only_namesake(r"C:\d\A.vhdx"), Some(0));
-        assert_eq!(files.only_namesake(r"C:\d\b.vhdx"), None);
-        assert_eq!(files.only_namesake(""), None);
+        assert_eq!(files.namesakes(r"C:\d\A.vhdx"), [0]);
+        assert_eq!(files.namesakes(r"C:\d\b.vhdx"), [1, 2]);
+        assert!(files.namesakes("").is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Finds the disks on which the missing parent of another disk may depend.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use uuid::Uuid;
 
@@ -13,13 +13,13 @@ use crate::family::{DiscoveredDisk, Forest, Problem, TargetContent, machine_fold
 /// the missing disk may depend on any disk in its folder, or in that of its child.
 ///
 /// If undetermined files are ignored, so is a missing parent that is probably one of them.
-pub(super) fn ancestors(forest: &Forest, ignore_undetermined: bool) -> Vec<(usize, &Path)> {
+pub(super) fn ancestors(forest: &Forest, ignore_undetermined: bool) -> Vec<(usize, &DiscoveredDisk)> {
     let orphans: Vec<usize> =
         forest.orphans().filter(|&disk| may_be_found(&forest.disks[disk], ignore_undetermined)).collect();
-    let by_id: HashMap<Uuid, &Path> = orphans
+    let by_id: HashMap<Uuid, &DiscoveredDisk> = orphans
         .iter()
-        .map(|&disk| &forest.disks[disk].facts)
-        .filter_map(|facts| Some((facts.virtual_disk_id?, facts.path.as_path())))
+        .map(|&disk| &forest.disks[disk])
+        .filter_map(|disk| Some((disk.facts.virtual_disk_id?, disk)))
         .collect();
     let roots: HashSet<usize> = orphans.iter().copied().collect();
     // What depends on the missing disk is not an ancestor of it.
@@ -28,14 +28,15 @@ pub(super) fn ancestors(forest: &Forest, ignore_undetermined: bool) -> Vec<(usiz
         false => (0..forest.disks.len()).filter(|&disk| !roots.contains(&forest.root_of(disk))).collect(),
     };
     let id_of = |disk: usize| forest.disks[disk].facts.virtual_disk_id;
-    let mut found: Vec<(usize, &Path)> =
+    let mut found: Vec<(usize, &DiscoveredDisk)> =
         others.iter().filter_map(|&disk| Some((disk, *by_id.get(&id_of(disk)?)?))).collect();
     let known: HashSet<Option<Uuid>> = found.iter().map(|&(disk, _)| id_of(disk)).collect();
-    let mut by_folder: HashMap<PathBuf, &Path> = HashMap::new();
+    let mut by_folder: HashMap<PathBuf, &DiscoveredDisk> = HashMap::new();
     for &disk in orphans.iter().filter(|&&disk| !known.contains(&id_of(disk))) {
-        let facts = &forest.disks[disk].facts;
+        let orphan = &forest.disks[disk];
+        let facts = &orphan.facts;
         let folders = machine_folder_on_host(&facts.path).into_iter().chain(parent_folders(facts));
-        by_folder.extend(folders.map(|folder| (folder, facts.path.as_path())));
+        by_folder.extend(folders.map(|folder| (folder, orphan)));
     }
     if !by_folder.is_empty() {
         let near = |disk: usize| by_folder.get(&machine_folder_on_host(&forest.disks[disk].facts.path)?);

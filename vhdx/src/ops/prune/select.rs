@@ -1,12 +1,13 @@
 //! Selects the checkpoints to delete: the rules that need no file.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::keep::KeepReason;
 use super::options::PruneOptions;
-use super::unseen::{Unseen, unseen};
+use super::unfinished_checkpoints;
+use super::unseen::{Unseen, parent_elsewhere, unseen};
 use crate::family::{
     Checkpoint, DiscoveredDisk, DiskLink, Family, Forest, MachineDrive, MachineProblem, Problem, PrunedDrive,
     UnusedDisk,
@@ -26,6 +27,8 @@ pub(super) struct Known<'a> {
     frozen: HashSet<usize>,
     /// The disks that something that was not found may need.
     unseen: HashMap<usize, Unseen>,
+    /// The disks of checkpoints that may become whole again.
+    unfinished: HashMap<usize, KeepReason>,
     /// The disks of checkpoints of which another state was deleted.
     partly_deleted: HashSet<usize>,
     /// The disks without children that no configuration names.
@@ -57,6 +60,7 @@ impl<'a> Known<'a> {
             used,
             frozen,
             unseen: unseen(forest, options.ignore_undetermined),
+            unfinished: unfinished_checkpoints::disks(forest),
             partly_deleted: partly_deleted(forest),
             unused,
             now,
@@ -72,8 +76,10 @@ impl<'a> Known<'a> {
         family: &Family,
         times: &HashMap<usize, SystemTime>,
     ) -> Vec<(usize, Option<KeepReason>)> {
-        let is_complete =
-            family.disks.first().is_some_and(|&root| self.forest.disks[root].link == DiskLink::Base);
+        // A family always has a root.
+        let root = family.disks.first().map(|&root| &self.forest.disks[root]);
+        let is_complete = root.is_some_and(|root| root.link == DiskLink::Base);
+        let elsewhere = root.and_then(parent_elsewhere);
         let damaged_record = family.disks.iter().find_map(|&disk| self.forest.records.damaged(disk));
         let newest = self.newest(family, times);
         let of_family = family.disks.iter().filter_map(|disk| self.checkpoints.get(disk));
@@ -82,7 +88,10 @@ impl<'a> Known<'a> {
             let reason = self
                 .not_selected(checkpoint, time, &newest)
                 .or_else(|| self.not_possible(family, checkpoint))
-                .or_else(|| (!is_complete).then_some(KeepReason::IncompleteChain))
+                .or_else(|| {
+                    let elsewhere = elsewhere.map(Path::to_owned);
+                    (!is_complete).then_some(KeepReason::IncompleteChain { elsewhere })
+                })
                 .or_else(|| {
                     damaged_record.map(|record| KeepReason::DamagedRecord { record: record.to_owned() })
                 });
@@ -188,6 +197,9 @@ impl<'a> Known<'a> {
         }
         if let Some(unseen) = self.unseen.get(&checkpoint.disk).or_else(|| self.unseen.get(&child)) {
             return Some(unseen.reason());
+        }
+        if let Some(reason) = self.unfinished.get(&checkpoint.disk) {
+            return Some(reason.clone());
         }
         let child = &self.forest.disks[child].facts.path;
         let is_avhdx = child.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("avhdx"));

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::keep::KeepReason;
 use super::{missing_links, unread_machines};
-use crate::family::{DiscoveredMachine, Forest, MachineDrive, machine_folder_on_host, stem};
+use crate::family::{
+    DiscoveredDisk, DiscoveredMachine, Forest, MachineDrive, Problem, machine_folder_on_host, stem,
+};
 
 /// Why something that was not found may need a disk.
 pub(super) enum Unseen {
@@ -14,8 +16,8 @@ pub(super) enum Unseen {
     Disk(PathBuf),
     /// The machine of the configuration of a checkpoint was not found.
     Machine(PathBuf),
-    /// The parent of this disk was not found.
-    Parent(PathBuf),
+    /// The parent of this disk was not found, or is in a folder that was not searched.
+    Parent { child: PathBuf, elsewhere: Option<PathBuf> },
     /// This configuration or folder cannot be read.
     Unread(PathBuf),
 }
@@ -25,7 +27,9 @@ impl Unseen {
         match self {
             Self::Disk(path) => KeepReason::NewerDiskMissing { configuration: path.clone() },
             Self::Machine(path) => KeepReason::MachineNotFound { configuration: path.clone() },
-            Self::Parent(path) => KeepReason::MissingLink { child: path.clone() },
+            Self::Parent { child, elsewhere } => {
+                KeepReason::MissingLink { child: child.clone(), elsewhere: elsewhere.clone() }
+            }
             Self::Unread(path) => KeepReason::Unread { path: path.clone() },
         }
     }
@@ -57,7 +61,9 @@ pub(super) fn unseen(forest: &Forest, ignore_undetermined: bool) -> HashMap<usiz
         }
     }
     for (disk, child) in missing_links::ancestors(forest, ignore_undetermined) {
-        add(&mut unseen, forest, disk, || Unseen::Parent(child.to_owned()));
+        let (path, elsewhere) = (&child.facts.path, parent_elsewhere(child));
+        let parent = || Unseen::Parent { child: path.clone(), elsewhere: elsewhere.map(Path::to_owned) };
+        add(&mut unseen, forest, disk, parent);
     }
     // From here on, descendants are not added, so these disks come last.
     let named: HashSet<usize> = forest.configurations().flat_map(|of| of.disks()).collect();
@@ -80,6 +86,14 @@ pub(super) fn unseen(forest: &Forest, ignore_undetermined: bool) -> HashMap<usiz
         }
     }
     unseen
+}
+
+/// Returns the parent of a disk, if it is in a folder that was not searched.
+pub(super) fn parent_elsewhere(disk: &DiscoveredDisk) -> Option<&Path> {
+    disk.problems.iter().find_map(|problem| match problem {
+        Problem::ParentElsewhere { parent, .. } => Some(parent.as_path()),
+        _ => None,
+    })
 }
 
 /// Adds a disk and all its descendants.

@@ -1,7 +1,7 @@
 //! Paths, names and places that decide which disk and which machine a configuration means.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vhdx::{MachineProblem, NoProgress, Progress, discover};
@@ -47,21 +47,21 @@ fn names_alone_count_only_beside_the_configuration() {
     let host = Host::new();
     let beside = host.base("flat/a.vhdx", 1);
     let above = host.base("b.vhdx", 2);
-    host.base("far/away/c.vhdx", 3);
+    let far = host.base("far/away/c.vhdx", 3);
     host.configure("flat/m.vmcx", &[r"D:\x\a.vhdx", r"D:\x\b.vhdx", r"D:\x\c.vhdx", "", r"D:\"]);
     let forest = host.forest();
     assert_eq!(disks(&forest, &forest.machines[0].configuration), [beside, above]);
-    let missing: Vec<String> = problems(&forest)
+    let missing: Vec<(String, Vec<PathBuf>)> = problems(&forest)
         .into_iter()
         .filter_map(|problem| match problem {
             MachineProblem::MissingDisk { stored, candidates, .. } => {
-                assert!(candidates.is_empty());
-                Some(stored.clone())
+                Some((stored.clone(), candidates.clone()))
             }
             _ => None,
         })
         .collect();
-    assert_eq!(missing, [r"D:\x\c.vhdx", r"D:\"]);
+    let (c, root) = (r"D:\x\c.vhdx".to_owned(), r"D:\".to_owned());
+    assert_eq!(missing, [(c, vec![far]), (root, Vec::new())]);
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl Selection {
     }
 }
 
-/// Keeps all disks of a checkpoint of which one disk stays.
+/// Keeps all disks of a checkpoint of which one disk stays, or was not found.
 fn keep_whole(estate: &Estate, deleted: &mut BTreeSet<usize>) {
     let checkpoints: Vec<&EstateCheckpoint> =
         estate.machines.iter().flat_map(|machine| &machine.checkpoints).collect();
@@ -119,7 +119,8 @@ fn keep_whole(estate: &Estate, deleted: &mut BTreeSet<usize>) {
         for checkpoint in &checkpoints {
             let disks = checkpoint.drives.iter().filter_map(|drive| estate.found(drive)).filter(is_frozen);
             let disks: Vec<usize> = disks.collect();
-            if disks.iter().any(|disk| !deleted.contains(disk)) {
+            let is_missing = checkpoint.drives.iter().any(|drive| estate.found(drive).is_none());
+            if is_missing || disks.iter().any(|disk| !deleted.contains(disk)) {
                 deleted.retain(|disk| !disks.contains(disk));
             }
         }
