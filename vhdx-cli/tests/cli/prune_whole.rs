@@ -247,3 +247,22 @@ fn the_sizes_of_all_disks_are_added() {
     assert!(["d.vhdx", "s.vhdx"].iter().all(|name| large.iter().any(|of| of == name)), "{large:?}");
     run!("report", estate.0.path(), larger(one + other), "--json").exits(0);
 }
+
+/// A restored file lacks its parent, so the other states of its checkpoint cannot be deleted with it.
+#[test]
+fn a_restored_disk_is_not_said_to_be_kept() {
+    let estate = machine();
+    let saved = fs::read(estate.path("vm/d_1.avhdx")).unwrap();
+    run!("prune", estate.0.path(), "--all", "--yes").exits(0);
+    fs::write(estate.path("vm/d_1.avhdx"), saved).unwrap();
+    let tree = run!("tree", estate.0.path(), "--json").exits(0).json();
+    let messages: Vec<&str> = tree["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|problem| name(&problem["path"]) == "2.vmcx")
+        .map(|problem| problem["message"].as_str().unwrap())
+        .collect();
+    let [message] = messages[..] else { panic!("{tree:#}") };
+    assert!(message.ends_with("in part: its other disks were not found, or cannot be used"), "{message}");
+}

@@ -7,7 +7,7 @@ use super::prune_record::RECORD_EXTENSION;
 use crate::error::Result;
 use crate::parallel;
 use crate::progress::Progress;
-use crate::storage::{FileFormat, FileStorage};
+use crate::storage::{FileFormat, FileStorage, PART_EXTENSION};
 
 /// The extension of a file that lists what an interrupted prune still has to delete.
 pub(crate) const JOURNAL_EXTENSION: &str = "vhdx-prune";
@@ -41,6 +41,8 @@ pub enum OtherKind {
     ChangeTracking,
     /// `.iso`: an optical disc.
     OpticalDisc,
+    /// `.NAME.*.part`: a file that was being written when its program or the system stopped.
+    UnfinishedFile,
     /// `.vhdx-prune`: the files that an interrupted prune still has to delete.
     PruneJournal,
     /// `.vhdx-pruned`: where a prune has moved the states of the files that it deleted, or which disk a revert replaced.
@@ -67,6 +69,7 @@ impl OtherKind {
             "iso" => Some(OtherKind::OpticalDisc),
             JOURNAL_EXTENSION => Some(OtherKind::PruneJournal),
             RECORD_EXTENSION => Some(OtherKind::PruneRecord),
+            PART_EXTENSION if path.file_name()?.to_str()?.starts_with('.') => Some(OtherKind::UnfinishedFile),
             _ => None,
         }
     }
@@ -74,7 +77,7 @@ impl OtherKind {
     /// Returns the name in reports.
     ///
     /// It is the name of the [format](FileFormat::name), or `machine configuration`, `machine state`, `VHD set`,
-    /// `change tracking`, `optical disc`, `prune journal` or `prune record`.
+    /// `change tracking`, `optical disc`, `unfinished file`, `prune journal` or `prune record`.
     pub const fn name(self) -> &'static str {
         match self {
             OtherKind::Format(format) => format.name(),
@@ -83,6 +86,7 @@ impl OtherKind {
             OtherKind::VhdSet => "VHD set",
             OtherKind::ChangeTracking => "change tracking",
             OtherKind::OpticalDisc => "optical disc",
+            OtherKind::UnfinishedFile => "unfinished file",
             OtherKind::PruneJournal => "prune journal",
             OtherKind::PruneRecord => "prune record",
         }
@@ -98,6 +102,9 @@ impl fmt::Display for OtherKind {
             OtherKind::VhdSet => "a VHD set: its disk is an .avhdx file beside it",
             OtherKind::ChangeTracking => "Hyper-V's change tracking of a disk",
             OtherKind::OpticalDisc => "an optical disc",
+            OtherKind::UnfinishedFile => {
+                "an unfinished file of a command that was killed: delete it if no command is writing here now"
+            }
             OtherKind::PruneJournal => {
                 "the list of files that an interrupted deletion of checkpoints still has to delete"
             }
@@ -120,4 +127,18 @@ pub(super) fn recognise(paths: &[PathBuf], progress: &dyn Progress) -> Result<Ve
     let mut found: Vec<OtherFile> = recognised.map(|(path, kind)| OtherFile { path, kind }).collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hidden_file_is_an_unfinished_one() {
+        let of = |name: &str| OtherKind::of_name(Path::new(name));
+        assert_eq!(of("folder/.disk.vhdx.A1b2C3.part"), Some(OtherKind::UnfinishedFile));
+        for name in ["disk.part", ".part", "folder.part/disk", ".disk.vhdx"] {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
 }

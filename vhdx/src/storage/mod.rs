@@ -44,7 +44,7 @@ pub use memory::Memory;
 #[cfg(feature = "mmap")]
 pub use mmap::Mapped;
 pub use new_file::{IfExists, NewFile};
-pub(crate) use new_file::{delete, folder_of};
+pub(crate) use new_file::{PART_EXTENSION, delete, folder_of};
 pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;

@@ -12,6 +12,9 @@ use super::{FileIdentity, FileStorage, ReadAt, Storage, host};
 use crate::error::{Conflict, Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
+/// The extension of a new file until it is complete.
+pub(crate) const PART_EXTENSION: &str = "part";
+
 /// A new file that gets its name only by [`commit`](Self::commit).
 ///
 /// Until then it is called `.NAME.<random>.part`, in the folder of its destination. If it is dropped before the commit,
@@ -61,7 +64,8 @@ impl NewFile {
         let name = destination.file_name().ok_or(InvalidArgument::NotARegularFile)?;
         let mut builder = Builder::new();
         let prefix = prefix(name);
-        builder.prefix(&prefix).suffix(".part");
+        let suffix = format!(".{PART_EXTENSION}");
+        builder.prefix(&prefix).suffix(&suffix);
         let replaced = Access::of(&destination).map_err(io_error("read the permissions"))?;
         if replaced.is_none()
             && let Some(permissions) = host::permissions_of_new_file()

@@ -285,7 +285,7 @@ impl fmt::Display for MachineProblem {
                 "is not a readable record or journal of a prune or revert: names and times of checkpoints may be missing",
             ),
             MachineProblem::PartlyDeletedCheckpoint { disks, .. } if disks.is_empty() => f.write_str(
-                "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found",
+                "is the configuration of a checkpoint that a prune deleted in part: its other disks were not found, or cannot be used",
             ),
             MachineProblem::PartlyDeletedCheckpoint { disks, .. } => write!(
                 f,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{DiscoveredMachine, MachineConfiguration, MachineDrive, PrunedDrive};
 use super::problem::MachineProblem;
 use crate::family::forest::DiscoveredDisk;
+use crate::family::problem::Problem;
 use crate::family::prune_records::{DeletedFile, Fate, PruneRecords};
 use crate::format::merge_guid::MergeId;
 
@@ -145,8 +146,13 @@ fn of_checkpoint(checkpoint: &MachineConfiguration, disks: &[DiscoveredDisk]) ->
     let is_deleted = |drive: &&MachineDrive| drive.pruned == Some(PrunedDrive::Deleted);
     checkpoint.drives.iter().find(is_deleted)?;
     let path = checkpoint.path.clone();
-    let left: Vec<PathBuf> =
-        checkpoint.disks().filter_map(|disk| Some(disks.get(disk)?.facts.path.clone())).collect();
+    // A file that was restored from before the prune does not have its state any more without its parents.
+    let is_older = |disk: &DiscoveredDisk| {
+        disk.problems.iter().any(|problem| matches!(problem, Problem::OlderThanPrune { .. }))
+    };
+    let left = checkpoint.disks().filter_map(|disk| disks.get(disk));
+    let left = left.filter(|disk| !disk.is_orphan() && !is_older(disk));
+    let left: Vec<PathBuf> = left.map(|disk| disk.facts.path.clone()).collect();
     Some(match checkpoint.drives.iter().all(|drive| is_deleted(&drive)) {
         true => MachineProblem::DeletedCheckpoint { path },
         false => MachineProblem::PartlyDeletedCheckpoint { path, disks: left },
