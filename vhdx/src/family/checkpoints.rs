@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::forest::{DiscoveredDisk, Forest};
+use super::found_record::FoundRecord;
 use super::machine::facts::MachineConfiguration;
-use super::prune_records::FoundRecord;
 
 /// How much later than a checkpoint its disk may have been changed.
 ///

@@ -6,6 +6,7 @@ mod discover;
 mod facts;
 mod families;
 mod forest;
+mod found_record;
 mod host_path;
 mod left_overs;
 mod link;
@@ -29,6 +30,7 @@ pub use discover::{FoundDisks, discover, find_disks};
 pub use facts::FileFacts;
 pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};
+pub(crate) use found_record::FoundRecord;
 pub use machine::facts::{DiscoveredMachine, DrivePlace, MachineConfiguration, MachineDrive, PrunedDrive};
 pub(crate) use machine::names::stem;
 pub use machine::problem::{MachineProblem, UnusedDisk, UsedDisk};
@@ -40,7 +42,6 @@ pub use problem::{Evidence, Fallback, Problem, PrunedParent, Remedy, Substitute,
 pub(crate) use prune_record::{
     MovedState, PruneRecord, decode_record_file, escape, record_of, relative_to_target, unescape,
 };
-pub(crate) use prune_records::FoundRecord;
 pub(crate) use relatives::FamilyRelatives;
 pub use relatives::{LeftOverDisks, OtherFormat, Relatives, find_relatives, folders_around};
 pub use substitutes::MAX_SUBSTITUTES;

@@ -48,6 +48,8 @@ pub(crate) struct PruneRecord {
     pub(crate) frozen: Vec<(Uuid, SystemTime)>,
     /// The files that reverts deleted, the latest first. A machine that names one of them must use the target.
     pub(crate) replaces: Vec<String>,
+    /// Whether the revert has not yet deleted the latest of these files. Then none of them counts.
+    pub(crate) is_pending: bool,
 }
 
 /// A file that had the state that the target has now.
@@ -72,6 +74,7 @@ impl PruneRecord {
             before: Vec::new(),
             frozen: Vec::new(),
             replaces: Vec::new(),
+            is_pending: false,
         }
     }
 
@@ -109,6 +112,9 @@ impl PruneRecord {
         for (guid, time) in self.frozen.iter().take(MAX_TIMES) {
             text += &format!("frozen {guid} {}\n", encode_time(*time));
         }
+        if self.is_pending {
+            text += "pending revert\n";
+        }
         self.replaces.iter().take(MAX_PATHS).for_each(|path| text += &format!("replaces {}\n", escape(path)));
         text + END
     }
@@ -128,6 +134,7 @@ impl PruneRecord {
                 "merged" => record.merged.push(Uuid::try_parse(value).ok()?),
                 "before" => record.before.push(Uuid::try_parse(value).ok()?),
                 "deleted" => record.deleted.push(unescape(value)?),
+                "pending" if value == "revert" => record.is_pending = true,
                 "replaces" => record.replaces.push(unescape(value)?),
                 "frozen" => {
                     let (guid, time) = value.split_once(' ')?;
@@ -265,6 +272,7 @@ mod tests {
             deleted: vec!["base.vhdx".to_owned()],
             frozen: vec![(Uuid::from_u128(7), time(1))],
             replaces: vec!["old\n.avhdx".to_owned()],
+            is_pending: true,
         }
     }
 

@@ -7,10 +7,11 @@ use uuid::Uuid;
 
 use super::facts::FileFacts;
 use super::forest::{DiscoveredDisk, DiskLink};
+use super::found_record::{FoundRecord, TargetState};
 use super::host_path::absolute;
 use super::paths::relative_on_host;
 use super::problem::{PrunedParent, TargetContent};
-use super::prune_records::{FoundRecord, PruneRecords, TargetState};
+use super::prune_records::PruneRecords;
 
 /// The files of a forest that prunes have merged, deleted or changed.
 pub(super) struct PrunedFiles<'a> {

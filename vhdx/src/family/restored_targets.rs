@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::forest::DiscoveredDisk;
+use super::found_record::{FoundRecord, TargetState};
 use super::problem::Problem;
-use super::prune_records::{FoundRecord, PruneRecords, TargetState};
+use super::prune_records::PruneRecords;
 
 /// Adds a problem to each target that has its content from before the merge, if merged files do not exist.
 ///

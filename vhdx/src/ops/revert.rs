@@ -192,8 +192,12 @@ impl RevertPlan {
         let undeleted =
             |path: &Path, error| Some(Undeleted { path: path.to_owned(), error: Arc::new(error) });
         let stale = || Error::from(Conflict::StalePlan).in_file(&self.new);
-        let record = guid.ok_or_else(stale).map(|guid| self.new_record().file(guid));
-        if let Err(error) = record.and_then(|bytes| files.write_journal(&self.record, &bytes)) {
+        let leave = |is_pending| {
+            let record = PruneRecord { is_pending, ..self.new_record() };
+            files.write_journal(&self.record, &record.file(guid.ok_or_else(stale)?))
+        };
+        // If the deletion is interrupted, nobody knows whether it was done.
+        if let Err(error) = leave(true) {
             report.undeleted = undeleted(&self.old, error);
             return;
         }
@@ -204,6 +208,10 @@ impl RevertPlan {
             return;
         }
         report.deleted = Some(self.old.clone());
+        if let Err(error) = leave(false) {
+            report.undeleted = undeleted(&self.record, error);
+            return;
+        }
         // The record of the new disk says the same about the machine.
         if let Some(old) = self.old_record.as_ref().filter(|found| found.is_beside()).map(FoundRecord::file)
             && let Err(error) = files.delete_journal(&old)

@@ -1,5 +1,6 @@
 //! Finds the configurations of the machines whose folder of disks is searched.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -22,12 +23,11 @@ pub(in crate::family) struct Beside {
 }
 
 impl Beside {
-    /// Searches the folders that Hyper-V makes beside its folders of disks, as far as no root contains them.
+    /// Searches the folders that Hyper-V makes beside its folders of disks.
     ///
-    /// Without them, nothing is known about the use of the disks.
-    pub(in crate::family) fn of(roots: &[PathBuf]) -> Self {
+    /// Without them, nothing is known about the use of the disks. `known` are the files below the roots, which are left out.
+    pub(in crate::family) fn of(roots: &[PathBuf], known: &[PathBuf]) -> Self {
         let mut found = Self::default();
-        let searched: Vec<PathBuf> = roots.iter().map(|root| absolute(root)).collect();
         for above in roots.iter().filter_map(|root| folder_above(root)) {
             // A copy can have names in another case. If this folder cannot be listed, nothing is known about it.
             let entries = above.read_dir().into_iter().flatten().filter_map(Result::ok);
@@ -38,15 +38,19 @@ impl Beside {
                 .filter(|folder| has_configurations(folder))
                 .for_each(|folder| found.search(folder));
         }
-        let is_new = |path: &Path| {
-            let path = absolute(path);
-            !searched.iter().any(|root| path.starts_with(root))
-        };
-        found.configurations.retain(|path| is_new(path));
-        found.problems.retain(|problem| is_new(problem.path()));
-        found.configurations.sort();
-        found.configurations.dedup();
+        if !found.configurations.is_empty() {
+            found.leave_out(known);
+        }
         found
+    }
+
+    /// Leaves out the files that are known, and all names of a file but the first. Roots can overlap, and have links.
+    fn leave_out(&mut self, known: &[PathBuf]) {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned()); // It may be gone.
+        let known = known.iter().filter(|path| has_configuration_name(path));
+        let mut seen: HashSet<PathBuf> = known.map(|path| real(path)).collect();
+        self.configurations.sort();
+        self.configurations.retain(|path| seen.insert(real(path)));
     }
 
     fn search(&mut self, folder: &Path) {

@@ -34,14 +34,17 @@ pub(super) fn find_disks(
             facts.drives.iter().map(|drive| files.find(&drive.stored_path, &facts.path)).collect()
         })
         .collect();
+    let sure = surely_named(configurations, &found);
+    let in_use = in_use(disks, &sure);
     let search = Search {
         disks,
         deleted,
         unreadable,
         // No filter by name: a folder that cannot be listed may contain the disk.
         damaged: Suffixes::of(unreadable.iter().copied(), |_| true),
-        sure: surely_named(configurations, &found),
-        moved: moved(disks),
+        moved: moved(disks, &in_use),
+        in_use,
+        sure,
         files,
     };
     let mut problems = Vec::new();
@@ -73,6 +76,8 @@ struct Search<'a> {
     damaged: Suffixes<'a>,
     /// The files that a configuration names beyond doubt, with the names in the stored path.
     sure: HashMap<usize, Vec<String>>,
+    /// The disks that must stay at their present path.
+    in_use: HashSet<usize>,
     /// The renamed or moved parents by the last names of their stored paths; `None` if several disks match.
     moved: HashMap<Vec<String>, Option<&'a Path>>,
 }
@@ -82,6 +87,7 @@ impl Search<'_> {
     fn set(&self, drive: &mut MachineDrive, found: Found, configuration: &Path) -> Option<MachineProblem> {
         let stored = stored_names(&drive.stored_path);
         let is_of_another = |file: usize| self.sure.get(&file).is_some_and(|names| *names != stored);
+        let stays = |file: usize| is_of_another(file) || self.in_use.contains(&file);
         let candidates = match found {
             Found::Disk { disk, is_weak } if !is_weak || !is_of_another(disk) => {
                 self.set_file(drive, disk);
@@ -91,7 +97,7 @@ impl Search<'_> {
             Found::Ambiguous(candidates) => candidates,
             Found::Nothing => self.files.namesakes(&drive.stored_path).to_owned(),
         };
-        let candidates: Vec<usize> = candidates.into_iter().filter(|&file| !is_of_another(file)).collect();
+        let candidates: Vec<usize> = candidates.into_iter().filter(|&file| !stays(file)).collect();
         let only = match candidates[..] {
             // Hyper-V gives each checkpoint a name that no other file has.
             [file] if has_guid(&drive.stored_path) => Some(file),
@@ -134,9 +140,13 @@ impl Search<'_> {
     }
 }
 
-fn moved(disks: &[DiscoveredDisk]) -> HashMap<Vec<String>, Option<&Path>> {
+/// Returns the renamed or moved parents by the last names of their stored paths; `None` if several disks match.
+///
+/// A disk that a machine uses at its present path, itself or through descendants, is not one of them.
+fn moved<'a>(disks: &'a [DiscoveredDisk], in_use: &HashSet<usize>) -> HashMap<Vec<String>, Option<&'a Path>> {
     let mut moved: HashMap<Vec<String>, Option<&Path>> = HashMap::new();
-    for problem in disks.iter().flat_map(|disk| &disk.problems) {
+    let children = disks.iter().filter(|disk| disk.parent.is_some_and(|parent| !in_use.contains(&parent)));
+    for problem in children.flat_map(|disk| &disk.problems) {
         let Problem::StalePath { parent, stored, .. } = problem else { continue };
         let parent = Some(parent.as_path());
         let names = stored.iter().map(|stored| last_names(stored_names(&stored.path)));
@@ -146,6 +156,22 @@ fn moved(disks: &[DiscoveredDisk]) -> HashMap<Vec<String>, Option<&Path>> {
         }
     }
     moved
+}
+
+/// Returns the disks that configurations name, and the ancestors that these find at their present paths.
+fn in_use(disks: &[DiscoveredDisk], sure: &HashMap<usize, Vec<String>>) -> HashSet<usize> {
+    let is_stale = |disk: &DiscoveredDisk| {
+        disk.problems.iter().any(|problem| matches!(problem, Problem::StalePath { .. }))
+    };
+    let mut in_use = HashSet::new();
+    for &disk in sure.keys() {
+        let mut next = Some(disk);
+        // If a disk is in use, so are its ancestors.
+        while let Some(disk) = next.filter(|&disk| in_use.insert(disk)) {
+            next = disks.get(disk).filter(|disk| !is_stale(disk)).and_then(|disk| disk.parent);
+        }
+    }
+    in_use
 }
 
 /// Returns the names of the file and its two nearest folders.

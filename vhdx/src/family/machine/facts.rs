@@ -63,10 +63,10 @@ pub struct MachineDrive {
     /// If the file was merged into another one: since when it had the state, if it had another one before.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) moved_since: Option<SystemTime>,
-    /// If the state was deleted: the disk whose state came after it.
+    /// If the state was deleted: the disk whose state came after it. If the disk is missing: a disk that may be it.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) successor: Option<usize>,
-    /// Whether the disk has another path now, as the record of a prune or revert shows.
+    /// Whether the disk is missing, and the successor may be it under another path, as the record of a prune or revert shows.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) is_renamed: bool,
 }

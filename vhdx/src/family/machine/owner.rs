@@ -67,7 +67,12 @@ pub(super) fn roots(disks: &[DiscoveredDisk]) -> Vec<usize> {
 }
 
 fn used<'a>(configuration: &'a MachineConfiguration, roots: &'a [usize]) -> impl Iterator<Item = Used> + 'a {
-    configuration.drives.iter().filter_map(|drive| Some((drive.place.clone(), *roots.get(drive.disk?)?)))
+    // A renamed disk is of the same family.
+    let member = |drive: &MachineDrive| drive.disk.or(drive.successor);
+    configuration
+        .drives
+        .iter()
+        .filter_map(move |drive| Some((drive.place.clone(), *roots.get(member(drive)?)?)))
 }
 
 /// Returns where configurations of machines use a disk without children.

@@ -1,5 +1,6 @@
 //! Finds the states of disks that a prune has moved or deleted, and the disks that a revert has replaced.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::facts::{DiscoveredMachine, MachineConfiguration, MachineDrive, PrunedDrive};
@@ -13,12 +14,17 @@ use crate::format::merge_guid::MergeId;
 ///
 /// A drive whose state was deleted also gets the target as its disk, until each checkpoint has been assigned to its machine.
 pub(super) fn find(drive: &mut MachineDrive, file: &DeletedFile) {
+    if matches!(file.fate, Fate::Renamed) {
+        // The target can be a copy, so the disk is missing until it has the path again.
+        (drive.successor, drive.is_renamed) = (Some(file.target), true);
+        return;
+    }
     drive.disk = Some(file.target);
     match file.fate {
         Fate::Deleted => drive.pruned = Some(PrunedDrive::Deleted),
         Fate::Moved { since } => (drive.pruned, drive.moved_since) = (Some(PrunedDrive::Merged), since),
         Fate::Replaced => drive.pruned = Some(PrunedDrive::Replaced),
-        Fate::Renamed => drive.is_renamed = true,
+        Fate::Renamed => {}
     }
 }
 
@@ -62,7 +68,9 @@ pub(super) fn delete_states(
             drive.successor = drive.disk.take();
         }
         drive.pruned = match (drive.pruned, drive.moved_since, created) {
-            (None, ..) if drive.disk.is_some_and(is_deleted) => Some(PrunedDrive::Deleted),
+            (None, ..) if drive.disk.or(drive.successor).is_some_and(is_deleted) => {
+                Some(PrunedDrive::Deleted)
+            }
             // The file had another state before.
             (Some(PrunedDrive::Merged), Some(since), Some(created)) if created <= since => {
                 Some(PrunedDrive::Deleted)
@@ -75,7 +83,7 @@ pub(super) fn delete_states(
             (pruned, ..) => pruned,
         };
         if drive.pruned == Some(PrunedDrive::Deleted) {
-            drive.successor = drive.disk.take();
+            drive.successor = drive.disk.take().or(drive.successor);
         }
     }
     unknown
@@ -116,14 +124,18 @@ pub(super) fn problems(
     disks: &[DiscoveredDisk],
 ) -> Vec<MachineProblem> {
     let of_machines = machines.iter().map(|machine| (false, &machine.configuration));
+    let used: HashSet<usize> = of_machines.clone().flat_map(|(_, machine)| machine.disks()).collect();
     let checkpoints = machines.iter().flat_map(|machine| &machine.checkpoints).chain(lone_checkpoints);
     let of_drives = of_machines
         .chain(checkpoints.clone().map(|checkpoint| (true, checkpoint)))
         .flat_map(|(is_checkpoint, of)| of.drives.iter().map(move |drive| (is_checkpoint, of, drive)))
         .filter_map(|(is_checkpoint, configuration, drive)| {
-            if drive.is_renamed && drive.pruned.is_none() {
-                let target = disks.get(drive.disk?)?;
-                return Some(missing(&configuration.path, drive, Some(target.facts.path.clone())));
+            if drive.is_renamed && drive.is_missing() {
+                // A disk that a machine uses under its present path stays there.
+                let target = drive.successor.filter(|target| !used.contains(target));
+                let target = target.and_then(|target| disks.get(target));
+                let target = target.map(|target| target.facts.path.clone());
+                return Some(missing(&configuration.path, drive, target));
             }
             drive.pruned?;
             // A machine must not use a target with children, or a half-merged one. These are problems of their own.

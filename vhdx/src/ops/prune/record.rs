@@ -52,6 +52,7 @@ pub(super) fn of(
         before: files.before(into),
         frozen,
         replaces: files.replaces(),
+        is_pending: false,
     })
 }
 
@@ -191,7 +192,7 @@ pub(super) fn leave_times(
 ) -> Result<()> {
     let (path, now) = target;
     let (guid, record) = match earlier {
-        Some(found) => (found.guid, PruneRecord { frozen: record.frozen, ..found.record.clone() }),
+        Some(found) => (found.guid, PruneRecord { frozen: record.frozen, ..found.record_beside(path) }),
         None => {
             (now, PruneRecord { disk: record.disk, frozen: record.frozen, ..PruneRecord::new(record.time) })
         }

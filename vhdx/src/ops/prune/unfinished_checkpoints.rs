@@ -28,7 +28,11 @@ pub(super) fn disks(forest: &Forest) -> HashMap<usize, KeepReason> {
         let Some(missing) = checkpoint.drives.iter().find(|drive| drive.is_missing()) else { continue };
         // Most configurations have no problem.
         let moved = moved.get(checkpoint.path.as_path()).into_iter().flatten().copied();
-        for disk in checkpoint.disks().chain(moved.filter(|_| checkpoint.drives.len() > 1)) {
+        // The disk with the path of the missing one may be it, too.
+        let doubtful = checkpoint.drives.iter().filter(|drive| drive.is_missing());
+        let doubtful = doubtful.filter_map(|drive| drive.successor);
+        let others = doubtful.chain(moved).filter(|_| checkpoint.drives.len() > 1);
+        for disk in checkpoint.disks().chain(others) {
             disks.entry(disk).or_insert_with(|| KeepReason::OtherDiskMissing {
                 configuration: checkpoint.path.clone(),
                 stored: missing.stored_path.clone(),

@@ -56,6 +56,15 @@ fn no_configuration_is_read_twice() {
         let forest = discover(&roots, &NoProgress).unwrap();
         assert_eq!(forest.configurations().count(), 2, "{roots:?}");
     }
+    // Two spellings of one folder.
+    let folder = host.path("web/Virtual Hard Disks");
+    let back: PathBuf = env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let relative = back.join(folder.strip_prefix("/").unwrap_or(&folder));
+    for roots in [[folder.clone(), relative.clone()], [relative, host.path("web")]] {
+        let forest = discover(&roots, &NoProgress).unwrap();
+        assert_eq!(forest.configurations().count(), 2, "{roots:?}");
+        assert_eq!(forest.machines.len(), 1, "{roots:?}");
+    }
 }
 
 /// A path can end with `.`, and can be relative.

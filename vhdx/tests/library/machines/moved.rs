@@ -56,3 +56,25 @@ fn a_moved_parent_is_moved_back_and_its_children_are_not_relinked() {
     assert!(of_child.is_consequence());
     assert_eq!(remedy(&host.forest()), format!("{of_child:?}"));
 }
+
+/// Another machine was made from the checkpoint at its present place.
+#[test]
+fn a_disk_that_another_machine_needs_is_not_moved_back() {
+    let host = Host::new();
+    let name = "web_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx";
+    let moved = host.base(&format!("images/{name}"), 1);
+    host.child("web/Disks/leaf.avhdx", 2, 1, &format!(r".\{name}"));
+    host.configure("web/m.vmcx", &[r"D:\web\Disks\leaf.avhdx"]);
+    host.configure("web/Snapshots/s.vmcx", &[&format!(r"D:\web\Disks\{name}")]);
+    let found = |forest: &Forest| {
+        problems(forest).into_iter().find_map(|problem| match problem {
+            MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(found(&host.forest()), Some(Some(moved)));
+    host.child("lab/Disks/lab.avhdx", 3, 1, &format!(r"..\..\images\{name}"));
+    assert_eq!(found(&host.forest()).map(|moved| moved.is_some()), Some(true), "no machine uses it");
+    host.configure("lab/m.vmcx", &[r"D:\lab\Disks\lab.avhdx"]);
+    assert_eq!(found(&host.forest()), Some(None));
+}
