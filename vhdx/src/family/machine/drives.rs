@@ -103,10 +103,6 @@ impl Search<'_> {
             [file] if has_guid(&drive.stored_path) => Some(file),
             _ => None,
         };
-        if let Some(file) = only.filter(|&file| file >= self.disks.len()) {
-            self.set_file(drive, file);
-            return None;
-        }
         let moved = || self.moved.get(&last_names(stored)).copied().flatten().map(Path::to_owned);
         Some(MachineProblem::MissingDisk {
             path: configuration.to_owned(),

@@ -1,6 +1,6 @@
 //! Finds the disks of checkpoints that are not whole here, but may become so again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::keep::KeepReason;
@@ -31,8 +31,12 @@ pub(super) fn disks(forest: &Forest) -> HashMap<usize, KeepReason> {
         // The disk with the path of the missing one may be it, too.
         let doubtful = checkpoint.drives.iter().filter(|drive| drive.is_missing());
         let doubtful = doubtful.filter_map(|drive| drive.successor);
-        let others = doubtful.chain(moved).filter(|_| checkpoint.drives.len() > 1);
-        for disk in checkpoint.disks().chain(others) {
+        let doubtful: BTreeSet<usize> =
+            doubtful.chain(moved).filter(|_| checkpoint.drives.len() > 1).collect();
+        // If the parent were deleted, such a disk would be merged into it, and then nothing shows any more which disk it is.
+        let parents = doubtful.iter().filter_map(|&disk| forest.disks[disk].parent);
+        let parents: Vec<usize> = parents.collect();
+        for disk in checkpoint.disks().chain(doubtful).chain(parents) {
             disks.entry(disk).or_insert_with(|| KeepReason::OtherDiskMissing {
                 configuration: checkpoint.path.clone(),
                 stored: missing.stored_path.clone(),

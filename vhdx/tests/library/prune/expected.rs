@@ -120,6 +120,16 @@ fn keep_whole(estate: &Estate, deleted: &mut BTreeSet<usize>) {
             let disks = checkpoint.drives.iter().filter_map(|drive| estate.found(drive)).filter(is_frozen);
             let disks: Vec<usize> = disks.collect();
             let is_missing = checkpoint.drives.iter().any(|drive| estate.found(drive).is_none());
+            if is_missing && checkpoint.drives.len() > 1 {
+                // A disk that was moved is known by its name, or by that which its children store.
+                // If its parent were deleted, its file would be gone.
+                let moved = checkpoint.drives.iter().map(|drive| drive.disk);
+                let moved: Vec<usize> =
+                    moved.filter(|&disk| estate.disks[disk].file == EstateFile::Moved).collect();
+                let parents = moved.iter().filter_map(|&disk| estate.disks[disk].parent);
+                let kept: Vec<usize> = moved.iter().copied().chain(parents).collect();
+                deleted.retain(|disk| !kept.contains(disk));
+            }
             if is_missing || disks.iter().any(|disk| !deleted.contains(disk)) {
                 deleted.retain(|disk| !disks.contains(disk));
             }
