@@ -278,8 +278,8 @@ pub(crate) struct Revert {
     /// The new file [default: beside FILE, named as Hyper-V would name it]
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
-    /// Delete FILE at the end, if nothing depends on it: what was written since the checkpoint is lost. A record beside the
-    /// new file says that it replaces FILE
+    /// Delete FILE at the end, if nothing depends on it: what was written since the checkpoint is lost. A record beside
+    /// NEW says that NEW replaces FILE
     #[arg(long)]
     pub(crate) delete_old: bool,
     /// Also search this folder for files of the same family and for configurations (repeatable)

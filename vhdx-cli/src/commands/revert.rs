@@ -46,15 +46,22 @@ pub(super) fn run(output: Output, revert: &Revert) -> Result<Outcome, Failure> {
     match &done.undeleted {
         None => Ok(Outcome::Done),
         Some(old) if done.record.is_none() => Err(Failure::from(&*old.error).with_hint(format!(
-            "{} was not deleted, because the record that {} replaces it could not be written",
+            "{} was not deleted, because the record could not be written which says that {} replaces it",
             shown(&old.path),
+            shown(&done.new)
+        ))),
+        Some(record) if record.path == plan.record => Err(Failure::from(&*record.error).with_hint(format!(
+            "{} was deleted, but the new record could not be completed, so vhdx ignores the record: choose {} in the \
+             settings of the virtual machine",
+            shown(&plan.old),
             shown(&done.new)
         ))),
         Some(old) => Err(Failure::from(&*old.error)),
     }
 }
 
-/// Returns the only name among those of the error that is shown like `to`: without control characters.
+/// Returns the known name whose displayed form, with control characters escaped, equals `to`, if there is exactly one.
+/// Case is ignored.
 fn as_stored<'a>(error: &'a vhdx::Error, to: &str) -> Option<&'a str> {
     let vhdx::Error::InvalidArgument(InvalidArgument::UnknownCheckpoint { known, .. }) = error.without_path()
     else {
@@ -164,7 +171,11 @@ impl Report<'_> {
         };
         writeln!(out, "{made} {new}: an empty child of the checkpoint {checkpoint}")?;
         let left = |left: &str, record: &Path| {
-            format!("{left}: {}, a record that {new} replaces {old}: keep it with the disks", shown(record))
+            format!(
+                "{left}: {}, the record which says that {new} replaces {old}: keep it beside {new} until the virtual \
+                 machine uses {new}",
+                shown(record)
+            )
         };
         match done {
             Some(done) => {

@@ -52,7 +52,10 @@ fn a_renamed_target_keeps_its_record() {
     let tree = tree_of(&host);
     assert_merged_into(&host, &tree, &host.disk("other.vhdx"));
     let (message, fix) = problem(&tree, RECORD);
-    assert!(message.contains(&format!("it is \"{}\" now", host.disk("other.vhdx").display())), "{message}");
+    assert!(
+        message.contains(&format!("renamed or moved to \"{}\"", host.disk("other.vhdx").display())),
+        "{message}"
+    );
     let new = host.disk("other.vhdx.vhdx-pruned");
     assert!(fix.contains(&format!("rename this file to \"{}\"", new.display())), "{fix}");
     let report = run!("report", host.folder(), "--json").json();
@@ -66,7 +69,7 @@ fn a_renamed_target_keeps_its_record() {
 
 /// The base was renamed before the prune, and got its old name after it. An old checkpoint names that.
 #[test]
-fn a_target_that_gets_an_older_name_has_not_the_state_of_that_name() {
+fn a_target_that_gets_an_older_name_does_not_have_the_state_of_that_name() {
     let host = Host::new();
     host.configure("Snapshots/first", "before", "1f", LONG_AGO, "base.vhdx");
     rename(&host, "base.vhdx", "renamed 24.vhdx");
@@ -75,7 +78,7 @@ fn a_target_that_gets_an_older_name_has_not_the_state_of_that_name() {
     rename(&host, "renamed 24.vhdx", "base.vhdx");
     let tree = tree_of(&host);
     assert_merged_into(&host, &tree, &host.disk("base.vhdx"));
-    assert!(problem(&tree, "renamed 24.vhdx.vhdx-pruned").0.contains("it is "), "{tree:#}");
+    assert!(problem(&tree, "renamed 24.vhdx.vhdx-pruned").0.contains("was renamed or moved to "), "{tree:#}");
 }
 
 /// The names in the record are relative to the folder in which it lies.
@@ -130,7 +133,7 @@ fn change(host: &Host, name: &str) {
 
 /// A machine has used the renamed disk, so nothing proves that it is the target. It may have the newest state.
 #[test]
-fn a_disk_that_may_be_the_target_has_not_the_state_of_a_checkpoint() {
+fn a_disk_that_may_be_the_target_does_not_have_the_state_of_a_checkpoint() {
     let host = Host::new();
     host.configure("Snapshots/first", "before", "1f", LONG_AGO, "base.vhdx");
     rename(&host, "base.vhdx", "24.vhdx");
@@ -140,7 +143,7 @@ fn a_disk_that_may_be_the_target_has_not_the_state_of_a_checkpoint() {
     let tree = tree_of(&host);
     let (message, fix) = problem(&tree, "24.vhdx.vhdx-pruned");
     let disk = host.disk("base.vhdx");
-    assert!(message.contains(&format!("\"{}\" may be this disk", disk.display())), "{message}");
+    assert!(message.contains(&format!("\"{}\" may be that disk", disk.display())), "{message}");
     assert!(fix.starts_with(&format!("do not delete \"{}\"", disk.display())), "{fix}");
     assert!(fix.contains("base.vhdx.vhdx-pruned"), "{fix}");
     let checkpoints = tree["machines"][0]["checkpoints"].as_array().into_iter().flatten();

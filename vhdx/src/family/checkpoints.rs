@@ -39,7 +39,7 @@ pub struct Checkpoint {
     pub size: u64,
     /// The sum of the sizes of all disks that the checkpoint froze, as far as they were found.
     ///
-    /// If several configurations name the file, it is the largest sum. Without a configuration, it is the size.
+    /// If several configurations name the file, this is the largest sum. Without a configuration, it equals `size`.
     pub size_of_all_disks: u64,
 }
 

@@ -41,7 +41,7 @@ pub enum OtherKind {
     ChangeTracking,
     /// `.iso`: an optical disc.
     OpticalDisc,
-    /// `.NAME.*.part`: a file that was being written when its program or the system stopped.
+    /// `.NAME.*.part`: a file that is still being written, or that a stopped program left behind.
     UnfinishedFile,
     /// `.vhdx-prune`: the files that an interrupted prune still has to delete.
     PruneJournal,
@@ -103,13 +103,15 @@ impl fmt::Display for OtherKind {
             OtherKind::ChangeTracking => "Hyper-V's change tracking of a disk",
             OtherKind::OpticalDisc => "an optical disc",
             OtherKind::UnfinishedFile => {
-                "an unfinished file of a command that was killed: delete it if no command is writing here now"
+                "an unfinished file: a program is still writing it, or was stopped. Delete it only if no program is \
+                 writing to this folder"
             }
             OtherKind::PruneJournal => {
                 "the list of files that an interrupted deletion of checkpoints still has to delete"
             }
             OtherKind::PruneRecord => {
-                "the record of a prune or revert, which knows the kept checkpoints' names and times, and replaced disks"
+                "the record of a prune or revert: it has the names and times of kept checkpoints, and the paths of \
+                 disks that a revert replaced"
             }
         })
     }

@@ -126,7 +126,8 @@ pub enum Problem {
         stored: Vec<StoredPath>,
         /// Whether the chain of the parent is complete, so that the child can be relinked.
         parent_opens: bool,
-        /// The configuration that names the parent by an old path too. So the parent is the file to move, not the link.
+        /// A configuration that also names the parent by an old path. If set, move the parent back instead of relinking
+        /// the child.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: Option<PathBuf>,
     },

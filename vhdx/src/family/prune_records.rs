@@ -44,7 +44,7 @@ impl StateTimes {
     }
 }
 
-/// A record whose target was not found, although disks may be it.
+/// A record whose target could not be identified among the disks that may be the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LostRecord {
     pub(super) path: PathBuf,
@@ -173,9 +173,9 @@ impl PruneRecords {
         self.lost.get(&disk)
     }
 
-    /// Returns the record of the target that a disk is not, although it has the path that the target had.
+    /// Returns the record of a renamed target whose earlier path now belongs to this disk.
     ///
-    /// A copy of the target from before the merge is no such disk.
+    /// Returns `None` if the disk is a copy of the target from before the merge.
     pub(super) fn of_earlier_path(&self, file: &FileFacts) -> Option<&FoundRecord> {
         let found = self.of(*self.renamed.get(&file.path)?)?;
         let is_older_copy = found.record.before.contains(&file.data_write_guid);

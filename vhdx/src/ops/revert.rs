@@ -1,7 +1,9 @@
 //! Reverts a machine's disk to a checkpoint: a new, empty child of the checkpoint replaces the disk.
 //!
-//! Before the old disk is deleted, a record is left beside the new one: a configuration that still names the old disk leads
-//! to the new disk. While the old disk exists, the record says nothing about it.
+//! Before the old disk is deleted, a record is written beside the new one. From this record, a machine whose
+//! configuration still names the old disk is joined to the new disk. While the old disk exists, the record is ignored.
+//! It is written as pending, and completed after the deletion. If the revert is killed between the two, the disk of the
+//! machine is reported as not found.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,7 +84,8 @@ pub struct RevertReport {
     /// The record beside the new disk, if it was left: the machine must use the new disk instead of the old one.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
     pub record: Option<PathBuf>,
-    /// The old disk, if it was to be deleted and could not be, or else its record. The new disk exists nevertheless.
+    /// The old disk or its record, if it should have been deleted but was not. Or the record of the new disk, if it
+    /// could not be completed after the deletion. The new disk exists nevertheless.
     ///
     /// If the record of the new disk cannot be written, the old disk is not deleted.
     pub undeleted: Option<Undeleted>,

@@ -70,16 +70,18 @@ fn wording(reason: &KeepReason) -> (String, String) {
              that the machine uses. A merge would change what the machine reads"
         }
         KeepReason::OtherDiskKept { reason, .. } if matches!(**reason, KeepReason::NoChild) => {
-            " with another disk on which no disk depends. A checkpoint is deleted with all of its disks, and the state of \
-             that disk can be deleted only in Hyper-V"
+            " with another disk that has no children. A checkpoint of several disks is deleted on all of these disks, \
+             or on none, and the state of that disk can be deleted only in Hyper-V"
         }
         KeepReason::OtherDiskMissing { .. } => {
-            " with another disk that was not found. A checkpoint is deleted with all of its disks. Search the folders of the \
-             missing disks too, or solve their problems. If a disk is lost, so is its checkpoint as a whole: then move the \
-             configuration of that checkpoint to a folder that is not searched"
+            " with another disk that was not found. A checkpoint of several disks is deleted on all of these disks, or \
+             on none. Search the folders of the missing disks too, or give the disks their old names and folders \
+             again. If a disk is lost, its checkpoint can no longer be applied as a whole: move the configuration of \
+             that checkpoint to a folder that is not searched"
         }
         KeepReason::OtherDiskKept { .. } => {
-            " with another disk that is kept. A checkpoint is deleted with all of its disks, or not at all"
+            " with another disk that is kept. A checkpoint of several disks is deleted on all of these disks, or on \
+             none"
         }
         reason => {
             let message = match unread(reason) {
@@ -144,7 +146,11 @@ fn file(folder: Option<&Path>, kept: &KeptCheckpoint) -> String {
             format!("{path} {name}, the machine of {} uses {disk}", shown(configuration))
         }
         KeepReason::OtherDiskMissing { configuration, stored } => {
-            format!("{path} {name}, {} names {} too", shown(configuration), shown(Path::new(stored)))
+            format!(
+                "{path} {name}, {} names {}, which was not found",
+                shown(configuration),
+                shown(Path::new(stored))
+            )
         }
         KeepReason::OtherDiskKept { disk, reason } => {
             let disk = shown_beside(kept.path.parent(), disk);

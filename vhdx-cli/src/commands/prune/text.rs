@@ -51,7 +51,8 @@ pub(super) fn plan(forest: &Forest, plan: &PrunePlan, is_dry: bool, out: &mut dy
         if forest.machines.is_empty() {
             writeln!(
                 out,
-                "no configuration of a machine was found: a machine that uses a disk on which others depend loses its state"
+                "no configuration of a machine was found: if a machine uses a disk that has children, the merge can \
+                 change the content of that disk. Search the folder of the configurations too"
             )?;
         }
     }

@@ -72,8 +72,8 @@ fn of_remedy(path: &Path, remedy: Remedy<'_>) -> String {
         Remedy::RestoreChain => RESTORE_CHAIN,
         Remedy::CopyConfiguration => {
             "copy this file again from the host. The disks can be read without it. Until then, `vhdx prune` keeps the \
-             checkpoints in the folder of its machine, and all that only disks of no known machine need. To prune another \
-             machine, name only the folder of that machine"
+             checkpoints in the folder of its machine, and each checkpoint on which a disk depends that no known \
+             machine uses. To prune other machines now, name only their folders on the command line"
         }
         Remedy::FindDisk { stored, candidates, damaged, moved_to } => {
             return find_disk(stored, candidates, damaged, moved_to);
@@ -205,8 +205,9 @@ fn find_disk(
             quoted(damaged)
         ),
         (None, Some(moved), _) => format!(
-            "move or rename {} so that its name and folder are those in {stored} again, and search again. Do not run \
-             `vhdx reparent` on its children before that: they store the old name too",
+            "move or rename {} so that its name and folder are those in {stored} again, and search again. If a record \
+             (`NAME.vhdx-pruned`) is beside the disk, rename it with the disk. Do not run `vhdx reparent` on children \
+             of the disk before that: they may store the old name too",
             quoted(moved)
         ),
         (None, None, []) => {

@@ -12,7 +12,7 @@ use crate::family::listing::unreadable;
 use crate::family::problem::Problem;
 use crate::windows_path::fold_name;
 
-/// The folders of Hyper-V below those of configurations: one for each machine or checkpoint.
+/// The search depth: Hyper-V makes one subfolder for each machine or checkpoint.
 const MAX_DEPTH: usize = 2;
 
 /// The configurations beside the folders of disks, and what could not be read there.

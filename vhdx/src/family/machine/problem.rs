@@ -41,14 +41,14 @@ pub enum MachineProblem {
         path: PathBuf,
         /// The path of the disk on the host of the machine.
         stored: String,
-        /// The disks that it may be. They are in folders of the same name, and may belong to other machines.
+        /// The disks that have its file name, in any folder. They may belong to other machines.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         candidates: Vec<PathBuf>,
         /// The file that cannot be read, but has the name of the disk; or a folder that cannot be listed, but has the
         /// name of its folder.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         damaged: Option<PathBuf>,
-        /// The disk under its present name: other disks depend on it, and store the old name.
+        /// The disk under its present path, if a child, a record or the GUID in its name identifies it.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         moved_to: Option<PathBuf>,
     },
@@ -269,13 +269,13 @@ impl fmt::Display for MachineProblem {
             ),
             MachineProblem::RecordElsewhere { target, .. } => write!(
                 f,
-                "is the record of a prune or revert, and its disk was renamed or moved: it is {} now",
+                "is the record of a prune or revert, but its disk was renamed or moved to {}",
                 Quoted(target)
             ),
             MachineProblem::RecordWithoutDisk { candidate, .. } => write!(
                 f,
-                "is the record of a prune, and its disk was renamed, moved or deleted: {} may be this disk, and may have a \
-                 newer state than that of the checkpoint that names it",
+                "is the record of a prune, but its disk was not found: {} may be that disk, and may have a newer state \
+                 than the checkpoint that names it now",
                 Quoted(candidate)
             ),
             MachineProblem::DeletedCheckpoint { .. } => {

@@ -149,7 +149,8 @@ pub enum Remedy<'a> {
     DeleteConfiguration,
     /// Restore the record, or delete it. The disks do not need it.
     RestoreRecord,
-    /// Give the record the name of its disk. If the disk is in another folder, keep both where they are.
+    /// Give the record the name of its disk. If the disk is in another folder, move the disk back, and leave the record
+    /// where it is.
     RenameRecord {
         /// The disk.
         target: &'a Path,

@@ -125,7 +125,9 @@ pub enum KeepReason {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]
         configuration: PathBuf,
     },
-    /// It belongs to a checkpoint with another disk that is kept. A checkpoint is deleted with all of its disks, or not.
+    /// It belongs to a checkpoint with another disk that is kept.
+    ///
+    /// A checkpoint of several disks is deleted on all of these disks, or on none.
     OtherDiskKept {
         /// The other disk. If several checkpoints share disks, it may be a disk of another one of these.
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::error::as_text"))]

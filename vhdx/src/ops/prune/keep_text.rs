@@ -84,8 +84,8 @@ impl fmt::Display for KeepReason {
             KeepReason::Unread { path } => write!(
                 f,
                 "cannot be deleted: {} cannot be read, and a machine or a disk there may need this checkpoint or its child. \
-                 Make it readable, or copy it again from the host. To prune another machine, name only the folder of that \
-                 machine",
+                 Make it readable, or copy it again from the host. To prune other machines now, name only their \
+                 folders on the command line",
                 Quoted(path)
             ),
             KeepReason::OlderCopy { path } => write!(
@@ -106,30 +106,34 @@ impl fmt::Display for KeepReason {
             ),
             KeepReason::OtherDiskMissing { configuration, stored } => write!(
                 f,
-                "cannot be deleted: {0} names {1} too, which was not found, and a checkpoint is deleted with all of its disks. \
-                 Search the folder of that disk too, or solve its problem. If it is lost, so is this checkpoint as a whole: then \
-                 move {0} to a folder that is not searched",
+                "cannot be deleted: the checkpoint {0} names the disk {1}, which was not found at that path. A \
+                 checkpoint of several disks is deleted on all of these disks, or on none. Search the folder of the \
+                 missing disk too, or give the disk its old name and folder again. If the disk is lost, the checkpoint \
+                 can no longer be applied as a whole: move {0} to a folder that is not searched",
                 Quoted(configuration),
                 Quoted(Path::new(stored))
             ),
             KeepReason::UnfinishedRevert { configuration } => write!(
                 f,
-                "cannot be deleted: a revert has replaced a disk of the machine of {}, and not its other disks, which may need \
-                 this checkpoint. Revert them too, or choose the new disk in the settings of the machine, and copy the \
-                 configuration again",
+                "cannot be deleted: a revert has replaced one disk of the machine of {}, but not the other disks of \
+                 that machine. To revert those too, this checkpoint may be needed. Revert them to the same checkpoint. \
+                 If they must stay as they are, choose the new disk in the settings of the machine, and then copy the \
+                 configuration here again",
                 Quoted(configuration)
             ),
             KeepReason::OtherDiskKept { disk, reason } => write!(
                 f,
-                "can be deleted only together with {}, a disk of the same checkpoint, which {reason}",
+                "is kept together with {}, a disk of the same checkpoint or of one that shares disks with it: that \
+                 disk {reason}",
                 Quoted(disk)
             ),
             KeepReason::NoChild => f.write_str(
-                "has the state of a checkpoint, and no disk depends on it: only Hyper-V can delete that checkpoint",
+                "has the state of the checkpoint and no children, so only Hyper-V can delete the checkpoint",
             ),
             KeepReason::IncompleteChain { elsewhere: Some(parent) } => write!(
                 f,
-                "cannot be deleted: {} in its chain is in a folder that was not searched. Search that folder too",
+                "cannot be deleted: its chain needs {}, which is in a folder that was not searched. Search that folder \
+                 too",
                 Quoted(parent)
             ),
             KeepReason::IncompleteChain { elsewhere: None } => {
@@ -141,10 +145,10 @@ impl fmt::Display for KeepReason {
             KeepReason::UnfinishedMerge => f.write_str(
                 "belongs to a family with an incomplete merge or deletion, which must be completed first",
             ),
-            KeepReason::Postponed => {
-                f.write_str("waits until an interrupted merge or deletion is completed, in its family or in that of another disk of \
-                             its checkpoint")
-            }
+            KeepReason::Postponed => f.write_str(
+                "waits until an interrupted merge or deletion in its family, or in the family of another disk of its \
+                 checkpoint, is completed",
+            ),
             KeepReason::Refused(error) => write!(f, "cannot be deleted: {error}"),
             KeepReason::NoSpace { needed, free } => {
                 write!(f, "cannot be deleted: the merge needs {needed} free bytes, and only {free} are free")

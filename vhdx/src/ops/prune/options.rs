@@ -18,7 +18,7 @@ pub struct PruneOptions {
     /// Selects checkpoints whose children take more than this many bytes, over all of the checkpoint's disks.
     ///
     /// This is about the space that deleting the checkpoint frees. If a prune has already deleted one of the disks of a
-    /// checkpoint, the others are selected whatever they take.
+    /// checkpoint, the others are selected whatever their size.
     pub larger_than: Option<u64>,
     /// Selects checkpoints with such a name: one of their configurations, or else that of the file.
     pub name: Option<NamePattern>,

@@ -1,4 +1,4 @@
-//! Plans the merges of all families in rounds, until each checkpoint is deleted with all of its disks, or not at all.
+//! Plans the merges of all families in rounds, until each checkpoint is deleted on all of its disks, or on none.
 //!
 //! The first decision opens no file. A merge may then turn out to be impossible, or not to fit into the free space. So the
 //! other disks of its checkpoints are kept too, and their families are planned again. Each round keeps more checkpoints.
@@ -117,7 +117,7 @@ impl<'a> Rounds<'a> {
 
     /// Keeps the other disks of kept checkpoints. Returns the families of those that were not kept before.
     fn keep_others(&mut self) -> BTreeSet<usize> {
-        // A failure is the reason that an administrator must know. What is only postponed is the last one.
+        // A failure is the reason that an administrator must know. `Postponed` ranks last.
         let rank =
             |reason: &KeepReason| (Reverse(reason.is_failure()), matches!(reason, KeepReason::Postponed));
         let mut kept: Vec<(_, usize)> =

@@ -1,4 +1,4 @@
-//! Finds the disks of checkpoints that are not whole here, but may become so again.
+//! Finds the disks of incomplete checkpoints that can be completed again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! Keeps checkpoints whole: the disks of one checkpoint are deleted together, or all of them are kept.
+//! Keeps checkpoints whole: a checkpoint of several disks is deleted on all of these disks, or on none.
 //!
-//! Hyper-V deletes a checkpoint with all of its disks. If one disk stays, the states of the others cannot be applied
-//! together with it any more.
+//! Hyper-V deletes a checkpoint on all of its disks. If the state of one disk stays, the states of the others cannot be
+//! applied together with it any more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,10 +26,11 @@ impl WholeCheckpoints {
         Self { groups, of_disk }
     }
 
-    /// Returns the disks that must be kept because of others, each with one of `kept` because of which it must.
+    /// Returns the disks that must be kept because of others, each with the disk of `kept` that causes this.
     ///
-    /// A disk can belong to several checkpoints, so that one disk keeps those of a whole row of checkpoints. If several of
-    /// `kept` keep a disk, the first one of them is its reason. The work is linear in the number of disks of all checkpoints.
+    /// A disk can belong to several checkpoints, so one kept disk can keep the disks of a chain of checkpoints. If
+    /// several of `kept` keep a disk, the first one of them is its reason. The work is linear in the number of disks of
+    /// all checkpoints.
     pub(super) fn kept_with(&self, kept: &[usize]) -> BTreeMap<usize, usize> {
         let have_own_reason: HashSet<usize> = kept.iter().copied().collect();
         let mut is_done = vec![false; self.groups.len()];
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_of_several_checkpoints_passes_it_on() {
+    fn a_kept_disk_also_keeps_checkpoints_that_share_a_disk() {
         let groups: [&[usize]; 3] = [&[0, 1], &[1, 2], &[2, 3]];
         assert_eq!(kept_with(&groups, &[0]), [(1, 0), (2, 0), (3, 0)]);
         // The first one is the reason, also far away.

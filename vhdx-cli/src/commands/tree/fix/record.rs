@@ -10,14 +10,14 @@ pub(super) fn rename(record: &Path, disk: &Path) -> String {
     match record.parent() == disk.parent() {
         true => format!(
             "give {disk_now} its old name again, or rename this file to {}. Do this before a virtual machine uses the disk: \
-             after that, they are no longer found to belong together. Do not delete the record",
+             after that, vhdx can no longer tell that this record belongs to the disk. Do not delete the record",
             quoted(&beside(disk))
         ),
         // The names in the record are relative to its folder.
         false => format!(
-            "move {disk_now} back to the folder of this record, or search both folders each time. Do this before a virtual \
-             machine uses the disk: after that, they are no longer found to belong together. Do not move only the record, \
-             and do not delete it"
+            "move {disk_now} back to the folder of this record before a virtual machine uses the disk. Until then, \
+             search both folders. After a virtual machine has used the disk elsewhere, vhdx can no longer tell that \
+             this record belongs to it. Do not move only the record, and do not delete it"
         ),
     }
 }
@@ -26,9 +26,9 @@ pub(super) fn rename(record: &Path, disk: &Path) -> String {
 pub(super) fn find_disk(candidate: &Path) -> String {
     let disk = quoted(candidate);
     format!(
-        "do not delete {disk}: it may be the only disk with the newest state. If somebody renamed the disk of this record, \
-         rename the record to the name of the disk with `.vhdx-pruned` (for {disk}: {}). If that disk was deleted or merged \
-         since, move the record to another folder. Then search again",
+        "do not delete {disk}: it may be the only disk with the newest state. If the disk of this record was renamed, \
+         give this record the new name of the disk, followed by `.vhdx-pruned` (for {disk}: {}). If the disk of this \
+         record was deleted or merged, move this record to a folder that is not searched. Then search again",
         quoted(&beside(candidate))
     )
 }
