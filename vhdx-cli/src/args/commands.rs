@@ -273,7 +273,7 @@ pub(crate) struct Revert {
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// The checkpoint: its name, or its file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) to: String,
     /// The new file [default: beside FILE, named as Hyper-V would name it]
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath)]

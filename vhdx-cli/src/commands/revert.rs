@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use vhdx::ops::{HostFiles, OldIsNeeded, RevertPlan, RevertReport};
-use vhdx::{ChainErrorKind, Conflict, InvalidArgument, Vhdx, discover, folders_around};
+use vhdx::{ChainErrorKind, Conflict, Forest, InvalidArgument, Problem, Vhdx, discover, folders_around};
 
 use super::info::Facts;
 use super::not_copied::side_files;
@@ -18,7 +18,7 @@ use crate::progress::Bar;
 pub(super) fn run(output: Output, revert: &Revert) -> Result<Outcome, Failure> {
     let (file, to) = (&revert.file, &revert.to);
     let progress = Bar::new(output.quiet);
-    let forest = discover(&folders(revert), &progress)?;
+    let forest = forest(revert, &progress)?;
     let plan_to = |name: &str| RevertPlan::new(&forest, file, name, revert.output.as_deref());
     let plan = plan_to(to).or_else(|error| match as_stored(&error, to) {
         Some(name) => plan_to(name),
@@ -69,6 +69,30 @@ fn as_stored<'a>(error: &'a vhdx::Error, to: &str) -> Option<&'a str> {
     };
     let mut shown = known.iter().filter(|name| harmless(name).to_lowercase() == to.to_lowercase());
     shown.next().filter(|_| shown.next().is_none()).map(String::as_str)
+}
+
+/// Searches the folders of the family. A base in another folder, to which a stored path leads, is searched for its folder.
+fn forest(revert: &Revert, progress: &Bar) -> vhdx::Result<Forest> {
+    let mut folders = folders(revert);
+    loop {
+        let forest = discover(&folders, progress)?;
+        match folder_of_parent(&forest, &revert.file).filter(|folder| !folders.contains(folder)) {
+            Some(folder) => folders.push(folder),
+            None => return Ok(forest),
+        }
+    }
+}
+
+/// Returns the folder of the parent that the chain of a file lacks, if it is in a folder that was not searched.
+fn folder_of_parent(forest: &Forest, file: &Path) -> Option<PathBuf> {
+    let mut disk = forest.disks.get(forest.index_of(file)?)?;
+    while let Some(parent) = disk.parent {
+        disk = forest.disks.get(parent)?;
+    }
+    disk.problems.iter().find_map(|problem| match problem {
+        Problem::ParentElsewhere { parent, .. } => folders_around([parent.as_path()], &[]).into_iter().next(),
+        _ => None,
+    })
 }
 
 /// The folders beside that of a disk in which Hyper-V stores configurations.

@@ -220,3 +220,28 @@ fn a_disk_in_use_is_not_deleted() {
     run!("revert", host.path("leaf.avhdx"), "--to", "mid.avhdx", "--delete-old").exits(6);
     assert_eq!(host.names(), ["base.vhdx", "leaf.avhdx", "mid.avhdx"]);
 }
+
+/// The base of a machine is often a common image in another folder.
+#[test]
+fn a_base_in_another_folder_is_found_by_the_stored_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = |name: &str| folder.path().join(name);
+    fs::create_dir(disk("images")).unwrap();
+    fs::create_dir(disk("web")).unwrap();
+    images().base.sparse().write_to(&disk("images/base.vhdx")).unwrap();
+    for (child, parent) in [("web.avhdx", "images/base.vhdx"), ("leaf.avhdx", "web/web.avhdx")] {
+        run!("create", disk("web").join(child), "--parent", disk(parent)).exits(0);
+    }
+    let leaf = disk("web").join("leaf.avhdx");
+    let json = run!("revert", &leaf, "--to", "web.avhdx", "--delete-old", "--json").exits(0).json();
+    assert_eq!(json["checkpoint"].as_str().unwrap(), disk("web").join("web.avhdx").to_str().unwrap());
+    assert!(!leaf.exists());
+}
+
+/// A name can begin like an option.
+#[test]
+fn a_name_can_begin_with_a_hyphen() {
+    let host = Host::new();
+    let ran = run!("revert", host.path("leaf.avhdx"), "--to", "-rf --help", "--dry-run").exits(2);
+    assert!(ran.stderr.contains("no checkpoint of "), "{}", ran.stderr);
+}

@@ -43,18 +43,18 @@ fn a_moved_parent_is_moved_back_and_its_children_are_not_relinked() {
     let host = Host::new();
     let parent = host.base("vm/web/Disks/renamed.vhdx", 1);
     let child = host.child("vm/web/Disks/leaf.avhdx", 2, 1, r"..\..\..\vm\web\Disks\web.vhdx");
-    let remedy = |forest: &Forest| {
+    let check = |expected: Remedy<'_>| {
+        let forest = host.forest();
         let disk = &forest.disks[forest.index_of(&child).unwrap()];
         let [problem @ Problem::StalePath { .. }] = &disk.problems[..] else { panic!("{:?}", disk.problems) };
-        format!("{:?}", problem.remedy())
+        assert_eq!(problem.remedy(), expected);
     };
-    let of_child = Remedy::StorePath { parent: &parent };
-    assert_eq!(remedy(&host.forest()), format!("{of_child:?}"));
+    check(Remedy::StorePath { parent: &parent });
     host.configure("vm/web/m.vmcx", &[r"D:\vm\web\Disks\leaf.avhdx"]);
     let configuration = host.configure("vm/web/Snapshots/s.vmcx", &[r"D:\vm\web\Disks\web.vhdx"]);
     let of_child = Remedy::MoveBack { parent: &parent, configuration: &configuration };
     assert!(of_child.is_consequence());
-    assert_eq!(remedy(&host.forest()), format!("{of_child:?}"));
+    check(of_child);
 }
 
 /// Another machine was made from the checkpoint at its present place.
