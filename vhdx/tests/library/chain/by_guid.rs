@@ -217,7 +217,9 @@ fn ten_thousand_files_are_searched_in_little_time() {
     let start = Instant::now();
     let chain = Chain::open(folder.path(&format!("renamed {LEVELS}")), &beside()).unwrap();
     assert_eq!(chain.layers().len(), LEVELS as usize + 1);
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    // Wine needs a minute for so many files. The product of files and levels would take an hour on any host.
+    let limit = Duration::from_secs(if cfg!(windows) { 300 } else { 60 });
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
 }
 
 /// Many files that claim to be the parent are opened one after the other, never all at once.
