@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use vhdx::ops::{HostFiles, OldIsNeeded, RevertPlan, RevertReport};
-use vhdx::{ChainErrorKind, Conflict, Forest, InvalidArgument, Problem, Vhdx, discover, folders_around};
+use vhdx::{
+    ChainErrorKind, Conflict, FileStorage, Forest, InvalidArgument, Problem, Vhdx, discover, folders_around,
+};
 
 use super::info::Facts;
 use super::not_copied::side_files;
@@ -71,7 +73,7 @@ fn as_stored<'a>(error: &'a vhdx::Error, to: &str) -> Option<&'a str> {
     shown.next().filter(|_| shown.next().is_none()).map(String::as_str)
 }
 
-/// Searches the folders of the family. A base in another folder, to which a stored path leads, is searched for its folder.
+/// Searches the folders of the family. If a stored path leads to a parent in another folder, that folder is searched too.
 fn forest(revert: &Revert, progress: &Bar) -> vhdx::Result<Forest> {
     let mut folders = folders(revert);
     loop {
@@ -85,7 +87,9 @@ fn forest(revert: &Revert, progress: &Bar) -> vhdx::Result<Forest> {
 
 /// Returns the folder of the parent that the chain of a file lacks, if it is in a folder that was not searched.
 fn folder_of_parent(forest: &Forest, file: &Path) -> Option<PathBuf> {
-    let mut disk = forest.disks.get(forest.index_of(file)?)?;
+    // The search can spell the path in another way. A file that cannot be opened is an error of the plan.
+    let identity = FileStorage::open(file).and_then(|file| file.identity()).ok()?;
+    let mut disk = forest.disks.iter().find(|disk| disk.facts.identity == Some(identity))?;
     while let Some(parent) = disk.parent {
         disk = forest.disks.get(parent)?;
     }
@@ -206,7 +210,8 @@ impl Report<'_> {
                 if done.deleted.is_some() {
                     writeln!(out, "deleted: {old}")?;
                 }
-                if let Some(record) = &done.record {
+                // Otherwise the record does not count.
+                if let Some(record) = done.record.as_ref().filter(|_| done.undeleted.is_none()) {
                     writeln!(out, "{}", left("left", record))?;
                 }
             }

@@ -232,6 +232,10 @@ fn a_base_in_another_folder_is_found_by_the_stored_path() {
     for (child, parent) in [("web.avhdx", "images/base.vhdx"), ("leaf.avhdx", "web/web.avhdx")] {
         run!("create", disk("web").join(child), "--parent", disk(parent)).exits(0);
     }
+    // A bare name is in the current folder.
+    let mut command = run::command();
+    let args = ["revert", "leaf.avhdx", "--to", "web.avhdx", "--dry-run"];
+    run::ran(run::output(command.current_dir(disk("web")).args(args))).exits(0);
     let leaf = disk("web").join("leaf.avhdx");
     let json = run!("revert", &leaf, "--to", "web.avhdx", "--delete-old", "--json").exits(0).json();
     assert_eq!(json["checkpoint"].as_str().unwrap(), disk("web").join("web.avhdx").to_str().unwrap());

@@ -36,7 +36,7 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned
         disk.problems.extend(side_file_problems(&disk.facts.path, &with_tracking));
     }
     disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
-    let beside = Beside::of(roots, &others);
+    let beside = Beside::of(roots, &others, &problems);
     problems.extend(beside.problems);
     problems.sort_by(|a, b| a.path().cmp(b.path()));
     let forest = Forest {

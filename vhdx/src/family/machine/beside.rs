@@ -25,8 +25,9 @@ pub(in crate::family) struct Beside {
 impl Beside {
     /// Searches the folders that Hyper-V makes beside its folders of disks.
     ///
-    /// Without them, nothing is known about the use of the disks. `known` are the files below the roots, which are left out.
-    pub(in crate::family) fn of(roots: &[PathBuf], known: &[PathBuf]) -> Self {
+    /// Without them, nothing is known about the use of the disks. `known` are the files below the roots, and `problems` those
+    /// of the paths there. Both are left out.
+    pub(in crate::family) fn of(roots: &[PathBuf], known: &[PathBuf], problems: &[Problem]) -> Self {
         let mut found = Self::default();
         for above in roots.iter().filter_map(|root| folder_above(root)) {
             // A copy can have names in another case. If this folder cannot be listed, nothing is known about it.
@@ -41,12 +42,15 @@ impl Beside {
         if !found.configurations.is_empty() {
             found.leave_out(known);
         }
+        if !found.problems.is_empty() {
+            let mut seen: HashSet<PathBuf> = problems.iter().map(|problem| real(problem.path())).collect();
+            found.problems.retain(|problem| seen.insert(real(problem.path())));
+        }
         found
     }
 
     /// Leaves out the files that are known, and all names of a file but the first. Roots can overlap, and have links.
     fn leave_out(&mut self, known: &[PathBuf]) {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned()); // It may be gone.
         let known = known.iter().filter(|path| has_configuration_name(path));
         let mut seen: HashSet<PathBuf> = known.map(|path| real(path)).collect();
         self.configurations.sort();
@@ -64,6 +68,11 @@ impl Beside {
             }
         }
     }
+}
+
+/// Returns the path without links, which is the same for all spellings of it.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()) // It may be gone.
 }
 
 /// Returns the folder of a machine, if the root is its folder of disks.

@@ -1,8 +1,18 @@
 //! Disks that were renamed or moved since the configurations were written.
 
+use std::path::PathBuf;
+
 use vhdx::{Forest, MachineProblem, Problem, Remedy};
 
 use super::host::{Host, problems};
+
+/// Returns the present path of the first missing disk, as far as it is known; `None` if no disk is missing.
+fn moved_to(forest: &Forest) -> Option<Option<PathBuf>> {
+    problems(forest).into_iter().find_map(|problem| match problem {
+        MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
+        _ => None,
+    })
+}
 
 /// Moving a disk away from its machine would not help.
 #[test]
@@ -26,15 +36,9 @@ fn a_checkpoint_file_in_another_folder_is_found_by_its_name() {
     let name = "web_6E7F0F5A-6EDE-4C2B-9F43-1E5A8E1A5B0C.avhdx";
     let moved = host.base(&format!("Moved/{name}"), 1);
     host.configure("web/m.vmcx", &[&format!(r"D:\web\Disks\{name}")]);
-    let found = |forest: &Forest| {
-        problems(forest).into_iter().find_map(|problem| match problem {
-            MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
-            _ => None,
-        })
-    };
-    assert_eq!(found(&host.forest()), Some(Some(moved)));
+    assert_eq!(moved_to(&host.forest()), Some(Some(moved)));
     host.base(&format!("Copy/{name}"), 1);
-    assert_eq!(found(&host.forest()), Some(None));
+    assert_eq!(moved_to(&host.forest()), Some(None));
 }
 
 /// After relinking the child, nothing would show where the disk is that the configuration names.
@@ -66,15 +70,9 @@ fn a_disk_that_another_machine_needs_is_not_moved_back() {
     host.child("web/Disks/leaf.avhdx", 2, 1, &format!(r".\{name}"));
     host.configure("web/m.vmcx", &[r"D:\web\Disks\leaf.avhdx"]);
     host.configure("web/Snapshots/s.vmcx", &[&format!(r"D:\web\Disks\{name}")]);
-    let found = |forest: &Forest| {
-        problems(forest).into_iter().find_map(|problem| match problem {
-            MachineProblem::MissingDisk { moved_to, .. } => Some(moved_to.clone()),
-            _ => None,
-        })
-    };
-    assert_eq!(found(&host.forest()), Some(Some(moved)));
+    assert_eq!(moved_to(&host.forest()), Some(Some(moved)));
     host.child("lab/Disks/lab.avhdx", 3, 1, &format!(r"..\..\images\{name}"));
-    assert_eq!(found(&host.forest()).map(|moved| moved.is_some()), Some(true), "no machine uses it");
+    assert_eq!(moved_to(&host.forest()).map(|moved| moved.is_some()), Some(true), "no machine uses it");
     host.configure("lab/m.vmcx", &[r"D:\lab\Disks\lab.avhdx"]);
-    assert_eq!(found(&host.forest()), Some(None));
+    assert_eq!(moved_to(&host.forest()), Some(None));
 }
