@@ -127,8 +127,8 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, Storage,
-    VolumeSpace, allocated_bytes, free_space, volume_space,
+    FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, ReadHint,
+    ReadRange, Storage, VolumeSpace, allocated_bytes, free_space, join_ranges, volume_space,
 };
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};

@@ -8,6 +8,7 @@ mod disk_space;
 mod early_sync;
 mod file;
 mod file_format;
+mod forward;
 mod holes;
 mod host;
 mod identity;
@@ -18,6 +19,7 @@ mod mmap;
 mod new_file;
 mod raw_target;
 mod read_guard;
+mod read_many;
 mod shared_lock;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,6 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::rules::Rule;
@@ -48,6 +49,7 @@ pub(crate) use new_file::{PART_EXTENSION, delete, folder_of};
 pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;
+pub use read_many::{ReadHint, ReadRange, join_ranges};
 
 /// Bytes that can be read at any offset, from any thread. [`Storage`] has an example.
 pub trait ReadAt: Send + Sync {
@@ -62,6 +64,22 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] if there are too few bytes, otherwise the operating system's error.
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()>;
+
+    /// Fills the buffers of several ranges.
+    ///
+    /// This default reads one range after the other. A storage that is faster when it knows several ranges at once
+    /// overrides it; [`join_ranges`] finds ranges that are worth one request.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](Self::read_exact_at), for any of the ranges. All buffers may have been changed.
+    fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+        ranges.iter_mut().try_for_each(|range| self.read_exact_at(range.buf, range.offset))
+    }
+
+    /// Returns how this storage is read fastest.
+    fn hint(&self) -> ReadHint {
+        ReadHint::default()
+    }
 
     /// Returns the file that has the same bytes at the same offsets, if there is one.
     ///
@@ -248,63 +266,6 @@ fn write_zeros<S: Storage + ?Sized>(storage: &S, offset: FileOffset, len: u64) -
     Ok(())
 }
 
-macro_rules! forward {
-    ($($pointer:ty),*) => {$(
-        impl<T: ReadAt + ?Sized> ReadAt for $pointer {
-            fn size(&self) -> io::Result<u64> {
-                (**self).size()
-            }
-
-            fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-                (**self).read_exact_at(buf, offset)
-            }
-
-            fn as_file(&self) -> Option<&File> {
-                (**self).as_file()
-            }
-
-            fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
-                (**self).hole_after(offset)
-            }
-
-            fn lock_shared(&self) -> io::Result<()> {
-                (**self).lock_shared()
-            }
-        }
-
-        impl<T: Storage + ?Sized> Storage for $pointer {
-            fn write_all_at(&self, buf: &[u8], offset: FileOffset) -> io::Result<()> {
-                (**self).write_all_at(buf, offset)
-            }
-
-            fn set_len(&self, len: u64) -> io::Result<()> {
-                (**self).set_len(len)
-            }
-
-            fn sync(&self) -> io::Result<()> {
-                (**self).sync()
-            }
-
-            fn begin_sync(&self) -> io::Result<()> {
-                (**self).begin_sync()
-            }
-
-            fn zero_range(&self, offset: FileOffset, len: u64) -> io::Result<()> {
-                (**self).zero_range(offset, len)
-            }
-
-            fn punch_hole(&self, offset: FileOffset, len: u64) -> io::Result<()> {
-                (**self).punch_hole(offset, len)
-            }
-
-            fn copy_from(&self, source: &dyn ReadAt, from: FileOffset, to: FileOffset, len: u64) -> io::Result<()> {
-                (**self).copy_from(source, from, to, len)
-            }
-        }
-    )*};
-}
-forward!(&T, Arc<T>, Box<T>);
-
 /// A storage whose length is queried once, because a query costs as much as a short read.
 pub(crate) struct Measured<'a> {
     storage: &'a dyn ReadAt,
@@ -330,6 +291,14 @@ impl ReadAt for Measured<'_> {
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
         self.storage.read_exact_at(buf, offset)
+    }
+
+    fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+        self.storage.read_many(ranges)
+    }
+
+    fn hint(&self) -> ReadHint {
+        self.storage.hint()
     }
 }
 

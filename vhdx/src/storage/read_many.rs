@@ -1,0 +1,112 @@
+//! Reads of several ranges in one call.
+
+use std::ops::Range;
+
+use crate::units::{FileOffset, KIB, MIB};
+
+/// A range of a storage, and the buffer for its bytes.
+#[derive(Debug)]
+pub struct ReadRange<'a> {
+    /// The offset of the first byte.
+    pub offset: FileOffset,
+    /// Receives the bytes. Its length is that of the range.
+    pub buf: &'a mut [u8],
+}
+
+/// How a storage is read fastest. The default suits local files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadHint {
+    /// The largest gap between two ranges, in bytes, that is better read over than skipped.
+    pub gap: u64,
+    /// The length in bytes from which a longer request is not faster than several.
+    pub request: u64,
+    /// How many requests the storage answers at the same time.
+    pub parallelism: usize,
+}
+
+impl Default for ReadHint {
+    fn default() -> Self {
+        Self { gap: 8 * KIB, request: MIB, parallelism: 4 }
+    }
+}
+
+/// Sorts ranges by offset, and returns groups of them that are worth one request each.
+///
+/// A group is a range of indices of `ranges` after sorting. Its ranges do not overlap, the gaps between them are at most
+/// [`ReadHint::gap`], and they span at most [`ReadHint::request`] bytes unless it is a single range.
+///
+/// # Examples
+/// ```
+/// use vhdx::{FileOffset, ReadHint, ReadRange, join_ranges};
+///
+/// let mut buffers = [[0; 512], [0; 512], [0; 512]];
+/// let offsets = [1 << 20, 4096, 0].map(FileOffset::new);
+/// let mut ranges: Vec<_> =
+///     offsets.into_iter().zip(&mut buffers).map(|(offset, buf)| ReadRange { offset, buf }).collect();
+/// let groups: Vec<_> = join_ranges(&mut ranges, &ReadHint::default()).collect();
+/// assert_eq!(groups, [0..2, 2..3]);
+/// ```
+pub fn join_ranges(
+    ranges: &mut [ReadRange<'_>],
+    hint: &ReadHint,
+) -> impl Iterator<Item = Range<usize>> + use<> {
+    ranges.sort_unstable_by_key(|range| range.offset);
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut group_start = FileOffset::new(0);
+    for (number, range) in ranges.iter().enumerate() {
+        let before = number.checked_sub(1).map(|before| &ranges[before]);
+        let gap = before.and_then(|before| {
+            let end = before.offset.checked_add(before.buf.len() as u64)?;
+            range.offset.get().checked_sub(end.get())
+        });
+        // No storage holds bytes past the largest offset, so such a range is left on its own and fails.
+        let end = range.offset.checked_add(range.buf.len() as u64);
+        let span = end.map(|end| end.get() - group_start.get());
+        match groups.last_mut() {
+            Some(group)
+                if gap.is_some_and(|gap| gap <= hint.gap)
+                    && span.is_some_and(|span| span <= hint.request) =>
+            {
+                group.end = number + 1;
+            }
+            _ => {
+                groups.push(number..number + 1);
+                group_start = range.offset;
+            }
+        }
+    }
+    groups.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(list: &[(u64, usize)]) -> Vec<Range<usize>> {
+        let hint = ReadHint { gap: 10, request: 100, parallelism: 1 };
+        let mut buffers: Vec<Vec<u8>> = list.iter().map(|&(_, len)| vec![0; len]).collect();
+        let ranges = list.iter().zip(&mut buffers);
+        let mut ranges: Vec<_> =
+            ranges.map(|(&(offset, _), buf)| ReadRange { offset: FileOffset::new(offset), buf }).collect();
+        join_ranges(&mut ranges, &hint).collect()
+    }
+
+    #[test]
+    fn near_ranges_form_a_group() {
+        assert_eq!(groups(&[]), []);
+        assert_eq!(groups(&[(0, 5), (5, 5), (20, 5), (36, 5)]), [0..3, 3..4]);
+        assert_eq!(groups(&[(21, 5), (0, 5), (5, 5)]), [0..2, 2..3]);
+    }
+
+    #[test]
+    fn a_group_is_no_longer_than_a_request() {
+        assert_eq!(groups(&[(0, 60), (60, 40), (100, 1)]), [0..2, 2..3]);
+        assert_eq!(groups(&[(0, 500), (500, 1)]), [0..1, 1..2]);
+    }
+
+    #[test]
+    fn ranges_that_overlap_or_pass_the_largest_offset_are_on_their_own() {
+        assert_eq!(groups(&[(0, 5), (4, 5)]), [0..1, 1..2]);
+        assert_eq!(groups(&[(u64::MAX - 4, 3), (u64::MAX - 1, 5)]), [0..1, 1..2]);
+    }
+}
