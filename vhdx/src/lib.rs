@@ -95,6 +95,7 @@ mod rules;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod transfer;
 mod units;
 mod violation;
 mod windows_path;
@@ -130,6 +131,7 @@ pub use storage::{
     FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, ReadHint,
     ReadRange, Storage, VolumeSpace, allocated_bytes, free_space, join_ranges, volume_space,
 };
+pub use transfer::Jobs;
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};
 pub use violation::{Found, Structure, Violation, Violations};
 pub use windows_path::StoredPath;

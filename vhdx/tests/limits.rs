@@ -4,7 +4,7 @@ mod common;
 
 use common::{MIB, assert_same, at, chain, folder};
 use vhdx::{
-    BlockIndex, Chain, ChainErrorKind, DiskOffset, Error, FileOffset, FolderResolver, MAX_VIRTUAL_SIZE,
+    BlockIndex, Chain, ChainErrorKind, DiskOffset, Error, FileOffset, FolderResolver, Jobs, MAX_VIRTUAL_SIZE,
     OpenOptions, ReadAt, Vhdx,
 };
 use vhdx_testkit::{Block, ChainModel, Counting, Image, LayerModel, Operation, Part, content, name};
@@ -295,7 +295,7 @@ fn a_garbage_bat_of_the_largest_disk_is_an_error_in_bounded_time() {
         let error = chain.validate_placement().unwrap_err();
         assert!(error.violation().is_some(), "{error}");
         let mut out = Vec::new();
-        vhdx::ops::to_stream(&chain, &mut out, &vhdx::NoProgress).unwrap_err();
+        vhdx::ops::to_stream(&chain, &mut out, Jobs::default(), &vhdx::NoProgress).unwrap_err();
         assert!(out.is_empty());
         assert!(begun.elapsed().as_secs() < 300, "{:?}", begun.elapsed());
     }

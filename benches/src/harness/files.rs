@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{SeekFrom, copy_file_range, fdatasync, seek};
 use rustix::io::Errno;
 use vhdx::ops::compare;
-use vhdx::{Chain, FolderResolver, NoProgress, RawDisk};
+use vhdx::{Chain, FolderResolver, Jobs, NoProgress, RawDisk};
 
 const BUFFER: usize = 1 << 20;
 
@@ -130,7 +130,7 @@ pub(crate) fn write_zeros(path: &Path, len: u64) -> Result<()> {
 /// Checks that a chain of VHDX files has the content of a raw file.
 pub(crate) fn verify_chain(leaf: &Path, expected: &Path) -> Result<()> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
-    let found = compare(&chain, &RawDisk::open(expected)?, &NoProgress)?;
+    let found = compare(&chain, &RawDisk::open(expected)?, Jobs::default(), &NoProgress)?;
     match found.first_difference {
         None => Ok(()),
         Some(at) => bail!("{} differs from {} at {at}", leaf.display(), expected.display()),
@@ -139,7 +139,7 @@ pub(crate) fn verify_chain(leaf: &Path, expected: &Path) -> Result<()> {
 
 /// Checks that two raw files are equal.
 pub(crate) fn verify_raw(made: &Path, expected: &Path) -> Result<()> {
-    let found = compare(&RawDisk::open(made)?, &RawDisk::open(expected)?, &NoProgress)?;
+    let found = compare(&RawDisk::open(made)?, &RawDisk::open(expected)?, Jobs::default(), &NoProgress)?;
     match found.first_difference {
         None => Ok(()),
         Some(at) => bail!("{} differs from {} at {at}", made.display(), expected.display()),

@@ -9,7 +9,7 @@ use vhdx::ops::{MergeOptions, NamePattern, PruneOptions};
 
 use super::duration;
 use super::format::Format;
-use super::option_groups::{NewVhdx, Parents, Share, Writing};
+use super::option_groups::{NewVhdx, Parents, Share, Threads, Writing};
 use crate::sizes;
 
 /// Show the facts about files
@@ -94,6 +94,8 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "FORMAT")]
     pub(crate) b_from: Option<Format>,
     #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
     pub(crate) share: Share,
     #[command(flatten)]
     pub(crate) parents: Parents,
@@ -129,6 +131,8 @@ pub(crate) struct Convert {
     pub(crate) block_size: Option<u64>,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) share: Share,
     #[command(flatten)]
@@ -207,6 +211,8 @@ pub(crate) struct Merge {
     pub(crate) new: NewVhdx,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) share: Share,
     #[command(flatten)]

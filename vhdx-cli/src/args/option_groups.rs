@@ -1,10 +1,11 @@
 //! Defines groups of options that several commands have.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::builder::ValueHint;
 use clap::{Args as ClapArgs, ValueEnum};
-use vhdx::{DiskType, FolderIndex, FolderResolver, IfExists, OnWriter};
+use vhdx::{DiskType, FolderIndex, FolderResolver, IfExists, Jobs, OnWriter};
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewVhdx {
@@ -69,6 +70,20 @@ impl NewVhdx {
             None | Some(NewType::Dynamic) => DiskType::Dynamic,
             Some(NewType::Fixed) => DiskType::Fixed,
         }
+    }
+}
+
+/// How many threads read and copy.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Threads {
+    /// Read and copy in this many threads, at most 64 [default: 4]
+    #[arg(long, short, value_name = "N")]
+    pub(crate) jobs: Option<NonZero<usize>>,
+}
+
+impl Threads {
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.jobs.map_or_else(Jobs::default, Jobs::new)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn run(output: Output, ask: &Compare) -> Result<Outcome, Failure> {
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {
         source::ensure_no_parents_of_raw(&a, &ask.parents)?;
     }
-    let found = compare(a.disk(), b.disk(), &Bar::new(output.quiet))?;
+    let found = compare(a.disk(), b.disk(), ask.threads.jobs(), &Bar::new(output.quiet))?;
     let [size_a, size_b] = found.virtual_sizes;
     let json = || {
         json!({

@@ -41,7 +41,8 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     }
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;
-        let made = to_stream(source.disk(), &mut out, &Bar::new(output.quiet)).map_err(Failure::of_stream)?;
+        let made = to_stream(source.disk(), &mut out, convert.threads.jobs(), &Bar::new(output.quiet))
+            .map_err(Failure::of_stream)?;
         let report = Report { convert, plan: &plan, padding, made, left: plan.not_copied(convert, &source) };
         reading.answer_beside_data(|| report.json());
         return Ok(Outcome::Done);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::extent_cache::ExtentCache;
 use super::found_by::FoundBy;
-use super::read::{fill, read_extents};
+use super::read::{fill, read_in_turn};
 use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx, range_on_disk};
 use crate::storage::OnWriter;
@@ -149,7 +149,7 @@ impl Chain {
                 // Otherwise the rest of the buffer would keep its old bytes.
                 rest.is_empty().then_some(()).guaranteed("the parts of a range cover it")
             }
-            None => read_extents(buf, self.extents(range), |layer| &self.layers[layer]),
+            None => read_in_turn(buf, self.extents(range), |layer| &self.layers[layer]),
         }
     }
 

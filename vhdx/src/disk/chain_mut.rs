@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::chain::Chain;
 use super::mark;
-use super::read::read_extents;
+use super::read::read_in_turn;
 use super::resolver::ParentResolver;
 use super::traits::{Disk, DiskMut};
 use crate::error::{Bounded, ChainFault, Result};
@@ -189,13 +189,13 @@ impl Disk for ChainMut {
         self.leaf.vhdx().logical_sector_size()
     }
 
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_> {
         Box::new(Extents::through(self.leaf.vhdx(), &self.parents, range))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         let range = self.range(offset, buf.len() as u64)?;
-        read_extents(buf, Extents::through(self.leaf.vhdx(), &self.parents, range), |number| {
+        read_in_turn(buf, Extents::through(self.leaf.vhdx(), &self.parents, range), |number| {
             self.layer(number)
         })
     }

@@ -15,6 +15,7 @@ pub(crate) mod mark;
 mod open;
 mod outcome;
 mod read;
+mod read_extents;
 mod reader;
 mod resolver;
 pub(crate) mod routes;

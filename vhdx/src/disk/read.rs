@@ -9,7 +9,7 @@ use crate::units::{FileOffset, at_most};
 ///
 /// # Errors
 /// The first error of `extents`; [`Error::Io`](crate::Error::Io) with the path of the file.
-pub(super) fn read_extents<'a>(
+pub(super) fn read_in_turn<'a>(
     mut buf: &mut [u8],
     extents: impl Iterator<Item = Result<Extent>>,
     layer: impl Fn(usize) -> &'a Vhdx,

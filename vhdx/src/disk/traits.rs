@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
+use super::read_extents::{each_buffer, read_all, read_by_layer};
 use crate::error::{Error, Result};
 use crate::file::{Extent, Source, ensure_on_disk, range_on_disk};
-use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, read_into};
+use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, ReadHint, read_into};
 use crate::units::{DiskOffset, FileOffset};
 
 /// A readable disk in any format.
@@ -22,13 +23,35 @@ pub trait Disk: Send + Sync {
     /// The iterator ends after an error, such as [`PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk) for a range
     /// that is not within the disk, and [`RangeReversed`](crate::InvalidArgument::RangeReversed) for one that ends
     /// before its start.
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_>;
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_>;
 
     /// Fills `buf` with the bytes of the disk from `offset` on.
     ///
     /// # Errors
     /// [`PastEndOfDisk`](crate::InvalidArgument::PastEndOfDisk), [`Error::Io`] and [`Error::Corrupt`].
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()>;
+
+    /// Fills `buf` with the bytes of extents that [`extents`](Self::extents) of this disk has returned, or of parts of
+    /// them, one after the other. Their lengths add up to that of `buf`.
+    ///
+    /// A disk that is faster when it knows many ranges at once overrides this default, which reads them in turn.
+    ///
+    /// # Errors
+    /// Those of [`read_exact_at`](Self::read_exact_at). If several reads fail, the error is that of the first extent.
+    fn read_extents(&self, extents: &[Extent], buf: &mut [u8]) -> Result<()> {
+        each_buffer(extents, buf, |extent, buf| match extent.source {
+            Source::Data { .. } => self.read_exact_at(buf, extent.start),
+            Source::Zero { .. } | Source::Unallocated => {
+                buf.fill(0);
+                Ok(())
+            }
+        })
+    }
+
+    /// Returns how the files of the disk are read fastest.
+    fn hint(&self) -> ReadHint {
+        ReadHint::default()
+    }
 
     /// Validates the places of all blocks in the files of the disk.
     ///
@@ -88,8 +111,17 @@ impl Disk for Chain {
         self.logical_sector_size()
     }
 
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_> {
         Box::new(self.extents(range))
+    }
+
+    fn read_extents(&self, extents: &[Extent], buf: &mut [u8]) -> Result<()> {
+        read_by_layer(self.layers(), extents, buf)
+    }
+
+    fn hint(&self) -> ReadHint {
+        let hints = self.layers().iter().map(|layer| layer.storage().hint());
+        hints.reduce(ReadHint::with).unwrap_or_default()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
@@ -188,7 +220,7 @@ impl Disk for RawDisk {
         512
     }
 
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_> {
         if let Err(error) = ensure_on_disk(&range, self.len) {
             return Box::new(std::iter::once(Err(error.into())));
         }
@@ -206,6 +238,10 @@ impl Disk for RawDisk {
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         range_on_disk(offset, buf.len() as u64, self.len)?;
         read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn read_extents(&self, extents: &[Extent], buf: &mut [u8]) -> Result<()> {
+        read_all(&[&self.file], extents, buf, |_, error| error.in_file(&self.path))
     }
 
     fn validate_placement(&self) -> Result<()> {

@@ -83,7 +83,7 @@ impl Extent {
 
 impl Source {
     /// Returns the source of the byte `len` bytes later.
-    fn advanced_by(self, len: u64) -> Self {
+    pub(crate) fn advanced_by(self, len: u64) -> Self {
         match self {
             // In range inside an extent: its data end inside the file. A caller can make other extents.
             Source::Data { layer, offset } => Source::Data { layer, offset: offset.saturating_add(len) },

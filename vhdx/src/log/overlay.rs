@@ -9,7 +9,7 @@ use super::ring::SECTOR;
 use super::writer::{LogWriter, entry_length};
 use crate::error::{Bounded, Error, Result, Times};
 use crate::format::log_entry::{DataSector, Descriptor, LogWrite};
-use crate::storage::{ReadAt, Storage};
+use crate::storage::{ReadAt, ReadHint, ReadRange, Storage};
 use crate::units::{FileOffset, MIB, at_most};
 
 /// A file with its log replayed on top of it. Reading never changes the file. Pages are not kept in memory: they stay
@@ -205,6 +205,15 @@ impl Overlay {
         Ok(())
     }
 
+    /// Returns whether a range reads as in the file under the overlay.
+    fn is_plain(&self, offset: FileOffset, len: usize) -> bool {
+        let end = offset.checked_add(len as u64).filter(|end| end.get() <= self.base_len.min(self.len));
+        end.is_some_and(|end| {
+            let before = self.patches.range(..end.get()).next_back();
+            before.is_none_or(|(_, patch)| patch.end <= offset.get())
+        })
+    }
+
     /// Reads bytes that are not patched, from `at` on. They are zeros past the end that the file had when it was
     /// opened. If the file was truncated since then, this is an error instead of zeros.
     fn read_below(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
@@ -240,6 +249,23 @@ impl ReadAt for Overlay {
     /// Returns a hole of the underlying file. Writing a patch needs new space only there.
     fn hole_after(&self, offset: FileOffset) -> io::Result<Option<Range<FileOffset>>> {
         self.base.hole_after(offset)
+    }
+
+    /// Reads the ranges without patches at once, and the others one by one.
+    fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+        let mut plain = Vec::with_capacity(ranges.len());
+        for ReadRange { offset, buf } in ranges {
+            if self.is_plain(*offset, buf.len()) {
+                plain.push(ReadRange { offset: *offset, buf });
+            } else {
+                self.read_exact_at(buf, *offset)?;
+            }
+        }
+        self.base.read_many(&mut plain)
+    }
+
+    fn hint(&self) -> ReadHint {
+        self.base.hint()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {

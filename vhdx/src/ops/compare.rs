@@ -1,11 +1,10 @@
 //! Compares the content of two disks.
 
-use super::ranges::{WINDOW, Window, data, total, union, whole, windows};
 use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
-use crate::storage::Buffer;
-use crate::units::{DiskOffset, at_most};
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, data_len, in_any_order, paired};
+use crate::units::DiskOffset;
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,54 +25,63 @@ pub struct Comparison {
 /// # Errors
 /// As [`Disk::validate_placement`] before anything is read, those of reading the disks, as [`Disk::ensure_unchanged`]
 /// at the end, and [`Error::Cancelled`].
-pub fn compare(a: &dyn Disk, b: &dyn Disk, progress: &dyn Progress) -> Result<Comparison> {
+pub fn compare(a: &dyn Disk, b: &dyn Disk, jobs: Jobs, progress: &dyn Progress) -> Result<Comparison> {
     a.validate_placement()?;
     b.validate_placement()?;
-    let either = || union(data(a, whole(a)), data(b, whole(b)));
-    progress.start(total(either(), progress)?);
-    let first_difference = first_difference(a, b, windows(either()), progress)?;
+    progress.start(data_len(paired(a, b), progress)?);
+    let first_difference = first_difference(a, b, jobs, progress)?;
     a.ensure_unchanged()?;
     b.ensure_unchanged()?;
     let virtual_sizes = [a.virtual_size(), b.virtual_size()];
     Ok(Comparison { equal: first_difference.is_none(), first_difference, virtual_sizes })
 }
 
+/// Why a comparison ended early.
+enum End {
+    Difference(DiskOffset),
+    Failure(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Failure(error)
+    }
+}
+
 fn first_difference(
     a: &dyn Disk,
     b: &dyn Disk,
-    windows: impl Iterator<Item = Result<Window>>,
+    jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<Option<DiskOffset>> {
-    let (mut buffer_a, mut buffer_b) = (Buffer::new(WINDOW), Buffer::new(WINDOW));
-    for window in windows {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
+    let workers = Workers::new(jobs, &a.hint().with(b.hint()), 2);
+    let batches = Batches::new(workers, paired(a, b), Zeros::LeftOut);
+    // The batch that ends it is the first one with a difference or an error.
+    let ended = in_any_order(workers, batches, progress, |batch: Batch<2>, buffer: &mut [u8]| {
+        let [of_a, of_b] = batch.read([a, b], buffer)?;
+        if of_a != of_b {
+            return Err(first_in(&batch, of_a, of_b)?);
         }
-        let window = window?;
-        let bytes_a = read_with_zeros_past_the_end(a, &mut buffer_a[..window.len], window.start)?;
-        let bytes_b = read_with_zeros_past_the_end(b, &mut buffer_b[..window.len], window.start)?;
-        if bytes_a != bytes_b {
-            let first = bytes_a.iter().zip(bytes_b).position(|(a, b)| a != b);
-            return first.map(|first| window.start.plus(first as u64)).transpose();
-        }
-        progress.advance(window.data);
+        progress.advance(batch.data());
+        Ok(())
+    });
+    match ended {
+        Ok(()) => Ok(None),
+        Err(End::Difference(at)) => Ok(Some(at)),
+        Err(End::Failure(error)) => Err(error),
     }
-    Ok(None)
 }
 
-fn read_with_zeros_past_the_end<'a>(
-    disk: &dyn Disk,
-    buffer: &'a mut [u8],
-    start: DiskOffset,
-) -> Result<&'a [u8]> {
-    // The other disk may be longer: then nothing is left of this one, and it reads as zeros.
-    let left = disk.virtual_size().saturating_sub(start.get());
-    let inside = at_most(left, buffer.len());
-    if inside > 0 {
-        disk.read_exact_at(&mut buffer[..inside], start)?;
+/// Returns the first difference of a batch.
+fn first_in(batch: &Batch<2>, of_a: &[u8], of_b: &[u8]) -> Result<End> {
+    for (a, b) in batch.contents(of_a).zip(batch.contents(of_b)) {
+        if let ((start, Content::Bytes(a)), (_, Content::Bytes(b))) = (a?, b?)
+            && let Some(first) = a.iter().zip(b).position(|(a, b)| a != b)
+        {
+            return Ok(End::Difference(start.plus(first as u64)?));
+        }
     }
-    buffer[inside..].fill(0);
-    Ok(buffer)
+    Err(Error::internal("a batch that differs has a difference"))
 }
 
 #[cfg(test)]
@@ -84,7 +92,7 @@ mod tests {
     const LEN: usize = 3 << 20;
 
     fn first_difference(a: &Plain, b: &Plain) -> Option<u64> {
-        let comparison = compare(a, b, &Meter::new()).unwrap();
+        let comparison = compare(a, b, Jobs::default(), &Meter::new()).unwrap();
         assert_eq!(comparison.equal, comparison.first_difference.is_none());
         comparison.first_difference.map(DiskOffset::get)
     }
@@ -137,14 +145,14 @@ mod tests {
         a.data = vec![(0, 1024), (4096, 8192)];
         b.data = vec![(512, 2048), (1 << 20, LEN)];
         let meter = Meter::new();
-        assert!(compare(&a, &b, &meter).unwrap().equal);
+        assert!(compare(&a, &b, Jobs::default(), &meter).unwrap().equal);
         assert_eq!(meter.total(), 2048 + 4096 + (2 << 20));
     }
 
     #[test]
     fn a_comparison_can_be_cancelled() {
         let a = Plain::new(LEN, &[(0, LEN)]);
-        let cancelled = compare(&a, &a, &Meter::cancelling_at(1 << 20));
+        let cancelled = compare(&a, &a, Jobs::default(), &Meter::cancelling_at(1 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
     }
 }

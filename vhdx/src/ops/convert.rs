@@ -1,16 +1,16 @@
 //! Copies the content of a disk into one new file, or writes it to a stream.
 
 use std::io;
-use std::ops::Range;
 
-use super::copy::copy_nonzero;
-use super::ranges::{WINDOW, Window, data, total, whole, windows};
+use super::copy::{copy_nonzero, nonzero};
+use super::ranges::{data, total, whole};
 use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
-use crate::error::{Bounded, Conflict, Error, InvalidArgument, Result};
+use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
 use crate::storage::{Buffer, Storage};
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_order};
 use crate::units::{DiskOffset, FileOffset, at_most};
 
 /// The result of a conversion.
@@ -33,7 +33,12 @@ pub struct ConvertReport {
 /// [`Conflict::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
 /// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
 /// [`Error::Cancelled`].
-pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -> Result<ConvertReport> {
+pub fn to_raw(
+    disk: &dyn Disk,
+    storage: &dyn Storage,
+    jobs: Jobs,
+    progress: &dyn Progress,
+) -> Result<ConvertReport> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
     if storage.size().map_err(failed("get its size", 0))? != 0 {
         return Err(Conflict::DestinationExists.into());
@@ -42,11 +47,7 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
     let file_size = disk.virtual_size();
     progress.start(total(data(disk, whole(disk)), progress)?);
     storage.set_len(file_size).map_err(failed("extend", file_size))?;
-    let mut pace = SyncPacer::default();
-    let bytes_copied = copy_nonzero(disk, data(disk, whole(disk)), progress, |at, bytes| {
-        storage.write_all_at(bytes, FileOffset::new(at.get())).map_err(failed("write", at.get()))?;
-        pace.begin_sync(storage, bytes.len() as u64)
-    })?;
+    let bytes_copied = copy_nonzero(disk, storage, jobs, progress)?;
     disk.ensure_unchanged()?;
     Ok(ConvertReport { bytes_copied, blocks: 0, file_size })
 }
@@ -57,20 +58,27 @@ pub fn to_raw(disk: &dyn Disk, storage: &dyn Storage, progress: &dyn Progress) -
 /// As [`Disk::validate_placement`] before anything is written, those of reading the disk, [`Error::Io`] from the
 /// stream, [`Error::Cancelled`]. As [`Disk::ensure_unchanged`] at the end: the stream has the whole disk then, and must
 /// be discarded.
-pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progress) -> Result<ConvertReport> {
+pub fn to_stream(
+    disk: &dyn Disk,
+    out: &mut dyn io::Write,
+    jobs: Jobs,
+    progress: &dyn Progress,
+) -> Result<ConvertReport> {
     disk.validate_placement()?;
     progress.start(disk.virtual_size());
-    let mut stream = Stream { out, at: DiskOffset::new(0), progress };
-    let (mut buffer, zeros) = (Buffer::new(WINDOW), Buffer::new(WINDOW));
+    let workers = Workers::new(jobs, &disk.hint(), 1);
+    let mut stream = Stream { out, at: DiskOffset::new(0), zeros: Buffer::new(workers.batch), progress };
     let mut bytes_copied = 0u64;
-    for window in windows(data(disk, whole(disk))) {
-        let Window { start, len, data } = window?;
-        stream.zeros_up_to(start, &zeros)?;
-        disk.read_exact_at(&mut buffer[..len], start)?;
-        stream.put(&buffer[..len])?;
-        bytes_copied = bytes_copied.plus(data)?;
-    }
-    stream.zeros_up_to(whole(disk).end, &zeros)?;
+    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::Kept);
+    let read = |batch: Batch<1>, buffer: &mut [u8]| {
+        batch.read([disk], buffer)?;
+        Ok(batch)
+    };
+    in_order(workers, batches, progress, read, |batch, buffer| {
+        bytes_copied = bytes_copied.plus(batch.data())?;
+        stream.put_batch(&batch, buffer)
+    })?;
+    stream.ensure_complete(disk)?;
     stream.flush()?;
     disk.ensure_unchanged()?;
     Ok(ConvertReport { bytes_copied, blocks: 0, file_size: disk.virtual_size() })
@@ -79,26 +87,50 @@ pub fn to_stream(disk: &dyn Disk, out: &mut dyn io::Write, progress: &dyn Progre
 struct Stream<'a> {
     out: &'a mut dyn io::Write,
     at: DiskOffset,
+    zeros: Buffer,
     progress: &'a dyn Progress,
 }
 
 impl Stream<'_> {
-    fn zeros_up_to(&mut self, end: DiskOffset, zeros: &[u8]) -> Result<()> {
-        while self.at < end {
-            let len = at_most(end.minus(self.at)?, zeros.len());
-            self.put(&zeros[..len])?;
+    fn put_batch(&mut self, batch: &Batch<1>, bytes: &[u8]) -> Result<()> {
+        for content in batch.contents(bytes) {
+            let (start, content) = content?;
+            (start == self.at).then_some(()).guaranteed("the batches of a stream have no gaps")?;
+            match content {
+                Content::Bytes(bytes) => self.put(bytes)?,
+                Content::Zeros(len) => self.put_zeros(len)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn put_zeros(&mut self, len: u64) -> Result<()> {
+        let mut left = len;
+        while left > 0 {
+            if self.progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let now = at_most(left, self.zeros.len());
+            self.out.write_all(&self.zeros[..now]).map_err(|error| self.failed(error))?;
+            self.advance(now)?;
+            left -= now as u64; // not more than what is left
         }
         Ok(())
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
         self.out.write_all(bytes).map_err(|error| self.failed(error))?;
-        self.at = self.at.plus(bytes.len() as u64)?;
-        self.progress.advance(bytes.len() as u64);
+        self.advance(bytes.len())
+    }
+
+    fn advance(&mut self, len: usize) -> Result<()> {
+        self.at = self.at.plus(len as u64)?;
+        self.progress.advance(len as u64);
         Ok(())
+    }
+
+    fn ensure_complete(&self, disk: &dyn Disk) -> Result<()> {
+        (self.at == whole(disk).end).then_some(()).guaranteed("the extents of a disk cover it")
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -123,13 +155,13 @@ impl Stream<'_> {
 /// # Examples
 /// Write a chain into one new file, which is complete or absent:
 /// ```no_run
-/// use vhdx::{Chain, FolderResolver, IfExists, NewDisk, NewFile, NoProgress, OnWriter, ops::to_vhdx};
+/// use vhdx::{Chain, FolderResolver, IfExists, Jobs, NewDisk, NewFile, NoProgress, OnWriter, ops::to_vhdx};
 ///
 /// # fn main() -> vhdx::Result<()> {
 /// let chain = Chain::open("checkpoint.avhdx", &FolderResolver::default())?;
 /// chain.lock_shared(OnWriter::Fail)?;
 /// let file = NewFile::create("copy.vhdx".as_ref(), IfExists::Fail)?;
-/// let report = to_vhdx(&chain, &NewDisk::new(chain.virtual_size()), &file, &NoProgress)?;
+/// let report = to_vhdx(&chain, &NewDisk::new(chain.virtual_size()), &file, Jobs::default(), &NoProgress)?;
 /// file.commit()?;
 /// println!("{} bytes copied", report.bytes_copied);
 /// # Ok(())
@@ -139,29 +171,44 @@ pub fn to_vhdx(
     disk: &dyn Disk,
     new: &NewDisk,
     storage: &dyn Storage,
+    jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
     disk.validate_placement()?;
     progress.start(total(data(disk, whole(disk)), progress)?);
-    write_vhdx(disk, data(disk, whole(disk)), new, storage, progress)
+    write_vhdx(disk, new, storage, jobs, progress)
 }
 
-/// Writes a new VHDX that holds `ranges` of `disk`, and zeros everywhere else.
+/// Writes a new VHDX that reads as `disk`.
+///
+/// Several threads read, and one writes: blocks get their places in the order of the disk.
 pub(super) fn write_vhdx(
     disk: &dyn Disk,
-    ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
     new: &NewDisk,
     storage: &dyn Storage,
+    jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
     if disk.virtual_size() > new.virtual_size {
         return Err(InvalidArgument::VirtualSizeTooSmall(new.virtual_size).into());
     }
     let mut writer = VhdxWriter::new(storage, new)?;
-    let mut pace = SyncPacer::default();
-    let bytes_copied = copy_nonzero(disk, ranges, progress, |at, bytes| {
-        writer.write(at, bytes)?;
-        pace.begin_sync(storage, bytes.len() as u64)
+    let pace = SyncPacer::default();
+    let mut bytes_copied = 0u64;
+    let workers = Workers::new(jobs, &disk.hint(), 1);
+    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::LeftOut);
+    let read = |batch: Batch<1>, buffer: &mut [u8]| {
+        batch.read([disk], buffer)?;
+        Ok(batch)
+    };
+    in_order(workers, batches, progress, read, |batch, buffer| {
+        for (at, bytes) in nonzero(&batch, buffer)? {
+            writer.write(at, bytes)?;
+            bytes_copied = bytes_copied.plus(bytes.len() as u64)?;
+            pace.begin_sync(storage, bytes.len() as u64)?;
+        }
+        progress.advance(batch.data());
+        Ok(())
     })?;
     disk.ensure_unchanged()?;
     let written = writer.finish()?;
@@ -187,9 +234,9 @@ mod tests {
         let disk = scattered();
         let (file, mut stream) = (Memory::default(), Vec::new());
         let (to_file, to_pipe) = (Meter::new(), Meter::new());
-        let converted = to_raw(&disk, &file, &to_file).unwrap();
+        let converted = to_raw(&disk, &file, Jobs::default(), &to_file).unwrap();
         assert_eq!(converted.file_size, disk.virtual_size());
-        to_stream(&disk, &mut stream, &to_pipe).unwrap();
+        to_stream(&disk, &mut stream, Jobs::default(), &to_pipe).unwrap();
         assert_eq!(to_file.total(), disk.data.iter().map(|(start, end)| (end - start) as u64).sum::<u64>());
         assert_eq!(to_pipe.total(), disk.virtual_size());
         assert!(file.into_inner() == disk.bytes);
@@ -200,10 +247,10 @@ mod tests {
     fn zeros_are_not_written() {
         let mut disk = Plain::new(4 * MIB, &[(MIB, MIB + 4096)]);
         disk.data = vec![(0, 4 * MIB)];
-        let converted = to_raw(&disk, &Memory::default(), &Meter::new()).unwrap();
+        let converted = to_raw(&disk, &Memory::default(), Jobs::default(), &Meter::new()).unwrap();
         assert_eq!(converted.bytes_copied, 4096);
         let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(4 << 20) };
-        let converted = to_vhdx(&disk, &new, &Memory::default(), &Meter::new()).unwrap();
+        let converted = to_vhdx(&disk, &new, &Memory::default(), Jobs::default(), &Meter::new()).unwrap();
         assert_eq!((converted.bytes_copied, converted.blocks), (4096, 1));
     }
 
@@ -212,8 +259,8 @@ mod tests {
         let file = Memory::new(vec![1]);
         let new = NewDisk::new(MIB as u64);
         let disk = Plain::new(MIB, &[]);
-        assert!(to_raw(&disk, &file, &Meter::new()).is_err());
-        assert!(to_vhdx(&disk, &new, &file, &Meter::new()).is_err());
+        assert!(to_raw(&disk, &file, Jobs::default(), &Meter::new()).is_err());
+        assert!(to_vhdx(&disk, &new, &file, Jobs::default(), &Meter::new()).is_err());
         assert_eq!(file.into_inner(), [1]);
     }
 
@@ -221,7 +268,7 @@ mod tests {
     fn a_disk_that_is_too_small_is_refused() {
         let disk = scattered();
         let new = NewDisk::new(disk.virtual_size() - 512);
-        let error = to_vhdx(&disk, &new, &Memory::default(), &Meter::new()).unwrap_err();
+        let error = to_vhdx(&disk, &new, &Memory::default(), Jobs::default(), &Meter::new()).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::VirtualSizeTooSmall(_))), "{error}");
     }
 
@@ -230,11 +277,11 @@ mod tests {
         let disk = scattered();
         let file = Memory::default();
         let new = NewDisk { block_size: 1 << 20, ..NewDisk::new(disk.virtual_size()) };
-        let cancelled = to_vhdx(&disk, &new, &file, &Meter::cancelling_at(2 << 20));
+        let cancelled = to_vhdx(&disk, &new, &file, Jobs::default(), &Meter::cancelling_at(2 << 20));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
         assert!(ReadAt::size(&file).unwrap() > 3 << 20, "it was cancelled too early");
         assert!(crate::file::Vhdx::open_with(file, &crate::file::OpenOptions::default()).is_err());
-        let cancelled = to_stream(&disk, &mut Vec::new(), &Meter::cancelling_at(1));
+        let cancelled = to_stream(&disk, &mut Vec::new(), Jobs::default(), &Meter::cancelling_at(1));
         assert!(matches!(cancelled, Err(Error::Cancelled)));
     }
 }

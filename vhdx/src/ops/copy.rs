@@ -1,38 +1,58 @@
-//! The one loop that copies the content of a disk and leaves out zeros.
+//! Copies the data of a disk to a storage that needs no order, and leaves out zeros.
 
-use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ranges::{WINDOW, windows};
+use super::ranges::whole;
+use super::sync_pacer::SyncPacer;
 use super::zeros::nonzero_runs;
 use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
-use crate::storage::Buffer;
-use crate::units::DiskOffset;
+use crate::storage::Storage;
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order};
+use crate::units::{DiskOffset, FileOffset};
 
-/// Reads `ranges` of the disk and passes everything that is not zero to `write`, in disk order.
+/// Copies everything that is not zero to the same offsets of `target`. `progress` counts the data.
 ///
-/// Returns how many bytes were passed.
+/// Returns how many bytes were written.
 pub(super) fn copy_nonzero(
     disk: &dyn Disk,
-    ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
+    target: &dyn Storage,
+    jobs: Jobs,
     progress: &dyn Progress,
-    mut write: impl FnMut(DiskOffset, &[u8]) -> Result<()>,
 ) -> Result<u64> {
-    let mut buffer = Buffer::new(WINDOW);
-    let mut written = 0u64;
-    for window in windows(ranges) {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
+    let workers = Workers::new(jobs, &disk.hint(), 1);
+    let (written, pace) = (AtomicU64::new(0), SyncPacer::default());
+    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::LeftOut);
+    in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
+        let [bytes] = batch.read([disk], buffer)?;
+        for (start, run) in nonzero(&batch, bytes)? {
+            write(target, &pace, start, run)?;
+            // No disk has more bytes than fit.
+            written.fetch_add(run.len() as u64, Ordering::Relaxed);
         }
-        let window = window?;
-        let bytes = &mut buffer[..window.len];
-        disk.read_exact_at(bytes, window.start)?;
-        for run in nonzero_runs(bytes, window.start) {
-            written = written.plus(run.len() as u64)?;
-            write(window.start.plus(run.start as u64)?, &bytes[run])?;
+        progress.advance(batch.data());
+        Ok::<(), Error>(())
+    })?;
+    Ok(written.into_inner())
+}
+
+/// Returns the runs of a batch that are not zero, and where they start on the disk.
+pub(super) fn nonzero<'b>(batch: &Batch<1>, bytes: &'b [u8]) -> Result<Vec<(DiskOffset, &'b [u8])>> {
+    let mut found = Vec::new();
+    for content in batch.contents(bytes) {
+        if let (start, Content::Bytes(bytes)) = content? {
+            for run in nonzero_runs(bytes, start) {
+                found.push((start.plus(run.start as u64)?, &bytes[run]));
+            }
         }
-        progress.advance(window.data);
     }
-    Ok(written)
+    Ok(found)
+}
+
+/// Writes bytes of the disk to the same offset of `target`.
+pub(super) fn write(target: &dyn Storage, pace: &SyncPacer, at: DiskOffset, bytes: &[u8]) -> Result<()> {
+    let offset = FileOffset::new(at.get());
+    target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))?;
+    pace.begin_sync(target, bytes.len() as u64)
 }

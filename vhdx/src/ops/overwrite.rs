@@ -1,20 +1,20 @@
 //! Writes the content of a disk over an existing file or device.
 
-use super::copy::copy_nonzero;
-use super::ranges::{WINDOW, data, total, whole};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::copy::{copy_nonzero, write};
+use super::ranges::{data, total, whole};
 use super::sync_pacer::SyncPacer;
+use super::zeros::is_zero;
 use crate::disk::Disk;
-use crate::error::{Bounded, Error, InvalidArgument, Result, Times, in_memory};
+use crate::error::{Error, InvalidArgument, Result, in_memory};
 use crate::progress::Progress;
 use crate::storage::Storage;
-use crate::units::{DiskOffset, FileOffset};
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order};
+use crate::units::{DiskOffset, FileOffset, MIB};
 
 /// Fewer zeros than this, in bytes, are written like data, because a call to zero a range waits for a device.
-const ZEROED_BY_CALL: u64 = WINDOW as u64;
-/// The most bytes that one call zeroes.
-///
-/// The operation can be cancelled between two calls. The value is a multiple of every sector size.
-const ZEROED_AT_ONCE: u64 = 64 << 20;
+const ZEROED_BY_CALL: u64 = MIB;
 
 /// What a target contains before it is overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub fn overwrite_raw(
     disk: &dyn Disk,
     target: &dyn Storage,
     content: TargetContent,
+    jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<OverwriteReport> {
     let target_size = target.size().map_err(|error| Error::io("get its size", None, error))?;
@@ -65,79 +66,63 @@ pub fn overwrite_raw(
     }
     disk.validate_placement()?;
     let data_len = total(data(disk, whole(disk)), progress)?;
-    let (bytes_copied, bytes_zeroed) = if content == TargetContent::Zeros {
-        progress.start(data_len);
-        let mut pace = SyncPacer::default();
-        let put = |at, bytes: &[u8]| write(target, &mut pace, at, bytes);
-        (copy_nonzero(disk, data(disk, whole(disk)), progress, put)?, 0)
-    } else {
-        progress.start(virtual_size);
-        let gaps = virtual_size.minus(data_len)?;
-        let mut filled =
-            Filled { target, progress, pace: SyncPacer::default(), at: DiskOffset::new(0), zeroed: 0, gaps };
-        let put = |at, bytes: &[u8]| filled.put(at, bytes);
-        let copied = copy_nonzero(disk, data(disk, whole(disk)), progress, put)?;
-        filled.zeros_up_to(whole(disk).end)?;
-        (copied, filled.zeroed)
+    let (bytes_copied, bytes_zeroed) = match content {
+        TargetContent::Zeros => {
+            progress.start(data_len);
+            (copy_nonzero(disk, target, jobs, progress)?, 0)
+        }
+        TargetContent::Unknown => {
+            progress.start(virtual_size);
+            write_everything(disk, target, jobs, progress)?
+        }
     };
     disk.ensure_unchanged()?;
     target.sync().map_err(|error| Error::io("sync", None, error))?;
     Ok(OverwriteReport { bytes_copied, bytes_zeroed, target_size })
 }
 
-fn write(target: &dyn Storage, pace: &mut SyncPacer, at: DiskOffset, bytes: &[u8]) -> Result<()> {
-    let offset = FileOffset::new(at.get());
-    target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))?;
-    pace.begin_sync(target, bytes.len() as u64)
-}
-
-/// A target whose bytes before `at` are those of the disk.
-struct Filled<'a> {
-    target: &'a dyn Storage,
-    progress: &'a dyn Progress,
-    pace: SyncPacer,
-    at: DiskOffset,
-    zeroed: u64,
-    /// The bytes outside data that the progress has not counted yet.
-    ///
-    /// The loop that copies counts data, including its zeros.
-    gaps: u64,
-}
-
-impl Filled<'_> {
-    /// Writes zeros up to `at`, which is not before the end of the last bytes, and then `bytes`.
-    fn put(&mut self, at: DiskOffset, bytes: &[u8]) -> Result<()> {
-        self.zeros_up_to(at)?;
-        write(self.target, &mut self.pace, at, bytes)?;
-        self.at = at.plus(bytes.len() as u64)?;
-        Ok(())
-    }
-
-    fn zeros_up_to(&mut self, end: DiskOffset) -> Result<()> {
-        let by_call = end.minus(self.at)? >= ZEROED_BY_CALL;
-        while self.at < end {
-            if self.progress.is_cancelled() {
+/// Sets every byte of the disk. Returns how many were written as data, and how many were made zeros.
+fn write_everything(
+    disk: &dyn Disk,
+    target: &dyn Storage,
+    jobs: Jobs,
+    progress: &dyn Progress,
+) -> Result<(u64, u64)> {
+    let workers = Workers::new(jobs, &disk.hint(), 1);
+    let (copied, zeroed, pace) = (AtomicU64::new(0), AtomicU64::new(0), SyncPacer::default());
+    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::Kept);
+    in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
+        let [bytes] = batch.read([disk], buffer)?;
+        for content in batch.contents(bytes) {
+            let (start, content) = content?;
+            if progress.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            let offset = FileOffset::new(self.at.get());
-            let next = (self.at.get() / ZEROED_AT_ONCE + 1).times(ZEROED_AT_ONCE)?;
-            let len = DiskOffset::new(next).min(end).minus(self.at)?;
-            if by_call {
-                self.target
-                    .zero_range(offset, len)
-                    .map_err(|error| Error::io("write zeros", offset, error))?;
-            } else {
-                // Shorter than ZEROED_BY_CALL.
-                write(self.target, &mut self.pace, self.at, &vec![0; in_memory(len)?])?;
+            let (len, zeros) = match content {
+                Content::Zeros(len) => (len, true),
+                Content::Bytes(bytes) => (bytes.len() as u64, is_zero(bytes)),
+            };
+            match content {
+                _ if zeros => write_zeros(target, &pace, start, len)?,
+                Content::Bytes(bytes) => write(target, &pace, start, bytes)?,
+                Content::Zeros(_) => {}
             }
-            self.at = self.at.plus(len)?;
-            self.zeroed = self.zeroed.plus(len)?;
-            let counted = len.min(self.gaps);
-            self.gaps -= counted;
-            self.progress.advance(counted);
+            // No disk has more bytes than fit.
+            let sum = if zeros { &zeroed } else { &copied };
+            sum.fetch_add(len, Ordering::Relaxed);
+            progress.advance(len);
         }
-        Ok(())
+        Ok::<(), Error>(())
+    })?;
+    Ok((copied.into_inner(), zeroed.into_inner()))
+}
+
+fn write_zeros(target: &dyn Storage, pace: &SyncPacer, start: DiskOffset, len: u64) -> Result<()> {
+    if len < ZEROED_BY_CALL {
+        return write(target, pace, start, &vec![0; in_memory(len)?]);
     }
+    let offset = FileOffset::new(start.get());
+    target.zero_range(offset, len).map_err(|error| Error::io("write zeros", offset, error))
 }
 
 #[cfg(test)]
@@ -152,6 +137,13 @@ mod tests {
     use crate::storage::{Memory, ReadAt};
 
     const MIB: usize = 1 << 20;
+    /// The most zeros of one batch.
+    const ZEROED_AT_ONCE: u64 = 64 << 20;
+
+    /// The calls are in the order of the disk then, and none follows a failed one.
+    fn one() -> Jobs {
+        Jobs::new(std::num::NonZero::<usize>::MIN)
+    }
 
     /// Data in short runs with small and large gaps, a block of data that is zero, and an end inside a page.
     fn scattered() -> Plain {
@@ -171,7 +163,8 @@ mod tests {
         for tail in [0, 1, 3 * MIB] {
             let target = Memory::new(vec![0xff; disk.bytes.len() + tail]);
             let meter = Meter::new();
-            let done = overwrite_raw(&disk, &target, TargetContent::Unknown, &meter).unwrap();
+            let done =
+                overwrite_raw(&disk, &target, TargetContent::Unknown, Jobs::default(), &meter).unwrap();
             assert_eq!(meter.total(), disk.virtual_size());
             assert_eq!(done.bytes_copied + done.bytes_zeroed, disk.virtual_size());
             assert_eq!(done.target_size, (disk.bytes.len() + tail) as u64);
@@ -186,7 +179,8 @@ mod tests {
     fn a_disk_without_data_is_zeros_everywhere() {
         let disk = Plain::new(2 * ZEROED_AT_ONCE as usize + 512, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let done = overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::new()).unwrap();
+        let done =
+            overwrite_raw(&disk, &target, TargetContent::Unknown, Jobs::default(), &Meter::new()).unwrap();
         assert_eq!((done.bytes_copied, done.bytes_zeroed), (0, disk.virtual_size()));
         assert!(target.into_inner() == disk.bytes);
     }
@@ -196,7 +190,7 @@ mod tests {
         let disk = scattered();
         let target = Memory::new(vec![0; disk.bytes.len() + 512]);
         let meter = Meter::new();
-        let done = overwrite_raw(&disk, &target, TargetContent::Zeros, &meter).unwrap();
+        let done = overwrite_raw(&disk, &target, TargetContent::Zeros, Jobs::default(), &meter).unwrap();
         assert!(done.bytes_copied < meter.total(), "zeros in data were written");
         assert_eq!(done.bytes_zeroed, 0);
         let target = target.into_inner();
@@ -204,7 +198,7 @@ mod tests {
         assert_eq!(target.len(), disk.bytes.len() + 512);
         // The promise of the caller is not checked.
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        overwrite_raw(&disk, &target, TargetContent::Zeros, &Meter::new()).unwrap();
+        overwrite_raw(&disk, &target, TargetContent::Zeros, Jobs::default(), &Meter::new()).unwrap();
         assert_eq!(target.into_inner()[2 * MIB], 0xff);
     }
 
@@ -212,7 +206,8 @@ mod tests {
     fn a_target_that_is_too_small_is_not_touched() {
         let disk = scattered();
         let target = Memory::new(vec![0xff; disk.bytes.len() - 1]);
-        let error = overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::new()).unwrap_err();
+        let error = overwrite_raw(&disk, &target, TargetContent::Unknown, Jobs::default(), &Meter::new())
+            .unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(InvalidArgument::TargetTooSmall { .. })), "{error}");
         assert!(target.into_inner().iter().all(|&byte| byte == 0xff));
     }
@@ -221,8 +216,13 @@ mod tests {
     fn zeroing_can_be_cancelled() {
         let disk = Plain::new(3 * ZEROED_AT_ONCE as usize, &[]);
         let target = Memory::new(vec![0xff; disk.bytes.len()]);
-        let cancelled =
-            overwrite_raw(&disk, &target, TargetContent::Unknown, &Meter::cancelling_at(ZEROED_AT_ONCE));
+        let cancelled = overwrite_raw(
+            &disk,
+            &target,
+            TargetContent::Unknown,
+            one(),
+            &Meter::cancelling_at(ZEROED_AT_ONCE),
+        );
         assert!(matches!(cancelled, Err(Error::Cancelled)));
         let target = target.into_inner();
         assert_eq!((target[0], target[ZEROED_AT_ONCE as usize]), (0, 0xff));
@@ -286,7 +286,7 @@ mod tests {
                 let memory = Memory::new(vec![0; disk.bytes.len()]);
                 let (calls, names) = (AtomicUsize::new(0), Mutex::default());
                 let target = Failing { memory, calls, fails, names };
-                let result = overwrite_raw(&disk, &target, content, &Meter::new());
+                let result = overwrite_raw(&disk, &target, content, one(), &Meter::new());
                 let names = target.names.into_inner().unwrap();
                 if names.len() <= fails {
                     result.unwrap();

@@ -46,7 +46,7 @@ impl Disk for Plain {
         512
     }
 
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + '_> {
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_> {
         let extent = |start: usize, end: usize, source| Extent {
             start: DiskOffset::new(start as u64),
             len: (end - start) as u64,

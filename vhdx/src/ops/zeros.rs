@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::format::bytes::is_zero;
+pub(super) use crate::format::bytes::is_zero;
 use crate::units::DiskOffset;
 
 /// The granularity at which zeros are left out, in bytes: the page and cluster size of most file systems.

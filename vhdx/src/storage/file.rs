@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use super::early_sync::EarlySync;
 use super::shared_lock::SharedLock;
-use super::{FileIdentity, ReadAt, Storage, advance, copy, host, write_zeros};
+use super::{FileIdentity, ReadAt, ReadRange, Storage, advance, copy, host, write_zeros};
 use crate::error::{Error, InvalidArgument, Result};
 use crate::units::FileOffset;
 
@@ -181,6 +181,10 @@ fn is_busy(error: &io::Error) -> bool {
 impl ReadAt for FileStorage {
     fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+        host::read_many(&self.file, ranges)
     }
 
     fn as_file(&self) -> Option<&File> {

@@ -24,6 +24,17 @@ pub struct ReadHint {
     pub parallelism: usize,
 }
 
+impl ReadHint {
+    /// Returns a hint for reading two storages at the same time.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            gap: self.gap.max(other.gap),
+            request: self.request.max(other.request),
+            parallelism: self.parallelism.max(other.parallelism),
+        }
+    }
+}
+
 impl Default for ReadHint {
     fn default() -> Self {
         Self { gap: 8 * KIB, request: MIB, parallelism: 4 }

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use crate::common::{assert_same, at, cases, chain, read_all};
 use proptest::prelude::*;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
-use vhdx::{Chain, DiskType, Extent, Memory, NewDisk, NoProgress, OpenOptions, Source, Vhdx};
+use vhdx::{Chain, DiskType, Extent, Jobs, Memory, NewDisk, NoProgress, OpenOptions, Source, Vhdx};
 use vhdx_testkit::{ChainModel, Image, SparseImage, chains};
 
 proptest! {
@@ -116,10 +116,10 @@ proptest! {
         let expected = disks.last().unwrap();
 
         let raw = Memory::default();
-        ops::to_raw(&chain, &raw, &NoProgress).unwrap();
+        ops::to_raw(&chain, &raw, Jobs::default(), &NoProgress).unwrap();
         assert_same(&raw.into_inner(), expected, "raw");
         let mut stream = Vec::new();
-        ops::to_stream(&chain, &mut stream, &NoProgress).unwrap();
+        ops::to_stream(&chain, &mut stream, Jobs::default(), &NoProgress).unwrap();
         assert_same(&stream, expected, "stream");
 
         for disk_type in [DiskType::Dynamic, DiskType::Fixed] {
@@ -131,12 +131,12 @@ proptest! {
                 ..NewDisk::new(expected.len() as u64)
             };
             let copy = Memory::default();
-            ops::to_vhdx(&chain, &new, &copy, &NoProgress).unwrap();
+            ops::to_vhdx(&chain, &new, &copy, Jobs::default(), &NoProgress).unwrap();
             assert_copy(copy, expected, disk_type, block_size);
 
             let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type }).unwrap();
             let merged = Memory::default();
-            plan.execute(&chain, &merged, &NoProgress).unwrap();
+            plan.execute(&chain, &merged, Jobs::default(), &NoProgress).unwrap();
             assert_copy(merged, expected, disk_type, block_size);
         }
     }

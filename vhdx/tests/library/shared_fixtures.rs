@@ -10,8 +10,8 @@ use serde_json::Value;
 use vhdx::format::parent_locator::ParentLocator;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan};
 use vhdx::{
-    BlockIndex, Chain, ChainErrorKind, DiskLink, DiskType, Error, FileStorage, FolderResolver, LogState,
-    NewDisk, NoProgress, OnWriter, Vhdx, discover,
+    BlockIndex, Chain, ChainErrorKind, DiskLink, DiskType, Error, FileStorage, FolderResolver, Jobs,
+    LogState, NewDisk, NoProgress, OnWriter, Vhdx, discover,
 };
 use vhdx_testkit::{Random, shared};
 
@@ -173,12 +173,12 @@ fn copies_read_as_expected() {
                     disk_type,
                     ..NewDisk::new(chain.virtual_size())
                 };
-                ops::to_vhdx(&chain, &new, &writable(&path), &NoProgress).unwrap();
+                ops::to_vhdx(&chain, &new, &writable(&path), Jobs::default(), &NoProgress).unwrap();
                 assert_copy(&path, disk_type, pages, fixture);
 
                 let path = folder.path().join("merged.vhdx");
                 let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type }).unwrap();
-                plan.execute(&chain, &writable(&path), &NoProgress).unwrap();
+                plan.execute(&chain, &writable(&path), Jobs::default(), &NoProgress).unwrap();
                 assert_copy(&path, disk_type, pages, fixture);
                 let merged = Vhdx::open(&path).unwrap();
                 assert_eq!(merged.block_size(), chain.base().block_size());

@@ -8,8 +8,8 @@ use vhdx::format::bytes::seal;
 use vhdx::format::header;
 use vhdx::ops::{self, FlattenOptions, FlattenPlan, TargetContent};
 use vhdx::{
-    Chain, Conflict, DiskOffset, Error, FileChange, FileStorage, FolderResolver, Memory, NewDisk, NoProgress,
-    OnWriter, OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
+    Chain, Conflict, DiskOffset, Error, FileChange, FileStorage, FolderResolver, Jobs, Memory, NewDisk,
+    NoProgress, OnWriter, OpenOptions, Progress, ReadAt, Result, Storage, Vhdx, VhdxMut,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -83,13 +83,22 @@ type Operation = fn(&Chain, &dyn Progress) -> Result<()>;
 /// Everything that reads a whole disk.
 fn operations() -> Vec<(&'static str, Operation)> {
     vec![
-        ("compare, first", |chain, progress| ops::compare(chain, &in_memory().0, progress).map(drop)),
-        ("compare, second", |chain, progress| ops::compare(&in_memory().0, chain, progress).map(drop)),
-        ("to_raw", |chain, progress| ops::to_raw(chain, &Memory::default(), progress).map(drop)),
-        ("to_stream", |chain, progress| ops::to_stream(chain, &mut std::io::sink(), progress).map(drop)),
+        ("compare, first", |chain, progress| {
+            ops::compare(chain, &in_memory().0, Jobs::default(), progress).map(drop)
+        }),
+        ("compare, second", |chain, progress| {
+            ops::compare(&in_memory().0, chain, Jobs::default(), progress).map(drop)
+        }),
+        ("to_raw", |chain, progress| {
+            ops::to_raw(chain, &Memory::default(), Jobs::default(), progress).map(drop)
+        }),
+        ("to_stream", |chain, progress| {
+            ops::to_stream(chain, &mut std::io::sink(), Jobs::default(), progress).map(drop)
+        }),
         ("to_vhdx", |chain, progress| {
             let file = Memory::default();
-            let made = ops::to_vhdx(chain, &NewDisk::new(3 * MIB), &file, progress).map(drop);
+            let made =
+                ops::to_vhdx(chain, &NewDisk::new(3 * MIB), &file, Jobs::default(), progress).map(drop);
             assert_eq!(
                 Vhdx::open_with(file.into_inner(), &OpenOptions::default()).is_err(),
                 made.is_err(),
@@ -98,12 +107,18 @@ fn operations() -> Vec<(&'static str, Operation)> {
             made
         }),
         ("overwrite_raw", |chain, progress| {
-            ops::overwrite_raw(chain, &Memory::new(vec![0; 3 << 20]), TargetContent::Unknown, progress)
-                .map(drop)
+            ops::overwrite_raw(
+                chain,
+                &Memory::new(vec![0; 3 << 20]),
+                TargetContent::Unknown,
+                Jobs::default(),
+                progress,
+            )
+            .map(drop)
         }),
         ("flatten", |chain, progress| {
             let plan = FlattenPlan::new(chain, &FlattenOptions::default()).unwrap();
-            plan.execute(chain, &Memory::default(), progress).map(drop)
+            plan.execute(chain, &Memory::default(), Jobs::default(), progress).map(drop)
         }),
     ]
 }
@@ -246,7 +261,7 @@ fn what_only_reads_is_welcome() {
     let _reader = FileStorage::open_shared(&base).unwrap();
     let chain = files.open();
     assert!(chain.lock_shared(OnWriter::Fail).unwrap().is_empty());
-    ops::compare(&chain, &files.open(), &NoProgress).unwrap();
+    ops::compare(&chain, &files.open(), Jobs::default(), &NoProgress).unwrap();
     assert!(
         ops::check_chain(&files.path("leaf.avhdx"), &FolderResolver::default(), OnWriter::Fail).is_valid()
     );

@@ -23,7 +23,7 @@ const ORDER: &[&[&str]] = &[
     &["log"],
     &["file"],
     &["disk"],
-    &["family"],
+    &["family", "transfer"],
     &["ops"],
 ];
 

@@ -99,7 +99,7 @@ fn execute(
     target: &RawTarget,
 ) -> Result<OverwriteReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping as soon as the current write has ended")?;
-    let result = overwrite_raw(disk, target, content(convert), &progress);
+    let result = overwrite_raw(disk, target, content(convert), convert.threads.jobs(), &progress);
     drop(progress);
     let path = &convert.destination;
     match result {

@@ -71,8 +71,8 @@ impl Plan {
         let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
         let file = NewFile::create(&convert.destination, convert.writing.if_exists())?;
         let made = match &self.vhdx {
-            Some(new) => to_vhdx(disk, new, &file, &progress),
-            None => to_raw(disk, &file, &progress),
+            Some(new) => to_vhdx(disk, new, &file, convert.threads.jobs(), &progress),
+            None => to_raw(disk, &file, convert.threads.jobs(), &progress),
         };
         let made = made.map_err(|error| error.in_file(&convert.destination))?;
         file.commit()?;

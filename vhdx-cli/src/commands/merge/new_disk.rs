@@ -51,7 +51,8 @@ fn execute(
 ) -> Result<ConvertReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping; no new file is left behind")?;
     let file = NewFile::create(new, merge.writing.if_exists())?;
-    let made = plan.execute(chain, &file, &progress).map_err(|error| error.in_file(new))?;
+    let made =
+        plan.execute(chain, &file, merge.threads.jobs(), &progress).map_err(|error| error.in_file(new))?;
     file.commit()?;
     Ok(made)
 }

@@ -4,9 +4,9 @@ use super::plan::{FlattenPlan, states};
 use crate::disk::Chain;
 use crate::error::{Conflict, Result};
 use crate::ops::convert::{ConvertReport, write_vhdx};
-use crate::ops::ranges::{data, whole};
 use crate::progress::Progress;
 use crate::storage::Storage;
+use crate::transfer::Jobs;
 
 impl FlattenPlan {
     /// Writes the new file into an empty storage. `progress` counts the bytes to copy.
@@ -23,12 +23,13 @@ impl FlattenPlan {
         &self,
         chain: &Chain,
         storage: &dyn Storage,
+        jobs: Jobs,
         progress: &dyn Progress,
     ) -> Result<ConvertReport> {
         if states(chain) != self.layers {
             return Err(Conflict::StalePlan.into());
         }
         progress.start(self.bytes_to_copy);
-        write_vhdx(chain, data(chain, whole(chain)), &self.disk, storage, progress)
+        write_vhdx(chain, &self.disk, storage, jobs, progress)
     }
 }

@@ -5,6 +5,7 @@ use crate::file::{DiskType, NewDisk, NewItem, OpenOptions, Vhdx};
 use crate::ops::testing::{self, Meter, link, set_entry};
 use crate::rules::Rule;
 use crate::storage::Memory;
+use crate::transfer::Jobs;
 use crate::units::{DiskOffset, MIB};
 use uuid::Uuid;
 
@@ -48,7 +49,7 @@ fn the_new_disk_reads_as_the_chain() {
     for (disk_type, blocks) in [(DiskType::Dynamic, 3), (DiskType::Fixed, 10)] {
         let plan = FlattenPlan::new(&source, &FlattenOptions { disk_type }).unwrap();
         let (file, meter) = (Memory::default(), Meter::new());
-        let done = plan.execute(&source, &file, &meter).unwrap();
+        let done = plan.execute(&source, &file, Jobs::default(), &meter).unwrap();
         assert_eq!(done.blocks, blocks);
         assert!(done.file_size <= plan.file_size);
         assert_eq!(meter.total(), plan.bytes_to_copy);
@@ -62,7 +63,8 @@ fn the_new_disk_reads_as_the_chain() {
 #[test]
 fn a_plan_for_another_state_is_refused() {
     let plan = FlattenPlan::new(&chain(image()), &FlattenOptions::default()).unwrap();
-    let changed = plan.execute(&chain(image()), &Memory::default(), &Meter::new()).unwrap_err();
+    let changed =
+        plan.execute(&chain(image()), &Memory::default(), Jobs::default(), &Meter::new()).unwrap_err();
     assert!(matches!(changed, Error::Conflict(Conflict::StalePlan)), "{changed}");
 }
 
@@ -106,7 +108,7 @@ fn two_layers_become_one_disk() {
     assert_eq!(plan.dropped, [Dropped { layer: 1, part }]);
 
     let file = Memory::default();
-    let done = plan.execute(&source, &file, &Meter::new()).unwrap();
+    let done = plan.execute(&source, &file, Jobs::default(), &Meter::new()).unwrap();
     assert_eq!((done.blocks, done.file_size), (plan.blocks, plan.file_size));
     let merged = chain(file.into_inner());
     assert_eq!((merged.leaf().block_size(), merged.virtual_size()), (2 * MIB, 9 * MIB));

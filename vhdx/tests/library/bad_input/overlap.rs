@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use vhdx::ops::{self, FlattenOptions, FlattenPlan, TargetContent};
 use vhdx::{
-    BatIndex, Chain, Error, Found, Memory, NewDisk, NoProgress, OpenOptions, ReadAt, Result, Rule, Structure,
-    Vhdx,
+    BatIndex, Chain, Error, Found, Jobs, Memory, NewDisk, NoProgress, OpenOptions, ReadAt, Result, Rule,
+    Structure, Vhdx,
 };
 use vhdx_testkit::{Block, Image};
 
@@ -52,22 +52,22 @@ fn every_operation_on_a_whole_disk_refuses_them_two_levels_down() {
     names_both(crossed.validate_placement());
     names_both(crossed.validate_placement());
 
-    names_both(ops::compare(&crossed, &sound, &NoProgress));
-    names_both(ops::compare(&sound, &crossed, &NoProgress));
+    names_both(ops::compare(&crossed, &sound, Jobs::default(), &NoProgress));
+    names_both(ops::compare(&sound, &crossed, Jobs::default(), &NoProgress));
     names_both(FlattenPlan::new(&crossed, &FlattenOptions::default()));
 
     let new = Arc::new(Memory::default());
-    names_both(ops::to_raw(&crossed, &*new, &NoProgress));
-    names_both(ops::to_vhdx(&crossed, &NewDisk::new(64 * MIB), &*new, &NoProgress));
+    names_both(ops::to_raw(&crossed, &*new, Jobs::default(), &NoProgress));
+    names_both(ops::to_vhdx(&crossed, &NewDisk::new(64 * MIB), &*new, Jobs::default(), &NoProgress));
     assert_eq!(new.size().unwrap(), 0);
 
     let mut stream = Vec::new();
-    names_both(ops::to_stream(&crossed, &mut stream, &NoProgress));
+    names_both(ops::to_stream(&crossed, &mut stream, Jobs::default(), &NoProgress));
     assert!(stream.is_empty());
 
     for content in [TargetContent::Unknown, TargetContent::Zeros] {
         let target = Memory::new(vec![7; 4 * MIB as usize]);
-        names_both(ops::overwrite_raw(&crossed, &target, content, &NoProgress));
+        names_both(ops::overwrite_raw(&crossed, &target, content, Jobs::default(), &NoProgress));
         assert!(target.into_inner().iter().all(|&byte| byte == 7));
     }
 }
@@ -91,6 +91,6 @@ fn a_place_far_past_the_end_is_refused() {
         let is_past_end =
             |error: &Error| error.violation().map(|found| found.rule()) == Some(Rule::BlockPastEnd);
         assert!(refused.as_ref().is_err_and(is_past_end), "{mib}: {refused:?}");
-        assert!(ops::to_stream(&far, &mut std::io::sink(), &NoProgress).is_err());
+        assert!(ops::to_stream(&far, &mut std::io::sink(), Jobs::default(), &NoProgress).is_err());
     }
 }

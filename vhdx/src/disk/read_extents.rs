@@ -1,0 +1,63 @@
+//! Reads many extents at once: those in one file with one call, in the order of the file.
+
+use crate::error::{Error, Guaranteed, Result, in_memory};
+use crate::file::{Extent, Source, Vhdx};
+use crate::storage::{ReadAt, ReadRange, read_into};
+
+/// Calls `each` with every extent and the part of `buf` for its bytes.
+pub(super) fn each_buffer<'b>(
+    extents: &[Extent],
+    buf: &'b mut [u8],
+    mut each: impl FnMut(&Extent, &'b mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let mut rest = buf;
+    for extent in extents {
+        let len = in_memory(extent.len)?;
+        let (now, later) =
+            rest.split_at_mut_checked(len).guaranteed("the buffer has room for the extents")?;
+        rest = later;
+        each(extent, now)?;
+    }
+    // Otherwise the rest of the buffer would keep its old bytes.
+    rest.is_empty().then_some(()).guaranteed("the extents fill the buffer")
+}
+
+/// Fills `buf` with the bytes of extents of a chain, one after the other.
+///
+/// # Errors
+/// [`Error::Io`] with the path of the file: that of the first extent that cannot be read.
+pub(super) fn read_by_layer(layers: &[Vhdx], extents: &[Extent], buf: &mut [u8]) -> Result<()> {
+    let files: Vec<&dyn ReadAt> = layers.iter().map(Vhdx::storage).collect();
+    read_all(&files, extents, buf, |layer, error| layers[layer].in_file(error))
+}
+
+/// As [`read_by_layer`], for files of any kind. `in_file` adds the path of a file to an error.
+pub(super) fn read_all(
+    files: &[&dyn ReadAt],
+    extents: &[Extent],
+    buf: &mut [u8],
+    in_file: impl Fn(usize, Error) -> Error,
+) -> Result<()> {
+    let mut ranges: Vec<Vec<ReadRange<'_>>> = files.iter().map(|_| Vec::new()).collect();
+    each_buffer(extents, buf, |extent, buf| {
+        match extent.source {
+            Source::Data { layer, offset } => {
+                let ranges = ranges.get_mut(layer).guaranteed("an extent lies in a layer of its chain")?;
+                ranges.push(ReadRange { offset, buf });
+            }
+            Source::Zero { .. } | Source::Unallocated => buf.fill(0),
+        }
+        Ok(())
+    })?;
+    let mut files_and_ranges = files.iter().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty());
+    if files_and_ranges.all(|(file, ranges)| file.read_many(ranges).is_ok()) {
+        return Ok(());
+    }
+    // One by one, to find out which extent is the first that cannot be read.
+    each_buffer(extents, buf, |extent, buf| match extent.source {
+        Source::Data { layer, offset } => {
+            read_into(files[layer], buf, offset).map_err(|error| in_file(layer, error))
+        }
+        Source::Zero { .. } | Source::Unallocated => Ok(()),
+    })
+}

@@ -1,0 +1,29 @@
+//! The data path: batches of a disk are read by several threads and handed to whatever consumes them.
+//!
+//! ```text
+//! extents ──► Batches ──► Queue ──► workers: read, and what else is independent ──► in order, or in any order
+//! ```
+//! - A batch is taken under a lock, so batches are numbered in the order of the disk.
+//! - A worker holds a buffer before it takes a batch. So the batch that everybody waits for always has one, and memory is
+//!   bounded by the number of buffers.
+//! - After a failure no more batches are taken, and those that were taken are completed. So the failure of the lowest
+//!   batch is known, and it is the one that is returned.
+
+mod any_order;
+mod batch;
+mod batches;
+mod in_order;
+mod jobs;
+mod paired;
+mod queue;
+
+pub(crate) use any_order::in_any_order;
+pub(crate) use batch::{Batch, Content, data_len};
+pub(crate) use batches::{Batches, Zeros};
+pub(crate) use in_order::in_order;
+pub use jobs::Jobs;
+pub(crate) use jobs::Workers;
+pub(crate) use paired::paired;
+
+#[cfg(test)]
+mod tests;
