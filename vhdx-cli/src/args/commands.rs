@@ -227,6 +227,7 @@ impl Merge {
             delete_merged: self.delete_merged,
             shrink_target: self.shrink_target,
             ignore_space: self.writing.no_space_check,
+            jobs: self.threads.jobs(),
             ..MergeOptions::default()
         }
     }

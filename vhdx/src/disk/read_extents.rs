@@ -26,7 +26,7 @@ pub(super) fn each_buffer<'b>(
 ///
 /// # Errors
 /// [`Error::Io`] with the path of the file: that of the first extent that cannot be read.
-pub(super) fn read_by_layer(layers: &[Vhdx], extents: &[Extent], buf: &mut [u8]) -> Result<()> {
+pub(crate) fn read_by_layer(layers: &[Vhdx], extents: &[Extent], buf: &mut [u8]) -> Result<()> {
     let files: Vec<&dyn ReadAt> = layers.iter().map(Vhdx::storage).collect();
     read_all(&files, extents, buf, |layer, error| layers[layer].in_file(error))
 }

@@ -22,6 +22,8 @@ const LONGEST_BUFFER: u64 = 4 * MIB;
 pub struct Jobs(Option<NonZero<usize>>);
 
 impl Jobs {
+    /// As many as suit the storage. This is the default.
+    pub const AUTO: Self = Self(None);
     /// The greatest number of threads.
     pub const MAX: usize = 64;
 

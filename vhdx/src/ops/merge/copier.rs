@@ -1,56 +1,109 @@
-//! Copies data from the merged layers to the target. Nothing else in a merge copies data.
+//! Copies the content of a batch from the merged layers to the target. Nothing else in a merge copies data.
+//!
+//! Several threads copy. Until the batch is committed, nobody reads the places that they write to: nothing points there,
+//! or the merged layers answer for the sectors. So their order does not matter. The caller commits the batch only after
+//! all of them have ended, and only if none has failed.
 
+use super::batch::Batch;
+use super::batches::BatchInputs;
+use super::copy_units::{ChangedBits, CopyUnit, CopyUnits};
 use super::pieces::{Content, CopyPiece};
-use crate::error::{Bounded, Result};
-use crate::file::{Vhdx, VhdxMut};
+use crate::disk::read_by_layer;
+use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
+use crate::file::{Extent, Source, Vhdx, VhdxMut};
 use crate::ops::sync_pacer::SyncPacer;
-use crate::storage::{Buffer, read_into};
-use crate::units::{FileOffset, MIB};
-
-/// The length of the copy buffer in bytes.
-///
-/// A longer piece is first offered to the storage, which may share it between the files.
-const BUFFER: usize = MIB as usize;
+use crate::progress::{NoProgress, Progress};
+use crate::transfer::{Workers, in_any_order};
+use crate::units::FileOffset;
 
 /// Copies from the merged layers to the target.
-///
-/// Until a commit, nobody reads the places that it writes to: nothing points there, or the merged layers answer for the
-/// sectors.
 pub(super) struct Copier<'a> {
     merged: &'a [Vhdx],
-    buffer: Buffer,
+    inputs: &'a BatchInputs,
+    workers: Workers,
     pace: SyncPacer,
+    progress: &'a dyn Progress,
 }
 
 impl<'a> Copier<'a> {
-    pub(super) fn new(merged: &'a [Vhdx]) -> Self {
-        Self { merged, buffer: Buffer::new(BUFFER), pace: SyncPacer::default() }
+    pub(super) fn new(merged: &'a [Vhdx], inputs: &'a BatchInputs, progress: &'a dyn Progress) -> Self {
+        let hints = merged.iter().map(|layer| layer.storage().hint());
+        let hint = hints.reduce(crate::storage::ReadHint::with).unwrap_or_default();
+        let workers = Workers::new(inputs.options.jobs, &hint, 1);
+        Self { merged, inputs, workers, pace: SyncPacer::default(), progress }
     }
 
-    pub(super) fn merged(&self) -> &'a [Vhdx] {
-        self.merged
+    /// Copies a batch, and returns the sectors of each of its blocks that the target holds afterwards.
+    pub(super) fn copy(&self, target: &VhdxMut, batch: &Batch) -> Result<Vec<ChangedBits>> {
+        let mut bits = Vec::new();
+        let units = CopyUnits::new(self.merged, self.inputs, target, batch, self.workers.batch, &mut bits);
+        // A batch is not cancelled half-way: it would be lost.
+        in_any_order(self.workers, units, &NoProgress, |unit: CopyUnit, buffer: &mut [u8]| {
+            self.copy_unit(target, &unit, buffer)?;
+            self.progress.advance(unit.copied);
+            if self.pace.is_due(unit.written) { target.begin_sync() } else { Ok::<(), Error>(()) }
+        })?;
+        Ok(bits)
     }
 
-    pub(super) fn write(&mut self, target: &VhdxMut, piece: &CopyPiece) -> Result<()> {
-        match piece.content {
-            Content::Nothing => return Ok(()),
-            Content::Zeros => target.put_zeros(piece.to, piece.len)?,
-            Content::Copy { layer, offset } => self.copy(target, layer, offset, piece)?,
+    fn copy_unit(&self, target: &VhdxMut, unit: &CopyUnit, buffer: &mut [u8]) -> Result<()> {
+        let mut short = Vec::new();
+        for piece in &unit.pieces {
+            match piece.content {
+                Content::Nothing => {}
+                Content::Zeros => target.put_zeros(piece.to, piece.len)?,
+                Content::Copy { layer, offset } => {
+                    let source = Source::Data { layer, offset };
+                    let extent = Extent { start: piece.start, len: piece.len, source };
+                    if piece.len <= self.workers.batch as u64 {
+                        short.push((extent, piece.to));
+                    } else {
+                        self.copy_long(target, &extent, piece, buffer)?;
+                    }
+                }
+            }
         }
-        if self.pace.is_due(piece.len) { target.begin_sync() } else { Ok(()) }
+        self.copy_short(target, &short, buffer)
     }
 
-    fn copy(&mut self, target: &VhdxMut, layer: usize, from: FileOffset, piece: &CopyPiece) -> Result<()> {
-        let layer = &self.merged[layer];
+    /// Copies a piece that does not fit into the buffer. The storage may share it between the files.
+    fn copy_long(
+        &self,
+        target: &VhdxMut,
+        extent: &Extent,
+        piece: &CopyPiece,
+        buffer: &mut [u8],
+    ) -> Result<()> {
+        let Source::Data { layer, offset } = extent.source else { return Ok(()) };
         // If this fails, the loop finds out why, and in which of the files.
-        if piece.len > BUFFER as u64 && target.put_from(layer, from, piece.to, piece.len).is_ok() {
+        if target.put_from(&self.merged[layer], offset, piece.to, piece.len).is_ok() {
             return Ok(());
         }
-        for start in (0..piece.len).step_by(BUFFER) {
-            let len = usize::try_from(piece.len - start).map_or(BUFFER, |left| left.min(BUFFER));
-            let buffer = &mut self.buffer[..len];
-            read_into(layer.storage(), buffer, from.plus(start)?).map_err(|e| layer.in_file(e))?;
-            target.put(buffer, piece.to.plus(start)?)?;
+        for start in (0..piece.len).step_by(self.workers.batch) {
+            let from = extent.start.plus(start)?;
+            let end = from.plus(self.workers.batch as u64)?;
+            let part = extent.clip(&(from..end)).guaranteed("a part of an extent is in it")?;
+            self.copy_short(target, &[(part, piece.to.plus(start)?)], buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Reads all of several pieces, and writes those that are neighbours in the target with one call.
+    fn copy_short(&self, target: &VhdxMut, pieces: &[(Extent, FileOffset)], buffer: &mut [u8]) -> Result<()> {
+        let extents: Vec<Extent> = pieces.iter().map(|(extent, _)| *extent).collect();
+        let len = extents.iter().try_fold(0, |sum: u64, extent| sum.plus(extent.len))?;
+        let bytes = buffer.get_mut(..in_memory(len)?).guaranteed("a unit fits into the buffer")?;
+        read_by_layer(self.merged, &extents, bytes)?;
+        let mut rest = &*bytes;
+        let mut pieces = pieces.iter().peekable();
+        while let Some((extent, to)) = pieces.next() {
+            let mut len = extent.len;
+            while let Some((next, _)) = pieces.next_if(|(_, next)| to.checked_add(len) == Some(*next)) {
+                len = len.plus(next.len)?;
+            }
+            let (now, later) = rest.split_at_checked(in_memory(len)?).guaranteed("the pieces were read")?;
+            target.put(now, *to)?;
+            rest = later;
         }
         Ok(())
     }

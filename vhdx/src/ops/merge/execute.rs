@@ -19,18 +19,17 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::batches::{BatchInputs, Batches};
-use super::block::{BitChange, BlockPlan};
+use super::block::BlockPlan;
 use super::copier::Copier;
 use super::deletion::{Deletion, Undeleted};
 use super::files::MergeFiles;
 use super::locked::{Locked, change_locator, load, locked_while_deleting, make_durable, open};
-use super::pieces::pieces;
 use super::relations::find_newcomer;
 use super::{FileState, MergePlan};
 use crate::disk::locator::with_linkages;
 use crate::disk::mark::{self, Linkages};
-use crate::error::{Bounded, Conflict, Error, Guaranteed, Result};
-use crate::file::{DiskType, NewItem, SectorBits, Vhdx, VhdxMut};
+use crate::error::{Conflict, Error, Guaranteed, Result};
+use crate::file::{NewItem, SectorBits, Vhdx, VhdxMut};
 use crate::format::merge_guid::MergeId;
 use crate::format::metadata_table::MetadataEntry;
 use crate::format::parent_locator::ParentLocator;
@@ -279,12 +278,10 @@ fn fill(
     if let Some(growth) = &inputs.growth {
         target.grow(growth)?;
     }
-    let (mut batches, mut copier) = (Batches::new(inputs, merged), Copier::new(merged));
+    let (mut batches, copier) = (Batches::new(inputs, merged), Copier::new(merged, inputs, progress));
     while let Some(batch) = next_batch(&mut batches, target, progress)? {
         target.reserve(batch.places(inputs.geometry.block_size()));
-        target.write_batch(batch.file_size, |target| {
-            copy_batch(target, &mut copier, inputs, &batch, progress)
-        })?;
+        target.write_batch(batch.file_size, |target| copy_batch(target, &copier, &batch))?;
         done.blocks += batch.blocks.len() as u64;
         done.bytes_copied += batch.blocks.iter().map(|block| block.copied).sum::<u64>();
     }
@@ -309,48 +306,19 @@ fn next_batch(batches: &mut Batches<'_>, target: &VhdxMut, progress: &dyn Progre
     }
 }
 
-fn copy_batch(
-    target: &mut VhdxMut,
-    copier: &mut Copier<'_>,
-    inputs: &BatchInputs,
-    batch: &Batch,
-    progress: &dyn Progress,
-) -> Result<()> {
+fn copy_batch(target: &mut VhdxMut, copier: &Copier<'_>, batch: &Batch) -> Result<()> {
     for bitmap in &batch.bitmaps {
         if !bitmap.is_fresh {
             target.put_zeros(bitmap.place, MIB)?;
         }
         target.stage_bitmap(bitmap.chunk, bitmap.place)?;
     }
-    for block in &batch.blocks {
-        if block.is_new_place() {
-            make_zero(target, block, inputs.geometry.block_size())?;
-        }
-        let mut bits = match block.bits() {
-            BitChange::None => None,
-            BitChange::Set => Some(target.sector_bits(block.block)?),
-            BitChange::Replace => Some(target.clear_bits()?),
-        };
-        for piece in pieces(copier.merged(), inputs, block) {
-            let piece = piece?;
-            copier.write(target, &piece)?;
-            if let Some(bits) = &mut bits {
-                bits.set(target.sectors(&(piece.start..piece.start.plus(piece.len)?))?)?;
-            }
-        }
+    let bits = copier.copy(target, batch)?;
+    (bits.len() == batch.blocks.len()).then_some(()).guaranteed("each block of a batch was copied")?;
+    for (block, bits) in batch.blocks.iter().zip(&bits) {
         stage_block(target, block, bits.as_ref())?;
-        progress.advance(block.copied);
     }
     Ok(())
-}
-
-/// Makes a new place read as zeros. A fixed disk reserves its space, other disks keep holes.
-fn make_zero(target: &VhdxMut, block: &BlockPlan, block_size: u64) -> Result<()> {
-    match target.vhdx().disk_type() {
-        DiskType::Fixed => target.put_zeros(block.place, block_size),
-        _ if block.is_fresh => Ok(()),
-        _ => target.put_hole(block.place, block_size),
-    }
 }
 
 fn stage_block(target: &mut VhdxMut, block: &BlockPlan, bits: Option<&SectorBits>) -> Result<()> {

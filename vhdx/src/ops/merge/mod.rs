@@ -9,6 +9,7 @@ mod batches;
 mod block;
 mod chain_facts;
 mod copier;
+mod copy_units;
 mod deletion;
 mod execute;
 mod files;

@@ -1,5 +1,6 @@
 //! Defines the options of a merge in place, and how its content is counted.
 
+use crate::transfer::Jobs;
 use crate::units::MIB;
 
 /// Options of a merge in place.
@@ -27,6 +28,8 @@ pub struct MergeOptions {
     ///
     /// A block changes at most 18 pages; one entry in a log of 1 MiB can hold 84.
     pub pages: usize,
+    /// How many threads copy.
+    pub jobs: Jobs,
 }
 
 impl Default for MergeOptions {
@@ -38,6 +41,7 @@ impl Default for MergeOptions {
             ignore_space: false,
             batch_bytes: 256 * MIB,
             pages: 84,
+            jobs: Jobs::default(),
         }
     }
 }

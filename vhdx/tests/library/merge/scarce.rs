@@ -51,13 +51,14 @@ enum End {
     Killed,
 }
 
-/// Ends the work when so many blocks have been copied.
+/// Ends the work when so many blocks of 4 KiB have been copied.
 struct EndsAfter(AtomicU64, End);
 
 impl Progress for EndsAfter {
-    fn advance(&self, _: u64) {
-        let before = self.0.fetch_sub(1, Relaxed);
-        assert!(before > 1 || matches!(self.1, End::Cancelled), "killed");
+    fn advance(&self, bytes: u64) {
+        let blocks = bytes / 4096;
+        let before = self.0.fetch_sub(blocks, Relaxed);
+        assert!(before > blocks || matches!(self.1, End::Cancelled), "killed");
     }
 
     fn is_cancelled(&self) -> bool {

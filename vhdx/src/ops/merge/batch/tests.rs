@@ -10,6 +10,7 @@ const LARGE: MergeOptions = MergeOptions {
     ignore_space: false,
     batch_bytes: u64::MAX,
     pages: usize::MAX,
+    jobs: crate::transfer::Jobs::AUTO,
 };
 
 fn place(mib: u64) -> FileOffset {
