@@ -19,6 +19,11 @@ const MOST_RANGES: usize = 256;
 
 /// Fills the buffers of several ranges.
 pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+    // No file has bytes past the largest offset. From here on, no sum overflows.
+    let ends_past_all = |range: &ReadRange<'_>| range.offset.checked_add(range.buf.len() as u64).is_none();
+    if ranges.iter().any(ends_past_all) {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let groups: Vec<Range<usize>> = join_ranges(ranges, &ReadHint::default()).flat_map(cut).collect();
     let mut scratch = Vec::new();
     let mut missing = Vec::new();
@@ -84,4 +89,67 @@ fn read_group(
         buffers.push(IoSliceMut::new(range.buf));
     }
     Ok(preadv2(file, &mut buffers, start, flags)? as u64 == len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::FileOffset;
+
+    const LEN: usize = 3 << 20;
+
+    fn file() -> (File, Vec<u8>) {
+        let bytes: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8 ^ (at >> 12) as u8).collect();
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        file.sync_all().unwrap();
+        (file, bytes)
+    }
+
+    /// Drops every second MiB of the file from the page cache.
+    fn evict(file: &File) {
+        for mib in [0, 2] {
+            fadvise(file, mib << 20, NonZeroU64::new(1 << 20), Advice::DontNeed).unwrap();
+        }
+    }
+
+    fn read(file: &File, list: &[(usize, usize)]) -> io::Result<Vec<Vec<u8>>> {
+        let mut buffers: Vec<Vec<u8>> = list.iter().map(|&(_, len)| vec![0xaa; len]).collect();
+        let ranges = list.iter().zip(&mut buffers);
+        let mut ranges: Vec<_> = ranges
+            .map(|(&(offset, _), buf)| ReadRange { offset: FileOffset::new(offset as u64), buf })
+            .collect();
+        read_many(file, &mut ranges)?;
+        drop(ranges);
+        Ok(buffers)
+    }
+
+    /// Ranges that touch, overlap, repeat, are empty, in any order, with small and large gaps.
+    #[test]
+    fn every_buffer_gets_the_bytes_of_its_range() {
+        let (file, bytes) = file();
+        let short: Vec<_> = (0..1500).map(|n| (n * 7919 % (LEN - 5000), n * 31 % 5000)).collect();
+        let adjacent: Vec<_> = (0..2000).map(|n| (n * 512, 512)).collect();
+        let gaps: Vec<_> = (0..300).map(|n| (n * 9000, 1000)).collect();
+        let mixed = vec![(LEN - 1, 1), (0, LEN), (5, 0), (4096, 4096), (4096, 4096), (4000, 200), (LEN, 0)];
+        for list in [short, adjacent, gaps, mixed, Vec::new()] {
+            evict(&file);
+            for (buffer, &(start, len)) in read(&file, &list).unwrap().iter().zip(&list) {
+                assert!(*buffer == bytes[start..start + len], "{start} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_past_the_end_is_an_error() {
+        let (file, _) = file();
+        for list in [[(LEN - 5, 6)].as_slice(), &[(0, 10), (LEN, 1)], &[(LEN - 10, 5), (LEN - 5, 10)]] {
+            evict(&file);
+            let error = read(&file, list).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+        let mut byte = [0];
+        let mut far = [ReadRange { offset: FileOffset::new(u64::MAX), buf: &mut byte }];
+        assert!(read_many(&file, &mut far).is_err());
+    }
 }
