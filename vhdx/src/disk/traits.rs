@@ -120,8 +120,7 @@ impl Disk for Chain {
     }
 
     fn hint(&self) -> ReadHint {
-        let hints = self.layers().iter().map(|layer| layer.storage().hint());
-        hints.reduce(ReadHint::with).unwrap_or_default()
+        ReadHint::of_all(self.layers().iter().map(|layer| layer.storage().hint()))
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {

@@ -207,7 +207,8 @@ impl Overlay {
 
     /// Returns whether a range reads as in the file under the overlay.
     fn is_plain(&self, offset: FileOffset, len: usize) -> bool {
-        let end = offset.checked_add(len as u64).filter(|end| end.get() <= self.base_len.min(self.len));
+        let end = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));
+        let end = end.filter(|end| end.get() <= self.base_len.min(self.len));
         end.is_some_and(|end| {
             let before = self.patches.range(..end.get()).next_back();
             before.is_none_or(|(_, patch)| patch.end <= offset.get())

@@ -53,6 +53,8 @@ pub(super) fn nonzero<'b>(batch: &Batch<1>, bytes: &'b [u8]) -> Result<Vec<(Disk
 /// Writes bytes of the disk to the same offset of `target`.
 pub(super) fn write(target: &dyn Storage, pace: &SyncPacer, at: DiskOffset, bytes: &[u8]) -> Result<()> {
     let offset = FileOffset::new(at.get());
+    let turn = pace.turn();
     target.write_all_at(bytes, offset).map_err(|error| Error::io("write", offset, error))?;
+    drop(turn);
     pace.begin_sync(target, bytes.len() as u64)
 }

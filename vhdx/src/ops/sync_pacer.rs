@@ -1,6 +1,7 @@
-//! Starts syncs early during a copy, so that the sync at its end has less to wait for.
+//! Paces the writes of a copy: one thread writes at a time, and syncs start early, so that the last one is short.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::storage::Storage;
@@ -9,9 +10,12 @@ use crate::units::MIB;
 /// The bytes written between two early syncs: enough that a sync costs little in comparison.
 const BETWEEN: u64 = 16 * MIB;
 
-/// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync).
+/// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync), and orders the threads that write.
 #[derive(Debug, Default)]
-pub(super) struct SyncPacer(AtomicU64);
+pub(super) struct SyncPacer {
+    written: AtomicU64,
+    turn: Mutex<()>,
+}
 
 impl SyncPacer {
     /// Returns whether the next sync is due after `len` more bytes were written.
@@ -19,8 +23,16 @@ impl SyncPacer {
     /// If several threads write, one of them is told.
     pub(super) fn is_due(&self, len: u64) -> bool {
         // Wrapping after 2^64 bytes would only make one sync early or late.
-        let before = self.0.fetch_add(len, Ordering::Relaxed);
+        let before = self.written.fetch_add(len, Ordering::Relaxed);
         before / BETWEEN != before.wrapping_add(len) / BETWEEN
+    }
+
+    /// Waits until no other thread writes.
+    ///
+    /// File systems lock a file during each write, and a thread that waits for that lock keeps its processor busy. A
+    /// thread that waits here does not.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to sync `storage`, to which `len` more bytes were written, if a sync is due.

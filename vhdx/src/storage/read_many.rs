@@ -25,6 +25,12 @@ pub struct ReadHint {
 }
 
 impl ReadHint {
+    /// Returns a hint for reading several storages at the same time.
+    pub(crate) fn of_all(storages: impl Iterator<Item = Self>) -> Self {
+        // Without a storage nothing is read.
+        storages.reduce(Self::with).unwrap_or_default()
+    }
+
     /// Returns a hint for reading two storages at the same time.
     pub(crate) fn with(self, other: Self) -> Self {
         Self {

@@ -19,7 +19,8 @@ pub(crate) fn paired<'a>(
             return None;
         }
         let segment = next(&mut sides, at..end);
-        at = segment.as_ref().map_or(end, |segment| segment.start.saturating_add(segment.len));
+        // An error is the last item.
+        at = segment.as_ref().ok().and_then(|segment| segment.end().ok()).unwrap_or(end);
         Some(segment)
     })
 }

@@ -13,6 +13,7 @@ use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source, Vhdx, VhdxMut};
 use crate::ops::sync_pacer::SyncPacer;
 use crate::progress::{NoProgress, Progress};
+use crate::storage::ReadHint;
 use crate::transfer::{Workers, in_any_order};
 use crate::units::FileOffset;
 
@@ -27,8 +28,7 @@ pub(super) struct Copier<'a> {
 
 impl<'a> Copier<'a> {
     pub(super) fn new(merged: &'a [Vhdx], inputs: &'a BatchInputs, progress: &'a dyn Progress) -> Self {
-        let hints = merged.iter().map(|layer| layer.storage().hint());
-        let hint = hints.reduce(crate::storage::ReadHint::with).unwrap_or_default();
+        let hint = ReadHint::of_all(merged.iter().map(|layer| layer.storage().hint()));
         let workers = Workers::new(inputs.options.jobs, &hint, 1);
         Self { merged, inputs, workers, pace: SyncPacer::default(), progress }
     }
@@ -94,6 +94,7 @@ impl<'a> Copier<'a> {
         let len = extents.iter().try_fold(0, |sum: u64, extent| sum.plus(extent.len))?;
         let bytes = buffer.get_mut(..in_memory(len)?).guaranteed("a unit fits into the buffer")?;
         read_by_layer(self.merged, &extents, bytes)?;
+        let _turn = self.pace.turn();
         let mut rest = &*bytes;
         let mut pieces = pieces.iter().peekable();
         while let Some((extent, to)) = pieces.next() {
