@@ -14,6 +14,7 @@ mod doubles;
 mod golden_child;
 mod machines;
 mod merge;
+mod parallel_reads;
 mod properties;
 mod prune;
 #[cfg(target_os = "linux")]
