@@ -18,6 +18,7 @@ mod ignored;
 mod images;
 mod in_place;
 #[cfg(unix)]
+mod jobs;
 mod killed;
 mod left_over;
 mod merge;
