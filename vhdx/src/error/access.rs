@@ -61,6 +61,7 @@ impl Error {
         match self.without_path() {
             Error::Io { offset, .. } => *offset,
             Error::Corrupt(violation) | Error::Unsupported(violation) => Some(violation.offset),
+            Error::Conflict(Conflict::OtherBase(offset)) => Some(*offset),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use std::fmt;
 use std::path::Path;
 
 use self::missing_parent::{InChain, Unreadable, Unusable, Wanted};
-use self::text::{AlsoDamaged, Dependents, Joined, LayerOfMerge, Must, Shown, Unfinished};
+use self::text::{AlsoDamaged, Copies, Dependents, Joined, LayerOfMerge, Must, Shown, Unfinished, WithGuid};
 use super::{ChainFault, UnfinishedMerge};
 use crate::quoted::Quoted;
 
@@ -81,6 +81,30 @@ impl fmt::Display for ChainFault {
             ChainFault::NotAnAncestor { child, target } => {
                 write!(f, "{}: {} is not one of its ancestors", Quoted(child), Quoted(target))
             }
+            ChainFault::Unrelated { old, new, bases: [old_base, new_base], copies } => write!(
+                f,
+                "{} and {} share no file, so they are not two points in time of one disk: the base of the first is \
+                 {}, that of the second is {}{}",
+                Quoted(old),
+                Quoted(new),
+                WithGuid(old_base),
+                WithGuid(new_base),
+                Copies(copies)
+            ),
+            ChainFault::Reversed { old, new, levels } => write!(
+                f,
+                "{} is newer than {}: it is a descendant of it ({levels} {})",
+                Quoted(old),
+                Quoted(new),
+                if *levels == 1 { "level" } else { "levels" }
+            ),
+            ChainFault::Siblings { old, new, ancestor } => write!(
+                f,
+                "{} is not an ancestor of {}: their nearest common ancestor is {}",
+                Quoted(old),
+                Quoted(new),
+                Quoted(ancestor)
+            ),
             ChainFault::OtherChildren { child, target, dependents, unfinished } => write!(
                 f,
                 "{} cannot be merged into {}, because other disks depend on the files that the merge would \
@@ -150,6 +174,9 @@ impl ChainFault {
             | ChainFault::NotAnAncestor { child: path, .. }
             | ChainFault::OtherChildren { child: path, .. }
             | ChainFault::LayerOfMerge { child: path, .. }
+            | ChainFault::Unrelated { new: path, .. }
+            | ChainFault::Reversed { new: path, .. }
+            | ChainFault::Siblings { new: path, .. }
             | ChainFault::HalfMerged { disk: path, .. }
             | ChainFault::DataPastEnd { child: path, .. }
             | ChainFault::UndeterminedFiles { child: path, .. } => path,

@@ -1,5 +1,7 @@
 //! Defines conflicts with other users of the files, and objects that cannot be used any more.
 
+use crate::units::FileOffset;
+
 /// The reason why an operation does not fit the present state of the files: another program changed them, or they are
 /// not in the state that the caller expected. The same call can succeed at another time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +13,9 @@ pub enum Conflict {
     /// A plan that was made for other files, or before the files changed.
     #[error("a file of this operation changed, or appeared, after it was checked; run the operation again")]
     StalePlan,
+    /// A raw file or device does not hold the disk that it must hold. Nothing was written.
+    #[error("it does not hold the old disk: the byte at {0} differs")]
+    OtherBase(FileOffset),
     /// The destination already exists, and overwriting it was not requested.
     #[error("the destination already exists")]
     DestinationExists,

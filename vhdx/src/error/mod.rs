@@ -209,6 +209,35 @@ pub(crate) enum ChainFault {
         /// The merge target.
         target: PathBuf,
     },
+    /// Two disks that share no file.
+    Unrelated {
+        /// The older disk.
+        old: PathBuf,
+        /// The newer disk.
+        new: PathBuf,
+        /// The bases of the older and the newer disk, with their DataWriteGuids.
+        bases: [(PathBuf, Uuid); 2],
+        /// Files of the older and the newer disk that have the same DataWriteGuid.
+        copies: Option<(PathBuf, PathBuf)>,
+    },
+    /// The disk that was named as the older one is a descendant of the newer one.
+    Reversed {
+        /// The disk that was named as the older one.
+        old: PathBuf,
+        /// The disk that was named as the newer one.
+        new: PathBuf,
+        /// The number of levels between them.
+        levels: usize,
+    },
+    /// Two disks with a common ancestor, where one must be an ancestor of the other.
+    Siblings {
+        /// The older disk.
+        old: PathBuf,
+        /// The newer disk.
+        new: PathBuf,
+        /// Their nearest common ancestor.
+        ancestor: PathBuf,
+    },
     /// A merge would change or delete files on which other disks depend.
     OtherChildren {
         /// The file to merge.

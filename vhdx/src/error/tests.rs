@@ -137,6 +137,20 @@ fn chain_errors() -> Vec<ChainFault> {
             size_before: 3,
             size: 2,
         },
+        ChainFault::Unrelated { .. } => ChainFault::Unrelated {
+            old: target.clone(),
+            new: child.clone(),
+            bases: [(target.clone(), Uuid::from_u128(1)), (child.clone(), Uuid::from_u128(2))],
+            copies: Some((path("a"), path("b"))),
+        },
+        ChainFault::Reversed { .. } => {
+            ChainFault::Reversed { old: child.clone(), new: target.clone(), levels: 2 }
+        },
+        ChainFault::Siblings { .. } => ChainFault::Siblings {
+            old: target.clone(),
+            new: child.clone(),
+            ancestor: path("base"),
+        },
         ChainFault::NoRoomForMetadata { .. } => ChainFault::NoRoomForMetadata { path: target.clone() },
         ChainFault::UndeterminedFiles { .. } => {
             ChainFault::UndeterminedFiles { child: child.clone(), undetermined: vec![undetermined()] }
@@ -158,6 +172,7 @@ fn conflicts() -> Vec<Conflict> {
     examples!(Conflict {
         Conflict::Changed(_) => Conflict::Changed(FileChange::Modified),
         Conflict::StalePlan => Conflict::StalePlan,
+        Conflict::OtherBase(_) => Conflict::OtherBase(FileOffset::new(512)),
         Conflict::DestinationExists => Conflict::DestinationExists,
     })
 }

@@ -8,6 +8,8 @@
 //! Shorter runs are resolved in windows of up to 4096 sectors. A window has one bit for each sector that is still
 //! missing. Each layer in turn takes the sectors that it holds, until none is missing or all layers have been asked.
 
+mod skip;
+
 use std::collections::VecDeque;
 use std::ops::Range;
 

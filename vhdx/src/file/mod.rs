@@ -219,6 +219,19 @@ impl Vhdx {
         self.identity
     }
 
+    /// Returns whether both are the same file, whatever its name, possibly opened twice.
+    ///
+    /// Without identities, files are the same if they share a storage, or have the same path.
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        match (self.identity, other.identity) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            (None, None) => {
+                Arc::ptr_eq(&self.raw, &other.raw) || self.path.is_some() && self.path == other.path
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the length of the file in bytes when it was opened, without a replayed log.
     pub fn file_len(&self) -> u64 {
         self.guard.len()

@@ -9,6 +9,7 @@ mod compare;
 mod convert;
 mod copy;
 mod create;
+mod diff;
 mod flatten;
 mod merge;
 mod overwrite;
@@ -29,6 +30,7 @@ pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage}
 pub use compare::{Comparison, compare};
 pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
+pub use diff::{ChangedRange, ChangedRanges, DifferingRanges, changed_ranges, differing_ranges};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 #[cfg(feature = "raw-format")]
 pub use merge::earlier_target;

@@ -9,6 +9,7 @@ mod bad_input;
 mod chain;
 mod chunks;
 mod create;
+mod diff;
 mod discovery;
 mod doubles;
 mod golden_child;

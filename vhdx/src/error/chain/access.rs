@@ -28,6 +28,12 @@ pub enum ChainErrorKind {
     TooManyParents,
     /// A merge target is not an ancestor of the file to merge.
     NotAnAncestor,
+    /// Two disks share no file, where both must be points in time of one disk.
+    Unrelated,
+    /// The disk that was named as the older one is a descendant of the newer one.
+    Reversed,
+    /// Two disks have a common ancestor, where one must be an ancestor of the other.
+    Siblings,
     /// A merge would change or delete files on which other disks depend.
     OtherChildren,
     /// A layer was merged into its parent.
@@ -69,6 +75,9 @@ impl ChainError {
             ChainFault::SectorSize { .. } => ChainErrorKind::SectorSize,
             ChainFault::TooManyParents { .. } => ChainErrorKind::TooManyParents,
             ChainFault::NotAnAncestor { .. } => ChainErrorKind::NotAnAncestor,
+            ChainFault::Unrelated { .. } => ChainErrorKind::Unrelated,
+            ChainFault::Reversed { .. } => ChainErrorKind::Reversed,
+            ChainFault::Siblings { .. } => ChainErrorKind::Siblings,
             ChainFault::OtherChildren { .. } => ChainErrorKind::OtherChildren,
             ChainFault::LayerOfMerge { .. } => ChainErrorKind::LayerOfMerge,
             ChainFault::HalfMerged { .. } => ChainErrorKind::HalfMerged,
@@ -103,6 +112,34 @@ impl ChainError {
             ChainFault::NotAnAncestor { target, .. }
             | ChainFault::OtherChildren { target, .. }
             | ChainFault::DataPastEnd { target, .. } => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Returns the disk that was named as the older one, for [`ChainErrorKind::Unrelated`],
+    /// [`ChainErrorKind::Reversed`] and [`ChainErrorKind::Siblings`]. [`path`](Self::path) is the newer one.
+    pub fn old(&self) -> Option<&Path> {
+        match self.fault() {
+            ChainFault::Unrelated { old, .. }
+            | ChainFault::Reversed { old, .. }
+            | ChainFault::Siblings { old, .. } => Some(old),
+            _ => None,
+        }
+    }
+
+    /// Returns the bases of the older and the newer disk with their DataWriteGuids, for
+    /// [`ChainErrorKind::Unrelated`].
+    pub fn bases(&self) -> Option<&[(PathBuf, Uuid); 2]> {
+        match self.fault() {
+            ChainFault::Unrelated { bases, .. } => Some(bases),
+            _ => None,
+        }
+    }
+
+    /// Returns the nearest common ancestor of both disks, for [`ChainErrorKind::Siblings`].
+    pub fn common_ancestor(&self) -> Option<&Path> {
+        match self.fault() {
+            ChainFault::Siblings { ancestor, .. } => Some(ancestor),
             _ => None,
         }
     }

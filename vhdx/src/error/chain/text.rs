@@ -57,6 +57,33 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// Displays a file and its DataWriteGuid.
+pub(super) struct WithGuid<'a>(pub(super) &'a (PathBuf, Uuid));
+
+impl fmt::Display for WithGuid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, guid) = self.0;
+        write!(f, "{} (DataWriteGuid {guid})", Quoted(path))
+    }
+}
+
+/// Displays two files with the same DataWriteGuid.
+pub(super) struct Copies<'a>(pub(super) &'a Option<(PathBuf, PathBuf)>);
+
+impl fmt::Display for Copies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some((a, b)) => write!(
+                f,
+                ". {} and {} have the same DataWriteGuid, but they are two files",
+                Quoted(a),
+                Quoted(b)
+            ),
+        }
+    }
+}
+
 pub(super) struct Dependents<'a>(pub(super) &'a [(PathBuf, PathBuf)]);
 
 impl fmt::Display for Dependents<'_> {

@@ -1,0 +1,12 @@
+//! Finds what changed between two points in time of one disk.
+
+mod changed;
+mod exact;
+mod joined;
+mod range;
+mod relation;
+
+pub use changed::{ChangedRanges, changed_ranges};
+pub use exact::{DifferingRanges, differing_ranges};
+pub use range::ChangedRange;
+pub(super) use relation::ensure_ancestor;
