@@ -7,17 +7,13 @@
 //! No pointer counts before the bytes that it points to are durable: the headers are written last, after a sync, and
 //! without them the file is no VHDX. Unwritten space stays a hole, except in a fixed disk, whose space is allocated.
 
-use uuid::Uuid;
-
 use super::DiskType;
-use super::create_layout::{HEADER_SECTION, LOG_LENGTH, NewLayout};
+use super::create_layout::NewLayout;
+use super::create_parts::{BatWriter, complete};
 use super::new_disk::NewDisk;
 use super::on_disk::range_on_disk;
-use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result, Times, in_memory};
+use crate::error::{Bounded, Conflict, Error, InvalidArgument, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
-use crate::format::file_identifier::FileTypeIdentifier;
-use crate::format::header::{self, Header};
-use crate::format::region_table;
 use crate::geometry::Geometry;
 use crate::storage::{Storage, put};
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
@@ -173,78 +169,9 @@ impl<'a> VhdxWriter<'a> {
         if self.disk.disk_type == DiskType::Fixed {
             self.allocate_up_to(BlockIndex::new(self.geometry.block_count()))?;
         }
-        self.bat.flush(self.storage)?;
-        self.layout.write_metadata(self.storage, self.disk)?;
-        let creator = concat!("vhdx ", env!("CARGO_PKG_VERSION")).to_owned();
-        put(self.storage, &FileTypeIdentifier { creator }.encode(), FileOffset::new(0))?;
-        for at in region_table::OFFSETS {
-            put(self.storage, &self.layout.region_table().encode()?, at)?;
-        }
         let file_size = self.next_place.get();
-        self.storage.set_len(file_size).map_err(|e| Error::io("extend", self.next_place, e))?;
-        self.sync()?;
-
-        let mut header = Header {
-            sequence_number: 0,
-            file_write_guid: Uuid::new_v4(),
-            data_write_guid: Uuid::new_v4(),
-            log_guid: Uuid::nil(),
-            log_version: 0,
-            version: 1,
-            log_length: LOG_LENGTH,
-            log_offset: HEADER_SECTION,
-        };
-        for at in header::OFFSETS {
-            header.sequence_number += 1;
-            put(self.storage, &header.encode(), at)?;
-        }
-        self.sync()?;
+        complete(self.storage, self.disk, &self.layout, self.bat, self.next_place)?;
         Ok(WriteReport { blocks: self.blocks, file_size })
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.storage.sync().map_err(|e| Error::io("sync", None, e))
-    }
-}
-
-/// A buffered writer for BAT entries in ascending order. Skipped entries read as zeros.
-struct BatWriter {
-    start: FileOffset,
-    /// The index of the first entry in the buffer.
-    first: u64,
-    buffer: Vec<u8>,
-}
-
-impl BatWriter {
-    const CAPACITY: usize = 64 << 10;
-
-    fn new(start: FileOffset) -> Self {
-        Self { start, first: 0, buffer: Vec::with_capacity(Self::CAPACITY) }
-    }
-
-    fn put(&mut self, storage: &dyn Storage, index: u64, entry: BatEntry) -> Result<()> {
-        let place = |first: u64| {
-            let entries = index.checked_sub(first).and_then(|entries| entries.checked_mul(8));
-            in_memory(entries.guaranteed("BAT entries are written in order")?)
-        };
-        if place(self.first)? >= Self::CAPACITY {
-            self.flush(storage)?;
-            self.first = index;
-        }
-        let place = place(self.first)?;
-        // A shorter buffer would drop entries that were put into it already.
-        (place >= self.buffer.len()).then_some(()).guaranteed("BAT entries are written in order")?;
-        self.buffer.resize(place, 0);
-        self.buffer.extend_from_slice(&entry.to_le_bytes());
-        Ok(())
-    }
-
-    fn flush(&mut self, storage: &dyn Storage) -> Result<()> {
-        if !self.buffer.is_empty() {
-            put(storage, &self.buffer, self.start.plus(self.first.times(8)?)?)?;
-            self.buffer.clear();
-        }
-        Ok(())
     }
 }
 

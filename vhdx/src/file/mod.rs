@@ -3,7 +3,9 @@
 mod bat;
 mod bat_window;
 mod create;
+mod create_child;
 mod create_layout;
+mod create_parts;
 mod cursor;
 pub(crate) mod disk_metadata;
 mod extents;
@@ -44,6 +46,7 @@ use crate::violation::{Violation, Violations};
 
 pub(crate) use bat_window::BatWindow;
 pub use create::{VhdxWriter, WriteReport};
+pub(crate) use create_child::{ChildWriter, Present};
 pub use extents::{Extent, Extents, Source};
 use layout::Layout;
 pub(crate) use load::read_data_write_guid;

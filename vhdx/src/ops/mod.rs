@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod diff;
 mod flatten;
+mod increment;
 mod merge;
 mod overwrite;
 mod parent_lock;
@@ -32,6 +33,7 @@ pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use diff::{ChangedRange, ChangedRanges, DifferingRanges, changed_ranges, differing_ranges};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
+pub use increment::{IncrementPlan, IncrementReport};
 #[cfg(feature = "raw-format")]
 pub use merge::earlier_target;
 pub use merge::{

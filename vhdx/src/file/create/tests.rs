@@ -1,9 +1,12 @@
 use std::io;
 use std::sync::Mutex;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::disk::Chain;
 use crate::file::{NewItem, OpenOptions, Vhdx};
+use crate::format::header::{self, Header};
 use crate::ops::check_storage;
 use crate::storage::{IfExists, Memory, NewFile, ReadAt};
 use crate::units::{BatIndex, MIB};
