@@ -24,6 +24,7 @@ mod revert;
 mod sync_pacer;
 #[cfg(test)]
 mod testing;
+mod update;
 mod zeros;
 
 pub use crate::file::{LogContent, replay, replay_file};
@@ -52,3 +53,4 @@ pub use report::{
     MinFree, Report, ReportLimits, ReportedDisk, ReportedFamily, Volume, report,
 };
 pub use revert::{OldIsNeeded, RevertFiles, RevertPlan, RevertReport};
+pub use update::{BaseProof, UpdateReport, ensure_holds_base, update_raw};

@@ -32,5 +32,6 @@ mod shared_model;
 mod shared_oracle;
 mod sharing;
 mod surface;
+mod update;
 mod workload;
 mod write;
