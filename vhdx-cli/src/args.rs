@@ -1,6 +1,8 @@
 //! Defines and parses the command line. [`commands`] defines the options of each command and their help.
 
 mod commands;
+mod convert;
+mod diff;
 pub(crate) mod duration;
 mod format;
 mod option_groups;
@@ -15,9 +17,11 @@ use crate::exit;
 use crate::output::Output;
 
 pub(crate) use commands::{
-    Chain, Check, Compare, Completions, Config, Convert, Create, Info, Man, Map, Merge, Prune, Reparent,
-    Replay, Revert, Tree,
+    Chain, Check, Compare, Completions, Config, Create, Info, Man, Map, Merge, Prune, Reparent, Replay,
+    Revert, Tree,
 };
+pub(crate) use convert::Convert;
+pub(crate) use diff::Diff;
 pub(crate) use format::Format;
 pub(crate) use option_groups::{Parents, Writing};
 pub(crate) use report::Report;
@@ -57,6 +61,7 @@ pub(crate) enum Command {
     Map(Map),
     Check(Check),
     Compare(Compare),
+    Diff(Diff),
     Convert(Convert),
     Create(Create),
     Merge(Merge),
@@ -78,6 +83,7 @@ impl Command {
             Command::Map(map) => &map.parents.parent_dir,
             Command::Check(check) => &check.parents.parent_dir,
             Command::Compare(compare) => &compare.parents.parent_dir,
+            Command::Diff(diff) => &diff.parents.parent_dir,
             Command::Convert(convert) => &convert.parents.parent_dir,
             Command::Create(create) => &create.parent_dir,
             Command::Merge(merge) => &merge.parents.parent_dir,

@@ -85,7 +85,16 @@ const GUESSES: &[(&[&str], &str)] = &[
         "`vhdx merge CHILD` merges a child into its parent. `--into ANCESTOR` merges it and the files between into an \
          ancestor. `--output NEW.vhdx` makes a new disk",
     ),
-    (&["diff", "cmp"], "`vhdx compare A B` tells whether two disks read the same"),
+    (&["cmp"], "`vhdx compare A B` tells whether two disks read the same"),
+    (
+        &["changes", "changed", "changed-blocks", "cbt", "delta"],
+        "`vhdx diff OLD NEW` lists the ranges that changed between two points in time of a disk",
+    ),
+    (
+        &["incremental", "increment", "backup"],
+        "`vhdx merge NEW --since OLD --output INC.avhdx` writes everything that changed since OLD into one new file. \
+         `vhdx convert NEW NEW-COPY.vhdx` makes a full copy",
+    ),
     (
         &["show", "inspect", "header", "dump-header", "stat", "status"],
         "`vhdx info FILE` shows the facts about a file",

@@ -54,6 +54,9 @@ pub(crate) struct Map {
     /// A VHDX or AVHDX file
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
+    /// Map this file alone, without its parents: everything that it does not hold is absent
+    #[arg(long, conflicts_with_all = ["parent_dir", "parent"])]
+    pub(crate) single_layer: bool,
     #[command(flatten)]
     pub(crate) parents: Parents,
 }
@@ -93,44 +96,6 @@ pub(crate) struct Compare {
     /// Format of B [default: recognized as in `convert`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) b_from: Option<Format>,
-    #[command(flatten)]
-    pub(crate) threads: Threads,
-    #[command(flatten)]
-    pub(crate) share: Share,
-    #[command(flatten)]
-    pub(crate) parents: Parents,
-}
-
-/// Copy a disk with all its parents into one new file, or over an existing file or device
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Convert {
-    /// The disk to copy: VHDX, AVHDX or raw
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) source: PathBuf,
-    /// The new file; `-` writes raw to stdout; with --in-place, the file or device to overwrite
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) destination: PathBuf,
-    /// Format of the source [default: vhdx if the file has a signature of a VHDX or is named .vhdx or .avhdx; else raw,
-    /// unless it looks like another format]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) from: Option<Format>,
-    /// Format of the new file [default: by its name: .vhdx, .avhdx; .raw, .img, .dd; raw on stdout]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) to: Option<Format>,
-    /// Overwrite DESTINATION with the raw disk; its content is lost. DESTINATION is an existing file, or on Linux a
-    /// block device, that is not in use and at least as long as the disk
-    #[arg(long, conflicts_with_all = ["disk_type", "block_size", "force"])]
-    pub(crate) in_place: bool,
-    /// Write only data that is not zero. DESTINATION must read as zeros already: any old data in it stays in the disk
-    #[arg(long, requires = "in_place")]
-    pub(crate) target_is_zero: bool,
-    #[command(flatten)]
-    pub(crate) new: NewVhdx,
-    /// Block size of the new VHDX: a power of two from 1M to 256M [default: that of the base; 32M for a raw source]
-    #[arg(long, value_name = "SIZE", value_parser = sizes::parse)]
-    pub(crate) block_size: Option<u64>,
-    #[command(flatten)]
-    pub(crate) writing: Writing,
     #[command(flatten)]
     pub(crate) threads: Threads,
     #[command(flatten)]
@@ -207,6 +172,10 @@ pub(crate) struct Merge {
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
         conflicts_with_all = ["into", "delete_merged", "ignore_undetermined", "shrink_target"])]
     pub(crate) output: Option<PathBuf>,
+    /// Make NEW a child of this ancestor, with the content of all files after it: an incremental backup
+    #[arg(long, value_name = "OLD", value_hint = ValueHint::FilePath, requires = "output",
+        conflicts_with = "disk_type")]
+    pub(crate) since: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 mod in_place;
 mod name;
 mod plan;
+mod since;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -26,6 +27,9 @@ use plan::{Plan, open_source};
 pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure> {
     if convert.source == Path::new("-") {
         return Err(Failure::usage("the source cannot be stdin (`-`): name a file"));
+    }
+    if let Some(old) = &convert.since {
+        return since::run(output, convert, old);
     }
     if convert.in_place {
         return in_place::run(output, convert);

@@ -1,6 +1,7 @@
 //! `vhdx merge`: merges a checkpoint in place, or a whole chain into a new disk.
 
 mod in_place;
+mod increment;
 mod left_over;
 mod new_disk;
 mod refused;
@@ -12,6 +13,9 @@ use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
 pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
+    if let (Some(new), Some(old)) = (&merge.output, &merge.since) {
+        return increment::run(output, merge, old, new);
+    }
     if let Some(new) = &merge.output {
         return new_disk::run(output, merge, new);
     }

@@ -11,6 +11,7 @@ mod convert;
 mod create;
 mod date;
 mod destination;
+mod diff;
 mod facts;
 mod folder;
 mod info;
@@ -19,6 +20,7 @@ mod man;
 mod map;
 mod merge;
 mod not_copied;
+mod points;
 mod prune;
 mod reading;
 mod reparent;
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Map(map) => map::run(output, map),
         Command::Check(check) => check::run(output, check),
         Command::Compare(compare) => compare::run(output, compare),
+        Command::Diff(diff) => diff::run(output, diff),
         Command::Convert(convert) => convert::run(output, convert),
         Command::Create(create) => create::run(output, create),
         Command::Merge(merge) => merge::run(output, merge),

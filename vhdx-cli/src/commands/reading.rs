@@ -70,15 +70,30 @@ impl<'a> Reading<'a> {
         path: &Path,
         resolver: &dyn ParentResolver,
     ) -> Result<Chain, Failure> {
+        let chain = self.lock_chain(path, resolver)?;
+        chain.validate_placement()?;
+        self.report_entries(&chain);
+        self.report_chain(path, &chain)?;
+        Ok(chain)
+    }
+
+    /// Opens a chain, and locks its files against writers until the chain is closed.
+    pub(super) fn lock_chain(
+        &mut self,
+        path: &Path,
+        resolver: &dyn ParentResolver,
+    ) -> Result<Chain, Failure> {
         let chain = Chain::open(path, resolver)?;
         for layer in chain.lock_shared(self.on_writer).map_err(or_force_share)? {
             self.report_writer(chain.layers().get(layer).and_then(Vhdx::path).unwrap_or(path));
         }
-        chain.validate_placement()?;
-        self.report_entries(&chain);
-        self.report(path, &chain)?;
-        self.report_left_over(path, chain.layers())?;
         Ok(chain)
+    }
+
+    /// Reports the facts about an open disk, also whether it is left over from a merge.
+    pub(super) fn report_chain(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
+        self.report(path, chain)?;
+        self.report_left_over(path, chain.layers())
     }
 
     /// Reports the tolerated rules that BAT entries of a chain break. The whole BATs must have been validated before.

@@ -1,6 +1,6 @@
 //! Returns the additional JSON keys of an error of the library.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use vhdx::{ChainErrorKind, Error};
 
 use crate::output;
@@ -17,6 +17,16 @@ pub(super) fn of(error: &Error) -> Vec<(&'static str, Value)> {
         ChainErrorKind::OtherChildren => vec![
             ("in_the_way", output::children(error.dependents())),
             ("unfinished", output::unfinished(error.unfinished())),
+        ],
+        ChainErrorKind::Unrelated => {
+            let bases = error.bases().into_iter().flatten();
+            let json = |(path, guid): &(std::path::PathBuf, vhdx::Guid)| json!({ "path": output::path(path), "data_write_guid": guid.to_string() });
+            vec![("old", error.old().map(output::path).into()), ("bases", bases.map(json).collect())]
+        }
+        ChainErrorKind::Reversed => vec![("old", error.old().map(output::path).into())],
+        ChainErrorKind::Siblings => vec![
+            ("old", error.old().map(output::path).into()),
+            ("common_ancestor", error.common_ancestor().map(output::path).into()),
         ],
         ChainErrorKind::HalfMerged => vec![("unfinished", output::unfinished(error.unfinished()))],
         ChainErrorKind::AmbiguousParent => vec![("parents", output::paths(error.candidates()))],

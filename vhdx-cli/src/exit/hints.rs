@@ -36,6 +36,10 @@ pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
             "free space on the file system of that file. `--no-space-check` starts anyway: use it if the content is \
              sparse and takes less. If the space runs out, the new file is removed",
         ),
+        Error::Conflict(Conflict::OtherBase(_)) => Some(
+            "nothing was written. Check that this is the right target, and that it holds the disk of `--since` or an \
+             interrupted update from it. Without `--since`, `vhdx convert NEW TARGET --in-place` overwrites all of it",
+        ),
         Error::Conflict(Conflict::DestinationExists) => Some("`--force` replaces it"),
         error if error.violation().is_some_and(|violation| violation.rule() == Rule::FileSignature) => Some(
             "the start of the file is damaged, or the file is not a VHDX. If it is a raw disk that contains bytes of a \
@@ -130,6 +134,17 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
         ),
         ChainErrorKind::NotAnAncestor => Some(
             "name the newer disk first: `vhdx merge CHILD --into ANCESTOR`. `vhdx chain CHILD` lists the ancestors",
+        ),
+        ChainErrorKind::Unrelated => Some(
+            "name two files of one family: `vhdx chain FILE` lists a disk and its ancestors, `vhdx tree DIR` shows whole \
+             families. A copy of a file does not count: name the file that the newer disk depends on",
+        ),
+        ChainErrorKind::Reversed => {
+            Some("exchange the two disks: the older one is an ancestor of the newer one")
+        }
+        ChainErrorKind::Siblings => Some(
+            "name an ancestor of the newer disk as the older one: `vhdx chain NEW` lists them. `vhdx diff` also compares \
+             two disks with a common ancestor",
         ),
         ChainErrorKind::TooDeep => Some(
             "shorten the chain first: merge one of its older files into an ancestor of that file (`vhdx merge FILE --into \

@@ -6,6 +6,7 @@ mod config;
 mod create;
 #[cfg(target_os = "linux")]
 mod devices;
+mod diff;
 mod entries;
 mod errors;
 mod facts;
@@ -48,6 +49,7 @@ mod run;
 mod several;
 #[cfg(unix)]
 mod sharing;
+mod since;
 mod stdout;
 mod tree;
 mod tree_machines;

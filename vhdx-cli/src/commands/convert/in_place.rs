@@ -19,12 +19,7 @@ use crate::progress::Bar;
 use crate::sizes::both;
 
 pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure> {
-    if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
-        return Err(Failure::usage(
-            "--in-place writes a raw disk over an existing file or device: leave out --to vhdx, and name that file or device \
-             as the destination",
-        ));
-    }
+    ensure_raw(convert)?;
     let mut reading = Reading::new(output, &convert.parents.parent_dir).on_writer(convert.share.on_writer());
     let source = open_source(&mut reading, convert)?;
     let disk = source.disk();
@@ -40,8 +35,19 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     Ok(Outcome::Done)
 }
 
-/// Opens the target, unless it must not be overwritten.
-fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure> {
+/// Returns a usage error if the destination is not to become a raw disk.
+pub(super) fn ensure_raw(convert: &Convert) -> Result<(), Failure> {
+    if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
+        return Err(Failure::usage(
+            "--in-place writes a raw disk over an existing file or device: leave out --to vhdx, and name that file or device \
+             as the destination",
+        ));
+    }
+    Ok(())
+}
+
+/// Opens the target, unless it must not be overwritten, or is too small for the disk.
+pub(super) fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure> {
     let path = &convert.destination;
     // The sources are compared first. On Windows, an open source cannot be opened as a target, and that error would
     // hide the reason.
@@ -60,7 +66,7 @@ fn open_target(convert: &Convert, disk: &dyn Disk) -> Result<RawTarget, Failure>
 }
 
 /// Returns the length of the target in bytes.
-fn len_of(path: &Path, target: &dyn ReadAt) -> vhdx::Result<u64> {
+pub(super) fn len_of(path: &Path, target: &dyn ReadAt) -> vhdx::Result<u64> {
     target.size().map_err(|source| Error::io("get its size", None, source).in_file(path))
 }
 

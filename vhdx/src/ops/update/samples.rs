@@ -31,14 +31,12 @@ pub(super) fn sampled(old: &Chain, new: &Chain, seed: u64) -> Result<Vec<Range<D
         count += 1;
     }
     let step = count.div_ceil(EDGES).max(1);
-    let mut number = 0_u64;
-    for range in changed_ranges(old, new)? {
+    for (number, range) in (0_u64..).zip(changed_ranges(old, new)?) {
         let ChangedRange { start, len, .. } = range?;
         if number.is_multiple_of(step) {
             samples.around(start.get());
             samples.around(start.get().plus(len)?);
         }
-        number += 1;
     }
     let mut random = Random(seed);
     in_data(old, &mut samples, &mut random)?;
