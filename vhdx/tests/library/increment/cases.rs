@@ -5,7 +5,7 @@ use std::path::Path;
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::{IncrementPlan, check_chain};
 use vhdx::{
-    Chain, ChainErrorKind, Conflict, DiskOffset, DiskType, Error, FolderResolver, Guid, IfExists,
+    Chain, ChainErrorKind, Conflict, DiskOffset, DiskType, Error, FolderResolver, Guid, IfExists, Jobs,
     MAX_CHAIN_LENGTH, Memory, NewFile, NoProgress, OnWriter, OpenOptions, Progress, Vhdx, VhdxMut,
 };
 use vhdx_testkit::{Block, DirtyLog, ExtraItem, Image};
@@ -117,7 +117,7 @@ fn each_chunk_has_its_own_sector_bitmap() {
     assert_eq!(report.file_size, plan.file_size());
     assert_eq!(report.blocks, 5);
     let inc = chain_of(file, &old);
-    assert!(vhdx::ops::compare(&inc, &new, &NoProgress).unwrap().equal);
+    assert!(vhdx::ops::compare(&inc, &new, Jobs::default(), &NoProgress).unwrap().equal);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use sha2::{Digest, Sha256};
 use vhdx::ops::{FlattenOptions, FlattenPlan, IncrementPlan};
-use vhdx::{Chain, FolderResolver, IfExists, NewFile, NoProgress};
+use vhdx::{Chain, FolderResolver, IfExists, Jobs, NewFile, NoProgress};
 use vhdx_testkit::{ChainModel, Headers, RegionTables, chains, shared};
 
 use crate::common::{Folder, assert_same, cases, read_all};
@@ -30,7 +30,7 @@ fn qemu_agrees(chain: &Chain, folder: &Folder, expected: &[u8]) {
     let [flat, raw] = ["flat.vhdx", "flat.raw"].map(|name| folder.path(name));
     let file = NewFile::create(&flat, IfExists::Replace).unwrap();
     let plan = FlattenPlan::new(chain, &FlattenOptions::default()).unwrap();
-    plan.execute(chain, &file, &NoProgress).unwrap();
+    plan.execute(chain, &file, Jobs::default(), &NoProgress).unwrap();
     file.commit().unwrap();
     succeeds(Command::new("qemu-img").args(["check", "-q", "-f", "vhdx"]).arg(&flat));
     succeeds(Command::new("qemu-img").args(["convert", "-f", "vhdx", "-O", "raw"]).args([&flat, &raw]));
