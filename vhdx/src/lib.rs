@@ -22,7 +22,9 @@
 //! - [`discover`] finds every chain in some folders and their subfolders, whatever the files are called.
 //!   [`find_relatives`] finds the children of a disk: no file names its children.
 //! - [`ops`] contains the operations on disks: check, compare, convert, create, replay, reparent, merge in place
-//!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]), prune ([`ops::PrunePlan`]), revert
+//!   ([`ops::MergePlan`]) or into a new file ([`ops::FlattenPlan`]), what changed between two points in time
+//!   ([`ops::changed_ranges`]) as a list, in a new file ([`ops::IncrementPlan`]) or over a raw target
+//!   ([`ops::update_raw`]), prune ([`ops::PrunePlan`]), revert
 //!   ([`ops::RevertPlan`]).
 //! - [`ops::report`] compares the checkpoints in some folders with limits; [`ops::DiskMap`] shows which file of a chain
 //!   owns which part of its disk.

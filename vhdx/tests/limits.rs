@@ -128,6 +128,68 @@ fn the_map_of_the_largest_chain_takes_less_than_64_mib_and_5_s() {
     });
 }
 
+/// A child of 64 TiB in which 1 % of the blocks changed, in 64 runs, and a sector of every second one of another 1 %.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_changes_of_the_largest_disk_take_less_than_64_mib() {
+    use std::os::unix::fs::FileExt;
+    use std::time::Instant;
+    use vhdx::ops::changed_ranges;
+
+    const RUNS: u64 = 64;
+    takes_less_than_64_mib("the_changes_of_the_largest_disk_take_less_than_64_mib", || {
+        let base = Image::dynamic(MAX_VIRTUAL_SIZE, 32 << 20);
+        let mut child = Image::child_of(&base, "base.vhdx", 2 << 20);
+        child.litter = false;
+        let chunks = MAX_VIRTUAL_SIZE >> 32;
+        child.blocks.insert(0, Block::full(page(0)));
+        child.blocks.insert(1, Block::partial(page(0), vec![true; 8]));
+        let folder = folder();
+        let path = folder.path().join("child.avhdx");
+        base.sparse().write_to(&folder.path().join("base.vhdx")).unwrap();
+        child.sparse().write_to(&path).unwrap();
+        // More blocks at the same place: the places are not validated.
+        let layout = child.layout();
+        let (full, part) = (layout.offset(Part::Payload(0)) | 6, layout.offset(Part::Payload(1)) | 7);
+        let bitmap = layout.offset(Part::Bitmap(0)) | 6;
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let put = |index: u64, entry: u64| {
+            file.write_all_at(&entry.to_le_bytes(), layout.bat_entry(index)).unwrap();
+        };
+        let of_run = MAX_VIRTUAL_SIZE / (2 * MIB) / 100 / RUNS;
+        let mut expected = Vec::new();
+        for run in 0..RUNS {
+            let first = run * (chunks / RUNS) * child.chunk_ratio() + 7;
+            (first..first + of_run).for_each(|block| put(child.bat_index(block), full));
+            expected.push((first * 2 * MIB, of_run * 2 * MIB));
+            let first = first + of_run + 1;
+            for block in (first..first + of_run).step_by(2) {
+                put(child.bat_index(block), part);
+                put(child.bitmap_bat_index(block / child.chunk_ratio()), bitmap);
+            }
+        }
+        let open = |path: &std::path::Path| Chain::open(path, &FolderResolver::default()).unwrap();
+        let (old, new) = (open(&folder.path().join("base.vhdx")), open(&path));
+        let start = Instant::now();
+        let (_, bat, len) = layout.parts().find(|(part, ..)| *part == Part::Bat).unwrap();
+        let (mut buffer, mut at) = (vec![0; 1 << 20], bat);
+        let file = std::fs::File::open(&path).unwrap();
+        while at < bat + len {
+            file.read_exact_at(&mut buffer, at).unwrap();
+            at += buffer.len() as u64;
+        }
+        let read = start.elapsed();
+        let start = Instant::now();
+        let found: Vec<(u64, u64)> = changed_ranges(&old, &new)
+            .unwrap()
+            .map(|range| range.map(|range| (range.start.get(), range.len)).unwrap())
+            .filter(|(_, len)| *len > 4 * MIB)
+            .collect();
+        println!("reading the BAT: {read:?}, the changed ranges: {:?}", start.elapsed());
+        assert_eq!(found, expected[..]);
+    });
+}
+
 /// 500 machines with 20 images each, one image in 21 damaged: another one in each family, and seldom the newest.
 #[cfg(target_os = "linux")]
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::json;
-use vhdx::{DiskOffset, FileStorage, VhdxMut};
+use vhdx::{DiskOffset, VhdxMut};
 use vhdx_testkit::{Block, Image};
 
 use crate::images::{MIB, SIZE, family, write};
@@ -115,10 +115,11 @@ fn a_base_that_was_changed_since_is_refused_with_both_guids() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_disk_in_use_needs_force_share() {
     let family = family();
-    let held = FileStorage::open_exclusive(&family.leaf()).unwrap();
+    let held = vhdx::FileStorage::open_exclusive(&family.leaf()).unwrap();
     let text = run!("diff", family.base(), family.leaf()).exits(6).stderr;
     assert!(text.contains("--force-share"), "{text}");
     let ran = run!("diff", family.base(), family.leaf(), "--force-share", "--json").exits(0);
