@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use clap::builder::ValueHint;
 
-use super::option_groups::{Parents, Share};
+use super::option_groups::{Parents, Share, Threads};
 
 /// List the ranges that changed between two points in time of a disk
 ///
@@ -26,6 +26,8 @@ pub(crate) struct Diff {
     /// Print one range per line for scripts: start and length in bytes, and `data` or `zero`
     #[arg(long, conflicts_with = "json")]
     pub(crate) lines: bool,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) share: Share,
     #[command(flatten)]

@@ -18,113 +18,121 @@ pub(super) fn run(output: Output, diff: &Diff) -> Result<Outcome, Failure> {
     let mut reading = Reading::new(output, &diff.parents.parent_dir).on_writer(diff.share.on_writer());
     let points = Points::open(&mut reading, &diff.old, &diff.new, &diff.parents)?;
     let (old, new) = (&points.old, &points.new);
-    if !diff.exact {
-        return print(output, diff, &points, &reading, changed_ranges(old, new)?);
+    if diff.exact {
+        points.validate(&mut reading)?;
+        let (progress, jobs) = (Bar::new(output.quiet), diff.threads.jobs());
+        print(output, diff, &points, |found| differing_ranges(old, new, jobs, &progress, found))?;
+    } else {
+        let ranges = changed_ranges(old, new)?;
+        print(output, diff, &points, |mut found| {
+            ranges.into_iter().try_for_each(|range| found(range?))?;
+            points.ensure_unchanged()
+        })?;
     }
-    points.validate(&mut reading)?;
-    let progress = Bar::new(output.quiet);
-    let ranges = differing_ranges(old, new, &progress)?;
-    print(output, diff, &points, &reading, ranges)
-}
-
-/// Prints the ranges as they are found, because there can be millions of them.
-fn print(
-    output: Output,
-    diff: &Diff,
-    points: &Points,
-    reading: &Reading<'_>,
-    ranges: impl Iterator<Item = LibraryResult<ChangedRange>>,
-) -> Result<Outcome, Failure> {
-    let mut read = Ok(());
-    let unchanged = || points.ensure_unchanged();
-    output::write(|out| {
-        read = match output.json {
-            true => print_json(ranges, unchanged, out)?,
-            false if diff.lines => print_lines(ranges, unchanged, out)?,
-            false => print_text(ranges, unchanged, points, out)?,
-        };
-        Ok(())
-    })?;
-    read?;
     // The JSON on stdout is a list, which has no place for the facts.
     reading.facts_beside_answer();
     Ok(Outcome::Done)
 }
 
-/// The result of finding ranges while they are printed. The outer error is that of stdout.
-type Printed = io::Result<Result<(), Error>>;
+/// Is called for each range.
+type Found<'a> = Box<dyn FnMut(ChangedRange) -> LibraryResult<()> + 'a>;
 
-/// Prints the ranges as JSON. A failure leaves the JSON unfinished, so that a part of the list is not taken for all of
-/// it.
-fn print_json(
-    ranges: impl Iterator<Item = LibraryResult<ChangedRange>>,
-    unchanged: impl FnOnce() -> LibraryResult<()>,
-    out: &mut dyn Write,
-) -> Printed {
-    write!(out, "[")?;
-    let mut separator = "";
-    for range in ranges {
-        let range = match range {
-            Ok(range) => range,
-            Err(error) => return Ok(Err(error)),
-        };
-        let range = json!({ "start": range.start.get(), "length": range.len, "zero": range.is_zero });
-        write!(out, "{separator}{range}")?;
-        separator = ",\n";
-    }
-    if let Err(error) = unchanged() {
-        return Ok(Err(error));
-    }
-    writeln!(out, "]").map(Ok)
+/// Prints the ranges as `find` finds them, because there can be millions of them.
+///
+/// If `find` fails, the end of the list is not printed, so that a part of the list is not taken for all of it.
+fn print(
+    output: Output,
+    diff: &Diff,
+    points: &Points,
+    find: impl FnOnce(Found<'_>) -> LibraryResult<()>,
+) -> Result<(), Failure> {
+    let mut read = Ok(());
+    output::write(|out| {
+        let mut list = List { form: Form::of(output, diff), out, count: 0, data: 0, zeros: 0 };
+        list.begin()?;
+        let mut printed = Ok(());
+        read = find(Box::new(|range| {
+            printed = list.put(&range);
+            // The error of stdout is the one that is returned.
+            if printed.is_err() { Err(Error::Cancelled) } else { Ok(()) }
+        }));
+        printed?;
+        if read.is_ok() { list.end(points) } else { Ok(()) }
+    })?;
+    Ok(read?)
 }
 
-const fn content(range: &ChangedRange) -> &'static str {
-    if range.is_zero { "zero" } else { "data" }
+/// How a list of ranges looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Lines,
+    Table,
 }
 
-fn print_lines(
-    ranges: impl Iterator<Item = LibraryResult<ChangedRange>>,
-    unchanged: impl FnOnce() -> LibraryResult<()>,
-    out: &mut dyn Write,
-) -> Printed {
-    for range in ranges {
-        match range {
-            Ok(range) => writeln!(out, "{} {} {}", range.start.get(), range.len, content(&range))?,
-            Err(error) => return Ok(Err(error)),
+impl Form {
+    fn of(output: Output, diff: &Diff) -> Self {
+        match output.json {
+            true => Form::Json,
+            false if diff.lines => Form::Lines,
+            false => Form::Table,
         }
     }
-    Ok(unchanged())
 }
 
-fn print_text(
-    ranges: impl Iterator<Item = LibraryResult<ChangedRange>>,
-    unchanged: impl FnOnce() -> LibraryResult<()>,
-    points: &Points,
-    out: &mut dyn Write,
-) -> Printed {
-    writeln!(out, "{:>16}  {:>16}  content", "start", "length")?;
-    let (mut count, mut data, mut zeros) = (0_u64, 0_u64, 0_u64);
-    for range in ranges {
-        let range = match range {
-            Ok(range) => range,
-            Err(error) => return Ok(Err(error)),
-        };
-        let len = format!("{:#x}", range.len);
-        writeln!(out, "{:>16}  {len:>16}  {}", range.start.to_string(), content(&range))?;
-        let sum = if range.is_zero { &mut zeros } else { &mut data };
-        *sum = sum.saturating_add(range.len);
-        count += 1;
+struct List<'a> {
+    form: Form,
+    out: &'a mut dyn Write,
+    count: u64,
+    data: u64,
+    zeros: u64,
+}
+
+impl List<'_> {
+    fn begin(&mut self) -> io::Result<()> {
+        match self.form {
+            Form::Json => write!(self.out, "["),
+            Form::Lines => Ok(()),
+            Form::Table => writeln!(self.out, "{:>16}  {:>16}  content", "start", "length"),
+        }
     }
-    if let Err(error) = unchanged() {
-        return Ok(Err(error));
+
+    fn put(&mut self, range: &ChangedRange) -> io::Result<()> {
+        let ChangedRange { start, len, is_zero } = *range;
+        let content = if is_zero { "zero" } else { "data" };
+        let separator = if self.count == 0 { "" } else { ",\n" };
+        match self.form {
+            Form::Json => {
+                let range = json!({ "start": start.get(), "length": len, "zero": is_zero });
+                write!(self.out, "{separator}{range}")
+            }
+            Form::Lines => writeln!(self.out, "{} {len} {content}", start.get()),
+            Form::Table => {
+                let (start, len) = (start.to_string(), format!("{len:#x}"));
+                writeln!(self.out, "{start:>16}  {len:>16}  {content}")
+            }
+        }?;
+        let sum = if is_zero { &mut self.zeros } else { &mut self.data };
+        *sum = sum.saturating_add(len);
+        self.count += 1;
+        Ok(())
     }
-    let (old, new) = (points.old.virtual_size(), points.new.virtual_size());
-    if old != new {
-        writeln!(
-            out,
-            "the sizes differ: {old} and {new} bytes; a shorter disk counts as zeros past its end"
-        )?;
+
+    fn end(&mut self, points: &Points) -> io::Result<()> {
+        match self.form {
+            Form::Json => return writeln!(self.out, "]"),
+            Form::Lines => return Ok(()),
+            Form::Table => {}
+        }
+        let (old, new) = (points.old.virtual_size(), points.new.virtual_size());
+        if old != new {
+            writeln!(
+                self.out,
+                "the sizes differ: {old} and {new} bytes; a shorter disk counts as zeros past its end"
+            )?;
+        }
+        let ranges = if self.count == 1 { "range" } else { "ranges" };
+        let (data, zeros) = (both(self.data), both(self.zeros));
+        writeln!(self.out, "{} {ranges}: {data} of data, {zeros} of zeros", self.count)
     }
-    let ranges = if count == 1 { "range" } else { "ranges" };
-    writeln!(out, "{count} {ranges}: {} of data, {} of zeros", both(data), both(zeros)).map(Ok)
 }

@@ -32,7 +32,7 @@ pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage}
 pub use compare::{Comparison, compare};
 pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
-pub use diff::{ChangedRange, ChangedRanges, DifferingRanges, changed_ranges, differing_ranges};
+pub use diff::{ChangedRange, ChangedRanges, changed_ranges, differing_ranges};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
 pub use increment::{IncrementPlan, IncrementReport};
 #[cfg(feature = "raw-format")]

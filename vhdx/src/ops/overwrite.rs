@@ -8,6 +8,7 @@ use super::sync_pacer::SyncPacer;
 use super::zeros::is_zero;
 use crate::disk::Disk;
 use crate::error::{Error, InvalidArgument, Result, in_memory};
+use crate::file::Extent;
 use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order};
@@ -73,7 +74,7 @@ pub fn overwrite_raw(
         }
         TargetContent::Unknown => {
             progress.start(virtual_size);
-            write_everything(disk, target, jobs, progress)?
+            write_extents(disk, disk.extents(whole(disk)), target, jobs, progress)?
         }
     };
     disk.ensure_unchanged()?;
@@ -81,16 +82,19 @@ pub fn overwrite_raw(
     Ok(OverwriteReport { bytes_copied, bytes_zeroed, target_size })
 }
 
-/// Sets every byte of the disk. Returns how many were written as data, and how many were made zeros.
-fn write_everything(
+/// Sets every byte of these extents of the disk at the same offsets of `target`.
+///
+/// Returns how many were written as data, and how many were made zeros. `progress` counts both.
+pub(super) fn write_extents(
     disk: &dyn Disk,
+    extents: impl Iterator<Item = Result<Extent>> + Send,
     target: &dyn Storage,
     jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<(u64, u64)> {
     let workers = Workers::new(jobs, &disk.hint(), 1);
     let (copied, zeroed, pace) = (AtomicU64::new(0), AtomicU64::new(0), SyncPacer::default());
-    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::Kept);
+    let batches = Batches::new(workers, extents, Zeros::Kept);
     in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
         let [bytes] = batch.read([disk], buffer)?;
         for content in batch.contents(bytes) {

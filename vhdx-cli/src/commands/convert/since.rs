@@ -66,7 +66,8 @@ fn verify(
     target: &RawTarget,
 ) -> Result<UpdateReport, Failure> {
     let (old, new, path) = (&points.old, &points.new, &convert.destination);
-    let verified = ensure_holds_base(old, new, target, proof(convert), &Bar::new(output.quiet));
+    let verified =
+        ensure_holds_base(old, new, target, proof(convert), convert.threads.jobs(), &Bar::new(output.quiet));
     let bytes_verified = verified.map_err(|error| error.in_file(path))?;
     let (mut bytes_copied, mut bytes_zeroed) = (0_u64, 0_u64);
     for range in changed_ranges(old, new)? {
@@ -87,7 +88,8 @@ fn execute(
     target: &RawTarget,
 ) -> Result<UpdateReport, Failure> {
     let progress = Bar::tidying_up(output, "stopping as soon as the current write has ended")?;
-    let result = update_raw(&points.old, &points.new, target, proof(convert), &progress);
+    let result =
+        update_raw(&points.old, &points.new, target, proof(convert), convert.threads.jobs(), &progress);
     drop(progress);
     let path = &convert.destination;
     match result {

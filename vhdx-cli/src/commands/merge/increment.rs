@@ -56,7 +56,7 @@ fn execute(
     progress: &Bar,
 ) -> Result<IncrementReport, Failure> {
     let file = NewFile::create(path, merge.writing.if_exists())?;
-    let made = plan.execute(&points.old, &points.new, &file, progress);
+    let made = plan.execute(&points.old, &points.new, &file, merge.threads.jobs(), progress);
     let made = made.map_err(|error| error.in_file(path))?;
     file.commit()?;
     Ok(made)

@@ -53,11 +53,11 @@ use crate::units::DiskOffset;
 /// # }
 /// ```
 pub fn changed_ranges<'a>(old: &'a Chain, new: &'a Chain) -> Result<ChangedRanges<'a>> {
-    Ok(ChangedRanges(Joined::new(Walk::new(old, new)?)))
+    Ok(ChangedRanges(Joined::new(ChangedExtents::new(old, new)?)))
 }
 
 /// An iterator over the ranges that may differ between two disks. See [`changed_ranges`].
-pub struct ChangedRanges<'a>(Joined<Walk<'a>>);
+pub struct ChangedRanges<'a>(Joined<ChangedExtents<'a>>);
 
 impl Iterator for ChangedRanges<'_> {
     type Item = Result<ChangedRange>;
@@ -67,8 +67,10 @@ impl Iterator for ChangedRanges<'_> {
     }
 }
 
-/// Walks over both disks in lock step.
-struct Walk<'a> {
+/// An iterator over the places of what changed, on the newer disk, up to the end of the larger disk.
+///
+/// It walks over both disks in lock step. Touching extents are not joined.
+pub(in crate::ops) struct ChangedExtents<'a> {
     old: Side<'a>,
     new: Side<'a>,
     shared: Shared<'a>,
@@ -77,8 +79,8 @@ struct Walk<'a> {
     end: DiskOffset,
 }
 
-impl<'a> Walk<'a> {
-    fn new(old: &'a Chain, new: &'a Chain) -> Result<Self> {
+impl<'a> ChangedExtents<'a> {
+    pub(in crate::ops) fn new(old: &'a Chain, new: &'a Chain) -> Result<Self> {
         let shared = shared_layers(old, new)?;
         let split = |chain: &'a Chain| {
             let own = chain.layers().len().minus(shared)?;
@@ -90,39 +92,41 @@ impl<'a> Walk<'a> {
         Ok(Self {
             old: Side::new(of_old, old.virtual_size(), common_size),
             new: Side::new(of_new, new.virtual_size(), common_size),
-            shared: Shared::new(common, common_size),
+            shared: Shared::new(common, common_size, of_new.len()),
             at: DiskOffset::new(0),
             end,
         })
     }
 
-    /// Returns the next changed range, which may be joinable with the one after it.
-    fn find(&mut self) -> Result<Option<ChangedRange>> {
+    fn find(&mut self) -> Result<Option<Extent>> {
         while self.at < self.end {
             let (old, new) = (self.old.part_at(self.at)?, self.new.part_at(self.at)?);
-            let end = old.end.min(new.end).min(self.end);
+            let here = self.at..old.end.min(new.end).min(self.end);
+            let zeros = Extent {
+                start: here.start,
+                len: here.end.minus(here.start)?,
+                source: Source::Zero { layer: 0 },
+            };
             let changed = match (old.content, new.content) {
                 (Content::Shared, Content::Shared) | (Content::Zero, Content::Zero) => None,
                 (Content::Zero | Content::Absent, Content::Absent) => None,
-                (_, Content::Zero | Content::Absent) => Some((end, true)),
-                (_, Content::Data) => Some((end, false)),
-                (_, Content::Shared) => {
-                    let (run, is_zero) = self.shared.run_at(self.at)?;
-                    Some((end.min(run), is_zero))
+                (_, Content::Zero | Content::Absent) => Some(zeros),
+                (_, Content::Data(data)) => {
+                    Some(data.clip(&here).guaranteed("the extent contains the part")?)
                 }
+                (_, Content::Shared) => Some(self.shared.extent_at(&here)?),
             };
-            let (end, is_zero) = changed.map_or((end, None), |(end, is_zero)| (end, Some(is_zero)));
-            let start = std::mem::replace(&mut self.at, end);
-            if let Some(is_zero) = is_zero {
-                return Ok(Some(ChangedRange { start, len: end.minus(start)?, is_zero }));
+            self.at = changed.map_or(here.end, |changed| changed.end());
+            if changed.is_some() {
+                return Ok(changed);
             }
         }
         Ok(None)
     }
 }
 
-impl Iterator for Walk<'_> {
-    type Item = Result<ChangedRange>;
+impl Iterator for ChangedExtents<'_> {
+    type Item = Result<Extent>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.find().transpose()
@@ -136,8 +140,8 @@ enum Content {
     Shared,
     /// Zeros.
     Zero,
-    /// Data of a file that is not shared.
-    Data,
+    /// Data of a file that is not shared, at this place.
+    Data(Extent),
     /// Nothing: the disk ends before. Counts as zeros.
     Absent,
 }
@@ -193,7 +197,7 @@ impl<'a> Side<'a> {
         };
         let extent = extents.next().guaranteed("the extents of a disk cover it")??;
         let content = match extent.source {
-            Source::Data { .. } => Content::Data,
+            Source::Data { .. } => Content::Data(extent),
             Source::Zero { .. } => Content::Zero,
             Source::Unallocated => Content::Shared,
         };
@@ -205,25 +209,45 @@ impl<'a> Side<'a> {
 struct Shared<'a> {
     extents: Extents<'a>,
     current: Option<Extent>,
+    /// The number of files of the newer disk before them.
+    before: usize,
 }
 
 impl<'a> Shared<'a> {
-    fn new(layers: &'a [Vhdx], size: u64) -> Self {
-        let all: Range<DiskOffset> = DiskOffset::new(0)..DiskOffset::new(size);
-        Self { extents: Extents::new(layers, all), current: None }
+    fn new(layers: &'a [Vhdx], size: u64, before: usize) -> Self {
+        let all = DiskOffset::new(0)..DiskOffset::new(size);
+        Self { extents: Extents::new(layers, all), current: None, before }
     }
 
-    /// Returns the end of the run that contains `at`, and whether it is known to read as zeros.
+    /// Returns the extent of the newer disk at the start of a range, which lies on the shared disk.
     ///
-    /// `at` must lie on the shared disk. The offsets of the calls must not descend.
-    fn run_at(&mut self, at: DiskOffset) -> Result<(DiskOffset, bool)> {
-        let current = match self.current.filter(|extent| at < extent.end()) {
+    /// The ranges of the calls must ascend.
+    fn extent_at(&mut self, range: &Range<DiskOffset>) -> Result<Extent> {
+        let current = match self.current.filter(|extent| range.start < extent.end()) {
             Some(extent) => extent,
             None => {
-                let next = self.extents.extent_from(at)?.guaranteed("the extents of a disk cover it")?;
-                *self.current.insert(next)
+                let next = self.extents.extent_from(range.start)?;
+                *self.current.insert(next.guaranteed("the extents of a disk cover it")?)
             }
         };
-        Ok((current.end(), !matches!(current.source, Source::Data { .. })))
+        let found = current.clip(range).guaranteed("the extents of a disk cover it")?;
+        let source = match found.source {
+            Source::Data { layer, offset } => Source::Data { layer: layer.plus(self.before)?, offset },
+            // No file holds the range, or one says that it is zeros.
+            Source::Zero { .. } | Source::Unallocated => Source::Zero { layer: 0 },
+        };
+        Ok(Extent { source, ..found })
     }
+}
+
+/// Cuts extents off at the end of a disk of `size` bytes.
+pub(in crate::ops) fn within(
+    extents: impl Iterator<Item = Result<Extent>>,
+    size: u64,
+) -> impl Iterator<Item = Result<Extent>> {
+    let disk = DiskOffset::new(0)..DiskOffset::new(size);
+    extents.filter_map(move |extent| match extent {
+        Ok(extent) => extent.clip(&disk).map(Ok),
+        error => Some(error),
+    })
 }

@@ -1,135 +1,110 @@
 //! Finds the sectors that differ between two points in time of one disk.
 
-use std::collections::VecDeque;
-
-use super::changed::{ChangedRanges, changed_ranges};
-use super::joined::Joined;
+use super::changed::changed_ranges;
 use super::range::ChangedRange;
 use crate::disk::{Chain, Disk};
-use crate::error::{Bounded, Error, Result};
+use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
 use crate::progress::Progress;
-use crate::storage::Buffer;
-use crate::units::{DiskOffset, MIB, at_most};
+use crate::transfer::{Jobs, Workers, in_order};
+use crate::units::{DiskOffset, at_most};
 
-/// The most bytes that are compared at once.
-const WINDOW: usize = MIB as usize;
-
-/// Returns the ranges in which `new` reads differently from `old`, in ascending order: whole sectors that differ.
+/// Calls `found` for each range in which `new` reads differently from `old`, in ascending order: whole sectors that
+/// differ.
 ///
-/// Reads the ranges of [`changed_ranges`] from both disks, and leaves out each logical sector that is equal. A shorter
-/// disk counts as zeros past its end. [`ChangedRange::is_zero`] says whether the bytes of the newer disk are zeros.
-/// `progress` counts the bytes that are compared.
-///
-/// The iterator ends after an error. Call [`Chain::ensure_unchanged`] for both disks after the last range.
+/// Reads the ranges of [`changed_ranges`] from both disks, in several threads, and leaves out each logical sector that is
+/// equal. A shorter disk counts as zeros past its end. [`ChangedRange::is_zero`] says whether the bytes of the newer disk are
+/// zeros. `progress` counts the bytes that are compared. `found` is called in the caller's thread.
 ///
 /// # Errors
-/// Those of [`changed_ranges`], and of [`Chain::validate_placement`]. The iterator returns those of reading, and
-/// [`Error::Cancelled`].
-pub fn differing_ranges<'a>(
-    old: &'a Chain,
-    new: &'a Chain,
-    progress: &'a dyn Progress,
-) -> Result<DifferingRanges<'a>> {
+/// Those of [`changed_ranges`], of [`Chain::validate_placement`], of reading the disks and of `found`; as
+/// [`Chain::ensure_unchanged`] at the end; [`Error::Cancelled`].
+pub fn differing_ranges(
+    old: &Chain,
+    new: &Chain,
+    jobs: Jobs,
+    progress: &dyn Progress,
+    mut found: impl FnMut(ChangedRange) -> Result<()>,
+) -> Result<()> {
+    let changed = changed_ranges(old, new)?;
     old.validate_placement()?;
     new.validate_placement()?;
+    progress.start(total(changed, progress)?);
+    let workers = Workers::new(jobs, &old.hint().with(new.hint()), 2);
+    let windows = windows(changed_ranges(old, new)?, workers.batch as u64);
+    let work = |window: ChangedRange, buffer: &mut [u8]| {
+        let found = compare(old, new, &window, buffer)?;
+        progress.advance(window.len);
+        Ok(found)
+    };
+    let mut last: Option<ChangedRange> = None;
+    in_order(workers, windows, progress, work, |ranges, _| {
+        for next in ranges {
+            if !last.as_mut().is_some_and(|last| last.try_join(&next)) {
+                last.replace(next).map_or(Ok(()), &mut found)?;
+            }
+        }
+        Ok(())
+    })?;
+    last.map_or(Ok(()), found)?;
+    old.ensure_unchanged()?;
+    new.ensure_unchanged()
+}
+
+/// Returns how many bytes the ranges have.
+fn total(ranges: impl Iterator<Item = Result<ChangedRange>>, progress: &dyn Progress) -> Result<u64> {
     let mut total = 0_u64;
-    for range in changed_ranges(old, new)? {
+    for range in ranges {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
         total = total.plus(range?.len)?;
     }
-    progress.start(total);
-    let compared = Compared {
-        changed: changed_ranges(old, new)?,
-        old,
-        new,
-        progress,
-        sector: at_most(new.logical_sector_size().into(), WINDOW),
-        buffers: [Buffer::new(WINDOW), Buffer::new(WINDOW)],
-        rest: None,
-        found: VecDeque::new(),
-    };
-    Ok(DifferingRanges(Joined::new(compared)))
+    Ok(total)
 }
 
-/// An iterator over the ranges that differ between two disks. See [`differing_ranges`].
-pub struct DifferingRanges<'a>(Joined<Compared<'a>>);
+/// Cuts ranges into windows of at most `most` bytes.
+fn windows(
+    mut ranges: impl Iterator<Item = Result<ChangedRange>> + Send,
+    most: u64,
+) -> impl Iterator<Item = Result<ChangedRange>> + Send {
+    let mut rest: Option<ChangedRange> = None;
+    std::iter::from_fn(move || {
+        let range = match rest.take().map(Ok).or_else(|| ranges.next())? {
+            Ok(range) => range,
+            error => return Some(error),
+        };
+        let len = range.len.min(most);
+        if range.len > len {
+            // Inside the range.
+            rest =
+                Some(ChangedRange { start: range.start.saturating_add(len), len: range.len - len, ..range });
+        }
+        Some(Ok(ChangedRange { len, ..range }))
+    })
+}
 
-impl Iterator for DifferingRanges<'_> {
-    type Item = Result<ChangedRange>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+/// Returns the sectors of a window that differ.
+fn compare(old: &Chain, new: &Chain, window: &ChangedRange, buffer: &mut [u8]) -> Result<Vec<ChangedRange>> {
+    let len = in_memory(window.len)?;
+    let (of_old, rest) = buffer.split_at_mut_checked(len).guaranteed("a window fits into its buffer")?;
+    let of_new = rest.get_mut(..len).guaranteed("a window fits into its buffer")?;
+    read_with_zeros(old, of_old, window.start)?;
+    read_with_zeros(new, of_new, window.start)?;
+    let mut found: Vec<ChangedRange> = Vec::new();
+    if of_old == of_new {
+        return Ok(found);
     }
-}
-
-struct Compared<'a> {
-    changed: ChangedRanges<'a>,
-    old: &'a Chain,
-    new: &'a Chain,
-    progress: &'a dyn Progress,
-    sector: usize,
-    buffers: [Buffer; 2],
-    /// The part of a changed range that is not compared yet.
-    rest: Option<ChangedRange>,
-    found: VecDeque<ChangedRange>,
-}
-
-impl Compared<'_> {
-    fn find(&mut self) -> Result<Option<ChangedRange>> {
-        loop {
-            if let Some(found) = self.found.pop_front() {
-                return Ok(Some(found));
-            }
-            let Some(range) = self.rest.take().map(Ok).or_else(|| self.changed.next()).transpose()? else {
-                return Ok(None);
-            };
-            if self.progress.is_cancelled() {
-                return Err(Error::Cancelled);
-            }
-            let len = at_most(range.len, WINDOW);
-            if range.len > len as u64 {
-                let start = range.start.plus(len as u64)?;
-                self.rest = Some(ChangedRange { start, len: range.len - len as u64, ..range });
-            }
-            self.compare(range.start, len)?;
-            self.progress.advance(len as u64);
+    let size = at_most(new.logical_sector_size().into(), len);
+    let mut start = window.start;
+    for (old, new) in of_old.chunks(size).zip(of_new.chunks(size)) {
+        let sector = ChangedRange { start, len: new.len() as u64, is_zero: is_zero(new) };
+        start = start.plus(sector.len)?;
+        if old != new && !found.last_mut().is_some_and(|last| last.try_join(&sector)) {
+            found.push(sector);
         }
     }
-
-    /// Compares a window, and queues the sectors that differ.
-    fn compare(&mut self, start: DiskOffset, len: usize) -> Result<()> {
-        let [of_old, of_new] = &mut self.buffers;
-        read_with_zeros(self.old, &mut of_old[..len], start)?;
-        read_with_zeros(self.new, &mut of_new[..len], start)?;
-        if of_old[..len] == of_new[..len] {
-            return Ok(());
-        }
-        let pairs = of_old[..len].chunks(self.sector).zip(of_new[..len].chunks(self.sector));
-        for (number, (old, new)) in pairs.enumerate() {
-            if old != new {
-                let start = start.plus((number * self.sector) as u64)?;
-                let sector = ChangedRange { start, len: new.len() as u64, is_zero: is_zero(new) };
-                match self.found.back_mut() {
-                    Some(last) if last.end() == start && last.is_zero == sector.is_zero => {
-                        last.len += sector.len;
-                    }
-                    _ => self.found.push_back(sector),
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for Compared<'_> {
-    type Item = Result<ChangedRange>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.find().transpose()
-    }
+    Ok(found)
 }
 
 /// Reads from a disk that counts as zeros past its end.

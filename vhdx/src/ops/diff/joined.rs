@@ -19,22 +19,23 @@ impl<I> Joined<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<ChangedRange>>> Iterator for Joined<I> {
+impl<T, I> Iterator for Joined<I>
+where
+    I: Iterator<Item = Result<T>>,
+    ChangedRange: From<T>,
+{
     type Item = Result<ChangedRange>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_done {
-            match self.ranges.next() {
-                Some(Ok(next)) => match &mut self.last {
-                    Some(last) if last.end() == next.start && last.is_zero == next.is_zero => {
-                        last.len += next.len;
+            match self.ranges.next().map(|next| next.map(ChangedRange::from)) {
+                Some(Ok(next)) => {
+                    if !self.last.as_mut().is_some_and(|last| last.try_join(&next))
+                        && let Some(done) = self.last.replace(next)
+                    {
+                        return Some(Ok(done));
                     }
-                    last => {
-                        if let Some(done) = last.replace(next) {
-                            return Some(Ok(done));
-                        }
-                    }
-                },
+                }
                 ended => {
                     self.is_done = true;
                     self.error = ended.and_then(Result::err);

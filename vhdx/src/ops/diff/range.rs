@@ -1,5 +1,6 @@
 //! Defines a range that changed.
 
+use crate::file::{Extent, Source};
 use crate::units::DiskOffset;
 
 /// A range of the disk that changed, or may have changed.
@@ -19,5 +20,22 @@ impl ChangedRange {
     pub fn end(&self) -> DiskOffset {
         // In range for every range of a disk. A caller can make others.
         self.start.saturating_add(self.len)
+    }
+
+    /// Appends `next` if it continues this range in the same way, and returns whether it does.
+    pub(super) fn try_join(&mut self, next: &Self) -> bool {
+        let joins = self.end() == next.start && self.is_zero == next.is_zero;
+        let joined = self.len.checked_add(next.len).filter(|_| joins);
+        if let Some(len) = joined {
+            self.len = len;
+        }
+        joined.is_some()
+    }
+}
+
+impl From<Extent> for ChangedRange {
+    /// Returns the range of a changed extent of the newer disk.
+    fn from(Extent { start, len, source }: Extent) -> Self {
+        Self { start, len, is_zero: !matches!(source, Source::Data { .. }) }
     }
 }

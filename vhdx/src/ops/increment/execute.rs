@@ -4,23 +4,25 @@ use std::ops::Range;
 
 use super::cover::{Cover, by_block};
 use super::plan::{IncrementPlan, states};
-use crate::disk::Chain;
+use crate::disk::{Chain, Disk};
 use crate::error::{Bounded, Conflict, Result, in_memory};
 use crate::file::ChildWriter;
 use crate::geometry::Geometry;
-use crate::ops::diff::{Piece, changed_ranges, copy_changed, within};
+use crate::ops::diff::{ChangedExtents, within};
 use crate::ops::merge::FileState;
 use crate::ops::sync_pacer::SyncPacer;
 use crate::ops::zeros::nonzero_runs;
 use crate::progress::Progress;
 use crate::storage::Storage;
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_order};
 use crate::units::{BlockIndex, DiskOffset};
 
 /// The result of writing a differencing disk with everything that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct IncrementReport {
-    /// The bytes of the disk that were written. All others are zeros that needed no writing, or those of the parent.
+    /// The bytes of the disk that were written, with a few zeros between them. All others are zeros that needed no
+    /// writing, or those of the parent.
     pub bytes_copied: u64,
     /// The payload blocks that have a place in the file.
     pub blocks: u64,
@@ -29,7 +31,8 @@ pub struct IncrementReport {
 }
 
 impl IncrementPlan {
-    /// Writes the new file into an empty storage. `progress` counts the bytes to copy.
+    /// Writes the new file into an empty storage. `progress` counts the bytes to copy. Several threads read, and one
+    /// writes.
     ///
     /// The new file reads as `new`, with `old` as its parent. When this returns, the file is complete and durable;
     /// before, it is not a VHDX.
@@ -44,6 +47,7 @@ impl IncrementPlan {
         old: &Chain,
         new: &Chain,
         storage: &dyn Storage,
+        jobs: Jobs,
         progress: &dyn Progress,
     ) -> Result<IncrementReport> {
         if states(new) != self.layers || FileState::of_layer(0, old.leaf()) != self.old {
@@ -59,8 +63,21 @@ impl IncrementPlan {
             pace: SyncPacer::default(),
             bytes_copied: 0,
         };
-        let changed = within(changed_ranges(old, new)?, new.virtual_size());
-        copy_changed(new, changed, progress, |piece| increment.put(&piece))?;
+        let workers = Workers::new(jobs, &new.hint(), 1);
+        let changed = within(ChangedExtents::new(old, new)?, new.virtual_size());
+        let batches = Batches::new(workers, changed, Zeros::Kept);
+        let read = |batch: Batch<1>, buffer: &mut [u8]| {
+            batch.read([new], buffer)?;
+            Ok(batch)
+        };
+        in_order(workers, batches, progress, read, |batch, buffer| {
+            for content in batch.contents(buffer) {
+                let (start, content) = content?;
+                increment.put(start, content)?;
+            }
+            progress.advance(batch.data());
+            Ok(())
+        })?;
         increment.leave()?;
         new.ensure_unchanged()?;
         old.ensure_unchanged()?;
@@ -81,21 +98,16 @@ struct Increment<'a> {
 }
 
 impl Increment<'_> {
-    fn put(&mut self, piece: &Piece<'_>) -> Result<()> {
-        match piece {
-            Piece::Zeros(range) => {
-                for (block, part) in by_block(self.geometry, range.clone()) {
-                    self.add(block, &part)?;
-                }
-            }
-            Piece::Bytes(start, bytes) => {
-                let end = start.plus(bytes.len() as u64)?;
-                for (block, part) in by_block(self.geometry, *start..end) {
-                    self.add(block, &part)?;
-                    let from = in_memory(part.start.minus(*start)?)?;
-                    let to = in_memory(part.end.minus(*start)?)?;
-                    self.write(part.start, &bytes[from..to])?;
-                }
+    fn put(&mut self, start: DiskOffset, content: Content<'_>) -> Result<()> {
+        let (bytes, len) = match content {
+            Content::Zeros(len) => (None, len),
+            Content::Bytes(bytes) => (Some(bytes), bytes.len() as u64),
+        };
+        for (block, part) in by_block(self.geometry, start..start.plus(len)?) {
+            self.add(block, &part)?;
+            if let Some(bytes) = bytes {
+                let (from, to) = (part.start.minus(start)?, part.end.minus(start)?);
+                self.write(part.start, &bytes[in_memory(from)?..in_memory(to)?])?;
             }
         }
         Ok(())

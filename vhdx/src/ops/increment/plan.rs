@@ -8,7 +8,7 @@ use crate::error::{Bounded, Error, Result};
 use crate::file::{NewDisk, Vhdx};
 use crate::geometry::Geometry;
 use crate::ops::create::{ChildOptions, NewChild, new_child};
-use crate::ops::diff::{changed_ranges, ensure_ancestor, within};
+use crate::ops::diff::{ChangedExtents, ChangedRange, ensure_ancestor, within};
 use crate::ops::flatten::{Dropped, dropped};
 use crate::ops::merge::FileState;
 use crate::progress::Progress;
@@ -86,7 +86,7 @@ impl IncrementPlan {
     /// their sector bitmaps. `progress` is only asked whether to stop.
     ///
     /// # Errors
-    /// - those of [`changed_ranges`], and [`Siblings`](crate::ChainErrorKind::Siblings) if `old` is not an ancestor of
+    /// - those of [`changed_ranges`](crate::ops::changed_ranges), and [`Siblings`](crate::ChainErrorKind::Siblings) if `old` is not an ancestor of
     ///   `new`
     /// - those of [`new_child`] for a child of `old`
     /// - those of [`Chain::validate_placement`], [`Error::Io`] and [`Error::Cancelled`]
@@ -141,11 +141,11 @@ fn count(old: &Chain, new: &Chain, geometry: Geometry, progress: &dyn Progress) 
         }
         Ok(())
     };
-    for range in within(changed_ranges(old, new)?, new.virtual_size()) {
+    for extent in within(ChangedExtents::new(old, new)?, new.virtual_size()) {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let range = range?;
+        let range = ChangedRange::from(extent?);
         if !range.is_zero {
             counts.bytes_to_copy = counts.bytes_to_copy.plus(range.len)?;
         }

@@ -1,20 +1,22 @@
 //! Proves that a raw target holds the older disk.
 
+use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::ops::Range;
 
 use uuid::Uuid;
 
 use super::samples::sampled;
-use crate::disk::Chain;
-use crate::error::{Bounded, Conflict, Error, InvalidArgument, Result, in_memory};
+use crate::disk::{Chain, Disk};
+use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result, in_memory};
 use crate::ops::diff::{ChangedRanges, changed_ranges};
 use crate::progress::Progress;
-use crate::storage::{Buffer, ReadAt, Storage, read_into};
+use crate::storage::{ReadAt, Storage, read_into};
+use crate::transfer::{Jobs, Workers, in_any_order};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
-/// The most bytes that are compared at once.
-const WINDOW: u64 = MIB;
+/// The disks that are read at the same time: the older one, the newer one, and the target.
+const DISKS: usize = 3;
 /// The unit that an interrupted write leaves old or new, in bytes. No sector is smaller.
 const UNIT: usize = 512;
 /// A disk up to this size, in bytes, is always read in full.
@@ -50,11 +52,12 @@ pub fn ensure_holds_base(
     new: &Chain,
     target: &dyn Storage,
     proof: BaseProof,
+    jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<u64> {
     let proof = Proof::new(old, new, target, proof)?;
     progress.start(proof.len);
-    proof.run(old, new, target, progress)?;
+    proof.run(old, new, target, jobs, progress)?;
     Ok(proof.len)
 }
 
@@ -96,27 +99,28 @@ impl Proof {
         old: &Chain,
         new: &Chain,
         target: &dyn Storage,
+        jobs: Jobs,
         progress: &dyn Progress,
     ) -> Result<()> {
-        let window = || in_memory(WINDOW).map(Buffer::new);
-        let buffers = [window()?, window()?, window()?];
-        let mut comparison = Comparison { old, new, target, buffers };
+        let workers = Workers::new(jobs, &old.hint().with(new.hint()), DISKS);
+        let comparison = Comparison { old, new, target };
         let mut changed = Changed { ranges: changed_ranges(old, new)?.peekable() };
-        for sample in &self.samples {
-            let mut at = sample.start;
-            while at < sample.end {
-                if progress.is_cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                let (end, is_changed) = changed.part_at(at)?;
-                let end = end.min(sample.end).min(at.plus(WINDOW)?);
-                comparison.compare(at..end, is_changed)?;
-                progress.advance(end.minus(at)?);
-                at = end;
-            }
-        }
-        Ok(())
+        let mut rest: VecDeque<Range<DiskOffset>> = self.samples.clone().into();
+        let parts = std::iter::from_fn(|| changed.next_part(&mut rest, workers.batch as u64).transpose());
+        // The first part with a difference ends it.
+        in_any_order(workers, parts, progress, |part: Part, buffer: &mut [u8]| {
+            comparison.compare(&part, buffer)?;
+            progress.advance(part.range.end.minus(part.range.start)?);
+            Ok::<(), Error>(())
+        })
     }
+}
+
+/// A part of a sample that fits into a buffer.
+struct Part {
+    range: Range<DiskOffset>,
+    /// Whether the disks may differ in it.
+    is_changed: bool,
 }
 
 /// The changed ranges, for questions in ascending order.
@@ -125,6 +129,18 @@ struct Changed<'a> {
 }
 
 impl Changed<'_> {
+    /// Returns the next part of the samples, of at most `most` bytes.
+    fn next_part(&mut self, samples: &mut VecDeque<Range<DiskOffset>>, most: u64) -> Result<Option<Part>> {
+        let Some(sample) = samples.front_mut() else { return Ok(None) };
+        let (end, is_changed) = self.part_at(sample.start)?;
+        let end = end.min(sample.end).min(sample.start.plus(most)?);
+        let start = std::mem::replace(&mut sample.start, end);
+        if end == sample.end {
+            samples.pop_front();
+        }
+        Ok(Some(Part { range: start..end, is_changed }))
+    }
+
     /// Returns whether the disks may differ at `at`, and the end of the range for which this is so.
     fn part_at(&mut self, at: DiskOffset) -> Result<(DiskOffset, bool)> {
         while self.ranges.next_if(|range| range.as_ref().is_ok_and(|range| range.end() <= at)).is_some() {}
@@ -145,15 +161,19 @@ struct Comparison<'a> {
     old: &'a Chain,
     new: &'a Chain,
     target: &'a dyn Storage,
-    buffers: [Buffer; 3],
 }
 
 impl Comparison<'_> {
-    /// Compares a range of at most one window, which lies on the older disk.
-    fn compare(&mut self, range: Range<DiskOffset>, is_changed: bool) -> Result<()> {
+    /// Compares a part, which lies on the older disk.
+    fn compare(&self, part: &Part, buffer: &mut [u8]) -> Result<()> {
+        let Part { range, is_changed } = part;
         let len = in_memory(range.end.minus(range.start)?)?;
-        let [of_old, of_new, found] = &mut self.buffers;
-        let (of_old, of_new, found) = (&mut of_old[..len], &mut of_new[..len], &mut found[..len]);
+        if len == 0 {
+            return Ok(());
+        }
+        let mut thirds = buffer.chunks_exact_mut(len);
+        let mut next = || thirds.next().guaranteed("a part fits into its buffer");
+        let (of_old, of_new, found) = (next()?, next()?, next()?);
         let start = FileOffset::new(range.start.get());
         read_into(self.target as &dyn ReadAt, found, start)?;
         self.old.read_exact_at(of_old, range.start)?;
@@ -162,7 +182,7 @@ impl Comparison<'_> {
         }
         // Past the end of a smaller newer disk, nothing is written.
         let of_new = match self.new.virtual_size().checked_sub(range.start.get()) {
-            Some(left) if is_changed => {
+            Some(left) if *is_changed => {
                 let inside = in_memory(left.min(len as u64))?;
                 self.new.read_exact_at(&mut of_new[..inside], range.start)?;
                 &of_new[..inside]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::{changed_ranges, differing_ranges};
-use vhdx::{Chain, MAX_VIRTUAL_SIZE, NoProgress, OpenOptions, ReadAt, Vhdx};
+use vhdx::{Chain, Jobs, MAX_VIRTUAL_SIZE, NoProgress, OpenOptions, ReadAt, Vhdx};
 use vhdx_testkit::{Block, Counting, Image, Part};
 
 use crate::common::MIB;
@@ -28,8 +28,13 @@ fn changed(old: &Chain, new: &Chain) -> Vec<(u64, u64, bool)> {
 }
 
 fn differing(old: &Chain, new: &Chain) -> Vec<(u64, u64, bool)> {
-    let ranges = differing_ranges(old, new, &NoProgress).unwrap().map(|range| range.unwrap());
-    ranges.map(|range| (range.start.get(), range.len, range.is_zero)).collect()
+    let mut found = Vec::new();
+    differing_ranges(old, new, Jobs::default(), &NoProgress, |range| {
+        found.push((range.start.get(), range.len, range.is_zero));
+        Ok(())
+    })
+    .unwrap();
+    found
 }
 
 fn base_of(blocks: u64) -> Image {
@@ -166,8 +171,6 @@ fn an_iterator_ends_after_an_error() {
     assert_eq!(ranges.next().unwrap().unwrap().len, MIB);
     assert_eq!(ranges.next().unwrap().unwrap_err().kind(), vhdx::ErrorKind::Corrupt);
     assert!(ranges.next().is_none());
-    assert!(
-        differing_ranges(&old, &new, &NoProgress).is_err(),
-        "damage is found before anything is compared"
-    );
+    let exact = differing_ranges(&old, &new, Jobs::default(), &NoProgress, |range| panic!("{range:?}"));
+    assert!(exact.is_err(), "damage is found before anything is compared");
 }

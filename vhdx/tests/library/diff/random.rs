@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use proptest::test_runner::{Config, TestRunner};
 use vhdx::ops::{ChangedRange, changed_ranges, differing_ranges};
-use vhdx::{NoProgress, Result};
+use vhdx::{Jobs, NoProgress, Result};
 use vhdx_testkit::families;
 
 use super::{Members, Point};
@@ -54,8 +54,12 @@ fn check(old: &Point, new: &Point, sums: &mut Sums) {
     let first = missed.iter().position(|missed| *missed);
     assert_eq!(first, None, "this sector changed, but is not in {changed:?}");
 
-    let exact: Vec<ChangedRange> =
-        differing_ranges(&old.chain, &new.chain, &NoProgress).unwrap().collect::<Result<_>>().unwrap();
+    let mut exact: Vec<ChangedRange> = Vec::new();
+    differing_ranges(&old.chain, &new.chain, Jobs::default(), &NoProgress, |range| {
+        exact.push(range);
+        Ok(())
+    })
+    .unwrap();
     assert_ascending(&exact, sector, differing.len() as u64 * sector);
     let mut found = vec![false; differing.len()];
     for range in &exact {

@@ -152,7 +152,7 @@ fn the_newest_disk_is_described_and_the_older_one_is_named() {
     let dropped: Vec<usize> = plan.dropped().iter().map(|part| part.layer).collect();
     assert_eq!(dropped, [1], "only the user item of the file between: {:?}", plan.dropped());
     let file = NewFile::create(&inc, IfExists::Fail).unwrap();
-    plan.execute(&old, &new, &file, &NoProgress).unwrap();
+    plan.execute(&old, &new, &file, Jobs::default(), &NoProgress).unwrap();
     file.commit().unwrap();
     drop(plan);
 
@@ -234,12 +234,12 @@ fn files_that_changed_after_the_plan() {
         file.write_all_at(&[9; 512], DiskOffset::new(0)).unwrap();
         file.close().unwrap();
         let file = Memory::default();
-        let error = plan.execute(&old, &open(&new), &file, &NoProgress).unwrap_err();
+        let error = plan.execute(&old, &open(&new), &file, Jobs::default(), &NoProgress).unwrap_err();
         assert_eq!(error.conflict(), Some(&Conflict::StalePlan));
         assert!(file.into_inner().is_empty());
         // Without a new look at the file, the change is found at the end.
         let file = Memory::default();
-        let error = plan.execute(&old, &before, &file, &NoProgress).unwrap_err();
+        let error = plan.execute(&old, &before, &file, Jobs::default(), &NoProgress).unwrap_err();
         assert!(matches!(error.conflict(), Some(Conflict::Changed(_))), "{error}");
         assert!(Vhdx::open_with(file, &OpenOptions::default()).is_err());
     }
@@ -263,9 +263,9 @@ fn a_cancelled_increment_leaves_no_disk() {
     assert!(matches!(cancelled, Err(Error::Cancelled)));
     let plan = IncrementPlan::new(&old, &new, Path::new(INC), &NoProgress).unwrap();
     let file = Memory::default();
-    assert!(matches!(plan.execute(&old, &new, &file, &Stop), Err(Error::Cancelled)));
+    assert!(matches!(plan.execute(&old, &new, &file, Jobs::default(), &Stop), Err(Error::Cancelled)));
     assert!(Vhdx::open_with(file, &OpenOptions::default()).is_err());
     let full = Memory::new(vec![1]);
-    let error = plan.execute(&old, &new, &full, &NoProgress).unwrap_err();
+    let error = plan.execute(&old, &new, &full, Jobs::default(), &NoProgress).unwrap_err();
     assert_eq!(error.conflict(), Some(&Conflict::DestinationExists));
 }

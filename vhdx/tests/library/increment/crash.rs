@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vhdx::format::bat_entry::PayloadBlockState;
 use vhdx::ops::{IncrementPlan, check_storage};
-use vhdx::{Chain, NoProgress, OpenOptions, Vhdx};
+use vhdx::{Chain, Jobs, NoProgress, OpenOptions, Vhdx};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep, for_each_failure};
 use vhdx_testkit::{Block, Image, SparseImage};
 
@@ -52,7 +52,7 @@ fn a_power_failure_leaves_no_disk_or_the_whole_disk() {
     let expected = read_all(&new);
     let plan = IncrementPlan::new(&old, &new, Path::new(INC), &NoProgress).unwrap();
     let world = CrashWorld::new(empty());
-    plan.execute(&old, &new, &*world.storage(INC), &NoProgress).unwrap();
+    plan.execute(&old, &new, &*world.storage(INC), Jobs::default(), &NoProgress).unwrap();
     let whole = Cell::new(0_usize);
     let swept = world.recording().crash(&Sweep::default(), |image| {
         let is_whole = is_whole(image.file(INC).unwrap_or_default(), &old, &expected);
@@ -72,7 +72,7 @@ fn a_call_that_fails_leaves_no_disk_or_the_whole_disk() {
         [Fault::full, |n| Fault::once(Calls::Any, n), |n| Fault::forever(Calls::Any, n), Fault::losing]
     {
         let calls = for_each_failure(&empty(), fault, |world| {
-            let result = plan.execute(&old, &new, &*world.storage(INC), &NoProgress);
+            let result = plan.execute(&old, &new, &*world.storage(INC), Jobs::default(), &NoProgress);
             assert!(result.is_err() == world.has_failed(), "{result:?}");
             is_whole(world.images()[Path::new(INC)].clone(), &old, &expected);
         });

@@ -81,7 +81,7 @@ fn other_programs_read_the_increment() {
         let inc = folder.path("inc.avhdx");
         let plan = IncrementPlan::new(&old, &new, &inc, &NoProgress).unwrap();
         let file = NewFile::create(&inc, IfExists::Fail).unwrap();
-        plan.execute(&old, &new, &file, &NoProgress).unwrap();
+        plan.execute(&old, &new, &file, Jobs::default(), &NoProgress).unwrap();
         file.commit().unwrap();
         let expected = disks.last().unwrap();
         let made = Chain::open(&inc, &FolderResolver::default()).unwrap();

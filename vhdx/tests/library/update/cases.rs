@@ -2,7 +2,9 @@
 
 use proptest::test_runner::{Config, TestRunner};
 use vhdx::ops::{BaseProof, ensure_holds_base, update_raw};
-use vhdx::{Chain, ChainErrorKind, Conflict, Error, InvalidArgument, Memory, NoProgress, OpenOptions, Vhdx};
+use vhdx::{
+    Chain, ChainErrorKind, Conflict, Error, InvalidArgument, Jobs, Memory, NoProgress, OpenOptions, Vhdx,
+};
 use vhdx_testkit::{Block, Image, Random, families};
 
 use super::{PAST, check, target, update};
@@ -110,8 +112,9 @@ fn targets_and_disks_that_do_not_fit() {
     let (old, new) = pair();
     let fails = |old: &Chain, new: &Chain, len: usize| {
         let target = Memory::new(vec![PAST; len]);
-        let error = update_raw(old, new, &target, BaseProof::Sampled, &NoProgress).unwrap_err();
-        ensure_holds_base(old, new, &target, BaseProof::Sampled, &NoProgress).unwrap_err();
+        let error =
+            update_raw(old, new, &target, BaseProof::Sampled, Jobs::default(), &NoProgress).unwrap_err();
+        ensure_holds_base(old, new, &target, BaseProof::Sampled, Jobs::default(), &NoProgress).unwrap_err();
         assert!(target.into_inner() == vec![PAST; len], "it was written to");
         error
     };
@@ -145,9 +148,10 @@ fn an_update_can_be_cancelled_and_run_again() {
     for stop in [0, MIB, 4 * MIB, 4 * MIB + 1536] {
         let target = Memory::new(target(&old.bytes, new.bytes.len()));
         let stopping = StopAt(AtomicU64::new(0), stop);
-        let stopped = update_raw(&old.chain, &new.chain, &target, BaseProof::Full, &stopping);
+        let stopped =
+            update_raw(&old.chain, &new.chain, &target, BaseProof::Full, Jobs::default(), &stopping);
         assert!(matches!(stopped, Err(Error::Cancelled)), "{stop}");
-        update_raw(&old.chain, &new.chain, &target, BaseProof::Full, &NoProgress).unwrap();
+        update_raw(&old.chain, &new.chain, &target, BaseProof::Full, Jobs::default(), &NoProgress).unwrap();
         assert_same(&target.into_inner(), &new.bytes, "the target");
     }
 }

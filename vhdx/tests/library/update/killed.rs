@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use vhdx::NoProgress;
 use vhdx::ops::{BaseProof, update_raw};
+use vhdx::{Jobs, NoProgress};
 use vhdx_testkit::crash::{Calls, CrashWorld, Fault, Images, Sweep};
 use vhdx_testkit::{Random, SparseImage, families};
 
@@ -48,7 +48,7 @@ fn world(old: &Point, new: &Point) -> (CrashWorld, Vec<u8>) {
 /// Runs the update in a world to its end, and checks the target.
 #[track_caller]
 fn run_again(world: &CrashWorld, old: &Point, new: &Point, proof: BaseProof, expected: &[u8]) {
-    update_raw(&old.chain, &new.chain, &*world.storage(name()), proof, &NoProgress).unwrap();
+    update_raw(&old.chain, &new.chain, &*world.storage(name()), proof, Jobs::default(), &NoProgress).unwrap();
     assert_same(&world.images()[&name()].to_vec(), expected, "the target");
 }
 
@@ -58,15 +58,29 @@ fn an_update_that_is_stopped_at_50_random_moments_is_completed() {
     for (members, old, new) in pairs(50) {
         let (old, new) = (&members.0[old], &members.0[new]);
         let (whole, expected) = world(old, new);
-        update_raw(&old.chain, &new.chain, &*whole.storage(name()), BaseProof::Full, &NoProgress).unwrap();
+        update_raw(
+            &old.chain,
+            &new.chain,
+            &*whole.storage(name()),
+            BaseProof::Full,
+            Jobs::default(),
+            &NoProgress,
+        )
+        .unwrap();
         // Its changes are the operations of the recording.
         let changes = whole.recording().lines().len();
         let number = random.below(changes);
         let (stopped, _) = world(old, new);
         let fault = Fault { partial: random.below(2) == 0, ..Fault::forever(Calls::Writes, number) };
         stopped.fail(fault);
-        let result =
-            update_raw(&old.chain, &new.chain, &*stopped.storage(name()), BaseProof::Full, &NoProgress);
+        let result = update_raw(
+            &old.chain,
+            &new.chain,
+            &*stopped.storage(name()),
+            BaseProof::Full,
+            Jobs::default(),
+            &NoProgress,
+        );
         assert!(result.is_err(), "{number} of {changes}");
         let left = CrashWorld::new(stopped.images());
         run_again(&left, old, new, BaseProof::Full, &expected);
@@ -78,7 +92,15 @@ fn a_power_failure_at_any_moment_is_completed() {
     for (members, old, new) in pairs(4) {
         let (old, new) = (&members.0[old], &members.0[new]);
         let (whole, expected) = world(old, new);
-        update_raw(&old.chain, &new.chain, &*whole.storage(name()), BaseProof::Full, &NoProgress).unwrap();
+        update_raw(
+            &old.chain,
+            &new.chain,
+            &*whole.storage(name()),
+            BaseProof::Full,
+            Jobs::default(),
+            &NoProgress,
+        )
+        .unwrap();
         let sweep = Sweep { exhaustive: 6, samples: 60, ..Sweep::default() };
         let swept = whole.recording().crash(&sweep, |image| {
             run_again(&image.world(), old, new, BaseProof::Full, &expected);
@@ -94,15 +116,29 @@ fn the_last_operation_is_a_sync_and_nothing_changes_before_the_proof() {
     for (members, old, new) in pairs(6) {
         let (old, new) = (&members.0[old], &members.0[new]);
         let (whole, _) = world(old, new);
-        update_raw(&old.chain, &new.chain, &*whole.storage(name()), BaseProof::Full, &NoProgress).unwrap();
+        update_raw(
+            &old.chain,
+            &new.chain,
+            &*whole.storage(name()),
+            BaseProof::Full,
+            Jobs::default(),
+            &NoProgress,
+        )
+        .unwrap();
         let lines = whole.recording().lines();
         assert!(lines.last().is_some_and(|line| line.ends_with("sync")), "{lines:?}");
         let mut number = 0;
         loop {
             let (failing, _) = world(old, new);
             failing.fail(Fault::once(Calls::Any, number));
-            let result =
-                update_raw(&old.chain, &new.chain, &*failing.storage(name()), BaseProof::Full, &NoProgress);
+            let result = update_raw(
+                &old.chain,
+                &new.chain,
+                &*failing.storage(name()),
+                BaseProof::Full,
+                Jobs::default(),
+                &NoProgress,
+            );
             assert_eq!(result.is_err(), failing.has_failed(), "call {number}");
             if !failing.has_failed() {
                 break;

@@ -6,7 +6,7 @@ mod proof;
 
 use vhdx::Chain;
 use vhdx::ops::{BaseProof, UpdateReport, update_raw};
-use vhdx::{Memory, NoProgress, Result};
+use vhdx::{Jobs, Memory, NoProgress, Result};
 
 use crate::common::assert_same;
 use crate::diff::Point;
@@ -30,7 +30,7 @@ fn updated(old: &[u8], new: &[u8], len: usize) -> Vec<u8> {
 
 fn update(old: &Chain, new: &Chain, bytes: Vec<u8>, proof: BaseProof) -> (Vec<u8>, Result<UpdateReport>) {
     let target = Memory::new(bytes);
-    let result = update_raw(old, new, &target, proof, &NoProgress);
+    let result = update_raw(old, new, &target, proof, Jobs::default(), &NoProgress);
     (target.into_inner(), result)
 }
 

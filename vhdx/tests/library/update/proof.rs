@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use vhdx::ops::{BaseProof, ensure_holds_base};
-use vhdx::{Chain, Conflict, DiskOffset, FileOffset, Memory, NoProgress, OpenOptions, ReadAt, Storage, Vhdx};
+use vhdx::{
+    Chain, Conflict, DiskOffset, FileOffset, Jobs, Memory, NoProgress, OpenOptions, ReadAt, Storage, Vhdx,
+};
 use vhdx_testkit::{Block, Image, SparseImage};
 
 use crate::common::MIB;
@@ -71,7 +73,7 @@ fn holding(disk: &Chain) -> SparseImage {
 
 fn prove(target: SparseImage, proof: BaseProof) -> Result<u64, Option<Conflict>> {
     let (old, new) = disks();
-    let result = ensure_holds_base(&old, &new, &Sparse(target), proof, &NoProgress);
+    let result = ensure_holds_base(&old, &new, &Sparse(target), proof, Jobs::default(), &NoProgress);
     result.map_err(|error| error.conflict().cloned())
 }
 
@@ -121,5 +123,5 @@ fn a_full_proof_finds_every_difference() {
     assert_eq!(prove(other, BaseProof::Full), Err(Some(Conflict::OtherBase(at))));
     let target = Memory::new(vec![0; 512]);
     let (old, new) = disks();
-    assert!(ensure_holds_base(&old, &new, &target, BaseProof::Full, &NoProgress).is_err());
+    assert!(ensure_holds_base(&old, &new, &target, BaseProof::Full, Jobs::default(), &NoProgress).is_err());
 }
