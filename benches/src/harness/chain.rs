@@ -7,12 +7,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use vhdx::ops::{ChildOptions, create, new_child};
-use vhdx::{Chain, DiskOffset, FileStorage, FolderResolver, NewDisk, NoProgress, Source, Vhdx, VhdxMut};
+use vhdx::{Chain, DiskOffset, FileStorage, FolderResolver, NewDisk, NoProgress, VhdxMut};
 use vhdx_testkit::{Random, content};
 
-use super::files::{CopyRun, write_runs};
+use super::extents::{disk_pieces, merge_pieces};
+use super::plain::save;
 
 /// Runs start and end at multiples of this many bytes.
 const UNIT: u64 = 4096;
@@ -155,9 +156,19 @@ impl Files {
         self.folder.join(format!("d{layer:02}.delta.raw"))
     }
 
-    /// Returns the path of a list of the runs that a merge of the leaf into its parent copies.
+    /// Returns the layers, leaf first. This is the order of the sources in both lists of extents.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=self.depth).rev().map(|layer| self.layer(layer))
+    }
+
+    /// Returns the path of a list of the data that a read of the disk needs.
     pub(crate) fn extents(&self) -> PathBuf {
-        self.folder.join("leaf.extents")
+        self.folder.join("disk.extents")
+    }
+
+    /// Returns the path of a list of the data that a merge of all layers into the base copies.
+    pub(crate) fn merge_extents(&self) -> PathBuf {
+        self.folder.join("merge.extents")
     }
 }
 
@@ -185,10 +196,9 @@ pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
         delta.set_len(spec.size)?;
         fill(spec, layer, &path, [&delta, &expected])?;
     }
-    if spec.depth > 0 {
-        let leaf = Vhdx::open(files.leaf())?;
-        write_runs(&files.extents(), &merge_runs(&leaf, &Vhdx::open(files.layer(spec.depth - 1))?)?)?;
-    }
+    let chain = Chain::open(files.leaf(), &FolderResolver::default())?;
+    save(&files.extents(), &disk_pieces(&chain)?)?;
+    save(&files.merge_extents(), &merge_pieces(&chain)?)?;
     Ok(())
 }
 
@@ -249,43 +259,11 @@ fn fill(spec: &Spec, layer: usize, path: &Path, raws: [&File; 2]) -> Result<()> 
     Ok(file.close()?)
 }
 
-/// Returns the runs that a merge of `child` into `parent` must copy.
-///
-/// They are in the order of the disk. Blocks that the parent lacks are placed at its end.
-fn merge_runs(child: &Vhdx, parent: &Vhdx) -> Result<Vec<CopyRun>> {
-    let block_size = parent.block_size();
-    let mut end = parent.file_len().next_multiple_of(1 << 20);
-    let (mut places, mut runs) = (BTreeMap::new(), Vec::new());
-    for extent in child.extents(DiskOffset::new(0)..DiskOffset::new(child.virtual_size())) {
-        let extent = extent?;
-        let Source::Data { offset, .. } = extent.source else { continue };
-        let mut done = 0;
-        while done < extent.len {
-            let at = extent.start.get() + done;
-            let block = at / block_size;
-            let place = match places.get(&block) {
-                Some(&place) => place,
-                None => {
-                    let entry = parent.payload_entry(vhdx::BlockIndex::new(block))?;
-                    let is_present = entry.payload_state().is_some_and(|state| state.is_present());
-                    let place = if is_present { entry.file_offset().get() } else { end };
-                    end += if is_present { 0 } else { block_size };
-                    places.insert(block, place);
-                    place
-                }
-            };
-            let len = (extent.len - done).min(block_size - at % block_size);
-            runs.push(CopyRun { from: offset.get() + done, to: place + at % block_size, len });
-            done += len;
-        }
-    }
-    ensure!(!runs.is_empty(), "the child holds nothing");
-    Ok(runs)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::files::{data_bytes, read_runs, verify_chain};
+    use vhdx::Vhdx;
+
+    use super::super::files::{data_bytes, verify_chain};
     use super::*;
 
     fn spec() -> Spec {
@@ -315,8 +293,6 @@ mod tests {
         let places: Vec<_> = places.filter(|place| place.get() > 0).collect();
         assert_eq!(places.len(), 12);
         assert!(!places.is_sorted());
-        let runs = read_runs(&files.extents()).unwrap();
-        assert_eq!(runs.iter().map(|run| run.len).sum::<u64>(), 3 << 20);
     }
 
     #[test]

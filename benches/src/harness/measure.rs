@@ -10,6 +10,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use wait4::Wait4;
 
+use super::cold;
+
 /// The role of a job in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -138,6 +140,8 @@ pub(crate) struct Job<'a> {
     /// Runs once, before the first `prepare`, so that an older result cannot hide a missing one.
     reset: Action<'a>,
     verify: Action<'a>,
+    /// If the page cache is emptied before each run: the programs that are started besides those of the steps.
+    cold: Option<Vec<PathBuf>>,
     _kept: Option<Box<dyn std::any::Any>>,
 }
 
@@ -151,6 +155,7 @@ impl<'a> Job<'a> {
             prepare: nothing(),
             reset: nothing(),
             verify: nothing(),
+            cold: None,
             _kept: None,
         }
     }
@@ -167,6 +172,11 @@ impl<'a> Job<'a> {
         Self { verify: Box::new(action), ..self }
     }
 
+    /// Empties the page cache before each run. `programs` are those that the steps start themselves.
+    pub(crate) fn cold(self, programs: Vec<PathBuf>) -> Self {
+        Self { cold: Some(programs), ..self }
+    }
+
     /// Keeps `value` until the job is dropped.
     pub(crate) fn keep(self, value: impl std::any::Any) -> Self {
         Self { _kept: Some(Box::new(value)), ..self }
@@ -175,11 +185,20 @@ impl<'a> Job<'a> {
     fn once(&self, before: &Step) -> Result<Sample> {
         (self.prepare)()?;
         before.run()?;
+        if let Some(programs) = &self.cold {
+            let own = self.steps.iter().map(|step| &step.program);
+            cold::empty_cache(own.chain(programs).map(PathBuf::as_path))?;
+        }
         self.steps.iter().try_fold(Sample::default(), |sum, step| Ok(sum.and(step.time()?)))
     }
 
     /// Runs the steps once to warm the caches, and checks the result.
+    ///
+    /// There is nothing to warm for a limit that is measured with empty caches.
     fn warm_up(&self, before: &Step) -> Result<()> {
+        if self.cold.is_some() && self.role == Role::Limit {
+            return Ok(());
+        }
         (self.reset)()?;
         self.once(before)?;
         (self.verify)()

@@ -1,13 +1,16 @@
 //! The command that measures all rows of `docs/performance.md`.
 
 mod chain;
+mod cold;
 mod estate;
+mod extents;
 mod files;
 mod measure;
 mod metadata;
 #[cfg(feature = "peers")]
 mod peer_crates;
 mod peers;
+mod plain;
 mod readers;
 mod rows;
 mod table;
@@ -22,13 +25,14 @@ use clap::Parser;
 
 use chain::{Files, Spec};
 use measure::{Job, Role, Step};
+use plain::Way;
 use rows::Row;
 use table::{Goal, Quantity};
 
 /// Compare the vhdx command, side by side, with a plain copy of the same bytes and with other programs
 ///
 /// Prints a table for each row, and whether the row reaches its goal. Times are medians. A ratio of times is the median
-/// of the ratios within each round. A ratio of CPU times compares the least times. Without ROW, all rows are measured.
+/// of the ratios within each round. A ratio of CPU times compares the least times. Without ROW, all rows are measured; cold ones with --cold.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 struct Args {
@@ -44,6 +48,9 @@ struct Args {
     /// The size of the disks: quick is a quarter of full
     #[arg(long, value_enum, default_value_t = Size::Full)]
     size: Size,
+    /// Empty the page cache before each run of the cold rows, and measure them, too; needs root
+    #[arg(long)]
+    cold: bool,
     /// The folder for the disks, which are deleted at the end [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -78,6 +85,31 @@ impl Context {
     /// Returns a process of this program.
     pub(crate) fn worker<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
         Step::new(&self.this, args)
+    }
+
+    /// Returns a process that reads the pieces in a list, or else the data of a file.
+    pub(crate) fn reads(
+        &self,
+        way: &Way,
+        list: Option<&Path>,
+        sources: impl IntoIterator<Item = impl AsRef<Path>>,
+    ) -> Step {
+        let step = self.worker(["read-plain"]).args(way.args().into_iter().map(Into::into));
+        let step = list.into_iter().fold(step, |step, list| step.arg("--list").arg(list));
+        sources.into_iter().fold(step, |step, source| step.arg(source.as_ref()))
+    }
+
+    /// Returns a process that copies the pieces in a list, or else the data of a file, and syncs the target.
+    pub(crate) fn copies(
+        &self,
+        way: &Way,
+        list: Option<&Path>,
+        sources: impl IntoIterator<Item = impl AsRef<Path>>,
+        target: &Path,
+    ) -> Step {
+        let step = self.worker(["copy-plain"]).args(way.args().into_iter().map(Into::into));
+        let step = list.into_iter().fold(step, |step, list| step.arg("--list").arg(list)).arg(target);
+        sources.into_iter().fold(step, |step, source| step.arg(source.as_ref()))
     }
 
     /// Scales a number of bytes from the full size to the chosen size.
@@ -151,6 +183,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) goals: Vec<Goal>,
     /// The quantity in which the best peer is compared.
     pub(crate) quantity: Quantity,
+    /// The goal of that comparison: a ratio below this.
+    pub(crate) peers_below: f64,
 }
 
 pub(crate) fn main() -> Result<ExitCode> {
@@ -160,7 +194,7 @@ pub(crate) fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.list {
-        for row in rows::ALL {
+        for row in rows::WARM.iter().chain(rows::COLD) {
             println!("{:<14} {}", row.name, row.about);
         }
         return Ok(ExitCode::SUCCESS);
@@ -172,7 +206,10 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     if args.rounds == 0 {
         bail!("at least one round is needed");
     }
-    let chosen = chosen_rows(&args.rows)?;
+    if args.cold {
+        cold::ensure_permitted()?;
+    }
+    let chosen = chosen_rows(&args.rows, args.cold)?;
     let this = std::env::current_exe()?;
     let vhdx = this.with_file_name("vhdx");
     if !vhdx.is_file() {
@@ -195,15 +232,20 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen_rows(names: &[String]) -> Result<Vec<&'static Row>> {
-    if names.is_empty() {
-        return Ok(rows::ALL.iter().collect());
+/// Returns the rows with these names, or all rows if there are no names; cold ones only if `cold`.
+fn chosen_rows(names: &[String], cold: bool) -> Result<Vec<&'static Row>> {
+    let find = |rows: &'static [Row], name: &str| rows.iter().find(|row| row.name == name);
+    let row = |name: &String| match (find(rows::WARM, name), find(rows::COLD, name)) {
+        (Some(row), _) => Ok(row),
+        (None, Some(row)) if cold => Ok(row),
+        (None, Some(_)) => bail!("{name} empties the page cache: use --cold"),
+        (None, None) => bail!("there is no row {name}; see --list"),
+    };
+    match names {
+        [] if cold => Ok(rows::WARM.iter().chain(rows::COLD).collect()),
+        [] => Ok(rows::WARM.iter().collect()),
+        names => names.iter().map(row).collect(),
     }
-    let row = |name: &String| rows::ALL.iter().find(|row| row.name == name);
-    names
-        .iter()
-        .map(|name| row(name).with_context(|| format!("there is no row {name}; see --list")))
-        .collect()
 }
 
 /// Prints the table of a row.
@@ -222,9 +264,8 @@ fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String
     println!("{}", table::markdown(&comparison.jobs, &samples, comparison.bytes));
     let verdicts = table::verdicts(&comparison.goals, &comparison.jobs, &samples);
     verdicts.iter().for_each(|verdict| println!("- {}", verdict.sentence));
-    if let Some(sentence) =
-        table::best_peer(&comparison.goals, &comparison.jobs, &samples, comparison.quantity)
-    {
+    let Comparison { jobs, goals, quantity, peers_below, .. } = &comparison;
+    if let Some(sentence) = table::best_peer(goals, jobs, &samples, *quantity, *peers_below) {
         println!("- {sentence}");
     }
     println!();
@@ -245,9 +286,17 @@ mod tests {
 
     #[test]
     fn rows_are_chosen_by_name() {
-        assert_eq!(chosen_rows(&[]).unwrap().len(), rows::ALL.len());
-        assert_eq!(chosen_rows(&["info".into()]).unwrap()[0].name, "info");
-        assert!(chosen_rows(&["nothing".into()]).is_err());
+        assert_eq!(chosen_rows(&[], false).unwrap().len(), rows::WARM.len());
+        assert_eq!(chosen_rows(&["info".into()], false).unwrap()[0].name, "info");
+        assert!(chosen_rows(&["nothing".into()], true).is_err());
+    }
+
+    #[test]
+    fn cold_rows_are_measured_only_on_request() {
+        let cold = ["cold-reads".to_owned()];
+        assert!(chosen_rows(&cold, false).is_err());
+        assert_eq!(chosen_rows(&cold, true).unwrap()[0].name, "cold-reads");
+        assert_eq!(chosen_rows(&[], true).unwrap().len(), rows::WARM.len() + rows::COLD.len());
     }
 
     #[test]

@@ -31,25 +31,31 @@ pub(crate) enum Way {
     RustImgVhdx,
 }
 
-/// Reads the data of a file, without its holes.
-pub(crate) fn scan(path: &Path) -> Result<()> {
+/// Reads a file from its first byte to its last. If `data_only`, fills the buffer with zeros where the file has holes.
+pub(crate) fn read_file(path: &Path, data_only: bool) -> Result<f64> {
     let file = File::open(path)?;
-    let mut bytes = Vec::new();
-    let buf = buffer(&mut bytes, MIB);
-    for (start, len) in data_runs(&file)? {
-        let mut done = 0;
-        while done < len {
-            let part = usize::try_from(len - done).map_or(MIB, |rest| rest.min(MIB));
-            file.read_exact_at(&mut buf[..part], start + done)?;
-            done += part as u64;
-        }
+    let len = file.metadata()?.len();
+    if !data_only {
+        return sequential(len, |buf, at| Ok(file.read_exact_at(buf, at)?));
     }
-    Ok(())
-}
-
-pub(crate) fn read_file(path: &Path) -> Result<f64> {
-    let file = File::open(path)?;
-    sequential(file.metadata()?.len(), |buf, at| Ok(file.read_exact_at(buf, at)?))
+    let runs = data_runs(&file)?;
+    let mut next = 0;
+    sequential(len, |buf, at| {
+        let end = at + buf.len() as u64;
+        let mut done = at;
+        while let Some(&(start, len)) = runs.get(next).filter(|(start, _)| *start < end) {
+            let (from, to) = (start.max(at), (start + len).min(end));
+            buf[(done - at) as usize..(from - at) as usize].fill(0);
+            file.read_exact_at(&mut buf[(from - at) as usize..(to - at) as usize], from)?;
+            done = to;
+            if start + len > end {
+                break;
+            }
+            next += 1;
+        }
+        buf[(done - at) as usize..].fill(0);
+        Ok(())
+    })
 }
 
 pub(crate) fn random_file(path: &Path) -> Result<f64> {

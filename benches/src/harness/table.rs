@@ -14,7 +14,7 @@ pub(crate) enum Quantity {
 }
 
 impl Quantity {
-    fn of(self, samples: &[Sample]) -> f64 {
+    pub(crate) fn of(self, samples: &[Sample]) -> f64 {
         match self {
             Quantity::Seconds => median(&samples.iter().map(|sample| sample.seconds).collect::<Vec<_>>()),
             Quantity::Cpu => samples.iter().map(|sample| sample.cpu).fold(f64::INFINITY, f64::min),
@@ -25,8 +25,8 @@ impl Quantity {
 /// A goal of a job.
 #[derive(Clone, Debug)]
 pub(crate) enum Goal {
-    /// The ratio to another job is at most this.
-    Ratio { job: String, against: String, quantity: Quantity, at_most: f64 },
+    /// The ratio to the limit, or to another job, is at most this.
+    Ratio { job: String, against: Option<String>, quantity: Quantity, at_most: f64 },
     /// The median of the times is at most this.
     Seconds { job: String, at_most: f64 },
     /// The largest peak of resident memory is at most this.
@@ -34,13 +34,32 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
+    /// The time of `job` as a multiple of that of another job.
     pub(crate) fn seconds(job: &str, against: &str, at_most: f64) -> Self {
-        Self::Ratio { job: job.into(), against: against.into(), quantity: Quantity::Seconds, at_most }
+        Self::Ratio { job: job.into(), against: Some(against.into()), quantity: Quantity::Seconds, at_most }
     }
 
+    /// The CPU time of `job` as a multiple of that of another job.
     pub(crate) fn cpu(job: &str, against: &str, at_most: f64) -> Self {
-        Self::Ratio { job: job.into(), against: against.into(), quantity: Quantity::Cpu, at_most }
+        Self::Ratio { job: job.into(), against: Some(against.into()), quantity: Quantity::Cpu, at_most }
     }
+
+    /// The time of `job` as a multiple of the limit.
+    pub(crate) fn limit(job: &str, at_most: f64) -> Self {
+        Self::Ratio { job: job.into(), against: None, quantity: Quantity::Seconds, at_most }
+    }
+
+    /// Returns whether another job is a yardstick of this goal.
+    fn is_against(&self, name: &str) -> bool {
+        matches!(self, Self::Ratio { against: Some(against), .. } if against == name)
+    }
+}
+
+/// Returns the index of the limit: the job with that role whose median of the times is least.
+pub(crate) fn limit(jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Option<usize> {
+    let time = |at: usize| Quantity::Seconds.of(&samples[at]);
+    let ways = (0..jobs.len()).filter(|&at| jobs[at].role == Role::Limit);
+    ways.min_by(|&a, &b| time(a).total_cmp(&time(b)))
 }
 
 /// A goal and its measurement.
@@ -82,10 +101,15 @@ pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) ->
         "| command | ms, median (min–max) | × limit | CPU ms, least | CPU × limit | MB/s | peak MiB |\n\
          | --- | --: | --: | --: | --: | --: | --: |\n",
     );
-    let limit = jobs.iter().position(|job| job.role == Role::Limit).unwrap_or(0);
-    for (job, taken) in jobs.iter().zip(samples) {
+    let limit = limit(jobs, samples);
+    let of_limit = |taken: &[Sample], quantity| match limit {
+        Some(limit) => format!("{:.2}", ratio(taken, &samples[limit], quantity)),
+        None => "–".to_owned(),
+    };
+    for (number, (job, taken)) in jobs.iter().zip(samples).enumerate() {
         let name = match job.role {
-            Role::Limit => format!("limit: {}", job.name),
+            Role::Limit if limit == Some(number) => format!("limit: {}", job.name),
+            Role::Limit => format!("way: {}", job.name),
             Role::Ours => format!("**{}**", job.name),
             Role::Peer => job.name.clone(),
         };
@@ -98,13 +122,13 @@ pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) ->
         };
         let _ = writeln!(
             text,
-            "| {name} | {:.1} ({:.1}–{:.1}) | {:.2} | {:.1} | {:.2} | {rate} | {peak} |",
+            "| {name} | {:.1} ({:.1}–{:.1}) | {} | {:.1} | {} | {rate} | {peak} |",
             median(&seconds) * 1e3,
             least * 1e3,
             most * 1e3,
-            ratio(taken, &samples[limit], Quantity::Seconds),
+            of_limit(taken, Quantity::Seconds),
             Quantity::Cpu.of(taken) * 1e3,
-            ratio(taken, &samples[limit], Quantity::Cpu),
+            of_limit(taken, Quantity::Cpu),
         );
     }
     text
@@ -112,13 +136,19 @@ pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) ->
 
 /// Compares the samples with each goal. Omits goals whose jobs were not measured.
 pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Vec<Verdict> {
-    let of = |name: &str| jobs.iter().position(|job| job.name == name).map(|at| &samples[at]);
+    let place = |name: &str| jobs.iter().position(|job| job.name == name);
+    let of = |name: &str| place(name).map(|at| &samples[at]);
     let verdict = |goal: &Goal| match goal {
         Goal::Ratio { job, against, quantity, at_most } => {
-            let measured = ratio(of(job)?, of(against)?, *quantity);
+            let against = match against {
+                Some(name) => place(name)?,
+                None => limit(jobs, samples)?,
+            };
+            let measured = ratio(of(job)?, &samples[against], *quantity);
             let what = if *quantity == Quantity::Cpu { "CPU time" } else { "time" };
             let sentence = format!(
-                "{job}: {measured:.2}x the {what} of \"{against}\" (goal: at most {at_most:.2}x): {}",
+                "{job}: {measured:.2}x the {what} of \"{}\" (goal: at most {at_most:.2}x): {}",
+                jobs[against].name,
                 met(measured <= *at_most)
             );
             Some(Verdict { sentence, of_goal: measured / at_most })
@@ -145,7 +175,7 @@ pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]
     goals.iter().filter_map(verdict).collect()
 }
 
-/// Compares our best job with the best peer, if there are both.
+/// Compares our best job with the best peer, if there are both. The goal is a ratio below `below`.
 ///
 /// Jobs that goals are measured against are ignored, because they do other work.
 pub(crate) fn best_peer(
@@ -153,12 +183,11 @@ pub(crate) fn best_peer(
     jobs: &[Job<'_>],
     samples: &[Vec<Sample>],
     quantity: Quantity,
+    below: f64,
 ) -> Option<String> {
     let time = |at: &usize| quantity.of(&samples[*at]);
     let best = |role| {
-        let is_yardstick = |name: &str| {
-            goals.iter().any(|goal| matches!(goal, Goal::Ratio { against, .. } if against == name))
-        };
+        let is_yardstick = |name: &str| goals.iter().any(|goal| goal.is_against(name));
         let of_role = (0..jobs.len()).filter(|&at| jobs[at].role == role && !is_yardstick(&jobs[at].name));
         of_role.min_by(|a, b| time(a).total_cmp(&time(b)))
     };
@@ -166,7 +195,10 @@ pub(crate) fn best_peer(
     let measured = ratio(&samples[ours], &samples[peer], quantity);
     let what = if quantity == Quantity::Cpu { "CPU time" } else { "time" };
     let (ours, peer) = (&jobs[ours].name, &jobs[peer].name);
-    Some(format!("{ours}: {measured:.2}x the {what} of the best peer, \"{peer}\": {}", met(measured < 1.0)))
+    Some(format!(
+        "{ours}: {measured:.2}x the {what} of the best peer, \"{peer}\" (goal: less than {below:.2}x): {}",
+        met(measured < below)
+    ))
 }
 
 fn met(is_met: bool) -> &'static str {
@@ -218,15 +250,29 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_the_way_with_the_least_median() {
+        let jobs =
+            [job(Role::Limit, "a"), job(Role::Limit, "b"), job(Role::Ours, "vhdx"), job(Role::Peer, "peer")];
+        let taken = [samples(&[3.0, 9.0]), samples(&[4.0, 4.0]), samples(&[6.0, 6.0]), samples(&[1.0, 1.0])];
+        assert_eq!(limit(&jobs, &taken), Some(1));
+        assert_eq!(limit(&jobs[2..], &taken[2..]), None);
+        let verdict = &verdicts(&[Goal::limit("vhdx", 1.5)], &jobs, &taken)[0];
+        assert_eq!(verdict.sentence, "vhdx: 1.50x the time of \"b\" (goal: at most 1.50x): met");
+        let text = markdown(&jobs, &taken, 0);
+        assert!(text.contains("| limit: b | 4000.0 (4000.0–4000.0) | 1.00 |"));
+        assert!(text.contains("| way: a | 6000.0 (3000.0–9000.0) | 1.50 |"));
+    }
+
+    #[test]
     fn the_best_of_ours_is_compared_with_the_best_peer() {
         let jobs = [job(Role::Ours, "a"), job(Role::Ours, "b"), job(Role::Peer, "c"), job(Role::Peer, "d")];
         let taken = [samples(&[4.0]), samples(&[1.0]), samples(&[2.0]), samples(&[9.0])];
-        let sentence = best_peer(&[], &jobs, &taken, Quantity::Seconds).unwrap();
-        assert_eq!(sentence, "b: 0.50x the time of the best peer, \"c\": met");
-        assert_eq!(best_peer(&[], &jobs[..2], &taken[..2], Quantity::Seconds), None);
+        let sentence = best_peer(&[], &jobs, &taken, Quantity::Seconds, 1.0).unwrap();
+        assert_eq!(sentence, "b: 0.50x the time of the best peer, \"c\" (goal: less than 1.00x): met");
+        assert_eq!(best_peer(&[], &jobs[..2], &taken[..2], Quantity::Seconds, 1.0), None);
         let goals = [Goal::seconds("a", "b", 5.0)];
-        let sentence = best_peer(&goals, &jobs, &taken, Quantity::Seconds).unwrap();
-        assert_eq!(sentence, "a: 2.00x the time of the best peer, \"c\": MISSED");
+        let sentence = best_peer(&goals, &jobs, &taken, Quantity::Seconds, 1.0).unwrap();
+        assert_eq!(sentence, "a: 2.00x the time of the best peer, \"c\" (goal: less than 1.00x): MISSED");
     }
 
     #[test]

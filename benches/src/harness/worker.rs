@@ -1,10 +1,12 @@
 //! Work that runs in its own process: making chains, the limits, and this library as a program would use it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{chain, estate, files, metadata, readers};
+use super::plain::{self, Way};
+use super::{chain, estate, metadata, readers};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Worker {
@@ -29,25 +31,33 @@ pub(crate) enum Worker {
     /// Allocate this many bytes of memory and free them, so that the next timed process does not wait until the host of
     /// a virtual machine provides memory
     TakeMemory { bytes: usize },
-    /// Copy runs into an existing file, and sync it
-    CopyExtents {
-        list: PathBuf,
-        source: PathBuf,
-        target: PathBuf,
+    /// Copy the pieces in a list, or else the data of a file, into a file, and sync it
+    CopyPlain {
+        #[command(flatten)]
+        way: Way,
         #[arg(long)]
-        in_kernel: bool,
-    },
-    /// Copy the data of a file
-    CopySparse {
-        source: PathBuf,
+        list: Option<PathBuf>,
         target: PathBuf,
-        #[arg(long)]
-        sync: bool,
+        sources: Vec<PathBuf>,
     },
-    /// Read the data of a file
-    ScanData { file: PathBuf },
+    /// Read the pieces in a list, or else the data of a file
+    ReadPlain {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long)]
+        list: Option<PathBuf>,
+        sources: Vec<PathBuf>,
+        /// Print the seconds
+        #[arg(long)]
+        seconds: bool,
+    },
     /// Read a file from its first byte to its last, 1 MiB at a time; print the seconds
-    Read { file: PathBuf },
+    Read {
+        file: PathBuf,
+        /// Fill the buffer with zeros where the file has a hole
+        #[arg(long)]
+        data_only: bool,
+    },
     /// Read 4 KiB from many places of a file; print the seconds
     Random { file: PathBuf },
     /// Read a disk through the library, like `read` or `random` read a file; print the seconds
@@ -96,12 +106,15 @@ impl Worker {
                 std::hint::black_box(vec![1u8; *bytes]);
                 Ok(())
             }
-            Self::CopyExtents { list, source, target, in_kernel } => {
-                files::copy_extents(list, source, target, *in_kernel)
+            Self::CopyPlain { way, list, target, sources } => {
+                plain::copy(list.as_deref(), sources, target, way)
             }
-            Self::CopySparse { source, target, sync } => files::copy_sparse(source, target, *sync),
-            Self::ScanData { file } => readers::scan(file),
-            Self::Read { file } => print(readers::read_file(file)?),
+            Self::ReadPlain { way, list, sources, seconds } => {
+                let begin = Instant::now();
+                plain::read(list.as_deref(), sources, way)?;
+                if *seconds { print(begin.elapsed().as_secs_f64()) } else { Ok(()) }
+            }
+            Self::Read { file, data_only } => print(readers::read_file(file, *data_only)?),
             Self::Random { file } => print(readers::random_file(file)?),
             Self::ReadDisk { way, leaf, random } => print(readers::read_disk(*way, leaf, *random)?),
             Self::OpenChain { leaf } => print(readers::open_chain(leaf)?),

@@ -48,7 +48,7 @@ fn commands<'a>(context: &'a Context, measured: &[(&str, &[&str])]) -> Result<Co
         goals.push(Goal::seconds(label, LIMIT, MAX_RATIO));
         goals.push(Goal::PeakBytes { job: (*label).to_owned(), at_most: 100 << 20 });
     }
-    Ok(Comparison { jobs, bytes: 0, goals, quantity: Quantity::Seconds })
+    Ok(Comparison { jobs, bytes: 0, goals, quantity: Quantity::Seconds, peers_below: 1.0 })
 }
 
 /// Prunes 8 neighbouring checkpoints, and one, with the same data.
@@ -84,6 +84,7 @@ pub(super) fn neighbours(context: &Context) -> Result<Comparison<'_>> {
         bytes: deep.child_bytes,
         goals: vec![Goal::seconds(OURS, ONE, 1.3)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 
@@ -109,5 +110,6 @@ pub(super) fn map(context: &Context) -> Result<Comparison<'_>> {
             Goal::PeakBytes { job: OURS.into(), at_most: 64 << 20 },
         ],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }

@@ -1,13 +1,15 @@
-//! Conversions into new files. Their times vary, so the goals are for the CPU time.
+//! Conversions into new files. Their times vary, so the goals are for the CPU time, as a multiple of that of one thread.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::stream::base;
+use super::ways::{limits, sparse_copies};
 use crate::harness::files::{data_bytes, verify_chain, verify_raw};
 use crate::harness::measure::{Job, Role, Step};
 use crate::harness::peers::sync_data;
+use crate::harness::plain::Way;
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
@@ -48,10 +50,13 @@ fn convert<'a>(
         let (made, expected) = (made.clone(), expected.clone());
         job.verify(move || verify(&made, &expected))
     };
-    let copy = context.worker(["copy-sparse", "--sync"]).arg(&expected).arg(&made);
     let ours =
         context.vhdx(["convert", "--quiet"]).args(options.iter().map(Into::into)).arg(source).arg(&made);
-    let mut jobs = vec![job(Role::Limit, LIMIT, vec![copy]), validated(job(Role::Ours, OURS, vec![ours]))];
+    let limits =
+        limits(context, &sparse_copies(), LIMIT, |way| context.copies(way, None, [&expected], &made));
+    let mut jobs: Vec<Job<'_>> =
+        limits.into_iter().map(|(name, step)| job(Role::Limit, &name, vec![step])).collect();
+    jobs.push(validated(job(Role::Ours, OURS, vec![ours])));
     if let Some(qemu_img) = context.peer("qemu-img") {
         let convert = Step::new(qemu_img, qemu).arg(source).arg(&made);
         jobs.push(validated(job(Role::Peer, "qemu-img convert, sync", vec![convert, sync_data(&made)])));
@@ -59,12 +64,13 @@ fn convert<'a>(
     Ok(Comparison {
         jobs,
         bytes: data_bytes(&expected)?,
-        goals: vec![Goal::cpu(OURS, LIMIT, 1.2)],
+        goals: vec![Goal::cpu(OURS, &format!("{LIMIT}: {}", Way::threads(1).name()), 1.2)],
         quantity: Quantity::Cpu,
+        peers_below: 1.0,
     })
 }
 
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::deep;
+use super::ways::{limits, sparse_copies};
 use crate::harness::chain::Files;
 use crate::harness::files::{data_bytes, verify_raw, write_zeros};
 use crate::harness::measure::{Job, Output, Role, Step};
 use crate::harness::peers::{self, Qcow2, qcow2_chain, sync_data};
+use crate::harness::plain::Way;
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
@@ -16,15 +18,17 @@ const OURS: &str = "vhdx convert --in-place --target-is-zero";
 const LIMIT: &str = "sparse copy of the answer, fdatasync";
 
 /// Converts a chain of `depth` with runs of 4 KiB to `run_max` bytes.
-pub(super) fn flatten(context: &Context, depth: usize, run_max: u64, goal: f64) -> Result<Comparison<'_>> {
+pub(super) fn flatten(context: &Context, depth: usize, run_max: u64) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, run_max))?;
     let target = Target { path: context.empty("flatten")?.join("existing.raw"), expected: chain.expected() };
     target.zero()?;
-    let copy = context.worker(["copy-sparse", "--sync"]).arg(&target.expected).arg(&target.path);
     let convert = context.vhdx(["convert", "--quiet", "--in-place", "--target-is-zero"]);
     let convert = convert.arg(chain.leaf()).arg(&target.path);
-    let mut jobs =
-        vec![target.job(Role::Limit, LIMIT, vec![copy]), target.job(Role::Ours, OURS, vec![convert])];
+    let copies = |way: &Way| context.copies(way, None, [&target.expected], &target.path);
+    let limits = limits(context, &sparse_copies(), LIMIT, copies);
+    let mut jobs: Vec<Job<'_>> =
+        limits.into_iter().map(|(name, step)| target.job(Role::Limit, &name, vec![step])).collect();
+    jobs.push(target.job(Role::Ours, OURS, vec![convert]));
     if let Some(qemu_img) = context.peer("qemu-img") {
         // With clusters of 64 KiB, 32 levels of 4 KiB runs would take sixteen times the space.
         let forms: &[Qcow2] = match depth > 1 && run_max == 4 << 10 {
@@ -43,8 +47,9 @@ pub(super) fn flatten(context: &Context, depth: usize, run_max: u64, goal: f64) 
     Ok(Comparison {
         bytes: data_bytes(&target.expected)?,
         jobs,
-        goals: vec![Goal::seconds(OURS, LIMIT, goal)],
+        goals: vec![Goal::limit(OURS, 1.05)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::ways::{self, cached_copies};
 use super::{GIB, MIB};
 use crate::harness::chain::{Files, Spec, name};
-use crate::harness::files::{fresh_copy, read_runs, sync, verify_chain};
-use crate::harness::measure::{Job, Role};
+use crate::harness::files::{fresh_copy, sync, verify_chain};
+use crate::harness::measure::{Job, Role, Step};
 use crate::harness::peers::{self, Qcow2, qcow2_chain, qcow2_name, sync_data};
+use crate::harness::plain::{Way, load};
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
@@ -43,7 +45,8 @@ pub(super) fn whole(context: &Context) -> Result<Comparison<'_>> {
 fn one_child<'a>(context: &'a Context, spec: &Spec, goal: f64) -> Result<Comparison<'a>> {
     let chain = context.chain(spec)?;
     let run = context.empty("merge")?;
-    let mut jobs = vec![limit(context, &chain, &run, false)?, ours(context, &chain, &run)];
+    let mut jobs = limits(context, &chain, &run, &cached_copies())?;
+    jobs.push(ours(context, &chain, &run));
     if let Some(qemu_img) = context.peer("qemu-img") {
         for form in [peers::CLUSTERS, peers::SUBCLUSTERS] {
             jobs.push(commit(&qemu_img, &chain, &run, form)?);
@@ -52,25 +55,29 @@ fn one_child<'a>(context: &'a Context, spec: &Spec, goal: f64) -> Result<Compari
     Ok(Comparison {
         jobs,
         bytes: spec.child_bytes,
-        goals: vec![Goal::seconds(OURS, LIMIT, goal)],
+        goals: vec![Goal::limit(OURS, goal)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 
-/// Returns the limit: a copy of the child's data into a target that is already long enough.
-pub(super) fn limit<'a>(context: &Context, chain: &Files, run: &Path, in_kernel: bool) -> Result<Job<'a>> {
-    let (child, target) = (run.join(name(1)), run.join(name(0)));
-    let step = context.worker(["copy-extents"]).arg(chain.extents()).arg(&child).arg(&target);
-    let step = step.args(in_kernel.then(|| "--in-kernel".into()));
-    let ends = read_runs(&chain.extents())?.iter().map(|run| run.to + run.len).max().unwrap_or(0);
-    let label = if in_kernel { "copy_file_range, fdatasync" } else { LIMIT };
-    let (chain, run) = (chain.clone(), run.to_owned());
-    Ok(Job::new(Role::Limit, label, vec![step]).prepare(move || {
-        copy_files(&chain.folder, &run, [name(0), name(1)])?;
-        let file = File::options().write(true).open(&target)?;
-        file.set_len(ends.max(file.metadata()?.len()))?;
-        sync(&target)
-    }))
+/// Returns the ways of the limit: copies of the child's data into a target that is already long enough.
+pub(super) fn limits<'a>(context: &Context, chain: &Files, run: &Path, all: &[Way]) -> Result<Vec<Job<'a>>> {
+    let list = chain.merge_extents();
+    let target = run.join(name(0));
+    let sources: Vec<PathBuf> = (0..=chain.depth).rev().map(|layer| run.join(name(layer))).collect();
+    let end = load(&list)?.iter().map(|piece| piece.to + piece.len).max().unwrap_or(0);
+    let steps = ways::limits(context, all, LIMIT, |way| context.copies(way, Some(&list), &sources, &target));
+    let job = |(label, step): (String, Step)| {
+        let (chain, run, target) = (chain.clone(), run.to_owned(), target.clone());
+        Job::new(Role::Limit, label, vec![step]).prepare(move || {
+            copy_files(&chain.folder, &run, (0..=chain.depth).map(name))?;
+            let file = File::options().write(true).open(&target)?;
+            file.set_len(end.max(file.metadata()?.len()))?;
+            sync(&target)
+        })
+    };
+    Ok(steps.into_iter().map(job).collect())
 }
 
 /// Returns this project's merge.
@@ -86,7 +93,7 @@ pub(super) fn ours<'a>(context: &Context, chain: &Files, run: &Path) -> Job<'a> 
 fn commit<'a>(qemu_img: &Path, chain: &Files, run: &Path, form: Qcow2) -> Result<Job<'a>> {
     qcow2_chain(qemu_img, chain, form)?;
     let [base, overlay] = [0, 1].map(|layer| run.join(qcow2_name(layer, form)));
-    let commit = crate::harness::measure::Step::new(qemu_img, ["commit", "-d", "-q"]).arg(&overlay);
+    let commit = Step::new(qemu_img, ["commit", "-d", "-q"]).arg(&overlay);
     let label = format!("qemu-img commit, qcow2 {}, sync", form.name);
     let (qemu_img, expected) = (qemu_img.to_owned(), chain.expected());
     let (chain, run) = (chain.clone(), run.to_owned());
@@ -138,5 +145,6 @@ pub(super) fn levels(context: &Context) -> Result<Comparison<'_>> {
         bytes: deep.child_bytes,
         goals: vec![Goal::seconds(PASS, ONE, 1.3), Goal::seconds(PASS, SINGLE, 0.2)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }

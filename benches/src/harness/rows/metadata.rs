@@ -43,6 +43,7 @@ pub(super) fn info(context: &Context) -> Result<Comparison<'_>> {
             Goal::PeakBytes { job: LARGE.into(), at_most: 32 << 20 },
         ],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 
@@ -129,5 +130,11 @@ fn own<'a>(_: &Context, role: Role, name: &str, step: Step) -> Job<'a> {
 
 fn comparison<'a>(jobs: Vec<Job<'a>>, ours: &str, goal: f64) -> Comparison<'a> {
     let limit = jobs[0].name.clone();
-    Comparison { jobs, bytes: 0, goals: vec![Goal::seconds(ours, &limit, goal)], quantity: Quantity::Seconds }
+    Comparison {
+        jobs,
+        bytes: 0,
+        goals: vec![Goal::seconds(ours, &limit, goal)],
+        quantity: Quantity::Seconds,
+        peers_below: 1.0,
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::ways::{cached_reads, limits};
 use super::{MIB, deep};
 use crate::harness::chain::Files;
 use crate::harness::files::verify_chain;
@@ -13,26 +14,37 @@ use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
 const LIMIT: &str = "pread of the answer";
+const DATA_ONLY: &str = "pread of the answer's data, zeros for its holes";
+const PARALLEL: &str = "pread of the answer's data";
 const FILE: &str = "library, files";
 const MAPPED: &str = "library, memory maps";
 /// Deep chains are compared with these two, but peers are not: fewer blocks are allocated in the first.
 const DEPTH_1: &str = "library, memory maps, depth 1";
 const SAME_DISK: &str = "library, memory maps, depth 1, the same disk";
 
-/// Reads 1 MiB at a time. The goal is a rate of at least `rate` times the limit's.
+/// Reads 1 MiB at a time. The goal is a rate of at least `rate` times that of one thread that reads the answer.
+///
+/// The library reads in the thread of its caller, so a limit of several threads is not a goal.
 pub(super) fn sequential(context: &Context, depth: usize, run_max: u64, rate: f64) -> Result<Comparison<'_>> {
     let chain = context.chain(&deep(context, depth, run_max))?;
     let mut jobs = vec![
         own(context, Role::Limit, LIMIT, &["read"], chain.expected()),
+        own(context, Role::Limit, DATA_ONLY, &["read", "--data-only"], chain.expected()),
         own(context, Role::Ours, FILE, &["read-disk", "file"], chain.leaf()),
         own(context, Role::Ours, MAPPED, &["read-disk", "mapped"], chain.leaf()),
     ];
+    for (name, step) in limits(context, &cached_reads(), PARALLEL, |way| {
+        context.reads(way, None, [&chain.expected()]).arg("--seconds").output(Output::OwnSeconds)
+    }) {
+        jobs.push(Job::new(Role::Limit, name, vec![step]));
+    }
     add_peers(context, &mut jobs, &chain, false);
     Ok(Comparison {
         jobs,
         bytes: chain.expected().metadata()?.len(),
         goals: vec![Goal::seconds(FILE, LIMIT, 1.0 / rate)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 
@@ -57,7 +69,7 @@ pub(super) fn random(context: &Context, depth: usize) -> Result<Comparison<'_>> 
         }
     }
     add_peers(context, &mut jobs, &chain, true);
-    Ok(Comparison { jobs, bytes: 200_000 * 4096, goals, quantity: Quantity::Seconds })
+    Ok(Comparison { jobs, bytes: 200_000 * 4096, goals, quantity: Quantity::Seconds, peers_below: 1.0 })
 }
 
 /// Returns the disk of a chain at depth 1: all levels are merged into the first.

@@ -9,6 +9,7 @@ use super::{GIB, MIB, merge};
 use crate::harness::chain::Spec;
 use crate::harness::measure::Step;
 use crate::harness::peers::program;
+use crate::harness::plain::Way;
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
@@ -49,13 +50,15 @@ pub(super) fn merge(context: &Context) -> Result<Option<Comparison<'_>>> {
     (0..=1).try_for_each(|layer| std::fs::remove_file(chain.delta(layer)))?;
     let run = mount.0.join("merge");
     std::fs::create_dir(&run)?;
-    let limit = merge::limit(context, &chain, &run, true)?;
+    let mut jobs = merge::limits(context, &chain, &run, &[Way::threads(1).in_kernel()])?;
     let ours = merge::ours(context, &chain, &run).keep(mount);
-    let (ours_name, limit_name) = (ours.name.clone(), limit.name.clone());
+    let goals = vec![Goal::limit(&ours.name, 1.5)];
+    jobs.push(ours);
     Ok(Some(Comparison {
-        jobs: vec![limit, ours],
+        jobs,
         bytes: spec.child_bytes,
-        goals: vec![Goal::seconds(&ours_name, &limit_name, 1.5)],
+        goals,
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     }))
 }

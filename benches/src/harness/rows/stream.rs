@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::ways::{cached_reads, limits};
 use super::{GIB, MIB};
 use crate::harness::chain::Spec;
 use crate::harness::files::data_bytes;
@@ -16,10 +17,10 @@ const LIMIT: &str = "pread of the file's data";
 pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     let chain = context.chain(&base(context, 2 * MIB))?;
     let image = chain.leaf();
-    let mut jobs = vec![
-        Job::new(Role::Limit, LIMIT, vec![context.worker(["scan-data"]).arg(&image)]),
-        Job::new(Role::Ours, OURS, vec![context.vhdx(["convert", "--quiet"]).arg(&image).arg("-")]),
-    ];
+    let limits = limits(context, &cached_reads(), LIMIT, |way| context.reads(way, None, [&image]));
+    let mut jobs: Vec<Job<'_>> =
+        limits.into_iter().map(|(name, step)| Job::new(Role::Limit, name, vec![step])).collect();
+    jobs.push(Job::new(Role::Ours, OURS, vec![context.vhdx(["convert", "--quiet"]).arg(&image).arg("-")]));
     let mut peer = |name: &str, step: Step| jobs.push(Job::new(Role::Peer, name, vec![step]));
     if let Some(seven) = context.peer("7zz") {
         peer("7zz x -so", Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(&image));
@@ -35,8 +36,9 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     Ok(Comparison {
         jobs,
         bytes: data_bytes(&chain.expected())?,
-        goals: vec![Goal::seconds(OURS, LIMIT, 1.3)],
+        goals: vec![Goal::limit(OURS, 1.05)],
         quantity: Quantity::Seconds,
+        peers_below: 1.0,
     })
 }
 

@@ -1,0 +1,200 @@
+//! Work on files that are not in the page cache.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use vhdx_testkit::Random;
+
+use super::cold_ways::{copies, merges, reads, scattered_reads};
+use super::merge;
+use super::ways::limits;
+use super::{GIB, KIB, MIB};
+use crate::harness::chain::{Files, Spec, name};
+use crate::harness::files::{data_bytes, fresh_copy, verify_chain, verify_raw, write_content};
+use crate::harness::measure::{Job, Role, Step};
+use crate::harness::peers::{self, qcow2_chain, qcow2_name, sync_data, verify_image};
+use crate::harness::plain::{Piece, load, save};
+use crate::harness::table::{Goal, Quantity};
+use crate::harness::{Comparison, Context};
+
+/// A peer must take less than this part of the time.
+const AHEAD_BY_HALF: f64 = 1.0 / 1.5;
+
+fn spec(context: &Context, run_max: u64) -> Spec {
+    let child_bytes = if run_max == 4 * KIB { 128 * MIB } else { 256 * MIB };
+    Spec {
+        size: context.scaled(4 * GIB),
+        block: 2 * MIB,
+        depth: 8,
+        base_fill: 50,
+        child_bytes: context.scaled(child_bytes),
+        run_min: 4 * KIB,
+        run_max,
+        whole: false,
+        same_runs: false,
+    }
+}
+
+/// Returns a chain. Its flat raw file is written in order, so that it lies on the device in order.
+fn chain(context: &Context, spec: &Spec) -> Result<Files> {
+    let is_new = !context.folder.join(spec.name()).exists();
+    let chain = context.chain(spec)?;
+    if is_new {
+        let ordered = chain.expected().with_extension("ordered");
+        fresh_copy(&chain.expected(), &ordered)?;
+        std::fs::rename(ordered, chain.expected())?;
+    }
+    Ok(chain)
+}
+
+/// Writes a chain with runs of 4 KiB to `run_max` bytes to the standard output.
+pub(super) fn stream(context: &Context, run_max: u64, goal: f64) -> Result<Comparison<'_>> {
+    const OURS: &str = "vhdx convert LEAF -";
+    let chain = chain(context, &spec(context, run_max))?;
+    let layers: Vec<PathBuf> = chain.layers().collect();
+    let ways = limits(context, &reads(), "pread of the same extents", |way| {
+        context.reads(way, Some(&chain.extents()), &layers)
+    });
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    let mut add = |role, name: &str, step: Step, programs: Vec<PathBuf>| {
+        jobs.push(Job::new(role, name, vec![step]).cold(programs));
+    };
+    for (name, step) in ways {
+        add(Role::Limit, &name, step, vec![]);
+    }
+    add(Role::Ours, OURS, context.vhdx(["convert", "--quiet"]).arg(chain.leaf()).arg("-"), vec![]);
+    if let Some(seven) = context.peer("7zz") {
+        let extract = Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(chain.leaf());
+        add(Role::Peer, "7zz x -so", extract, vec![]);
+    }
+    if let Some(qemu_img) = context.peer("qemu-img") {
+        let made = qcow2_chain(&qemu_img, &chain, peers::SUBCLUSTERS)?;
+        let leaf = &made[chain.depth];
+        let size = chain.expected().metadata()?.len();
+        let convert = Step::new(&qemu_img, ["convert", "-n", "-W", "-m", "16", "-f", "qcow2"]);
+        let convert = convert.arg("--target-image-opts").arg(leaf).arg(format!("driver=null-co,size={size}"));
+        add(Role::Peer, "qemu-img convert -W -m 16, qcow2 subclusters, to null", convert, vec![]);
+        if let (Some(nbdcopy), Some(nbd)) = (context.peer("nbdcopy"), context.peer("qemu-nbd")) {
+            let server = Step::new(nbdcopy, ["--", "["]).arg(&nbd);
+            let copy = server.arg("-r").arg("-f").arg("qcow2").arg(leaf).arg("]").arg("null:");
+            add(Role::Peer, "nbdcopy, qemu-nbd, qcow2 subclusters, to null", copy, vec![nbd]);
+        }
+    }
+    Ok(Comparison {
+        bytes: load(&chain.extents())?.iter().map(|piece| piece.len).sum(),
+        jobs,
+        goals: vec![Goal::limit(OURS, goal), Goal::PeakBytes { job: OURS.into(), at_most: 80 << 20 }],
+        quantity: Quantity::Seconds,
+        peers_below: AHEAD_BY_HALF,
+    })
+}
+
+/// Converts a chain to a new raw file.
+pub(super) fn to_raw(context: &Context) -> Result<Comparison<'_>> {
+    convert(context, "new.raw", "raw", verify_raw, 1.15)
+}
+
+/// Converts a chain to a new VHDX.
+pub(super) fn to_vhdx(context: &Context) -> Result<Comparison<'_>> {
+    convert(context, "new.vhdx", "vhdx", verify_chain, 1.2)
+}
+
+fn convert<'a>(
+    context: &'a Context,
+    file: &str,
+    format: &str,
+    verify: fn(&Path, &Path) -> Result<()>,
+    goal: f64,
+) -> Result<Comparison<'a>> {
+    const OURS: &str = "vhdx convert";
+    let chain = chain(context, &spec(context, MIB))?;
+    let made = context.empty("cold-convert")?.join(file);
+    let job = |role, name: &str, steps| {
+        let made = made.clone();
+        Job::new(role, name, steps).prepare(move || super::export::remove(&made)).cold(vec![])
+    };
+    let validated = |job: Job<'static>| {
+        let (made, expected) = (made.clone(), chain.expected());
+        job.verify(move || verify(&made, &expected))
+    };
+    let ways = limits(context, &copies(), "sparse copy of the flat raw, fdatasync", |way| {
+        context.copies(way, None, [chain.expected()], &made)
+    });
+    let mut jobs: Vec<Job<'_>> =
+        ways.into_iter().map(|(name, step)| job(Role::Limit, &name, vec![step])).collect();
+    let ours = context.vhdx(["convert", "--quiet"]).arg(chain.leaf()).arg(&made);
+    jobs.push(validated(job(Role::Ours, OURS, vec![ours])));
+    if let Some(qemu_img) = context.peer("qemu-img") {
+        let leaf = &qcow2_chain(&qemu_img, &chain, peers::SUBCLUSTERS)?[chain.depth];
+        let convert = ["convert", "-W", "-m", "16", "-f", "qcow2", "-O", format];
+        let convert = Step::new(&qemu_img, convert).arg(leaf).arg(&made);
+        let label = "qemu-img convert -W -m 16, qcow2 subclusters, sync";
+        jobs.push(validated(job(Role::Peer, label, vec![convert, sync_data(&made)])));
+    }
+    Ok(Comparison {
+        bytes: data_bytes(&chain.expected())?,
+        jobs,
+        goals: vec![Goal::limit(OURS, goal)],
+        quantity: Quantity::Seconds,
+        peers_below: 1.0,
+    })
+}
+
+/// Merges three levels in place.
+pub(super) fn merge(context: &Context) -> Result<Comparison<'_>> {
+    const OURS: &str = "vhdx merge --into";
+    let spec = Spec { size: context.scaled(2 * GIB), depth: 3, ..spec(context, MIB) };
+    let chain = chain(context, &spec)?;
+    let run = context.empty("cold-merge")?;
+    let limits = merge::limits(context, &chain, &run, &merges())?;
+    let mut jobs: Vec<Job<'_>> = limits.into_iter().map(|job| job.cold(vec![])).collect();
+    let copied = |job: Job<'static>, name: fn(usize) -> String| {
+        let (chain, run) = (chain.clone(), run.clone());
+        job.cold(vec![]).prepare(move || merge::copy_files(&chain.folder, &run, (0..=chain.depth).map(name)))
+    };
+    let (target, expected) = (run.join(name(0)), chain.expected());
+    let step = context.vhdx(["merge", "--quiet"]).arg(run.join(name(chain.depth))).arg("--into").arg(&target);
+    let ours = copied(Job::new(Role::Ours, OURS, vec![step]), name);
+    jobs.push(ours.verify(move || verify_chain(&target, &expected)));
+    if let Some(qemu_img) = context.peer("qemu-img") {
+        qcow2_chain(&qemu_img, &chain, peers::SUBCLUSTERS)?;
+        let qcow2 = |layer| qcow2_name(layer, peers::SUBCLUSTERS);
+        let base = run.join(qcow2(0));
+        let commit = Step::new(&qemu_img, ["commit", "-d", "-q", "-b"]).arg(&base);
+        let steps = vec![commit.arg(run.join(qcow2(chain.depth))), sync_data(&base)];
+        let commit = copied(Job::new(Role::Peer, "qemu-img commit, qcow2 subclusters, sync", steps), qcow2);
+        let expected = chain.expected();
+        jobs.push(commit.verify(move || verify_image(&qemu_img, "qcow2", &base, &expected)));
+    }
+    Ok(Comparison {
+        bytes: load(&chain.merge_extents())?.iter().map(|piece| piece.len).sum(),
+        jobs,
+        goals: vec![Goal::limit(OURS, 1.2)],
+        quantity: Quantity::Seconds,
+        peers_below: 1.0,
+    })
+}
+
+/// Compares ways to read 4 KiB from many places of a file, without a program of this project.
+pub(super) fn experiment(context: &Context) -> Result<Comparison<'_>> {
+    const LEN: u64 = 4 * KIB;
+    let count = context.scaled(100_000);
+    let size = context.scaled(4 * GIB);
+    let file = context.made("scattered.raw", |file| write_content(file, size))?;
+    let list = context.folder.join("scattered.list");
+    let mut places: Vec<u64> = (0..size / LEN).collect();
+    Random::new(3).shuffle(&mut places);
+    let piece =
+        |(number, place): (u64, u64)| Piece { source: 0, from: place * LEN, to: number * LEN, len: LEN };
+    save(&list, &(0..count).zip(places).map(piece).collect::<Vec<_>>())?;
+    let step = |way: &_| context.reads(way, Some(&list), [&file]);
+    let ways = limits(context, &scattered_reads(), "4 KiB", step);
+    let jobs = ways.into_iter().map(|(name, step)| Job::new(Role::Limit, name, vec![step]).cold(vec![]));
+    Ok(Comparison {
+        jobs: jobs.collect(),
+        bytes: count * LEN,
+        goals: vec![],
+        quantity: Quantity::Seconds,
+        peers_below: 1.0,
+    })
+}

@@ -1,0 +1,66 @@
+//! The ways of the limits. The limit of a row is the best of its ways.
+
+use crate::harness::Context;
+use crate::harness::measure::Step;
+use crate::harness::plain::{Direct, Way, can_be_direct, has_uring};
+
+/// The number of ways that are measured with `--check`.
+const CHECKED: usize = 3;
+
+/// Returns the name and the process of each way that this machine offers. The first ways are the most promising.
+pub(super) fn limits(
+    context: &Context,
+    all: &[Way],
+    work: &str,
+    step: impl Fn(&Way) -> Step,
+) -> Vec<(String, Step)> {
+    let most = if context.check { CHECKED } else { all.len() };
+    let ways = all.iter().take(most).filter(|way| is_available(context, way));
+    ways.map(|way| (format!("{work}: {}", way.name()), step(way))).collect()
+}
+
+/// Prints a message and returns false if this machine does not offer a way.
+fn is_available(context: &Context, way: &Way) -> bool {
+    let missing = if way.is_uring() && !has_uring() {
+        "the kernel does not permit io_uring"
+    } else if way.is_direct() && !can_be_direct(&context.folder) {
+        "the file system has no direct access"
+    } else {
+        return true;
+    };
+    println!("**NOT AVAILABLE: {}: {missing}.**\n", way.name());
+    false
+}
+
+/// Reads of cached files.
+pub(super) fn cached_reads() -> Vec<Way> {
+    vec![Way::threads(4), Way::threads(1), Way::threads(16), Way::uring(32)]
+}
+
+/// Copies of a cached file with holes.
+pub(super) fn sparse_copies() -> Vec<Way> {
+    let early = |threads| Way::threads(threads).early();
+    vec![
+        Way::threads(1),
+        early(1),
+        early(4),
+        Way::threads(4),
+        early(16),
+        Way::threads(4).direct(Direct::Writes),
+        early(4).in_kernel(),
+    ]
+}
+
+/// Copies of scattered pieces of cached files.
+pub(super) fn cached_copies() -> Vec<Way> {
+    let early = |threads| Way::threads(threads).early();
+    vec![
+        early(1),
+        early(4).file_order(),
+        Way::threads(1),
+        early(4),
+        early(16).file_order(),
+        Way::threads(16).file_order().direct(Direct::Writes),
+        early(4).in_kernel(),
+    ]
+}
