@@ -2,6 +2,7 @@
 
 mod chain;
 mod cold;
+mod context;
 mod estate;
 mod extents;
 mod files;
@@ -13,21 +14,23 @@ mod peers;
 mod plain;
 mod readers;
 mod rows;
+mod summary;
 mod table;
 mod worker;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
-use chain::{Files, Spec};
-use measure::{Job, Role, Step};
-use plain::Way;
+use context::Size;
+use measure::{Job, Role};
 use rows::Row;
+use summary::Summary;
 use table::{Goal, Quantity};
+
+pub(crate) use context::Context;
 
 /// Compare the vhdx command, side by side, with a plain copy of the same bytes and with other programs
 ///
@@ -59,120 +62,6 @@ struct Args {
     check: bool,
     #[command(subcommand)]
     worker: Option<worker::Worker>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Size {
-    Quick,
-    Full,
-}
-
-/// The settings that all rows share.
-pub(crate) struct Context {
-    folder: PathBuf,
-    vhdx: PathBuf,
-    this: PathBuf,
-    size: Size,
-    check: bool,
-}
-
-impl Context {
-    /// Returns a process of the measured command.
-    pub(crate) fn vhdx<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
-        Step::new(&self.vhdx, args)
-    }
-
-    /// Returns a process of this program.
-    pub(crate) fn worker<A: Into<OsString>>(&self, args: impl IntoIterator<Item = A>) -> Step {
-        Step::new(&self.this, args)
-    }
-
-    /// Returns a process that reads the pieces in a list, or else the data of a file.
-    pub(crate) fn reads(
-        &self,
-        way: &Way,
-        list: Option<&Path>,
-        sources: impl IntoIterator<Item = impl AsRef<Path>>,
-    ) -> Step {
-        let step = self.worker(["read-plain"]).args(way.args().into_iter().map(Into::into));
-        let step = list.into_iter().fold(step, |step, list| step.arg("--list").arg(list));
-        sources.into_iter().fold(step, |step, source| step.arg(source.as_ref()))
-    }
-
-    /// Returns a process that copies the pieces in a list, or else the data of a file, and syncs the target.
-    pub(crate) fn copies(
-        &self,
-        way: &Way,
-        list: Option<&Path>,
-        sources: impl IntoIterator<Item = impl AsRef<Path>>,
-        target: &Path,
-    ) -> Step {
-        let step = self.worker(["copy-plain"]).args(way.args().into_iter().map(Into::into));
-        let step = list.into_iter().fold(step, |step, list| step.arg("--list").arg(list)).arg(target);
-        sources.into_iter().fold(step, |step, source| step.arg(source.as_ref()))
-    }
-
-    /// Scales a number of bytes from the full size to the chosen size.
-    pub(crate) fn scaled(&self, bytes: u64) -> u64 {
-        if self.size == Size::Full { bytes } else { bytes / 4 }
-    }
-
-    /// Makes an empty folder.
-    pub(crate) fn empty(&self, name: &str) -> Result<PathBuf> {
-        let folder = self.folder.join(name);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        std::fs::create_dir_all(&folder)?;
-        Ok(folder)
-    }
-
-    /// Returns a folder that rows share. It is made once.
-    pub(crate) fn made(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let folder = self.folder.join(name);
-        if !folder.exists() {
-            make(&folder)?;
-        }
-        Ok(folder)
-    }
-
-    /// Returns a chain. It is made and verified once.
-    pub(crate) fn chain(&self, spec: &Spec) -> Result<Files> {
-        self.chain_in(spec, &self.folder)
-    }
-
-    /// As [`chain`](Self::chain), on another file system.
-    pub(crate) fn chain_in(&self, spec: &Spec, folder: &Path) -> Result<Files> {
-        let folder = folder.join(spec.name());
-        let files = Files { folder: folder.clone(), depth: spec.depth };
-        if !folder.exists() {
-            self.worker(["make-chain"]).arg(&folder).args(spec.args()).run()?;
-            files::verify_chain(&files.leaf(), &files.expected())?;
-        }
-        Ok(files)
-    }
-
-    /// Returns the path of a peer, unless peers are not measured.
-    ///
-    /// Prints a message if it is missing.
-    pub(crate) fn peer(&self, name: &str) -> Option<PathBuf> {
-        self.found(name, peers::program)
-    }
-
-    pub(crate) fn python_with(&self, module: &str) -> Option<PathBuf> {
-        self.found(module, peers::python_with)
-    }
-
-    fn found(&self, name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
-        if self.check {
-            return None;
-        }
-        let found = find(name);
-        if found.is_none() {
-            println!("**MISSING: {name} is not installed, so it is not compared.**\n");
-        }
-        found
-    }
 }
 
 /// The jobs and goals of a row.
@@ -221,10 +110,13 @@ fn measure_rows(args: &Args) -> Result<ExitCode> {
     let context =
         Context { folder: folder.path().canonicalize()?, vhdx, this, size: args.size, check: args.check };
     let mut too_slow = Vec::new();
+    let mut summary = Summary::default();
     for row in chosen {
-        too_slow.extend(measure_row(row, &context, args.rounds)?);
+        too_slow.extend(measure_row(row, &context, args.rounds, &mut summary)?);
+        context.delete_chains()?;
     }
     folder.close()?;
+    println!("{summary}");
     if args.check && !too_slow.is_empty() {
         eprintln!("more than twice the goal:\n{}", too_slow.join("\n"));
         return Ok(ExitCode::FAILURE);
@@ -251,7 +143,7 @@ fn chosen_rows(names: &[String], cold: bool) -> Result<Vec<&'static Row>> {
 /// Prints the table of a row.
 ///
 /// Returns the sentences of the goals that are missed by more than a factor of two.
-fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String>> {
+fn measure_row(row: &Row, context: &Context, rounds: usize, summary: &mut Summary) -> Result<Vec<String>> {
     println!("## {}\n{}\n", row.name, row.about);
     let Some(mut comparison) = (row.prepare)(context).with_context(|| row.name)? else {
         return Ok(Vec::new());
@@ -269,14 +161,18 @@ fn measure_row(row: &Row, context: &Context, rounds: usize) -> Result<Vec<String
         println!("- {sentence}");
     }
     println!();
+    summary.add(row.name, &comparison, &samples);
     let too_slow = verdicts.into_iter().filter(|verdict| verdict.of_goal > 2.0);
     Ok(too_slow.map(|verdict| format!("{}: {}", row.name, verdict.sentence)).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::CommandFactory;
 
+    use super::chain::Spec;
     use super::*;
 
     #[test]

@@ -49,6 +49,12 @@ impl Goal {
         Self::Ratio { job: job.into(), against: None, quantity: Quantity::Seconds, at_most }
     }
 
+    /// Returns the job that this is a goal of.
+    pub(crate) fn job(&self) -> &str {
+        let (Self::Ratio { job, .. } | Self::Seconds { job, .. } | Self::PeakBytes { job, .. }) = self;
+        job
+    }
+
     /// Returns whether another job is a yardstick of this goal.
     fn is_against(&self, name: &str) -> bool {
         matches!(self, Self::Ratio { against: Some(against), .. } if against == name)
@@ -136,9 +142,14 @@ pub(crate) fn markdown(jobs: &[Job<'_>], samples: &[Vec<Sample>], bytes: u64) ->
 
 /// Compares the samples with each goal. Omits goals whose jobs were not measured.
 pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Vec<Verdict> {
+    goals.iter().filter_map(|goal| verdict(goal, jobs, samples)).collect()
+}
+
+/// Compares the samples with a goal. Returns `None` if its jobs were not measured.
+pub(crate) fn verdict(goal: &Goal, jobs: &[Job<'_>], samples: &[Vec<Sample>]) -> Option<Verdict> {
     let place = |name: &str| jobs.iter().position(|job| job.name == name);
     let of = |name: &str| place(name).map(|at| &samples[at]);
-    let verdict = |goal: &Goal| match goal {
+    match goal {
         Goal::Ratio { job, against, quantity, at_most } => {
             let against = match against {
                 Some(name) => place(name)?,
@@ -171,8 +182,7 @@ pub(crate) fn verdicts(goals: &[Goal], jobs: &[Job<'_>], samples: &[Vec<Sample>]
             );
             Some(Verdict { sentence, of_goal: measured as f64 / *at_most as f64 })
         }
-    };
-    goals.iter().filter_map(verdict).collect()
+    }
 }
 
 /// Compares our best job with the best peer, if there are both. The goal is a ratio below `below`.

@@ -38,7 +38,6 @@ pub(super) fn copies() -> Vec<Way> {
         Way::threads(4).direct(Direct::Both),
         Way::threads(16).direct(Direct::Both),
         early(1).ahead(32),
-        Way::uring(32).early(),
         early(4).in_kernel(),
     ]
 }
@@ -57,7 +56,6 @@ pub(super) fn merges() -> Vec<Way> {
         early(16).file_order().direct(Direct::Reads),
         Way::threads(16).file_order().direct(Direct::Both),
         early(4).file_order().ahead(256),
-        Way::uring(32).file_order().early(),
     ]
 }
 

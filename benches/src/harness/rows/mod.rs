@@ -85,10 +85,10 @@ pub(crate) const WARM: &[Row] = rows! {
 
 /// The rows that empty the page cache before each run.
 pub(crate) const COLD: &[Row] = rows! {
-    "cold-stream", "A cold chain of depth 8 to the standard output: runs of 4 KiB to 1 MiB.",
-        |c| cold::stream(c, MIB, 1.1);
     "cold-stream-4k", "A cold chain of depth 8 to the standard output: runs of 4 KiB.",
         |c| cold::stream(c, 4 * KIB, 1.25);
+    "cold-stream", "A cold chain of depth 8 to the standard output: runs of 4 KiB to 1 MiB.",
+        |c| cold::stream(c, MIB, 1.1);
     "cold-raw", "A cold chain of depth 8 to a new raw file.", cold::to_raw;
     "cold-vhdx", "A cold chain of depth 8 to a new VHDX.", cold::to_vhdx;
     "cold-merge", "Merge of three cold levels in place, durable: runs of 4 KiB to 1 MiB.", cold::merge;

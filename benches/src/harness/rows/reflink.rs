@@ -13,13 +13,19 @@ use crate::harness::plain::Way;
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
 
-/// A mounted file system, which is unmounted when this value is dropped.
-struct Mount(PathBuf);
+/// A mounted file system, which is unmounted when this value is dropped. Then its image is deleted.
+struct Mount {
+    at: PathBuf,
+    image: PathBuf,
+}
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if let Err(error) = Step::new("umount", [&self.0]).run() {
-            eprintln!("cannot unmount {}: {error}", self.0.display());
+        if let Err(error) = Step::new("umount", [&self.at]).run() {
+            eprintln!("cannot unmount {}: {error}", self.at.display());
+        }
+        if let Err(error) = std::fs::remove_file(&self.image) {
+            eprintln!("cannot delete {}: {error}", self.image.display());
         }
     }
 }
@@ -31,10 +37,10 @@ pub(super) fn merge(context: &Context) -> Result<Option<Comparison<'_>>> {
         return Ok(None);
     };
     let image = context.empty("xfs")?.join("image");
-    let mount = Mount(context.empty("xfs-mounted")?);
+    let mount = Mount { at: context.empty("xfs-mounted")?, image: image.clone() };
     File::create(&image)?.set_len(20 * GIB)?;
     Step::new(mkfs, ["-q", "-m", "reflink=1"]).arg(&image).run()?;
-    Step::new("mount", ["-o", "loop"]).arg(&image).arg(&mount.0).run()?;
+    Step::new("mount", ["-o", "loop"]).arg(&image).arg(&mount.at).run()?;
     let spec = Spec {
         size: context.scaled(4 * GIB),
         block: 32 * MIB,
@@ -46,9 +52,9 @@ pub(super) fn merge(context: &Context) -> Result<Option<Comparison<'_>>> {
         whole: true,
         same_runs: false,
     };
-    let chain = context.chain_in(&spec, &mount.0)?;
+    let chain = context.chain_in(&spec, &mount.at)?;
     (0..=1).try_for_each(|layer| std::fs::remove_file(chain.delta(layer)))?;
-    let run = mount.0.join("merge");
+    let run = mount.at.join("merge");
     std::fs::create_dir(&run)?;
     let mut jobs = merge::limits(context, &chain, &run, &[Way::threads(1).in_kernel()])?;
     let ours = merge::ours(context, &chain, &run).keep(mount);
