@@ -202,20 +202,24 @@ pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty disk of `size` bytes, and a child with 4 KiB of every hundredth block.
+/// Makes an empty disk of `size` bytes, and `depth` levels. Each holds 4 KiB of one block in a hundred.
 ///
 /// The files have the same names as those of [`make`].
-pub(crate) fn make_touched(size: u64, folder: &Path) -> Result<()> {
+pub(crate) fn make_touched(size: u64, depth: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let files = Files { folder: folder.to_owned(), depth: 1 };
+    let files = Files { folder: folder.to_owned(), depth };
     let block = 32 << 20;
     new_file(&NewDisk::new(size), &files.layer(0))?;
-    new_child_file(&files.layer(0), &files.leaf(), block)?;
-    let mut child = VhdxMut::open(files.leaf())?;
-    for touched in (0..size / block).step_by(100) {
-        child.write_all_at(&[1; UNIT as usize], DiskOffset::new(touched * block))?;
+    for level in 1..=depth {
+        new_child_file(&files.layer(level - 1), &files.layer(level), block)?;
+        let mut child = VhdxMut::open(files.layer(level))?;
+        let first = (level as u64 - 1) * 10;
+        for touched in (first..size / block).step_by(100) {
+            child.write_all_at(&[1; UNIT as usize], DiskOffset::new(touched * block))?;
+        }
+        child.close()?;
     }
-    Ok(child.close()?)
+    Ok(())
 }
 
 /// Makes a disk without content.

@@ -118,6 +118,11 @@ impl Context {
         Ok(files)
     }
 
+    /// Returns whether the measured program has a command.
+    pub(crate) fn has_command(&self, name: &str) -> bool {
+        Step::new(&self.vhdx, [name, "--help"]).run().is_ok()
+    }
+
     /// Returns the path of a peer, unless peers are not measured.
     ///
     /// Prints a message if it is missing.

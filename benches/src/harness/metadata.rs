@@ -159,10 +159,10 @@ pub(crate) fn plan(leaf: &Path) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Reads both block allocation tables, and the bits of the child's partially present blocks.
+/// Reads the block allocation tables, or only the leaf's, and the bits of the leaf's partially present blocks.
 ///
 /// The bits are read block by block.
-pub(crate) fn read_bitmap_file(leaf: &Path) -> Result<f64> {
+pub(crate) fn read_bitmap_file(leaf: &Path, only_leaf: bool) -> Result<f64> {
     let chain = Chain::open(leaf, &FolderResolver::default())?;
     let child = chain.leaf();
     let block_count = child.virtual_size().div_ceil(child.block_size());
@@ -176,7 +176,8 @@ pub(crate) fn read_bitmap_file(leaf: &Path) -> Result<f64> {
         places.extend(partial.map(|(block, _)| bitmap.file_offset().get() + block * bits));
     }
     ensure!(!places.is_empty(), "no block is partially present");
-    let tables = chain.layers().iter().map(bat).collect::<Result<Vec<_>>>()?;
+    let read = if only_leaf { 1 } else { chain.layers().len() };
+    let tables = chain.layers().iter().take(read).map(bat).collect::<Result<Vec<_>>>()?;
     let file = File::open(leaf)?;
     let mut bytes = Vec::new();
     let buf = buffer(&mut bytes, MIB as usize);

@@ -31,7 +31,9 @@ impl Summary {
         for &at in &ours {
             let seconds: Vec<f64> = samples[at].iter().map(|sample| sample.seconds).collect();
             let of_job = goals.iter().filter(|goal| goal.job() == jobs[at].name);
-            let goal = |goal: &Goal| Some(goal_text(goal, verdict(goal, jobs, samples)?.of_goal <= 1.0));
+            let limit_name = limit.map(|limit| jobs[limit].name.as_str());
+            let goal =
+                |goal: &Goal| Some(goal_text(goal, limit_name, verdict(goal, jobs, samples)?.of_goal <= 1.0));
             let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2}"));
             self.lines.push([
                 if ours.len() == 1 { row.to_owned() } else { format!("{row}, {}", jobs[at].name) },
@@ -64,11 +66,13 @@ fn range(seconds: &[f64]) -> String {
     format!("{:.1} ({:.1}–{:.1})", median(seconds) * 1e3, least * 1e3, most * 1e3)
 }
 
-fn goal_text(goal: &Goal, is_met: bool) -> String {
+/// Returns a goal, with the name of the job that it is measured against unless that is the limit.
+fn goal_text(goal: &Goal, limit: Option<&str>, is_met: bool) -> String {
     let text = match goal {
         Goal::Ratio { against, quantity, at_most, .. } => {
             let quantity = if *quantity == Quantity::Cpu { " CPU" } else { "" };
-            let against = against.as_ref().map(|name| format!(" of \"{name}\"")).unwrap_or_default();
+            let against = against.as_deref().filter(|&name| Some(name) != limit);
+            let against = against.map(|name| format!(" of \"{name}\"")).unwrap_or_default();
             format!("{at_most:.2}{quantity}{against}")
         }
         Goal::Seconds { at_most, .. } => format!("{at_most} s"),

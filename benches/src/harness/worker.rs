@@ -16,8 +16,13 @@ pub(crate) enum Worker {
         #[command(flatten)]
         spec: chain::Spec,
     },
-    /// Make a large disk, and a child that touches one block in a hundred
-    MakeTouched { folder: PathBuf, size: u64 },
+    /// Make a large disk, and levels that each touch one block in a hundred
+    MakeTouched {
+        folder: PathBuf,
+        size: u64,
+        #[arg(default_value_t = 1)]
+        depth: usize,
+    },
     /// Make families of sparse disks, and a list of their paths
     MakeFamilies { folder: PathBuf, families: u64, members: u64 },
     /// Make families of sparse disks with their machines, and lists of the disks and configurations
@@ -86,15 +91,20 @@ pub(crate) enum Worker {
     ValidatePlacement { leaf: PathBuf },
     /// Plan a merge; print the seconds
     MakePlan { leaf: PathBuf },
-    /// Read the block allocation tables and bitmaps that `make-plan` needs; print the seconds
-    ReadBitmapFile { leaf: PathBuf },
+    /// Read the block allocation tables and the leaf's bitmaps; print the seconds
+    ReadBitmapFile {
+        leaf: PathBuf,
+        /// Read only the leaf's table
+        #[arg(long)]
+        only_leaf: bool,
+    },
 }
 
 impl Worker {
     pub(crate) fn run(&self) -> Result<()> {
         match self {
             Self::MakeChain { folder, spec } => chain::make(spec, folder),
-            Self::MakeTouched { folder, size } => chain::make_touched(*size, folder),
+            Self::MakeTouched { folder, size, depth } => chain::make_touched(*size, *depth, folder),
             Self::MakeFamilies { folder, families, members } => {
                 metadata::make_families(folder, *families, *members)
             }
@@ -124,7 +134,7 @@ impl Worker {
             Self::MakeSpread { file, size } => metadata::make_spread(file, *size),
             Self::ValidatePlacement { leaf } => print(metadata::validate_placement(leaf)?),
             Self::MakePlan { leaf } => print(metadata::plan(leaf)?),
-            Self::ReadBitmapFile { leaf } => print(metadata::read_bitmap_file(leaf)?),
+            Self::ReadBitmapFile { leaf, only_leaf } => print(metadata::read_bitmap_file(leaf, *only_leaf)?),
         }
     }
 }

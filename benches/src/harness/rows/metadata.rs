@@ -94,6 +94,27 @@ pub(super) fn plan(context: &Context) -> Result<Comparison<'_>> {
     Ok(comparison(jobs, OURS, 2.0))
 }
 
+/// Lists the changes between the last two levels of a large disk.
+pub(super) fn diff(context: &Context) -> Result<Option<Comparison<'_>>> {
+    const OURS: &str = "vhdx diff OLD NEW --json";
+    if !context.has_command("diff") {
+        println!("**NOT AVAILABLE: this vhdx has no command diff, so this row is not measured.**\n");
+        return Ok(None);
+    }
+    let make = |folder: &Path| {
+        let size = context.scaled(64 * TIB).to_string();
+        context.worker(["make-touched"]).arg(folder).arg(size).arg("2").run()
+    };
+    let chain = Files { folder: context.made("touched-twice", make)?, depth: 2 };
+    let read = context.worker(["read-bitmap-file", "--only-leaf"]).arg(chain.leaf());
+    let step = context.vhdx(["diff", "--quiet", "--json"]).arg(chain.layer(1)).arg(chain.leaf());
+    let jobs =
+        vec![own(context, Role::Limit, LIMIT, read), Job::new(Role::Ours, OURS, vec![step.may_find()])];
+    let mut made = comparison(jobs, OURS, 2.0);
+    made.goals.push(Goal::PeakBytes { job: OURS.into(), at_most: 64 << 20 });
+    Ok(Some(made))
+}
+
 /// Compares the validation of the places of all blocks with the whole read that includes it.
 pub(super) fn placement(context: &Context) -> Result<Comparison<'_>> {
     const OURS: &str = "library: Chain::validate_placement";

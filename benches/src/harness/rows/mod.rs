@@ -71,6 +71,7 @@ pub(crate) const WARM: &[Row] = rows! {
     "open-32", "Opening a chain of 32, and its first read.", metadata::open;
     "scan", "Scanning a sector bitmap of long runs, in memory.", metadata::scan;
     "plan", "Planning the merge of a disk of 64 TiB with 1 % of its blocks touched.", metadata::plan;
+    "diff", "The changes between two points of a disk of 64 TiB, with 1 % of its blocks touched.", metadata::diff;
     "placement-1t", "Validating the places of all blocks of a disk of 1 TiB, and the conversion that includes it.",
         metadata::placement;
     "tree", "`tree` of 10,000 sparse disks in 500 families.", metadata::tree;
