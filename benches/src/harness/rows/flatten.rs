@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::deep;
-use super::ways::{limits, sparse_copies};
+use super::ways::{close, limits, sparse_copies};
 use crate::harness::chain::Files;
 use crate::harness::files::{data_bytes, verify_raw, write_zeros};
 use crate::harness::measure::{Job, Output, Role, Step};
@@ -47,7 +47,7 @@ pub(super) fn flatten(context: &Context, depth: usize, run_max: u64) -> Result<C
     Ok(Comparison {
         bytes: data_bytes(&target.expected)?,
         jobs,
-        goals: vec![Goal::limit(OURS, 1.05)],
+        goals: vec![Goal::limit(OURS, close(context))],
         quantity: Quantity::Seconds,
         peers_below: 1.0,
     })

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ways::{cached_reads, limits};
+use super::ways::{cached_reads, close, limits};
 use super::{GIB, MIB};
 use crate::harness::chain::Spec;
 use crate::harness::files::data_bytes;
@@ -36,7 +36,7 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     Ok(Comparison {
         jobs,
         bytes: data_bytes(&chain.expected())?,
-        goals: vec![Goal::limit(OURS, 1.05)],
+        goals: vec![Goal::limit(OURS, close(context))],
         quantity: Quantity::Seconds,
         peers_below: 1.0,
     })
