@@ -2,7 +2,8 @@
 //!
 //! [`Image`] describes one file, valid or damaged. [`ChainModel`] is a chain with a plain-array model of its content;
 //! [`chains`] makes random ones. [`Counting`] records what is read. [`crash`] simulates power failures. [`container`]
-//! makes Hyper-V's configuration files, and [`estate`] whole folders of machines and checkpoints.
+//! makes Hyper-V's configuration files, and [`estate`] whole folders of machines and checkpoints. [`http`] serves files,
+//! with delays and faults.
 
 mod build;
 pub mod container;
@@ -10,6 +11,7 @@ pub mod crash;
 pub mod estate;
 mod family;
 mod gzip;
+pub mod http;
 mod image;
 mod log;
 mod machine;

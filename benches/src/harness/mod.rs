@@ -14,6 +14,7 @@ mod peers;
 mod plain;
 mod readers;
 mod rows;
+mod server;
 mod summary;
 mod table;
 mod worker;

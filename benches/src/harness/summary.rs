@@ -76,6 +76,7 @@ fn goal_text(goal: &Goal, limit: Option<&str>, is_met: bool) -> String {
             format!("{at_most:.2}{quantity}{against}")
         }
         Goal::Seconds { at_most, .. } => format!("{at_most} s"),
+        Goal::Count { what, counted, at_most, .. } => format!("{:.1} of {at_most:.1} {what}", counted.get()),
         Goal::PeakBytes { at_most, .. } => format!("{} MiB", at_most >> 20),
     };
     if is_met { text } else { format!("{text}, missed") }

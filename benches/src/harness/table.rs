@@ -1,6 +1,8 @@
 //! Turns samples into tables and verdicts.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use super::measure::{Job, Role, Sample};
 
@@ -31,6 +33,8 @@ pub(crate) enum Goal {
     Seconds { job: String, at_most: f64 },
     /// The largest peak of resident memory is at most this.
     PeakBytes { job: String, at_most: u64 },
+    /// A number that the job's first run determines is at most this.
+    Count { job: String, what: &'static str, counted: Rc<Cell<f64>>, at_most: f64 },
 }
 
 impl Goal {
@@ -49,10 +53,19 @@ impl Goal {
         Self::Ratio { job: job.into(), against: None, quantity: Quantity::Seconds, at_most }
     }
 
+    /// A number that is known after the first run of `job`.
+    pub(crate) fn count(job: &str, what: &'static str, counted: Rc<Cell<f64>>, at_most: f64) -> Self {
+        Self::Count { job: job.into(), what, counted, at_most }
+    }
+
     /// Returns the job that this is a goal of.
     pub(crate) fn job(&self) -> &str {
-        let (Self::Ratio { job, .. } | Self::Seconds { job, .. } | Self::PeakBytes { job, .. }) = self;
-        job
+        match self {
+            Self::Ratio { job, .. }
+            | Self::Seconds { job, .. }
+            | Self::PeakBytes { job, .. }
+            | Self::Count { job, .. } => job,
+        }
     }
 
     /// Returns whether another job is a yardstick of this goal.
@@ -181,6 +194,15 @@ pub(crate) fn verdict(goal: &Goal, jobs: &[Job<'_>], samples: &[Vec<Sample>]) ->
                 met(measured <= *at_most)
             );
             Some(Verdict { sentence, of_goal: measured as f64 / *at_most as f64 })
+        }
+        Goal::Count { job, what, counted, at_most } => {
+            of(job)?;
+            let measured = counted.get();
+            let sentence = format!(
+                "{job}: {measured:.1} {what} (goal: at most {at_most:.1}): {}",
+                met(measured <= *at_most)
+            );
+            Some(Verdict { sentence, of_goal: measured / at_most })
         }
     }
 }

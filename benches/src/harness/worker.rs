@@ -1,12 +1,12 @@
 //! Work that runs in its own process: making chains, the limits, and this library as a program would use it.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::plain::{self, Way};
-use super::{chain, estate, metadata, readers};
+use super::{chain, estate, metadata, readers, server};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Worker {
@@ -55,6 +55,19 @@ pub(crate) enum Worker {
         /// Print the seconds
         #[arg(long)]
         seconds: bool,
+    },
+    /// Serve files over HTTP, and delay each answer by so many ms
+    Serve { delay: u64, files: Vec<PathBuf> },
+    /// Read the pieces in a list from a web server, with a connection for each thread
+    ReadHttp {
+        #[command(flatten)]
+        way: Way,
+        #[arg(long)]
+        list: PathBuf,
+        /// The host and port of the server
+        address: String,
+        /// The paths of the files on the server
+        sources: Vec<String>,
     },
     /// Read a file from its first byte to its last, 1 MiB at a time; print the seconds
     Read {
@@ -124,6 +137,8 @@ impl Worker {
                 plain::read(list.as_deref(), sources, way)?;
                 if *seconds { print(begin.elapsed().as_secs_f64()) } else { Ok(()) }
             }
+            Self::Serve { delay, files } => server::serve(files, Duration::from_millis(*delay)),
+            Self::ReadHttp { way, list, address, sources } => plain::read_http(list, address, sources, way),
             Self::Read { file, data_only } => print(readers::read_file(file, *data_only)?),
             Self::Random { file } => print(readers::random_file(file)?),
             Self::ReadDisk { way, leaf, random } => print(readers::read_disk(*way, leaf, *random)?),

@@ -1,6 +1,7 @@
 //! The plain work that limits consist of: reads and copies of listed pieces, done in several ways.
 
 mod copy;
+mod http;
 mod piece;
 mod read;
 mod request;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::OFlags;
 
 pub(crate) use copy::copy;
+pub(crate) use http::{get, read_http};
 pub(crate) use piece::{Piece, data_of, load, save};
 pub(crate) use read::read;
 pub(crate) use way::{Direct, Way};

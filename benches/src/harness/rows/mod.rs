@@ -9,6 +9,7 @@ mod merge;
 mod metadata;
 mod read;
 mod reflink;
+mod remote;
 mod stream;
 mod ways;
 
@@ -81,6 +82,8 @@ pub(crate) const WARM: &[Row] = rows! {
         |c| estate::command(c, "vhdx report", &["report", "--quiet"]);
     "prune-10k", "`prune --dry-run` of the same files.", estate::prune;
     "prune-8", "Prune of 8 neighbouring checkpoints that have rewritten the same bytes.", estate::neighbours;
+    "remote-open", "A chain of depth 8 on a server that delays each request by 20 ms.", remote::open;
+    "remote-read", "256 MiB of scattered data on a server that delays each request by 20 ms.", remote::read;
     "map-64t", "The map of a chain of 64 TiB with blocks of 1 MiB, in 2,000 cells.", estate::map;
 };
 

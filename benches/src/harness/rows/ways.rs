@@ -68,3 +68,14 @@ pub(super) fn cached_copies() -> Vec<Way> {
         early(4).in_kernel(),
     ]
 }
+
+/// Reads from a server.
+pub(super) fn remote_reads() -> Vec<Way> {
+    let file_order = |threads| Way::threads(threads).file_order();
+    vec![
+        file_order(16).gaps(256 << 10),
+        file_order(16).gaps(64 << 10),
+        file_order(64).gaps(64 << 10),
+        file_order(64).gaps(256 << 10),
+    ]
+}
