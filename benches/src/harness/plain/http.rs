@@ -75,3 +75,33 @@ fn response_len(server: &mut impl BufRead) -> Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vhdx_testkit::http::FileServer;
+
+    use super::super::{Piece, save};
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_over_several_connections() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list");
+        let piece = |source, from, len| Piece { source, from, to: from, len };
+        save(&list, &[piece(0, 10, 5), piece(1, 0, 7), piece(1, 9, 1)]).unwrap();
+        let files = FileServer::default();
+        files.put("/a", vec![1; 20]);
+        files.put("/b", vec![2; 10]);
+        let server = files.start();
+        let address = server.url("").trim_start_matches("http://").to_owned();
+        let sources = ["/a", "/b"].map(str::to_owned);
+        read_http(&list, &address, &sources, &Way::threads(3).file_order()).unwrap();
+        assert_eq!(server.take_requests().len(), 3);
+        read_http(&list, &address, &sources, &Way::threads(1).file_order().gaps(2)).unwrap();
+        assert_eq!(server.take_requests().len(), 2);
+        assert_eq!(get(&address, "/b").unwrap(), [2; 10]);
+        assert!(get(&address, "/c").is_err());
+        assert!(read_http(&list, &address, &["/a", "/a"].map(str::to_owned), &Way::threads(2)).is_ok());
+        assert!(read_http(&list, &address, &["/c", "/b"].map(str::to_owned), &Way::threads(2)).is_err());
+    }
+}
