@@ -18,8 +18,8 @@ mod hints;
 mod ignored;
 mod images;
 mod in_place;
-#[cfg(unix)]
 mod jobs;
+#[cfg(unix)]
 mod killed;
 mod left_over;
 mod merge;

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
-use super::host;
+use super::{ReadAt, host};
 
 /// Returns how many bytes the host's file system allocates for a file.
 ///
@@ -50,6 +50,18 @@ pub struct VolumeSpace {
 /// The operating system's error.
 pub fn volume_space(folder: &Path) -> io::Result<Option<VolumeSpace>> {
     Ok(host::volume_space(folder)?.map(|(free, size)| VolumeSpace { free, size }))
+}
+
+/// Returns whether a file system shares blocks between these storages instead of copying them.
+///
+/// If this cannot be determined, they are copied.
+pub(crate) fn share_blocks<'a>(mut storages: impl Iterator<Item = &'a dyn ReadAt>) -> bool {
+    let mut volume = None;
+    storages.all(|storage| {
+        let Some(file) = storage.as_file().filter(|file| host::shares_blocks(file)) else { return false };
+        let Ok((of_file, _)) = host::identity(file) else { return false };
+        *volume.get_or_insert(of_file) == of_file
+    })
 }
 
 /// Returns whether the file system of a file overwrites bytes in place.

@@ -35,8 +35,8 @@ use crate::violation::{Structure, Violation};
 
 pub(crate) use buffer::Buffer;
 pub(crate) use disk_space::allocated_by;
-pub(crate) use disk_space::overwrites_in_place;
 pub use disk_space::{VolumeSpace, allocated_bytes, free_space, volume_space};
+pub(crate) use disk_space::{overwrites_in_place, share_blocks};
 pub use file::FileStorage;
 pub use file_format::FileFormat;
 pub(crate) use holes::Holes;

@@ -16,6 +16,8 @@ use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 const PAGE: u64 = 4096;
 /// The most pages that one entry of the shortest log can hold.
 const MOST_PAGES: usize = 84;
+/// How many bytes of long runs are shared in about the time in which one is copied.
+const SHARED_PER_COPIED: u64 = 16;
 /// The most blocks of a batch, so that a batch takes little memory.
 const MOST_BLOCKS: usize = 1 << 16;
 
@@ -30,7 +32,7 @@ pub(super) struct Batch {
     pub(super) file_size: u64,
     /// The most 4 KiB pages of metadata that the transaction changes.
     pub(super) pages: usize,
-    /// The bytes that the merged layers hold in the blocks that have content afterwards.
+    /// How many bytes are written. Bytes that are shared count less.
     pub(super) bytes: u64,
 }
 
@@ -100,6 +102,7 @@ pub(super) struct Batcher<'a> {
     /// The chunk that got a sector bitmap block last. Blocks come in ascending order.
     last_bitmap: Option<ChunkIndex>,
     open: Open,
+    shares_blocks: bool,
     /// Counts the space that the batches take, if the plan is being made.
     count: Option<SpaceCount<'a>>,
 }
@@ -123,8 +126,13 @@ impl Batch {
 impl<'a> Batcher<'a> {
     /// `space` is the free space of the target once its disk has grown, and `file_size` the length of its file then.
     pub(super) fn new(geometry: Geometry, space: Space, file_size: u64, options: MergeOptions) -> Self {
-        let (last_bitmap, open, count) = (None, Open::default(), None);
-        Self { geometry, space, options, file_size, last_bitmap, open, count }
+        let (last_bitmap, open, shares_blocks, count) = (None, Open::default(), false, None);
+        Self { geometry, space, options, file_size, last_bitmap, open, shares_blocks, count }
+    }
+
+    /// Sets whether the host shares blocks between the files. Then batches hold more.
+    pub(super) fn sharing(self, shares_blocks: bool) -> Self {
+        Self { shares_blocks, ..self }
     }
 
     pub(super) fn counting(self, count: SpaceCount<'a>) -> Self {
@@ -137,7 +145,7 @@ impl<'a> Batcher<'a> {
         let chunk = self.geometry.chunk_of(decided.block);
         let needs_bitmap = is_partial && !decided.has_bitmap && self.last_bitmap != Some(chunk);
         let pages = self.pages(decided, needs_bitmap)?;
-        let bytes = decided.written()?;
+        let bytes = self.effort(decided)?;
         let complete = if self.has_room(&pages, bytes) { None } else { self.close() };
 
         if needs_bitmap {
@@ -155,6 +163,22 @@ impl<'a> Batcher<'a> {
         self.open.batch.bytes = self.open.batch.bytes.plus(bytes)?;
         self.open.pages.extend(pages);
         Ok(complete)
+    }
+
+    /// Returns how many copied bytes take about as long as this block.
+    fn effort(&self, decided: &Decided<'_>) -> Result<u64> {
+        let written = decided.written()?;
+        if !self.shares_blocks {
+            return Ok(written);
+        }
+        let mut long = 0_u64;
+        for range in decided.ranges {
+            let len = range.end.minus(range.start)?;
+            long = long.plus(if len >= MIB { len } else { 0 })?;
+        }
+        // Ranges of zeros take even less.
+        let shared = long.min(written);
+        (written - shared).plus(shared / SHARED_PER_COPIED)
     }
 
     /// Returns the length of the target's file after all batches so far, in bytes.

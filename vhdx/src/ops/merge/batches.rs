@@ -32,6 +32,8 @@ pub(super) struct BatchInputs {
     pub(super) space: Space,
     /// The length of the target's file by then, in bytes.
     pub(super) file_size: u64,
+    /// Whether the host shares blocks between the files instead of copying them.
+    pub(super) shares_blocks: bool,
     pub(super) options: MergeOptions,
 }
 
@@ -73,12 +75,12 @@ pub(super) struct Batches<'a> {
 impl<'a> Batches<'a> {
     /// `merged` are all layers except the target, leaf first.
     pub(super) fn new(inputs: &'a BatchInputs, merged: &'a [Vhdx]) -> Self {
-        let BatchInputs { geometry, growth, space, file_size, options, .. } = inputs;
+        let BatchInputs { geometry, growth, space, file_size, shares_blocks, options, .. } = inputs;
         Self {
             inputs,
             touched: Touched::new(merged, *geometry),
             target: Target::new(growth.as_ref(), *geometry),
-            batcher: Batcher::new(*geometry, space.clone(), *file_size, *options),
+            batcher: Batcher::new(*geometry, space.clone(), *file_size, *options).sharing(*shares_blocks),
             passes: Passes::One,
             totals: Totals::default(),
         }

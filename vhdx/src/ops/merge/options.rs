@@ -22,7 +22,8 @@ pub struct MergeOptions {
     pub ignore_space: bool,
     /// The most bytes of blocks that a batch writes, unless a single block has more.
     ///
-    /// A merge that is cancelled finishes its current batch first.
+    /// A merge that is cancelled finishes its current batch first. Where the host shares blocks between the files, a
+    /// byte of a long run counts as a sixteenth.
     pub batch_bytes: u64,
     /// The most 4 KiB pages of metadata that a batch changes, unless a single block changes more.
     ///

@@ -17,6 +17,7 @@ use crate::error::{Bounded, Guaranteed, InvalidArgument, Result};
 use crate::family::Relatives;
 use crate::file::{ResizePlan, Space, Vhdx, ensure_mergeable};
 use crate::geometry::Geometry;
+use crate::storage::share_blocks;
 use crate::units::{FileOffset, MIB};
 
 impl MergePlan {
@@ -153,6 +154,7 @@ impl MergePlan {
             growth,
             space,
             file_size: self.file_size.max(log_end).max(grown_size),
+            shares_blocks: share_blocks(merged.iter().chain([base]).map(Vhdx::storage)),
             options: *options,
         };
         let mut batches = Batches::new(&inputs, merged).counting(SpaceCount::new(base.holes()), passes);

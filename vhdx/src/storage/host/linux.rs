@@ -194,6 +194,11 @@ pub(in crate::storage) fn share(
     Ok(shared)
 }
 
+/// Returns whether [`share`] can share blocks of this file.
+pub(in crate::storage) fn shares_blocks(file: &File) -> bool {
+    file_system(file).is_ok_and(|kind| SHARING.contains(&kind))
+}
+
 /// The longest extension, in bytes, that does not make a file on a Windows share sparse.
 ///
 /// Linux sets the sparse attribute there if it punches a hole or extends a file by more. Hyper-V refuses sparse files.

@@ -71,6 +71,11 @@ pub(in crate::storage) fn hole_after(_: &File, _: u64) -> io::Result<Option<Rang
 /// Has no effect, because nothing is shared.
 pub(in crate::storage) const SHARED_UNIT: u64 = 1;
 
+/// Returns `false`: the bytes must be copied.
+pub(in crate::storage) fn shares_blocks(_: &File) -> bool {
+    false
+}
+
 /// Returns 0: the bytes must be copied.
 pub(in crate::storage) fn share(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
     Ok(0)

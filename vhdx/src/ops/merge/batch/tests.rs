@@ -38,10 +38,20 @@ struct Done {
 
 /// Batches this work on a file that has no sector bitmap block.
 fn batches(vhdx: &Vhdx, virtual_size: u64, options: &MergeOptions, work: &[Work]) -> Done {
+    batches_of(false, vhdx, virtual_size, options, work)
+}
+
+fn batches_of(
+    shares_blocks: bool,
+    vhdx: &Vhdx,
+    virtual_size: u64,
+    options: &MergeOptions,
+    work: &[Work],
+) -> Done {
     let geometry = vhdx.geometry();
     let geometry = Geometry::new(geometry.block_size(), 512, virtual_size, geometry.has_parent()).unwrap();
     let space = Space::from_validated_bat(vhdx).unwrap();
-    let batcher = Batcher::new(geometry, space, vhdx.file_len(), *options);
+    let batcher = Batcher::new(geometry, space, vhdx.file_len(), *options).sharing(shares_blocks);
     let (mut batcher, mut batches) = (batcher.counting(SpaceCount::new(vhdx.holes())), Vec::new());
     for work in work {
         let block = BlockIndex::new(work.block);
@@ -101,6 +111,18 @@ fn a_reserved_place_is_used_if_it_lies_inside_the_file() {
     let outside = fill(len + 100);
     assert_eq!((places(&outside), outside.overwritten), (vec![vec![(len, true)]], 0));
     assert_eq!(outside.file_size, (len + 1) * MIB);
+}
+
+/// A sixteenth of a shared byte counts. Short runs are copied.
+#[test]
+fn more_blocks_that_are_shared_fit_into_a_batch() {
+    let vhdx = open(&base(64 * MIB));
+    let options = MergeOptions { batch_bytes: MIB, ..LARGE };
+    let fills = |sectors| (0..40).map(move |block| Work { sectors, ..work(block, BlockAction::Fill, None) });
+    let (whole, short): (Vec<_>, Vec<_>) = (fills(2048).collect(), fills(1024).collect());
+    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &whole)), [16, 16, 8]);
+    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &short)), [2; 20]);
+    assert_eq!(sizes(&batches_of(false, &vhdx, 64 * MIB, &options, &whole)), [1; 40]);
 }
 
 #[test]
