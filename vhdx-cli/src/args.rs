@@ -7,6 +7,7 @@ pub(crate) mod duration;
 mod format;
 mod option_groups;
 mod report;
+mod urls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub(crate) use diff::Diff;
 pub(crate) use format::Format;
 pub(crate) use option_groups::{Parents, Writing};
 pub(crate) use report::Report;
+pub(crate) use urls::accept as accept_urls;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference, `report` an exceeded limit, `prune` kept a selected checkpoint; 2 usage; 3 corrupt \
 file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in use, changed, destination exists; 130 interrupted.";
@@ -32,7 +34,7 @@ file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in
 /// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
 ///
 /// A command that only reads a disk does not change its files: a dirty log is replayed in memory. A new file is
-/// complete or absent.
+/// complete or absent. Where a file is only read, it can be a URL: s3://, az://, gs:// or https://.
 #[derive(Debug, Parser)]
 #[command(name = "vhdx", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {

@@ -5,8 +5,9 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use vhdx::{FileFormat, FileStorage};
+use vhdx::{FileFormat, OpenFiles};
 
+use crate::disks::Files;
 use crate::output::word;
 
 /// The kind of a file that is neither a VHDX nor a raw disk.
@@ -41,7 +42,7 @@ impl Kind {
     /// # Errors
     /// If the file cannot be opened or read.
     pub(crate) fn of_file(path: &Path) -> vhdx::Result<Option<Self>> {
-        let found = FileFormat::of(&FileStorage::open(path)?).map_err(|error| error.in_file(path))?;
+        let found = FileFormat::of(&Files.open(path)?).map_err(|error| error.in_file(path))?;
         Ok(match found {
             Some(FileFormat::Vhdx) => None,
             Some(format) => Some(Kind::Format(format)),

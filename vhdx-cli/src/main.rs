@@ -3,11 +3,13 @@
 mod args;
 mod commands;
 mod damage;
+mod disks;
 mod exit;
 mod foreign;
 mod interrupt;
 mod output;
 mod progress;
+mod remote;
 mod sizes;
 mod unknown_command;
 
@@ -15,7 +17,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match args::parse() {
-        Ok(args) => exit::code(commands::run(&args), args.json),
+        Ok(mut args) => {
+            let accepted = args::accept_urls(&mut args.command);
+            exit::code(accepted.and_then(|()| commands::run(&args)), args.json)
+        }
         Err(code) => code,
     }
 }

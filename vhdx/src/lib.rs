@@ -107,7 +107,7 @@ pub use uuid::Uuid as Guid;
 pub use disk::{
     Candidate, Candidates, Chain, ChainMut, ChainReader, Disk, DiskMut, FolderIndex, FolderResolver, FoundBy,
     GuidSearch, InspectedLayer, Link, MAX_CHAIN_LENGTH, ParentRequest, ParentResolver, RawDisk,
-    inspect_chain,
+    inspect_chain, inspect_leaf,
 };
 pub use error::{ChainError, ChainErrorKind, Undetermined, UnfinishedMerge};
 pub use error::{Conflict, Error, ErrorKind, FileChange, InvalidArgument, InvalidState, Result};
@@ -115,8 +115,8 @@ pub use family::{
     Checkpoint, DiscoveredDisk, DiscoveredMachine, DiskLink, DrivePlace, Evidence, Fallback, Family,
     FileFacts, Forest, FoundDisks, LeftOverDisks, MAX_SUBSTITUTES, MachineConfiguration, MachineDrive,
     MachineProblem, OtherFile, OtherFormat, OtherKind, Problem, PrunedDrive, PrunedParent, Relatives, Remedy,
-    Substitute, TargetContent, TimeSource, UnusedDisk, UsedDisk, discover, find_disks, find_relatives,
-    folders_around,
+    Substitute, TargetContent, TimeSource, UnusedDisk, UsedDisk, discover, discover_opened, find_disks,
+    find_relatives, folders_around,
 };
 pub use file::{
     DiskType, Extent, Extents, NewDisk, NewItem, OpenOptions, Source, Survey, SurveyedBat, SurveyedLog, Vhdx,
@@ -130,8 +130,9 @@ pub use rules::{Rule, Severity};
 #[cfg(feature = "mmap")]
 pub use storage::Mapped;
 pub use storage::{
-    FileFormat, FileIdentity, FileStorage, IfExists, Memory, NewFile, OnWriter, RawTarget, ReadAt, ReadHint,
-    ReadRange, Storage, VolumeSpace, allocated_bytes, free_space, join_ranges, volume_space,
+    FileFormat, FileIdentity, FileStorage, FilesOfHost, IfExists, Memory, NewFile, OnWriter, OpenFiles,
+    RawTarget, ReadAt, ReadHint, ReadRange, Storage, VolumeSpace, allocated_bytes, free_space, join_ranges,
+    volume_space,
 };
 pub use transfer::Jobs;
 pub use units::{BatIndex, BlockIndex, ChunkIndex, DiskOffset, FileOffset, KIB, MIB};

@@ -40,8 +40,13 @@ impl Bucket {
 
     /// Starts a server with this bucket.
     pub fn start(&self) -> HttpServer {
+        HttpServer::start(self.handler())
+    }
+
+    /// Returns a handler for this bucket.
+    pub fn handler(&self) -> impl Handler + use<> {
         let (bucket, files) = (self.clone(), self.files.handler());
-        HttpServer::start(move |request: &Request| bucket.answer(request, &files))
+        move |request: &Request| bucket.answer(request, &files)
     }
 
     /// Returns the objects that uploads have completed.

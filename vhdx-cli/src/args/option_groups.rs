@@ -1,11 +1,13 @@
 //! Defines groups of options that several commands have.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::ValueHint;
 use clap::{Args as ClapArgs, ValueEnum};
 use vhdx::{DiskType, FolderIndex, FolderResolver, IfExists, Jobs, OnWriter};
+
+use crate::disks::Resolver;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct NewVhdx {
@@ -49,6 +51,17 @@ pub(crate) struct Parents {
 }
 
 impl Parents {
+    /// Returns the resolver for the chain of `leaf`, for commands that only read.
+    pub(crate) fn resolver_of(&self, leaf: &Path) -> Resolver {
+        Resolver::new(leaf, self.resolver())
+    }
+
+    /// Returns the files and folders.
+    pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        self.parent_dir.iter_mut().chain(&mut self.parent)
+    }
+
+    /// Returns the resolver for commands that change files, which are files of the host.
     pub(crate) fn resolver(&self) -> FolderResolver {
         FolderResolver {
             folders: self.parent_dir.clone(),

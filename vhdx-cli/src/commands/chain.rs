@@ -3,22 +3,24 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use vhdx::{FoundBy, InspectedLayer, Link, inspect_chain};
+use vhdx::{FoundBy, InspectedLayer, Link, inspect_leaf};
 
 use super::reading::Reading;
 use super::size_differences::{self, DiskSize, SizeDifference};
 use crate::args::Chain;
+use crate::disks;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
 use crate::sizes::human;
 
 pub(super) fn run(output: Output, chain: &Chain) -> Result<Outcome, Failure> {
-    let layers = inspect_chain(&chain.file, &chain.parents.resolver())?;
+    let resolver = chain.parents.resolver_of(&chain.file);
+    let layers = inspect_leaf(disks::open(&chain.file)?, &resolver)?;
     for layer in &layers {
         output.warn(&layer.name, layer.vhdx.tolerated());
     }
     let mut reading = Reading::new(output, &chain.parents.parent_dir);
-    reading.report_file(&chain.file, &chain.parents.resolver())?;
+    reading.report_file(&chain.file, &resolver)?;
     reading.answer(|| json(&layers), |out| text(&layers, out))?;
     let broken = layers.into_iter().find_map(|layer| match layer.link {
         Link::Base | Link::Ok => None,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::ops::{CheckReport, FileReport, check_chain, check_file};
+use vhdx::ops::{CheckReport, FileReport, check_chain_in, check_file_in};
 use vhdx::{LogState, Severity, Violation};
 
 use super::reading::{Reading, or_force_share};
@@ -13,6 +13,7 @@ use super::size_differences::{self, DiskSize, SizeDifference};
 use super::source;
 use crate::args::Check;
 use crate::damage::Damage;
+use crate::disks::Files;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output, shown};
 
@@ -20,7 +21,7 @@ pub(super) fn run(output: Output, check: &Check) -> Result<Outcome, Failure> {
     if !check.chain && !check.parents.parent.is_empty() {
         return Err(Failure::usage("--parent names parents of the chain: add --chain to check them too"));
     }
-    let is_one_file = matches!(&check.files[..], [file] if !file.is_dir());
+    let is_one_file = matches!(&check.files[..], [file] if !several::is_folder(file));
     if !is_one_file && !check.parents.parent.is_empty() {
         return Err(Failure::usage("--parent names the parents of one FILE: check the files one by one"));
     }
@@ -30,14 +31,15 @@ pub(super) fn run(output: Output, check: &Check) -> Result<Outcome, Failure> {
 
 fn one(check: &Check, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, Failure> {
     source::ensure_not_foreign(file)?;
+    let resolver = check.parents.resolver_of(file);
     let report = match check.chain {
-        true => check_chain(file, &check.parents.resolver(), check.share.on_writer()),
-        false => check_file(file, check.share.on_writer()),
+        true => check_chain_in(&Files, file, &resolver, check.share.on_writer()),
+        false => check_file_in(&Files, file, check.share.on_writer()),
     };
     for held in report.files.iter().filter(|file| file.has_writer) {
         reading.report_writer(held.path.as_deref().unwrap_or(file));
     }
-    reading.report_file(file, &check.parents.resolver())?;
+    reading.report_file(file, &resolver)?;
     let damage: Vec<(&Path, Damage)> = report.files.iter().filter_map(damage).collect();
     let is_unfinished = reading.has_unfinished();
     let answer = reading

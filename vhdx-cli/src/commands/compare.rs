@@ -7,15 +7,16 @@ use vhdx::{DiskOffset, FolderResolver};
 use super::reading::Reading;
 use super::source::{self, Opened};
 use crate::args::Compare;
+use crate::disks::Resolver;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Bar;
 
 pub(super) fn run(output: Output, ask: &Compare) -> Result<Outcome, Failure> {
-    let resolver = ask.parents.resolver();
+    let resolver = ask.parents.resolver_of(&ask.a);
     let mut reading = Reading::new(output, &ask.parents.parent_dir).on_writer(ask.share.on_writer());
     let a = reading.open_disk(&ask.a, ("--a-from", ask.a_from), &resolver)?;
-    let of_b = FolderResolver { named: Vec::new(), ..resolver };
+    let of_b = Resolver::new(&ask.b, FolderResolver { named: Vec::new(), ..ask.parents.resolver() });
     let b = reading.open_disk(&ask.b, ("--b-from", ask.b_from), &of_b)?;
     // --parent-dir may be meant for B.
     if matches!(b, Opened::Raw(_)) || !ask.parents.parent.is_empty() {

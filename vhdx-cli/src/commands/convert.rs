@@ -4,6 +4,7 @@ mod in_place;
 mod name;
 mod plan;
 mod since;
+mod upload;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::exit::{Failure, Outcome};
 use crate::foreign::{Kind, how_to_write};
 use crate::output::{self, Output};
 use crate::progress::Bar;
+use crate::remote;
 use crate::sizes::both;
 use name::{misnamed, warn_if_misnamed};
 use plan::{Plan, open_source};
@@ -43,6 +45,10 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
         warn_if_misnamed(output, &convert.destination, format);
         destination::check(&convert.destination, &convert.writing, source.disk().identities())?;
     }
+    if target == Target::Upload {
+        warn_if_misnamed(output, &convert.destination, Format::Raw);
+        upload::ensure_no_source(convert, &source)?;
+    }
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;
         let made = to_stream(source.disk(), &mut out, convert.threads.jobs(), &Bar::new(output.quiet))
@@ -52,13 +58,14 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
         return Ok(Outcome::Done);
     }
     let (bytes, file_size) = plan.estimate(source.disk())?;
-    if target != Target::Stdout {
+    if let Target::File(_) = target {
         let disk_type = plan.vhdx.as_ref().map(|new| new.disk_type);
         let space = Space::of(disk_type, bytes, file_size);
         destination::ensure_space(&convert.destination, &convert.writing, space)?;
     }
     let made = match convert.writing.dry_run {
         true => ConvertReport { bytes_copied: bytes, blocks: 0, file_size },
+        false if target == Target::Upload => upload::execute(output, convert, &source)?,
         false => plan.execute(output, convert, source.disk())?,
     };
     let left = plan.not_copied(convert, &source);
@@ -70,6 +77,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
     Stdout,
+    Upload,
     File(Format),
 }
 
@@ -77,7 +85,7 @@ impl Target {
     /// Returns the format that is written.
     fn format(self) -> Format {
         match self {
-            Target::Stdout => Format::Raw,
+            Target::Stdout | Target::Upload => Format::Raw,
             Target::File(format) => format,
         }
     }
@@ -98,6 +106,10 @@ impl Target {
             Target::Stdout
         } else {
             match convert.to.or_else(|| Format::of_name(&convert.destination)) {
+                Some(Format::Vhdx) if remote::is_url(&convert.destination) => {
+                    return usage("only a raw disk can be uploaded: name the object .raw, or add --to raw");
+                }
+                Some(Format::Raw) if remote::is_url(&convert.destination) => Target::Upload,
                 Some(format) => Target::File(format),
                 None => return usage(&no_format(convert)),
             }

@@ -4,47 +4,54 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use vhdx::{FolderResolver, Guid, LogState, ParentLocator, Vhdx};
+use vhdx::{FolderIndex, FolderResolver, Guid, LogState, ParentLocator, Vhdx};
 
 use super::reading::Reading;
 use super::several::{self, Answer};
 use crate::args::Info;
+use crate::disks::{self, Resolver};
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
+use crate::remote;
 use crate::sizes::both;
 
 pub(super) fn run(output: Output, info: &Info) -> Result<Outcome, Failure> {
     let mut reading = Reading::new(output, &[]);
     // Shared, so that the folder of several files is searched only once.
-    let resolver = FolderResolver::default();
-    several::run(output, &info.files, |file| one(output, info, file, &resolver, &mut reading))
+    let index = FolderIndex::default();
+    several::run(output, &info.files, |file| one(output, info, file, &index, &mut reading))
 }
 
 fn one(
     output: Output,
     info: &Info,
     file: &Path,
-    resolver: &FolderResolver,
+    index: &FolderIndex,
     reading: &mut Reading<'_>,
 ) -> Result<Answer, Failure> {
-    let disk = Vhdx::open(file)?;
+    let disk = disks::open(file)?;
     output.warn(file, disk.tolerated());
     let facts = Facts::of(file, &disk, info.blocks)?;
-    reading.report_file(file, resolver)?;
+    let resolver = FolderResolver { index: index.clone(), ..FolderResolver::default() };
+    reading.report_file(file, &Resolver::new(file, resolver))?;
     reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
 }
 
 /// Facts that need another read of the file, which can fail.
 pub(super) struct Facts {
     file_size: u64,
-    allocated: u64,
+    /// `None` for a file on a server.
+    allocated: Option<u64>,
     blocks: Option<Vec<(&'static str, u64)>>,
 }
 
 impl Facts {
     pub(super) fn of(path: &Path, disk: &Vhdx, blocks: bool) -> Result<Self, Failure> {
-        let allocated = vhdx::allocated_bytes(path)
-            .map_err(|error| Failure::io(format!("cannot get the size of {}", path.display()), &error))?;
+        let cannot = |error| Failure::io(format!("cannot get the size of {}", path.display()), &error);
+        let allocated = match remote::is_url(path) {
+            true => None,
+            false => Some(vhdx::allocated_bytes(path).map_err(cannot)?),
+        };
         let blocks = match blocks {
             true => Some(disk.block_counts()?.into_iter().map(|(state, n)| (state.name(), n)).collect()),
             false => None,
@@ -83,7 +90,7 @@ impl Facts {
             ("type", disk.disk_type().to_string()),
             ("virtual size", both(disk.virtual_size())),
             ("file size", both(self.file_size)),
-            ("allocated", both(self.allocated)),
+            ("allocated", self.allocated.map_or_else(|| "not known".to_owned(), both)),
             ("block size", both(disk.block_size())),
             (
                 "sector sizes",

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vhdx::{Chain, DiskOffset, DiskType, Error, Extent, Extents, LogState, Source, Vhdx};
+use vhdx::{DiskOffset, DiskType, Error, Extent, Extents, LogState, Source, Vhdx};
 
 use super::reading::Reading;
 use crate::args::Map;
+use crate::disks;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
 
@@ -15,7 +16,7 @@ pub(super) fn run(output: Output, map: &Map) -> Result<Outcome, Failure> {
     if map.single_layer {
         return run_alone(output, map);
     }
-    let chain = Chain::open(&map.file, &map.parents.resolver())?;
+    let chain = disks::open_chain(&map.file, &map.parents.resolver_of(&map.file))?;
     let mut reading = Reading::new(output, &map.parents.parent_dir);
     // A map of a damaged disk ends at the first damage, which is then the error. Overlapping blocks do not end it, so
     // their error is returned after the whole map is printed.
@@ -34,7 +35,7 @@ pub(super) fn run(output: Output, map: &Map) -> Result<Outcome, Failure> {
 
 /// Maps one file without its parents, which need not exist.
 fn run_alone(output: Output, map: &Map) -> Result<Outcome, Failure> {
-    let file = Vhdx::open(&map.file)?;
+    let file = disks::open(&map.file)?;
     let placement = file.validate_placement();
     output.warn(&map.file, file.tolerated());
     let extents = file.extents(DiskOffset::new(0)..DiskOffset::new(file.virtual_size()));

@@ -34,11 +34,14 @@ mod tree;
 
 use crate::args::{Args, Command};
 use crate::exit::{Failure, Outcome};
+use crate::remote;
 
 /// Runs the command that the arguments ask for.
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
     for folder in args.command.parent_dirs() {
-        folder::ensure_is_folder(folder)?;
+        if !remote::is_url(folder) {
+            folder::ensure_is_folder(folder)?;
+        }
     }
     let output = args.output();
     let done = match &args.command {

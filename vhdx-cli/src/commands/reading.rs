@@ -7,16 +7,18 @@ use serde_json::Value;
 use vhdx::ops::{MergePlan, ensure_not_half_merged, left_over};
 use vhdx::{
     Chain, ChainError, ChainErrorKind, Error, FoundBy, InspectedLayer, Link, OnWriter, ParentResolver,
-    RawDisk, Relatives, Vhdx, find_relatives, folders_around, inspect_chain,
+    RawDisk, Relatives, Vhdx, find_relatives, folders_around, inspect_leaf,
 };
 
 use super::facts::{Fact, Facts, Found};
 use super::several::Answer;
 use super::source::{self, Opened};
 use crate::args::Format;
+use crate::disks;
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::progress::Bar;
+use crate::remote;
 
 /// Opens disks for a command and collects the facts about them.
 pub(super) struct Reading<'a> {
@@ -51,7 +53,10 @@ impl<'a> Reading<'a> {
         match format {
             Format::Vhdx => Ok(Opened::Chain(self.open_chain(path, resolver)?)),
             Format::Raw => {
-                let raw = RawDisk::open(path)?;
+                let raw = match remote::is_url(path) {
+                    true => RawDisk::open_with(remote::open(path)?, path)?,
+                    false => RawDisk::open(path)?,
+                };
                 if raw.lock_shared(self.on_writer).map_err(or_force_share)? {
                     self.report_writer(path);
                 }
@@ -83,7 +88,7 @@ impl<'a> Reading<'a> {
         path: &Path,
         resolver: &dyn ParentResolver,
     ) -> Result<Chain, Failure> {
-        let chain = Chain::open(path, resolver)?;
+        let chain = disks::open_chain(path, resolver)?;
         for layer in chain.lock_shared(self.on_writer).map_err(or_force_share)? {
             self.report_writer(chain.layers().get(layer).and_then(Vhdx::path).unwrap_or(path));
         }
@@ -114,12 +119,13 @@ impl<'a> Reading<'a> {
     /// Reports the facts about the disk at `path`, for commands that read only metadata. If the chain does not open,
     /// only a left-over layer is reported.
     pub(super) fn report_file(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
-        if let Ok(chain) = Chain::open(path, resolver) {
+        if let Ok(chain) = disks::open_chain(path, resolver) {
             self.report(path, &chain)?;
             return self.report_left_over(path, chain.layers());
         }
         // A layer between a merge target and the merged disk cannot be opened on its own.
-        let Ok(layers) = inspect_chain(path, resolver) else { return Ok(()) };
+        let layers = disks::open(path).and_then(|leaf| inspect_leaf(leaf, resolver));
+        let Ok(layers) = layers else { return Ok(()) };
         match layers.first() {
             Some(InspectedLayer { link: Link::Mismatch(_), .. }) => {
                 let layers: Vec<Vhdx> = layers.into_iter().take(2).map(|layer| layer.vhdx).collect();
@@ -148,7 +154,7 @@ impl<'a> Reading<'a> {
 
     /// Reports incomplete merges into a child that gets another parent, but not how its parents were found.
     pub(super) fn report_child(&mut self, path: &Path, resolver: &dyn ParentResolver) -> vhdx::Result<()> {
-        match Chain::open(path, resolver) {
+        match disks::open_chain(path, resolver) {
             Ok(chain) => self.report_merges(path, &chain),
             Err(_) => Ok(()),
         }
@@ -215,11 +221,11 @@ impl<'a> Reading<'a> {
 
     /// Returns the disks in the folder of `path` and in each `--parent-dir`.
     fn neighbours(&mut self, path: &Path) -> vhdx::Result<&Relatives> {
-        let around = folders_around([path], self.folders);
+        let around = around(path, self.folders);
         let known = self.neighbours.take().filter(|(searched, _)| *searched == around);
         let relatives = match known {
             Some((_, relatives)) => relatives,
-            None => find_relatives(&around, &Bar::new(self.output.quiet))?,
+            None => relatives(&around, self.output)?,
         };
         Ok(&self.neighbours.insert((around, relatives)).1)
     }
@@ -262,6 +268,42 @@ impl<'a> Reading<'a> {
             output::json_on_stderr(&self.facts.json());
         }
     }
+}
+
+/// The most disks of a prefix that are opened to find merges that concern a disk.
+const MAX_NEIGHBOURS: usize = 200;
+
+/// Returns the folders or prefixes around a file, and those of `more` on the same side: on the host, or on servers.
+fn around(path: &Path, more: &[PathBuf]) -> Vec<PathBuf> {
+    let is_remote = remote::is_url(path);
+    let more: Vec<PathBuf> =
+        more.iter().filter(|folder| remote::is_url(folder) == is_remote).cloned().collect();
+    match is_remote {
+        true => remote::folder_of(path).into_iter().chain(more).collect(),
+        false => folders_around([path], &more),
+    }
+}
+
+/// Returns the disks in folders, or in prefixes.
+///
+/// A prefix that cannot be listed is noted only: a web server never can.
+fn relatives(around: &[PathBuf], output: Output) -> vhdx::Result<Relatives> {
+    if !around.iter().any(|folder| remote::is_url(folder)) {
+        return find_relatives(around, &Bar::new(output.quiet));
+    }
+    let (mut folders, mut disks) = (Vec::new(), Vec::new());
+    for folder in around {
+        match remote::disks_in(folder, false, MAX_NEIGHBOURS) {
+            Ok(found) => {
+                folders.push(folder.clone());
+                disks.extend(found);
+            }
+            Err(error) => {
+                output.note(folder, &format!("is not searched for incomplete merges: {error}"));
+            }
+        }
+    }
+    Ok(Relatives::of_opened(folders, disks))
 }
 
 /// Adds a hint to the error of a command that has `--force-share`, if a file is in use.

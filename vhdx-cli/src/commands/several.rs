@@ -11,6 +11,10 @@ use super::source;
 use crate::exit::{self, Failure, Outcome};
 use crate::output::{self, Output, shown};
 use crate::progress::Bar;
+use crate::remote;
+
+/// The most disks of a prefix, with all prefixes inside it, that a command reads.
+pub(super) const MAX_REMOTE_DISKS: usize = 10_000;
 
 /// The answer of a command about one file.
 pub(super) struct Answer {
@@ -62,7 +66,7 @@ pub(super) fn run(
     mut one: impl FnMut(&Path) -> Result<Answer, Failure>,
 ) -> Result<Outcome, Failure> {
     if let [path] = paths
-        && !path.is_dir()
+        && !is_folder(path)
     {
         let Answer { json, text, end } = one(path)?;
         output.answer(|| json, |out| out.write_all(&text))?;
@@ -93,16 +97,32 @@ type Unreadable = Vec<(PathBuf, Arc<Error>)>;
 /// Returns the files that `path` stands for. A folder without disks is an error: it may be the wrong folder, or not
 /// mounted.
 fn disks_at(output: Output, path: &Path) -> Result<(Vec<PathBuf>, Unreadable), Failure> {
-    if !path.is_dir() {
+    if !is_folder(path) {
         return Ok((vec![path.to_owned()], Vec::new()));
+    }
+    if remote::is_prefix(path) {
+        let found = remote::disks_in(path, true, MAX_REMOTE_DISKS);
+        let found = found.map_err(|error| Error::io("search", None, error).in_file(path))?;
+        return match found.is_empty() {
+            false => Ok((found.into_iter().map(|(path, _)| path).collect(), Vec::new())),
+            true => Ok((Vec::new(), vec![(path.to_owned(), no_disk(path).into())])),
+        };
     }
     let found = find_disks(path, &Bar::new(output.quiet))?;
     if !found.files.is_empty() || !found.unreadable.is_empty() {
         return Ok((found.files, found.unreadable));
     }
+    Ok((Vec::new(), vec![(path.to_owned(), no_disk(path).into())]))
+}
+
+fn no_disk(folder: &Path) -> Error {
     let reason = io::Error::new(io::ErrorKind::NotFound, "there is no disk in this folder");
-    let error = Error::io("find a disk", None, reason);
-    Ok((Vec::new(), vec![(path.to_owned(), error.in_file(path).into())]))
+    Error::io("find a disk", None, reason).in_file(folder)
+}
+
+/// Whether a path stands for all disks in it: it is a folder, or a URL that ends with a slash.
+pub(super) fn is_folder(path: &Path) -> bool {
+    if remote::is_url(path) { remote::is_prefix(path) } else { path.is_dir() }
 }
 
 impl Tally {

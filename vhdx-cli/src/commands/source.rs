@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use vhdx::{Chain, Disk, FileFormat, FileStorage, RawDisk};
+use vhdx::{Chain, Disk, FileFormat, OpenFiles, RawDisk, Vhdx};
 
 use crate::args::{Format, Parents};
+use crate::disks::Files;
 use crate::exit::Failure;
 use crate::foreign::{Foreign, Kind, Purpose};
 
@@ -15,6 +16,14 @@ pub(super) enum Opened {
 }
 
 impl Opened {
+    /// Returns the paths of all files of the disk.
+    pub(super) fn paths(&self) -> Box<dyn Iterator<Item = &Path> + '_> {
+        match self {
+            Opened::Chain(chain) => Box::new(chain.layers().iter().filter_map(Vhdx::path)),
+            Opened::Raw(raw) => Box::new(std::iter::once(raw.path())),
+        }
+    }
+
     pub(super) fn disk(&self) -> &dyn Disk {
         match self {
             Opened::Chain(chain) => chain,
@@ -49,7 +58,7 @@ fn detect(path: &Path, option: &'static str) -> Result<Format, Failure> {
         Some(Format::Raw) | None => Format::Raw,
     };
     // A file that cannot be opened fails with its error when it is opened as a disk.
-    let Ok(file) = FileStorage::open(path) else { return Ok(named) };
+    let Ok(file) = Files.open(path) else { return Ok(named) };
     if FileFormat::of(&file).map_err(|error| error.in_file(path))? == Some(FileFormat::Vhdx) {
         return Ok(Format::Vhdx);
     }

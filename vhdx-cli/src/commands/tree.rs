@@ -7,25 +7,49 @@ pub(super) mod machines;
 mod notes;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use vhdx::{Checkpoint, DiscoveredDisk, Forest, OtherFile, Problem, discover};
+use vhdx::{Checkpoint, DiscoveredDisk, Error, Forest, OtherFile, Problem, Vhdx, discover, discover_opened};
 
 use super::date::seconds;
 use super::folder;
+use super::several::MAX_REMOTE_DISKS;
 use super::size_differences::{self, SizeDifference};
 use crate::args::Tree;
 use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
 use crate::progress::Bar;
+use crate::remote;
 
 pub(super) fn run(output: Output, tree: &Tree) -> Result<Outcome, Failure> {
-    for root in &tree.roots {
-        folder::look(root)?;
-    }
-    let forest = discover(&tree.roots, &Bar::new(output.quiet))?;
+    let progress = Bar::new(output.quiet);
+    let forest = match tree.roots.iter().filter(|root| remote::is_url(root)).count() {
+        0 => {
+            tree.roots.iter().try_for_each(|root| folder::look(root).map(drop))?;
+            discover(&tree.roots, &progress)?
+        }
+        urls if urls == tree.roots.len() => discover_opened(remote_disks(&tree.roots)?, &progress)?,
+        _ => {
+            return Err(Failure::usage(
+                "folders and URLs cannot be searched at once: run the command for each of them",
+            ));
+        }
+    };
     output.answer(|| json(&forest), |out| draw::forest(&forest, out))?;
     Ok(Outcome::Done)
+}
+
+/// Opens the disks in prefixes. A disk in several of them is one disk.
+fn remote_disks(prefixes: &[PathBuf]) -> Result<Vec<(PathBuf, vhdx::Result<Vhdx>)>, Failure> {
+    let mut disks = Vec::new();
+    for prefix in prefixes {
+        let found = remote::disks_in(prefix, true, MAX_REMOTE_DISKS);
+        disks.extend(found.map_err(|error| Error::io("search", None, error).in_file(prefix))?);
+    }
+    disks.sort_by(|(a, _), (b, _)| a.cmp(b));
+    disks.dedup_by(|(a, _), (b, _)| a == b);
+    Ok(disks)
 }
 
 fn json(forest: &Forest) -> Value {

@@ -56,3 +56,4 @@ mod tree_machines;
 #[cfg(target_os = "linux")]
 mod undeleted;
 mod undetermined;
+mod urls;

@@ -81,7 +81,15 @@ impl Link {
 /// Those of [`Vhdx::open`] for the file itself, and [`TooManyParents`](crate::ChainErrorKind::TooManyParents).
 /// All errors of its parents are in the links.
 pub fn inspect_chain(path: impl AsRef<Path>, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
-    let layers = inspect_chain_with_marks(path.as_ref(), resolver, &[])?;
+    inspect_leaf(Vhdx::open(path)?, resolver)
+}
+
+/// Returns an open file and its parents, as [`inspect_chain`] does.
+///
+/// # Errors
+/// [`TooManyParents`](crate::ChainErrorKind::TooManyParents). All errors of its parents are in the links.
+pub fn inspect_leaf(leaf: Vhdx, resolver: &dyn ParentResolver) -> Result<Vec<InspectedLayer>> {
+    let layers: Vec<InspectedLayer> = Walk::from(leaf, resolver).collect();
     if let Some(InspectedLayer { link: Link::Base, name, .. }) = layers.last() {
         ensure_all_used(resolver, layers.len(), name)?;
     }

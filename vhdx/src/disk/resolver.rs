@@ -133,6 +133,12 @@ impl Candidate {
         Self::new(path.clone(), move || Vhdx::open(path))
     }
 
+    /// Declares that the candidate is exactly at the stored relative path. Then either linkage may match.
+    #[must_use]
+    pub fn at_relative_path(self) -> Self {
+        Self { is_in_place: true, found_by: FoundBy::RelativePath, ..self }
+    }
+
     /// Returns the name in messages.
     pub fn name(&self) -> &Path {
         &self.name

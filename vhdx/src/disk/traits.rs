@@ -1,11 +1,12 @@
 //! Defines [`Disk`], the common interface of chains and raw images, so that both can be compared and converted.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
 use super::read_extents::{each_buffer, read_all, read_by_layer};
-use crate::error::{Error, Result};
+use crate::error::{Bounded, Error, Result};
 use crate::file::{Extent, Source, ensure_on_disk, range_on_disk};
 use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, ReadHint, read_into};
 use crate::units::{DiskOffset, FileOffset};
@@ -143,11 +144,36 @@ impl Disk for Chain {
 /// A raw image: a file that contains exactly the bytes of the disk.
 #[derive(Debug)]
 pub struct RawDisk {
-    file: FileStorage,
+    bytes: RawBytes,
     path: PathBuf,
     guard: ReadGuard,
     len: u64,
-    identity: FileIdentity,
+    identity: Option<FileIdentity>,
+}
+
+/// Where the bytes of a raw image are.
+enum RawBytes {
+    File(FileStorage),
+    /// A storage whose holes are not known.
+    Other(Box<dyn ReadAt>),
+}
+
+impl RawBytes {
+    fn storage(&self) -> &dyn ReadAt {
+        match self {
+            RawBytes::File(file) => file,
+            RawBytes::Other(storage) => storage,
+        }
+    }
+}
+
+impl fmt::Debug for RawBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RawBytes::File(file) => file.fmt(f),
+            RawBytes::Other(_) => f.debug_struct("Other").finish_non_exhaustive(),
+        }
+    }
 }
 
 impl RawDisk {
@@ -161,9 +187,21 @@ impl RawDisk {
             let file = FileStorage::open(path)?;
             let guard = ReadGuard::new(&file)?;
             let identity = file.identity()?;
-            Ok(Self { len: guard.len(), file, path: path.to_owned(), guard, identity })
+            let (bytes, identity) = (RawBytes::File(file), Some(identity));
+            Ok(Self { len: guard.len(), bytes, path: path.to_owned(), guard, identity })
         };
         open().map_err(|error: Error| error.in_file(path))
+    }
+
+    /// Opens a storage as a raw image, as [`open`](Self::open) does. `name` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open_with(storage: impl ReadAt + 'static, name: impl Into<PathBuf>) -> Result<Self> {
+        let path = name.into();
+        let guard = ReadGuard::new(&storage).map_err(|error| error.in_file(&path))?;
+        let bytes = RawBytes::Other(Box::new(storage));
+        Ok(Self { len: guard.len(), bytes, path, guard, identity: None })
     }
 
     /// Returns the path by which the file was opened.
@@ -179,14 +217,18 @@ impl RawDisk {
     /// # Errors
     /// Those of [`Chain::lock_shared`].
     pub fn lock_shared(&self, on_writer: OnWriter) -> Result<bool> {
-        self.guard.lock(&self.file, on_writer).map_err(|error| error.in_file(&self.path))
+        self.guard.lock(self.bytes.storage(), on_writer).map_err(|error| error.in_file(&self.path))
     }
 
     /// Returns the first extent of `rest`. Holes in the file are unallocated.
     fn next_extent(&self, rest: &Range<DiskOffset>) -> Result<Extent> {
         let at = rest.start.get();
-        let data = self.file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
-        if data.is_none() && self.file.size().map_err(|e| self.seek_error(at, e))? < self.len {
+        let RawBytes::File(file) = &self.bytes else {
+            let source = Source::Data { layer: 0, offset: FileOffset::new(at) };
+            return Ok(Extent { start: rest.start, len: rest.end.get().minus(at)?, source });
+        };
+        let data = file.next_data(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
+        if data.is_none() && file.size().map_err(|e| self.seek_error(at, e))? < self.len {
             // The file was truncated. Without this error, the missing bytes would be read as a hole, that is, as zeros.
             return Err(self.seek_error(at, std::io::ErrorKind::UnexpectedEof.into()));
         }
@@ -194,7 +236,7 @@ impl RawDisk {
         if data > at {
             return Ok(Extent { start: rest.start, len: data - at, source: Source::Unallocated });
         }
-        let hole = self.file.next_hole(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
+        let hole = file.next_hole(FileOffset::new(at)).map_err(|e| self.seek_error(at, e))?;
         let end = hole.get().clamp(at, rest.end.get());
         // If the file changes at the same time, the run can be empty. Then the whole rest is treated as data.
         let end = if end == at { rest.end.get() } else { end };
@@ -236,11 +278,15 @@ impl Disk for RawDisk {
 
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         range_on_disk(offset, buf.len() as u64, self.len)?;
-        read_into(&self.file, buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+        read_into(self.bytes.storage(), buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn hint(&self) -> ReadHint {
+        self.bytes.storage().hint()
     }
 
     fn read_extents(&self, extents: &[Extent], buf: &mut [u8]) -> Result<()> {
-        read_all(&[&self.file], extents, buf, |_, error| error.in_file(&self.path))
+        read_all(&[self.bytes.storage()], extents, buf, |_, error| error.in_file(&self.path))
     }
 
     fn validate_placement(&self) -> Result<()> {
@@ -248,11 +294,13 @@ impl Disk for RawDisk {
     }
 
     fn ensure_unchanged(&self) -> Result<()> {
-        self.guard.ensure_unchanged(&self.file, |_| Ok(())).map_err(|error| error.in_file(&self.path))
+        self.guard
+            .ensure_unchanged(self.bytes.storage(), |_| Ok(()))
+            .map_err(|error| error.in_file(&self.path))
     }
 
     fn identities(&self) -> Vec<FileIdentity> {
-        vec![self.identity]
+        self.identity.into_iter().collect()
     }
 }
 

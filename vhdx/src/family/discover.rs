@@ -12,6 +12,7 @@ use super::prune_records::PruneRecords;
 use super::pruned_parents::PrunedFiles;
 use super::{link, paths, restored_targets, scan, stale_paths, substitutes};
 use crate::error::{Error, Result};
+use crate::file::Vhdx;
 use crate::progress::Progress;
 
 /// The result of [`find_disks`]: the files in folders that are or may be disks.
@@ -77,7 +78,23 @@ pub fn find_disks(folder: &Path, progress: &dyn Progress) -> Result<FoundDisks> 
 /// # }
 /// ```
 pub fn discover(roots: &[PathBuf], progress: &dyn Progress) -> Result<Forest> {
-    let scan::Scanned { mut forest, others, records } = scan::scan(roots, progress)?;
+    joined(scan::scan(roots, progress)?, progress)
+}
+
+/// Links disks that are not files of the host, as [`discover`] links those of folders.
+///
+/// Each disk has a path that names it, and is open or has the error of opening it. Stored paths and configurations of
+/// Hyper-V are not followed: only GUIDs link these disks.
+///
+/// # Errors
+/// [`Error::Cancelled`](crate::Error::Cancelled) if `progress` asks for it.
+pub fn discover_opened(disks: Vec<(PathBuf, Result<Vhdx>)>, progress: &dyn Progress) -> Result<Forest> {
+    joined(scan::opened(disks), progress)
+}
+
+/// Links the disks of a search, and joins them with the other files that were found.
+fn joined(scanned: scan::Scanned, progress: &dyn Progress) -> Result<Forest> {
+    let scan::Scanned { mut forest, others, records } = scanned;
     let paths = paths::Paths::of(&forest.disks, &forest.problems);
     link::link(&mut forest.disks, &paths, progress)?;
     link::check_links(&mut forest.disks, &paths);

@@ -26,7 +26,7 @@ mod stale_paths;
 mod substitutes;
 
 pub use checkpoints::{Checkpoint, TimeSource};
-pub use discover::{FoundDisks, discover, find_disks};
+pub use discover::{FoundDisks, discover, discover_opened, find_disks};
 pub use facts::FileFacts;
 pub use families::Family;
 pub use forest::{DiscoveredDisk, DiskLink, Forest};

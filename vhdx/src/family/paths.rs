@@ -37,7 +37,8 @@ impl Paths {
 
     /// Returns the regular files to which the stored paths of a disk lead, without those that are no readable disks.
     pub(super) fn files(&self, disk: &FileFacts) -> impl Iterator<Item = (PathBuf, FileIdentity)> + use<> {
-        let own = lookup::folders_of(&disk.path);
+        // Stored paths lead to files of the host, and so only from one of them.
+        let own = if disk.identity.is_some() { lookup::folders_of(&disk.path) } else { Vec::new() };
         let routes = routes::routes(&disk.stored_paths, &own, &own);
         let known = Rc::clone(&self.known);
         let identified = move |(path, _): (PathBuf, _)| {
@@ -50,7 +51,7 @@ impl Paths {
 
 /// Returns the regular files exactly at the stored relative path of a disk.
 pub(super) fn in_place(disk: &FileFacts) -> impl Iterator<Item = FileIdentity> + use<> {
-    let own = lookup::folders_of(&disk.path);
+    let own = if disk.identity.is_some() { lookup::folders_of(&disk.path) } else { Vec::new() };
     lookup::in_place(&disk.stored_paths, &own).into_iter().filter_map(|path| identity(&path))
 }
 

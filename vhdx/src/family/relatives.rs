@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::scan::{self, has_disk_name};
 use crate::disk::lookup;
 use crate::error::{ChainFault, Error, Result, Undetermined};
+use crate::file::Vhdx;
 use crate::progress::Progress;
 use crate::storage::FileFormat;
 
@@ -111,6 +112,25 @@ fn has_vanished(path: &Path, error: &Error) -> bool {
 }
 
 impl Relatives {
+    /// Returns the disks of folders that are not folders of the host.
+    ///
+    /// Each disk has a path that names it, and is open or has the error of opening it.
+    pub fn of_opened(folders: Vec<PathBuf>, disks: Vec<(PathBuf, Result<Vhdx>)>) -> Self {
+        let mut relatives = Relatives { folders, ..Relatives::default() };
+        for (path, disk) in disks {
+            match disk {
+                Ok(disk) => relatives.disks.push(FileFacts::of(&path, &disk)),
+                Err(error) => {
+                    let error = Arc::new(error);
+                    relatives.undetermined.push(Undetermined { path, error, may_be_disk: true });
+                }
+            }
+        }
+        relatives.disks.sort_by(|a, b| a.path.cmp(&b.path));
+        relatives.undetermined.extend(relatives.disks.iter().filter_map(of_lost_linkage));
+        relatives
+    }
+
     /// Ensures that no undetermined file may be a disk that depends on the chain of `child`.
     ///
     /// The child itself is ignored. Call this before you change or delete files of the chain.

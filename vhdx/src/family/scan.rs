@@ -49,6 +49,28 @@ pub(super) fn scan(roots: &[PathBuf], progress: &dyn Progress) -> Result<Scanned
     Ok(Scanned { forest, others: [others, beside.configurations].concat(), records })
 }
 
+/// Returns disks that are not files of the host, not yet linked.
+pub(super) fn opened(disks: Vec<(PathBuf, Result<Vhdx>)>) -> Scanned {
+    let mut forest = Forest::default();
+    for (path, disk) in disks {
+        match disk {
+            Ok(disk) => forest.disks.push(unlinked(&path, &disk)),
+            Err(error) => forest.problems.push(not_opened(path, error)),
+        }
+    }
+    forest.disks.sort_by(|a, b| a.facts.path.cmp(&b.facts.path));
+    forest.problems.sort_by(|a, b| a.path().cmp(b.path()));
+    Scanned { forest, others: Vec::new(), records: Vec::new() }
+}
+
+/// Returns the problem of a disk that was not opened.
+fn not_opened(path: PathBuf, error: Error) -> Problem {
+    match error.violation() {
+        Some(_) => Problem::Damaged { path, error: error.into() },
+        None => Problem::Unreadable { path, error: error.into() },
+    }
+}
+
 /// The result of [`scan`].
 pub(super) struct Scanned {
     pub(super) forest: Forest,

@@ -40,7 +40,7 @@ use crate::format::region_table::Regions;
 use crate::geometry::Geometry;
 use crate::log::{LogState, Overlay};
 use crate::rules::Rule;
-use crate::storage::{FileIdentity, FileStorage, Holes, ReadAt, ReadGuard};
+use crate::storage::{FileIdentity, FileStorage, FilesOfHost, Holes, OpenFiles, ReadAt, ReadGuard};
 use crate::units::FileOffset;
 use crate::violation::{Violation, Violations};
 
@@ -143,7 +143,7 @@ impl Vhdx {
     /// [`Error::Io`], [`Error::Corrupt`] or [`Error::Unsupported`], with the path;
     /// [`InvalidArgument::NotARegularFile`](crate::InvalidArgument::NotARegularFile) for anything but a regular file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_path(path.as_ref(), &mut Violations::new())
+        Self::load_from(&FilesOfHost, path.as_ref(), &mut Violations::new())
     }
 
     /// Opens a VHDX in a storage that can be read at any offset.
@@ -167,11 +167,17 @@ impl Vhdx {
     }
 
     /// Opens a file like [`open`](Self::open), and adds every violation to `violations`.
-    pub(crate) fn load_path(path: &Path, violations: &mut Violations) -> Result<Self> {
-        Self::load_file(FileStorage::open(path)?, path, violations)
+    pub(crate) fn load_from(files: &dyn OpenFiles, path: &Path, violations: &mut Violations) -> Result<Self> {
+        let load = |violations| {
+            let file = files.open(path)?;
+            let identity = file.as_file().map(FileIdentity::of).transpose();
+            let identity = identity.map_err(|error| Error::io("get its file id", None, error))?;
+            Ok(Self::load(file.into(), violations)?.identified(identity))
+        };
+        load(violations).map_err(|error: Error| error.in_file(path)).map(|vhdx| vhdx.named(path))
     }
 
-    /// Loads a file that has already been opened by `path`, like [`load_path`](Self::load_path).
+    /// Loads a file that has already been opened by `path`, like [`load_from`](Self::load_from).
     pub(crate) fn load_file(file: FileStorage, path: &Path, violations: &mut Violations) -> Result<Self> {
         let load = |violations| {
             let identity = file.identity()?;

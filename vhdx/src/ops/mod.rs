@@ -28,7 +28,9 @@ mod update;
 mod zeros;
 
 pub use crate::file::{LogContent, replay, replay_file};
-pub use check::{CheckReport, FileReport, check_chain, check_file, check_storage};
+pub use check::{
+    CheckReport, FileReport, check_chain, check_chain_in, check_file, check_file_in, check_storage,
+};
 pub use compare::{Comparison, compare};
 pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};

@@ -17,6 +17,7 @@ mod memory;
 #[allow(unsafe_code)]
 mod mmap;
 mod new_file;
+mod open_files;
 mod raw_target;
 mod read_guard;
 mod read_many;
@@ -46,6 +47,7 @@ pub use memory::Memory;
 pub use mmap::Mapped;
 pub use new_file::{IfExists, NewFile};
 pub(crate) use new_file::{PART_EXTENSION, delete, folder_of};
+pub use open_files::{FilesOfHost, OpenFiles};
 pub use raw_target::RawTarget;
 pub use read_guard::OnWriter;
 pub(crate) use read_guard::ReadGuard;

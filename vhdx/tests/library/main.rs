@@ -16,6 +16,7 @@ mod golden_child;
 mod increment;
 mod machines;
 mod merge;
+mod not_on_host;
 mod parallel_reads;
 mod properties;
 mod prune;

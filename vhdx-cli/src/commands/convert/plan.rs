@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::progress::Bar;
 
 pub(super) fn open_source(reading: &mut Reading<'_>, convert: &Convert) -> Result<Opened, Failure> {
-    let resolver = convert.parents.resolver();
+    let resolver = convert.parents.resolver_of(&convert.source);
     let source = reading.open_disk(&convert.source, ("--from", convert.from), &resolver)?;
     source::ensure_no_parents_of_raw(&source, &convert.parents)?;
     Ok(source)

@@ -22,7 +22,7 @@ pub(super) fn run(output: Output, merge: &Merge, new: &Path) -> Result<Outcome, 
         return Err(Failure::usage("merge makes a VHDX: --output must end in .vhdx or .avhdx"));
     }
     let mut reading = Reading::new(output, &merge.parents.parent_dir).on_writer(merge.share.on_writer());
-    let chain = reading.open_chain(&merge.child, &merge.parents.resolver())?;
+    let chain = reading.open_chain(&merge.child, &merge.parents.resolver_of(&merge.child))?;
     destination::check(new, &merge.writing, chain.identities())?;
     reading.ensure_complete(&merge.child, chain.leaf())?;
     let plan = FlattenPlan::new(&chain, &FlattenOptions { disk_type: merge.new.disk_type() })?;

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use super::{CheckReport, FileReport, check_file, check_open};
-use crate::disk::{InspectedLayer, Link, ParentResolver, inspect_chain};
+use super::{CheckReport, FileReport, check_file_in, check_open};
+use crate::disk::{InspectedLayer, Link, ParentResolver, inspect_leaf};
 use crate::error::Error;
 use crate::file::Vhdx;
-use crate::storage::OnWriter;
+use crate::storage::{FilesOfHost, OnWriter, OpenFiles};
+use crate::violation::Violations;
 
 /// Checks a file, all its parents, and each link between them. Nothing is written.
 ///
 /// A broken link is the error of the child. All files are locked against writers meanwhile, and compared at the end
-/// with their state at the beginning, as [`check_file`] does.
+/// with their state at the beginning, as [`check_file`](super::check_file) does.
 ///
 /// # Examples
 /// ```no_run
@@ -29,12 +30,25 @@ use crate::storage::OnWriter;
 /// println!("{}", if report.is_valid() { "valid" } else { "not valid" });
 /// ```
 pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWriter) -> CheckReport {
+    check_chain_in(&FilesOfHost, path, resolver, on_writer)
+}
+
+/// Checks a file of some place and all its parents, as [`check_chain`] does for files of the host.
+///
+/// The parents are opened by the resolver.
+pub fn check_chain_in(
+    files: &dyn OpenFiles,
+    path: &Path,
+    resolver: &dyn ParentResolver,
+    on_writer: OnWriter,
+) -> CheckReport {
     let mut report = CheckReport::default();
-    match inspect_chain(path, resolver) {
+    let leaf = Vhdx::load_from(files, path, &mut Violations::new());
+    match leaf.and_then(|leaf| inspect_leaf(leaf, resolver)) {
         Ok(layers) => {
             let mut open = Vec::new();
             for layer in layers {
-                open.push((report.files.len(), add_layer(&mut report.files, layer, on_writer)));
+                open.push((report.files.len(), add_layer(files, &mut report.files, layer, on_writer)));
             }
             for (number, vhdx) in open {
                 if let (Err(error), Some(file)) = (vhdx.ensure_unchanged(), report.files.get_mut(number)) {
@@ -43,7 +57,7 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWrit
             }
         }
         Err(error) => {
-            report = check_file(path, on_writer);
+            report = check_file_in(files, path, on_writer);
             if let Some(leaf) = report.files.first_mut()
                 && leaf.is_valid()
             {
@@ -55,7 +69,12 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWrit
 }
 
 /// Checks a layer and returns it, still open and locked.
-fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, on_writer: OnWriter) -> Vhdx {
+fn add_layer(
+    place: &dyn OpenFiles,
+    files: &mut Vec<FileReport>,
+    layer: InspectedLayer,
+    on_writer: OnWriter,
+) -> Vhdx {
     let mut file = FileReport::of(Some(&layer.name), |violations| {
         layer.vhdx.tolerated().iter().for_each(|violation| violations.report(violation.clone()));
         check_open(&layer.vhdx, on_writer, violations).map_err(|error| error.in_file(&layer.name))
@@ -66,7 +85,7 @@ fn add_layer(files: &mut Vec<FileReport>, layer: InspectedLayer, on_writer: OnWr
     };
     match broken.as_ref().and_then(|error| damaged_parent(error, &layer.name)) {
         Some(parent) => {
-            let parent = check_file(parent, on_writer);
+            let parent = check_file_in(place, parent, on_writer);
             files.push(file);
             files.extend(parent.files);
         }

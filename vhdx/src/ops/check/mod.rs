@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::file::{Vhdx, validate_bat};
 use crate::log::LogState;
-use crate::storage::{OnWriter, ReadAt};
+use crate::storage::{FilesOfHost, OnWriter, OpenFiles, ReadAt};
 use crate::violation::Violations;
 
-pub use chain::check_chain;
+pub use chain::{check_chain, check_chain_in};
 
 /// The result of checking a file, or the files of a chain.
 #[derive(Debug, Default)]
@@ -97,8 +97,13 @@ impl Checked {
 /// beginning, as [`Chain::lock_shared`](crate::Chain::lock_shared) and
 /// [`Chain::ensure_unchanged`](crate::Chain::ensure_unchanged) do.
 pub fn check_file(path: &Path, on_writer: OnWriter) -> CheckReport {
+    check_file_in(&FilesOfHost, path, on_writer)
+}
+
+/// Checks a file of some place, as [`check_file`] checks one of the host.
+pub fn check_file_in(files: &dyn OpenFiles, path: &Path, on_writer: OnWriter) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
-        let vhdx = Vhdx::load_path(path, violations)?;
+        let vhdx = Vhdx::load_from(files, path, violations)?;
         let checked = check_open(&vhdx, on_writer, violations).map_err(|error| error.in_file(path))?;
         vhdx.ensure_unchanged()?;
         Ok(checked)

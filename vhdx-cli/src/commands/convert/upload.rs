@@ -1,0 +1,32 @@
+//! `vhdx convert SRC URL`: uploads a disk. The object appears complete at the end, or not at all.
+
+use vhdx::ops::{ConvertReport, to_stream};
+use vhdx::{Error, InvalidArgument};
+
+use crate::args::Convert;
+use crate::commands::source::Opened;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::progress::Bar;
+use crate::remote;
+
+/// Returns an error if the destination is one of the sources.
+pub(super) fn ensure_no_source(convert: &Convert, source: &Opened) -> Result<(), Failure> {
+    match source.paths().any(|path| path == convert.destination) {
+        true => Err(Error::from(InvalidArgument::DestinationIsSource).in_file(&convert.destination).into()),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn execute(output: Output, convert: &Convert, source: &Opened) -> Result<ConvertReport, Failure> {
+    let failed = |error| Error::io("upload", None, error).in_file(&convert.destination);
+    let progress = Bar::tidying_up(output, "stopping; no new object is left behind")?;
+    let disk = source.disk();
+    let upload = remote::upload(&convert.destination, disk.virtual_size(), convert.writing.force);
+    let mut upload = upload.map_err(failed)?;
+    // An error without a path is one of the stream.
+    let made = to_stream(disk, &mut upload, convert.threads.jobs(), &progress)
+        .map_err(|error| error.in_file(&convert.destination))?;
+    upload.commit().map_err(failed)?;
+    Ok(made)
+}

@@ -1,0 +1,118 @@
+//! Fetches ranges of an object: each is complete and of the pinned state, or an error.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+use crate::pin::Pin;
+
+/// How often a range is fetched again whose body ended early.
+const ATTEMPTS: u32 = 3;
+
+/// An object of a store.
+#[derive(Clone)]
+pub(crate) struct Object {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) path: Path,
+    /// Bounds the requests of the session that are under way, and so the memory for their bodies.
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) first_wait: Duration,
+}
+
+/// A failed attempt to fetch a range.
+struct Failed {
+    failure: Failure,
+    /// Whether the same request may succeed a moment later, and was not repeated yet.
+    is_repeatable: bool,
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_repeatable: false }
+    }
+}
+
+/// An object that was opened.
+#[derive(Clone)]
+pub(crate) struct Pinned {
+    pub(crate) object: Object,
+    pub(crate) pin: Pin,
+    pub(crate) meta: ObjectMeta,
+}
+
+impl Object {
+    /// Fetches the first `len` bytes, or all if the object is shorter, and pins the object.
+    pub(crate) async fn open(self, len: u64) -> io::Result<(Pinned, Vec<u8>)> {
+        let (bytes, meta) = self.fetch(0..len, None).await?;
+        let pin = Pin::new(&meta)?;
+        Ok((Pinned { object: self, pin, meta }, bytes))
+    }
+
+    async fn fetch(&self, range: Range<u64>, pinned: Option<&Pinned>) -> io::Result<(Vec<u8>, ObjectMeta)> {
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|_| io::Error::other("no more requests are possible"))?;
+        let mut wait = self.first_wait;
+        for attempt in 1.. {
+            match self.fetch_once(range.clone(), pinned).await {
+                Err(Failed { is_repeatable: true, .. }) if attempt < ATTEMPTS => {
+                    tokio::time::sleep(wait).await;
+                    wait = wait.saturating_mul(4);
+                }
+                result => return result.map_err(|failed| failed.failure.into()),
+            }
+        }
+        Err(io::Error::other("no attempt was made"))
+    }
+
+    async fn fetch_once(
+        &self,
+        range: Range<u64>,
+        pinned: Option<&Pinned>,
+    ) -> Result<(Vec<u8>, ObjectMeta), Failed> {
+        let options = GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let options = match pinned {
+            Some(Pinned { pin, meta, .. }) => pin.conditions(meta, options),
+            None => options,
+        };
+        let explain = |error: object_store::Error| Failure::of(&error);
+        let answer = self.store.get_opts(&self.path, options).await.map_err(explain)?;
+        let meta = answer.meta.clone();
+        let expected = range.end.min(meta.size).saturating_sub(range.start);
+        if let Some(Pinned { pin, .. }) = pinned {
+            pin.ensure_same(&meta)?;
+        }
+        let wrong = |found: u64| Failure::WrongLength { expected, found };
+        // With an ETag, `object_store` has fetched the rest of a body that was cut, as often as it may.
+        let is_repeatable = meta.e_tag.is_none();
+        // The caller bounds the length of the range.
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).map_err(|_| wrong(0))?);
+        let mut stream = answer.into_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| Failed { failure: explain(error), is_repeatable })?;
+            let found = (bytes.len() as u64).saturating_add(chunk.len() as u64);
+            if found > expected {
+                return Err(Failure::TooLong { limit: expected }.into());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        match bytes.len() as u64 {
+            found if found == expected => Ok((bytes, meta)),
+            found => Err(Failed { failure: wrong(found), is_repeatable: true }),
+        }
+    }
+}
+
+impl Pinned {
+    /// Fetches a range inside the object, in the state in which it was opened.
+    pub(crate) async fn fetch(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let (bytes, _) = self.object.fetch(range, Some(self)).await?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,257 @@
+//! Checks each request and each response before `object_store` sees it.
+//!
+//! Requests without encryption and redirects to other places are refused. Bodies are bounded. Statuses that are no
+//! success become a [`Failure`], which has the store's error code, but not the rest of the body: servers repeat requests
+//! in it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use object_store::client::{
+    ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
+    HttpResponseBody, HttpService,
+};
+use object_store::{ClientOptions, Error};
+use reqwest::redirect;
+
+use crate::address::is_loopback;
+use crate::failure::Failure;
+use crate::options::RemoteOptions;
+
+/// The longest accepted body of an answer that is no part of an object, such as a page of a list.
+const MAX_ANSWER: u64 = 16 << 20;
+/// The longest body of an error that is read.
+const MAX_ERROR: usize = 64 << 10;
+const MAX_REDIRECTS: usize = 5;
+/// The address of the services that give credentials to virtual machines. It is not routed.
+const METADATA_HOSTS: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+
+const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Makes guarded clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Guarded {
+    pub(crate) options: RemoteOptions,
+}
+
+impl HttpConnector for Guarded {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let has = |key| options.get_config_value(&key).is_some_and(|value| value == "true");
+        let allow_http = self.options.allow_http || has(ClientConfigKey::AllowHttp);
+        let client = client(&self.options, options)
+            .map_err(|error| Error::Generic { store: "HTTP", source: Box::new(error.without_url()) })?;
+        Ok(HttpClient::new(Guard { client, allow_http }))
+    }
+}
+
+fn client(limits: &RemoteOptions, options: &ClientOptions) -> reqwest::Result<reqwest::Client> {
+    // An error means that the process has chosen a provider already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut builder = reqwest::ClientBuilder::new()
+        .user_agent(concat!("vhdx/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::custom(follow))
+        .connect_timeout(limits.idle_timeout.min(Duration::from_secs(10)))
+        .read_timeout(limits.idle_timeout)
+        .timeout(limits.request_timeout)
+        .http1_only();
+    if let Some(proxy) = options.get_config_value(&ClientConfigKey::ProxyUrl) {
+        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+    }
+    builder.build()
+}
+
+/// Follows redirects within a server only.
+fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
+    let origin = attempt.previous().first().map(reqwest::Url::origin);
+    if attempt.previous().len() <= MAX_REDIRECTS && origin.as_ref() == Some(&attempt.url().origin()) {
+        return attempt.follow();
+    }
+    let to = match origin.as_ref() == Some(&attempt.url().origin()) {
+        true => "itself again and again".to_owned(),
+        false => place(attempt.url()),
+    };
+    attempt.error(Failure::Redirect { to })
+}
+
+#[derive(Debug)]
+struct Guard {
+    client: reqwest::Client,
+    allow_http: bool,
+}
+
+#[async_trait]
+impl HttpService for Guard {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.ensure_allowed(&request)?;
+        let asked = Asked::of(&request);
+        if request.uri().host().is_some_and(is_metadata_service) {
+            return credentials(self.client.call(request)).await;
+        }
+        let response = self.client.call(request).await?;
+        checked(response, &asked).await
+    }
+}
+
+impl Guard {
+    fn ensure_allowed(&self, request: &HttpRequest) -> Result<(), HttpError> {
+        let uri = request.uri();
+        let host = uri.host().unwrap_or_default();
+        let is_allowed = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => self.allow_http || is_loopback(host) || is_metadata_service(host),
+            _ => false,
+        };
+        if is_allowed { Ok(()) } else { Err(refused(Failure::PlainHttp)) }
+    }
+}
+
+fn is_metadata_service(host: &str) -> bool {
+    METADATA_HOSTS.contains(&host)
+}
+
+/// Returns the answer of the service that gives credentials to virtual machines. Elsewhere, there is no such service: then
+/// there are no credentials at all, and waiting does not help.
+async fn credentials(
+    answer: impl Future<Output = Result<HttpResponse, HttpError>>,
+) -> Result<HttpResponse, HttpError> {
+    match tokio::time::timeout(METADATA_TIMEOUT, answer).await {
+        Ok(Ok(response)) if response.status().is_success() => Ok(bounded(response, MAX_ANSWER)),
+        _ => Err(refused(Failure::NoCredentials)),
+    }
+}
+
+/// What a request asks for.
+struct Asked {
+    method: Method,
+    /// The first and the last byte of a range.
+    range: Option<(u64, u64)>,
+}
+
+impl Asked {
+    fn of(request: &HttpRequest) -> Self {
+        let range = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
+        let range = range.and_then(|text| text.strip_prefix("bytes=")?.split_once('-'));
+        let range = range.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        Self { method: request.method().clone(), range }
+    }
+}
+
+async fn checked(mut response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
+    let status = response.status();
+    if !status.is_success() {
+        return failed(response).await;
+    }
+    let limit = match asked.range {
+        Some(_) if asked.method == Method::GET && status != StatusCode::PARTIAL_CONTENT => {
+            return Err(refused(Failure::RangeIgnored));
+        }
+        Some((first, last)) => {
+            let len = len_of_range(&response, first, last).ok_or_else(|| refused(Failure::WrongRange))?;
+            // `object_store` needs the header, but a body in chunks does not have it.
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(len.into());
+            len
+        }
+        None => MAX_ANSWER,
+    };
+    Ok(bounded(response, limit))
+}
+
+/// Returns the length of an answer if it has the range that was asked for, or what the object has of it.
+fn len_of_range(response: &HttpResponse, first: u64, last: u64) -> Option<u64> {
+    let parsed = || {
+        let text = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
+        let (range, size) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (start, end) = range.split_once('-')?;
+        Some((start.parse::<u64>().ok()?, end.parse::<u64>().ok()?, size.parse::<u64>().ok()?))
+    };
+    let (start, end, size) = parsed()?;
+    let is_right = start == first && end < size && end == last.min(size.saturating_sub(1));
+    if is_right { end.checked_sub(start)?.checked_add(1) } else { None }
+}
+
+fn bounded(response: HttpResponse, limit: u64) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    let body = Limited::new(body, usize::try_from(limit).unwrap_or(usize::MAX));
+    let body = body.map_err(move |error| match error.downcast::<HttpError>() {
+        Ok(error) => *error,
+        Err(_) => refused(Failure::TooLong { limit }),
+    });
+    HttpResponse::from_parts(parts, HttpResponseBody::new(body))
+}
+
+/// Turns a status that is no success into an error, unless `object_store` must see it.
+async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+    let (parts, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        let data = frame.into_data().unwrap_or_default();
+        let room = MAX_ERROR.saturating_sub(bytes.len());
+        bytes.extend_from_slice(&data[..data.len().min(room)]);
+        if bytes.len() >= MAX_ERROR {
+            break;
+        }
+    }
+    let (status, code) = (parts.status, error_code(&bytes));
+    let may_pass = status.is_server_error()
+        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    let is_expected = matches!(status.as_u16(), 304 | 404 | 409 | 412);
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        return Err(refused(Failure::Empty));
+    }
+    if may_pass || (code.is_some() && !is_expected) {
+        let failure = Failure::Status { status: status.as_u16(), code };
+        let kind = if may_pass { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
+        return Err(HttpError::new(kind, failure));
+    }
+    // A redirect to something that is no URL of a web server is not even offered to `follow`.
+    if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+        let location = parts.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+        let to = location.and_then(|text| reqwest::Url::parse(text).ok()).map(|url| place(&url));
+        return Err(refused(Failure::Redirect { to: to.unwrap_or_else(|| "an unknown place".to_owned()) }));
+    }
+    Ok(HttpResponse::from_parts(parts, Vec::new().into()))
+}
+
+/// Returns a text about the target of a redirect, without anything that may be secret.
+fn place(url: &reqwest::Url) -> String {
+    match url.host_str() {
+        Some(host) => format!("{}://{host}", url.scheme()),
+        None => format!("a {}: URL", url.scheme()),
+    }
+}
+
+/// Returns the code in the XML of an error, such as `SlowDown`.
+fn error_code(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let code = text.split_once("<Code>")?.1.split_once("</Code>")?.0;
+    let is_plain =
+        !code.is_empty() && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain.then(|| code.to_owned())
+}
+
+fn refused(failure: Failure) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+    use crate::runtime::wait;
+
+    /// Without the time limit, a command without credentials would wait for minutes.
+    #[test]
+    fn a_service_that_gives_no_credentials_ends_the_wait() {
+        let failure =
+            |answer| wait(async move { Ok(Failure::inside(&credentials(answer).await.unwrap_err())) });
+        let denied = HttpResponse::new(Vec::new().into());
+        let (mut parts, body) = denied.into_parts();
+        parts.status = StatusCode::FORBIDDEN;
+        let denied = HttpResponse::from_parts(parts, body);
+        assert_eq!(failure(std::future::ready(Ok(denied))).unwrap(), Some(Failure::NoCredentials));
+        let endless = wait(async { Ok(credentials(std::future::pending()).await.is_err()) });
+        assert!(endless.unwrap());
+    }
+}

@@ -1,0 +1,85 @@
+//! Makes the client of a bucket or a web server, with the credentials of the environment.
+
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::http::HttpBuilder;
+use object_store::list::PaginatedListStore;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
+
+use crate::address::{Address, Scheme};
+use crate::guard::Guarded;
+use crate::options::RemoteOptions;
+
+/// The client of a bucket or of one file of a web server.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    /// `None` for a web server.
+    pub(crate) lists: Option<Arc<dyn PaginatedListStore>>,
+}
+
+impl Store {
+    /// Makes the client for an address. That of a web server is for this address only.
+    pub(crate) fn new(address: &Address, options: &RemoteOptions) -> Result<Self> {
+        fn both(store: impl ObjectStore + PaginatedListStore) -> Store {
+            let store = Arc::new(store);
+            Store { objects: store.clone(), lists: Some(store) }
+        }
+        let (retry, guarded) = (retry(options), Guarded { options: options.clone() });
+        Ok(match address.scheme {
+            Scheme::S3 => {
+                let builder = AmazonS3Builder::from_env().with_url(&address.origin);
+                let builder = options
+                    .settings
+                    .of()
+                    .fold(builder, |builder, (key, value)| builder.with_config(key, value));
+                both(builder.with_retry(retry).with_http_connector(guarded).build()?)
+            }
+            Scheme::Azure => {
+                let builder = MicrosoftAzureBuilder::from_env().with_url(&address.origin);
+                let builder = options
+                    .settings
+                    .of()
+                    .fold(builder, |builder, (key, value)| builder.with_config(key, value));
+                both(builder.with_retry(retry).with_http_connector(guarded).build()?)
+            }
+            Scheme::Google => {
+                let builder = GoogleCloudStorageBuilder::from_env().with_url(&address.origin);
+                let builder = options
+                    .settings
+                    .of()
+                    .fold(builder, |builder, (key, value)| builder.with_config(key, value));
+                both(builder.with_retry(retry).with_http_connector(guarded).build()?)
+            }
+            Scheme::Https | Scheme::Http => {
+                let builder = HttpBuilder::new().with_url(address.url());
+                let store = builder.with_retry(retry).with_http_connector(guarded).build()?;
+                Self { objects: Arc::new(store), lists: None }
+            }
+        })
+    }
+
+    /// Returns the path of an object in the store. A client of a web server has one object, without a path.
+    pub(crate) fn path(address: &Address) -> Result<Path> {
+        match address.can_list() {
+            true => Ok(Path::parse(&address.key)?),
+            false => Ok(Path::default()),
+        }
+    }
+}
+
+fn retry(options: &RemoteOptions) -> RetryConfig {
+    RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: options.first_wait,
+            max_backoff: options.first_wait.saturating_mul(100),
+            base: 2.,
+        },
+        max_retries: options.retries,
+        retry_timeout: options.request_timeout,
+    }
+}
