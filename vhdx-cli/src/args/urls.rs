@@ -26,7 +26,8 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
     let Paths { read, uploaded, others } = paths(command);
     if others.iter().any(|path| remote::is_url(path)) {
         return Err(Failure::usage(
-            "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, convert, and merge with --output; convert can also write to one",
+            "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
+             convert, and merge with --output; convert can also write to one",
         ));
     }
     for path in read.into_iter().chain(uploaded).filter(|path| remote::is_url(path)) {
