@@ -59,7 +59,9 @@ pub(crate) fn share_blocks<'a>(mut storages: impl Iterator<Item = &'a dyn ReadAt
     let mut volume = None;
     storages.all(|storage| {
         let Some(file) = storage.as_file().filter(|file| host::shares_blocks(file)) else { return false };
+        // Without its volume, nothing is known about the file.
         let Ok((of_file, _)) = host::identity(file) else { return false };
+        // The volume of the first file is that of all.
         *volume.get_or_insert(of_file) == of_file
     })
 }
