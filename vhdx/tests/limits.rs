@@ -96,6 +96,35 @@ fn the_largest_disk_takes_less_than_64_mib() {
     });
 }
 
+/// 16 million blocks of 4 MiB, two of which hold content.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_block_digests_of_the_largest_disk_take_less_than_64_mib() {
+    use std::ops::ControlFlow;
+    use std::time::{Duration, Instant};
+    use vhdx::NoProgress;
+    use vhdx::ops::{HashAlgorithm, hash_blocks};
+
+    takes_less_than_64_mib("the_block_digests_of_the_largest_disk_take_less_than_64_mib", || {
+        let folder = folder();
+        let path = folder.path().join("largest.vhdx");
+        largest().sparse().write_to(&path).unwrap();
+        let chain = Chain::open(path, &FolderResolver::default()).unwrap();
+        for algorithm in HashAlgorithm::ALL {
+            let (start, mut counts) = (Instant::now(), Vec::new());
+            hash_blocks(&chain, algorithm, 4 << 20, Jobs::default(), &NoProgress, &mut |run| {
+                counts.push(run.count);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            assert_eq!(counts, [8 << 20, 1, (8 << 20) - 2, 1]);
+            // A debug build is slower, and the machine may be busy.
+            let (taken, limit) = (start.elapsed(), if cfg!(debug_assertions) { 60 } else { 10 });
+            assert!(taken < Duration::from_secs(limit), "{taken:?}");
+        }
+    });
+}
+
 /// Both layers of the chain have 64 TiB in blocks of 1 MiB: two BATs of 513 MiB.
 #[cfg(target_os = "linux")]
 #[test]

@@ -30,6 +30,11 @@ pub enum InvalidArgument {
     /// A block size that is not a power of two from 1 MiB to 256 MiB ([MS-VHDX] 2.6.2.1).
     #[error("a block size of {0} bytes is not valid: it must be a power of two from 1 MiB to 256 MiB")]
     BlockSize(u64),
+    /// A size of blocks to hash that is not a power of two from 4 KiB to 1 GiB.
+    #[error(
+        "a size of {0} bytes for blocks to hash is not valid: it must be a power of two from 4 KiB to 1 GiB"
+    )]
+    HashBlockSize(u64),
     /// A logical or physical sector size other than 512 and 4096 ([MS-VHDX] 2.6.2.4 and 2.6.2.5).
     #[error("a sector size of {0} bytes is not valid: it must be 512 or 4096")]
     SectorSize(u64),

@@ -189,6 +189,7 @@ fn arguments() -> Vec<InvalidArgument> {
         },
         InvalidArgument::RangeReversed { .. } => InvalidArgument::RangeReversed { start, end: DiskOffset::new(0) },
         InvalidArgument::BlockSize(_) => InvalidArgument::BlockSize(3),
+        InvalidArgument::HashBlockSize(_) => InvalidArgument::HashBlockSize(3),
         InvalidArgument::SectorSize(_) => InvalidArgument::SectorSize(3),
         InvalidArgument::VirtualSize(_) => InvalidArgument::VirtualSize(3),
         InvalidArgument::DestinationIsSource => InvalidArgument::DestinationIsSource,

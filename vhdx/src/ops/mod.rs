@@ -1,7 +1,7 @@
-//! Operations on disks: check, compare, convert, create, flatten, merge, overwrite, relink, replay and
-//! report.
+//! Operations on disks: check, compare, convert, create, flatten, hash, merge, overwrite, relink, replay
+//! and report.
 //!
-//! Operations that copy or compare content report to a [`Progress`](crate::Progress), and stop soon after it asks for
+//! Operations that copy, compare or hash content report to a [`Progress`](crate::Progress), and stop soon after it asks for
 //! it. Only a merge in place, relinking and a replay change existing VHDX files.
 
 mod check;
@@ -11,6 +11,7 @@ mod copy;
 mod create;
 mod diff;
 mod flatten;
+mod hash;
 mod increment;
 mod merge;
 mod overwrite;
@@ -36,6 +37,9 @@ pub use convert::{ConvertReport, to_raw, to_stream, to_vhdx};
 pub use create::{ChildOptions, NewChild, create, new_child};
 pub use diff::{ChangedRange, ChangedRanges, changed_ranges, differing_ranges};
 pub use flatten::{Dropped, DroppedPart, FlattenOptions, FlattenPlan, dropped};
+pub use hash::{
+    Digest, DigestRun, HashAlgorithm, Hasher, MAX_HASH_BLOCK_SIZE, MIN_HASH_BLOCK_SIZE, hash, hash_blocks,
+};
 pub use increment::{IncrementPlan, IncrementReport};
 #[cfg(feature = "raw-format")]
 pub use merge::earlier_target;

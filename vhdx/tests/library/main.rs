@@ -13,6 +13,7 @@ mod diff;
 mod discovery;
 mod doubles;
 mod golden_child;
+mod hash;
 mod increment;
 mod machines;
 mod merge;
