@@ -5,6 +5,7 @@ mod convert;
 mod diff;
 pub(crate) mod duration;
 mod format;
+mod hash;
 mod option_groups;
 mod report;
 mod urls;
@@ -24,11 +25,12 @@ pub(crate) use commands::{
 pub(crate) use convert::Convert;
 pub(crate) use diff::Diff;
 pub(crate) use format::Format;
+pub(crate) use hash::Hash;
 pub(crate) use option_groups::{Parents, Writing};
 pub(crate) use report::Report;
 pub(crate) use urls::accept as accept_urls;
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` a difference, `report` an exceeded limit, `prune` kept a selected checkpoint; 2 usage; 3 corrupt \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` or `hash --verify` a difference, `report` an exceeded limit, `prune` kept a selected checkpoint; 2 usage; 3 corrupt \
 file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in use, changed, destination exists; 130 interrupted.";
 
 /// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
@@ -64,6 +66,7 @@ pub(crate) enum Command {
     Check(Check),
     Compare(Compare),
     Diff(Diff),
+    Hash(Hash),
     Convert(Convert),
     Create(Create),
     Merge(Merge),
@@ -86,6 +89,7 @@ impl Command {
             Command::Check(check) => &check.parents.parent_dir,
             Command::Compare(compare) => &compare.parents.parent_dir,
             Command::Diff(diff) => &diff.parents.parent_dir,
+            Command::Hash(hash) => &hash.parents.parent_dir,
             Command::Convert(convert) => &convert.parents.parent_dir,
             Command::Create(create) => &create.parent_dir,
             Command::Merge(merge) => &merge.parents.parent_dir,

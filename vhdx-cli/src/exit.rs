@@ -18,7 +18,7 @@ pub(crate) use failure::Failure;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
-    /// `check` found violations, `compare` a difference, `report` an exceeded limit, or `prune` a selected checkpoint that had to be kept.
+    /// `check` found violations, `compare` or `hash` a difference, `report` an exceeded limit, or `prune` a selected checkpoint that had to be kept.
     Found,
     /// The command read several files and has reported their errors. This is the largest exit code.
     Reported(u8),

@@ -96,6 +96,10 @@ const GUESSES: &[(&[&str], &str)] = &[
          `vhdx convert NEW NEW-COPY.vhdx` makes a full copy",
     ),
     (
+        &["checksum", "digest", "sum", "sha256", "sha256sum", "blake3", "b3sum"],
+        "`vhdx hash DISK` prints the digest of a disk. `--blocks SIZE` prints one for each block, and `--verify` checks them",
+    ),
+    (
         &["show", "inspect", "header", "dump-header", "stat", "status"],
         "`vhdx info FILE` shows the facts about a file",
     ),

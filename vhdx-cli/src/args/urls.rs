@@ -27,7 +27,7 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
     if others.iter().any(|path| remote::is_url(path)) {
         return Err(Failure::usage(
             "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
-             convert, and merge with --output; convert can also write to one",
+             hash, convert, and merge with --output; convert can also write to one",
         ));
     }
     for path in read.into_iter().chain(uploaded).filter(|path| remote::is_url(path)) {
@@ -53,6 +53,11 @@ fn paths(command: &mut Command) -> Paths<'_> {
         Command::Map(map) => read([&mut map.file].into_iter().chain(map.parents.paths_mut())),
         Command::Check(check) => read(check.files.iter_mut().chain(check.parents.paths_mut())),
         Command::Compare(ask) => read([&mut ask.a, &mut ask.b].into_iter().chain(ask.parents.paths_mut())),
+        Command::Hash(hash) => {
+            let mut paths = read([&mut hash.disk].into_iter().chain(hash.parents.paths_mut()));
+            paths.others.extend(&mut hash.verify);
+            paths
+        }
         Command::Convert(convert) => {
             let mut paths = read([&mut convert.source].into_iter().chain(convert.parents.paths_mut()));
             paths.others.extend(&mut convert.since);

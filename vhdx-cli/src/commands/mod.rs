@@ -14,6 +14,7 @@ mod destination;
 mod diff;
 mod facts;
 mod folder;
+mod hash;
 mod info;
 mod machine;
 mod man;
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Check(check) => check::run(output, check),
         Command::Compare(compare) => compare::run(output, compare),
         Command::Diff(diff) => diff::run(output, diff),
+        Command::Hash(hash) => hash::run(output, hash),
         Command::Convert(convert) => convert::run(output, convert),
         Command::Create(create) => create::run(output, create),
         Command::Merge(merge) => merge::run(output, merge),

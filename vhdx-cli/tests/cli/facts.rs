@@ -25,7 +25,7 @@ use Facts::{InAnswer, InError, InProblems, OnStderr};
 
 /// Each command that reads a disk. `HALF` is the half-merged disk, `CHILD` its child, `NEW` the name of a new file, and
 /// `TARGET` a file that can be overwritten. No command changes a file of the disk.
-const COMMANDS: [(&str, i32, Facts); 20] = [
+const COMMANDS: [(&str, i32, Facts); 22] = [
     ("info HALF", 0, InAnswer),
     ("info HALF --blocks", 0, InAnswer),
     ("chain HALF", 0, InAnswer),
@@ -36,6 +36,8 @@ const COMMANDS: [(&str, i32, Facts); 20] = [
     ("compare HALF TARGET --b-from raw", 1, InAnswer),
     ("compare TARGET HALF --a-from raw", 1, InAnswer),
     ("compare HALF HALF", 0, InAnswer),
+    ("hash HALF", 0, InAnswer),
+    ("hash HALF --blocks 1M", 0, OnStderr),
     ("convert HALF -", 0, OnStderr),
     ("convert HALF NEW --to raw --dry-run", 0, InAnswer),
     ("convert HALF NEW --to raw", 0, InAnswer),

@@ -79,6 +79,8 @@ fn every_command_reports_parents_that_were_found_by_guid() {
         "check LEAF",
         "check LEAF --chain",
         "compare LEAF LEAF",
+        "hash LEAF",
+        "hash LEAF --blocks 1M",
         "convert LEAF -",
         "convert LEAF NEW --dry-run",
         "merge LEAF --output NEW --dry-run",
@@ -102,7 +104,9 @@ fn every_command_reports_parents_that_were_found_by_guid() {
         }
         let ran = vhdx(words(&["--json"])).exits(0);
         let answer = match command {
-            "map LEAF" | "convert LEAF -" => serde_json::from_str(&ran.stderr).unwrap(),
+            "map LEAF" | "convert LEAF -" | "hash LEAF --blocks 1M" => {
+                serde_json::from_str(&ran.stderr).unwrap()
+            }
             _ => ran.json(),
         };
         assert_eq!(answer["found_by_guid"], expected, "{command}");

@@ -14,6 +14,7 @@ mod finding;
 mod fixtures;
 mod foreign;
 mod half_merged;
+mod hash;
 mod hints;
 mod ignored;
 mod images;
