@@ -12,8 +12,9 @@ use crate::units::FileOffset;
 
 /// On a device, a call zeroes only whole pages of this many bytes.
 ///
-/// So no page in memory belongs to both a call and a write. No sector is larger.
-const PAGE: u64 = 4096;
+/// So no page in memory belongs to both a call and a write of another thread: some kernels have pages of 64 KiB. No sector
+/// is larger.
+const PAGE: u64 = 64 << 10;
 
 /// An existing regular file, or on Linux a block device, open exclusively for writing.
 ///

@@ -28,14 +28,6 @@ where
     I: Iterator<Item = Result<W>> + Send,
 {
     let queue = Queue::new(items, progress);
-    if workers.threads == 1 {
-        let mut buffer = Buffer::new(workers.buffer);
-        while let Some((_, item)) = queue.take() {
-            let result = work(item?, &mut buffer)?;
-            consume(result, &buffer)?;
-        }
-        return Ok(());
-    }
     let hand_over = HandOver::new(workers);
     let run = || {
         let _leaving = hand_over.leave_at_end();
@@ -51,15 +43,23 @@ where
     };
     thread::scope(|scope| {
         let _stop = hand_over.stop_at_end();
-        for number in 0..workers.threads {
+        // If a thread cannot be started, the other threads do its work.
+        let threads = if workers.threads == 1 { 0 } else { workers.threads };
+        let started = (0..threads).filter(|_| {
             hand_over.enter();
-            if let Err(error) = thread::Builder::new().spawn_scoped(scope, run) {
+            let has_started = thread::Builder::new().spawn_scoped(scope, run).is_ok();
+            if !has_started {
                 hand_over.leave();
-                // The other threads do its work; without any thread there is nothing to consume.
-                if number == 0 {
-                    return Err(crate::error::Error::io("start a thread", None, error));
-                }
             }
+            has_started
+        });
+        if started.count() == 0 {
+            let mut buffer = Buffer::new(workers.buffer);
+            while let Some((_, item)) = queue.take() {
+                let result = work(item?, &mut buffer)?;
+                consume(result, &buffer)?;
+            }
+            return Ok(());
         }
         while let Some(Done { result, buffer }) = hand_over.next() {
             consume(result?, &buffer)?;
@@ -144,7 +144,7 @@ impl<T> HandOver<T> {
         }
     }
 
-    /// Waits for the result of the next item. Returns `None` if there is none, because all workers have left.
+    /// Waits for the result of the next item. Returns `None` if there is none: all workers have left, or one panicked.
     fn next(&self) -> Option<Done<T>> {
         let mut state = lock(&self.state);
         loop {
@@ -165,8 +165,16 @@ impl<T> HandOver<T> {
     }
 
     fn leave(&self) {
-        lock(&self.state).running -= 1;
+        let mut state = lock(&self.state);
+        state.running -= 1;
+        // The item of a worker that panics is never handed over, so nobody gives back the buffers of later items.
+        state.is_stopped |= thread::panicking();
+        let is_stopped = state.is_stopped;
+        drop(state);
         self.ready.notify_one();
+        if is_stopped {
+            self.free.notify_all();
+        }
     }
 
     /// Leaves when the returned value is dropped, even by a panic: the consumer must not wait for this worker then.

@@ -9,8 +9,9 @@ use crate::units::MIB;
 const DEFAULT: usize = 4;
 /// The most threads that are used without a request of the caller.
 const MOST_BY_DEFAULT: usize = 16;
-/// The most memory that the buffers of an operation take together, in bytes.
-const MEMORY: u64 = 64 * MIB;
+/// The most memory that the buffers of an operation take together, in bytes. With what else the threads need, it stays
+/// below 64 MiB.
+const MEMORY: u64 = 48 * MIB;
 /// The most bytes of a buffer. Most of a longer one would not fit into a processor's cache.
 const LONGEST_BUFFER: u64 = 4 * MIB;
 
@@ -73,9 +74,9 @@ mod tests {
                 let hint = ReadHint { request, parallelism, ..ReadHint::default() };
                 for (jobs, disks) in [(Jobs::default(), 1), (jobs(1), 2), (jobs(7), 1), (jobs(10_000), 2)] {
                     let workers = Workers::new(jobs, &hint, disks);
-                    assert!(workers.buffers * workers.buffer <= 64 << 20, "{workers:?}");
+                    assert!(workers.buffers * workers.buffer <= 48 << 20, "{workers:?}");
                     assert!(workers.threads >= 1 && workers.buffers >= workers.threads, "{workers:?}");
-                    assert!(workers.batch.is_power_of_two() && workers.batch >= 1 << 19, "{workers:?}");
+                    assert!(workers.batch.is_power_of_two() && workers.batch >= 1 << 18, "{workers:?}");
                 }
             }
         }

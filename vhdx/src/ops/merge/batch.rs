@@ -17,7 +17,7 @@ const PAGE: u64 = 4096;
 /// The most pages that one entry of the shortest log can hold.
 const MOST_PAGES: usize = 84;
 /// How many bytes of long runs are shared in about the time in which one is copied.
-const SHARED_PER_COPIED: u64 = 16;
+const SHARED_PER_COPIED: u64 = 8;
 /// The most blocks of a batch, so that a batch takes little memory.
 const MOST_BLOCKS: usize = 1 << 16;
 
@@ -62,6 +62,8 @@ pub(super) struct Decided<'a> {
     pub(super) action: BlockAction,
     pub(super) before: Before,
     pub(super) copied: u64,
+    /// How many of the copied bytes lie in long runs, which the host may share.
+    pub(super) long: u64,
     pub(super) zeroed: u64,
     /// The ranges for which the merged layers answer.
     pub(super) ranges: &'a [Range<DiskOffset>],
@@ -171,13 +173,7 @@ impl<'a> Batcher<'a> {
         if !self.shares_blocks {
             return Ok(written);
         }
-        let mut long = 0_u64;
-        for range in decided.ranges {
-            let len = range.end.minus(range.start)?;
-            long = long.plus(if len >= MIB { len } else { 0 })?;
-        }
-        // Ranges of zeros take even less.
-        let shared = long.min(written);
+        let shared = decided.long.min(written);
         (written - shared).plus(shared / SHARED_PER_COPIED)
     }
 

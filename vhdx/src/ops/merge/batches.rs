@@ -123,6 +123,7 @@ impl<'a> Batches<'a> {
             action,
             before,
             copied: if action == BlockAction::Zero { 0 } else { coverage.data },
+            long: block.long,
             zeroed: coverage.zeros,
             ranges: &block.ranges,
             has_bitmap,

@@ -23,7 +23,7 @@ pub struct MergeOptions {
     /// The most bytes of blocks that a batch writes, unless a single block has more.
     ///
     /// A merge that is cancelled finishes its current batch first. Where the host shares blocks between the files, a
-    /// byte of a long run counts as a sixteenth.
+    /// byte of a run of more than 1 MiB counts as an eighth.
     pub batch_bytes: u64,
     /// The most 4 KiB pages of metadata that a batch changes, unless a single block changes more.
     ///

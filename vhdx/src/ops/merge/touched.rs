@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Bounded, Result};
 use crate::file::{Extent, Extents, Source, Vhdx};
 use crate::geometry::Geometry;
-use crate::units::{BlockIndex, DiskOffset};
+use crate::units::{BlockIndex, DiskOffset, MIB};
 
 /// A block of the target, and what the merged layers answer for in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) struct TouchedBlock {
     pub(super) index: BlockIndex,
     /// How many bytes they have data for.
     pub(super) data: u64,
+    /// How many bytes of data lie in runs of more than 1 MiB in one file, which the host may share.
+    pub(super) long: u64,
     /// How many bytes they declare to be zero.
     pub(super) zeros: u64,
     /// Where these bytes are on the disk, in ascending order.
@@ -50,7 +52,7 @@ impl<'a> Touched<'a> {
     fn gather(&mut self, first: Extent) -> Result<TouchedBlock> {
         let index = self.geometry.block_of(first.start);
         let end = self.geometry.block_end(index);
-        let mut block = TouchedBlock { index, data: 0, zeros: 0, ranges: Vec::new() };
+        let mut block = TouchedBlock { index, data: 0, long: 0, zeros: 0, ranges: Vec::new() };
         let mut next = Some(first);
         while let Some(extent) = next {
             if let Some(inside) = extent.clip(&(extent.start..end)) {
@@ -73,6 +75,9 @@ impl TouchedBlock {
     }
 
     fn add(&mut self, extent: &Extent) -> Result<()> {
+        if matches!(extent.source, Source::Data { .. }) && extent.len > MIB {
+            self.long = self.long.plus(extent.len)?;
+        }
         let len = match extent.source {
             Source::Data { .. } => &mut self.data,
             Source::Zero { .. } | Source::Unallocated => &mut self.zeros,

@@ -55,7 +55,7 @@ pub fn ensure_holds_base(
     jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    let proof = Proof::new(old, new, target, proof)?;
+    let proof = Proof::new(old, new, target, proof, progress)?;
     progress.start(proof.len);
     proof.run(old, new, target, jobs, progress)?;
     Ok(proof.len)
@@ -69,7 +69,13 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn new(old: &Chain, new: &Chain, target: &dyn Storage, proof: BaseProof) -> Result<Self> {
+    pub(super) fn new(
+        old: &Chain,
+        new: &Chain,
+        target: &dyn Storage,
+        proof: BaseProof,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         drop(changed_ranges(old, new)?); // fails for disks that are not points in time of one disk
         let len = target.size().map_err(|error| Error::io("get its size", None, error))?;
         let virtual_size = old.virtual_size().max(new.virtual_size());
@@ -80,7 +86,7 @@ impl Proof {
         new.validate_placement()?;
         let samples = match proof {
             BaseProof::Sampled if old.virtual_size() > SMALL => {
-                sampled(old, new, Uuid::new_v4().as_u64_pair().0)?
+                sampled(old, new, Uuid::new_v4().as_u64_pair().0, progress)?
             }
             BaseProof::Sampled | BaseProof::Full => {
                 vec![DiskOffset::new(0)..DiskOffset::new(old.virtual_size())]

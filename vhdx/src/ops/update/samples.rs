@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use crate::disk::Chain;
-use crate::error::{Bounded, Result, Times};
+use crate::error::{Bounded, Error, Result, Times};
 use crate::file::Source;
 use crate::ops::diff::{ChangedRange, changed_ranges};
+use crate::progress::Progress;
 use crate::units::{DiskOffset, MIB};
 
 /// The length of a sample in bytes.
@@ -20,18 +21,25 @@ const ANYWHERE: u64 = 256;
 ///
 /// # Errors
 /// Those of the extents, and of the changed ranges.
-pub(super) fn sampled(old: &Chain, new: &Chain, seed: u64) -> Result<Vec<Range<DiskOffset>>> {
+pub(super) fn sampled(
+    old: &Chain,
+    new: &Chain,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Range<DiskOffset>>> {
     let size = old.virtual_size();
     let mut samples = Samples { size, ranges: Vec::new() };
     samples.add(0, MIB);
     samples.add(size.saturating_sub(MIB), MIB); // a smaller disk is covered by the first one
     let mut count = 0_u64;
     for range in changed_ranges(old, new)? {
+        ensure_goes_on(progress)?;
         range?;
         count += 1;
     }
     let step = count.div_ceil(EDGES).max(1);
     for (number, range) in (0_u64..).zip(changed_ranges(old, new)?) {
+        ensure_goes_on(progress)?;
         let ChangedRange { start, len, .. } = range?;
         if number.is_multiple_of(step) {
             samples.around(start.get());
@@ -39,19 +47,25 @@ pub(super) fn sampled(old: &Chain, new: &Chain, seed: u64) -> Result<Vec<Range<D
         }
     }
     let mut random = Random(seed);
-    in_data(old, &mut samples, &mut random)?;
+    in_data(old, &mut samples, &mut random, progress)?;
     for part in 0..ANYWHERE {
         samples.add(random.within(part, ANYWHERE, size)? / SAMPLE * SAMPLE, SAMPLE);
     }
     Ok(samples.joined())
 }
 
+/// Returns an error if the caller cancels the operation.
+pub(super) fn ensure_goes_on(progress: &dyn Progress) -> Result<()> {
+    if progress.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+}
+
 /// Adds samples in equal parts of the data that the disk has.
-fn in_data(old: &Chain, samples: &mut Samples, random: &mut Random) -> Result<()> {
+fn in_data(old: &Chain, samples: &mut Samples, random: &mut Random, progress: &dyn Progress) -> Result<()> {
     let whole = || old.extents(DiskOffset::new(0)..DiskOffset::new(old.virtual_size()));
     let is_data = |source| matches!(source, Source::Data { .. });
     let mut total = 0_u64;
     for extent in whole() {
+        ensure_goes_on(progress)?;
         let extent = extent?;
         total = total.plus(if is_data(extent.source) { extent.len } else { 0 })?;
     }
@@ -59,6 +73,7 @@ fn in_data(old: &Chain, samples: &mut Samples, random: &mut Random) -> Result<()
     let mut next = random.within(part, IN_DATA, total)?;
     let mut before = 0_u64;
     for extent in whole() {
+        ensure_goes_on(progress)?;
         let extent = extent?;
         if !is_data(extent.source) {
             continue;

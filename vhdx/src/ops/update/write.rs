@@ -1,6 +1,7 @@
 //! Writes what changed over a raw target that holds the older disk.
 
 use super::proof::{BaseProof, Proof};
+use super::samples::ensure_goes_on;
 use crate::disk::Chain;
 use crate::error::{Bounded, Error, Result};
 use crate::ops::diff::{ChangedExtents, within};
@@ -44,9 +45,10 @@ pub fn update_raw(
     jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<UpdateReport> {
-    let proof = Proof::new(old, new, target, proof)?;
+    let proof = Proof::new(old, new, target, proof, progress)?;
     let mut changed_len = 0_u64;
     for extent in within(ChangedExtents::new(old, new)?, new.virtual_size()) {
+        ensure_goes_on(progress)?;
         changed_len = changed_len.plus(extent?.len)?;
     }
     progress.start(proof.len.plus(changed_len)?);
@@ -55,6 +57,7 @@ pub fn update_raw(
     new.ensure_unchanged()?;
     let changed = within(ChangedExtents::new(old, new)?, new.virtual_size());
     let (bytes_copied, bytes_zeroed) = write_extents(new, changed, target, jobs, progress)?;
+    old.ensure_unchanged()?;
     new.ensure_unchanged()?;
     target.sync().map_err(|error| Error::io("sync", None, error))?;
     let target_size = target.size().map_err(|error| Error::io("get its size", None, error))?;

@@ -14,8 +14,8 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::storage::{ReadHint, ReadRange, join_ranges};
 
-/// The most ranges of one call. The kernel accepts 1024 buffers, and every gap takes one more.
-const MOST_RANGES: usize = 256;
+/// The most ranges of one call. With the default hint, the gaps between them take at most 256 KiB of memory.
+const MOST_RANGES: usize = 32;
 
 /// Fills the buffers of several ranges.
 pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
@@ -27,13 +27,16 @@ pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -
     let groups: Vec<Range<usize>> = join_ranges(ranges, &ReadHint::default()).flat_map(cut).collect();
     let mut scratch = Vec::new();
     let mut missing = Vec::new();
-    let mut flags = ReadWriteFlags::NOWAIT;
+    let mut tells_what_is_cached = true;
     for group in groups {
-        match read_group(file, &mut ranges[group.clone()], &mut scratch, flags) {
-            Ok(true) => continue,
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => flags = ReadWriteFlags::empty(),
-            // Errors are reported by the second attempt.
-            Ok(false) | Err(_) => {}
+        if tells_what_is_cached {
+            match read_group(file, &mut ranges[group.clone()], &mut scratch, ReadWriteFlags::NOWAIT) {
+                Ok(true) => continue,
+                // Network file systems do not tell.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => tells_what_is_cached = false,
+                // Errors are reported by the second attempt.
+                Ok(false) | Err(_) => {}
+            }
         }
         missing.push(group);
     }

@@ -23,10 +23,11 @@ struct Work {
     action: BlockAction,
     place: Option<u64>,
     sectors: u64,
+    long: u64,
 }
 
 fn work(block: u64, action: BlockAction, place: Option<u64>) -> Work {
-    Work { block, action, place, sectors: 2048 }
+    Work { block, action, place, sectors: 2048, long: 0 }
 }
 
 /// The batches and what they take.
@@ -60,8 +61,16 @@ fn batches_of(
         // The batcher does not use the state.
         let before = Before { state: PayloadBlockState::NotPresent, place: work.place.map(place) };
         let (action, copied) = (work.action, work.sectors * 512);
-        let decided =
-            Decided { block, action, before, copied, zeroed: 0, ranges: &ranges, has_bitmap: false };
+        let decided = Decided {
+            block,
+            action,
+            before,
+            copied,
+            long: work.long,
+            zeroed: 0,
+            ranges: &ranges,
+            has_bitmap: false,
+        };
         batches.extend(batcher.add(&decided).unwrap());
     }
     batches.extend(batcher.close());
@@ -113,16 +122,16 @@ fn a_reserved_place_is_used_if_it_lies_inside_the_file() {
     assert_eq!(outside.file_size, (len + 1) * MIB);
 }
 
-/// A sixteenth of a shared byte counts. Short runs are copied.
+/// An eighth of a shared byte counts. Short runs are copied.
 #[test]
 fn more_blocks_that_are_shared_fit_into_a_batch() {
     let vhdx = open(&base(64 * MIB));
     let options = MergeOptions { batch_bytes: MIB, ..LARGE };
-    let fills = |sectors| (0..40).map(move |block| Work { sectors, ..work(block, BlockAction::Fill, None) });
-    let (whole, short): (Vec<_>, Vec<_>) = (fills(2048).collect(), fills(1024).collect());
-    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &whole)), [16, 16, 8]);
-    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &short)), [2; 20]);
-    assert_eq!(sizes(&batches_of(false, &vhdx, 64 * MIB, &options, &whole)), [1; 40]);
+    let fills = |long| (0..20).map(move |block| Work { long, ..work(block, BlockAction::Fill, None) });
+    let (long, short): (Vec<_>, Vec<_>) = (fills(MIB).collect(), fills(0).collect());
+    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &long)), [8, 8, 4]);
+    assert_eq!(sizes(&batches_of(true, &vhdx, 64 * MIB, &options, &short)), [1; 20]);
+    assert_eq!(sizes(&batches_of(false, &vhdx, 64 * MIB, &options, &long)), [1; 20]);
 }
 
 #[test]
