@@ -167,6 +167,8 @@ fn readers(family: &Family) -> Vec<Vec<PathBuf>> {
         command(&[word("convert"), &leaf, word("-")]),
         command(&[word("convert"), &leaf, &new]),
         command(&[word("compare"), &leaf, &leaf]),
+        command(&[word("hash"), &leaf]),
+        command(&[word("hash"), &leaf, word("--blocks"), word("1M")]),
         command(&[word("check"), &leaf, word("--chain")]),
         command(&[word("merge"), &leaf, word("--output"), &new]),
     ]

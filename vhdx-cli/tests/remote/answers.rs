@@ -24,7 +24,7 @@ fn normal(json: &Value, prefix: &str) -> Value {
 #[test]
 fn the_json_is_the_same() {
     let places = Places::new();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["info", "PREFIX/leaf.avhdx"],
         &["info", "PREFIX/base.vhdx", "--blocks"],
         &["info", "PREFIX/base.vhdx", "PREFIX/mid.avhdx"],
@@ -34,6 +34,7 @@ fn the_json_is_the_same() {
         &["check", "PREFIX/leaf.avhdx", "--chain"],
         &["check", "PREFIX/mid.avhdx"],
         &["compare", "PREFIX/leaf.avhdx", "PREFIX/base.vhdx"],
+        &["hash", "PREFIX/leaf.avhdx"],
     ];
     for args in commands {
         let answers = places.prefixes().map(|prefix| {
