@@ -164,7 +164,8 @@ impl Verified<'_> {
         if self.virtual_size != virtual_size {
             return writeln!(
                 out,
-                "the disk differs from the manifest: it has {}, but the disk of the manifest has {}; no block was compared",
+                "the disk differs from the manifest: it has {}, but the disk of the manifest has {}; no block was \
+                 compared",
                 both(self.virtual_size),
                 both(virtual_size)
             );
