@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::json;
-use vhdx_testkit::{Block, Image};
+use vhdx_testkit::Image;
 
 use crate::images::{Family, MIB, SIZE, family, write};
 use crate::run;
@@ -150,9 +150,10 @@ fn a_killed_update_is_completed_by_the_same_command() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let mut base = Image::dynamic(BLOCKS * MIB as u64, MIB as u32);
-    base.blocks.extend((0..BLOCKS).map(|block| (block, Block::full(vec![b'b'; MIB]))));
+    base.blocks.extend((0..BLOCKS).map(|block| (block, vhdx_testkit::Block::full(vec![b'b'; MIB]))));
     let mut leaf = Image::child_of(&base, "base.vhdx", MIB as u32);
-    leaf.blocks.extend((0..BLOCKS).step_by(2).map(|block| (block, Block::full(vec![b'l'; MIB]))));
+    leaf.blocks
+        .extend((0..BLOCKS).step_by(2).map(|block| (block, vhdx_testkit::Block::full(vec![b'l'; MIB]))));
     write(&base, &path("base.vhdx"));
     write(&leaf, &path("leaf.avhdx"));
     let (pristine, raw) = (path("pristine.raw"), path("disk.raw"));
