@@ -6,7 +6,7 @@ use std::thread;
 
 use super::jobs::Workers;
 use super::queue::{Queue, lock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::storage::Buffer;
 
@@ -62,6 +62,10 @@ where
             return Ok(());
         }
         while let Some(Done { result, buffer }) = hand_over.next() {
+            // Many items may have been handed over already.
+            if progress.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
             consume(result?, &buffer)?;
             hand_over.give_back(buffer);
         }

@@ -141,22 +141,36 @@ fn a_consumer_that_fails_ends_the_work() {
 
 #[test]
 fn a_cancelled_operation_takes_no_more_items() {
-    struct After(AtomicUsize);
+    /// Asks to stop once so much is done.
+    struct After(AtomicUsize, usize);
     impl Progress for After {
+        fn advance(&self, _: u64) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
         fn is_cancelled(&self) -> bool {
-            self.0.fetch_add(1, Ordering::Relaxed) >= 20
+            self.0.load(Ordering::Relaxed) >= self.1
         }
     }
     for threads in [1, 4] {
-        let mut consumed = 0;
-        let cancelled = in_order(workers(threads), numbers(1000), &After(0.into()), stamp, |_, _| {
-            consumed += 1;
-            Ok(())
-        });
-        assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
-        assert_eq!(consumed, 20);
-        let work = |number, buffer: &mut [u8]| stamp(number, buffer).map(drop);
-        let cancelled = in_any_order(workers(threads), numbers(1000), &After(0.into()), work);
+        // The last item is asked for when all have been handed over.
+        for (count, stop) in [(1000, 20), (3, 2), (3, 1)] {
+            let (mut consumed, after) = (0, After(0.into(), stop));
+            let cancelled = in_order(workers(threads), numbers(count), &after, stamp, |_, _| {
+                thread::sleep(Duration::from_millis(1));
+                after.advance(1);
+                consumed += 1;
+                Ok(())
+            });
+            assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
+            assert_eq!(consumed, stop);
+        }
+        let after = After(0.into(), 20);
+        let work = |number, buffer: &mut [u8]| {
+            after.advance(1);
+            stamp(number, buffer).map(drop)
+        };
+        let cancelled = in_any_order(workers(threads), numbers(1000), &after, work);
         assert_eq!(cancelled.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 }
