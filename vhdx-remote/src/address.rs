@@ -17,13 +17,20 @@ pub(crate) enum Scheme {
     Http,
 }
 
-const SCHEMES: [(&str, Scheme); 5] = [
-    ("s3", Scheme::S3),
-    ("az", Scheme::Azure),
-    ("gs", Scheme::Google),
-    ("https", Scheme::Https),
-    ("http", Scheme::Http),
-];
+const SCHEMES: [Scheme; 5] = [Scheme::S3, Scheme::Azure, Scheme::Google, Scheme::Https, Scheme::Http];
+
+impl Scheme {
+    /// Returns the scheme as it is in a URL.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Scheme::S3 => "s3",
+            Scheme::Azure => "az",
+            Scheme::Google => "gs",
+            Scheme::Https => "https",
+            Scheme::Http => "http",
+        }
+    }
+}
 
 /// Returns whether a path is written as a URL: a scheme of at least two letters, and `://`.
 pub fn is_url(path: impl AsRef<OsStr>) -> bool {
@@ -60,8 +67,8 @@ impl Address {
     /// [`io::ErrorKind::InvalidInput`]. The message has no part of the URL that may be secret.
     pub(crate) fn parse(url: &str) -> io::Result<Self> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("this is no URL"))?;
-        let found = SCHEMES.into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name));
-        let Some((name, scheme)) = found else {
+        let found = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name()));
+        let Some(scheme) = found else {
             return Err(invalid("URLs of this kind are not supported: use s3://, az://, gs:// or https://"));
         };
         match scheme {
@@ -71,7 +78,12 @@ impl Address {
                 if bucket.is_empty() || bucket.contains(['@', '?', '#', ':']) {
                     return Err(invalid("the URL must begin with the name of a bucket: s3://BUCKET/KEY"));
                 }
-                Ok(Self { scheme, origin: format!("{name}://{bucket}"), key: key.to_owned(), query: None })
+                Ok(Self {
+                    scheme,
+                    origin: format!("{}://{bucket}", scheme.name()),
+                    key: key.to_owned(),
+                    query: None,
+                })
             }
         }
     }

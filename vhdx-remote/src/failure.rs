@@ -53,6 +53,16 @@ pub(crate) enum Failure {
     TooManyListed {
         limit: usize,
     },
+    /// A setting that cannot be used. Its value may be secret.
+    Setting {
+        name: String,
+        problem: &'static str,
+    },
+    /// The client of a store cannot be made with these settings. Only their names may be shown.
+    Settings {
+        scheme: &'static str,
+        names: Vec<String>,
+    },
     Other {
         reason: String,
     },
@@ -108,6 +118,17 @@ impl fmt::Display for Failure {
                 f,
                 "there are more than {limit} objects with this prefix: name a longer prefix, or each parent with --parent"
             ),
+            Failure::Setting { name, problem } => {
+                write!(f, "the setting {name} in the environment cannot be used: {problem}")
+            }
+            Failure::Settings { scheme, names } if names.is_empty() => {
+                write!(f, "the settings for {scheme}:// cannot be used: none are in the environment")
+            }
+            Failure::Settings { scheme, names } => write!(
+                f,
+                "the settings for {scheme}:// cannot be used: check {} in the environment",
+                names.join(", ")
+            ),
             Failure::Other { reason } => f.write_str(reason),
         }
     }
@@ -144,14 +165,8 @@ impl Failure {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Failure::Denied
             }
-            _ => Failure::Other { reason: redacted(&innermost(error).to_string()) },
+            _ => Failure::Other { reason: redacted(&unquoted(&innermost(error).to_string())) },
         }
-    }
-
-    /// Explains why the client of a store could not be made.
-    pub(crate) fn of_settings(error: &object_store::Error) -> Self {
-        let reason = redacted(&innermost(error).to_string());
-        Failure::Other { reason: format!("the settings in the environment cannot be used: {reason}") }
     }
 
     /// Returns the failure that lies inside an error.
@@ -197,6 +212,16 @@ fn innermost<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'st
     error
 }
 
+/// Returns a text without everything from its first quote to its last one. Parsers quote what they could not read, which
+/// may be a token.
+fn unquoted(text: &str) -> String {
+    let is_quote = |c| ['"', '`', '\''].contains(&c);
+    match (text.find(is_quote), text.rfind(is_quote)) {
+        (Some(first), Some(last)) if first < last => format!("{}...{}", &text[..first], &text[last + 1..]),
+        _ => text.to_owned(),
+    }
+}
+
 /// Returns a text without the queries and user names of the URLs in it, in one line and not too long.
 pub(crate) fn redacted(text: &str) -> String {
     const MAX_CHARS: usize = 300;
@@ -232,5 +257,12 @@ mod tests {
         let text = "GET https://user:secret@host/a/b?X-Amz-Signature=secret#secret failed\n(http://h?secret)";
         assert_eq!(redacted(text), "GET https://host/a/b failed (http://h)");
         assert_eq!(redacted(&"x".repeat(1000)).len(), 300);
+    }
+
+    #[test]
+    fn quoted_text_is_removed() {
+        let text = r#"invalid type: string "secret\" `x` 'y", expected a map"#;
+        assert_eq!(unquoted(text), "invalid type: string ..., expected a map");
+        assert_eq!(unquoted("it's wrong"), "it's wrong");
     }
 }

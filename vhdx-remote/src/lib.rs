@@ -41,6 +41,7 @@ mod pin;
 mod remote;
 mod resolver;
 mod runtime;
+mod settings;
 mod store;
 mod upload;
 

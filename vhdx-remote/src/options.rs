@@ -41,7 +41,12 @@ impl fmt::Debug for Settings {
 impl Settings {
     /// Returns the settings that one kind of store has, each with its value.
     pub(crate) fn of<K: FromStr>(&self) -> impl Iterator<Item = (K, &str)> {
-        self.0.iter().filter_map(|(key, value)| Some((key.parse().ok()?, value.as_str())))
+        self.named().map(|(_, key, value)| (key, value))
+    }
+
+    /// Returns the settings that one kind of store has, each with its name and value.
+    pub(crate) fn named<K: FromStr>(&self) -> impl Iterator<Item = (&str, K, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), name.parse().ok()?, value.as_str())))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::address::Address;
 use crate::cache::Cache;
-use crate::failure::{Failure, explained};
+use crate::failure::explained;
 use crate::fetch::Object;
 use crate::file::{PARALLEL, RemoteFile};
 use crate::listing::{self, RemoteEntry};
@@ -116,7 +116,7 @@ impl Remote {
         if let Some(store) = stores.get(&key) {
             return Ok(store.clone());
         }
-        let store = Store::new(address, &self.0.options).map_err(|error| Failure::of_settings(&error))?;
+        let store = Store::new(address, &self.0.options)?;
         stores.insert(key, store.clone());
         Ok(store)
     }

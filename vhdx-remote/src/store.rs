@@ -11,8 +11,10 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 
 use crate::address::{Address, Scheme};
+use crate::failure::Failure;
 use crate::guard::Guarded;
 use crate::options::RemoteOptions;
+use crate::settings;
 
 /// The client of a bucket or of one file of a web server.
 #[derive(Clone)]
@@ -24,7 +26,18 @@ pub(crate) struct Store {
 
 impl Store {
     /// Makes the client for an address. That of a web server is for this address only.
-    pub(crate) fn new(address: &Address, options: &RemoteOptions) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Failure::Setting`] and [`Failure::Settings`] name the settings. What `object_store` says about them may contain their values.
+    pub(crate) fn new(address: &Address, options: &RemoteOptions) -> std::result::Result<Self, Failure> {
+        settings::ensure_usable(address.scheme, options)?;
+        Self::build(address, options).map_err(|_| Failure::Settings {
+            scheme: address.scheme.name(),
+            names: settings::names(address.scheme, options),
+        })
+    }
+
+    fn build(address: &Address, options: &RemoteOptions) -> Result<Self> {
         fn both(store: impl ObjectStore + PaginatedListStore) -> Store {
             let store = Arc::new(store);
             Store { objects: store.clone(), lists: Some(store) }

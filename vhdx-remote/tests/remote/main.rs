@@ -7,6 +7,7 @@ mod nginx;
 mod opening;
 mod programs;
 mod reading;
+mod settings;
 mod uploads;
 
 use std::time::Duration;
