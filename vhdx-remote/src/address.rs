@@ -3,9 +3,13 @@
 use std::ffi::OsStr;
 use std::io;
 
+use object_store::path::Path;
 use url::Url;
 
 use crate::failure::Failure;
+
+/// The longest accepted key or URL in bytes. A request with more than 64 KiB after encoding would be a panic.
+const MAX_LEN: usize = 8 << 10;
 
 /// The kinds of stores, by the schemes of their URLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +82,12 @@ impl Address {
                 if bucket.is_empty() || bucket.contains(['@', '?', '#', ':']) {
                     return Err(invalid("the URL must begin with the name of a bucket: s3://BUCKET/KEY"));
                 }
+                if !is_key(key) {
+                    return Err(invalid(
+                        "this key is not supported: it is longer than 8 KiB, or has empty parts (//), the parts . or .., \
+                         or control characters",
+                    ));
+                }
                 Ok(Self {
                     scheme,
                     origin: format!("{}://{bucket}", scheme.name()),
@@ -89,11 +99,14 @@ impl Address {
     }
 
     fn of_web_server(scheme: Scheme, url: &str) -> io::Result<Self> {
+        if url.len() > MAX_LEN {
+            return Err(invalid("the URL is longer than 8 KiB"));
+        }
         let url = Url::parse(url).map_err(|error| invalid(&format!("this is no URL: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("a user name or password in a URL is not supported"));
         }
-        let key = url.path().trim_start_matches('/').to_owned();
+        let key = url.path().strip_prefix('/').unwrap_or_default().to_owned();
         let query = url.query().map(str::to_owned);
         Ok(Self { scheme, origin: url.origin().ascii_serialization(), key, query })
     }
@@ -136,9 +149,10 @@ impl Address {
 
     /// Returns the address of an object in a prefix. `names` are the names of folders and last that of the object.
     ///
-    /// `None` if the names lead out of the bucket or cannot be names.
+    /// `None` if the names lead out of the bucket, cannot be names, or are too long.
     pub(crate) fn join<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let mut parts: Vec<&str> = self.key.split('/').filter(|part| !part.is_empty()).collect();
+        let folder = self.key.strip_suffix('/').unwrap_or(&self.key);
+        let mut parts: Vec<&str> = if self.key.is_empty() { Vec::new() } else { folder.split('/').collect() };
         let encoded: Vec<String> = names.into_iter().map(|name| self.encoded(name)).collect();
         for name in &encoded {
             match name.as_str() {
@@ -148,7 +162,10 @@ impl Address {
                 name => parts.push(name),
             }
         }
-        Some(self.with_key(parts.join("/")))
+        let key = parts.join("/");
+        // Longer keys and those that a store cannot have are not even looked for.
+        let is_possible = if self.can_list() { is_key(&key) } else { key.len() <= MAX_LEN };
+        is_possible.then(|| self.with_key(key))
     }
 
     /// Returns a file name as it is in a URL of this scheme.
@@ -160,6 +177,11 @@ impl Address {
         let encode =
             |byte: u8| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
         name.bytes().map(encode).collect()
+    }
+
+    /// Returns whether this object is in a prefix, or in one inside it.
+    pub(crate) fn is_inside(&self, folder: &Self) -> bool {
+        self.origin == folder.origin && self.key.starts_with(&folder.key)
     }
 
     /// Returns the last part of the key.
@@ -175,6 +197,12 @@ impl Address {
             false => Ok(()),
         }
     }
+}
+
+/// Returns whether the key of an object or prefix is sent to a store as it is.
+fn is_key(key: &str) -> bool {
+    let key = key.strip_suffix('/').unwrap_or(key);
+    key.len() <= MAX_LEN && Path::parse(key).is_ok_and(|path| path.as_ref() == key)
 }
 
 /// Returns whether a host is this machine, without asking a name server.
@@ -223,6 +251,28 @@ mod tests {
         assert_eq!(name(&["a/b"]), None);
         let web = Address::parse("https://host/vm/child.avhdx").unwrap().folder();
         assert_eq!(web.join(["a disk?.vhdx"]).unwrap().url(), "https://host/vm/a%20disk%3F.vhdx");
+    }
+
+    #[test]
+    fn keys_are_never_changed() {
+        let long = format!("s3://b/{}", "x".repeat(9000));
+        for url in
+            ["s3://b//x", "s3://b/x//", "s3://b/a//b", "s3://b/../x", "s3://b/./x", "s3://b/a\nb", &long]
+        {
+            assert!(Address::parse(url).is_err(), "{url}");
+        }
+        for url in ["s3://b", "s3://b/x", "s3://b/x/", "gs://b/a b%20c/\u{e4}"] {
+            assert!(Address::parse(url).is_ok(), "{url}");
+        }
+        let name = |url: &str| Address::parse(url).unwrap().name();
+        assert_eq!(name("http://h//b//disk/"), "http://h//b//disk/");
+        assert!(Address::parse(&format!("https://h/{}", "x".repeat(9000))).is_err());
+        let folder = Address::parse("https://h//b//child").unwrap().folder();
+        assert_eq!(folder.join(["base"]).unwrap().name(), "https://h//b//base");
+        for folder in [folder, Address::parse("s3://b/vm/").unwrap()] {
+            assert_eq!(folder.join(["\u{e4}".repeat(9000).as_str()]), None);
+        }
+        assert_eq!(Address::parse("s3://b/vm/").unwrap().join(["a\nb"]), None);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use tokio::sync::Semaphore;
 
 use crate::address::Address;
 use crate::cache::Cache;
-use crate::failure::explained;
 use crate::fetch::Object;
 use crate::file::{PARALLEL, RemoteFile};
 use crate::listing::{self, RemoteEntry};
@@ -31,7 +30,8 @@ struct Session {
     addresses: Mutex<HashMap<String, Address>>,
     /// The clients, by bucket. A web server has one for each of its files.
     stores: Mutex<HashMap<String, Store>>,
-    files: Mutex<HashMap<PathBuf, Arc<Mutex<Option<RemoteFile>>>>>,
+    /// The open objects by name. As paths, names that differ only in a repeated slash would be equal.
+    files: Mutex<HashMap<String, Arc<Mutex<Option<RemoteFile>>>>>,
     /// The disks in prefixes, by the name of the prefix and whether the prefixes inside it are included.
     lists: Mutex<HashMap<(String, bool), Listed>>,
     cache: Arc<Cache>,
@@ -126,7 +126,8 @@ impl Remote {
     /// # Errors
     /// Those of the server: [`io::ErrorKind::NotFound`], [`io::ErrorKind::PermissionDenied`] and others.
     pub fn open(&self, name: &Path) -> io::Result<RemoteFile> {
-        let place = Arc::clone(locked(&self.0.files).entry(name.to_owned()).or_default());
+        let text = name.to_str().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        let place = Arc::clone(locked(&self.0.files).entry(text).or_default());
         // Held while the object is opened, so that two threads do not open it twice.
         let mut place = locked(&place);
         if let Some(file) = &*place {
@@ -135,7 +136,7 @@ impl Remote {
         let address = self.address(name)?;
         let object = Object {
             store: self.store(&address)?.objects,
-            path: Store::path(&address).map_err(explained)?,
+            path: Store::path(&address)?,
             permits: Arc::clone(&self.0.permits),
             first_wait: self.0.options.first_wait,
         };
@@ -179,6 +180,6 @@ impl Remote {
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
         let store: Arc<dyn ObjectStore> = self.store(&address)?.objects;
-        Upload::begin(store, Store::path(&address).map_err(explained)?, size, replace)
+        Upload::begin(store, Store::path(&address)?, size, replace)
     }
 }

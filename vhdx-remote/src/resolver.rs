@@ -112,6 +112,8 @@ fn places_of(stored: &str, own: Option<&Address>, folders: &[Address]) -> Vec<Pl
     let whole = own.filter(|_| is_relative).and_then(|own| own.join(parts.iter().copied()));
     let name = parts.last().copied().unwrap_or_default();
     let beside = folders.iter().filter_map(|folder| folder.join([name]));
+    // A stored path chooses no object outside of the prefixes that the caller has named.
+    let whole = whole.filter(|whole| own.into_iter().chain(folders).any(|folder| whole.is_inside(folder)));
     let whole = whole.map(|address| Place { address, is_relative: true });
     let beside = beside.map(|address| Place { address, is_relative: false });
     whole.into_iter().chain(beside).collect()

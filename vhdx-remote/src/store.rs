@@ -1,5 +1,6 @@
 //! Makes the client of a bucket or a web server, with the credentials of the environment.
 
+use std::io;
 use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
@@ -77,11 +78,18 @@ impl Store {
     }
 
     /// Returns the path of an object in the store. A client of a web server has one object, without a path.
-    pub(crate) fn path(address: &Address) -> Result<Path> {
-        match address.can_list() {
-            true => Ok(Path::parse(&address.key)?),
-            false => Ok(Path::default()),
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a bucket or a prefix.
+    pub(crate) fn path(address: &Address) -> io::Result<Path> {
+        if !address.can_list() {
+            return Ok(Path::default());
         }
+        let path = Path::parse(&address.key).ok().filter(|path| path.as_ref() == address.key);
+        path.filter(|path| !path.is_root()).ok_or_else(|| {
+            let message = "this URL names a bucket or a prefix: add the name of an object";
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
     }
 }
 

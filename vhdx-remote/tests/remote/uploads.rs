@@ -130,5 +130,9 @@ fn uploads_that_are_not_possible() {
     assert_eq!(error.kind(), std::io::ErrorKind::FileTooLarge);
     let name = remote.add(&server.url("/new.raw")).unwrap();
     assert_eq!(remote.upload(&name, 1, true).unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+    for url in ["s3://bucket", "s3://bucket/", "s3://bucket/dir/"] {
+        let error = remote.upload(&remote.add(url).unwrap(), 1, true).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{url}");
+    }
     assert_eq!(bucket.unfinished(), 0);
 }
