@@ -12,6 +12,8 @@ pub(crate) enum Failure {
     Replaced,
     /// Whole object instead of the range.
     RangeIgnored,
+    /// The bytes are compressed, or encoded in another way.
+    Encoded,
     /// The answer has another range than was asked for.
     WrongRange,
     /// The answer has more or fewer bytes than it must have.
@@ -79,6 +81,10 @@ impl fmt::Display for Failure {
             Failure::RangeIgnored => f.write_str(
                 "the server ignored the range that was asked for and sent the whole object (status 200 instead of 206): \
                  a disk can only be read from a server that supports range requests",
+            ),
+            Failure::Encoded => f.write_str(
+                "the server sent encoded bytes (Content-Encoding), for example compressed ones: a disk can only be read \
+                 as it is stored",
             ),
             Failure::WrongRange => f.write_str("the server sent another range than was asked for"),
             Failure::WrongLength { expected, found } => {

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pin {
     size: u64,
+    /// A strong one: `guard` removes weak ones.
     etag: Option<String>,
     version: Option<String>,
     /// The time of the last change, with a resolution of a second. Milliseconds since 1970; 0 if it is not known.
@@ -42,9 +43,7 @@ impl Pin {
 
     /// Adds the conditions under which the server may answer.
     pub(crate) fn conditions(&self, meta: &ObjectMeta, options: GetOptions) -> GetOptions {
-        // A weak ETag never matches (RFC 9110, 13.1.1).
-        let strong = self.etag.clone().filter(|etag| !etag.starts_with("W/"));
-        match strong {
+        match self.etag.clone() {
             Some(etag) => GetOptions { if_match: Some(etag), ..options },
             None if self.version.is_some() => GetOptions { version: self.version.clone(), ..options },
             None => GetOptions { if_unmodified_since: Some(meta.last_modified), ..options },

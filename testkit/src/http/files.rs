@@ -35,6 +35,8 @@ pub enum Fault {
     NoValidator,
     /// The ETag is a weak one.
     WeakEtag,
+    /// This header is added.
+    Header(&'static str, &'static str),
 }
 
 #[derive(Clone)]
@@ -145,6 +147,11 @@ impl File {
         }
         if request.method == "HEAD" {
             return response.header("Content-Length", len.to_string());
+        }
+        for fault in faults {
+            if let Fault::Header(name, value) = fault {
+                response = response.header(name, *value);
+            }
         }
         for fault in faults {
             let Body::Bytes(bytes) = &response.body else { break };

@@ -150,6 +150,7 @@ fn lies_about_ranges_are_errors() {
         (Fault::ContentRange("bytes 0-18446744073709551615/18446744073709551615"), "another range"),
         (Fault::ContentRange("bytes 3145728-18446744073709551615/*"), "another range"),
         (Fault::ContentRange("lines 1-2/3"), "another range"),
+        (Fault::Header("Content-Encoding", "gzip"), "Content-Encoding"),
         (Fault::Endless, "server"),
         (status(416, ""), "cannot send a part"),
         (status(404, ""), "no such object"),
@@ -224,6 +225,27 @@ fn a_replaced_object_is_an_error_and_never_a_mixture() {
     }
 }
 
+/// The bytes change under the same weak ETag while one answer is sent: the rest of the body is of the new object.
+#[test]
+fn a_body_that_was_cut_is_not_continued_by_a_weak_etag() {
+    let (files, count) = (FileServer::default(), AtomicUsize::new(0));
+    files.put("/disk", content(LEN));
+    let handler = files.handler();
+    let server = HttpServer::start(move |request: &Request| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        if number == 2 {
+            files.put("/disk", vec![7; LEN]);
+        }
+        files.spoil(move |_| if number == 1 { vec![Fault::Cut(1000)] } else { Vec::new() });
+        let mut response = handler(request);
+        response.headers.retain(|(name, _)| name != "ETag");
+        response.header("ETag", "W/\"same\"")
+    });
+    let file = open(&remote(), &server.url("/disk")).unwrap();
+    let error = read(&file, AT, 4096).unwrap_err();
+    assert!(error.to_string().contains("was replaced while it was read"), "{error}");
+}
+
 /// The object changes while one answer is sent: the rest of a cut body is fetched from the new object.
 #[test]
 fn an_object_that_is_replaced_in_the_middle_of_an_answer_is_an_error() {
@@ -280,6 +302,18 @@ fn a_query_is_sent_but_not_shown() {
     assert!(server.take_requests().is_empty());
     let error = remote.add(&server.url("/disk?signature=other")).unwrap_err();
     assert!(!error.to_string().contains("other="), "{error}");
+}
+
+/// As paths, these names are equal.
+#[test]
+fn names_that_differ_in_a_slash_are_different_objects() {
+    let (_, server) = served(content(LEN));
+    let remote = remote();
+    open(&remote, &server.url("/disk")).unwrap();
+    for path in ["//disk", "/disk/", "/disk//"] {
+        let error = open(&remote, &server.url(path)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}");
+    }
 }
 
 #[test]
