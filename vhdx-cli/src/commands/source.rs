@@ -57,8 +57,8 @@ fn detect(path: &Path, option: &'static str) -> Result<Format, Failure> {
         Some(Format::Vhdx) => Format::Vhdx,
         Some(Format::Raw) | None => Format::Raw,
     };
-    // A file that cannot be opened fails with its error when it is opened as a disk.
-    let Ok(file) = Files.open(path) else { return Ok(named) };
+    // The name alone decides nothing: a VHDX that cannot be opened now may be opened a moment later.
+    let file = Files.open(path)?;
     if FileFormat::of(&file).map_err(|error| error.in_file(path))? == Some(FileFormat::Vhdx) {
         return Ok(Format::Vhdx);
     }

@@ -186,3 +186,16 @@ fn a_killed_update_is_completed_by_the_same_command() {
     eprintln!("{partly} of {KILLS} updates were killed while they wrote");
     assert!(partly > 0);
 }
+
+/// A file that does not exist is not found, rather than a raw disk.
+#[test]
+fn a_missing_file_is_not_found() {
+    let family = family();
+    let (target, leaf) = (raw_base(&family, 0), family.leaf());
+    for missing in ["none", "none.vhdx", "none.raw"].map(|name| family.path(name)) {
+        for (source, old) in [(&leaf, &missing), (&missing, &leaf)] {
+            let ran = run!("convert", source, &target, "--in-place", "--since", old).exits(6);
+            assert!(ran.stderr.contains("none"), "{}", ran.stderr);
+        }
+    }
+}

@@ -79,6 +79,26 @@ fn every_reading_command_fails_alike() {
     }
 }
 
+/// A VHDX that cannot be opened for a while must not be copied as a raw disk, whatever its name is.
+#[test]
+fn a_disk_that_fails_for_a_while_is_not_a_raw_disk() {
+    let places = Places::new();
+    let bytes = fs::read(places.family.folder.path().join("base.vhdx")).unwrap();
+    places.files.put("/vm/disk", bytes);
+    let (url, base) = (places.web.url("/vm/disk"), places.web.url("/vm/base.vhdx"));
+    for args in [["convert", &url, "-"], ["compare", &url, &base], ["hash", &url, "--quiet"]] {
+        let count = AtomicUsize::new(0);
+        // One request is repeated five times.
+        places.files.spoil(move |_| match count.fetch_add(1, Ordering::Relaxed) < 6 {
+            true => vec![Fault::Instead(Response::new(503, ""))],
+            false => Vec::new(),
+        });
+        let ran = places.vhdx(args).exits(6);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("503"), "{args:?}: {}", ran.stderr);
+    }
+    places.vhdx(["compare", &url, &base]).exits(0);
+}
+
 /// A layer is replaced while the disk is read: at every request once.
 #[test]
 fn a_layer_that_is_replaced_is_an_error() {
