@@ -60,7 +60,11 @@ fn paths(command: &mut Command) -> Paths<'_> {
         }
         Command::Convert(convert) => {
             let mut paths = read([&mut convert.source].into_iter().chain(convert.parents.paths_mut()));
-            paths.others.extend(&mut convert.since);
+            if let Some(old) = &mut convert.since {
+                // Two points of one disk are opened from files of the host.
+                paths.others.append(&mut paths.read);
+                paths.others.push(old);
+            }
             match convert.in_place {
                 true => paths.others.push(&mut convert.destination),
                 false => paths.uploaded = Some(&mut convert.destination),
@@ -69,12 +73,9 @@ fn paths(command: &mut Command) -> Paths<'_> {
         }
         Command::Merge(merge) => {
             let sources = [&mut merge.child].into_iter().chain(merge.parents.paths_mut());
-            match &mut merge.output {
-                Some(new) => {
-                    let others = std::iter::once(new).chain(&mut merge.since).collect();
-                    Paths { others, ..read(sources) }
-                }
-                None => others(sources.chain(&mut merge.into)),
+            match (&mut merge.output, &mut merge.since) {
+                (Some(new), None) => Paths { others: vec![new], ..read(sources) },
+                (new, old) => others(sources.chain(new).chain(old).chain(&mut merge.into)),
             }
         }
         Command::Diff(diff) => {

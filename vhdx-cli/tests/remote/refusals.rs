@@ -6,11 +6,14 @@ use crate::Places;
 fn commands_that_change_files_take_no_urls() {
     let places = Places::new();
     let url = "s3://bucket/vm/leaf.avhdx";
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &["merge", url],
         &["merge", "x.avhdx", "--into", url],
         &["merge", "x.avhdx", "--parent-dir", "s3://bucket"],
         &["merge", url, "--output", "s3://bucket/new.vhdx"],
+        &["merge", url, "--since", "x.vhdx", "--output", "new.avhdx"],
+        &["convert", url, "target", "--in-place", "--since", "x.vhdx"],
+        &["convert", "x.avhdx", "target", "--in-place", "--since", "y.vhdx", "--parent-dir", "s3://bucket"],
         &["create", "new.avhdx", "--parent", url],
         &["create", url, "--size", "1G"],
         &["reparent", url, "--parent", "x.vhdx"],
