@@ -186,3 +186,27 @@ impl ParentResolver for RemoteResolver {
         self.named.get(layers.checked_sub(1)?).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_path_stays_in_the_prefixes_that_were_named() {
+        let folder = |url: &str| Address::parse(url).unwrap();
+        let own = folder("s3://bucket/vm/snapshots/");
+        let names = |stored: &str, folders: &[&str]| -> Vec<String> {
+            let folders: Vec<Address> =
+                [own.clone()].into_iter().chain(folders.iter().map(|url| folder(url))).collect();
+            places_of(stored, Some(&own), &folders).iter().map(|place| place.address.name()).collect()
+        };
+        let beside = "s3://bucket/vm/snapshots/base.vhdx";
+        for stored in [r"..\..\other\base.vhdx", r"..\base.vhdx", r"..\snapshots2\base.vhdx"] {
+            assert_eq!(names(stored, &[]), [beside], "{stored}");
+        }
+        assert_eq!(names(r"x\..\base.vhdx", &[])[0], beside);
+        assert_eq!(names(r"deep\base.vhdx", &[])[0], "s3://bucket/vm/snapshots/deep/base.vhdx");
+        assert_eq!(names(r"..\base.vhdx", &["s3://bucket/vm/"])[0], "s3://bucket/vm/base.vhdx");
+        assert_eq!(names(r"..\base.vhdx", &["s3://other/vm/"])[0], beside);
+    }
+}
