@@ -1,14 +1,14 @@
 //! Fetches ranges of an object: each is complete and of the pinned state, or an error.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::Failure;
 use crate::pin::Pin;
@@ -21,9 +21,23 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Object {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
-    /// Bounds the requests of the session that are under way, and so the memory for their bodies.
+    /// Bounds the requests of the session that are under way, and the bodies that were not copied yet.
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) first_wait: Duration,
+}
+
+/// The bytes of a range. The next request waits until they are dropped, so that few of them are in memory.
+pub(crate) struct Fetched {
+    bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Deref for Fetched {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A failed attempt to fetch a range.
@@ -49,15 +63,15 @@ pub(crate) struct Pinned {
 
 impl Object {
     /// Fetches the first `len` bytes, or all if the object is shorter, and pins the object.
-    pub(crate) async fn open(self, len: u64) -> io::Result<(Pinned, Vec<u8>)> {
+    pub(crate) async fn open(self, len: u64) -> io::Result<(Pinned, Fetched)> {
         let (bytes, meta) = self.fetch(0..len, None).await?;
         let pin = Pin::new(&meta)?;
         Ok((Pinned { object: self, pin, meta }, bytes))
     }
 
-    async fn fetch(&self, range: Range<u64>, pinned: Option<&Pinned>) -> io::Result<(Vec<u8>, ObjectMeta)> {
-        let permit = self.permits.acquire().await;
-        let _permit = permit.map_err(|_| io::Error::other("no more requests are possible"))?;
+    async fn fetch(&self, range: Range<u64>, pinned: Option<&Pinned>) -> io::Result<(Fetched, ObjectMeta)> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| io::Error::other("no more requests are possible"))?;
         let mut wait = self.first_wait;
         for attempt in 1.. {
             match self.fetch_once(range.clone(), pinned).await {
@@ -65,7 +79,8 @@ impl Object {
                     tokio::time::sleep(wait).await;
                     wait = wait.saturating_mul(4);
                 }
-                result => return result.map_err(|failed| failed.failure.into()),
+                Err(failed) => return Err(failed.failure.into()),
+                Ok((bytes, meta)) => return Ok((Fetched { bytes, _permit: permit }, meta)),
             }
         }
         Err(io::Error::other("no attempt was made"))
@@ -111,7 +126,7 @@ impl Object {
 
 impl Pinned {
     /// Fetches a range inside the object, in the state in which it was opened.
-    pub(crate) async fn fetch(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+    pub(crate) async fn fetch(&self, range: Range<u64>) -> io::Result<Fetched> {
         let (bytes, _) = self.object.fetch(range, Some(self)).await?;
         Ok(bytes)
     }

@@ -15,8 +15,8 @@ use crate::runtime;
 /// The bytes that are fetched when a file is opened. They contain all headers ([MS-VHDX] 2.2).
 const FIRST: u64 = 2 * BLOCK;
 /// The longest request. An answer is in memory before it is used.
-const REQUEST: u64 = 4 << 20;
-/// The most requests of a session at the same time, so that all their answers take at most 64 MiB.
+const REQUEST: u64 = 1 << 20;
+/// The most requests of a session at the same time, so that all their answers take at most 16 MiB.
 pub(crate) const PARALLEL: usize = 16;
 /// The largest gap that is fetched rather than skipped. Checkpoint chains need longer gaps rarely.
 const GAP: u64 = 128 << 10;

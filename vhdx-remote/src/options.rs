@@ -58,7 +58,7 @@ impl Default for RemoteOptions {
             idle_timeout: Duration::from_secs(30),
             retries: 5,
             first_wait: Duration::from_millis(100),
-            cache: 32 << 20,
+            cache: 16 << 20,
             list_timeout: Duration::from_secs(300),
             settings: Settings::default(),
         }

@@ -1,8 +1,12 @@
 //! A server that answers after 20 ms: how many requests and bytes a scattered chain takes.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use vhdx::{Chain, Disk, DiskOffset, OpenOptions, Vhdx};
 use vhdx_testkit::http::FileServer;
 use vhdx_testkit::{Block, Image, Random};
 
@@ -10,6 +14,10 @@ use crate::run::command;
 
 const MIB: usize = 1 << 20;
 const BLOCKS: u64 = 96;
+const DELAY: Duration = Duration::from_millis(20);
+/// The most memory of the process: 34 MiB of buffers, 16 MiB of answers, 16 MiB of metadata, and the program.
+#[cfg(target_os = "linux")]
+const MAX_KIB: u64 = 84 << 10;
 
 /// A base and two children of 192 MiB. Each has runs of 4 KiB to 1 MiB at random places.
 fn images(random: &mut Random) -> Vec<Image> {
@@ -49,21 +57,54 @@ fn scattered_data_takes_few_requests_and_few_bytes() {
         files.put(&format!("/{name}"), image.sparse());
     }
     let server = files.start();
-    server.set_delay(Duration::from_millis(20));
+    server.set_delay(DELAY);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("disk.raw");
     let start = Instant::now();
-    let status = command()
+    let mut child = command()
         .args(["convert", &server.url("/layer-2.avhdx"), "-"])
         .stdout(File::create(&out).unwrap())
-        .status()
+        .spawn()
         .unwrap();
+    let mut peak = None;
+    let status = loop {
+        peak = peak.max(peak_kib(child.id()));
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
     let took = start.elapsed();
     assert!(status.success());
+    assert!(is_content(&images, &out), "the bytes are wrong");
     let needed = out.metadata().unwrap().len();
     let (requests, bytes) = (server.take_requests().len(), server.bytes_sent());
     let ratio = bytes as f64 / needed as f64;
-    eprintln!("{requests} requests, {ratio:.2} times the bytes, {took:?} for {needed} bytes");
+    eprintln!("{requests} requests, {ratio:.2} times the bytes, {took:?}, {peak:?} KiB for {needed} bytes");
     assert!(ratio <= 1.3, "{ratio}");
     assert!(requests <= 1500, "{requests}");
+    let one_by_one = DELAY * u32::try_from(requests).unwrap();
+    assert!(took < one_by_one / 3, "{took:?}; one by one, the requests would wait for {one_by_one:?}");
+    #[cfg(target_os = "linux")]
+    assert!(peak.unwrap() < MAX_KIB, "{peak:?} KiB");
+}
+
+/// Returns the most memory that a process has used so far, where the operating system tells.
+fn peak_kib(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// Returns whether a file holds the disk of the newest image.
+fn is_content(images: &[Image], file: &Path) -> bool {
+    let open = |image: &Image| Vhdx::open_with(image.sparse(), &OpenOptions::default()).unwrap();
+    let chain = Chain::from_layers(images.iter().rev().map(open).collect()).unwrap();
+    let mut file = File::open(file).unwrap();
+    (0..chain.virtual_size()).step_by(MIB).all(|offset| {
+        let (mut expected, mut found) = (vec![0; MIB], vec![0; MIB]);
+        Disk::read_exact_at(&chain, &mut expected, DiskOffset::new(offset)).unwrap();
+        file.read_exact(&mut found).unwrap();
+        expected == found
+    })
 }

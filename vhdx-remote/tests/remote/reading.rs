@@ -63,7 +63,7 @@ fn blocks_are_cached_and_read_ahead() {
     for offset in (3 * MIB..7 * MIB).step_by(64 * KIB) {
         read(&file, offset as u64, 64 * KIB).unwrap();
     }
-    assert_eq!(server.take_requests().len(), 5, "1, 2, 4, 8 and 16 blocks");
+    assert_eq!(server.take_requests().len(), 6, "1, 2, and four times 4 blocks");
 }
 
 #[test]
@@ -105,9 +105,9 @@ fn many_ranges_are_joined_cut_and_read_in_any_order() {
         assert!(*found == bytes[offset as usize..][..len], "{offset} {len}");
     }
     let requests = server.take_requests();
-    assert!(requests.iter().all(|request| request.range().is_some_and(|r| r.end - r.start <= 4 << 20)));
+    assert!(requests.iter().all(|request| request.range().is_some_and(|r| r.end - r.start <= 1 << 20)));
     server.take_requests();
-    let near: Vec<(u64, usize)> = (0..16).map(|n| (n * 100 * 1024, 4096)).collect();
+    let near: Vec<(u64, usize)> = (0..10).map(|n| (n * 100 * 1024, 4096)).collect();
     read_many(&file, &near).unwrap();
     assert_eq!(server.take_requests().len(), 1);
 }
