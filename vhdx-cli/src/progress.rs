@@ -49,6 +49,12 @@ impl Bar {
         Ok(Self { bar: Self::shown(output.quiet), interrupted, answer })
     }
 
+    /// Returns a function that tells whether the operation was asked to stop, for a thread or object of its own.
+    pub(crate) fn cancellation(&self) -> impl Fn() -> bool + Send + use<> {
+        let interrupted = Arc::clone(&self.interrupted);
+        move || interrupted.load(Ordering::Relaxed)
+    }
+
     /// Prints something on the terminal while the bar is hidden.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)

@@ -205,6 +205,11 @@ impl From<Failure> for io::Error {
     }
 }
 
+/// Returns an error of a request that is not worth a repetition.
+pub(crate) fn refused(failure: Failure) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, failure)
+}
+
 /// Converts an error of `object_store`.
 pub(crate) fn explained(error: object_store::Error) -> io::Error {
     Failure::of(&error).into()

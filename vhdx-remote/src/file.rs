@@ -181,7 +181,7 @@ impl ReadAt for RemoteFile {
         let mut waiting = spans.iter().enumerate();
         let begin = |(number, span): (usize, &Span)| {
             let (pinned, bytes) = (self.0.pinned.clone(), span.bytes.clone());
-            runtime::begin(send.clone(), async move { Ok((number, pinned.fetch(bytes).await?)) })
+            runtime::begin(send.clone(), async move { Ok((number, pinned.fetch(bytes).await?)) }).map(drop)
         };
         let mut under_way = 0_usize;
         for next in waiting.by_ref().take(PARALLEL) {

@@ -4,66 +4,55 @@
 //! success become a [`Failure`], which has the store's error code, but not the rest of the body: servers repeat requests
 //! in it.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use object_store::ClientOptions;
 use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use object_store::{ClientOptions, Error};
 use reqwest::redirect;
 
 use crate::address::is_loopback;
-use crate::failure::Failure;
-use crate::options::RemoteOptions;
+use crate::clients::{Clients, Route};
+use crate::failure::{Failure, refused};
 
 /// The longest accepted body of an answer that is no part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;
 const MAX_REDIRECTS: usize = 5;
-/// The address of the services that give credentials to virtual machines. It is not routed.
-const METADATA_HOSTS: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
-
+/// The addresses of the services that give credentials to virtual machines and containers. They are not routed.
+const METADATA_HOSTS: [&str; 5] =
+    ["169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "metadata.google.internal"];
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
+const METADATA_ATTEMPTS: u32 = 3;
+const METADATA_WAIT: Duration = Duration::from_millis(200);
 
 /// Makes guarded clients.
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded {
-    pub(crate) options: RemoteOptions,
+    pub(crate) allow_http: bool,
+    pub(crate) clients: Arc<Clients>,
 }
 
 impl HttpConnector for Guarded {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         let has = |key| options.get_config_value(&key).is_some_and(|value| value == "true");
-        let allow_http = self.options.allow_http || has(ClientConfigKey::AllowHttp);
-        let client = client(&self.options, options)
-            .map_err(|error| Error::Generic { store: "HTTP", source: Box::new(error.without_url()) })?;
-        Ok(HttpClient::new(Guard { client, allow_http }))
+        let allow_http = self.allow_http || has(ClientConfigKey::AllowHttp);
+        let proxy = options.get_config_value(&ClientConfigKey::ProxyUrl);
+        let route = proxy.map_or(Route::OfSystem, Route::Proxy);
+        Ok(HttpClient::new(Guard { clients: Arc::clone(&self.clients), route, allow_http }))
     }
-}
-
-fn client(limits: &RemoteOptions, options: &ClientOptions) -> reqwest::Result<reqwest::Client> {
-    // An error means that the process has chosen a provider already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut builder = reqwest::ClientBuilder::new()
-        .user_agent(concat!("vhdx/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::custom(follow))
-        .connect_timeout(limits.idle_timeout.min(Duration::from_secs(10)))
-        .read_timeout(limits.idle_timeout)
-        .timeout(limits.request_timeout)
-        .http1_only();
-    if let Some(proxy) = options.get_config_value(&ClientConfigKey::ProxyUrl) {
-        builder = builder.proxy(reqwest::Proxy::all(proxy)?);
-    }
-    builder.build()
 }
 
 /// Follows redirects within a server only.
-fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
+pub(crate) fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     let origin = attempt.previous().first().map(reqwest::Url::origin);
     if attempt.previous().len() <= MAX_REDIRECTS && origin.as_ref() == Some(&attempt.url().origin()) {
         return attempt.follow();
@@ -75,10 +64,16 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
     attempt.error(Failure::Redirect { to })
 }
 
-#[derive(Debug)]
 struct Guard {
-    client: reqwest::Client,
+    clients: Arc<Clients>,
+    route: Route,
     allow_http: bool,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
@@ -86,11 +81,15 @@ impl HttpService for Guard {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.ensure_allowed(&request)?;
         let asked = Asked::of(&request);
-        if request.uri().host().is_some_and(is_metadata_service) {
-            return credentials(self.client.call(request)).await;
+        let expected = asked.range.map_or(0, |(first, last)| last.saturating_sub(first));
+        let host = request.uri().host().unwrap_or_default();
+        if is_metadata_service(host) {
+            return credentials(|| self.clients.send(request.clone(), Route::Direct, expected)).await;
         }
-        let response = self.client.call(request).await?;
-        checked(response, &asked).await
+        // A proxy must not see requests that are not encrypted because they stay on this machine.
+        let is_local = request.uri().scheme_str() == Some("http") && is_loopback(host);
+        let route = if is_local { Route::Direct } else { self.route.clone() };
+        checked(self.clients.send(request, route, expected).await?, &asked).await
     }
 }
 
@@ -112,14 +111,26 @@ fn is_metadata_service(host: &str) -> bool {
 }
 
 /// Returns the answer of the service that gives credentials to virtual machines. Elsewhere, there is no such service: then
-/// there are no credentials at all, and waiting does not help.
-async fn credentials(
-    answer: impl Future<Output = Result<HttpResponse, HttpError>>,
-) -> Result<HttpResponse, HttpError> {
-    match tokio::time::timeout(METADATA_TIMEOUT, answer).await {
-        Ok(Ok(response)) if response.status().is_success() => Ok(bounded(response, MAX_ANSWER)),
-        _ => Err(refused(Failure::NoCredentials)),
+/// there are no credentials at all, and waiting does not help. A service that fails for a moment is asked again.
+async fn credentials<F>(ask: impl Fn() -> F) -> Result<HttpResponse, HttpError>
+where
+    F: Future<Output = Result<HttpResponse, HttpError>>,
+{
+    for attempt in 1..=METADATA_ATTEMPTS {
+        match tokio::time::timeout(METADATA_TIMEOUT, ask()).await {
+            Ok(Ok(response)) if response.status().is_success() => return Ok(bounded(response, MAX_ANSWER)),
+            Ok(Ok(response)) if may_pass(response.status()) && attempt < METADATA_ATTEMPTS => {
+                tokio::time::sleep(METADATA_WAIT).await;
+            }
+            _ => break,
+        }
     }
+    Err(refused(Failure::NoCredentials))
+}
+
+/// Returns whether a request with this status may succeed a moment later.
+fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
 /// What a request asks for.
@@ -204,8 +215,7 @@ async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
         }
     }
     let (status, code) = (parts.status, error_code(&bytes));
-    let may_pass = status.is_server_error()
-        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
+    let may_pass = may_pass(status);
     let is_expected = matches!(status.as_u16(), 304 | 404 | 409 | 412);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         return Err(refused(Failure::Empty));
@@ -241,27 +251,31 @@ fn error_code(body: &[u8]) -> Option<String> {
     is_plain.then(|| code.to_owned())
 }
 
-fn refused(failure: Failure) -> HttpError {
-    HttpError::new(HttpErrorKind::Unknown, failure)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
-    use crate::failure::Failure;
     use crate::runtime::wait;
 
     /// Without the time limit, a command without credentials would wait for minutes.
     #[test]
     fn a_service_that_gives_no_credentials_ends_the_wait() {
-        let failure =
-            |answer| wait(async move { Ok(Failure::inside(&credentials(answer).await.unwrap_err())) });
-        let denied = HttpResponse::new(Vec::new().into());
-        let (mut parts, body) = denied.into_parts();
-        parts.status = StatusCode::FORBIDDEN;
-        let denied = HttpResponse::from_parts(parts, body);
-        assert_eq!(failure(std::future::ready(Ok(denied))).unwrap(), Some(Failure::NoCredentials));
-        let endless = wait(async { Ok(credentials(std::future::pending()).await.is_err()) });
+        let failure = |status: u16, asked: &'static AtomicU32| {
+            let answer = move || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let (mut parts, body) = HttpResponse::new(Vec::new().into()).into_parts();
+                parts.status = StatusCode::from_u16(status).unwrap();
+                std::future::ready(Ok(HttpResponse::from_parts(parts, body)))
+            };
+            wait(async move { Ok(credentials(answer).await.err().and_then(|error| Failure::inside(&error))) })
+        };
+        static DENIED: AtomicU32 = AtomicU32::new(0);
+        static FAILING: AtomicU32 = AtomicU32::new(0);
+        assert_eq!(failure(403, &DENIED).unwrap(), Some(Failure::NoCredentials));
+        assert_eq!(failure(503, &FAILING).unwrap(), Some(Failure::NoCredentials));
+        assert_eq!((DENIED.load(Ordering::Relaxed), FAILING.load(Ordering::Relaxed)), (1, METADATA_ATTEMPTS));
+        let endless = wait(async { Ok(credentials(std::future::pending).await.is_err()) });
         assert!(endless.unwrap());
     }
 }

@@ -30,6 +30,7 @@
 
 mod address;
 mod cache;
+mod clients;
 mod disks;
 mod failure;
 mod fetch;

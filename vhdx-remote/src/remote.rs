@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::address::Address;
 use crate::cache::Cache;
+use crate::clients::Clients;
 use crate::fetch::Object;
 use crate::file::{PARALLEL, RemoteFile};
 use crate::listing::{self, RemoteEntry};
@@ -30,6 +31,7 @@ struct Session {
     addresses: Mutex<HashMap<String, Address>>,
     /// The clients, by bucket. A web server has one for each of its files.
     stores: Mutex<HashMap<String, Store>>,
+    clients: Arc<Clients>,
     /// The open objects by name. As paths, names that differ only in a repeated slash would be equal.
     files: Mutex<HashMap<String, Arc<Mutex<Option<RemoteFile>>>>>,
     /// The disks in prefixes, by the name of the prefix and whether the prefixes inside it are included.
@@ -56,8 +58,10 @@ impl Remote {
     pub fn new(options: RemoteOptions) -> Self {
         let cache = Arc::new(Cache::new(options.cache));
         let permits = Arc::new(Semaphore::new(PARALLEL));
+        let clients = Arc::new(Clients::new(&options));
         Self(Arc::new(Session {
             options,
+            clients,
             addresses: Mutex::default(),
             stores: Mutex::default(),
             files: Mutex::default(),
@@ -116,7 +120,7 @@ impl Remote {
         if let Some(store) = stores.get(&key) {
             return Ok(store.clone());
         }
-        let store = Store::new(address, &self.0.options)?;
+        let store = Store::new(address, &self.0.options, &self.0.clients)?;
         stores.insert(key, store.clone());
         Ok(store)
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{LazyLock, mpsc};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
 
 /// The runtime lives as long as the process: to end one in an asynchronous caller would panic.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
@@ -13,20 +14,22 @@ static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
 
 /// Starts a task that sends its result to a channel, which must have room for it.
 ///
-/// A task that panics sends an error.
+/// A task that panics sends an error, and so does one that is ended by the handle that is returned.
 ///
 /// # Errors
 /// The runtime could not be started.
 pub(crate) fn begin<T: Send + 'static>(
     results: mpsc::SyncSender<io::Result<T>>,
     task: impl Future<Output = io::Result<T>> + Send + 'static,
-) -> io::Result<()> {
+) -> io::Result<AbortHandle> {
     let runtime = RUNTIME.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    let task = runtime.spawn(task);
+    let handle = task.abort_handle();
     runtime.spawn(async move {
-        let result = tokio::spawn(task).await.unwrap_or_else(|_| Err(lost()));
+        let result = task.await.unwrap_or_else(|_| Err(lost()));
         drop(results.try_send(result)); // an error means that nobody waits any more
     });
-    Ok(())
+    Ok(handle)
 }
 
 /// Runs a task and waits for it. This works in any thread, also in one of another runtime.

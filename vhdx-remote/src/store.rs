@@ -12,6 +12,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 
 use crate::address::{Address, Scheme};
+use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::guard::Guarded;
 use crate::options::RemoteOptions;
@@ -30,20 +31,25 @@ impl Store {
     ///
     /// # Errors
     /// [`Failure::Setting`] and [`Failure::Settings`] name the settings. What `object_store` says about them may contain their values.
-    pub(crate) fn new(address: &Address, options: &RemoteOptions) -> std::result::Result<Self, Failure> {
+    pub(crate) fn new(
+        address: &Address,
+        options: &RemoteOptions,
+        clients: &Arc<Clients>,
+    ) -> std::result::Result<Self, Failure> {
         settings::ensure_usable(address.scheme, options)?;
-        Self::build(address, options).map_err(|_| Failure::Settings {
+        Self::build(address, options, clients).map_err(|_| Failure::Settings {
             scheme: address.scheme.name(),
             names: settings::names(address.scheme, options),
         })
     }
 
-    fn build(address: &Address, options: &RemoteOptions) -> Result<Self> {
+    fn build(address: &Address, options: &RemoteOptions, clients: &Arc<Clients>) -> Result<Self> {
         fn both(store: impl ObjectStore + PaginatedListStore) -> Store {
             let store = Arc::new(store);
             Store { objects: store.clone(), lists: Some(store) }
         }
-        let (retry, guarded) = (retry(options), Guarded { options: options.clone() });
+        let guarded = Guarded { allow_http: options.allow_http, clients: Arc::clone(clients) };
+        let retry = retry(options);
         Ok(match address.scheme {
             Scheme::S3 => {
                 let builder = AmazonS3Builder::from_env().with_url(&address.origin);
@@ -101,6 +107,7 @@ fn retry(options: &RemoteOptions) -> RetryConfig {
             base: 2.,
         },
         max_retries: options.retries,
-        retry_timeout: options.request_timeout,
+        // A slow part of an upload may take longer than one request, and is repeated as well.
+        retry_timeout: options.request_timeout.saturating_mul(4),
     }
 }

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::task::AbortHandle;
 
 use crate::failure::{Failure, explained};
 use crate::runtime;
@@ -19,6 +21,14 @@ const MIN_PART: u64 = 8 << 20;
 const MAX_PART: u64 = 512 << 20;
 /// The bytes of parts that are under way at the same time, unless a single part is longer.
 const UNDER_WAY: u64 = 48 << 20;
+/// How often a waiting upload asks whether it was cancelled.
+const CHECK: Duration = Duration::from_millis(100);
+/// How long an upload that is given up waits for its parts under way.
+const LAST_PARTS: Duration = Duration::from_secs(2);
+/// How long the request to abort may take, with its repetitions.
+const ABORT: Duration = Duration::from_secs(10);
+/// The bytes of a piece of a part, of which one at a time is handed to the connection.
+const PIECE: usize = 64 << 10;
 
 /// An upload that takes the bytes of an object in order. Dropped without [`commit`](Self::commit), it leaves nothing
 /// behind.
@@ -36,6 +46,9 @@ pub struct Upload {
     results: Receiver<io::Result<()>>,
     under_way: usize,
     parallel: usize,
+    /// The parts that were begun, to end those under way.
+    tasks: Vec<AbortHandle>,
+    is_cancelled: Box<dyn Fn() -> bool + Send>,
     replace: bool,
     has_failed: bool,
 }
@@ -75,6 +88,8 @@ impl Upload {
             results,
             under_way: 0,
             parallel,
+            tasks: Vec::new(),
+            is_cancelled: Box::new(|| false),
             replace,
             has_failed: false,
         };
@@ -83,6 +98,20 @@ impl Upload {
         let begun = runtime::wait(async move { store.put_multipart(&path).await.map_err(explained) })?;
         upload.parts = Some(begun);
         Ok(upload)
+    }
+
+    /// Sets a function that is asked often whether to stop. Once it returns true, writing and committing fail.
+    pub fn cancel_when(&mut self, is_cancelled: impl Fn() -> bool + Send + 'static) {
+        self.is_cancelled = Box::new(is_cancelled);
+    }
+
+    fn ensure_not_cancelled(&mut self) -> io::Result<()> {
+        if (self.is_cancelled)() {
+            self.has_failed = true;
+            // `ErrorKind::Interrupted` would mean that the same call may be repeated.
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the upload was cancelled"));
+        }
+        Ok(())
     }
 
     /// Returns an error if the object exists and is not to be replaced.
@@ -104,16 +133,27 @@ impl Upload {
             self.receive()?;
         }
         let parts = self.parts.as_mut().ok_or_else(ended)?;
-        let part = parts.put_part(mem::take(&mut self.buffer).into());
-        runtime::begin(self.sender.clone(), async move { part.await.map_err(explained) })?;
+        let part = parts.put_part(in_pieces(mem::take(&mut self.buffer)));
+        let task = runtime::begin(self.sender.clone(), async move { part.await.map_err(explained) })?;
+        self.tasks.retain(|task| !task.is_finished());
+        self.tasks.push(task);
         self.under_way += 1;
         Ok(())
     }
 
+    /// Waits for the end of a part.
     fn receive(&mut self) -> io::Result<()> {
-        let result = self.results.recv().map_err(|_| runtime::lost())?;
-        self.under_way -= 1;
-        result.inspect_err(|_| self.has_failed = true)
+        loop {
+            self.ensure_not_cancelled()?;
+            match self.results.recv_timeout(CHECK) {
+                Ok(result) => {
+                    self.under_way -= 1;
+                    return result.inspect_err(|_| self.has_failed = true);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(runtime::lost()),
+            }
+        }
     }
 
     /// Sends what is left and completes the object. Call this only after everything was written without an error.
@@ -132,6 +172,7 @@ impl Upload {
             self.receive()?;
         }
         self.ensure_absent()?;
+        self.ensure_not_cancelled()?;
         let mut parts = self.parts.take().ok_or_else(ended)?;
         let (parts, completed) = runtime::wait(async move {
             let completed = parts.complete().await.map_err(explained);
@@ -144,6 +185,16 @@ impl Upload {
     }
 }
 
+/// Cuts a part into pieces, by which the progress of sending it is seen. Nothing is copied.
+fn in_pieces(part: Vec<u8>) -> PutPayload {
+    let whole = PutPayload::from(part);
+    let pieces = whole.iter().flat_map(|bytes| {
+        let starts = (0..bytes.len()).step_by(PIECE);
+        starts.map(|start| bytes.slice(start..bytes.len().min(start.saturating_add(PIECE))))
+    });
+    pieces.collect()
+}
+
 fn ended() -> io::Error {
     io::Error::other("the upload has failed before")
 }
@@ -153,6 +204,7 @@ impl Write for Upload {
         if self.has_failed {
             return Err(ended());
         }
+        self.ensure_not_cancelled()?;
         if self.buffer.capacity() == 0 {
             self.buffer.reserve_exact(self.part_size);
         }
@@ -171,15 +223,22 @@ impl Write for Upload {
 }
 
 impl Drop for Upload {
-    /// Aborts an upload that was not completed. Parts under way end first: a part that arrives after the abort would
-    /// stay.
+    /// Aborts an upload that was not completed. Parts under way may end first, because a part that arrives after the
+    /// abort would stay; but not for long.
     fn drop(&mut self) {
         let Some(mut parts) = self.parts.take() else { return };
-        while self.under_way > 0 && self.results.recv().is_ok() {
-            self.under_way -= 1;
+        let end = Instant::now() + LAST_PARTS;
+        while self.under_way > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.results.recv_timeout(left) {
+                Ok(_) => self.under_way -= 1,
+                Err(_) => break,
+            }
         }
+        self.tasks.iter().for_each(AbortHandle::abort);
         // There is nobody to tell. A store deletes unfinished uploads by a rule of the bucket.
-        drop(runtime::wait(async move { parts.abort().await.map_err(explained) }));
+        let abort = async move { tokio::time::timeout(ABORT, parts.abort()).await.is_ok() };
+        drop(runtime::wait(async move { Ok(abort.await) }));
     }
 }
 

@@ -55,7 +55,8 @@ impl Request {
         status.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    pub(super) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
+    /// Reads a request. Before each piece of its body, the server pauses.
+    pub(super) fn read(reader: &mut impl BufRead, pause: Duration) -> io::Result<Option<Self>> {
         let mut line = String::new();
         if reader.read_line(&mut line)? == 0 {
             return Ok(None);
@@ -74,11 +75,11 @@ impl Request {
                 None => break,
             }
         }
-        request.body = request.read_body(reader)?.into();
+        request.body = request.read_body(reader, pause)?.into();
         Ok(Some(request))
     }
 
-    fn read_body(&self, reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    fn read_body(&self, reader: &mut impl BufRead, pause: Duration) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         if self.header("transfer-encoding") == Some("chunked") {
             loop {
@@ -95,7 +96,10 @@ impl Request {
         }
         let len = self.header("content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
         body.resize(len, 0);
-        reader.read_exact(&mut body)?;
+        for piece in body.chunks_mut(64 << 10) {
+            thread::sleep(pause);
+            reader.read_exact(piece)?;
+        }
         Ok(body)
     }
 }

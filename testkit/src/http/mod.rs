@@ -33,6 +33,8 @@ struct Shared {
     handler: Box<dyn Handler>,
     /// How long each request waits for its answer.
     delay: Mutex<Duration>,
+    /// How long the server waits before it reads each 64 KiB of a body.
+    pause: Mutex<Duration>,
     requests: Mutex<Vec<Request>>,
     /// The bytes of all bodies sent.
     bytes: AtomicU64,
@@ -47,6 +49,7 @@ impl HttpServer {
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
             delay: Mutex::default(),
+            pause: Mutex::default(),
             requests: Mutex::default(),
             bytes: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
@@ -75,6 +78,11 @@ impl HttpServer {
         *self.shared.delay.lock().unwrap_or_else(PoisonError::into_inner) = delay;
     }
 
+    /// Sets how long the server waits before it reads each 64 KiB of the body of a request.
+    pub fn set_pause(&self, pause: Duration) {
+        *self.shared.pause.lock().unwrap_or_else(PoisonError::into_inner) = pause;
+    }
+
     /// Returns the requests since the last call.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner))
@@ -97,7 +105,9 @@ impl Shared {
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut reader = BufReader::new(stream);
-        while let Some(request) = Request::read(&mut reader)? {
+        loop {
+            let pause = *self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(request) = Request::read(&mut reader, pause)? else { break };
             let delay = *self.delay.lock().unwrap_or_else(PoisonError::into_inner);
             self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             thread::sleep(delay);

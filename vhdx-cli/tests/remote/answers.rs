@@ -3,7 +3,9 @@
 use std::fs;
 
 use serde_json::Value;
+use vhdx_testkit::http::{HttpServer, Response};
 
+use crate::run::{output, ran};
 use crate::{NAMES, Places};
 
 /// Replaces the prefix of each path, and removes what only files of the host have.
@@ -195,4 +197,20 @@ fn an_incomplete_merge_is_noticed() {
     assert_eq!(local.code, remote.code);
     let left_over = |ran: &crate::Ran| ran.json()["left_over"].as_array().map(Vec::len);
     assert_eq!(left_over(&local), left_over(&remote));
+}
+
+/// A proxy must not see requests to this machine, which are not encrypted.
+#[test]
+fn requests_to_this_machine_do_not_go_to_a_proxy() {
+    let places = Places::new();
+    let proxy = HttpServer::start(|_: &_| Response::new(502, ""));
+    for url in [places.web.url("/vm/leaf.avhdx"), "s3://bucket/vm/leaf.avhdx".to_owned()] {
+        let mut command = places.command(["info", &url]);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env(name, proxy.url(""));
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+        ran(output(&mut command)).exits(0);
+    }
+    assert!(proxy.take_requests().is_empty());
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use vhdx_remote::{Remote, Upload};
 use vhdx_testkit::http::{Bucket, Fault, HttpServer, Response};
@@ -44,6 +45,75 @@ fn a_dropped_upload_leaves_nothing_behind() {
     drop(upload);
     assert_eq!((bucket.unfinished(), bucket.completed().len()), (0, 0));
     assert_eq!(bucket.parts_seen(), 2);
+}
+
+/// The whole part takes longer than a server may send nothing, but it is taken bit by bit.
+#[test]
+fn a_slow_receiver_is_waited_for() {
+    let (bucket, bytes) = (Bucket::default(), content(10 * MIB));
+    let server = bucket.start();
+    let mut upload = begin(&server, bytes.len()).unwrap();
+    server.take_requests();
+    server.set_pause(Duration::from_millis(12));
+    let start = Instant::now();
+    upload.write_all(&bytes).unwrap();
+    upload.commit().unwrap();
+    assert!(start.elapsed() > Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(bucket.completed()["new.raw"] == bytes);
+    let puts = server.take_requests().iter().filter(|request| request.method == "PUT").count();
+    assert_eq!(puts, 2, "no part was sent twice");
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_ends_the_upload() {
+    let bucket = Bucket::default();
+    let server = bucket.start();
+    let mut options = crate::s3_options(&server);
+    options.retries = 0;
+    options.idle_timeout = Duration::from_millis(200);
+    let remote = Remote::new(options);
+    let name = remote.add("s3://bucket/new.raw").unwrap();
+    let mut upload = remote.upload(&name, 10 * MIB as u64, false).unwrap();
+    server.set_pause(Duration::from_secs(60));
+    let start = Instant::now();
+    let written = upload.write_all(&content(10 * MIB));
+    let error = written.and_then(|()| upload.commit()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+/// The receiver takes nothing, so that the upload waits when it is cancelled.
+#[test]
+fn a_cancelled_upload_ends_soon() {
+    let bucket = Bucket::default();
+    let server = bucket.start();
+    let mut options = crate::s3_options(&server);
+    options.idle_timeout = Duration::from_secs(100);
+    let remote = Remote::new(options);
+    let name = remote.add("s3://bucket/new.raw").unwrap();
+    for len in [10 * MIB, 100 * MIB] {
+        let mut upload = remote.upload(&name, len as u64, false).unwrap();
+        server.set_pause(Duration::from_secs(5));
+        let start = Instant::now();
+        upload.cancel_when(move || start.elapsed() > Duration::from_millis(500));
+        let written = upload.write_all(&content(len));
+        let error = written.and_then(|()| upload.commit()).unwrap_err();
+        assert!(error.to_string().contains("cancelled"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+        assert_eq!((bucket.unfinished(), bucket.completed().len()), (0, 0));
+        server.set_pause(Duration::ZERO);
+    }
+}
+
+#[test]
+fn an_upload_that_is_cancelled_at_its_end_is_not_completed() {
+    let bucket = Bucket::default();
+    let server = bucket.start();
+    let mut upload = begin(&server, 10).unwrap();
+    upload.write_all(b"0123456789").unwrap();
+    upload.cancel_when(|| true);
+    upload.commit().unwrap_err();
+    assert_eq!((bucket.unfinished(), bucket.completed().len()), (0, 0));
 }
 
 #[test]

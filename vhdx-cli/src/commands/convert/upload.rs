@@ -1,7 +1,7 @@
 //! `vhdx convert SRC URL`: uploads a disk. The object appears complete at the end, or not at all.
 
 use vhdx::ops::{ConvertReport, to_stream};
-use vhdx::{Error, InvalidArgument};
+use vhdx::{Error, InvalidArgument, Progress};
 
 use crate::args::Convert;
 use crate::commands::source::Opened;
@@ -19,14 +19,20 @@ pub(super) fn ensure_no_source(convert: &Convert, source: &Opened) -> Result<(),
 }
 
 pub(super) fn execute(output: Output, convert: &Convert, source: &Opened) -> Result<ConvertReport, Failure> {
-    let failed = |error| Error::io("upload", None, error).in_file(&convert.destination);
     let progress = Bar::tidying_up(output, "stopping; no new object is left behind")?;
+    // Both the disk and the upload notice that the command was stopped: the upload with an error of its own.
+    let stopped = |error: Error| match progress.is_cancelled() {
+        true => Error::Cancelled,
+        false => error,
+    };
+    let failed = |error| stopped(Error::io("upload", None, error)).in_file(&convert.destination);
     let disk = source.disk();
     let upload = remote::upload(&convert.destination, disk.virtual_size(), convert.writing.force);
     let mut upload = upload.map_err(failed)?;
+    upload.cancel_when(progress.cancellation());
     // An error without a path is one of the stream.
     let made = to_stream(disk, &mut upload, convert.threads.jobs(), &progress)
-        .map_err(|error| error.in_file(&convert.destination))?;
+        .map_err(|error| stopped(error).in_file(&convert.destination))?;
     upload.commit().map_err(failed)?;
     Ok(made)
 }
