@@ -10,9 +10,9 @@ mod session;
 use std::path::Path;
 
 #[cfg(not(feature = "remote"))]
-pub(crate) use absent::{add, disks_in, folder_of, open, resolver, upload};
+pub(crate) use absent::{add, disks_in, ensure_uploadable, folder_of, names_in, open, resolver, upload};
 #[cfg(feature = "remote")]
-pub(crate) use session::{add, disks_in, folder_of, open, resolver, upload};
+pub(crate) use session::{add, disks_in, ensure_uploadable, folder_of, names_in, open, resolver, upload};
 
 /// Returns whether a path is written as a URL: a scheme of at least two letters, and `://`.
 pub(crate) fn is_url(path: &Path) -> bool {

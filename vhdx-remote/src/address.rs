@@ -200,7 +200,7 @@ impl Address {
 }
 
 /// Returns whether the key of an object or prefix is sent to a store as it is.
-fn is_key(key: &str) -> bool {
+pub(crate) fn is_key(key: &str) -> bool {
     let key = key.strip_suffix('/').unwrap_or(key);
     key.len() <= MAX_LEN && Path::parse(key).is_ok_and(|path| path.as_ref() == key)
 }

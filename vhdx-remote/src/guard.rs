@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -21,6 +21,7 @@ use reqwest::redirect;
 use crate::address::is_loopback;
 use crate::clients::{Clients, Route};
 use crate::failure::{Failure, refused};
+use crate::list_answers;
 
 /// The longest accepted body of an answer that is no part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
@@ -34,10 +35,19 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 const METADATA_ATTEMPTS: u32 = 3;
 const METADATA_WAIT: Duration = Duration::from_millis(200);
 
+/// What the completion of an upload does with an object that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Existing {
+    Replace,
+    /// The upload fails.
+    Keep,
+}
+
 /// Makes guarded clients.
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded {
     pub(crate) allow_http: bool,
+    pub(crate) existing: Existing,
     pub(crate) clients: Arc<Clients>,
 }
 
@@ -47,7 +57,12 @@ impl HttpConnector for Guarded {
         let allow_http = self.allow_http || has(ClientConfigKey::AllowHttp);
         let proxy = options.get_config_value(&ClientConfigKey::ProxyUrl);
         let route = proxy.map_or(Route::OfSystem, Route::Proxy);
-        Ok(HttpClient::new(Guard { clients: Arc::clone(&self.clients), route, allow_http }))
+        Ok(HttpClient::new(Guard {
+            clients: Arc::clone(&self.clients),
+            route,
+            allow_http,
+            existing: self.existing,
+        }))
     }
 }
 
@@ -68,6 +83,7 @@ struct Guard {
     clients: Arc<Clients>,
     route: Route,
     allow_http: bool,
+    existing: Existing,
 }
 
 impl std::fmt::Debug for Guard {
@@ -89,11 +105,31 @@ impl HttpService for Guard {
         // A proxy must not see requests that are not encrypted because they stay on this machine.
         let is_local = request.uri().scheme_str() == Some("http") && is_loopback(host);
         let route = if is_local { Route::Direct } else { self.route.clone() };
-        checked(self.clients.send(request, route, expected).await?, &asked).await
+        let response = if self.existing == Existing::Keep && completes_upload(&request) {
+            self.send_if_absent(request, route).await?
+        } else {
+            self.clients.send(request, route, expected).await?
+        };
+        match asked.is_list {
+            true => list_answers::readable(checked(response, &asked).await?).await,
+            false => checked(response, &asked).await,
+        }
     }
 }
 
 impl Guard {
+    /// Sends a request on the condition that there is no such object. A server that does not know the condition is asked
+    /// without it.
+    async fn send_if_absent(&self, request: HttpRequest, route: Route) -> Result<HttpResponse, HttpError> {
+        let mut conditional = request.clone();
+        conditional.headers_mut().insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        let response = self.clients.send(conditional, route.clone(), 0).await?;
+        match response.status() {
+            StatusCode::NOT_IMPLEMENTED => self.clients.send(request, route, 0).await,
+            _ => Ok(response),
+        }
+    }
+
     fn ensure_allowed(&self, request: &HttpRequest) -> Result<(), HttpError> {
         let uri = request.uri();
         let host = uri.host().unwrap_or_default();
@@ -133,9 +169,21 @@ fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
+/// Returns whether a request is the last one of an upload in parts to S3.
+fn completes_upload(request: &HttpRequest) -> bool {
+    request.method() == Method::POST && has_parameter(request, |name, _| name == "uploadId")
+}
+
+fn has_parameter(request: &HttpRequest, is_it: impl Fn(&str, &str) -> bool) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    query.split('&').any(|pair| pair.split_once('=').is_some_and(|(name, value)| is_it(name, value)))
+}
+
 /// What a request asks for.
 struct Asked {
     method: Method,
+    /// Whether it asks for a list of objects.
+    is_list: bool,
     /// The first and the last byte of a range.
     range: Option<(u64, u64)>,
 }
@@ -145,7 +193,11 @@ impl Asked {
         let range = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
         let range = range.and_then(|text| text.strip_prefix("bytes=")?.split_once('-'));
         let range = range.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-        Self { method: request.method().clone(), range }
+        let is_list = request.method() == Method::GET
+            && has_parameter(request, |name, value| {
+                (name, value) == ("list-type", "2") || (name, value) == ("comp", "list")
+            });
+        Self { method: request.method().clone(), is_list, range }
     }
 }
 

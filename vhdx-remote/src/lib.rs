@@ -36,6 +36,7 @@ mod failure;
 mod fetch;
 mod file;
 mod guard;
+mod list_answers;
 mod listing;
 mod options;
 mod pin;

@@ -14,6 +14,9 @@ pub const MAX_LISTED: usize = 100_000;
 /// The longest accepted key in bytes. Object stores allow 1024.
 const MAX_KEY: usize = 4096;
 
+/// The most bytes of all names in a list.
+const MAX_BYTES: usize = 32 << 20;
+
 /// An object in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,7 +51,7 @@ async fn pages(
     let prefix = (!folder.key.is_empty()).then_some(folder.key.as_str());
     let (mut entries, mut page_token) = (Vec::new(), None);
     // Prefixes inside the prefix count too: a page may have nothing else.
-    let mut seen = 0_usize;
+    let (mut seen, mut bytes) = (0_usize, 0_usize);
     loop {
         let options = PaginatedListOptions {
             delimiter: (!is_recursive).then_some("/".into()),
@@ -68,6 +71,10 @@ async fn pages(
                 !name.is_empty() && !name.ends_with('/') && (is_recursive || !name.contains('/'))
             });
             if is_inside && key.len() <= MAX_KEY {
+                bytes = bytes.saturating_add(key.len()).saturating_add(folder.origin.len());
+                if bytes > MAX_BYTES {
+                    return Err(Failure::TooManyListed { limit: entries.len() }.into());
+                }
                 entries.push((folder.with_key(key), object.size));
             }
         }

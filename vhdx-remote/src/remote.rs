@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::ObjectStore;
+use object_store::path::Path as ObjectPath;
 use tokio::sync::Semaphore;
 
 use crate::address::Address;
@@ -13,11 +14,12 @@ use crate::cache::Cache;
 use crate::clients::Clients;
 use crate::fetch::Object;
 use crate::file::{PARALLEL, RemoteFile};
+use crate::guard::Existing;
 use crate::listing::{self, RemoteEntry};
 use crate::options::RemoteOptions;
 use crate::runtime;
 use crate::store::Store;
-use crate::upload::Upload;
+use crate::upload::{self, Upload};
 
 /// A session with object stores and web servers. Clones are the same session.
 ///
@@ -29,16 +31,19 @@ struct Session {
     options: RemoteOptions,
     /// The addresses of names, for URLs with a query.
     addresses: Mutex<HashMap<String, Address>>,
-    /// The clients, by bucket. A web server has one for each of its files.
-    stores: Mutex<HashMap<String, Store>>,
+    /// The clients, by bucket and by what uploads do with existing objects. A web server has one for each of its files.
+    stores: Mutex<HashMap<(String, Existing), Store>>,
     clients: Arc<Clients>,
     /// The open objects by name. As paths, names that differ only in a repeated slash would be equal.
-    files: Mutex<HashMap<String, Arc<Mutex<Option<RemoteFile>>>>>,
+    files: Mutex<HashMap<String, Arc<Mutex<Option<Opened>>>>>,
     /// The disks in prefixes, by the name of the prefix and whether the prefixes inside it are included.
     lists: Mutex<HashMap<(String, bool), Listed>>,
     cache: Arc<Cache>,
     permits: Arc<Semaphore>,
 }
+
+/// An open object, or why it could not be opened.
+type Opened = Result<RemoteFile, Arc<io::Error>>;
 
 /// The disks in a prefix, or the error of the server.
 pub(crate) type Listed = Result<Arc<[Address]>, Arc<io::Error>>;
@@ -114,18 +119,20 @@ impl Remote {
         locked(&self.0.lists)
     }
 
-    fn store(&self, address: &Address) -> io::Result<Store> {
-        let key = if address.can_list() { address.origin.clone() } else { address.url() };
+    fn store(&self, address: &Address, existing: Existing) -> io::Result<Store> {
+        let place = if address.can_list() { address.origin.clone() } else { address.url() };
+        let key = (place, existing);
         let mut stores = locked(&self.0.stores);
         if let Some(store) = stores.get(&key) {
             return Ok(store.clone());
         }
-        let store = Store::new(address, &self.0.options, &self.0.clients)?;
+        let store = Store::new(address, existing, &self.0.options, &self.0.clients)?;
         stores.insert(key, store.clone());
         Ok(store)
     }
 
-    /// Opens an object by its name or URL. An object that is open already is not opened again.
+    /// Opens an object by its name or URL. An object that is open already is not opened again, and neither is one that
+    /// could not be opened in this session.
     ///
     /// # Errors
     /// Those of the server: [`io::ErrorKind::NotFound`], [`io::ErrorKind::PermissionDenied`] and others.
@@ -134,18 +141,19 @@ impl Remote {
         let place = Arc::clone(locked(&self.0.files).entry(text).or_default());
         // Held while the object is opened, so that two threads do not open it twice.
         let mut place = locked(&place);
-        if let Some(file) = &*place {
-            return Ok(file.clone());
-        }
+        let opened = place.get_or_insert_with(|| self.open_new(name).map_err(Arc::new));
+        opened.clone().map_err(|error| io::Error::new(error.kind(), error))
+    }
+
+    fn open_new(&self, name: &Path) -> io::Result<RemoteFile> {
         let address = self.address(name)?;
         let object = Object {
-            store: self.store(&address)?.objects,
+            store: self.store(&address, Existing::Replace)?.objects,
             path: Store::path(&address)?,
             permits: Arc::clone(&self.0.permits),
             first_wait: self.0.options.first_wait,
         };
-        let file = RemoteFile::open(name.to_owned(), object, Arc::clone(&self.0.cache))?;
-        Ok(place.insert(file).clone())
+        RemoteFile::open(name.to_owned(), object, Arc::clone(&self.0.cache))
     }
 
     /// Lists the objects directly in a prefix, sorted by name; or also those in all prefixes inside it.
@@ -164,12 +172,21 @@ impl Remote {
         folder: &Address,
         is_recursive: bool,
     ) -> io::Result<Vec<(Address, u64)>> {
-        let Some(lists) = self.store(folder)?.lists else {
+        let Some(lists) = self.store(folder, Existing::Replace)?.lists else {
             let message = "a web server cannot list its files: name each file";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         };
         let (folder, timeout) = (folder.clone(), self.0.options.list_timeout);
         runtime::wait(async move { listing::list(&*lists, &folder, is_recursive, timeout).await })
+    }
+
+    /// Returns an error if an upload would fail at its beginning.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub fn ensure_uploadable(&self, name: &Path, size: u64, replace: bool) -> io::Result<()> {
+        let (store, path) = self.place_of_upload(name, replace)?;
+        upload::ensure_possible(&store, &path, size, replace)
     }
 
     /// Begins the upload of an object of at most `size` bytes.
@@ -178,12 +195,19 @@ impl Remote {
     /// [`io::ErrorKind::AlreadyExists`] if the object exists and is not to be replaced; [`io::ErrorKind::Unsupported`] for
     /// a web server; [`io::ErrorKind::FileTooLarge`] for more than an upload can have; those of the server.
     pub fn upload(&self, name: &Path, size: u64, replace: bool) -> io::Result<Upload> {
+        let (store, path) = self.place_of_upload(name, replace)?;
+        // The object exists soon, so that it was missing is no longer known.
+        locked(&self.0.files).retain(|known, _| name.to_str() != Some(known));
+        Upload::begin(store, path, size, replace)
+    }
+
+    fn place_of_upload(&self, name: &Path, replace: bool) -> io::Result<(Arc<dyn ObjectStore>, ObjectPath)> {
         let address = self.address(name)?;
         if !address.can_list() {
             let message = "an upload to a web server is not supported: use s3://, az:// or gs://";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         }
-        let store: Arc<dyn ObjectStore> = self.store(&address)?.objects;
-        Upload::begin(store, Store::path(&address)?, size, replace)
+        let existing = if replace { Existing::Replace } else { Existing::Keep };
+        Ok((self.store(&address, existing)?.objects, Store::path(&address)?))
     }
 }

@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 use crate::address::{Address, Scheme};
 use crate::clients::Clients;
 use crate::failure::Failure;
-use crate::guard::Guarded;
+use crate::guard::{Existing, Guarded};
 use crate::options::RemoteOptions;
 use crate::settings;
 
@@ -33,22 +33,27 @@ impl Store {
     /// [`Failure::Setting`] and [`Failure::Settings`] name the settings. What `object_store` says about them may contain their values.
     pub(crate) fn new(
         address: &Address,
+        existing: Existing,
         options: &RemoteOptions,
         clients: &Arc<Clients>,
     ) -> std::result::Result<Self, Failure> {
         settings::ensure_usable(address.scheme, options)?;
-        Self::build(address, options, clients).map_err(|_| Failure::Settings {
+        let guarded = Guarded {
+            allow_http: options.allow_http,
+            existing: if address.scheme == Scheme::S3 { existing } else { Existing::Replace },
+            clients: Arc::clone(clients),
+        };
+        Self::build(address, options, guarded).map_err(|_| Failure::Settings {
             scheme: address.scheme.name(),
             names: settings::names(address.scheme, options),
         })
     }
 
-    fn build(address: &Address, options: &RemoteOptions, clients: &Arc<Clients>) -> Result<Self> {
+    fn build(address: &Address, options: &RemoteOptions, guarded: Guarded) -> Result<Self> {
         fn both(store: impl ObjectStore + PaginatedListStore) -> Store {
             let store = Arc::new(store);
             Store { objects: store.clone(), lists: Some(store) }
         }
-        let guarded = Guarded { allow_http: options.allow_http, clients: Arc::clone(clients) };
         let retry = retry(options);
         Ok(match address.scheme {
             Scheme::S3 => {

@@ -65,6 +65,37 @@ fn part_size(size: u64) -> Option<u64> {
     (part <= MAX_PART).then_some(part)
 }
 
+/// Returns an error if an upload would fail at its beginning.
+pub(crate) fn ensure_possible(
+    store: &Arc<dyn ObjectStore>,
+    path: &Path,
+    size: u64,
+    replace: bool,
+) -> io::Result<()> {
+    checked_part_size(size)?;
+    if replace {
+        return Ok(());
+    }
+    ensure_absent(store, path)
+}
+
+fn checked_part_size(size: u64) -> io::Result<u64> {
+    part_size(size).ok_or_else(|| {
+        let message = "the object would be larger than an upload in parts can be (4.8 TiB)";
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
+    })
+}
+
+/// Returns an error if the object exists.
+fn ensure_absent(store: &Arc<dyn ObjectStore>, path: &Path) -> io::Result<()> {
+    let (store, path) = (Arc::clone(store), path.clone());
+    match runtime::wait(async move { store.head(&path).await.map_err(explained) }) {
+        Ok(_) => Err(Failure::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 impl Upload {
     pub(crate) fn begin(
         store: Arc<dyn ObjectStore>,
@@ -72,10 +103,8 @@ impl Upload {
         size: u64,
         replace: bool,
     ) -> io::Result<Self> {
-        let part = part_size(size).ok_or_else(|| {
-            let message = "the object would be larger than an upload in parts can be (4.8 TiB)";
-            io::Error::new(io::ErrorKind::FileTooLarge, message)
-        })?;
+        ensure_possible(&store, &path, size, replace)?;
+        let part = checked_part_size(size)?;
         let parallel = usize::try_from((UNDER_WAY / part).max(1)).unwrap_or(1);
         let (sender, results) = sync_channel(parallel);
         let mut upload = Self {
@@ -93,7 +122,6 @@ impl Upload {
             replace,
             has_failed: false,
         };
-        upload.ensure_absent()?;
         let (store, path) = (Arc::clone(&upload.store), upload.path.clone());
         let begun = runtime::wait(async move { store.put_multipart(&path).await.map_err(explained) })?;
         upload.parts = Some(begun);
@@ -112,19 +140,6 @@ impl Upload {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the upload was cancelled"));
         }
         Ok(())
-    }
-
-    /// Returns an error if the object exists and is not to be replaced.
-    fn ensure_absent(&self) -> io::Result<()> {
-        if self.replace {
-            return Ok(());
-        }
-        let (store, path) = (Arc::clone(&self.store), self.path.clone());
-        match runtime::wait(async move { store.head(&path).await.map_err(explained) }) {
-            Ok(_) => Err(Failure::AlreadyExists.into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Sends the buffered bytes as a part. Waits until few enough parts are under way.
@@ -171,11 +186,17 @@ impl Upload {
         while self.under_way > 0 {
             self.receive()?;
         }
-        self.ensure_absent()?;
+        if !self.replace {
+            ensure_absent(&self.store, &self.path)?;
+        }
         self.ensure_not_cancelled()?;
         let mut parts = self.parts.take().ok_or_else(ended)?;
         let (parts, completed) = runtime::wait(async move {
-            let completed = parts.complete().await.map_err(explained);
+            let completed = parts.complete().await.map_err(|error| match Failure::of(&error) {
+                // The condition of the request: there must be no object.
+                Failure::Replaced => Failure::AlreadyExists.into(),
+                failure => failure.into(),
+            });
             Ok((parts, completed))
         })?;
         if completed.is_err() {

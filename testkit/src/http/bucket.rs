@@ -105,6 +105,10 @@ impl Bucket {
                 if let Some(response) = spoiled() {
                     return response;
                 }
+                let must_be_new = request.header("if-none-match") == Some("*");
+                if must_be_new && (state.objects.contains_key(&key) || state.completed.contains_key(&key)) {
+                    return Response::new(412, "<Error><Code>PreconditionFailed</Code></Error>");
+                }
                 let Some(parts) = state.uploads.remove(id) else { return Response::new(404, "") };
                 state.completed.insert(key, parts.into_values().collect::<Vec<_>>().concat());
                 xml("<CompleteMultipartUploadResult><ETag>\"whole\"</ETag></CompleteMultipartUploadResult>")

@@ -47,7 +47,7 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     }
     if target == Target::Upload {
         warn_if_misnamed(output, &convert.destination, Format::Raw);
-        upload::ensure_no_source(convert, &source)?;
+        upload::check(convert, &source)?;
     }
     if target == Target::Stdout && !convert.writing.dry_run {
         let mut out = output::stdout().map_err(|source| Error::io("open stdout", None, source))?;

@@ -101,10 +101,10 @@ fn disks_at(output: Output, path: &Path) -> Result<(Vec<PathBuf>, Unreadable), F
         return Ok((vec![path.to_owned()], Vec::new()));
     }
     if remote::is_prefix(path) {
-        let found = remote::disks_in(path, true, MAX_REMOTE_DISKS);
+        let found = remote::names_in(path, MAX_REMOTE_DISKS);
         let found = found.map_err(|error| Error::io("search", None, error).in_file(path))?;
         return match found.is_empty() {
-            false => Ok((found.into_iter().map(|(path, _)| path).collect(), Vec::new())),
+            false => Ok((found, Vec::new())),
             true => Ok((Vec::new(), vec![(path.to_owned(), no_disk(path).into())])),
         };
     }

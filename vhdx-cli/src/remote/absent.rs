@@ -30,6 +30,14 @@ pub(crate) fn disks_in(_: &Path, _: bool, _: usize) -> io::Result<Vec<(PathBuf, 
     Err(absent())
 }
 
+pub(crate) fn names_in(_: &Path, _: usize) -> io::Result<Vec<PathBuf>> {
+    Err(absent())
+}
+
+pub(crate) fn ensure_uploadable(_: &Path, _: u64, _: bool) -> io::Result<()> {
+    Err(absent())
+}
+
 struct NoResolver;
 
 impl ParentResolver for NoResolver {

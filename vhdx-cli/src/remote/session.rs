@@ -37,6 +37,11 @@ pub(crate) fn disks_in(
     Ok(SESSION.open_disks(SESSION.disks_in(prefix, is_recursive, most)?))
 }
 
+/// Returns the names of the disks in a prefix and in all prefixes inside it. Nothing is opened.
+pub(crate) fn names_in(prefix: &Path, most: usize) -> io::Result<Vec<PathBuf>> {
+    SESSION.disks_in(prefix, true, most)
+}
+
 /// Makes the resolver for the chain of `leaf`, and fetches in parallel what opening the chain needs.
 pub(crate) fn resolver(leaf: &Path, folders: Vec<PathBuf>, named: Vec<PathBuf>) -> Box<dyn ParentResolver> {
     let mut resolver = RemoteResolver::new(&SESSION);
@@ -45,6 +50,11 @@ pub(crate) fn resolver(leaf: &Path, folders: Vec<PathBuf>, named: Vec<PathBuf>) 
         resolver.prepare(leaf);
     }
     Box::new(resolver)
+}
+
+/// Returns an error if an upload would fail at its beginning.
+pub(crate) fn ensure_uploadable(name: &Path, size: u64, replace: bool) -> io::Result<()> {
+    SESSION.ensure_uploadable(name, size, replace)
 }
 
 /// Begins the upload of a file of at most `size` bytes.

@@ -29,6 +29,9 @@ fn an_existing_object_is_replaced_only_with_force() {
     let leaf = format!("{}leaf.avhdx", places.prefixes()[0]);
     let ran = places.vhdx(["convert", &leaf, NEW]).exits(6);
     assert!(ran.stderr.contains("exists already"), "{}", ran.stderr);
+    let ran = places.vhdx(["convert", &leaf, NEW, "--dry-run"]).exits(6);
+    assert!(ran.stderr.contains("exists already"), "{}", ran.stderr);
+    places.vhdx(["convert", &leaf, NEW, "--force", "--dry-run"]).exits(0);
     places.vhdx(["convert", &leaf, NEW, "--force"]).exits(0);
     assert!(places.bucket.completed()["new/disk.raw"] == places.family.content);
 }
@@ -75,10 +78,14 @@ fn only_raw_disks_are_uploaded_and_only_to_stores() {
     for (new, code, says) in [
         ("s3://bucket/new.vhdx", 2, "only a raw disk can be uploaded"),
         ("s3://bucket/new", 2, "does not say which format"),
+        ("s3://bucket/new.raw/", 2, "does not say which format"),
         ("https://127.0.0.1/new.raw", 6, "an upload to a web server is not supported"),
     ] {
-        let ran = places.vhdx(["convert", &leaf, new]).exits(code);
-        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let ran =
+                places.vhdx(["convert", &leaf, new].into_iter().chain(dry_run.iter().copied())).exits(code);
+            assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        }
     }
     let in_place = places.vhdx(["convert", &leaf, NEW, "--in-place"]).exits(2);
     assert!(in_place.stderr.contains("takes no URL here"), "{}", in_place.stderr);

@@ -277,10 +277,8 @@ fn without_any_validator_nothing_is_read() {
 
 #[test]
 fn a_server_that_is_not_there() {
-    let (_, server) = served(Vec::new());
-    let url = server.url("/disk");
-    drop(server);
-    let error = open(&remote(), &url).unwrap_err();
+    // Nothing listens at this port, and no other test can be given it.
+    let error = open(&remote(), "http://127.0.0.1:1/disk").unwrap_err();
     assert!(error.to_string().contains("connect"), "{error}");
     let (_, server) = served(Vec::new());
     let error = open(&remote(), &server.url("/disk")).unwrap_err();
@@ -302,6 +300,19 @@ fn a_query_is_sent_but_not_shown() {
     assert!(server.take_requests().is_empty());
     let error = remote.add(&server.url("/disk?signature=other")).unwrap_err();
     assert!(!error.to_string().contains("other="), "{error}");
+}
+
+/// A file that cannot be opened is asked for once in a session, however often it is tried.
+#[test]
+fn a_failed_open_is_not_repeated() {
+    let (files, server) = served(content(LEN));
+    files.spoil(|_| vec![status(403, "")]);
+    let remote = remote();
+    for _ in 0..3 {
+        let error = open(&remote, &server.url("/disk")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+    assert_eq!(server.take_requests().len(), 1);
 }
 
 /// As paths, these names are equal.

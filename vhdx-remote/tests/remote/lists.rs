@@ -105,6 +105,31 @@ fn entries_outside_of_the_prefix_are_ignored() {
     assert_eq!(names(&remote(&server), "s3://bucket/vm/", false), ["s3://bucket/vm/ok.vhdx"]);
 }
 
+/// Keys that cannot be opened do not hide the others.
+#[test]
+fn odd_keys_do_not_fail_a_list() {
+    let bucket = Bucket::default();
+    bucket.list_only(
+        ["vm//x.vhdx", "vm/a.vhdx", "vm/../b.vhdx", "vm/c&#10;.vhdx", "vm/d.vhdx"].map(str::to_owned),
+    );
+    let server = bucket.start();
+    let expected = ["s3://bucket/vm/a.vhdx", "s3://bucket/vm/d.vhdx"];
+    assert_eq!(names(&remote(&server), "s3://bucket/vm/", true), expected);
+}
+
+/// 33 MiB of names, in fewer objects than a list may have.
+#[test]
+fn a_list_of_long_names_is_an_error() {
+    let bucket = Bucket::default();
+    let long = "x".repeat(3500);
+    bucket.list_only((0..10_000).map(|number| format!("vm/{number:07}-{long}.avhdx")));
+    let server = bucket.start();
+    let remote = remote(&server);
+    let name = remote.add("s3://bucket/vm/").unwrap();
+    let error = remote.list(&name, false).unwrap_err().to_string();
+    assert!(error.contains("there are more than"), "{error}");
+}
+
 #[test]
 fn a_web_server_has_no_lists() {
     let (_, server) = crate::served(vec![0; 10]);

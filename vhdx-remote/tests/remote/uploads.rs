@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use vhdx_remote::{Remote, Upload};
-use vhdx_testkit::http::{Bucket, Fault, HttpServer, Response};
+use vhdx_testkit::http::{Bucket, Fault, HttpServer, Request, Response};
 
 use crate::content;
 use crate::s3 as remote;
@@ -188,6 +188,37 @@ fn an_object_that_appears_meanwhile_is_not_replaced() {
     bucket.put("new.raw", vec![0; 10]);
     assert_eq!(upload.commit().unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
     assert_eq!((bucket.unfinished(), bucket.completed().len()), (0, 0));
+}
+
+/// The object appears after it was looked for for the last time: only the server can notice.
+#[test]
+fn the_server_is_told_not_to_replace() {
+    for (replace, knows_conditions) in [(false, true), (false, false), (true, true)] {
+        let bucket = Bucket::default();
+        let (handler, other) = (bucket.handler(), bucket.clone());
+        let server = HttpServer::start(move |request: &Request| {
+            if request.method == "POST" && request.query.contains("uploadId=") {
+                other.put("new.raw", vec![0; 10]);
+                if !knows_conditions && request.header("if-none-match").is_some() {
+                    return Response::new(501, "<Error><Code>NotImplemented</Code></Error>");
+                }
+            }
+            handler(request)
+        });
+        let remote = remote(&server);
+        let name = remote.add("s3://bucket/new.raw").unwrap();
+        let mut upload = remote.upload(&name, 10, replace).unwrap();
+        upload.write_all(b"new").unwrap();
+        let committed = upload.commit();
+        if !replace && knows_conditions {
+            assert_eq!(committed.unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+            assert!(bucket.completed().is_empty());
+        } else {
+            committed.unwrap();
+            assert_eq!(bucket.completed()["new.raw"], b"new");
+        }
+        assert_eq!(bucket.unfinished(), 0);
+    }
 }
 
 #[test]

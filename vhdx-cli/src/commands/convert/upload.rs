@@ -10,8 +10,16 @@ use crate::output::Output;
 use crate::progress::Bar;
 use crate::remote;
 
+/// Returns an error if the upload cannot succeed: before anything is read or sent, and also in a dry run.
+pub(super) fn check(convert: &Convert, source: &Opened) -> Result<(), Failure> {
+    ensure_no_source(convert, source)?;
+    let size = source.disk().virtual_size();
+    let possible = remote::ensure_uploadable(&convert.destination, size, convert.writing.force);
+    Ok(possible.map_err(|error| Error::io("upload", None, error).in_file(&convert.destination))?)
+}
+
 /// Returns an error if the destination is one of the sources.
-pub(super) fn ensure_no_source(convert: &Convert, source: &Opened) -> Result<(), Failure> {
+fn ensure_no_source(convert: &Convert, source: &Opened) -> Result<(), Failure> {
     match source.paths().any(|path| path == convert.destination) {
         true => Err(Error::from(InvalidArgument::DestinationIsSource).in_file(&convert.destination).into()),
         false => Ok(()),
