@@ -30,6 +30,11 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
              hash, convert, and merge with --output; convert can also write to one",
         ));
     }
+    if uploaded.as_ref().is_some_and(|path| remote::is_prefix(path)) {
+        return Err(Failure::usage(
+            "the URL of a new object must not end with a slash: add the name of the object",
+        ));
+    }
     for path in read.into_iter().chain(uploaded).filter(|path| remote::is_url(path)) {
         *path = remote::add(path).map_err(|error| match error.kind() {
             io::ErrorKind::Unsupported => Failure::unsupported(error.to_string()),

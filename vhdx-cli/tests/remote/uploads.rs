@@ -78,7 +78,7 @@ fn only_raw_disks_are_uploaded_and_only_to_stores() {
     for (new, code, says) in [
         ("s3://bucket/new.vhdx", 2, "only a raw disk can be uploaded"),
         ("s3://bucket/new", 2, "does not say which format"),
-        ("s3://bucket/new.raw/", 2, "does not say which format"),
+        ("s3://bucket/new.raw/", 2, "must not end with a slash"),
         ("https://127.0.0.1/new.raw", 6, "an upload to a web server is not supported"),
     ] {
         for dry_run in [&["--dry-run"][..], &[]] {
@@ -87,6 +87,8 @@ fn only_raw_disks_are_uploaded_and_only_to_stores() {
             assert!(ran.stderr.contains(says), "{}", ran.stderr);
         }
     }
+    let prefix = places.vhdx(["convert", &leaf, "s3://bucket/new/", "--to", "raw"]).exits(2);
+    assert!(prefix.stderr.contains("must not end with a slash"), "{}", prefix.stderr);
     let in_place = places.vhdx(["convert", &leaf, NEW, "--in-place"]).exits(2);
     assert!(in_place.stderr.contains("takes no URL here"), "{}", in_place.stderr);
     assert!(!fs::exists("s3:").unwrap());
