@@ -1,6 +1,7 @@
 //! URLs that cannot be used, and commands that take none.
 
 use crate::Places;
+use crate::run::{output, ran};
 
 #[test]
 fn commands_that_change_files_take_no_urls() {
@@ -42,5 +43,19 @@ fn urls_that_cannot_be_used_are_usage_errors() {
     ] {
         let ran = places.vhdx(["info", url]).exits(2);
         assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+/// A key that cannot be read is named, but never shown.
+#[test]
+fn settings_are_named_and_not_shown() {
+    let places = Places::new();
+    for (name, value, url) in [
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", "\"-----BEGIN PRIVATE KEY-----secret\"", "gs://bucket/x.vhdx"),
+        ("AWS_ENDPOINT", "secret.example.org:9000", "s3://bucket/x.vhdx"),
+        ("AWS_SESSION_TOKEN", "secret\n", "s3://bucket/x.vhdx"),
+    ] {
+        let ran = ran(output(places.command(["info", url]).env(name, value))).exits(6);
+        assert!(ran.stderr.contains(name) && !ran.stderr.contains("secret"), "{}", ran.stderr);
     }
 }

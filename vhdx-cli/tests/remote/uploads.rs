@@ -1,10 +1,18 @@
 //! `convert SRC s3://…`.
 
 use std::fs;
+#[cfg(unix)]
+use std::{
+    process::Stdio,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use vhdx_testkit::http::{Fault, Request, Response};
 
 use crate::Places;
+#[cfg(unix)]
+use crate::run::{interrupt, ran};
 
 const NEW: &str = "s3://bucket/new/disk.raw";
 
@@ -92,4 +100,24 @@ fn only_raw_disks_are_uploaded_and_only_to_stores() {
     let in_place = places.vhdx(["convert", &leaf, NEW, "--in-place"]).exits(2);
     assert!(in_place.stderr.contains("takes no URL here"), "{}", in_place.stderr);
     assert!(!fs::exists("s3:").unwrap());
+}
+
+/// The server takes almost nothing, so that the command waits when it is stopped.
+#[test]
+#[cfg(unix)]
+fn ctrl_c_stops_an_upload() {
+    let places = Places::new();
+    let leaf = format!("{}leaf.avhdx", places.prefixes()[0]);
+    places.s3.set_pause(Duration::from_secs(5));
+    let mut command = places.command(["convert", &leaf, NEW]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while places.bucket.unfinished() == 0 {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(300));
+    let stopped = Instant::now();
+    interrupt(&child);
+    let ran = ran(child.wait_with_output().unwrap()).exits(130);
+    assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}: {}", stopped.elapsed(), ran.stderr);
+    assert_eq!((places.bucket.completed().len(), places.bucket.unfinished()), (0, 0));
 }
