@@ -12,8 +12,8 @@ use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, 
 use reqwest::redirect;
 
 use crate::failure::{Failure, refused};
-use crate::guard::follow;
 use crate::options::RemoteOptions;
+use crate::redirects::follow;
 
 /// The slowest transfer that is waited for, in bytes a second: it lengthens the time that a request may take.
 const MIN_RATE: u64 = 16 << 10;

@@ -16,18 +16,17 @@ use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use reqwest::redirect;
 
 use crate::address::is_loopback;
 use crate::clients::{Clients, Route};
 use crate::failure::{Failure, refused};
 use crate::list_answers;
+use crate::redirects::place;
 
 /// The longest accepted body of an answer that is no part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;
-const MAX_REDIRECTS: usize = 5;
 /// The addresses of the services that give credentials to virtual machines and containers. They are not routed.
 const METADATA_HOSTS: [&str; 5] =
     ["169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "metadata.google.internal"];
@@ -64,19 +63,6 @@ impl HttpConnector for Guarded {
             existing: self.existing,
         }))
     }
-}
-
-/// Follows redirects within a server only.
-pub(crate) fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
-    let origin = attempt.previous().first().map(reqwest::Url::origin);
-    if attempt.previous().len() <= MAX_REDIRECTS && origin.as_ref() == Some(&attempt.url().origin()) {
-        return attempt.follow();
-    }
-    let to = match origin.as_ref() == Some(&attempt.url().origin()) {
-        true => "itself again and again".to_owned(),
-        false => place(attempt.url()),
-    };
-    attempt.error(Failure::Redirect { to })
 }
 
 struct Guard {
@@ -284,14 +270,6 @@ async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
         return Err(refused(Failure::Redirect { to: to.unwrap_or_else(|| "an unknown place".to_owned()) }));
     }
     Ok(HttpResponse::from_parts(parts, Vec::new().into()))
-}
-
-/// Returns a text about the target of a redirect, without anything that may be secret.
-fn place(url: &reqwest::Url) -> String {
-    match url.host_str() {
-        Some(host) => format!("{}://{host}", url.scheme()),
-        None => format!("a {}: URL", url.scheme()),
-    }
 }
 
 /// Returns the code in the XML of an error, such as `SlowDown`.

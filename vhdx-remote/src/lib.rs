@@ -40,6 +40,7 @@ mod list_answers;
 mod listing;
 mod options;
 mod pin;
+mod redirects;
 mod remote;
 mod resolver;
 mod runtime;
