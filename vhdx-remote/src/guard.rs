@@ -286,7 +286,23 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::options::RemoteOptions;
     use crate::runtime::wait;
+
+    /// They answer without encryption, and only to this host.
+    #[test]
+    fn services_for_credentials_are_allowed() {
+        let clients = Arc::new(Clients::new(&RemoteOptions::default()));
+        let guard = Guard { clients, route: Route::OfSystem, allow_http: false, existing: Existing::Keep };
+        let is_allowed = |url: &str| {
+            let request = http::Request::builder().uri(url).body(Vec::new().into()).unwrap();
+            guard.ensure_allowed(&request).is_ok()
+        };
+        for host in ["169.254.169.254", "169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "127.0.0.1"] {
+            assert!(is_allowed(&format!("http://{host}/v1/credentials")), "{host}");
+        }
+        assert!(!is_allowed("http://169.254.170.24/") && !is_allowed("http://example.org/"));
+    }
 
     /// Without the time limit, a command without credentials would wait for minutes.
     #[test]
