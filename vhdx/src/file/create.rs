@@ -12,10 +12,10 @@ use super::create_layout::NewLayout;
 use super::create_parts::{BatWriter, complete};
 use super::new_disk::NewDisk;
 use super::on_disk::range_on_disk;
-use crate::error::{Bounded, Conflict, Error, InvalidArgument, Result, in_memory};
+use crate::error::{Bounded, Error, InvalidArgument, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState};
 use crate::geometry::Geometry;
-use crate::storage::{Storage, put};
+use crate::storage::{Storage, ensure_empty, put};
 use crate::units::{BlockIndex, DiskOffset, FileOffset};
 
 impl NewDisk {
@@ -65,14 +65,12 @@ impl<'a> VhdxWriter<'a> {
     /// Prepares a new VHDX in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`Conflict::DestinationExists`] if the storage is not empty, another [`InvalidArgument`] if `disk` is not
+    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, another [`InvalidArgument`] if `disk` is not
     /// valid, and [`Error::Io`].
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;
-        if storage.size().map_err(|e| Error::io("get its size", None, e))? != 0 {
-            return Err(Conflict::DestinationExists.into());
-        }
+        ensure_empty(storage)?;
         Ok(Self {
             storage,
             disk,

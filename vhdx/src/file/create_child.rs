@@ -8,10 +8,10 @@ use super::create_layout::NewLayout;
 use super::create_parts::{BatWriter, complete};
 use super::new_disk::NewDisk;
 use super::on_disk::range_on_disk;
-use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result, in_memory};
+use crate::error::{Bounded, Error, Guaranteed, InvalidArgument, Result, in_memory};
 use crate::format::bat_entry::{BatEntry, PayloadBlockState, SectorBitmapBlockState};
 use crate::geometry::Geometry;
-use crate::storage::{Storage, put};
+use crate::storage::{Storage, ensure_empty, put};
 use crate::units::{BlockIndex, ChunkIndex, DiskOffset, FileOffset, MIB};
 
 /// The sectors of a block that a new differencing file holds. All others are those of the parent.
@@ -46,7 +46,7 @@ impl<'a> ChildWriter<'a> {
     /// Prepares a new differencing file in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`Conflict::DestinationExists`] if the storage is not empty, an [`InvalidArgument`] if `disk` is not a valid
+    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, an [`InvalidArgument`] if `disk` is not a valid
     /// differencing disk, and [`Error::Io`].
     pub(crate) fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
@@ -54,9 +54,7 @@ impl<'a> ChildWriter<'a> {
             return Err(InvalidArgument::ParentNeeded.into());
         }
         let layout = NewLayout::new(disk, &geometry)?;
-        if storage.size().map_err(|e| Error::io("get its size", None, e))? != 0 {
-            return Err(Conflict::DestinationExists.into());
-        }
+        ensure_empty(storage)?;
         Ok(Self {
             storage,
             disk,

@@ -1,9 +1,10 @@
 //! Compares the content of two disks.
 
+use super::ranges::sum;
 use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, data_len, in_any_order, paired};
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order, paired};
 use crate::units::DiskOffset;
 
 /// The result of a comparison.
@@ -28,7 +29,7 @@ pub struct Comparison {
 pub fn compare(a: &dyn Disk, b: &dyn Disk, jobs: Jobs, progress: &dyn Progress) -> Result<Comparison> {
     a.validate_placement()?;
     b.validate_placement()?;
-    progress.start(data_len(paired(a, b), progress)?);
+    progress.start(sum(paired(a, b).map(|segment| segment.map(|segment| segment.data())), progress)?);
     let first_difference = first_difference(a, b, jobs, progress)?;
     a.ensure_unchanged()?;
     b.ensure_unchanged()?;

@@ -6,12 +6,15 @@ use super::copy::{copy_nonzero, nonzero};
 use super::ranges::{data, total, whole};
 use super::sync_pacer::SyncPacer;
 use crate::disk::Disk;
-use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result};
+use crate::error::{Bounded, Error, Guaranteed, InvalidArgument, Result};
 use crate::file::{NewDisk, VhdxWriter};
 use crate::progress::Progress;
-use crate::storage::{Buffer, Storage};
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_order};
-use crate::units::{DiskOffset, FileOffset, at_most};
+use crate::storage::{Buffer, Storage, ensure_empty};
+use crate::transfer::{Batch, Content, Jobs, Zeros, read_in_order};
+use crate::units::{DiskOffset, FileOffset, MIB, at_most};
+
+/// The most zeros that a stream gets with one write, in bytes.
+const ZEROS_AT_ONCE: usize = MIB as usize;
 
 /// The result of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct ConvertReport {
 /// Zeros are left out, so the file is as sparse as its file system allows.
 ///
 /// # Errors
-/// [`Conflict::DestinationExists`] if the storage is not empty, as [`Disk::validate_placement`] before anything
+/// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, as [`Disk::validate_placement`] before anything
 /// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
 /// [`Error::Cancelled`].
 pub fn to_raw(
@@ -40,9 +43,7 @@ pub fn to_raw(
     progress: &dyn Progress,
 ) -> Result<ConvertReport> {
     let failed = |operation, at: u64| move |error| Error::io(operation, FileOffset::new(at), error);
-    if storage.size().map_err(failed("get its size", 0))? != 0 {
-        return Err(Conflict::DestinationExists.into());
-    }
+    ensure_empty(storage)?;
     disk.validate_placement()?;
     let file_size = disk.virtual_size();
     progress.start(total(data(disk, whole(disk)), progress)?);
@@ -66,17 +67,11 @@ pub fn to_stream(
 ) -> Result<ConvertReport> {
     disk.validate_placement()?;
     progress.start(disk.virtual_size());
-    let workers = Workers::new(jobs, &disk.hint(), 1);
-    let mut stream = Stream { out, at: DiskOffset::new(0), zeros: Buffer::new(workers.batch), progress };
+    let mut stream = Stream { out, at: DiskOffset::new(0), zeros: Buffer::new(ZEROS_AT_ONCE), progress };
     let mut bytes_copied = 0u64;
-    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::Kept);
-    let read = |batch: Batch<1>, buffer: &mut [u8]| {
-        batch.read([disk], buffer)?;
-        Ok(batch)
-    };
-    in_order(workers, batches, progress, read, |batch, buffer| {
+    read_in_order(disk, disk.extents(whole(disk)), Zeros::Kept, jobs, progress, |batch, bytes| {
         bytes_copied = bytes_copied.plus(batch.data())?;
-        stream.put_batch(&batch, buffer)
+        stream.put_batch(batch, bytes)
     })?;
     stream.ensure_complete(disk)?;
     stream.flush()?;
@@ -195,14 +190,8 @@ pub(super) fn write_vhdx(
     let mut writer = VhdxWriter::new(storage, new)?;
     let pace = SyncPacer::default();
     let mut bytes_copied = 0u64;
-    let workers = Workers::new(jobs, &disk.hint(), 1);
-    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::LeftOut);
-    let read = |batch: Batch<1>, buffer: &mut [u8]| {
-        batch.read([disk], buffer)?;
-        Ok(batch)
-    };
-    in_order(workers, batches, progress, read, |batch, buffer| {
-        for (at, bytes) in nonzero(&batch, buffer)? {
+    read_in_order(disk, disk.extents(whole(disk)), Zeros::LeftOut, jobs, progress, |batch, bytes| {
+        for (at, bytes) in nonzero(batch, bytes)? {
             writer.write(at, bytes)?;
             bytes_copied = bytes_copied.plus(bytes.len() as u64)?;
             pace.begin_sync(storage, bytes.len() as u64)?;

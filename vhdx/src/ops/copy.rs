@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
 use crate::storage::Storage;
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order};
+use crate::transfer::{Batch, Content, Jobs, Zeros, read_in_any_order};
 use crate::units::{DiskOffset, FileOffset};
 
 /// Copies everything that is not zero to the same offsets of `target`. `progress` counts the data.
@@ -21,18 +21,16 @@ pub(super) fn copy_nonzero(
     jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    let workers = Workers::new(jobs, &disk.hint(), 1);
     let (written, pace) = (AtomicU64::new(0), SyncPacer::default());
-    let batches = Batches::new(workers, disk.extents(whole(disk)), Zeros::LeftOut);
-    in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
-        let [bytes] = batch.read([disk], buffer)?;
-        for (start, run) in nonzero(&batch, bytes)? {
+    let extents = disk.extents(whole(disk));
+    read_in_any_order(disk, extents, Zeros::LeftOut, jobs, progress, |batch, bytes| {
+        for (start, run) in nonzero(batch, bytes)? {
             write(target, &pace, start, run)?;
             // No disk has more bytes than fit.
             written.fetch_add(run.len() as u64, Ordering::Relaxed);
         }
         progress.advance(batch.data());
-        Ok::<(), Error>(())
+        Ok(())
     })?;
     Ok(written.into_inner())
 }

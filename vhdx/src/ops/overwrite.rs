@@ -11,7 +11,7 @@ use crate::error::{Error, InvalidArgument, Result, in_memory};
 use crate::file::Extent;
 use crate::progress::Progress;
 use crate::storage::Storage;
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order};
+use crate::transfer::{Content, Jobs, Zeros, read_in_any_order};
 use crate::units::{DiskOffset, FileOffset, MIB};
 
 /// Fewer zeros than this, in bytes, are written like data, because a call to zero a range waits for a device.
@@ -66,6 +66,7 @@ pub fn overwrite_raw(
         return Err(InvalidArgument::TargetTooSmall { len: target_size, virtual_size }.into());
     }
     disk.validate_placement()?;
+    // This also validates all sector bitmaps that are used, before anything is overwritten.
     let data_len = total(data(disk, whole(disk)), progress)?;
     let (bytes_copied, bytes_zeroed) = match content {
         TargetContent::Zeros => {
@@ -92,11 +93,8 @@ pub(super) fn write_extents(
     jobs: Jobs,
     progress: &dyn Progress,
 ) -> Result<(u64, u64)> {
-    let workers = Workers::new(jobs, &disk.hint(), 1);
     let (copied, zeroed, pace) = (AtomicU64::new(0), AtomicU64::new(0), SyncPacer::default());
-    let batches = Batches::new(workers, extents, Zeros::Kept);
-    in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
-        let [bytes] = batch.read([disk], buffer)?;
+    read_in_any_order(disk, extents, Zeros::Kept, jobs, progress, |batch, bytes| {
         for content in batch.contents(bytes) {
             let (start, content) = content?;
             if progress.is_cancelled() {
@@ -116,7 +114,7 @@ pub(super) fn write_extents(
             sum.fetch_add(len, Ordering::Relaxed);
             progress.advance(len);
         }
-        Ok::<(), Error>(())
+        Ok(())
     })?;
     Ok((copied.into_inner(), zeroed.into_inner()))
 }

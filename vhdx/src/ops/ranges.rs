@@ -29,17 +29,27 @@ pub(super) fn data<'a>(
 }
 
 /// Returns how many bytes the ranges hold.
+///
+/// # Errors
+/// Those of [`sum`].
 pub(super) fn total(
     ranges: impl Iterator<Item = Result<Range<DiskOffset>>>,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    let mut total = 0u64;
-    for range in ranges {
+    sum(ranges.map(|range| range.and_then(|range| range.end.minus(range.start))), progress)
+}
+
+/// Adds lengths in bytes.
+///
+/// # Errors
+/// The first error among the lengths, and [`Error::Cancelled`].
+pub(super) fn sum(lens: impl Iterator<Item = Result<u64>>, progress: &dyn Progress) -> Result<u64> {
+    let mut sum = 0u64;
+    for len in lens {
         if progress.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let range = range?;
-        total = total.plus(range.end.minus(range.start)?)?;
+        sum = sum.plus(len?)?;
     }
-    Ok(total)
+    Ok(sum)
 }

@@ -29,7 +29,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{Conflict, Error, Result};
 use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
@@ -301,6 +301,17 @@ impl ReadAt for Measured<'_> {
 
     fn hint(&self) -> ReadHint {
         self.storage.hint()
+    }
+}
+
+/// Checks that a new file can be written to a storage.
+///
+/// # Errors
+/// [`Conflict::DestinationExists`] if it holds anything, and [`Error::Io`].
+pub(crate) fn ensure_empty(storage: &dyn Storage) -> Result<()> {
+    match storage.size().map_err(|e| Error::io("get its size", None, e))? {
+        0 => Ok(()),
+        _ => Err(Conflict::DestinationExists.into()),
     }
 }
 

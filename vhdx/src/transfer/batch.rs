@@ -1,9 +1,8 @@
 //! A batch: what one worker reads at once, from one disk or from two that are compared.
 
 use crate::disk::Disk;
-use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source};
-use crate::progress::Progress;
 use crate::units::DiskOffset;
 
 /// A run of the disk that has one source on each of `N` disks.
@@ -26,6 +25,11 @@ impl<const N: usize> Segment<N> {
         self.sources.iter().any(|source| matches!(source, Source::Data { .. }))
     }
 
+    /// Returns how many bytes are data.
+    pub(crate) fn data(&self) -> u64 {
+        if self.is_data() { self.len } else { 0 }
+    }
+
     pub(super) fn end(&self) -> Result<DiskOffset> {
         self.start.plus(self.len)
     }
@@ -36,24 +40,6 @@ impl<const N: usize> Segment<N> {
         let sources = self.sources.map(|source| source.advanced_by(len));
         Ok((Self { len, ..self }, Self { start: at, len: self.len.minus(len)?, sources }))
     }
-}
-
-/// Returns how many bytes are data, on at least one disk.
-///
-/// # Errors
-/// The first error of the segments; [`Error::Cancelled`].
-pub(crate) fn data_len<const N: usize>(
-    mut segments: impl Iterator<Item = Result<Segment<N>>>,
-    progress: &dyn Progress,
-) -> Result<u64> {
-    segments.try_fold(0u64, |sum, segment| {
-        let segment = segment?;
-        match progress.is_cancelled() {
-            true => Err(Error::Cancelled),
-            false if segment.is_data() => sum.plus(segment.len),
-            false => Ok(sum),
-        }
-    })
 }
 
 /// A run of adjacent bytes of the disk.

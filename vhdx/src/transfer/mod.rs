@@ -16,14 +16,16 @@ mod in_order;
 mod jobs;
 mod paired;
 mod queue;
+mod read;
 
 pub(crate) use any_order::in_any_order;
-pub(crate) use batch::{Batch, Content, data_len};
+pub(crate) use batch::{Batch, Content};
 pub(crate) use batches::{Batches, Zeros};
 pub(crate) use in_order::in_order;
 pub use jobs::Jobs;
 pub(crate) use jobs::Workers;
 pub(crate) use paired::paired;
+pub(crate) use read::{read_in_any_order, read_in_order};
 
 #[cfg(test)]
 mod tests;

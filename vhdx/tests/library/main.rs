@@ -1,6 +1,6 @@
 //! The tests of the public library, in one program: that links once, and lets the long tests run beside each other.
 //!
-//! Tests that measure the memory of the whole process are in `limits.rs`.
+//! Tests that measure the memory of the whole process are in `limits/`.
 
 #[path = "../common/mod.rs"]
 mod common;

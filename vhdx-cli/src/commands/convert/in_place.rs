@@ -152,9 +152,8 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The bytes of the target past the end of the disk, which are not changed.
     fn kept(&self) -> u64 {
-        self.done.target_size.saturating_sub(self.virtual_size)
+        kept(self.virtual_size, self.done.target_size)
     }
 
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -165,36 +164,63 @@ impl Report<'_> {
         writeln!(out, "{verb} {destination}: raw, a disk of {}", both(self.virtual_size))?;
         let OverwriteReport { bytes_copied, bytes_zeroed, target_size } = self.done;
         writeln!(out, "bytes copied: {most}{}, zeroed: {least}{}", both(bytes_copied), both(bytes_zeroed))?;
-        if self.kept() > 0 {
-            writeln!(
-                out,
-                "not changed: {} of {destination} past the end of the disk (its size: {})",
-                both(self.kept()),
-                both(target_size)
-            )?;
-        }
+        write_kept(out, self.convert, self.kept(), target_size)?;
         self.left.text(out)
     }
 
     fn json(&self) -> Value {
-        json!({
-            "dry_run": self.convert.writing.dry_run,
-            "source": output::path(&self.convert.source),
-            "destination": output::path(&self.convert.destination),
-            "format": Format::Raw.name(),
-            "misnamed": misnamed(&self.convert.destination, Format::Raw).map(Kind::name),
-            "type": null,
-            "virtual_size": self.virtual_size,
-            "block_size": null,
-            "padding": 0,
-            "bytes_copied": self.done.bytes_copied,
-            "file_size": self.done.target_size,
-            "dropped": self.left.dropped_json(),
-            "stale": self.left.stale_json(),
-            "in_place": true,
-            "target_is_zero": self.convert.target_is_zero,
-            "bytes_zeroed": self.done.bytes_zeroed,
-            "bytes_kept": self.kept(),
-        })
+        json(self.convert, self.virtual_size, &self.done, &self.left)
     }
+}
+
+/// Says how much of the target is not changed, if anything.
+pub(super) fn write_kept(
+    out: &mut dyn Write,
+    convert: &Convert,
+    kept: u64,
+    target_size: u64,
+) -> io::Result<()> {
+    if kept == 0 {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "not changed: {} of {} past the end of the disk (its size: {})",
+        both(kept),
+        shown(&convert.destination),
+        both(target_size)
+    )
+}
+
+/// Returns the JSON of what was written to an existing target.
+pub(super) fn json(
+    convert: &Convert,
+    virtual_size: u64,
+    done: &OverwriteReport,
+    left: &NotCopied<'_>,
+) -> Value {
+    json!({
+        "dry_run": convert.writing.dry_run,
+        "source": output::path(&convert.source),
+        "destination": output::path(&convert.destination),
+        "format": Format::Raw.name(),
+        "misnamed": misnamed(&convert.destination, Format::Raw).map(Kind::name),
+        "type": null,
+        "virtual_size": virtual_size,
+        "block_size": null,
+        "padding": 0,
+        "bytes_copied": done.bytes_copied,
+        "file_size": done.target_size,
+        "dropped": left.dropped_json(),
+        "stale": left.stale_json(),
+        "in_place": true,
+        "target_is_zero": convert.target_is_zero,
+        "bytes_zeroed": done.bytes_zeroed,
+        "bytes_kept": kept(virtual_size, done.target_size),
+    })
+}
+
+/// Returns how many bytes of a target lie past the end of the disk. They are not changed.
+pub(super) fn kept(virtual_size: u64, target_size: u64) -> u64 {
+    target_size.saturating_sub(virtual_size) // a smaller target is refused
 }

@@ -3,19 +3,18 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::{Value, json};
-use vhdx::ops::{BaseProof, UpdateReport, changed_ranges, ensure_holds_base, update_raw};
+use serde_json::Value;
+use vhdx::ops::{BaseProof, OverwriteReport, UpdateReport, changed_ranges, ensure_holds_base, update_raw};
 use vhdx::{Disk, Error, InvalidArgument, RawTarget};
 
-use super::in_place::{ensure_raw, len_of, open_target};
-use super::name::{misnamed, warn_if_misnamed};
+use super::in_place::{self, ensure_raw, kept, len_of, open_target, write_kept};
+use super::name::warn_if_misnamed;
 use crate::args::{Convert, Format};
 use crate::commands::not_copied::NotCopied;
 use crate::commands::points::Points;
 use crate::commands::reading::Reading;
 use crate::commands::source;
 use crate::exit::{Failure, Outcome};
-use crate::foreign::Kind;
 use crate::output::{self, Output, shown};
 use crate::progress::Bar;
 use crate::sizes::both;
@@ -118,11 +117,6 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The bytes of the target past the end of the newer disk, which are not changed.
-    fn kept(&self) -> u64 {
-        self.done.target_size.saturating_sub(self.virtual_size)
-    }
-
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let verb = if self.convert.writing.dry_run { "would update" } else { "updated" };
         let destination = shown(&self.convert.destination);
@@ -131,39 +125,17 @@ impl Report<'_> {
         let how = if self.convert.verify_base { "all" } else { "samples" };
         writeln!(out, "compared with {}: {} ({how})", shown(self.old), both(bytes_verified))?;
         writeln!(out, "bytes copied: {}, zeroed: {}", both(bytes_copied), both(bytes_zeroed))?;
-        if self.kept() > 0 {
-            writeln!(
-                out,
-                "not changed: {} of {destination} past the end of the disk (its size: {})",
-                both(self.kept()),
-                both(target_size)
-            )?;
-        }
+        write_kept(out, self.convert, kept(self.virtual_size, target_size), target_size)?;
         self.left.text(out)
     }
 
     fn json(&self) -> Value {
-        json!({
-            "dry_run": self.convert.writing.dry_run,
-            "source": output::path(&self.convert.source),
-            "destination": output::path(&self.convert.destination),
-            "format": Format::Raw.name(),
-            "misnamed": misnamed(&self.convert.destination, Format::Raw).map(Kind::name),
-            "type": null,
-            "virtual_size": self.virtual_size,
-            "block_size": null,
-            "padding": 0,
-            "bytes_copied": self.done.bytes_copied,
-            "file_size": self.done.target_size,
-            "dropped": self.left.dropped_json(),
-            "stale": self.left.stale_json(),
-            "in_place": true,
-            "target_is_zero": false,
-            "since": output::path(self.old),
-            "verify_base": self.convert.verify_base,
-            "bytes_verified": self.done.bytes_verified,
-            "bytes_zeroed": self.done.bytes_zeroed,
-            "bytes_kept": self.kept(),
-        })
+        let UpdateReport { bytes_verified, bytes_copied, bytes_zeroed, target_size } = self.done;
+        let written = OverwriteReport { bytes_copied, bytes_zeroed, target_size };
+        let mut json = in_place::json(self.convert, self.virtual_size, &written, &self.left);
+        json["since"] = output::path(self.old);
+        json["verify_base"] = self.convert.verify_base.into();
+        json["bytes_verified"] = bytes_verified.into();
+        json
     }
 }

@@ -3,8 +3,9 @@
 use super::changed::changed_ranges;
 use super::range::ChangedRange;
 use crate::disk::{Chain, Disk};
-use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
+use crate::ops::ranges::sum;
 use crate::progress::Progress;
 use crate::transfer::{Jobs, Workers, in_order};
 use crate::units::{DiskOffset, at_most};
@@ -29,7 +30,7 @@ pub fn differing_ranges(
     let changed = changed_ranges(old, new)?;
     old.validate_placement()?;
     new.validate_placement()?;
-    progress.start(total(changed, progress)?);
+    progress.start(sum(changed.map(|range| range.map(|range| range.len)), progress)?);
     let workers = Workers::new(jobs, &old.hint().with(new.hint()), 2);
     let windows = windows(changed_ranges(old, new)?, workers.batch as u64);
     let work = |window: ChangedRange, buffer: &mut [u8]| {
@@ -49,18 +50,6 @@ pub fn differing_ranges(
     last.map_or(Ok(()), found)?;
     old.ensure_unchanged()?;
     new.ensure_unchanged()
-}
-
-/// Returns how many bytes the ranges have.
-fn total(ranges: impl Iterator<Item = Result<ChangedRange>>, progress: &dyn Progress) -> Result<u64> {
-    let mut total = 0_u64;
-    for range in ranges {
-        if progress.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        total = total.plus(range?.len)?;
-    }
-    Ok(total)
 }
 
 /// Cuts ranges into windows of at most `most` bytes.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::cover::{Cover, by_block};
 use super::plan::{IncrementPlan, states};
-use crate::disk::{Chain, Disk};
+use crate::disk::Chain;
 use crate::error::{Bounded, Conflict, Result, in_memory};
 use crate::file::ChildWriter;
 use crate::geometry::Geometry;
@@ -14,7 +14,7 @@ use crate::ops::sync_pacer::SyncPacer;
 use crate::ops::zeros::nonzero_runs;
 use crate::progress::Progress;
 use crate::storage::Storage;
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_order};
+use crate::transfer::{Content, Jobs, Zeros, read_in_order};
 use crate::units::{BlockIndex, DiskOffset};
 
 /// The result of writing a differencing disk with everything that changed.
@@ -63,15 +63,9 @@ impl IncrementPlan {
             pace: SyncPacer::default(),
             bytes_copied: 0,
         };
-        let workers = Workers::new(jobs, &new.hint(), 1);
         let changed = within(ChangedExtents::new(old, new)?, new.virtual_size());
-        let batches = Batches::new(workers, changed, Zeros::Kept);
-        let read = |batch: Batch<1>, buffer: &mut [u8]| {
-            batch.read([new], buffer)?;
-            Ok(batch)
-        };
-        in_order(workers, batches, progress, read, |batch, buffer| {
-            for content in batch.contents(buffer) {
+        read_in_order(new, changed, Zeros::Kept, jobs, progress, |batch, bytes| {
+            for content in batch.contents(bytes) {
                 let (start, content) = content?;
                 increment.put(start, content)?;
             }

@@ -55,7 +55,7 @@ pub(super) fn sampled(
 }
 
 /// Returns an error if the caller cancels the operation.
-pub(super) fn ensure_goes_on(progress: &dyn Progress) -> Result<()> {
+fn ensure_goes_on(progress: &dyn Progress) -> Result<()> {
     if progress.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
 }
 

@@ -1,11 +1,11 @@
 //! Writes what changed over a raw target that holds the older disk.
 
 use super::proof::{BaseProof, Proof};
-use super::samples::ensure_goes_on;
 use crate::disk::Chain;
 use crate::error::{Bounded, Error, Result};
 use crate::ops::diff::{ChangedExtents, within};
 use crate::ops::overwrite::write_extents;
+use crate::ops::ranges::sum;
 use crate::progress::Progress;
 use crate::storage::Storage;
 use crate::transfer::Jobs;
@@ -46,11 +46,8 @@ pub fn update_raw(
     progress: &dyn Progress,
 ) -> Result<UpdateReport> {
     let proof = Proof::new(old, new, target, proof, progress)?;
-    let mut changed_len = 0_u64;
-    for extent in within(ChangedExtents::new(old, new)?, new.virtual_size()) {
-        ensure_goes_on(progress)?;
-        changed_len = changed_len.plus(extent?.len)?;
-    }
+    let changed = within(ChangedExtents::new(old, new)?, new.virtual_size());
+    let changed_len = sum(changed.map(|extent| extent.map(|extent| extent.len)), progress)?;
     progress.start(proof.len.plus(changed_len)?);
     proof.run(old, new, target, jobs, progress)?;
     old.ensure_unchanged()?;
