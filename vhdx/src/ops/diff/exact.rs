@@ -19,7 +19,7 @@ use crate::units::{DiskOffset, at_most};
 ///
 /// # Errors
 /// Those of [`changed_ranges`], of [`Chain::validate_placement`], of reading the disks and of `found`; as
-/// [`Chain::ensure_unchanged`] at the end; [`Error::Cancelled`].
+/// [`Chain::ensure_unchanged`] at the end; [`Error::Cancelled`](crate::Error::Cancelled).
 pub fn differing_ranges(
     old: &Chain,
     new: &Chain,
