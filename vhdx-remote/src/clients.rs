@@ -15,10 +15,10 @@ use crate::failure::{Failure, refused};
 use crate::options::RemoteOptions;
 use crate::redirects::follow;
 
-/// The slowest transfer that is waited for, in bytes a second: it lengthens the time that a request may take.
+/// The slowest accepted transfer, in bytes per second. The time limit of a request includes its transfer at this rate.
 const MIN_RATE: u64 = 16 << 10;
-/// How many times longer than for each piece the answer is waited for when a body was handed over. Its end is then still
-/// in buffers of this host.
+/// The factor by which the idle limit grows after the whole body was handed over: its end may still be in buffers of
+/// this host.
 const LAST_WAIT: u32 = 4;
 
 /// How a server is reached.

@@ -8,13 +8,13 @@ use object_store::client::{HttpError, HttpErrorKind};
 /// Why a request failed, or why its answer was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The object is another one than was opened.
+    /// The object was replaced after it was opened.
     Replaced,
     /// Whole object instead of the range.
     RangeIgnored,
     /// The bytes are compressed, or encoded in another way.
     Encoded,
-    /// The answer has another range than was asked for.
+    /// The answer has a different range from the one requested.
     WrongRange,
     /// The answer has more or fewer bytes than it must have.
     WrongLength {
@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     },
     /// A URL without encryption.
     PlainHttp,
-    /// A status that is no success.
+    /// A status that is not a success.
     Status {
         status: u16,
         code: Option<String>,

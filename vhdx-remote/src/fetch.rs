@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::failure::Failure;
 use crate::pin::Pin;
 
-/// How often a range is fetched again whose body ended early.
+/// The most attempts to fetch a range whose body ends early.
 const ATTEMPTS: u32 = 3;
 
 /// An object of a store.

@@ -1,8 +1,8 @@
 //! Checks each request and each response before `object_store` sees it.
 //!
-//! Requests without encryption and redirects to other places are refused. Bodies are bounded. Statuses that are no
-//! success become a [`Failure`], which has the store's error code, but not the rest of the body: servers repeat requests
-//! in it.
+//! Requests without encryption and redirects to other places are refused. Bodies are bounded. A status that is not a
+//! success becomes a [`Failure`] with the store's error code. The rest of the body is dropped, because servers repeat
+//! requests in it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::failure::{Failure, refused};
 use crate::list_answers;
 use crate::redirects::place;
 
-/// The longest accepted body of an answer that is no part of an object, such as a page of a list.
+/// The longest accepted body of an answer that is not part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;
@@ -34,7 +34,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 const METADATA_ATTEMPTS: u32 = 3;
 const METADATA_WAIT: Duration = Duration::from_millis(200);
 
-/// What the completion of an upload does with an object that exists.
+/// How the completion of an upload treats an existing object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Existing {
     Replace,
@@ -132,8 +132,10 @@ fn is_metadata_service(host: &str) -> bool {
     METADATA_HOSTS.contains(&host)
 }
 
-/// Returns the answer of the service that gives credentials to virtual machines. Elsewhere, there is no such service: then
-/// there are no credentials at all, and waiting does not help. A service that fails for a moment is asked again.
+/// Returns the answer of the service that gives credentials to virtual machines.
+///
+/// On other hosts there is no such service: then there are no credentials at all, and waiting does not help. A service
+/// that fails for a moment is asked again.
 async fn credentials<F>(ask: impl Fn() -> F) -> Result<HttpResponse, HttpError>
 where
     F: Future<Output = Result<HttpResponse, HttpError>>,
@@ -165,7 +167,7 @@ fn has_parameter(request: &HttpRequest, is_it: impl Fn(&str, &str) -> bool) -> b
     query.split('&').any(|pair| pair.split_once('=').is_some_and(|(name, value)| is_it(name, value)))
 }
 
-/// What a request asks for.
+/// The subject of a request.
 struct Asked {
     method: Method,
     /// Whether it asks for a list of objects.
@@ -240,7 +242,7 @@ fn bounded(response: HttpResponse, limit: u64) -> HttpResponse {
     HttpResponse::from_parts(parts, HttpResponseBody::new(body))
 }
 
-/// Turns a status that is no success into an error, unless `object_store` must see it.
+/// Turns a status that is not a success into an error, unless `object_store` must see it.
 async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     let (parts, mut body) = response.into_parts();
     let mut bytes = Vec::new();
@@ -263,7 +265,7 @@ async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
         let kind = if may_pass { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
         return Err(HttpError::new(kind, failure));
     }
-    // A redirect to something that is no URL of a web server is not even offered to `follow`.
+    // `follow` never sees a redirect whose target is not the URL of a web server.
     if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
         let location = parts.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
         let to = location.and_then(|text| reqwest::Url::parse(text).ok()).map(|url| place(&url));

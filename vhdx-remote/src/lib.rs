@@ -4,8 +4,8 @@
 //! the parents of a disk beside it. All requests run in one small asynchronous runtime of this crate, which callers do
 //! not see: every function blocks.
 //!
-//! - An object is pinned when it is opened: by its ETag, else its version, else its modification time and size. An
-//!   object that is replaced later is an error, never a mixture.
+//! - An object is pinned when it is opened: by its ETag, else its version, else its modification time and size. If the
+//!   object is replaced later, reads fail. They never mix old and new data.
 //! - Nothing is allocated by a size from a server that is not bounded first. Requests, bodies, lists, redirects, retries
 //!   and times are bounded.
 //! - Credentials come from the environment, by the conventions of `object_store`. They are in no message and in no

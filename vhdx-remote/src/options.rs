@@ -13,11 +13,11 @@ const ALLOW_HTTP: &str = "VHDX_ALLOW_HTTP";
 pub struct RemoteOptions {
     /// Whether `http://` URLs may lead to other machines than this one. Everything is then sent without encryption.
     pub allow_http: bool,
-    /// How long one request may take, with its body. A second is added for each 16 KiB to send or to receive.
+    /// How long one request may take, including its body. A second is added for each 16 KiB to send or to receive.
     pub request_timeout: Duration,
     /// How long a server may send nothing, or take nothing of what is sent to it.
     pub idle_timeout: Duration,
-    /// How often a request is repeated that failed for a reason that may pass.
+    /// How often a request is repeated after a failure that may be temporary.
     pub retries: usize,
     /// The wait before the first repetition. It doubles with each one, up to a hundred times this.
     pub first_wait: Duration,

@@ -192,11 +192,11 @@ impl Remote {
     /// Begins the upload of an object of at most `size` bytes.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`] if the object exists and is not to be replaced; [`io::ErrorKind::Unsupported`] for
+    /// [`io::ErrorKind::AlreadyExists`] if the object exists and `replace` is false; [`io::ErrorKind::Unsupported`] for
     /// a web server; [`io::ErrorKind::FileTooLarge`] for more than an upload can have; those of the server.
     pub fn upload(&self, name: &Path, size: u64, replace: bool) -> io::Result<Upload> {
         let (store, path) = self.place_of_upload(name, replace)?;
-        // The object exists soon, so that it was missing is no longer known.
+        // The object will exist soon. Forget that it was missing.
         locked(&self.0.files).retain(|known, _| name.to_str() != Some(known));
         Upload::begin(store, path, size, replace)
     }

@@ -10,7 +10,7 @@ use crate::address::{Address, is_url};
 use crate::disks::ensure_few;
 use crate::remote::Remote;
 
-/// The most disks beside a disk that are opened before they are asked for.
+/// The most disks beside a disk that are opened before they are requested.
 const MAX_PREPARED: usize = 32;
 /// The most disks of a prefix that a search by GUID opens.
 const MAX_SEARCHED: usize = 1000;
@@ -58,7 +58,7 @@ impl RemoteResolver {
         });
     }
 
-    /// Returns the prefix of the child and those to search besides, without duplicates.
+    /// Returns the prefix of the child and the other prefixes to search, without duplicates.
     fn folders_of(&self, child: &Path) -> io::Result<Vec<Address>> {
         // A child on the host has no prefix of its own.
         let own = is_url(child).then(|| self.remote.address(child)).transpose()?;

@@ -30,7 +30,8 @@ impl Store {
     /// Makes the client for an address. That of a web server is for this address only.
     ///
     /// # Errors
-    /// [`Failure::Setting`] and [`Failure::Settings`] name the settings. What `object_store` says about them may contain their values.
+    /// [`Failure::Setting`] and [`Failure::Settings`], which only name the settings: the errors of `object_store` may
+    /// contain their values.
     pub(crate) fn new(
         address: &Address,
         existing: Existing,

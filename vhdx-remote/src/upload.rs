@@ -30,8 +30,8 @@ const ABORT: Duration = Duration::from_secs(10);
 /// The bytes of a piece of a part, of which one at a time is handed to the connection.
 const PIECE: usize = 64 << 10;
 
-/// An upload that takes the bytes of an object in order. Dropped without [`commit`](Self::commit), it leaves nothing
-/// behind.
+/// An upload that takes the bytes of an object in order. If it is dropped without [`commit`](Self::commit), it is
+/// aborted, and no object appears.
 ///
 /// An upload takes the memory of its parts: at most 72 MiB for an object of up to 234 GiB, and two parts, each a
 /// ten-thousandth of the object, for a larger one.
@@ -257,7 +257,7 @@ impl Drop for Upload {
             }
         }
         self.tasks.iter().for_each(AbortHandle::abort);
-        // There is nobody to tell. A store deletes unfinished uploads by a rule of the bucket.
+        // A failure cannot be reported here. A rule of the bucket can delete unfinished uploads.
         let abort = async move { tokio::time::timeout(ABORT, parts.abort()).await.is_ok() };
         drop(runtime::wait(async move { Ok(abort.await) }));
     }

@@ -95,7 +95,7 @@ impl<'a> Reading<'a> {
         Ok(chain)
     }
 
-    /// Reports the facts about an open disk, also whether it is left over from a merge.
+    /// Reports the facts about an open disk, and whether it is left over from a merge.
     pub(super) fn report_chain(&mut self, path: &Path, chain: &Chain) -> vhdx::Result<()> {
         self.report(path, chain)?;
         self.report_left_over(path, chain.layers())

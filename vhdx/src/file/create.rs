@@ -65,8 +65,8 @@ impl<'a> VhdxWriter<'a> {
     /// Prepares a new VHDX in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, another [`InvalidArgument`] if `disk` is not
-    /// valid, and [`Error::Io`].
+    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, an
+    /// [`InvalidArgument`] if `disk` is not valid, and [`Error::Io`].
     pub fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         let layout = NewLayout::new(disk, &geometry)?;

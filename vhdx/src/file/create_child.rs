@@ -46,8 +46,8 @@ impl<'a> ChildWriter<'a> {
     /// Prepares a new differencing file in an empty storage. Nothing is written yet.
     ///
     /// # Errors
-    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, an [`InvalidArgument`] if `disk` is not a valid
-    /// differencing disk, and [`Error::Io`].
+    /// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, an
+    /// [`InvalidArgument`] if `disk` is not a valid differencing disk, and [`Error::Io`].
     pub(crate) fn new(storage: &'a dyn Storage, disk: &'a NewDisk) -> Result<Self> {
         let geometry = disk.geometry()?;
         if !geometry.has_parent() {

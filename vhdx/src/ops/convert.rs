@@ -33,9 +33,9 @@ pub struct ConvertReport {
 /// Zeros are left out, so the file is as sparse as its file system allows.
 ///
 /// # Errors
-/// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, as [`Disk::validate_placement`] before anything
-/// is written, those of reading the disk, as [`Disk::ensure_unchanged`] at the end, [`Error::Io`] from the storage,
-/// [`Error::Cancelled`].
+/// [`Conflict::DestinationExists`](crate::Conflict::DestinationExists) if the storage is not empty, as
+/// [`Disk::validate_placement`] before anything is written, those of reading the disk, as [`Disk::ensure_unchanged`] at
+/// the end, [`Error::Io`] from the storage, [`Error::Cancelled`].
 pub fn to_raw(
     disk: &dyn Disk,
     storage: &dyn Storage,

@@ -1,8 +1,8 @@
-//! Operations on disks: check, compare, convert, create, flatten, hash, merge, overwrite, relink, replay
-//! and report.
+//! Operations on disks: check, compare, convert, create, diff, flatten, hash, merge, overwrite, prune, relink, replay,
+//! report, revert, and incremental backups and updates.
 //!
-//! Operations that copy, compare or hash content report to a [`Progress`](crate::Progress), and stop soon after it asks for
-//! it. Only a merge in place, relinking and a replay change existing VHDX files.
+//! Operations that copy, compare or hash content report to a [`Progress`](crate::Progress), and stop soon after it asks
+//! them to. Only a merge in place, relinking and a replay change existing VHDX files.
 
 mod check;
 mod compare;

@@ -10,7 +10,8 @@ use crate::units::MIB;
 /// The bytes written between two early syncs: enough that a sync costs little in comparison.
 const BETWEEN: u64 = 16 * MIB;
 
-/// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync), and orders the threads that write.
+/// Counts the bytes written since the last [`begin_sync`](crate::Storage::begin_sync), and lets one thread write at a
+/// time.
 #[derive(Debug, Default)]
 pub(super) struct SyncPacer {
     written: AtomicU64,

@@ -12,8 +12,8 @@ use crate::units::FileOffset;
 
 /// On a device, a call zeroes only whole pages of this many bytes.
 ///
-/// So no page in memory belongs to both a call and a write of another thread: some kernels have pages of 64 KiB. No sector
-/// is larger.
+/// So no page in memory belongs to both a call and a write of another thread. Some kernels have pages of 64 KiB. No
+/// sector is larger.
 const PAGE: u64 = 64 << 10;
 
 /// An existing regular file, or on Linux a block device, open exclusively for writing.

@@ -62,11 +62,11 @@ pub(crate) struct Batch<const N: usize> {
     data: u64,
 }
 
-/// What a run of the disk holds.
+/// The content of a run of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Bytes(&'a [u8]),
-    /// So many zeros, which were not read.
+    /// This many zeros, which were not read.
     Zeros(u64),
 }
 

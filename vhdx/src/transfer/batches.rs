@@ -10,7 +10,7 @@ const MOST_PIECES: usize = 2048;
 /// Zeros are cut at multiples of this, so that an operation can be cancelled between two pieces of them.
 const LONGEST_ZEROS: u64 = 64 * MIB;
 
-/// What becomes of the ranges that no file holds.
+/// How ranges that no file holds are passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Zeros {
     /// They are left out, except for a few between data.
@@ -20,7 +20,7 @@ pub(crate) enum Zeros {
 }
 
 impl Zeros {
-    /// The most bytes between data that become part of the data: one write costs more than so many zeros.
+    /// The most bytes between data that become part of the data: one more write costs more than these zeros.
     fn read_over(self) -> u64 {
         match self {
             // Where zeros are left out, they should take no space: file systems allocate pages.

@@ -17,8 +17,9 @@ const LONGEST_BUFFER: u64 = 4 * MIB;
 
 /// How many threads read and copy at the same time.
 ///
-/// A thread waits while a device or server answers, so more threads than processors are useful. The default is 4, or more
-/// if a storage of the disk answers more requests at the same time ([`ReadHint::parallelism`]).
+/// A thread waits while a device or server answers, so more threads than processors are useful. The default is 4. If a
+/// storage of the disk answers more requests at the same time ([`ReadHint::parallelism`]), it is their number, at most
+/// 16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Jobs(Option<NonZero<usize>>);
 

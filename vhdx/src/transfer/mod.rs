@@ -1,10 +1,10 @@
-//! The data path: batches of a disk are read by several threads and handed to whatever consumes them.
+//! The data path: several threads read batches of a disk, and pass them to a consumer.
 //!
 //! ```text
-//! extents ──► Batches ──► Queue ──► workers: read, and what else is independent ──► in order, or in any order
+//! extents ──► Batches ──► Queue ──► workers: read, and other independent work ──► in order, or in any order
 //! ```
 //! - A batch is taken under a lock, so batches are numbered in the order of the disk.
-//! - A worker holds a buffer before it takes a batch. So the batch that everybody waits for always has one, and memory is
+//! - A worker holds a buffer before it takes a batch. So the batch that all others wait for always has one, and memory is
 //!   bounded by the number of buffers.
 //! - After a failure no more batches are taken, and those that were taken are completed. So the failure of the lowest
 //!   batch is known, and it is the one that is returned.

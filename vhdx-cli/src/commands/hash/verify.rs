@@ -37,7 +37,7 @@ pub(super) fn run(
         })?,
         false => None,
     };
-    // Only an intact manifest says anything about the disk, also about a difference.
+    // Only an intact manifest says anything about the disk, even if a difference was found.
     manifest.read_to_end().map_err(unusable)?;
     let result = Verified { ask, path, header, virtual_size, difference };
     reading.answer(|| result.json(), |out| result.text(out))?;

@@ -33,9 +33,9 @@ pub fn check_chain(path: &Path, resolver: &dyn ParentResolver, on_writer: OnWrit
     check_chain_in(&FilesOfHost, path, resolver, on_writer)
 }
 
-/// Checks a file of some place and all its parents, as [`check_chain`] does for files of the host.
+/// Checks a file that `files` opens, and all its parents, as [`check_chain`] checks files of the host.
 ///
-/// The parents are opened by the resolver.
+/// The resolver opens the parents.
 pub fn check_chain_in(
     files: &dyn OpenFiles,
     path: &Path,

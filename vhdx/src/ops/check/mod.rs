@@ -100,7 +100,7 @@ pub fn check_file(path: &Path, on_writer: OnWriter) -> CheckReport {
     check_file_in(&FilesOfHost, path, on_writer)
 }
 
-/// Checks a file of some place, as [`check_file`] checks one of the host.
+/// Checks a file that `files` opens, as [`check_file`] checks a file of the host.
 pub fn check_file_in(files: &dyn OpenFiles, path: &Path, on_writer: OnWriter) -> CheckReport {
     let report = FileReport::of(Some(path), |violations| {
         let vhdx = Vhdx::load_from(files, path, violations)?;

@@ -1,8 +1,8 @@
 //! Finds the ranges that may differ between two points in time of one disk, from metadata alone.
 //!
 //! Both chains end in the files that they share. Only the files before these decide what changed, so no BAT entry or
-//! bit of a shared file is read to find a changed range. A range is unchanged if neither disk has it in a file of its own, or if
-//! both read as zeros there.
+//! bit of a shared file is read to find a changed range. A range is unchanged if neither disk has it in a file of its
+//! own, or if both read as zeros there.
 
 use std::ops::Range;
 
@@ -23,9 +23,9 @@ use crate::units::DiskOffset;
 /// A shorter disk counts as zeros past its end. If `new` is larger, everything past the end of `old` is included. If
 /// `new` is smaller, a range past its end is included, as zeros, unless `old` is known to read as zeros there.
 ///
-/// Only BAT entries and sector bitmaps are read, and only those of files that both disks do not share. Files that both
-/// disks share are read in one case: where only `old` has a range in a file of its own, they say whether `new` reads as
-/// zeros. The memory that is needed does not depend on the size of the disks.
+/// Only BAT entries and sector bitmaps are read, and only those of files that the disks do not share. Shared files are
+/// read in one case: if only `old` has a range in a file of its own, they say whether `new` reads as zeros there. The
+/// memory that is needed does not depend on the size of the disks.
 ///
 /// The iterator ends after an error. It does not validate the places of all blocks ([`Chain::validate_placement`]), and
 /// does not check whether the files change ([`Chain::ensure_unchanged`]).
@@ -133,7 +133,7 @@ impl Iterator for ChangedExtents<'_> {
     }
 }
 
-/// What a disk has in a range, seen from the files that both disks share.
+/// The content of a disk in a range, relative to the files that both disks share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     /// The content of the shared files.

@@ -10,12 +10,11 @@ use crate::progress::Progress;
 use crate::transfer::{Jobs, Workers, in_order};
 use crate::units::{DiskOffset, at_most};
 
-/// Calls `found` for each range in which `new` reads differently from `old`, in ascending order: whole sectors that
-/// differ.
+/// Calls `found` for each range of whole sectors that differ between `old` and `new`, in ascending order.
 ///
-/// Reads the ranges of [`changed_ranges`] from both disks, in several threads, and leaves out each logical sector that is
-/// equal. A shorter disk counts as zeros past its end. [`ChangedRange::is_zero`] says whether the bytes of the newer disk are
-/// zeros. `progress` counts the bytes that are compared. `found` is called in the caller's thread.
+/// Reads the ranges of [`changed_ranges`] from both disks, in several threads, and leaves out each logical sector that
+/// is equal. A shorter disk counts as zeros past its end. [`ChangedRange::is_zero`] says whether the bytes of the newer
+/// disk are zeros. `progress` counts the bytes that are compared. `found` is called in the caller's thread.
 ///
 /// # Errors
 /// Those of [`changed_ranges`], of [`Chain::validate_placement`], of reading the disks and of `found`; as

@@ -34,7 +34,7 @@ pub struct DigestRun {
 ///
 /// Equal neighbours are one run, as long as possible, so the runs depend on nothing but the content of the disk. The
 /// last block ends with the disk and may be shorter. Blocks that no file holds are not read, and their digest is
-/// computed once. Several threads work on other blocks at the same time. `progress` counts the bytes of data.
+/// computed once. Several threads work on different blocks at the same time. `progress` counts the bytes of data.
 ///
 /// No more blocks are read after `each` has returned [`ControlFlow::Break`].
 ///

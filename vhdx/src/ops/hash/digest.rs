@@ -15,7 +15,7 @@ const LEN: usize = 32;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum HashAlgorithm {
-    /// BLAKE3, which several threads compute together, also for a single digest.
+    /// BLAKE3, which several threads compute together, even for a single digest.
     Blake3,
     /// SHA-256 (FIPS 180-4). It uses the processor's instructions for it, if there are any.
     Sha256,
@@ -118,7 +118,7 @@ impl Hasher {
         }
     }
 
-    /// Adds so many zeros.
+    /// Adds `len` zeros.
     pub(super) fn update_zeros(&mut self, len: u64) {
         let mut left = len;
         while left > 0 {

@@ -1,7 +1,7 @@
 //! Joins the parts of a BLAKE3 digest that several workers have computed.
 //!
 //! BLAKE3 hashes chunks of 1 KiB and joins them in a binary tree. All left subtrees are complete: their size is a power
-//! of two. A chunk's number is part of its hash, so equal chunks at different places differ, also chunks of zeros.
+//! of two. A chunk's number is part of its hash, so equal chunks at different places differ, even chunks of zeros.
 
 use blake3::hazmat::{ChainingValue, Mode, merge_subtrees_non_root, merge_subtrees_root};
 

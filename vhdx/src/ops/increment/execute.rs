@@ -21,8 +21,8 @@ use crate::units::{BlockIndex, DiskOffset};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct IncrementReport {
-    /// The bytes of the disk that were written, with a few zeros between them. All others are zeros that needed no
-    /// writing, or those of the parent.
+    /// The bytes of the disk that were written, with a few zeros between them. All other bytes are zeros that needed no
+    /// writing, or come from the parent.
     pub bytes_copied: u64,
     /// The payload blocks that have a place in the file.
     pub blocks: u64,

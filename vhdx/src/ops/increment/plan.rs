@@ -15,9 +15,9 @@ use crate::progress::Progress;
 
 /// A plan for one new differencing disk whose parent is an older disk, and which reads as a newer one.
 ///
-/// The new file holds what all files between the two disks hold: the files after the older disk, up to the newer one.
-/// Its size, its identity and other metadata that is marked as IsVirtualDisk are those of the newer disk ([MS-VHDX]
-/// 2.6.1.2). Its block size is the smallest one of these files. The size of the plan does not depend on the size of the
+/// The new file holds everything that the files after the older disk hold, up to the newer disk. Its size, its identity
+/// and other metadata that is marked as IsVirtualDisk are those of the newer disk ([MS-VHDX] 2.6.1.2). Its block size is
+/// the smallest one of these files. The size of the plan does not depend on the size of the
 /// disk.
 ///
 /// Until the plan is dropped, nobody who respects locks can write to the older disk. Keep it until the new file exists
@@ -86,8 +86,8 @@ impl IncrementPlan {
     /// their sector bitmaps. `progress` is only asked whether to stop.
     ///
     /// # Errors
-    /// - those of [`changed_ranges`](crate::ops::changed_ranges), and [`Siblings`](crate::ChainErrorKind::Siblings) if `old` is not an ancestor of
-    ///   `new`
+    /// - those of [`changed_ranges`](crate::ops::changed_ranges), and [`Siblings`](crate::ChainErrorKind::Siblings) if
+    ///   `old` is not an ancestor of `new`
     /// - those of [`new_child`] for a child of `old`
     /// - those of [`Chain::validate_placement`], [`Error::Io`] and [`Error::Cancelled`]
     pub fn new(old: &Chain, new: &Chain, destination: &Path, progress: &dyn Progress) -> Result<Self> {

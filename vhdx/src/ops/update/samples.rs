@@ -126,7 +126,7 @@ impl Samples {
     }
 }
 
-/// A splitmix64 generator. The samples must be unpredictable only for accidents.
+/// A splitmix64 generator. It need not be secure: the samples only detect accidental differences.
 struct Random(u64);
 
 impl Random {

@@ -24,7 +24,7 @@ pub struct UpdateReport {
     pub target_size: u64,
 }
 
-/// Brings a raw target that holds `old` to `new`, by writing the ranges in which the disks may differ.
+/// Updates a raw target from `old`, which it holds, to `new`: writes the ranges in which the disks may differ.
 ///
 /// First, the target is compared with the disks, as [`ensure_holds_base`](super::ensure_holds_base) does; if it does
 /// not hold `old`, nothing is written. Then every byte of each changed range is set, up to the end of `new`. The target

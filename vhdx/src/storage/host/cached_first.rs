@@ -1,6 +1,6 @@
 //! Reads several ranges of a file on Linux.
 //!
-//! What the page cache has is read at once. The kernel is told about all other ranges before the first of them is read,
+//! Bytes in the page cache are read first. The kernel is told about all other ranges before the first of them is read,
 //! so the device works on many requests at the same time. `docs/performance.md` compares this with threads and io_uring.
 
 use std::fs::File;
@@ -32,7 +32,7 @@ pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -
         if tells_what_is_cached {
             match read_group(file, &mut ranges[group.clone()], &mut scratch, ReadWriteFlags::NOWAIT) {
                 Ok(true) => continue,
-                // Network file systems do not tell.
+                // Network file systems do not support this flag.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => tells_what_is_cached = false,
                 // Errors are reported by the second attempt.
                 Ok(false) | Err(_) => {}
