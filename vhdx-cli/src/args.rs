@@ -36,7 +36,7 @@ file; 4 valid but unsupported; 5 broken chain; 6 input/output, or a conflict: in
 /// Inspect, check, convert and merge Hyper-V virtual disks (VHDX, AVHDX) and their checkpoint chains.
 ///
 /// A command that only reads a disk does not change its files: a dirty log is replayed in memory. A new file is
-/// complete or absent. Where a file is only read, it can be a URL: s3://, az://, gs:// or https://.
+/// complete or absent. Most commands that only read a disk also take URLs: s3://, az://, gs:// or https://.
 #[derive(Debug, Parser)]
 #[command(name = "vhdx", version, after_long_help = EXIT_CODES)]
 pub(crate) struct Args {

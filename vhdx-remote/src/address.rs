@@ -70,7 +70,7 @@ impl Address {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`]. The message has no part of the URL that may be secret.
     pub(crate) fn parse(url: &str) -> io::Result<Self> {
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("this is no URL"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("this is not a URL"))?;
         let found = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.name()));
         let Some(scheme) = found else {
             return Err(invalid("URLs of this kind are not supported: use s3://, az://, gs:// or https://"));
@@ -102,7 +102,7 @@ impl Address {
         if url.len() > MAX_LEN {
             return Err(invalid("the URL is longer than 8 KiB"));
         }
-        let url = Url::parse(url).map_err(|error| invalid(&format!("this is no URL: {error}")))?;
+        let url = Url::parse(url).map_err(|error| invalid(&format!("this is not a URL: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(invalid("a user name or password in a URL is not supported"));
         }

@@ -101,7 +101,7 @@ impl Clients {
         let (parts, body) = request.into_parts();
         let len = body.content_length() as u64;
         let url = parts.uri.to_string().parse();
-        let url = url.map_err(|_| refused(Failure::Other { reason: "this is no URL".to_owned() }))?;
+        let url = url.map_err(|_| refused(Failure::Other { reason: "this is not a URL".to_owned() }))?;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         let transfer = Duration::from_secs(len.saturating_add(expected) / MIN_RATE);

@@ -79,14 +79,14 @@ impl fmt::Display for Failure {
                 f.write_str("the object was replaced while it was read: run the command again to read the new one")
             }
             Failure::RangeIgnored => f.write_str(
-                "the server ignored the range that was asked for and sent the whole object (status 200 instead of 206): \
+                "the server ignored the requested range and sent the whole object (status 200 instead of 206): \
                  a disk can only be read from a server that supports range requests",
             ),
             Failure::Encoded => f.write_str(
                 "the server sent encoded bytes (Content-Encoding), for example compressed ones: a disk can only be read \
                  as it is stored",
             ),
-            Failure::WrongRange => f.write_str("the server sent another range than was asked for"),
+            Failure::WrongRange => f.write_str("the server sent a different range from the one requested"),
             Failure::WrongLength { expected, found } => {
                 write!(f, "the server sent {found} bytes instead of {expected}")
             }
@@ -99,7 +99,7 @@ impl fmt::Display for Failure {
             ),
             Failure::Empty => f.write_str("the object is empty, or the server cannot send a part of it (status 416)"),
             Failure::Redirect { to } => {
-                write!(f, "the server redirects to {to}, which is not followed: use a URL of that place")
+                write!(f, "the server redirects to {to}, which is not followed: use a URL that needs no redirect")
             }
             Failure::PlainHttp => f.write_str(
                 "http:// is not encrypted and only allowed for this machine: use https://, or allow it with \
@@ -116,7 +116,10 @@ impl fmt::Display for Failure {
                  AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, GOOGLE_SERVICE_ACCOUNT), or \
                  AWS_SKIP_SIGNATURE=true for a public bucket",
             ),
-            Failure::AlreadyExists => f.write_str("the object exists already, or is being changed"),
+            Failure::AlreadyExists => f.write_str(
+                "the object exists already, or another program is changing it: choose another name, or replace the \
+                 object with --force",
+            ),
             Failure::TimedOut => f.write_str("the server did not answer in time"),
             Failure::Connect { reason } => write!(f, "cannot connect to the server: {reason}"),
             Failure::Interrupted { reason } => write!(f, "the connection ended early: {reason}"),

@@ -93,7 +93,7 @@ impl Remote {
         match addresses.get(&name) {
             Some(known) if *known != address => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "two URLs that differ only in their query cannot be used at once",
+                "two URLs that differ only in their query cannot be used in one command",
             )),
             _ => {
                 addresses.insert(name.clone(), address);

@@ -166,7 +166,9 @@ impl ParentResolver for RemoteResolver {
                 search.unreadable.push(path);
                 continue;
             };
-            ensure_few(disks.len(), MAX_SEARCHED).map_err(|error| failed(&path, error))?;
+            ensure_few(disks.len(), MAX_SEARCHED).map_err(|error| {
+                failed(&path, io::Error::other(format!("{error}: name each parent with --parent")))
+            })?;
             for (name, opened) in
                 self.remote.open_disks(disks.iter().map(|disk| disk.name().into()).collect())
             {

@@ -217,7 +217,7 @@ fn in_pieces(part: Vec<u8>) -> PutPayload {
 }
 
 fn ended() -> io::Error {
-    io::Error::other("the upload has failed before")
+    io::Error::other("this upload has already failed: begin a new one")
 }
 
 impl Write for Upload {

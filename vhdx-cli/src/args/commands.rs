@@ -54,7 +54,7 @@ pub(crate) struct Map {
     /// A VHDX or AVHDX file
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
-    /// Map this file alone, without its parents: everything that it does not hold is absent
+    /// Map this file alone, without its parents. What a checkpoint does not hold is shown as absent
     #[arg(long, conflicts_with_all = ["parent_dir", "parent"])]
     pub(crate) single_layer: bool,
     #[command(flatten)]
@@ -172,7 +172,7 @@ pub(crate) struct Merge {
     #[arg(long, short, value_name = "NEW", value_hint = ValueHint::FilePath,
         conflicts_with_all = ["into", "delete_merged", "ignore_undetermined", "shrink_target"])]
     pub(crate) output: Option<PathBuf>,
-    /// Make NEW a child of this ancestor, with the content of all files after it: an incremental backup
+    /// Make the new file a child of this ancestor of CHILD, with the content of all files after it: an incremental backup
     #[arg(long, value_name = "OLD", value_hint = ValueHint::FilePath, requires = "output",
         conflicts_with = "disk_type")]
     pub(crate) since: Option<PathBuf>,

@@ -15,7 +15,8 @@ pub(crate) struct Convert {
     /// The disk to copy: VHDX, AVHDX or raw
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) source: PathBuf,
-    /// The new file; `-` writes raw to stdout; with --in-place, the file or device to overwrite
+    /// The new file, or the URL of a new raw object; `-` writes raw to stdout; with --in-place, the file or device to
+    /// overwrite
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) destination: PathBuf,
     /// Format of the source [default: vhdx if the file has a signature of a VHDX or is named .vhdx or .avhdx; else raw,

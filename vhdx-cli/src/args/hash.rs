@@ -12,8 +12,8 @@ use crate::sizes;
 
 /// Print the digest of a disk or of each of its blocks, or check a disk against such digests
 ///
-/// The digest is that of all bytes that a guest reads, in whatever files they are: `vhdx convert DISK - | b3sum` prints
-/// the same. With --blocks, a manifest of block digests is printed instead; blocks that no file holds take no time.
+/// The digest is that of all bytes that a guest reads, not of the files: `vhdx convert DISK - | b3sum` prints the same
+/// digest. With --blocks, a manifest of block digests is printed instead; blocks that no file holds take no time.
 /// Exits with 1 if the disk differs from the manifest of --verify.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Hash {

@@ -89,7 +89,7 @@ impl NewVhdx {
 /// How many threads read and copy.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Threads {
-    /// Read and copy in this many threads, at most 64 [default: 4]
+    /// Read and copy in this many threads, at most 64 [default: 4; for a URL 16]
     #[arg(long, short, value_name = "N")]
     pub(crate) jobs: Option<NonZero<usize>>,
 }

@@ -140,7 +140,7 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
              families. A copy of a file does not count: name the file that the newer disk depends on",
         ),
         ChainErrorKind::Reversed => {
-            Some("exchange the two disks: the older one is an ancestor of the newer one")
+            Some("swap the two disks: the older one must be an ancestor of the newer one")
         }
         ChainErrorKind::Siblings => Some(
             "name an ancestor of the newer disk as the older one: `vhdx chain NEW` lists them. `vhdx diff` also compares \

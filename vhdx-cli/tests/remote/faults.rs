@@ -20,8 +20,8 @@ fn faults() -> Vec<(Fault, &'static str)> {
         (instead(Response::new(302, "").header("Location", "file:///etc/passwd")), "redirects to"),
         (instead(Response::new(302, "").header("Location", "https://example.org/secret")), "example.org"),
         (instead(Response { body: Body::Endless, ..Response::new(400, "") }), ""),
-        (Fault::IgnoreRange, "ignored the range"),
-        (Fault::WrongRange, "another range"),
+        (Fault::IgnoreRange, "ignored the requested range"),
+        (Fault::WrongRange, "a different range"),
         (Fault::Short(1), "bytes instead of"),
     ]
 }

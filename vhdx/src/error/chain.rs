@@ -93,7 +93,7 @@ impl fmt::Display for ChainFault {
             ),
             ChainFault::Reversed { old, new, levels } => write!(
                 f,
-                "{} is newer than {}: it is a descendant of it ({levels} {})",
+                "{} is a descendant of {} ({levels} {}), so it is the newer disk",
                 Quoted(old),
                 Quoted(new),
                 if *levels == 1 { "level" } else { "levels" }

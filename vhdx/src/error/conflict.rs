@@ -14,7 +14,7 @@ pub enum Conflict {
     #[error("a file of this operation changed, or appeared, after it was checked; run the operation again")]
     StalePlan,
     /// A raw file or device does not hold the disk that it must hold. Nothing was written.
-    #[error("it does not hold the old disk: the byte at {0} differs")]
+    #[error("the target does not hold the older disk: the byte at {0} differs")]
     OtherBase(FileOffset),
     /// The destination already exists, and overwriting it was not requested.
     #[error("the destination already exists")]
