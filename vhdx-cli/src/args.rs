@@ -119,13 +119,4 @@ pub(crate) fn parse() -> Result<Args, ExitCode> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Args::command().debug_assert();
-    }
-}
+mod tests;

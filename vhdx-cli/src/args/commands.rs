@@ -122,7 +122,8 @@ pub(crate) struct Create {
         conflicts_with_all = ["disk_type", "logical_sector_size", "physical_sector_size"])]
     pub(crate) parent: Option<PathBuf>,
     /// Also search this folder for the parents of the file of --parent (repeatable)
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parent")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parent",
+        conflicts_with_all = ["disk_type", "logical_sector_size", "physical_sector_size"])]
     pub(crate) parent_dir: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,
@@ -174,7 +175,7 @@ pub(crate) struct Merge {
     pub(crate) output: Option<PathBuf>,
     /// Make the new file a child of this ancestor of CHILD, with the content of all files after it: an incremental backup
     #[arg(long, value_name = "OLD", value_hint = ValueHint::FilePath, requires = "output",
-        conflicts_with = "disk_type")]
+        conflicts_with_all = ["disk_type", "into", "delete_merged", "ignore_undetermined", "shrink_target"])]
     pub(crate) since: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) new: NewVhdx,

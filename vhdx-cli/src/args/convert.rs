@@ -31,15 +31,15 @@ pub(crate) struct Convert {
     #[arg(long, conflicts_with_all = ["disk_type", "block_size", "force"])]
     pub(crate) in_place: bool,
     /// Write only data that is not zero. DESTINATION must read as zeros already: any old data in it stays in the disk
-    #[arg(long, requires = "in_place")]
+    #[arg(long, requires = "in_place", conflicts_with_all = ["disk_type", "block_size", "force"])]
     pub(crate) target_is_zero: bool,
     /// DESTINATION holds the disk OLD, an older point in time of the same disk: write only what changed since. First,
     /// samples of DESTINATION are compared with OLD
     #[arg(long, value_name = "OLD", value_hint = ValueHint::FilePath, requires = "in_place",
-        conflicts_with = "target_is_zero")]
+        conflicts_with_all = ["target_is_zero", "disk_type", "block_size", "force"])]
     pub(crate) since: Option<PathBuf>,
     /// Compare all of DESTINATION with OLD before it is written to, not only samples
-    #[arg(long, requires = "since")]
+    #[arg(long, requires = "since", conflicts_with_all = ["target_is_zero", "disk_type", "block_size", "force"])]
     pub(crate) verify_base: bool,
     #[command(flatten)]
     pub(crate) new: NewVhdx,

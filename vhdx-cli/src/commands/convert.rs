@@ -30,11 +30,12 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
     if convert.source == Path::new("-") {
         return Err(Failure::usage("the source cannot be stdin (`-`): name a file"));
     }
-    if let Some(old) = &convert.since {
-        return since::run(output, convert, old);
-    }
-    if convert.in_place {
-        return in_place::run(output, convert);
+    match (&convert.since, convert.in_place) {
+        (Some(old), true) => return since::run(output, convert, old),
+        (None, true) => return in_place::run(output, convert),
+        // The arguments are refused before. Without the check, a file would be overwritten.
+        (Some(_), false) => return Err(Failure::usage("--since needs --in-place")),
+        (None, false) => {}
     }
     let target = Target::of(convert)?;
     let mut reading = Reading::new(output, &convert.parents.parent_dir).on_writer(convert.share.on_writer());

@@ -51,12 +51,13 @@ fn print(
         let mut list = List { form: Form::of(output, diff), out, count: 0, data: 0, zeros: 0 };
         list.begin()?;
         let mut printed = Ok(());
-        read = find(Box::new(|range| {
+        let found = find(Box::new(|range| {
             printed = list.put(&range);
-            // The error of stdout is the one that is returned.
             if printed.is_err() { Err(Error::Cancelled) } else { Ok(()) }
         }));
+        // If stdout failed or was closed, only that counts.
         printed?;
+        read = found;
         if read.is_ok() { list.end(points) } else { Ok(()) }
     })?;
     Ok(read?)

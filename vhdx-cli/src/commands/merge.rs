@@ -13,11 +13,12 @@ use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 
 pub(super) fn run(output: Output, merge: &Merge) -> Result<Outcome, Failure> {
-    if let (Some(new), Some(old)) = (&merge.output, &merge.since) {
-        return increment::run(output, merge, old, new);
-    }
-    if let Some(new) = &merge.output {
-        return new_disk::run(output, merge, new);
+    match (&merge.output, &merge.since) {
+        (Some(new), Some(old)) => return increment::run(output, merge, old, new),
+        (Some(new), None) => return new_disk::run(output, merge, new),
+        // The arguments are refused before. A merge in place instead would change files.
+        (None, Some(_)) => return Err(Failure::usage("--since needs --output NEW.avhdx")),
+        (None, None) => {}
     }
     if merge.share.force_share {
         return Err(Failure::usage(

@@ -74,6 +74,10 @@ fn increments_that_are_refused() {
     assert!(error["hint"].as_str().unwrap().contains("vhdx chain NEW"), "{error}");
     run!("merge", base, "--since", leaf, "--output", inc).exits(5);
     run!("merge", leaf, "--since", base).exits(2);
+    run!("merge", leaf, "--since", base, "--into", base).exits(2);
+    for option in ["--delete-merged", "--ignore-undetermined", "--shrink-target", "--type=fixed"] {
+        run!("merge", leaf, "--since", base, option).exits(2);
+    }
     run!("merge", leaf, "--since", base, "--output", family.path("inc.raw")).exits(2);
     run!("merge", leaf, "--since", base, "--output", inc, "--type", "fixed").exits(2);
     run!("merge", leaf, "--since", base, "--output", base).exits(2);
@@ -128,7 +132,11 @@ fn a_raw_file_that_does_not_hold_the_older_disk_is_not_touched() {
     fs::remove_file(other).unwrap();
     run!("convert", leaf, base, "--in-place", "--to", "raw", "--since", base).exits(2);
     run!("convert", leaf, raw, "--in-place", "--since", raw).exits(2);
-    run!("convert", leaf, raw, "--since", base).exits(2);
+    for option in ["--quiet", "--force", "--type=fixed", "--block-size=1M", "--to=raw"] {
+        run!("convert", leaf, raw, "--since", base, option).exits(2);
+        run!("convert", leaf, raw, "--target-is-zero", option).exits(2);
+    }
+    run!("convert", leaf, raw, "--in-place", "--target-is-zero", "--verify-base").exits(2);
     run!("convert", leaf, raw, "--in-place", "--verify-base").exits(2);
     run!("convert", leaf, raw, "--in-place", "--since", base, "--target-is-zero").exits(2);
     assert_eq!(family.files(), before);

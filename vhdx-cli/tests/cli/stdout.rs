@@ -2,7 +2,9 @@
 
 use std::ffi::OsStr;
 
-use crate::images::{MIB, family};
+use vhdx_testkit::{Block, Image};
+
+use crate::images::{MIB, family, write};
 use crate::run::{Ran, command, output, ran};
 
 fn without_a_reader<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
@@ -18,6 +20,17 @@ fn closing_stdout_early_is_no_error() {
         let leaf = family.leaf();
         let ran = without_a_reader(args.iter().map(OsStr::new).chain([leaf.as_os_str()])).exits(0);
         assert_eq!(ran.stderr, "", "{args:?}");
+    }
+    // More ranges than a buffer of stdout holds.
+    let mut child = Image::child_of(&family.images.leaf, "leaf.avhdx", 2 << 20);
+    let sectors = (0..4096).map(|sector| sector % 2 == 0).collect();
+    child.blocks.insert(0, Block::partial(vec![1; 2 * MIB], sectors));
+    let path = family.path("child.avhdx");
+    write(&child, &path);
+    let leaf = family.leaf();
+    for option in ["--json", "--lines", "--quiet", "--exact"] {
+        let args = ["diff".as_ref(), option.as_ref(), leaf.as_os_str(), path.as_os_str()];
+        assert_eq!(without_a_reader(args).exits(0).stderr, "", "{option}");
     }
 }
 
