@@ -39,10 +39,10 @@ impl Writing {
 /// Where parents are searched for, in addition to the child's own folder.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Parents {
-    /// Also search this folder for parents (repeatable)
+    /// Also search this folder, or the prefix of this URL, for parents (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) parent_dir: Vec<PathBuf>,
-    /// Use this file as a parent (once for each level, nearest first)
+    /// Use this file or URL as a parent (once for each level, nearest first)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) parent: Vec<PathBuf>,
     /// The folders that the command has read so far.
