@@ -16,7 +16,7 @@ use super::extents::{disk_pieces, merge_pieces};
 use super::plain::save;
 
 /// Runs start and end at multiples of this many bytes.
-const UNIT: u64 = 4096;
+pub(crate) const UNIT: u64 = 4096;
 /// The seed of the content.
 const SEED: u64 = 1;
 
@@ -208,18 +208,24 @@ pub(crate) fn make(spec: &Spec, folder: &Path) -> Result<()> {
 pub(crate) fn make_touched(size: u64, depth: usize, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let files = Files { folder: folder.to_owned(), depth };
-    let block = 32 << 20;
     new_file(&NewDisk::new(size), &files.layer(0))?;
     for level in 1..=depth {
-        new_child_file(&files.layer(level - 1), &files.layer(level), block)?;
+        new_child_file(&files.layer(level - 1), &files.layer(level), TOUCHED_BLOCK)?;
         let mut child = VhdxMut::open(files.layer(level))?;
-        let first = (level as u64 - 1) * 10;
-        for touched in (first..size / block).step_by(100) {
-            child.write_all_at(&[1; UNIT as usize], DiskOffset::new(touched * block))?;
+        for start in touched_blocks(size, level) {
+            child.write_all_at(&[1; UNIT as usize], DiskOffset::new(start))?;
         }
         child.close()?;
     }
     Ok(())
+}
+
+const TOUCHED_BLOCK: u64 = 32 << 20;
+
+/// Returns the starts of the blocks that [`make_touched`] writes in a level.
+pub(crate) fn touched_blocks(size: u64, level: usize) -> impl Iterator<Item = u64> {
+    let first = (level as u64 - 1) * 10;
+    (first..size / TOUCHED_BLOCK).step_by(100).map(|number| number * TOUCHED_BLOCK)
 }
 
 /// Makes a disk without content.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use wait4::Wait4;
 
 use super::cold;
@@ -76,6 +76,37 @@ impl Step {
     /// Runs the process without recording its time.
     pub(crate) fn run(&self) -> Result<()> {
         self.time().map(drop)
+    }
+
+    /// Runs the process, and returns an error unless it prints exactly the bytes of a file.
+    pub(crate) fn ensure_prints(&self, expected: &Path) -> Result<()> {
+        let (mut printed, mut wanted) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        let mut expected = File::open(expected)?;
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut pipe = child.stdout.take().context("stdout is a pipe")?;
+        loop {
+            let len = pipe.read(&mut printed)?;
+            let wanted = &mut wanted[..len];
+            expected.read_exact(wanted).context("the process printed too much")?;
+            ensure!(wanted == &printed[..len], "the process printed other bytes");
+            if len == 0 {
+                break;
+            }
+        }
+        ensure!(expected.read(&mut wanted)? == 0, "the process printed too little");
+        ensure!(child.wait()?.success(), "the process failed");
+        Ok(())
+    }
+
+    /// Runs the process, and returns what it prints.
+    pub(crate) fn printed(&self) -> Result<Vec<u8>> {
+        let ran = Command::new(&self.program).args(&self.args).stdin(Stdio::null()).output()?;
+        ensure!(ran.status.success(), "the process failed: {}", ran.status);
+        Ok(ran.stdout)
     }
 
     fn time(&self) -> Result<Sample> {

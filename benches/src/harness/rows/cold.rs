@@ -73,14 +73,15 @@ pub(super) fn stream(context: &Context, run_max: u64, goal: f64) -> Result<Compa
     let ways = limits(context, &reads(), "pread of the same extents", |way| {
         context.reads(way, Some(&chain.extents()), &layers)
     });
-    let mut jobs: Vec<Job<'_>> = Vec::new();
+    let limit = |(name, step): (String, Step)| Job::new(Role::Limit, name, vec![step]).cold(vec![]);
+    let mut jobs: Vec<Job<'_>> = ways.into_iter().map(limit).collect();
+    let (ours, expected) =
+        (context.vhdx(["convert", "--quiet"]).arg(chain.leaf()).arg("-"), chain.expected());
+    let verified = Job::new(Role::Ours, OURS, vec![ours.clone()]).cold(vec![]);
+    jobs.push(verified.verify(move || ours.ensure_prints(&expected)));
     let mut add = |role, name: &str, step: Step, programs: Vec<PathBuf>| {
         jobs.push(Job::new(role, name, vec![step]).cold(programs));
     };
-    for (name, step) in ways {
-        add(Role::Limit, &name, step, vec![]);
-    }
-    add(Role::Ours, OURS, context.vhdx(["convert", "--quiet"]).arg(chain.leaf()).arg("-"), vec![]);
     if let Some(seven) = context.peer("7zz") {
         let extract = Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(chain.leaf());
         add(Role::Peer, "7zz x -so", extract, vec![]);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use vhdx::NewDisk;
 
 use super::{GIB, MIB, deep};
-use crate::harness::chain::{Files, name, new_file};
+use crate::harness::chain::{Files, UNIT, name, new_file, touched_blocks};
 use crate::harness::measure::{Job, Output, Role, Step};
 use crate::harness::table::{Goal, Quantity};
 use crate::harness::{Comparison, Context};
@@ -101,15 +101,17 @@ pub(super) fn diff(context: &Context) -> Result<Option<Comparison<'_>>> {
         println!("**NOT AVAILABLE: this vhdx has no command diff, so this row is not measured.**\n");
         return Ok(None);
     }
-    let make = |folder: &Path| {
-        let size = context.scaled(64 * TIB).to_string();
-        context.worker(["make-touched"]).arg(folder).arg(size).arg("2").run()
-    };
+    let size = context.scaled(64 * TIB);
+    let make =
+        |folder: &Path| context.worker(["make-touched"]).arg(folder).arg(size.to_string()).arg("2").run();
     let chain = Files { folder: context.made("touched-twice", make)?, depth: 2 };
     let read = context.worker(["read-bitmap-file", "--only-leaf"]).arg(chain.leaf());
-    let step = context.vhdx(["diff", "--quiet", "--json"]).arg(chain.layer(1)).arg(chain.leaf());
-    let jobs =
-        vec![own(context, Role::Limit, LIMIT, read), Job::new(Role::Ours, OURS, vec![step.may_find()])];
+    let points = [chain.layer(1).into_os_string(), chain.leaf().into_os_string()];
+    let in_lines = context.vhdx(["diff", "--lines"]).args(points.clone()).printed()?;
+    let touched = touched_blocks(size, 2).map(|start| format!("{start} {UNIT} data\n"));
+    ensure!(in_lines == touched.collect::<String>().into_bytes(), "diff does not find what was written");
+    let step = context.vhdx(["diff", "--quiet", "--json"]).args(points);
+    let jobs = vec![own(context, Role::Limit, LIMIT, read), Job::new(Role::Ours, OURS, vec![step])];
     let mut made = comparison(jobs, OURS, 2.0);
     made.goals.push(Goal::PeakBytes { job: OURS.into(), at_most: 64 << 20 });
     Ok(Some(made))

@@ -53,6 +53,7 @@ pub(super) fn read(context: &Context) -> Result<Option<Comparison<'_>>> {
     let mut jobs: Vec<Job<'_>> =
         ways.into_iter().map(|(name, step)| Job::new(Role::Limit, name, vec![step])).collect();
     let step = context.vhdx(["convert", "--quiet"]).arg(server.url(&name(chain.depth))).arg("-");
+    step.ensure_prints(&chain.expected())?;
     let (job, _, bytes) = counted(&server, Job::new(Role::Ours, OURS, vec![step]));
     jobs.push(job);
     if let Some(program) = context.peer("curl") {

@@ -20,7 +20,8 @@ pub(super) fn stream(context: &Context) -> Result<Comparison<'_>> {
     let limits = limits(context, &cached_reads(), LIMIT, |way| context.reads(way, None, [&image]));
     let mut jobs: Vec<Job<'_>> =
         limits.into_iter().map(|(name, step)| Job::new(Role::Limit, name, vec![step])).collect();
-    jobs.push(Job::new(Role::Ours, OURS, vec![context.vhdx(["convert", "--quiet"]).arg(&image).arg("-")]));
+    let (ours, expected) = (context.vhdx(["convert", "--quiet"]).arg(&image).arg("-"), chain.expected());
+    jobs.push(Job::new(Role::Ours, OURS, vec![ours.clone()]).verify(move || ours.ensure_prints(&expected)));
     let mut peer = |name: &str, step: Step| jobs.push(Job::new(Role::Peer, name, vec![step]));
     if let Some(seven) = context.peer("7zz") {
         peer("7zz x -so", Step::new(seven, ["x", "-so", "-bso0", "-bsp0"]).arg(&image));
