@@ -28,7 +28,7 @@ pub use folders::FolderIndex;
 pub use found_by::FoundBy;
 pub(crate) use open::inspect_chain_with_marks;
 pub use open::{InspectedLayer, Link, MAX_CHAIN_LENGTH, inspect_chain, inspect_leaf};
-pub(crate) use read_extents::read_by_layer;
+pub(crate) use read_extents::{announce_by_layer, read_by_layer};
 pub use reader::ChainReader;
 pub use resolver::{Candidate, Candidates, FolderResolver, GuidSearch, ParentRequest, ParentResolver};
 pub use traits::{Disk, DiskMut, RawDisk};

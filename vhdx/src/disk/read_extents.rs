@@ -1,8 +1,11 @@
 //! Reads many extents at once: those in one file with one call, in the order of the file.
 
+use std::ops::Range;
+
 use crate::error::{Error, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source, Vhdx};
 use crate::storage::{ReadAt, ReadRange, read_into};
+use crate::units::FileOffset;
 
 /// Calls `each` with every extent and the part of `buf` for its bytes.
 pub(super) fn each_buffer<'b>(
@@ -60,4 +63,26 @@ pub(super) fn read_all(
         }
         Source::Zero { .. } | Source::Unallocated => Ok(()),
     })
+}
+
+/// Announces the reads of extents of a chain.
+pub(crate) fn announce_by_layer(layers: &[Vhdx], extents: &[Extent]) {
+    let files: Vec<&dyn ReadAt> = layers.iter().map(Vhdx::storage).collect();
+    announce_all(&files, extents);
+}
+
+/// As [`announce_by_layer`], for files of any kind.
+pub(super) fn announce_all(files: &[&dyn ReadAt], extents: &[Extent]) {
+    let mut ranges: Vec<Vec<Range<FileOffset>>> = files.iter().map(|_| Vec::new()).collect();
+    for extent in extents {
+        // Anything else is an error, which the read reports.
+        if let Source::Data { layer, offset } = extent.source
+            && let (Some(ranges), Some(end)) = (ranges.get_mut(layer), offset.checked_add(extent.len))
+        {
+            ranges.push(offset..end);
+        }
+    }
+    for (file, ranges) in files.iter().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty()) {
+        file.announce(ranges);
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
-use super::read_extents::{each_buffer, read_all, read_by_layer};
+use super::read_extents::{announce_all, announce_by_layer, each_buffer, read_all, read_by_layer};
 use crate::error::{Bounded, Error, Result};
 use crate::file::{Extent, Source, ensure_on_disk, range_on_disk};
 use crate::storage::{FileIdentity, FileStorage, OnWriter, ReadAt, ReadGuard, ReadHint, read_into};
@@ -47,6 +47,13 @@ pub trait Disk: Send + Sync {
                 Ok(())
             }
         })
+    }
+
+    /// Announces that [`read_extents`](Self::read_extents) will soon read these extents.
+    ///
+    /// A disk whose files can prepare for that overrides this default, which does nothing.
+    fn announce(&self, extents: &[Extent]) {
+        let _ = extents;
     }
 
     /// Returns how the files of the disk are read fastest.
@@ -118,6 +125,10 @@ impl Disk for Chain {
 
     fn read_extents(&self, extents: &[Extent], buf: &mut [u8]) -> Result<()> {
         read_by_layer(self.layers(), extents, buf)
+    }
+
+    fn announce(&self, extents: &[Extent]) {
+        announce_by_layer(self.layers(), extents);
     }
 
     fn hint(&self) -> ReadHint {
@@ -279,6 +290,10 @@ impl Disk for RawDisk {
     fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
         range_on_disk(offset, buf.len() as u64, self.len)?;
         read_into(self.bytes.storage(), buf, FileOffset::new(offset.get())).map_err(|e| e.in_file(&self.path))
+    }
+
+    fn announce(&self, extents: &[Extent]) {
+        announce_all(&[self.bytes.storage()], extents);
     }
 
     fn hint(&self) -> ReadHint {

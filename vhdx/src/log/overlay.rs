@@ -265,6 +265,10 @@ impl ReadAt for Overlay {
         self.base.read_many(&mut plain)
     }
 
+    fn announce(&self, ranges: &mut [Range<FileOffset>]) {
+        self.base.announce(ranges);
+    }
+
     fn hint(&self) -> ReadHint {
         self.base.hint()
     }

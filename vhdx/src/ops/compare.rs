@@ -4,7 +4,7 @@ use super::ranges::sum;
 use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
 use crate::progress::Progress;
-use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, in_any_order, paired};
+use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, announced, in_any_order, paired};
 use crate::units::DiskOffset;
 
 /// The result of a comparison.
@@ -57,6 +57,7 @@ fn first_difference(
 ) -> Result<Option<DiskOffset>> {
     let workers = Workers::new(jobs, &a.hint().with(b.hint()), 2);
     let batches = Batches::new(workers, paired(a, b), Zeros::LeftOut);
+    let batches = announced(batches, |batch: &Batch<2>| batch.announce([a, b]));
     // The batch that ends it is the first one with a difference or an error.
     let ended = in_any_order(workers, batches, progress, |batch: Batch<2>, buffer: &mut [u8]| {
         let [of_a, of_b] = batch.read([a, b], buffer)?;

@@ -20,6 +20,7 @@ pub struct FileStorage {
     /// The lock that [`ReadAt::lock_shared`] takes. Not used if `is_locked` is set.
     shared: SharedLock,
     early_sync: EarlySync,
+    cache_use: host::CacheUse,
     /// Asked for once: an open file keeps its identity.
     identity: OnceLock<FileIdentity>,
 }
@@ -131,6 +132,7 @@ impl FileStorage {
             is_locked: false,
             shared: SharedLock::default(),
             early_sync: EarlySync::default(),
+            cache_use: host::CacheUse::default(),
             identity: OnceLock::new(),
         }
     }
@@ -184,7 +186,11 @@ impl ReadAt for FileStorage {
     }
 
     fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
-        host::read_many(&self.file, ranges)
+        host::read_many(&self.file, &self.cache_use, ranges)
+    }
+
+    fn announce(&self, ranges: &mut [Range<FileOffset>]) {
+        host::announce(&self.file, &self.cache_use, ranges);
     }
 
     fn as_file(&self) -> Option<&File> {

@@ -23,6 +23,10 @@ macro_rules! forward {
                 (**self).read_many(ranges)
             }
 
+            fn announce(&self, ranges: &mut [Range<FileOffset>]) {
+                (**self).announce(ranges);
+            }
+
             fn hint(&self) -> ReadHint {
                 (**self).hint()
             }

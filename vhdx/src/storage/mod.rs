@@ -78,6 +78,14 @@ pub trait ReadAt: Send + Sync {
         ranges.iter_mut().try_for_each(|range| self.read_exact_at(range.buf, range.offset))
     }
 
+    /// Announces ranges that will soon be read, and may sort them.
+    ///
+    /// A storage that can prepare for the reads overrides this default, which does nothing. Nothing is read into memory
+    /// of this process.
+    fn announce(&self, ranges: &mut [Range<FileOffset>]) {
+        let _ = ranges;
+    }
+
     /// Returns how this storage is read fastest.
     fn hint(&self) -> ReadHint {
         ReadHint::default()
@@ -297,6 +305,10 @@ impl ReadAt for Measured<'_> {
 
     fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
         self.storage.read_many(ranges)
+    }
+
+    fn announce(&self, ranges: &mut [Range<FileOffset>]) {
+        self.storage.announce(ranges);
     }
 
     fn hint(&self) -> ReadHint {

@@ -68,16 +68,21 @@ pub fn join_ranges(
     hint: &ReadHint,
 ) -> impl Iterator<Item = Range<usize>> + use<> {
     ranges.sort_unstable_by_key(|range| range.offset);
+    join_sorted(ranges.iter().map(|range| (range.offset, range.buf.len() as u64)), hint).into_iter()
+}
+
+/// As [`join_ranges`], for the first bytes and lengths of ranges that are sorted.
+pub(super) fn join_sorted(
+    ranges: impl Iterator<Item = (FileOffset, u64)>,
+    hint: &ReadHint,
+) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut group_start = FileOffset::new(0);
-    for (number, range) in ranges.iter().enumerate() {
-        let before = number.checked_sub(1).map(|before| &ranges[before]);
-        let gap = before.and_then(|before| {
-            let end = before.offset.checked_add(before.buf.len() as u64)?;
-            range.offset.get().checked_sub(end.get())
-        });
+    let mut before: Option<FileOffset> = None;
+    for (number, (start, len)) in ranges.enumerate() {
+        let gap = before.and_then(|end| start.get().checked_sub(end.get()));
         // No storage holds bytes past the largest offset, so such a range is left on its own and fails.
-        let end = range.offset.checked_add(range.buf.len() as u64);
+        let end = start.checked_add(len);
         let span = end.map(|end| end.get() - group_start.get());
         match groups.last_mut() {
             Some(group)
@@ -88,11 +93,12 @@ pub fn join_ranges(
             }
             _ => {
                 groups.push(number..number + 1);
-                group_start = range.offset;
+                group_start = start;
             }
         }
+        before = end;
     }
-    groups.into_iter()
+    groups
 }
 
 #[cfg(test)]

@@ -87,6 +87,11 @@ impl<const N: usize> Batch<N> {
         self.len
     }
 
+    /// Returns the places of the bytes that are read, for each disk.
+    pub(super) fn extents(&self) -> &[Vec<Extent>; N] {
+        &self.extents
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

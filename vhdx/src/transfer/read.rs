@@ -1,5 +1,6 @@
 //! Reads extents of one disk in several threads.
 
+use super::announced::announced;
 use super::any_order::in_any_order;
 use super::batch::Batch;
 use super::batches::{Batches, Zeros};
@@ -25,7 +26,7 @@ pub(crate) fn read_in_order(
 ) -> Result<()> {
     let workers = Workers::new(jobs, &disk.hint(), 1);
     let read = |batch: Batch<1>, buffer: &mut [u8]| batch.read([disk], buffer).map(drop).map(|()| batch);
-    let batches = Batches::new(workers, extents, zeros);
+    let batches = announced(Batches::new(workers, extents, zeros), |batch: &Batch<1>| batch.announce([disk]));
     in_order(workers, batches, progress, read, |batch, buffer| consume(&batch, buffer))
 }
 
@@ -42,7 +43,7 @@ pub(crate) fn read_in_any_order(
     consume: impl Fn(&Batch<1>, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
     let workers = Workers::new(jobs, &disk.hint(), 1);
-    let batches = Batches::new(workers, extents, zeros);
+    let batches = announced(Batches::new(workers, extents, zeros), |batch: &Batch<1>| batch.announce([disk]));
     in_any_order(workers, batches, progress, |batch: Batch<1>, buffer: &mut [u8]| {
         let [bytes] = batch.read([disk], buffer)?;
         consume(&batch, bytes)

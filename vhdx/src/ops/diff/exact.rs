@@ -7,7 +7,7 @@ use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
 use crate::ops::ranges::sum;
 use crate::progress::Progress;
-use crate::transfer::{Jobs, Workers, in_order};
+use crate::transfer::{Jobs, Workers, announce_range, announced, in_order};
 use crate::units::{DiskOffset, at_most};
 
 /// Calls `found` for each range of whole sectors that differ between `old` and `new`, in ascending order.
@@ -32,6 +32,11 @@ pub fn differing_ranges(
     progress.start(sum(changed.map(|range| range.map(|range| range.len)), progress)?);
     let workers = Workers::new(jobs, &old.hint().with(new.hint()), 2);
     let windows = windows(changed_ranges(old, new)?, workers.batch as u64);
+    let windows = announced(windows, |window: &ChangedRange| {
+        let range = window.start..window.start.saturating_add(window.len);
+        let (of_old, of_new) = (announce_range(old, range.clone()), announce_range(new, range));
+        of_old.and(of_new)
+    });
     let work = |window: ChangedRange, buffer: &mut [u8]| {
         let found = compare(old, new, &window, buffer)?;
         progress.advance(window.len);

@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::error::{Bounded, Result, Times};
 use crate::ops::convert::to_stream;
 use crate::progress::Progress;
-use crate::transfer::{Content, Jobs, Workers, in_order};
+use crate::transfer::{Content, Jobs, Workers, announce_range, announced, in_order};
 use crate::units::{DiskOffset, at_most};
 
 /// Returns the digest of all bytes that a guest would read from a disk, zeros too. `progress` counts all of them.
@@ -80,6 +80,7 @@ fn in_parts(reader: Reader<'_>) -> Result<Digest> {
         let start = number.times(part)?;
         Ok(DiskOffset::new(start)..DiskOffset::new(start.plus(part)?.min(size)))
     });
+    let parts = announced(parts, |range: &Range<DiskOffset>| announce_range(disk, range.clone()));
     let mut tree = Tree::default();
     let work = |range, buffer: &mut [u8]| chaining_value(&reader, range, buffer);
     in_order(workers, parts, progress, work, |part, _| tree.push(part))?;

@@ -8,13 +8,13 @@ use super::batch::Batch;
 use super::batches::BatchInputs;
 use super::copy_units::{ChangedBits, CopyUnit, CopyUnits};
 use super::pieces::{Content, CopyPiece};
-use crate::disk::read_by_layer;
+use crate::disk::{announce_by_layer, read_by_layer};
 use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source, Vhdx, VhdxMut};
 use crate::ops::sync_pacer::SyncPacer;
 use crate::progress::{NoProgress, Progress};
 use crate::storage::ReadHint;
-use crate::transfer::{Workers, in_any_order};
+use crate::transfer::{Announcement, Workers, announced, in_any_order};
 use crate::units::FileOffset;
 
 /// Copies from the merged layers to the target.
@@ -37,6 +37,7 @@ impl<'a> Copier<'a> {
     pub(super) fn copy(&self, target: &VhdxMut, batch: &Batch) -> Result<Vec<ChangedBits>> {
         let mut bits = Vec::new();
         let units = CopyUnits::new(self.merged, self.inputs, target, batch, self.workers.batch, &mut bits);
+        let units = announced(units, |unit: &CopyUnit| self.announce(unit));
         // A batch is not cancelled half-way: it would be lost.
         in_any_order(self.workers, units, &NoProgress, |unit: CopyUnit, buffer: &mut [u8]| {
             self.copy_unit(target, &unit, buffer)?;
@@ -44,6 +45,19 @@ impl<'a> Copier<'a> {
             if self.pace.is_due(unit.written) { target.begin_sync() } else { Ok::<(), Error>(()) }
         })?;
         Ok(bits)
+    }
+
+    /// Announces the reads of a unit, without those of pieces that the storage may share.
+    fn announce(&self, unit: &CopyUnit) -> Announcement {
+        let extents = unit.pieces.iter().filter_map(|piece| match piece.content {
+            Content::Copy { layer, offset } if piece.len <= self.workers.batch as u64 => {
+                Some(Extent { start: piece.start, len: piece.len, source: Source::Data { layer, offset } })
+            }
+            _ => None,
+        });
+        let extents: Vec<Extent> = extents.collect();
+        announce_by_layer(self.merged, &extents);
+        Announcement { bytes: unit.copied, pieces: extents.len() }
     }
 
     fn copy_unit(&self, target: &VhdxMut, unit: &CopyUnit, buffer: &mut [u8]) -> Result<()> {

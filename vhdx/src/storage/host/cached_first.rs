@@ -8,17 +8,62 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+use crate::storage::read_many::join_sorted;
 use crate::storage::{ReadHint, ReadRange, join_ranges};
+use crate::units::FileOffset;
 
 /// The most ranges of one call. With the default hint, the gaps between them take at most 256 KiB of memory.
 const MOST_RANGES: usize = 32;
 
+/// What is known about the page cache of a file.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct CacheUse {
+    is_probed: AtomicBool,
+    /// Whether some bytes were not in the page cache when they were needed.
+    has_missed: AtomicBool,
+}
+
+/// Tells the kernel that ranges will be read. Does nothing as long as all bytes were in the page cache.
+pub(in crate::storage) fn announce(file: &File, cache_use: &CacheUse, ranges: &mut [Range<FileOffset>]) {
+    ranges.sort_unstable_by_key(|range| range.start);
+    // Only once: if a byte is missing, the kernel also reads some bytes after it, which may not be needed.
+    if !cache_use.is_probed.swap(true, Ordering::Relaxed)
+        && let Some(first) = ranges.first()
+        && preadv2(file, &mut [IoSliceMut::new(&mut [0])], first.start.get(), ReadWriteFlags::NOWAIT).is_err()
+    {
+        cache_use.has_missed.store(true, Ordering::Relaxed);
+    }
+    if !cache_use.has_missed.load(Ordering::Relaxed) {
+        return;
+    }
+    let spans = ranges.iter().map(|range| (range.start, range.end.get().saturating_sub(range.start.get())));
+    for group in join_sorted(spans, &ReadHint::default()) {
+        if let Some([first, .., last] | [first @ last]) = ranges.get(group) {
+            will_read(file, first.start.get()..last.end.get());
+        }
+    }
+}
+
+/// Begins to read a range into the page cache.
+fn will_read(file: &File, range: Range<u64>) {
+    // A length of zero would mean the rest of the file.
+    if let Some(len) = range.end.checked_sub(range.start).and_then(NonZeroU64::new) {
+        // This is a hint, so its failure does not matter.
+        let _ = fadvise(file, range.start, Some(len), Advice::WillNeed);
+    }
+}
+
 /// Fills the buffers of several ranges.
-pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
+pub(in crate::storage) fn read_many(
+    file: &File,
+    cache_use: &CacheUse,
+    ranges: &mut [ReadRange<'_>],
+) -> io::Result<()> {
     // No file has bytes past the largest offset. From here on, no sum overflows.
     let ends_past_all = |range: &ReadRange<'_>| range.offset.checked_add(range.buf.len() as u64).is_none();
     if ranges.iter().any(ends_past_all) {
@@ -42,9 +87,8 @@ pub(in crate::storage) fn read_many(file: &File, ranges: &mut [ReadRange<'_>]) -
     }
     for group in &missing {
         let (first, last) = (&ranges[group.start], &ranges[group.end - 1]);
-        let len = last.offset.get() - first.offset.get() + last.buf.len() as u64;
-        // This is a hint, so its failure does not matter.
-        let _ = fadvise(file, first.offset.get(), NonZeroU64::new(len), Advice::WillNeed);
+        will_read(file, first.offset.get()..last.offset.get() + last.buf.len() as u64);
+        cache_use.has_missed.store(true, Ordering::Relaxed);
     }
     for group in missing {
         let ranges = &mut ranges[group];
@@ -97,7 +141,6 @@ fn read_group(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::FileOffset;
 
     const LEN: usize = 3 << 20;
 
@@ -122,7 +165,7 @@ mod tests {
         let mut ranges: Vec<_> = ranges
             .map(|(&(offset, _), buf)| ReadRange { offset: FileOffset::new(offset as u64), buf })
             .collect();
-        read_many(file, &mut ranges)?;
+        read_many(file, &CacheUse::default(), &mut ranges)?;
         drop(ranges);
         Ok(buffers)
     }
@@ -153,6 +196,6 @@ mod tests {
         }
         let mut byte = [0];
         let mut far = [ReadRange { offset: FileOffset::new(u64::MAX), buf: &mut byte }];
-        assert!(read_many(&file, &mut far).is_err());
+        assert!(read_many(&file, &CacheUse::default(), &mut far).is_err());
     }
 }

@@ -1,0 +1,130 @@
+//! Announces the reads of batches before they are read, so that a device always has requests to work on.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::batch::Batch;
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::file::Extent;
+use crate::units::{DiskOffset, KIB, MIB};
+
+/// How much is announced ahead of the batch that is taken, in bytes. The page cache holds it until it is read.
+const AHEAD: u64 = 32 * MIB;
+/// A short piece counts as so many bytes.
+const LEAST_PIECE: u64 = 32 * KIB;
+/// The most pieces of a range that are announced.
+const MOST_PIECES: usize = 1024;
+
+/// Returns the same items, after `announce` was called for them and for some later ones.
+///
+/// `announce` returns what it has announced.
+pub(crate) fn announced<W: Send>(
+    mut items: impl Iterator<Item = Result<W>> + Send,
+    announce: impl Fn(&W) -> Announcement + Send,
+) -> impl Iterator<Item = Result<W>> + Send {
+    let mut waiting: VecDeque<(Result<W>, u64)> = VecDeque::new();
+    let mut ahead: u64 = 0;
+    let mut is_ended = false;
+    std::iter::from_fn(move || {
+        while !is_ended && (ahead < AHEAD || waiting.is_empty()) {
+            let Some(item) = items.next() else {
+                is_ended = true;
+                break;
+            };
+            is_ended = item.is_err();
+            // An item without reads counts too, so that not all of them are taken at once.
+            let weight = item.as_ref().map_or(0, |item| announce(item).weight()).max(LEAST_PIECE);
+            ahead = ahead.saturating_add(weight);
+            waiting.push_back((item, weight));
+        }
+        let (item, weight) = waiting.pop_front()?;
+        ahead = ahead.saturating_sub(weight);
+        Some(item)
+    })
+}
+
+/// How much was announced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    pub(crate) bytes: u64,
+    pub(crate) pieces: usize,
+}
+
+impl Announcement {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            pieces: self.pieces.saturating_add(other.pieces),
+        }
+    }
+
+    fn weight(self) -> u64 {
+        self.bytes.max((self.pieces as u64).saturating_mul(LEAST_PIECE))
+    }
+}
+
+impl<const N: usize> Batch<N> {
+    /// Announces the reads of the batch.
+    pub(crate) fn announce(&self, disks: [&dyn Disk; N]) -> Announcement {
+        for (disk, extents) in disks.iter().zip(self.extents()) {
+            disk.announce(extents);
+        }
+        let bytes = (self.len() as u64).saturating_mul(N as u64);
+        Announcement { bytes, pieces: self.extents().iter().map(Vec::len).sum() }
+    }
+}
+
+/// Announces the reads of a range of a disk.
+pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Announcement {
+    // An error is reported by the read.
+    let extents: Vec<Extent> = disk.extents(range).map_while(Result::ok).take(MOST_PIECES).collect();
+    disk.announce(&extents);
+    let bytes = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.len));
+    Announcement { bytes, pieces: extents.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::error::Error;
+
+    /// Takes `count` of the items, and returns how many were announced before the first, and before each later one.
+    fn announced_before(items: Vec<Result<Announcement>>, count: usize) -> Vec<usize> {
+        let seen = Mutex::new(0);
+        let announce = |item: &Announcement| {
+            *seen.lock().unwrap() += 1;
+            *item
+        };
+        let mut items = announced(items.into_iter(), announce);
+        (0..count)
+            .map(|_| {
+                items.next().unwrap().unwrap();
+                *seen.lock().unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reads_are_announced_up_to_a_number_of_bytes_or_pieces() {
+        let of = |bytes, pieces| (0..2000).map(|_| Ok(Announcement { bytes, pieces })).collect();
+        assert_eq!(announced_before(of(MIB, 1), 3), [32, 33, 34]);
+        assert_eq!(announced_before(of(MIB, 512), 3), [2, 3, 4]);
+        assert_eq!(announced_before(of(64 * MIB, 1), 3), [1, 2, 3]);
+        assert_eq!(announced_before(of(0, 0), 3), [1024, 1025, 1026]);
+    }
+
+    #[test]
+    fn all_items_come_in_order_and_an_error_is_the_last_one() {
+        let items = |count: u64, end: u64| {
+            let item = move |n| if n == end { Err(Error::Cancelled) } else { Ok(n) };
+            announced((0..count).map(item), |_| Announcement { bytes: MIB, pieces: 1 })
+        };
+        assert!(items(100, 100).map(Result::unwrap).eq(0..100));
+        let until_error: Vec<_> = items(100, 50).collect();
+        assert_eq!(until_error.len(), 51);
+        assert!(until_error[50].is_err() && until_error[..50].iter().flatten().copied().eq(0..50));
+    }
+}
