@@ -8,7 +8,7 @@ use std::thread;
 use vhdx::{Error, OpenOptions, Result, Vhdx};
 
 use crate::address::Address;
-use crate::file::PARALLEL;
+use crate::file::THREADS;
 use crate::remote::{Listed, Remote};
 
 impl Remote {
@@ -24,7 +24,7 @@ impl Remote {
     /// Opens several disks in several threads, and returns them sorted by name. What was read stays in the cache.
     pub fn open_disks(&self, names: Vec<PathBuf>) -> Vec<(PathBuf, Result<Vhdx>)> {
         let opened = Mutex::new(Vec::new());
-        let threads = names.len().min(PARALLEL);
+        let threads = names.len().min(THREADS);
         let names = Mutex::new(names.into_iter());
         let next = || names.lock().unwrap_or_else(PoisonError::into_inner).next();
         thread::scope(|scope| {

@@ -13,6 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::failure::Failure;
 use crate::pin::Pin;
 
+/// The most requests of a session at the same time.
+pub(crate) const PERMITS: usize = 64;
+/// A longer request takes several permits. So all answers that are in memory take at most 16 MiB.
+const BYTES_OF_PERMIT: u64 = 256 << 10;
 /// The most attempts to fetch a range whose body ends early.
 const ATTEMPTS: u32 = 3;
 
@@ -21,7 +25,7 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Object {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
-    /// Bounds the requests of the session that are under way, and the bodies that were not copied yet.
+    /// Bounds the requests of the session that are under way, and the answers that were not copied yet.
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) first_wait: Duration,
 }
@@ -29,7 +33,7 @@ pub(crate) struct Object {
 /// The bytes of a range. The next request waits until they are dropped, so that few of them are in memory.
 pub(crate) struct Fetched {
     bytes: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
+    _permits: OwnedSemaphorePermit,
 }
 
 impl Deref for Fetched {
@@ -70,7 +74,9 @@ impl Object {
     }
 
     async fn fetch(&self, range: Range<u64>, pinned: Option<&Pinned>) -> io::Result<(Fetched, ObjectMeta)> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let len = range.end.saturating_sub(range.start);
+        let permits = len.div_ceil(BYTES_OF_PERMIT).clamp(1, PERMITS as u64) as u32;
+        let permit = Arc::clone(&self.permits).acquire_many_owned(permits).await;
         let permit = permit.map_err(|_| io::Error::other("no more requests are possible"))?;
         let mut wait = self.first_wait;
         for attempt in 1.. {
@@ -80,7 +86,7 @@ impl Object {
                     wait = wait.saturating_mul(4);
                 }
                 Err(failed) => return Err(failed.failure.into()),
-                Ok((bytes, meta)) => return Ok((Fetched { bytes, _permit: permit }, meta)),
+                Ok((bytes, meta)) => return Ok((Fetched { bytes, _permits: permit }, meta)),
             }
         }
         Err(io::Error::other("no attempt was made"))

@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use vhdx::{FileOffset, ReadAt, ReadHint, ReadRange, join_ranges};
 
 use crate::cache::{BLOCK, Cache};
-use crate::fetch::{Object, Pinned};
+use crate::fetch::{Object, PERMITS, Pinned};
 use crate::runtime;
 
 /// The bytes that are fetched when a file is opened. They contain all headers ([MS-VHDX] 2.2).
 const FIRST: u64 = 2 * BLOCK;
 /// The longest request. An answer is in memory before it is used.
 const REQUEST: u64 = 1 << 20;
-/// The most requests of a session at the same time, so that all their answers take at most 16 MiB.
-pub(crate) const PARALLEL: usize = 16;
+/// The most threads that read, or open files, at the same time.
+pub(crate) const THREADS: usize = 16;
 /// The largest gap that is fetched rather than skipped. Checkpoint chains need longer gaps rarely.
 const GAP: u64 = 128 << 10;
 
@@ -177,14 +177,14 @@ impl ReadAt for RemoteFile {
         }
         let groups = join_ranges(ranges, &self.hint());
         let spans = spans(ranges, groups);
-        let (send, receive) = mpsc::sync_channel(PARALLEL);
+        let (send, receive) = mpsc::sync_channel(PERMITS);
         let mut waiting = spans.iter().enumerate();
         let begin = |(number, span): (usize, &Span)| {
             let (pinned, bytes) = (self.0.pinned.clone(), span.bytes.clone());
             runtime::begin(send.clone(), async move { Ok((number, pinned.fetch(bytes).await?)) }).map(drop)
         };
         let mut under_way = 0_usize;
-        for next in waiting.by_ref().take(PARALLEL) {
+        for next in waiting.by_ref().take(PERMITS) {
             begin(next)?;
             under_way += 1;
         }
@@ -205,6 +205,6 @@ impl ReadAt for RemoteFile {
     }
 
     fn hint(&self) -> ReadHint {
-        ReadHint { gap: GAP, request: REQUEST, parallelism: PARALLEL }
+        ReadHint { gap: GAP, request: REQUEST, parallelism: THREADS }
     }
 }

@@ -13,7 +13,8 @@ use crate::address::Address;
 use crate::cache::Cache;
 use crate::clients::Clients;
 use crate::fetch::Object;
-use crate::file::{PARALLEL, RemoteFile};
+use crate::fetch::PERMITS;
+use crate::file::RemoteFile;
 use crate::guard::Existing;
 use crate::listing::{self, RemoteEntry};
 use crate::options::RemoteOptions;
@@ -62,7 +63,7 @@ impl Remote {
     /// Begins a session.
     pub fn new(options: RemoteOptions) -> Self {
         let cache = Arc::new(Cache::new(options.cache));
-        let permits = Arc::new(Semaphore::new(PARALLEL));
+        let permits = Arc::new(Semaphore::new(PERMITS));
         let clients = Arc::new(Clients::new(&options));
         Self(Arc::new(Session {
             options,

@@ -19,21 +19,22 @@ use crate::harness::{Comparison, Context};
 const DELAY: Duration = Duration::from_millis(20);
 const MIB_F64: f64 = MIB as f64;
 
-/// Opens a chain of 8 levels.
+/// Opens a chain of 8 levels, with and without the names of its layers.
 pub(super) fn open(context: &Context) -> Result<Option<Comparison<'_>>> {
-    const CHAIN: &str = "vhdx chain URL";
+    const NAMED: &str = "vhdx chain URL --parent …";
     let chain = chain(context)?;
     let Some(server) = start(context, &chain)? else { return Ok(None) };
-    let url = server.url(&name(chain.depth));
+    let url = |layer| server.url(&name(layer));
+    let parents = (0..chain.depth).rev().flat_map(|layer| ["--parent".into(), url(layer).into()]);
+    let open = context.vhdx(["chain", "--quiet"]).arg(url(chain.depth));
     let mut jobs = Vec::new();
-    let mut goals = vec![Goal::Seconds { job: CHAIN.into(), at_most: 0.1 }];
-    let layers = chain.depth + 1;
-    for (label, command) in [(CHAIN, "chain"), ("vhdx info URL", "info")] {
-        let step = context.vhdx([command, "--quiet"]).arg(&url);
+    let mut goals = vec![Goal::Seconds { job: NAMED.into(), at_most: 0.1 }];
+    let layers = (chain.depth + 1) as f64;
+    for (label, step) in [(NAMED, open.clone().args(parents)), ("vhdx chain URL", open)] {
         let (job, requests, bytes) = counted(&server, Job::new(Role::Ours, label, vec![step]));
         jobs.push(job);
-        goals.push(Goal::count(label, "requests", requests, 3.0 * layers as f64));
-        goals.push(Goal::count(label, "MiB", bytes, layers as f64));
+        goals.push(Goal::count(label, "requests", requests, 3.0 * layers));
+        goals.push(Goal::count(label, "MiB", bytes, layers));
     }
     Ok(Some(comparison(jobs, 0, goals)))
 }
