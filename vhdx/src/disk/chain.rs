@@ -8,7 +8,7 @@ use super::found_by::FoundBy;
 use super::read::{fill, read_in_turn};
 use crate::error::{Guaranteed, Result};
 use crate::file::{Extents, Vhdx, range_on_disk};
-use crate::storage::OnWriter;
+use crate::storage::{OnWriter, for_each_file};
 use crate::units::{DiskOffset, FileOffset};
 
 /// A file and all its parents, with every link checked: the disk that a virtual machine sees.
@@ -82,7 +82,8 @@ impl Chain {
     /// Those of [`Vhdx::validate_placement`], for the first layer that breaks a rule.
     pub fn validate_placement(&self) -> Result<()> {
         if self.placement_is_valid.get().is_none() {
-            self.layers.iter().try_for_each(Vhdx::validate_placement)?;
+            let layers = self.layers.iter().map(|layer| (layer.storage(), layer));
+            for_each_file(layers.collect(), |_, layer| layer.validate_placement())?;
             self.placement_is_valid.get_or_init(|| ());
         }
         Ok(())

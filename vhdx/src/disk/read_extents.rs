@@ -1,11 +1,10 @@
 //! Reads many extents at once: those in one file with one call, in the order of the file.
 
 use std::ops::Range;
-use std::thread::{self, Builder};
 
 use crate::error::{Error, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source, Vhdx};
-use crate::storage::{ReadAt, ReadHint, ReadRange, read_into};
+use crate::storage::{ReadAt, ReadRange, for_each_file, read_into};
 use crate::units::FileOffset;
 
 /// Calls `each` with every extent and the part of `buf` for its bytes.
@@ -53,12 +52,11 @@ pub(super) fn read_all(
         }
         Ok(())
     })?;
-    let mut reads: Vec<_> = files.iter().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty()).collect();
-    let is_read = match files.iter().any(|file| file.hint().parallelism > ReadHint::default().parallelism) {
-        true => read_at_once(&mut reads),
-        false => reads.iter_mut().all(|(file, ranges)| file.read_many(ranges).is_ok()),
+    let reads = files.iter().copied().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty());
+    let read = |file: &dyn ReadAt, ranges: &mut Vec<ReadRange<'_>>| {
+        file.read_many(ranges).map_err(|error| Error::io("read", None, error))
     };
-    if is_read {
+    if for_each_file(reads.collect(), read).is_ok() {
         return Ok(());
     }
     // One by one, to find out which extent is the first that cannot be read.
@@ -67,23 +65,6 @@ pub(super) fn read_all(
             read_into(files[layer], buf, offset).map_err(|error| in_file(layer, error))
         }
         Source::Zero { .. } | Source::Unallocated => Ok(()),
-    })
-}
-
-/// Reads the ranges of each file in a thread of its own, because a server takes long to answer.
-///
-/// Returns whether all of them were read.
-fn read_at_once(reads: &mut [(&&dyn ReadAt, &mut Vec<ReadRange<'_>>)]) -> bool {
-    let Some(((first, ranges), others)) = reads.split_first_mut() else { return true };
-    thread::scope(|scope| {
-        let begin =
-            |(file, ranges): &mut (&&dyn ReadAt, &mut Vec<ReadRange<'_>>)| file.read_many(ranges).is_ok();
-        let threads: Vec<_> =
-            others.iter_mut().map(|read| Builder::new().spawn_scoped(scope, move || begin(read))).collect();
-        // A thread that could not be started has read nothing, so its ranges are read one by one.
-        let ended =
-            threads.into_iter().map(|thread| thread.is_ok_and(|thread| thread.join().is_ok_and(|read| read)));
-        first.read_many(ranges).is_ok() & ended.fold(true, |all, read| all & read)
     })
 }
 

@@ -1,6 +1,7 @@
 //! Storage that VHDX files are read from and written to: the traits, and files, memory and devices of the host.
 
 mod access;
+mod at_once;
 #[cfg(target_os = "linux")]
 mod block_device;
 mod buffer;
@@ -34,6 +35,7 @@ use crate::rules::Rule;
 use crate::units::FileOffset;
 use crate::violation::{Structure, Violation};
 
+pub(crate) use at_once::for_each_file;
 pub(crate) use buffer::Buffer;
 pub(crate) use disk_space::allocated_by;
 pub use disk_space::{VolumeSpace, allocated_bytes, free_space, volume_space};

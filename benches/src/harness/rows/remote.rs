@@ -1,6 +1,7 @@
 //! Disks on a server that answers each request after 20 ms.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,13 +25,11 @@ pub(super) fn open(context: &Context) -> Result<Option<Comparison<'_>>> {
     const NAMED: &str = "vhdx chain URL --parent …";
     let chain = chain(context)?;
     let Some(server) = start(context, &chain)? else { return Ok(None) };
-    let url = |layer| server.url(&name(layer));
-    let parents = (0..chain.depth).rev().flat_map(|layer| ["--parent".into(), url(layer).into()]);
-    let open = context.vhdx(["chain", "--quiet"]).arg(url(chain.depth));
+    let open = context.vhdx(["chain", "--quiet"]).arg(server.url(&name(chain.depth)));
     let mut jobs = Vec::new();
     let mut goals = vec![Goal::Seconds { job: NAMED.into(), at_most: 0.1 }];
     let layers = (chain.depth + 1) as f64;
-    for (label, step) in [(NAMED, open.clone().args(parents)), ("vhdx chain URL", open)] {
+    for (label, step) in [(NAMED, open.clone().args(parents(&server, &chain))), ("vhdx chain URL", open)] {
         let (job, requests, bytes) = counted(&server, Job::new(Role::Ours, label, vec![step]));
         jobs.push(job);
         goals.push(Goal::count(label, "requests", requests, 3.0 * layers));
@@ -41,7 +40,7 @@ pub(super) fn open(context: &Context) -> Result<Option<Comparison<'_>>> {
 
 /// Reads scattered data.
 pub(super) fn read(context: &Context) -> Result<Option<Comparison<'_>>> {
-    const OURS: &str = "vhdx convert URL -";
+    const OURS: &str = "vhdx convert URL - --parent …";
     let chain = chain(context)?;
     let Some(server) = start(context, &chain)? else { return Ok(None) };
     let needed: u64 = load(&chain.extents())?.iter().map(|piece| piece.len).sum();
@@ -54,6 +53,7 @@ pub(super) fn read(context: &Context) -> Result<Option<Comparison<'_>>> {
     let mut jobs: Vec<Job<'_>> =
         ways.into_iter().map(|(name, step)| Job::new(Role::Limit, name, vec![step])).collect();
     let step = context.vhdx(["convert", "--quiet"]).arg(server.url(&name(chain.depth))).arg("-");
+    let step = step.args(parents(&server, &chain));
     step.ensure_prints(&chain.expected())?;
     let (job, _, bytes) = counted(&server, Job::new(Role::Ours, OURS, vec![step]));
     jobs.push(job);
@@ -66,6 +66,12 @@ pub(super) fn read(context: &Context) -> Result<Option<Comparison<'_>>> {
         Goal::count(OURS, "MiB", bytes, 1.3 * needed as f64 / MIB_F64),
     ];
     Ok(Some(comparison(jobs, needed, goals)))
+}
+
+/// Returns the options that name the parents of the leaf.
+fn parents(server: &Server, chain: &Files) -> Vec<OsString> {
+    let option = |layer| ["--parent".into(), server.url(&name(layer)).into()];
+    (0..chain.depth).rev().flat_map(option).collect()
 }
 
 fn comparison(jobs: Vec<Job<'_>>, bytes: u64, goals: Vec<Goal>) -> Comparison<'_> {
