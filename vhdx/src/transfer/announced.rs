@@ -18,10 +18,10 @@ const MOST_PIECES: usize = 1024;
 
 /// Returns the same items, after `announce` was called for them and for some later ones.
 ///
-/// `announce` returns what it has announced.
+/// `announce` returns the weight of what it has announced.
 pub(crate) fn announced<W: Send>(
     mut items: impl Iterator<Item = Result<W>> + Send,
-    announce: impl Fn(&W) -> Announcement + Send,
+    announce: impl Fn(&W) -> Weight + Send,
 ) -> impl Iterator<Item = Result<W>> + Send {
     let mut waiting: VecDeque<(Result<W>, u64)> = VecDeque::new();
     let mut ahead: u64 = 0;
@@ -34,54 +34,51 @@ pub(crate) fn announced<W: Send>(
             };
             is_ended = item.is_err();
             // An item without reads counts too, so that not all of them are taken at once.
-            let weight = item.as_ref().map_or(0, |item| announce(item).weight()).max(LEAST_PIECE);
-            ahead = ahead.saturating_add(weight);
+            let weight = item.as_ref().map_or(0, |item| announce(item).0).max(LEAST_PIECE);
+            ahead += weight;
             waiting.push_back((item, weight));
         }
         let (item, weight) = waiting.pop_front()?;
-        ahead = ahead.saturating_sub(weight);
+        ahead -= weight;
         Some(item)
     })
 }
 
-/// How much was announced.
+/// How much of [`AHEAD`] the announced reads of an item take, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Announcement {
-    pub(crate) bytes: u64,
-    pub(crate) pieces: usize,
-}
+pub(crate) struct Weight(u64);
 
-impl Announcement {
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes.saturating_add(other.bytes),
-            pieces: self.pieces.saturating_add(other.pieces),
-        }
+impl Weight {
+    /// Returns the weight of reads of `bytes` bytes in so many pieces.
+    pub(crate) fn new(bytes: u64, pieces: usize) -> Self {
+        let most_pieces = AHEAD / LEAST_PIECE;
+        Self(bytes.max((pieces as u64).min(most_pieces) * LEAST_PIECE).min(AHEAD))
     }
 
-    fn weight(self) -> u64 {
-        self.bytes.max((self.pieces as u64).saturating_mul(LEAST_PIECE))
+    /// Returns the weight of the reads of two disks.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0) // both are at most `AHEAD`
     }
 }
 
 impl<const N: usize> Batch<N> {
     /// Announces the reads of the batch.
-    pub(crate) fn announce(&self, disks: [&dyn Disk; N]) -> Announcement {
+    pub(crate) fn announce(&self, disks: [&dyn Disk; N]) -> Weight {
         for (disk, extents) in disks.iter().zip(self.extents()) {
             disk.announce(extents);
         }
-        let bytes = (self.len() as u64).saturating_mul(N as u64);
-        Announcement { bytes, pieces: self.extents().iter().map(Vec::len).sum() }
+        // A buffer holds the bytes of all disks, so their sum is in range.
+        Weight::new((self.len() * N) as u64, self.extents().iter().map(Vec::len).sum())
     }
 }
 
 /// Announces the reads of a range of a disk.
-pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Announcement {
+pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Weight {
     // An error is reported by the read.
     let extents: Vec<Extent> = disk.extents(range).map_while(Result::ok).take(MOST_PIECES).collect();
     disk.announce(&extents);
-    let bytes = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.len));
-    Announcement { bytes, pieces: extents.len() }
+    // They do not overlap, so the sum is at most the size of the disk.
+    Weight::new(extents.iter().map(|extent| extent.len).sum(), extents.len())
 }
 
 #[cfg(test)]
@@ -92,9 +89,9 @@ mod tests {
     use crate::error::Error;
 
     /// Takes `count` of the items, and returns how many were announced before the first, and before each later one.
-    fn announced_before(items: Vec<Result<Announcement>>, count: usize) -> Vec<usize> {
+    fn announced_before(items: Vec<Result<Weight>>, count: usize) -> Vec<usize> {
         let seen = Mutex::new(0);
-        let announce = |item: &Announcement| {
+        let announce = |item: &Weight| {
             *seen.lock().unwrap() += 1;
             *item
         };
@@ -109,7 +106,7 @@ mod tests {
 
     #[test]
     fn reads_are_announced_up_to_a_number_of_bytes_or_pieces() {
-        let of = |bytes, pieces| (0..2000).map(|_| Ok(Announcement { bytes, pieces })).collect();
+        let of = |bytes, pieces| (0..2000).map(|_| Ok(Weight::new(bytes, pieces))).collect();
         assert_eq!(announced_before(of(MIB, 1), 3), [32, 33, 34]);
         assert_eq!(announced_before(of(MIB, 512), 3), [2, 3, 4]);
         assert_eq!(announced_before(of(64 * MIB, 1), 3), [1, 2, 3]);
@@ -120,7 +117,7 @@ mod tests {
     fn all_items_come_in_order_and_an_error_is_the_last_one() {
         let items = |count: u64, end: u64| {
             let item = move |n| if n == end { Err(Error::Cancelled) } else { Ok(n) };
-            announced((0..count).map(item), |_| Announcement { bytes: MIB, pieces: 1 })
+            announced((0..count).map(item), |_| Weight::new(MIB, 1))
         };
         assert!(items(100, 100).map(Result::unwrap).eq(0..100));
         let until_error: Vec<_> = items(100, 50).collect();

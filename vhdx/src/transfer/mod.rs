@@ -19,7 +19,7 @@ mod paired;
 mod queue;
 mod read;
 
-pub(crate) use announced::{Announcement, announce_range, announced};
+pub(crate) use announced::{Weight, announce_range, announced};
 pub(crate) use any_order::in_any_order;
 pub(crate) use batch::{Batch, Content};
 pub(crate) use batches::{Batches, Zeros};

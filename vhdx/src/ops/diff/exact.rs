@@ -7,7 +7,7 @@ use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
 use crate::ops::ranges::sum;
 use crate::progress::Progress;
-use crate::transfer::{Jobs, Workers, announce_range, announced, in_order};
+use crate::transfer::{Jobs, Weight, Workers, announce_range, announced, in_order};
 use crate::units::{DiskOffset, at_most};
 
 /// Calls `found` for each range of whole sectors that differ between `old` and `new`, in ascending order.
@@ -33,9 +33,10 @@ pub fn differing_ranges(
     let workers = Workers::new(jobs, &old.hint().with(new.hint()), 2);
     let windows = windows(changed_ranges(old, new)?, workers.batch as u64);
     let windows = announced(windows, |window: &ChangedRange| {
-        let range = window.start..window.start.saturating_add(window.len);
-        let (of_old, of_new) = (announce_range(old, range.clone()), announce_range(new, range));
-        of_old.and(of_new)
+        // The read of a range that no disk can have fails.
+        let Some(end) = window.start.checked_add(window.len) else { return Weight::default() };
+        let range = window.start..end;
+        announce_range(old, range.clone()).and(announce_range(new, range))
     });
     let work = |window: ChangedRange, buffer: &mut [u8]| {
         let found = compare(old, new, &window, buffer)?;

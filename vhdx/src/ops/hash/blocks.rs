@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::error::{Bounded, Error, Guaranteed, InvalidArgument, Result, Times};
 use crate::ops::ranges::{data, total, whole};
 use crate::progress::Progress;
-use crate::transfer::{Announcement, Content, Jobs, Workers, announce_range, announced, in_order};
+use crate::transfer::{Content, Jobs, Weight, Workers, announce_range, announced, in_order};
 use crate::units::{DiskOffset, KIB, MIB, at_most};
 
 /// The smallest block that gets a digest of its own, in bytes.
@@ -78,7 +78,7 @@ pub fn hash_blocks(
     let spans = spans(disk, block_size.max(workers.batch as u64));
     let spans = announced(spans, |span: &Span| match span.has_data {
         true => announce_range(disk, span.range.clone()),
-        false => Announcement::default(),
+        false => Weight::default(),
     });
     let work = |span: Span, buffer: &mut [u8]| blocks.of_span(&reader, span, buffer);
     match in_order(workers, spans, progress, work, |runs, _| output.put(runs)) {

@@ -14,7 +14,7 @@ use crate::file::{Extent, Source, Vhdx, VhdxMut};
 use crate::ops::sync_pacer::SyncPacer;
 use crate::progress::{NoProgress, Progress};
 use crate::storage::ReadHint;
-use crate::transfer::{Announcement, Workers, announced, in_any_order};
+use crate::transfer::{Weight, Workers, announced, in_any_order};
 use crate::units::FileOffset;
 
 /// Copies from the merged layers to the target.
@@ -48,7 +48,7 @@ impl<'a> Copier<'a> {
     }
 
     /// Announces the reads of a unit, without those of pieces that the storage may share.
-    fn announce(&self, unit: &CopyUnit) -> Announcement {
+    fn announce(&self, unit: &CopyUnit) -> Weight {
         let extents = unit.pieces.iter().filter_map(|piece| match piece.content {
             Content::Copy { layer, offset } if piece.len <= self.workers.batch as u64 => {
                 Some(Extent { start: piece.start, len: piece.len, source: Source::Data { layer, offset } })
@@ -57,7 +57,7 @@ impl<'a> Copier<'a> {
         });
         let extents: Vec<Extent> = extents.collect();
         announce_by_layer(self.merged, &extents);
-        Announcement { bytes: unit.copied, pieces: extents.len() }
+        Weight::new(unit.copied, extents.len())
     }
 
     fn copy_unit(&self, target: &VhdxMut, unit: &CopyUnit, buffer: &mut [u8]) -> Result<()> {

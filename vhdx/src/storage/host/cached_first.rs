@@ -41,6 +41,7 @@ pub(in crate::storage) fn announce(file: &File, cache_use: &CacheUse, ranges: &m
     if !cache_use.has_missed.load(Ordering::Relaxed) {
         return;
     }
+    // A range that ends before its start is empty.
     let spans = ranges.iter().map(|range| (range.start, range.end.get().saturating_sub(range.start.get())));
     for group in join_sorted(spans, &ReadHint::default()) {
         if let Some([first, .., last] | [first @ last]) = ranges.get(group) {
@@ -49,12 +50,18 @@ pub(in crate::storage) fn announce(file: &File, cache_use: &CacheUse, ranges: &m
     }
 }
 
+/// The most bytes that the kernel reads after one call: its usual readahead.
+const LONGEST_ADVICE: u64 = 128 << 10;
+
 /// Begins to read a range into the page cache.
 fn will_read(file: &File, range: Range<u64>) {
+    let mut start = range.start;
     // A length of zero would mean the rest of the file.
-    if let Some(len) = range.end.checked_sub(range.start).and_then(NonZeroU64::new) {
+    while let Some(rest) = range.end.checked_sub(start).and_then(NonZeroU64::new) {
+        let len = rest.get().min(LONGEST_ADVICE);
         // This is a hint, so its failure does not matter.
-        let _ = fadvise(file, range.start, Some(len), Advice::WillNeed);
+        let _ = fadvise(file, start, NonZeroU64::new(len), Advice::WillNeed);
+        start += len; // up to the end
     }
 }
 
@@ -197,5 +204,23 @@ mod tests {
         let mut byte = [0];
         let mut far = [ReadRange { offset: FileOffset::new(u64::MAX), buf: &mut byte }];
         assert!(read_many(&file, &CacheUse::default(), &mut far).is_err());
+    }
+
+    /// A second attempt to read without waiting would find what the first one has begun to read.
+    #[test]
+    fn announced_ranges_are_read_into_the_page_cache() {
+        let (file, _) = file();
+        let is_cached = |offset: u64| {
+            preadv2(&file, &mut [IoSliceMut::new(&mut [0])], offset, ReadWriteFlags::NOWAIT) == Ok(1)
+        };
+        let end = FileOffset::new(3 << 20);
+        let are_read = [1, 10, 100, 1000, 5000].into_iter().any(|wait| {
+            evict(&file);
+            let mut ranges = [FileOffset::new((2 << 20) + 8192)..end];
+            announce(&file, &CacheUse::default(), &mut ranges);
+            std::thread::sleep(std::time::Duration::from_millis(wait));
+            [(2 << 20) + 8192, 5 << 19, (3 << 20) - 1].into_iter().all(is_cached)
+        });
+        assert!(are_read);
     }
 }
