@@ -72,10 +72,12 @@ impl<const N: usize> Batch<N> {
     }
 }
 
-/// Announces the reads of a range of a disk.
+/// Announces the reads of the first bytes of a range of a disk, at most [`AHEAD`].
 pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Weight {
+    let end = range.start.checked_add(AHEAD).map_or(range.end, |most| most.min(range.end));
     // An error is reported by the read.
-    let extents: Vec<Extent> = disk.extents(range).map_while(Result::ok).take(MOST_PIECES).collect();
+    let extents: Vec<Extent> =
+        disk.extents(range.start..end).map_while(Result::ok).take(MOST_PIECES).collect();
     disk.announce(&extents);
     // They do not overlap, so the sum is at most the size of the disk.
     Weight::new(extents.iter().map(|extent| extent.len).sum(), extents.len())
