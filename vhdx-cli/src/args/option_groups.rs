@@ -39,7 +39,7 @@ impl Writing {
 /// Where parents are searched for, in addition to the child's own folder.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Parents {
-    /// Also search this folder, or the prefix of this URL, for parents (repeatable)
+    /// Also search this folder or URL prefix for parents (repeatable)
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) parent_dir: Vec<PathBuf>,
     /// Use this file or URL as a parent (once for each level, nearest first)

@@ -53,10 +53,7 @@ pub(super) fn read_all(
         Ok(())
     })?;
     let reads = files.iter().copied().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty());
-    let read = |file: &dyn ReadAt, ranges: &mut Vec<ReadRange<'_>>| {
-        file.read_many(ranges).map_err(|error| Error::io("read", None, error))
-    };
-    if for_each_file(reads.collect(), read).is_ok() {
+    if for_each_file(reads.collect(), |file, ranges| file.read_many(ranges)).is_ok() {
         return Ok(());
     }
     // One by one, to find out which extent is the first that cannot be read.

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::thread::{self, Builder};
 
 use super::{ReadAt, ReadHint};
-use crate::error::Result;
 
 /// The most threads. More files are worked on in turn.
 const THREADS: usize = 16;
@@ -13,10 +12,10 @@ const THREADS: usize = 16;
 ///
 /// # Errors
 /// The error of the first item that fails. Then `work` may not have been called for all items.
-pub(crate) fn for_each_file<'a, T: Send>(
+pub(crate) fn for_each_file<'a, T: Send, E: Send>(
     items: Vec<(&'a dyn ReadAt, T)>,
-    work: impl Fn(&'a dyn ReadAt, T) -> Result<()> + Sync,
-) -> Result<()> {
+    work: impl Fn(&'a dyn ReadAt, T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
     let is_slow = |file: &dyn ReadAt| file.hint().parallelism > ReadHint::default().parallelism;
     if items.len() < 2 || !items.iter().any(|(file, _)| is_slow(*file)) {
         return items.into_iter().try_for_each(|(file, item)| work(file, item));
@@ -86,13 +85,13 @@ mod tests {
         let (slow, barrier) = (Empty(16), Barrier::new(16));
         for_each_file(items(&slow, 32), |_, _| {
             barrier.wait();
-            Ok(())
+            Ok::<(), Error>(())
         })
         .unwrap();
         let done = Mutex::new(Vec::new());
         for_each_file(items(&Empty(4), 20), |_, number| {
             done.lock().unwrap().push(number);
-            Ok(())
+            Ok::<(), Error>(())
         })
         .unwrap();
         assert!(done.into_inner().unwrap().into_iter().eq(0..20));

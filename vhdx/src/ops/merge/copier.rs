@@ -49,13 +49,8 @@ impl<'a> Copier<'a> {
 
     /// Announces the reads of a unit, without those of pieces that the storage may share.
     fn announce(&self, unit: &CopyUnit) -> Weight {
-        let extents = unit.pieces.iter().filter_map(|piece| match piece.content {
-            Content::Copy { layer, offset } if piece.len <= self.workers.batch as u64 => {
-                Some(Extent { start: piece.start, len: piece.len, source: Source::Data { layer, offset } })
-            }
-            _ => None,
-        });
-        let extents: Vec<Extent> = extents.collect();
+        let short = |extent: &Extent| self.fits_into_buffer(extent);
+        let extents: Vec<Extent> = unit.pieces.iter().filter_map(copied_extent).filter(short).collect();
         announce_by_layer(self.merged, &extents);
         Weight::new(unit.copied, extents.len())
     }
@@ -63,21 +58,18 @@ impl<'a> Copier<'a> {
     fn copy_unit(&self, target: &VhdxMut, unit: &CopyUnit, buffer: &mut [u8]) -> Result<()> {
         let mut short = Vec::new();
         for piece in &unit.pieces {
-            match piece.content {
-                Content::Nothing => {}
-                Content::Zeros => target.put_zeros(piece.to, piece.len)?,
-                Content::Copy { layer, offset } => {
-                    let source = Source::Data { layer, offset };
-                    let extent = Extent { start: piece.start, len: piece.len, source };
-                    if piece.len <= self.workers.batch as u64 {
-                        short.push((extent, piece.to));
-                    } else {
-                        self.copy_long(target, &extent, piece, buffer)?;
-                    }
-                }
+            match copied_extent(piece) {
+                Some(extent) if self.fits_into_buffer(&extent) => short.push((extent, piece.to)),
+                Some(extent) => self.copy_long(target, &extent, piece, buffer)?,
+                None if piece.content == Content::Zeros => target.put_zeros(piece.to, piece.len)?,
+                None => {}
             }
         }
         self.copy_short(target, &short, buffer)
+    }
+
+    fn fits_into_buffer(&self, extent: &Extent) -> bool {
+        extent.len <= self.workers.batch as u64
     }
 
     /// Copies a piece that does not fit into the buffer. The storage may share it between the files.
@@ -122,4 +114,10 @@ impl<'a> Copier<'a> {
         }
         Ok(())
     }
+}
+
+/// Returns the source of a piece that is copied.
+fn copied_extent(piece: &CopyPiece) -> Option<Extent> {
+    let Content::Copy { layer, offset } = piece.content else { return None };
+    Some(Extent { start: piece.start, len: piece.len, source: Source::Data { layer, offset } })
 }

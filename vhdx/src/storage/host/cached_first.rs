@@ -30,7 +30,6 @@ pub(in crate::storage) struct CacheUse {
 
 /// Tells the kernel that ranges will be read. Does nothing as long as all bytes were in the page cache.
 pub(in crate::storage) fn announce(file: &File, cache_use: &CacheUse, ranges: &mut [Range<FileOffset>]) {
-    ranges.sort_unstable_by_key(|range| range.start);
     // Only once: if a byte is missing, the kernel also reads some bytes after it, which may not be needed.
     if !cache_use.is_probed.swap(true, Ordering::Relaxed)
         && let Some(first) = ranges.first()
@@ -41,6 +40,7 @@ pub(in crate::storage) fn announce(file: &File, cache_use: &CacheUse, ranges: &m
     if !cache_use.has_missed.load(Ordering::Relaxed) {
         return;
     }
+    ranges.sort_unstable_by_key(|range| range.start);
     // A range that ends before its start is empty.
     let spans = ranges.iter().map(|range| (range.start, range.end.get().saturating_sub(range.start.get())));
     for group in join_sorted(spans, &ReadHint::default()) {
