@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Builder};
 
 use vhdx::{Error, OpenOptions, Result, Vhdx};
 
@@ -24,18 +24,9 @@ impl Remote {
     /// Opens several disks in several threads, and returns them sorted by name. What was read stays in the cache.
     pub fn open_disks(&self, names: Vec<PathBuf>) -> Vec<(PathBuf, Result<Vhdx>)> {
         let opened = Mutex::new(Vec::new());
-        let threads = names.len().min(THREADS);
-        let names = Mutex::new(names.into_iter());
-        let next = || names.lock().unwrap_or_else(PoisonError::into_inner).next();
-        thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(name) = next() {
-                        let disk = self.open_disk(&name);
-                        opened.lock().unwrap_or_else(PoisonError::into_inner).push((name, disk));
-                    }
-                });
-            }
+        in_threads(names, |name| {
+            let disk = self.open_disk(&name);
+            opened.lock().unwrap_or_else(PoisonError::into_inner).push((name, disk));
         });
         let mut opened = opened.into_inner().unwrap_or_else(PoisonError::into_inner);
         opened.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -72,6 +63,25 @@ impl Remote {
     pub fn folder_of(&self, name: &Path) -> io::Result<PathBuf> {
         Ok(self.address(name)?.folder().name().into())
     }
+}
+
+/// Calls `work` for each item, in several threads.
+pub(crate) fn in_threads<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+    let threads = items.len().min(THREADS);
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || {
+        while let Some(item) = next() {
+            work(item);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // This thread does the work of those that cannot be started.
+            let _ = Builder::new().spawn_scoped(scope, run);
+        }
+        run();
+    });
 }
 
 /// Returns an error if there are more disks than are read.

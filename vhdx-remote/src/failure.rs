@@ -144,6 +144,15 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// Returns whether the same request may succeed later: the server is busy or cannot be reached.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Failure::TimedOut | Failure::Connect { .. } | Failure::Interrupted { .. } => true,
+            Failure::Status { status, .. } => is_temporary(*status),
+            _ => false,
+        }
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
             Failure::NotFound => io::ErrorKind::NotFound,
@@ -200,6 +209,11 @@ impl Failure {
             _ => Failure::Other { reason },
         })
     }
+}
+
+/// Returns whether a request with this status may succeed a moment later.
+pub(crate) fn is_temporary(status: u16) -> bool {
+    (500..600).contains(&status) || [408, 429].contains(&status)
 }
 
 impl From<Failure> for io::Error {

@@ -8,15 +8,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::Failure;
+use crate::permits::Permits;
 use crate::pin::Pin;
 
-/// The most requests of a session at the same time.
-pub(crate) const PERMITS: usize = 64;
-/// A longer request takes several permits. So all answers that are in memory take at most 16 MiB.
-const BYTES_OF_PERMIT: u64 = 256 << 10;
 /// The most attempts to fetch a range whose body ends early.
 const ATTEMPTS: u32 = 3;
 
@@ -26,7 +23,7 @@ pub(crate) struct Object {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     /// Bounds the requests of the session that are under way, and the answers that were not copied yet.
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Permits,
     pub(crate) first_wait: Duration,
 }
 
@@ -68,16 +65,18 @@ pub(crate) struct Pinned {
 impl Object {
     /// Fetches the first `len` bytes, or all if the object is shorter, and pins the object.
     pub(crate) async fn open(self, len: u64) -> io::Result<(Pinned, Fetched)> {
-        let (bytes, meta) = self.fetch(0..len, None).await?;
+        let permit = self.permits.wait(len).await?;
+        let (bytes, meta) = self.fetch(0..len, None, permit).await?;
         let pin = Pin::new(&meta)?;
         Ok((Pinned { object: self, pin, meta }, bytes))
     }
 
-    async fn fetch(&self, range: Range<u64>, pinned: Option<&Pinned>) -> io::Result<(Fetched, ObjectMeta)> {
-        let len = range.end.saturating_sub(range.start);
-        let permits = len.div_ceil(BYTES_OF_PERMIT).clamp(1, PERMITS as u64) as u32;
-        let permit = Arc::clone(&self.permits).acquire_many_owned(permits).await;
-        let permit = permit.map_err(|_| io::Error::other("no more requests are possible"))?;
+    async fn fetch(
+        &self,
+        range: Range<u64>,
+        pinned: Option<&Pinned>,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<(Fetched, ObjectMeta)> {
         let mut wait = self.first_wait;
         for attempt in 1.. {
             match self.fetch_once(range.clone(), pinned).await {
@@ -85,7 +84,10 @@ impl Object {
                     tokio::time::sleep(wait).await;
                     wait = wait.saturating_mul(4);
                 }
-                Err(failed) => return Err(failed.failure.into()),
+                Err(failed) => {
+                    self.permits.give_up(&failed.failure);
+                    return Err(failed.failure.into());
+                }
                 Ok((bytes, meta)) => return Ok((Fetched { bytes, _permits: permit }, meta)),
             }
         }
@@ -133,7 +135,19 @@ impl Object {
 impl Pinned {
     /// Fetches a range inside the object, in the state in which it was opened.
     pub(crate) async fn fetch(&self, range: Range<u64>) -> io::Result<Fetched> {
-        let (bytes, _) = self.object.fetch(range, Some(self)).await?;
+        let permit = self.object.permits.wait(len_of(&range)).await?;
+        let (bytes, _) = self.object.fetch(range, Some(self), permit).await?;
         Ok(bytes)
     }
+
+    /// As [`fetch`](Self::fetch), for one of many ranges: fails if the server stops answering while this one waits.
+    pub(crate) async fn fetch_while_answered(&self, range: Range<u64>) -> io::Result<Fetched> {
+        let permit = self.object.permits.wait_while_answered(len_of(&range)).await?;
+        let (bytes, _) = self.object.fetch(range, Some(self), permit).await?;
+        Ok(bytes)
+    }
+}
+
+fn len_of(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
 }

@@ -4,12 +4,13 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vhdx::{FileOffset, ReadAt, ReadHint, ReadRange, join_ranges};
 
 use crate::cache::{BLOCK, Cache};
-use crate::fetch::{Object, PERMITS, Pinned};
+use crate::fetch::{Object, Pinned};
+use crate::requests::Requests;
 use crate::runtime;
 
 /// The bytes that are fetched when a file is opened. They contain all headers ([MS-VHDX] 2.2).
@@ -170,38 +171,28 @@ impl ReadAt for RemoteFile {
         }
     }
 
-    /// Fetches all ranges at the same time, without the cache.
+    /// Fetches many ranges at the same time, without the cache. After an error, no request of this call goes on.
     fn read_many(&self, ranges: &mut [ReadRange<'_>]) -> io::Result<()> {
         for range in &*ranges {
             self.ensure_inside(range.offset, range.buf.len())?;
         }
         let groups = join_ranges(ranges, &self.hint());
         let spans = spans(ranges, groups);
-        let (send, receive) = mpsc::sync_channel(PERMITS);
+        let mut requests = Requests::new(&self.0.pinned);
         let mut waiting = spans.iter().enumerate();
-        let begin = |(number, span): (usize, &Span)| {
-            let (pinned, bytes) = (self.0.pinned.clone(), span.bytes.clone());
-            runtime::begin(send.clone(), async move { Ok((number, pinned.fetch(bytes).await?)) }).map(drop)
-        };
-        let mut under_way = 0_usize;
-        for next in waiting.by_ref().take(PERMITS) {
-            begin(next)?;
-            under_way += 1;
-        }
-        while under_way > 0 {
-            let (number, bytes) = receive.recv().map_err(|_| runtime::lost())??;
-            under_way -= 1;
-            if let Some(next) = waiting.next() {
-                begin(next)?;
-                under_way += 1;
+        loop {
+            while requests.has_room()
+                && let Some((number, span)) = waiting.next()
+            {
+                requests.begin(number, span.bytes.clone())?;
             }
+            let Some((number, bytes)) = requests.next()? else { return Ok(()) };
             if let Some(Span { bytes: place, ranges: group }) = spans.get(number)
                 && let Some(ranges) = ranges.get_mut(group.clone())
             {
                 copy(&bytes, place.start, ranges);
             }
         }
-        Ok(())
     }
 
     fn hint(&self) -> ReadHint {

@@ -19,12 +19,14 @@ use object_store::client::{
 
 use crate::address::is_loopback;
 use crate::clients::{Clients, Route};
-use crate::failure::{Failure, refused};
+use crate::failure::{Failure, is_temporary, refused};
 use crate::list_answers;
 use crate::redirects::place;
 
 /// The longest accepted body of an answer that is not part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
+/// The longest accepted answer to the begin of an upload. The id in it becomes a part of URLs, where it may triple.
+const MAX_UPLOAD_ID: u64 = 16 << 10;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;
 /// The addresses of the services that give credentials to virtual machines and containers. They are not routed.
@@ -143,18 +145,13 @@ where
     for attempt in 1..=METADATA_ATTEMPTS {
         match tokio::time::timeout(METADATA_TIMEOUT, ask()).await {
             Ok(Ok(response)) if response.status().is_success() => return Ok(bounded(response, MAX_ANSWER)),
-            Ok(Ok(response)) if may_pass(response.status()) && attempt < METADATA_ATTEMPTS => {
+            Ok(Ok(response)) if is_temporary(response.status().as_u16()) && attempt < METADATA_ATTEMPTS => {
                 tokio::time::sleep(METADATA_WAIT).await;
             }
             _ => break,
         }
     }
     Err(refused(Failure::NoCredentials))
-}
-
-/// Returns whether a request with this status may succeed a moment later.
-fn may_pass(status: StatusCode) -> bool {
-    status.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
 /// Returns whether a request is the last one of an upload in parts to S3.
@@ -172,6 +169,8 @@ struct Asked {
     method: Method,
     /// Whether it asks for a list of objects.
     is_list: bool,
+    /// Whether it begins an upload in parts to S3 or Google.
+    is_new_upload: bool,
     /// The first and the last byte of a range.
     range: Option<(u64, u64)>,
 }
@@ -185,7 +184,9 @@ impl Asked {
             && has_parameter(request, |name, value| {
                 (name, value) == ("list-type", "2") || (name, value) == ("comp", "list")
             });
-        Self { method: request.method().clone(), is_list, range }
+        let is_new_upload =
+            request.method() == Method::POST && has_parameter(request, |name, _| name == "uploads");
+        Self { method: request.method().clone(), is_list, is_new_upload, range }
     }
 }
 
@@ -214,6 +215,7 @@ async fn checked(mut response: HttpResponse, asked: &Asked) -> Result<HttpRespon
             response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(len.into());
             len
         }
+        None if asked.is_new_upload => MAX_UPLOAD_ID,
         None => MAX_ANSWER,
     };
     Ok(bounded(response, limit))
@@ -255,7 +257,7 @@ async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
         }
     }
     let (status, code) = (parts.status, error_code(&bytes));
-    let may_pass = may_pass(status);
+    let may_pass = is_temporary(status.as_u16());
     let is_expected = matches!(status.as_u16(), 304 | 404 | 409 | 412);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         return Err(refused(Failure::Empty));

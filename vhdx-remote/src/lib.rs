@@ -5,7 +5,8 @@
 //! not see: every function blocks.
 //!
 //! - An object is pinned when it is opened: by its ETag, else its version, else its modification time and size. If the
-//!   object is replaced later, reads fail. They never mix old and new data.
+//!   object is replaced later, reads fail, and do not mix old and new data. By time and size, a change within the same
+//!   second to the same size is missed.
 //! - Nothing is allocated by a size from a server that is not bounded first. Requests, bodies, lists, redirects, retries
 //!   and times are bounded.
 //! - Credentials come from the environment, by the conventions of `object_store`. They are in no message and in no
@@ -39,9 +40,11 @@ mod guard;
 mod list_answers;
 mod listing;
 mod options;
+mod permits;
 mod pin;
 mod redirects;
 mod remote;
+mod requests;
 mod resolver;
 mod runtime;
 mod settings;

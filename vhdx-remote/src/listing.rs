@@ -14,6 +14,8 @@ pub const MAX_LISTED: usize = 100_000;
 /// The longest accepted key in bytes. Object stores allow 1024.
 const MAX_KEY: usize = 4096;
 
+/// The longest accepted token that continues a list, in bytes. It becomes a part of a URL.
+const MAX_TOKEN: usize = 8 << 10;
 /// The most bytes of all names in a list.
 const MAX_BYTES: usize = 32 << 20;
 
@@ -82,6 +84,12 @@ async fn pages(
             None => return Ok(entries),
             Some(token) if page_token.as_ref() == Some(&token) => {
                 return Err(io::Error::other("the server sends the same part of a list again and again"));
+            }
+            Some(token) if token.len() > MAX_TOKEN => {
+                return Err(io::Error::other(format!(
+                    "the server continues the list with a token of {} bytes, and at most {MAX_TOKEN} are accepted",
+                    token.len()
+                )));
             }
             Some(token) => page_token = Some(token),
         }

@@ -7,17 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
-use tokio::sync::Semaphore;
 
 use crate::address::Address;
 use crate::cache::Cache;
 use crate::clients::Clients;
 use crate::fetch::Object;
-use crate::fetch::PERMITS;
 use crate::file::RemoteFile;
 use crate::guard::Existing;
 use crate::listing::{self, RemoteEntry};
 use crate::options::RemoteOptions;
+use crate::permits::Permits;
 use crate::runtime;
 use crate::store::Store;
 use crate::upload::{self, Upload};
@@ -40,7 +39,7 @@ struct Session {
     /// The disks in prefixes, by the name of the prefix and whether the prefixes inside it are included.
     lists: Mutex<HashMap<(String, bool), Listed>>,
     cache: Arc<Cache>,
-    permits: Arc<Semaphore>,
+    permits: Permits,
 }
 
 /// An open object, or why it could not be opened.
@@ -63,7 +62,6 @@ impl Remote {
     /// Begins a session.
     pub fn new(options: RemoteOptions) -> Self {
         let cache = Arc::new(Cache::new(options.cache));
-        let permits = Arc::new(Semaphore::new(PERMITS));
         let clients = Arc::new(Clients::new(&options));
         Self(Arc::new(Session {
             options,
@@ -73,7 +71,7 @@ impl Remote {
             files: Mutex::default(),
             lists: Mutex::default(),
             cache,
-            permits,
+            permits: Permits::new(),
         }))
     }
 
@@ -151,7 +149,7 @@ impl Remote {
         let object = Object {
             store: self.store(&address, Existing::Replace)?.objects,
             path: Store::path(&address)?,
-            permits: Arc::clone(&self.0.permits),
+            permits: self.0.permits.clone(),
             first_wait: self.0.options.first_wait,
         };
         RemoteFile::open(name.to_owned(), object, Arc::clone(&self.0.cache))

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use vhdx::{Candidate, Candidates, Error, GuidSearch, ParentRequest, ParentResolver, Result};
 
 use crate::address::{Address, is_url};
-use crate::disks::ensure_few;
+use crate::disks::{ensure_few, in_threads};
 use crate::remote::Remote;
 
 /// The most disks beside a disk that are opened before they are requested.
@@ -39,23 +38,24 @@ impl RemoteResolver {
     ///
     /// Failures are ignored: opening the chain reports them.
     pub fn prepare(&self, leaf: &Path) {
-        thread::scope(|scope| {
-            scope.spawn(|| drop(self.remote.open_disk(leaf)));
-            if self.named.is_empty() {
-                let Ok(folders) = self.folders_of(leaf) else { return };
-                let lists: Vec<_> = folders
-                    .into_iter()
-                    .map(|folder| scope.spawn(move || self.remote.disks_of(&folder, false)))
-                    .collect();
-                let lists = lists.into_iter().filter_map(|list| list.join().ok()?.ok());
-                let disks: Vec<Address> = lists.flat_map(|list| list.to_vec()).collect();
-                if disks.len() <= MAX_PREPARED {
-                    drop(self.remote.open_disks(disks.iter().map(|disk| disk.name().into()).collect()));
-                }
-            } else {
-                drop(self.remote.open_disks(self.named.clone()));
+        let mut disks: Vec<PathBuf> = vec![leaf.into()];
+        if self.named.is_empty() {
+            let Ok(folders) = self.folders_of(leaf) else { return };
+            let needed = folders.iter().map(Needed::List).chain([Needed::Disk(leaf)]).collect();
+            in_threads(needed, |needed| match needed {
+                Needed::Disk(name) => drop(self.remote.open_disk(name)),
+                Needed::List(folder) => drop(self.remote.disks_of(folder, false)),
+            });
+            let lists = folders.iter().filter_map(|folder| self.remote.disks_of(folder, false).ok());
+            let listed: Vec<Address> = lists.flat_map(|list| list.to_vec()).collect();
+            if listed.len() > MAX_PREPARED {
+                return;
             }
-        });
+            disks.extend(listed.iter().map(|disk| PathBuf::from(disk.name())));
+        } else {
+            disks.extend(self.named.iter().cloned());
+        }
+        drop(self.remote.open_disks(disks));
     }
 
     /// Returns the prefix of the child and the other prefixes to search, without duplicates.
@@ -96,6 +96,12 @@ impl RemoteResolver {
         exact.extend(others);
         exact
     }
+}
+
+/// What opening a chain needs first.
+enum Needed<'a> {
+    Disk(&'a Path),
+    List(&'a Address),
 }
 
 /// A place to look for a parent.

@@ -62,6 +62,11 @@ fn fails(response: Response, expected: &str) {
 fn hostile_lists_end() {
     let again = "<ListBucketResult><NextContinuationToken>x</NextContinuationToken></ListBucketResult>";
     fails(Response::new(200, again), "again and again");
+    let token = "x".repeat(70_000);
+    let long = format!(
+        "<ListBucketResult><NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+    );
+    fails(Response::new(200, long), "a token of 70000 bytes");
     fails(Response { body: Body::Endless, ..Response::new(200, "") }, "more than");
     fails(Response::new(200, "no XML"), "");
     fails(Response { body: Body::Stall(vec![b'x'; 100].into(), 10), ..Response::new(200, "") }, "in time");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use vhdx::{FileOffset, ReadAt, ReadRange};
+use vhdx_testkit::http::{Fault, Response};
 
 use crate::{content, open, read, remote, served};
 
@@ -112,15 +113,55 @@ fn many_ranges_are_joined_cut_and_read_in_any_order() {
     assert_eq!(server.take_requests().len(), 1);
 }
 
+/// Places that need a request each.
+fn scattered(count: u64) -> Vec<(u64, usize)> {
+    (0..count).map(|number| (number << 20, 4096)).collect()
+}
+
+/// In turn, each of the 512 requests would be repeated, 64 at a time: ten times as long as one request with its
+/// repetitions.
+#[test]
+fn reads_of_a_server_that_stops_answering_end_together() {
+    let (files, server) = served(content(64 * MIB));
+    let file = open(&remote(), &server.url("/disk")).unwrap();
+    server.take_requests();
+    files.spoil(|_| vec![Fault::Stall(100)]);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let reads: Vec<_> = (0..8).map(|_| scope.spawn(|| read_many(&file, &scattered(64)))).collect();
+        for read in reads {
+            let error = read.join().unwrap().unwrap_err().to_string();
+            assert!(error.contains("did not answer in time"), "{error}");
+        }
+    });
+    let (took, requests) = (start.elapsed(), server.take_requests().len());
+    assert!(took < Duration::from_secs(20) && requests < 2 * 6 * 64, "{took:?}, {requests} requests");
+}
+
+#[test]
+fn after_a_failure_no_other_request_of_the_call_goes_on() {
+    let (files, server) = served(content(64 * MIB));
+    let file = open(&remote(), &server.url("/disk")).unwrap();
+    server.take_requests();
+    files.spoil(|request| match request.range() {
+        Some(range) if range.start == 40 << 20 => vec![Fault::Instead(Response::new(403, ""))],
+        _ => vec![Fault::Stall(100)],
+    });
+    assert!(read_many(&file, &scattered(64)).is_err());
+    // Otherwise, each of them would be repeated after half a second.
+    std::thread::sleep(Duration::from_millis(1500));
+    let requests = server.take_requests().len();
+    assert!(requests <= 64, "{requests} requests");
+}
+
 /// One by one, 64 requests would take 6.4 s.
 #[test]
 fn requests_of_one_call_wait_at_the_same_time() {
     let (_, server) = served(content(64 * MIB));
     let file = open(&remote(), &server.url("/disk")).unwrap();
     server.set_delay(Duration::from_millis(100));
-    let ranges: Vec<(u64, usize)> = (0..64).map(|n| (n << 20, 4096)).collect();
     let start = Instant::now();
-    read_many(&file, &ranges).unwrap();
+    read_many(&file, &scattered(64)).unwrap();
     let took = start.elapsed();
     assert!(took < Duration::from_millis(4000), "{took:?}");
 }

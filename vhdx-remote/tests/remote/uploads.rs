@@ -237,3 +237,20 @@ fn uploads_that_are_not_possible() {
     }
     assert_eq!(bucket.unfinished(), 0);
 }
+
+/// The id becomes a part of URLs, which must not be too long for the client.
+#[test]
+fn an_upload_with_an_endless_id_does_not_begin() {
+    let server = HttpServer::start(|request: &Request| match request.method.as_str() {
+        "POST" => {
+            let id = "x".repeat(70_000);
+            let body = format!(
+                "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+            );
+            Response::new(200, body)
+        }
+        _ => Response::new(404, ""),
+    });
+    let error = begin(&server, 20 * MIB).unwrap_err().to_string();
+    assert!(error.contains("more than the 16384 bytes"), "{error}");
+}

@@ -11,6 +11,9 @@ use crate::file::{Extents, Vhdx, range_on_disk};
 use crate::storage::{OnWriter, for_each_file};
 use crate::units::{DiskOffset, FileOffset};
 
+/// The most layers that are validated at the same time. The record of the blocks of one takes up to 16 MiB.
+const VALIDATED_AT_ONCE: usize = 4;
+
 /// A file and all its parents, with every link checked: the disk that a virtual machine sees.
 ///
 /// A fixed or dynamic file is a chain of one file. A clone shares the open files, their locks and the cache.
@@ -83,7 +86,7 @@ impl Chain {
     pub fn validate_placement(&self) -> Result<()> {
         if self.placement_is_valid.get().is_none() {
             let layers = self.layers.iter().map(|layer| (layer.storage(), layer));
-            for_each_file(layers.collect(), |_, layer| layer.validate_placement())?;
+            for_each_file(layers.collect(), VALIDATED_AT_ONCE, |_, layer| layer.validate_placement())?;
             self.placement_is_valid.get_or_init(|| ());
         }
         Ok(())

@@ -7,6 +7,9 @@ use crate::file::{Extent, Source, Vhdx};
 use crate::storage::{ReadAt, ReadRange, for_each_file, read_into};
 use crate::units::FileOffset;
 
+/// The most files of a server that are read at the same time.
+const FILES_AT_ONCE: usize = 16;
+
 /// Calls `each` with every extent and the part of `buf` for its bytes.
 pub(super) fn each_buffer<'b>(
     extents: &[Extent],
@@ -53,7 +56,7 @@ pub(super) fn read_all(
         Ok(())
     })?;
     let reads = files.iter().copied().zip(&mut ranges).filter(|(_, ranges)| !ranges.is_empty());
-    if for_each_file(reads.collect(), |file, ranges| file.read_many(ranges)).is_ok() {
+    if for_each_file(reads.collect(), FILES_AT_ONCE, |file, ranges| file.read_many(ranges)).is_ok() {
         return Ok(());
     }
     // One by one, to find out which extent is the first that cannot be read.

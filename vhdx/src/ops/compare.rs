@@ -1,8 +1,9 @@
 //! Compares the content of two disks.
 
+use super::by_sector::{by_sector, read_with_zeros};
 use super::ranges::sum;
 use crate::disk::Disk;
-use crate::error::{Bounded, Error, Result};
+use crate::error::{Bounded, Error, Result, in_memory};
 use crate::progress::Progress;
 use crate::transfer::{Batch, Batches, Content, Jobs, Workers, Zeros, announced, in_any_order, paired};
 use crate::units::DiskOffset;
@@ -60,7 +61,7 @@ fn first_difference(
     let batches = announced(batches, |batch: &Batch<2>| batch.announce([a, b]));
     // The batch that ends it is the first one with a difference or an error.
     let ended = in_any_order(workers, batches, progress, |batch: Batch<2>, buffer: &mut [u8]| {
-        let [of_a, of_b] = batch.read([a, b], buffer)?;
+        let Ok([of_a, of_b]) = batch.read([a, b], buffer) else { return in_turn(&batch, [a, b]) };
         if of_a != of_b {
             return Err(first_in(&batch, of_a, of_b)?);
         }
@@ -72,6 +73,24 @@ fn first_difference(
         Err(End::Difference(at)) => Ok(Some(at)),
         Err(End::Failure(error)) => Err(error),
     }
+}
+
+/// Reads and compares each sector of a batch, to find out whether a difference or a failure comes first.
+fn in_turn(batch: &Batch<2>, disks: [&dyn Disk; 2]) -> std::result::Result<(), End> {
+    for run in batch.read_runs() {
+        by_sector(run?, |sector| {
+            let mut bytes = [Vec::new(), Vec::new()];
+            for (disk, bytes) in disks.into_iter().zip(&mut bytes) {
+                bytes.resize(in_memory(sector.end.minus(sector.start)?)?, 0);
+                read_with_zeros(disk, bytes, sector.start)?;
+            }
+            match bytes[0].iter().zip(&bytes[1]).position(|(a, b)| a != b) {
+                Some(first) => Err(End::Difference(sector.start.plus(first as u64)?)),
+                None => Ok(()),
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// Returns the first difference of a batch.
@@ -89,7 +108,7 @@ fn first_in(batch: &Batch<2>, of_a: &[u8], of_b: &[u8]) -> Result<End> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Meter, Plain};
+    use crate::ops::testing::{Broken, Meter, Plain};
 
     const LEN: usize = 3 << 20;
 
@@ -149,6 +168,25 @@ mod tests {
         let meter = Meter::new();
         assert!(compare(&a, &b, Jobs::default(), &meter).unwrap().equal);
         assert_eq!(meter.total(), 2048 + 4096 + (2 << 20));
+    }
+
+    #[test]
+    fn what_comes_first_is_reported_a_difference_or_the_failure_of_either_disk() {
+        let outcome = |broken: [usize; 2], difference: usize| {
+            let [a, mut b] = broken.map(|at| Broken { plain: Plain::new(LEN, &[(0, LEN)]), at });
+            b.plain.bytes[difference] ^= 1;
+            match compare(&a, &b, Jobs::default(), &Meter::new()) {
+                Ok(comparison) => comparison.first_difference.unwrap().get() as usize,
+                Err(Error::Io { offset: Some(offset), .. }) => offset.get() as usize,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        let [first, second, third] = [100 * 512, 500 * 512 + 1, 1500 * 512];
+        assert_eq!(outcome([first, second], third), first);
+        assert_eq!(outcome([second, first], third), first);
+        assert_eq!(outcome([second, third], first), first);
+        assert_eq!(outcome([third, second], first), first);
+        assert_eq!(outcome([LEN, third], second), second);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Operations that copy, compare or hash content report to a [`Progress`](crate::Progress), and stop soon after it asks
 //! them to. Only a merge in place, relinking and a replay change existing VHDX files.
 
+mod by_sector;
 mod check;
 mod compare;
 mod convert;

@@ -1,4 +1,4 @@
-//! Paces the writes of a copy: one thread writes at a time, and syncs start early, so that the last one is short.
+//! Paces the writes of a copy: one thread writes data at a time, and syncs start early, so that the last one is short.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

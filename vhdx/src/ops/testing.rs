@@ -1,10 +1,11 @@
 //! Helpers of the tests of operations: a disk in memory, images of files, and a progress that counts.
 
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::Disk;
-use crate::error::{InvalidArgument, Result};
+use crate::error::{Error, InvalidArgument, Result};
 use crate::file::{Extent, NewDisk, OpenOptions, Source, Vhdx, VhdxWriter};
 use crate::format::bat_entry::BatEntry;
 use crate::format::metadata_item::PARENT_LOCATOR;
@@ -70,6 +71,46 @@ impl Disk for Plain {
         let past_end = InvalidArgument::PastEndOfDisk { start: offset, len, virtual_size };
         buf.copy_from_slice(self.bytes.get(start..start + buf.len()).ok_or(past_end)?);
         Ok(())
+    }
+
+    fn validate_placement(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_unchanged(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn identities(&self) -> Vec<FileIdentity> {
+        Vec::new()
+    }
+}
+
+/// A disk of which the byte at an offset cannot be read. The error has this offset.
+pub(super) struct Broken {
+    pub(super) plain: Plain,
+    pub(super) at: usize,
+}
+
+impl Disk for Broken {
+    fn virtual_size(&self) -> u64 {
+        self.plain.virtual_size()
+    }
+
+    fn logical_sector_size(&self) -> u32 {
+        self.plain.logical_sector_size()
+    }
+
+    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = Result<Extent>> + Send + '_> {
+        self.plain.extents(range)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: DiskOffset) -> Result<()> {
+        let start = offset.get() as usize;
+        match (start..start + buf.len()).contains(&self.at) {
+            true => Err(Error::io("read", FileOffset::new(self.at as u64), io::ErrorKind::Other.into())),
+            false => self.plain.read_exact_at(buf, offset),
+        }
     }
 
     fn validate_placement(&self) -> Result<()> {

@@ -3,24 +3,23 @@
 use std::sync::Mutex;
 use std::thread::{self, Builder};
 
-use super::{ReadAt, ReadHint};
+use super::ReadAt;
 
-/// The most threads. More files are worked on in turn.
-const THREADS: usize = 16;
-
-/// Calls `work` for each item with its file. If a file answers many requests at the same time, several threads do it.
+/// Calls `work` for each item with its file. If a file answers many requests at the same time, up to `threads` threads
+/// do it. More files are worked on in turn.
 ///
 /// # Errors
 /// The error of the first item that fails. Then `work` may not have been called for all items.
 pub(crate) fn for_each_file<'a, T: Send, E: Send>(
     items: Vec<(&'a dyn ReadAt, T)>,
+    threads: usize,
     work: impl Fn(&'a dyn ReadAt, T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    let is_slow = |file: &dyn ReadAt| file.hint().parallelism > ReadHint::default().parallelism;
-    if items.len() < 2 || !items.iter().any(|(file, _)| is_slow(*file)) {
+    let is_slow = items.iter().any(|(file, _)| file.hint().is_answering_many());
+    if items.len() < 2 || threads < 2 || !is_slow {
         return items.into_iter().try_for_each(|(file, item)| work(file, item));
     }
-    let helpers = items.len().min(THREADS) - 1;
+    let helpers = items.len().min(threads) - 1;
     let waiting = Mutex::new(items.into_iter().enumerate());
     let failed = Mutex::new(None);
     let run = || {
@@ -58,6 +57,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
+    use crate::storage::ReadHint;
     use crate::units::FileOffset;
 
     struct Empty(usize);
@@ -83,13 +83,13 @@ mod tests {
     #[test]
     fn files_of_a_server_are_worked_on_at_the_same_time() {
         let (slow, barrier) = (Empty(16), Barrier::new(16));
-        for_each_file(items(&slow, 32), |_, _| {
+        for_each_file(items(&slow, 32), 16, |_, _| {
             barrier.wait();
             Ok::<(), Error>(())
         })
         .unwrap();
         let done = Mutex::new(Vec::new());
-        for_each_file(items(&Empty(4), 20), |_, number| {
+        for_each_file(items(&Empty(4), 20), 16, |_, number| {
             done.lock().unwrap().push(number);
             Ok::<(), Error>(())
         })
@@ -105,7 +105,7 @@ mod tests {
                 9 => Err(Error::internal("a later error")),
                 _ => Ok(()),
             };
-            let failed = for_each_file(items(&Empty(parallelism), 20), work);
+            let failed = for_each_file(items(&Empty(parallelism), 20), 16, work);
             assert!(matches!(failed, Err(Error::Cancelled)), "{failed:?}");
         }
     }

@@ -25,6 +25,11 @@ pub struct ReadHint {
 }
 
 impl ReadHint {
+    /// Returns whether the storage answers more requests at the same time than a local file, such as one on a server.
+    pub(crate) fn is_answering_many(&self) -> bool {
+        self.parallelism > Self::default().parallelism
+    }
+
     /// Returns a hint for reading several storages at the same time.
     pub(crate) fn of_all(storages: impl Iterator<Item = Self>) -> Self {
         // Without a storage nothing is read.

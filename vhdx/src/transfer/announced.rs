@@ -49,6 +49,9 @@ pub(crate) fn announced<W: Send>(
 pub(crate) struct Weight(u64);
 
 impl Weight {
+    /// No other item is announced before this one is taken.
+    const MOST: Self = Self(AHEAD);
+
     /// Returns the weight of reads of `bytes` bytes in so many pieces.
     pub(crate) fn new(bytes: u64, pieces: usize) -> Self {
         let most_pieces = AHEAD / LEAST_PIECE;
@@ -68,16 +71,23 @@ impl<const N: usize> Batch<N> {
             disk.announce(extents);
         }
         // A buffer holds the bytes of all disks, so their sum is in range.
-        Weight::new((self.len() * N) as u64, self.extents().iter().map(Vec::len).sum())
+        // The runs count too: a batch of many short ones takes memory while it waits.
+        Weight::new((self.len() * N) as u64, self.pieces())
     }
 }
 
 /// Announces the reads of the first bytes of a range of a disk, at most [`AHEAD`].
 pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Weight {
+    // There, announcing has no effect, and the metadata is found sooner by the threads that read.
+    if disk.hint().is_answering_many() {
+        return Weight::MOST;
+    }
     let end = range.start.checked_add(AHEAD).map_or(range.end, |most| most.min(range.end));
-    // An error is reported by the read.
-    let extents: Vec<Extent> =
-        disk.extents(range.start..end).map_while(Result::ok).take(MOST_PIECES).collect();
+    // The read reports the error. Until then nothing else is announced: the next range may fail in the same way, and slowly.
+    let Ok(extents) = disk.extents(range.start..end).take(MOST_PIECES).collect::<Result<Vec<Extent>>>()
+    else {
+        return Weight::MOST;
+    };
     disk.announce(&extents);
     // They do not overlap, so the sum is at most the size of the disk.
     Weight::new(extents.iter().map(|extent| extent.len).sum(), extents.len())

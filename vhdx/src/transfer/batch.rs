@@ -1,5 +1,7 @@
 //! A batch: what one worker reads at once, from one disk or from two that are compared.
 
+use std::ops::Range;
+
 use crate::disk::Disk;
 use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::file::{Extent, Source};
@@ -140,7 +142,8 @@ impl<const N: usize> Batch<N> {
     /// Reads the runs from each disk, and returns the bytes of each.
     ///
     /// # Errors
-    /// Those of [`Disk::read_extents`]. If several reads fail, the error is that of the lowest offset on its disk.
+    /// Those of [`Disk::read_extents`], from the first disk of which a read fails. Reads of a later disk may fail at a
+    /// lower offset.
     pub(crate) fn read<'b>(&self, disks: [&dyn Disk; N], buffer: &'b mut [u8]) -> Result<[&'b [u8]; N]> {
         let mut rest = buffer;
         let mut read = [[].as_slice(); N];
@@ -152,6 +155,12 @@ impl<const N: usize> Batch<N> {
             rest = later;
         }
         Ok(read)
+    }
+
+    /// Returns the runs that are read.
+    pub(crate) fn read_runs(&self) -> impl Iterator<Item = Result<Range<DiskOffset>>> {
+        let read = self.runs.iter().filter(|run| run.is_read);
+        read.map(|run| Ok(run.start..run.start.plus(run.len)?))
     }
 
     /// Returns the first byte of each run, and its content. `bytes` are those of all runs that were read.

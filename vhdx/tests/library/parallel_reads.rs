@@ -120,6 +120,47 @@ proptest! {
     }
 }
 
+/// Returns the error of the first sector of the changed ranges that one of two disks cannot read.
+fn first_error(old: &Chain, new: &Chain) -> Option<Error> {
+    let read = |chain: &Chain, start: u64| {
+        let left = chain.virtual_size().saturating_sub(start).min(512);
+        chain.read_exact_at(&mut vec![0; left as usize], at(start.min(chain.virtual_size())))
+    };
+    let ranges = ops::changed_ranges(old, new).unwrap().map(Result::unwrap);
+    let mut sectors =
+        ranges.flat_map(|range| (range.start.get()..range.start.get() + range.len).step_by(512));
+    sectors.find_map(|start| read(old, start).and_then(|()| read(new, start)).err())
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
+
+    /// A batch is read from one disk after the other. That must not decide which failure is reported.
+    #[test]
+    fn of_two_disks_the_error_is_that_of_the_lowest_offset(
+        model in chains(4),
+        picks in [prop::collection::vec(any::<usize>(), 0..4), prop::collection::vec(any::<usize>(), 1..4)],
+    ) {
+        let [(a, files_of_a), (b, files_of_b)] = [breakable(&model), breakable(&model)];
+        let first = [break_some(&a, &files_of_a, &picks[0]), break_some(&b, &files_of_b, &picks[1])];
+        let Some((_, offset)) = first.into_iter().flatten().min_by_key(|(start, _)| *start) else { return Ok(()) };
+        for jobs in jobs() {
+            let error = ops::compare(&a, &b, jobs, &NoProgress).unwrap_err();
+            prop_assert_eq!(offset_of(&error), Some(offset), "{}", error);
+        }
+        if let [_, older @ ..] = b.layers()
+            && !older.is_empty()
+        {
+            let old = Chain::from_layers(older.to_vec()).unwrap();
+            let expected = first_error(&old, &b).map(|error| error.to_string());
+            for jobs in jobs() {
+                let ended = ops::differing_ranges(&old, &b, jobs, &NoProgress, |_| Ok(()));
+                prop_assert_eq!(ended.err().map(|error| error.to_string()), expected.clone());
+            }
+        }
+    }
+}
+
 /// Shortens a file as soon as anything has been read.
 struct Shortening<'a>(&'a std::path::Path, u64, AtomicBool);
 

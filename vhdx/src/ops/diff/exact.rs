@@ -3,12 +3,13 @@
 use super::changed::changed_ranges;
 use super::range::ChangedRange;
 use crate::disk::{Chain, Disk};
-use crate::error::{Bounded, Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
+use crate::ops::by_sector::{by_sector, read_with_zeros};
 use crate::ops::ranges::sum;
 use crate::progress::Progress;
 use crate::transfer::{Jobs, Weight, Workers, announce_range, announced, in_order};
-use crate::units::{DiskOffset, at_most};
+use crate::units::at_most;
 
 /// Calls `found` for each range of whole sectors that differ between `old` and `new`, in ascending order.
 ///
@@ -78,8 +79,30 @@ fn windows(
     })
 }
 
-/// Returns the sectors of a window that differ.
+/// Returns the sectors of a window that differ. An error is that of the lowest offset, on either disk.
 fn compare(old: &Chain, new: &Chain, window: &ChangedRange, buffer: &mut [u8]) -> Result<Vec<ChangedRange>> {
+    compare_at_once(old, new, window, buffer).or_else(|_| {
+        let mut found: Vec<ChangedRange> = Vec::new();
+        by_sector(window.start..window.end(), |sector| {
+            let len = sector.end.minus(sector.start)?;
+            let sector = ChangedRange { start: sector.start, len, ..*window };
+            for next in compare_at_once(old, new, &sector, buffer)? {
+                if !found.last_mut().is_some_and(|last| last.try_join(&next)) {
+                    found.push(next);
+                }
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(found)
+    })
+}
+
+fn compare_at_once(
+    old: &Chain,
+    new: &Chain,
+    window: &ChangedRange,
+    buffer: &mut [u8],
+) -> Result<Vec<ChangedRange>> {
     let len = in_memory(window.len)?;
     let (of_old, rest) = buffer.split_at_mut_checked(len).guaranteed("a window fits into its buffer")?;
     let of_new = rest.get_mut(..len).guaranteed("a window fits into its buffer")?;
@@ -99,16 +122,4 @@ fn compare(old: &Chain, new: &Chain, window: &ChangedRange, buffer: &mut [u8]) -
         }
     }
     Ok(found)
-}
-
-/// Reads from a disk that counts as zeros past its end.
-fn read_with_zeros(disk: &dyn Disk, buffer: &mut [u8], start: DiskOffset) -> Result<()> {
-    // Nothing is left of a disk that ends before: it counts as zeros.
-    let left = disk.virtual_size().saturating_sub(start.get());
-    let (inside, past) = buffer.split_at_mut(at_most(left, buffer.len()));
-    past.fill(0);
-    match inside.is_empty() {
-        true => Ok(()),
-        false => disk.read_exact_at(inside, start),
-    }
 }

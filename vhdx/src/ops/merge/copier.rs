@@ -52,7 +52,7 @@ impl<'a> Copier<'a> {
         let short = |extent: &Extent| self.fits_into_buffer(extent);
         let extents: Vec<Extent> = unit.pieces.iter().filter_map(copied_extent).filter(short).collect();
         announce_by_layer(self.merged, &extents);
-        Weight::new(unit.copied, extents.len())
+        Weight::new(unit.copied, unit.pieces.len())
     }
 
     fn copy_unit(&self, target: &VhdxMut, unit: &CopyUnit, buffer: &mut [u8]) -> Result<()> {

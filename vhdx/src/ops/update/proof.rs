@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::samples::sampled;
 use crate::disk::{Chain, Disk};
 use crate::error::{Bounded, Conflict, Error, Guaranteed, InvalidArgument, Result, in_memory};
+use crate::ops::by_sector::by_sector;
 use crate::ops::diff::{ChangedRanges, changed_ranges};
 use crate::progress::Progress;
 use crate::storage::{ReadAt, Storage, read_into};
@@ -170,8 +171,17 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Compares a part, which lies on the older disk.
+    /// Compares a part, which lies on the older disk. An error is that of the lowest offset: a difference, or the
+    /// failure of a disk or the target.
     fn compare(&self, part: &Part, buffer: &mut [u8]) -> Result<()> {
+        self.compare_at_once(part, buffer).or_else(|_| {
+            by_sector(part.range.clone(), |range| {
+                self.compare_at_once(&Part { range, is_changed: part.is_changed }, buffer)
+            })
+        })
+    }
+
+    fn compare_at_once(&self, part: &Part, buffer: &mut [u8]) -> Result<()> {
         let Part { range, is_changed } = part;
         let len = in_memory(range.end.minus(range.start)?)?;
         if len == 0 {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use vhdx::ops::{BaseProof, ensure_holds_base};
 use vhdx::{
-    Chain, Conflict, DiskOffset, FileOffset, Jobs, Memory, NoProgress, OpenOptions, ReadAt, Storage, Vhdx,
+    Chain, Conflict, DiskOffset, Error, ErrorKind, FileOffset, Jobs, Memory, NoProgress, OpenOptions, ReadAt,
+    Storage, Vhdx,
 };
 use vhdx_testkit::{Block, Image, SparseImage};
 
@@ -124,4 +125,60 @@ fn a_full_proof_finds_every_difference() {
     let target = Memory::new(vec![0; 512]);
     let (old, new) = disks();
     assert!(ensure_holds_base(&old, &new, &target, BaseProof::Full, Jobs::default(), &NoProgress).is_err());
+}
+
+/// A target of which one range cannot be read.
+struct Unreadable(Memory, std::ops::Range<u64>);
+
+impl ReadAt for Unreadable {
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
+        let end = offset.get() + buf.len() as u64;
+        match offset.get() < self.1.end && self.1.start < end {
+            true => Err(io::Error::other("a bad sector")),
+            false => self.0.read_exact_at(buf, offset),
+        }
+    }
+}
+
+impl Storage for Unreadable {
+    fn write_all_at(&self, _: &[u8], _: FileOffset) -> io::Result<()> {
+        panic!("a proof writes nothing")
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        panic!("a proof writes nothing")
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        panic!("a proof writes nothing")
+    }
+}
+
+#[test]
+fn a_difference_before_a_bad_sector_of_the_target_is_found() {
+    let size = 4 << 20;
+    let base = Image::dynamic(size, 1 << 20);
+    let child = Image::child_of(&base, "base.vhdx", 1 << 20);
+    let open = |image: &Image| Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap();
+    let old = Chain::from_layers(vec![open(&base)]).unwrap();
+    let new = Chain::from_layers(vec![open(&child), open(&base)]).unwrap();
+    let outcome = |difference: u64, bad: u64| {
+        let mut bytes = vec![0; size as usize];
+        old.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
+        bytes[difference as usize] ^= 1;
+        let target = Unreadable(Memory::new(bytes), bad..bad + 512);
+        ensure_holds_base(&old, &new, &target, BaseProof::Full, Jobs::default(), &NoProgress).unwrap_err()
+    };
+    let at = 1 << 20;
+    for (difference, bad) in [(at + 512, at + 4096), (at, at + 512)] {
+        match outcome(difference, bad) {
+            Error::Conflict(Conflict::OtherBase(found)) => assert_eq!(found.get(), difference),
+            other => panic!("{other}"),
+        }
+        assert_eq!(outcome(bad, difference / 512 * 512).kind(), ErrorKind::Io);
+    }
 }
