@@ -12,7 +12,7 @@ const SECTOR: u64 = 512;
 /// Calls `work` for each sector of a range in ascending order. The first error ends it.
 ///
 /// A read of a longer range from one disk after the other fails with an error of the first disk, even if one of another
-/// disk, or a difference, is at a lower offset.
+/// disk, or a difference, is at a lower offset. If no sector fails, the error of the longer range remains.
 pub(super) fn by_sector<E: From<Error>>(
     range: Range<DiskOffset>,
     mut work: impl FnMut(Range<DiskOffset>) -> std::result::Result<(), E>,

@@ -61,7 +61,10 @@ fn first_difference(
     let batches = announced(batches, |batch: &Batch<2>| batch.announce([a, b]));
     // The batch that ends it is the first one with a difference or an error.
     let ended = in_any_order(workers, batches, progress, |batch: Batch<2>, buffer: &mut [u8]| {
-        let Ok([of_a, of_b]) = batch.read([a, b], buffer) else { return in_turn(&batch, [a, b]) };
+        let [of_a, of_b] = batch.read([a, b], buffer).or_else(|error| {
+            in_turn(&batch, [a, b])?;
+            Err(End::Failure(error))
+        })?;
         if of_a != of_b {
             return Err(first_in(&batch, of_a, of_b)?);
         }

@@ -3,7 +3,7 @@
 use super::changed::changed_ranges;
 use super::range::ChangedRange;
 use crate::disk::{Chain, Disk};
-use crate::error::{Bounded, Error, Guaranteed, Result, in_memory};
+use crate::error::{Bounded, Guaranteed, Result, in_memory};
 use crate::format::bytes::is_zero;
 use crate::ops::by_sector::{by_sector, read_with_zeros};
 use crate::ops::ranges::sum;
@@ -81,19 +81,13 @@ fn windows(
 
 /// Returns the sectors of a window that differ. An error is that of the lowest offset, on either disk.
 fn compare(old: &Chain, new: &Chain, window: &ChangedRange, buffer: &mut [u8]) -> Result<Vec<ChangedRange>> {
-    compare_at_once(old, new, window, buffer).or_else(|_| {
-        let mut found: Vec<ChangedRange> = Vec::new();
+    compare_at_once(old, new, window, buffer).or_else(|error| {
         by_sector(window.start..window.end(), |sector| {
-            let len = sector.end.minus(sector.start)?;
-            let sector = ChangedRange { start: sector.start, len, ..*window };
-            for next in compare_at_once(old, new, &sector, buffer)? {
-                if !found.last_mut().is_some_and(|last| last.try_join(&next)) {
-                    found.push(next);
-                }
-            }
-            Ok::<(), Error>(())
+            let sector =
+                ChangedRange { start: sector.start, len: sector.end.minus(sector.start)?, ..*window };
+            compare_at_once(old, new, &sector, buffer).map(drop)
         })?;
-        Ok(found)
+        Err(error)
     })
 }
 

@@ -174,10 +174,11 @@ impl Comparison<'_> {
     /// Compares a part, which lies on the older disk. An error is that of the lowest offset: a difference, or the
     /// failure of a disk or the target.
     fn compare(&self, part: &Part, buffer: &mut [u8]) -> Result<()> {
-        self.compare_at_once(part, buffer).or_else(|_| {
+        self.compare_at_once(part, buffer).or_else(|error| {
             by_sector(part.range.clone(), |range| {
                 self.compare_at_once(&Part { range, is_changed: part.is_changed }, buffer)
-            })
+            })?;
+            Err(error)
         })
     }
 

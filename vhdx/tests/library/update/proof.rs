@@ -164,8 +164,9 @@ fn a_difference_before_a_bad_sector_of_the_target_is_found() {
     let base = Image::dynamic(size, 1 << 20);
     let child = Image::child_of(&base, "base.vhdx", 1 << 20);
     let open = |image: &Image| Vhdx::open_with(image.build(), &OpenOptions::default()).unwrap();
-    let old = Chain::from_layers(vec![open(&base)]).unwrap();
-    let new = Chain::from_layers(vec![open(&child), open(&base)]).unwrap();
+    let base = open(&base);
+    let old = Chain::from_layers(vec![base.clone()]).unwrap();
+    let new = Chain::from_layers(vec![open(&child), base]).unwrap();
     let outcome = |difference: u64, bad: u64| {
         let mut bytes = vec![0; size as usize];
         old.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
