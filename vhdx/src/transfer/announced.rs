@@ -125,6 +125,17 @@ mod tests {
         assert_eq!(announced_before(of(0, 0), 3), [1024, 1025, 1026]);
     }
 
+    /// Otherwise a thousand later ranges would be announced, and each might take minutes to fail.
+    #[test]
+    fn nothing_is_announced_after_a_range_without_known_places() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MIB).unwrap();
+        let disk = crate::disk::RawDisk::open(file.path()).unwrap();
+        let weight = |start, end| announce_range(&disk, DiskOffset::new(start)..DiskOffset::new(end));
+        assert_eq!(weight(MIB, 2 * MIB), Weight::MOST);
+        assert_eq!(weight(0, MIB), Weight::new(MIB, 1));
+    }
+
     #[test]
     fn all_items_come_in_order_and_an_error_is_the_last_one() {
         let items = |count: u64, end: u64| {
