@@ -7,34 +7,10 @@ use object_store::path::Path;
 use url::Url;
 
 use crate::failure::Failure;
+use crate::scheme::{SCHEMES, Scheme};
 
 /// The longest accepted key or URL in bytes. A request with more than 64 KiB after encoding would be a panic.
 const MAX_LEN: usize = 8 << 10;
-
-/// The kinds of stores, by the schemes of their URLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Scheme {
-    S3,
-    Azure,
-    Google,
-    Https,
-    Http,
-}
-
-const SCHEMES: [Scheme; 5] = [Scheme::S3, Scheme::Azure, Scheme::Google, Scheme::Https, Scheme::Http];
-
-impl Scheme {
-    /// Returns the scheme as it is in a URL.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Scheme::S3 => "s3",
-            Scheme::Azure => "az",
-            Scheme::Google => "gs",
-            Scheme::Https => "https",
-            Scheme::Http => "http",
-        }
-    }
-}
 
 /// Returns whether a path is written as a URL: a scheme of at least two letters, and `://`.
 pub fn is_url(path: impl AsRef<OsStr>) -> bool {
@@ -138,6 +114,11 @@ impl Address {
     pub(crate) fn folder(&self) -> Self {
         let end = self.key.rfind('/').map_or(0, |slash| slash + 1);
         self.with_key(self.key[..end].to_owned())
+    }
+
+    /// Returns whether the URL has a query, such as a signature.
+    pub(crate) fn has_query(&self) -> bool {
+        self.query.is_some()
     }
 
     /// Returns this address as a prefix: with a slash at the end of its key unless it is the whole bucket.

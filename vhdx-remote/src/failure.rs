@@ -5,6 +5,8 @@ use std::{fmt, io};
 
 use object_store::client::{HttpError, HttpErrorKind};
 
+use crate::scheme::Scheme;
+
 /// Why a request failed, or why its answer was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -44,7 +46,9 @@ pub(crate) enum Failure {
     Denied,
     AlreadyExists,
     /// Neither in the environment nor from a service for virtual machines.
-    NoCredentials,
+    NoCredentials {
+        scheme: Scheme,
+    },
     TimedOut,
     Connect {
         reason: String,
@@ -62,7 +66,7 @@ pub(crate) enum Failure {
     },
     /// The client of a store cannot be made with these settings. Only their names may be shown.
     Settings {
-        scheme: &'static str,
+        scheme: Scheme,
         names: Vec<String>,
     },
     Other {
@@ -109,13 +113,12 @@ impl fmt::Display for Failure {
             Failure::Status { status, code: None } => write!(f, "the server answered {status}"),
             Failure::NotFound => f.write_str("the server has no such object"),
             Failure::Denied => f.write_str(
-                "the server denied access: check the credentials in the environment and the permissions of the object",
+                "the server denied access: check the credentials in the environment (for https://, the signature in the \
+                 URL) and the permissions of the object",
             ),
-            Failure::NoCredentials => f.write_str(
-                "there are no credentials: set them in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-                 AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, GOOGLE_SERVICE_ACCOUNT), or \
-                 AWS_SKIP_SIGNATURE=true for a public bucket",
-            ),
+            Failure::NoCredentials { scheme } => {
+                write!(f, "there are no credentials: the environment must have {}", scheme.credentials())
+            }
             Failure::AlreadyExists => f.write_str(
                 "the object exists already, or another program is changing it: choose another name, or replace the \
                  object with --force",
@@ -130,14 +133,13 @@ impl fmt::Display for Failure {
             Failure::Setting { name, problem } => {
                 write!(f, "the setting {name} in the environment cannot be used: {problem}")
             }
-            Failure::Settings { scheme, names } if names.is_empty() => {
-                write!(f, "the settings for {scheme}:// cannot be used: none are in the environment")
+            Failure::Settings { scheme, names } => {
+                write!(f, "the settings for {}:// cannot be used", scheme.name())?;
+                match names.is_empty() {
+                    true => write!(f, ": the environment must have {}", scheme.credentials()),
+                    false => write!(f, ": check {} in the environment", names.join(", ")),
+                }
             }
-            Failure::Settings { scheme, names } => write!(
-                f,
-                "the settings for {scheme}:// cannot be used: check {} in the environment",
-                names.join(", ")
-            ),
             Failure::Other { reason } => f.write_str(reason),
         }
     }
@@ -156,7 +158,7 @@ impl Failure {
     fn kind(&self) -> io::ErrorKind {
         match self {
             Failure::NotFound => io::ErrorKind::NotFound,
-            Failure::Denied | Failure::NoCredentials | Failure::Status { status: 401 | 403, .. } => {
+            Failure::Denied | Failure::NoCredentials { .. } | Failure::Status { status: 401 | 403, .. } => {
                 io::ErrorKind::PermissionDenied
             }
             Failure::AlreadyExists => io::ErrorKind::AlreadyExists,

@@ -178,7 +178,8 @@ impl ReadAt for RemoteFile {
         }
         let groups = join_ranges(ranges, &self.hint());
         let spans = spans(ranges, groups);
-        let mut requests = Requests::new(&self.0.pinned);
+        // A single range is read to find out whether it can be read: not what became of another file.
+        let mut requests = Requests::new(&self.0.pinned, ranges.len() > 1);
         let mut waiting = spans.iter().enumerate();
         loop {
             while requests.has_room()

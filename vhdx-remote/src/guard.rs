@@ -22,11 +22,13 @@ use crate::clients::{Clients, Route};
 use crate::failure::{Failure, is_temporary, refused};
 use crate::list_answers;
 use crate::redirects::place;
+use crate::scheme::Scheme;
 
 /// The longest accepted body of an answer that is not part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
-/// The longest accepted answer to the begin of an upload. The id in it becomes a part of URLs, where it may triple.
-const MAX_UPLOAD_ID: u64 = 16 << 10;
+/// The longest accepted answer to the begin of an upload. The id in it becomes a part of URLs, where it may triple, and so
+/// may the key. A URL has at most 64 KiB.
+const MAX_UPLOAD_ID: u64 = 8 << 10;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;
 /// The addresses of the services that give credentials to virtual machines and containers. They are not routed.
@@ -48,6 +50,7 @@ pub(crate) enum Existing {
 #[derive(Debug, Clone)]
 pub(crate) struct Guarded {
     pub(crate) allow_http: bool,
+    pub(crate) scheme: Scheme,
     pub(crate) existing: Existing,
     pub(crate) clients: Arc<Clients>,
 }
@@ -62,6 +65,7 @@ impl HttpConnector for Guarded {
             clients: Arc::clone(&self.clients),
             route,
             allow_http,
+            scheme: self.scheme,
             existing: self.existing,
         }))
     }
@@ -71,6 +75,7 @@ struct Guard {
     clients: Arc<Clients>,
     route: Route,
     allow_http: bool,
+    scheme: Scheme,
     existing: Existing,
 }
 
@@ -88,7 +93,8 @@ impl HttpService for Guard {
         let expected = asked.range.map_or(0, |(first, last)| last.saturating_sub(first));
         let host = request.uri().host().unwrap_or_default();
         if is_metadata_service(host) {
-            return credentials(|| self.clients.send(request.clone(), Route::Direct, expected)).await;
+            let ask = || self.clients.send(request.clone(), Route::Direct, expected);
+            return credentials(self.scheme, ask).await;
         }
         // A proxy must not see requests that are not encrypted because they stay on this machine.
         let is_local = request.uri().scheme_str() == Some("http") && is_loopback(host);
@@ -138,7 +144,7 @@ fn is_metadata_service(host: &str) -> bool {
 ///
 /// On other hosts there is no such service: then there are no credentials at all, and waiting does not help. A service
 /// that fails for a moment is asked again.
-async fn credentials<F>(ask: impl Fn() -> F) -> Result<HttpResponse, HttpError>
+async fn credentials<F>(scheme: Scheme, ask: impl Fn() -> F) -> Result<HttpResponse, HttpError>
 where
     F: Future<Output = Result<HttpResponse, HttpError>>,
 {
@@ -151,7 +157,7 @@ where
             _ => break,
         }
     }
-    Err(refused(Failure::NoCredentials))
+    Err(refused(Failure::NoCredentials { scheme }))
 }
 
 /// Returns whether a request is the last one of an upload in parts to S3.
@@ -193,7 +199,7 @@ impl Asked {
 async fn checked(mut response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
     let status = response.status();
     if !status.is_success() {
-        return failed(response).await;
+        return failed(response, asked).await;
     }
     // Bytes of the same weak ETag may differ (RFC 9110, 8.8.1), but `object_store` would continue a cut body by it.
     if response.headers().get(header::ETAG).is_some_and(|etag| etag.as_bytes().starts_with(b"W/")) {
@@ -245,7 +251,7 @@ fn bounded(response: HttpResponse, limit: u64) -> HttpResponse {
 }
 
 /// Turns a status that is not a success into an error, unless `object_store` must see it.
-async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
+async fn failed(response: HttpResponse, asked: &Asked) -> Result<HttpResponse, HttpError> {
     let (parts, mut body) = response.into_parts();
     let mut bytes = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {
@@ -258,11 +264,13 @@ async fn failed(response: HttpResponse) -> Result<HttpResponse, HttpError> {
     }
     let (status, code) = (parts.status, error_code(&bytes));
     let may_pass = is_temporary(status.as_u16());
-    let is_expected = matches!(status.as_u16(), 304 | 404 | 409 | 412);
+    // An object may be absent, but not the bucket of a list.
+    let is_no_bucket = asked.is_list && status == StatusCode::NOT_FOUND;
+    let is_expected = !is_no_bucket && matches!(status.as_u16(), 304 | 404 | 409 | 412);
     if status == StatusCode::RANGE_NOT_SATISFIABLE {
         return Err(refused(Failure::Empty));
     }
-    if may_pass || (code.is_some() && !is_expected) {
+    if may_pass || is_no_bucket || (code.is_some() && !is_expected) {
         let failure = Failure::Status { status: status.as_u16(), code };
         let kind = if may_pass { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
         return Err(HttpError::new(kind, failure));
@@ -297,7 +305,13 @@ mod tests {
     #[test]
     fn services_for_credentials_are_allowed() {
         let clients = Arc::new(Clients::new(&RemoteOptions::default()));
-        let guard = Guard { clients, route: Route::OfSystem, allow_http: false, existing: Existing::Keep };
+        let guard = Guard {
+            clients,
+            route: Route::OfSystem,
+            allow_http: false,
+            scheme: Scheme::S3,
+            existing: Existing::Keep,
+        };
         let is_allowed = |url: &str| {
             let request = http::Request::builder().uri(url).body(Vec::new().into()).unwrap();
             guard.ensure_allowed(&request).is_ok()
@@ -318,14 +332,16 @@ mod tests {
                 parts.status = StatusCode::from_u16(status).unwrap();
                 std::future::ready(Ok(HttpResponse::from_parts(parts, body)))
             };
-            wait(async move { Ok(credentials(answer).await.err().and_then(|error| Failure::inside(&error))) })
+            wait(async move {
+                Ok(credentials(Scheme::S3, answer).await.err().and_then(|error| Failure::inside(&error)))
+            })
         };
         static DENIED: AtomicU32 = AtomicU32::new(0);
         static FAILING: AtomicU32 = AtomicU32::new(0);
-        assert_eq!(failure(403, &DENIED).unwrap(), Some(Failure::NoCredentials));
-        assert_eq!(failure(503, &FAILING).unwrap(), Some(Failure::NoCredentials));
+        let none = Some(Failure::NoCredentials { scheme: Scheme::S3 });
+        assert_eq!((failure(403, &DENIED).unwrap(), failure(503, &FAILING).unwrap()), (none.clone(), none));
         assert_eq!((DENIED.load(Ordering::Relaxed), FAILING.load(Ordering::Relaxed)), (1, METADATA_ATTEMPTS));
-        let endless = wait(async { Ok(credentials(std::future::pending).await.is_err()) });
+        let endless = wait(async { Ok(credentials(Scheme::S3, std::future::pending).await.is_err()) });
         assert!(endless.unwrap());
     }
 }

@@ -47,6 +47,7 @@ mod remote;
 mod requests;
 mod resolver;
 mod runtime;
+mod scheme;
 mod settings;
 mod store;
 mod upload;

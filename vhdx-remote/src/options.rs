@@ -19,7 +19,7 @@ pub struct RemoteOptions {
     pub idle_timeout: Duration,
     /// How often a request is repeated after a failure that may be temporary.
     pub retries: usize,
-    /// The wait before the first repetition. It doubles with each one, up to a hundred times this.
+    /// The wait before the first repetition. On average it doubles with each one, up to a hundred times this.
     pub first_wait: Duration,
     /// The most bytes of blocks that are cached for all files together.
     pub cache: usize,
@@ -56,7 +56,7 @@ impl Default for RemoteOptions {
             allow_http: false,
             request_timeout: Duration::from_secs(180),
             idle_timeout: Duration::from_secs(30),
-            retries: 5,
+            retries: 8,
             first_wait: Duration::from_millis(100),
             cache: 16 << 20,
             list_timeout: Duration::from_secs(300),

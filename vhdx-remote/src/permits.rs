@@ -67,17 +67,16 @@ mod tests {
                 let permits = Permits::new();
                 let all = permits.wait(u64::MAX).await?;
                 let (bulk, single) = (permits.clone(), permits.clone());
-                let bulk = tokio::spawn(async move { bulk.wait_while_answered(1).await.err() });
-                let single = tokio::spawn(async move { single.wait(1).await.err() });
-                while permits.free.available_permits() > 0 {
-                    tokio::task::yield_now().await;
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                let mut bulk = Box::pin(bulk.wait_while_answered(1));
+                let mut single = Box::pin(single.wait(1));
+                // Both wait now.
+                assert!(futures_util::poll!(&mut bulk).is_pending());
+                assert!(futures_util::poll!(&mut single).is_pending());
                 permits.give_up(&failure);
                 drop(all);
+                let (bulk, single) = (bulk.await.err(), single.await.err());
                 let later = permits.wait_while_answered(1).await.err();
-                Ok([bulk.await.unwrap(), single.await.unwrap(), later]
-                    .map(|error| error.map(|error| error.kind())))
+                Ok([bulk, single, later].map(|error| error.map(|error| error.kind())))
             })
         };
         assert_eq!(failed(Failure::TimedOut).unwrap(), [Some(io::ErrorKind::TimedOut), None, None]);

@@ -21,8 +21,9 @@ pub(crate) fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
 
 /// Returns a text about the target of a redirect, without anything that may be secret.
 pub(crate) fn place(url: &reqwest::Url) -> String {
-    match url.host_str() {
-        Some(host) => format!("{}://{host}", url.scheme()),
-        None => format!("a {}: URL", url.scheme()),
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => format!("{}://{host}:{port}", url.scheme()),
+        (Some(host), None) => format!("{}://{host}", url.scheme()),
+        (None, _) => format!("a {}: URL", url.scheme()),
     }
 }

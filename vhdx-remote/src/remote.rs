@@ -172,7 +172,7 @@ impl Remote {
         is_recursive: bool,
     ) -> io::Result<Vec<(Address, u64)>> {
         let Some(lists) = self.store(folder, Existing::Replace)?.lists else {
-            let message = "a web server cannot list its files: name each file";
+            let message = "a web server cannot list its files";
             return Err(io::Error::new(io::ErrorKind::Unsupported, message));
         };
         let (folder, timeout) = (folder.clone(), self.0.options.list_timeout);

@@ -14,15 +14,17 @@ use crate::runtime;
 /// Requests for ranges of an object, each with a number. Those that are not complete end when this is dropped.
 pub(crate) struct Requests<'a> {
     pinned: &'a Pinned,
+    /// Whether they fail, while they wait, if the server stops answering.
+    are_many: bool,
     under_way: BTreeMap<usize, AbortHandle>,
     send: SyncSender<io::Result<(usize, Fetched)>>,
     receive: Receiver<io::Result<(usize, Fetched)>>,
 }
 
 impl<'a> Requests<'a> {
-    pub(crate) fn new(pinned: &'a Pinned) -> Self {
+    pub(crate) fn new(pinned: &'a Pinned, are_many: bool) -> Self {
         let (send, receive) = sync_channel(PERMITS);
-        Self { pinned, under_way: BTreeMap::new(), send, receive }
+        Self { pinned, are_many, under_way: BTreeMap::new(), send, receive }
     }
 
     /// Returns whether another request may begin: the channel has room for its answer.
@@ -35,8 +37,14 @@ impl<'a> Requests<'a> {
     /// # Errors
     /// Those of [`runtime::begin`].
     pub(crate) fn begin(&mut self, number: usize, range: Range<u64>) -> io::Result<()> {
-        let pinned = self.pinned.clone();
-        let fetch = async move { Ok((number, pinned.fetch_while_answered(range).await?)) };
+        let (pinned, is_one_of_many) = (self.pinned.clone(), self.are_many);
+        let fetch = async move {
+            let bytes = match is_one_of_many {
+                true => pinned.fetch_while_answered(range).await?,
+                false => pinned.fetch(range).await?,
+            };
+            Ok((number, bytes))
+        };
         self.under_way.insert(number, runtime::begin(self.send.clone(), fetch)?);
         Ok(())
     }

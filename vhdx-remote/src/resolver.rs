@@ -64,7 +64,14 @@ impl RemoteResolver {
         let own = is_url(child).then(|| self.remote.address(child)).transpose()?;
         let mut folders: Vec<Address> = own.iter().map(Address::folder).collect();
         for folder in &self.folders {
-            let folder = self.remote.address(folder)?.as_folder();
+            let folder = self.remote.address(folder)?;
+            if folder.has_query() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the URL of a prefix has no query: a signature is for one file, so name each parent by its own URL",
+                ));
+            }
+            let folder = folder.as_folder();
             if !folders.contains(&folder) {
                 folders.push(folder);
             }

@@ -10,9 +10,9 @@ use object_store::azure::AzureConfigKey;
 use object_store::gcp::GoogleConfigKey;
 use url::Url;
 
-use crate::address::Scheme;
 use crate::failure::Failure;
 use crate::options::RemoteOptions;
+use crate::scheme::Scheme;
 
 /// The longest accepted value in bytes, except for documents.
 const MAX_VALUE: usize = 16 << 10;

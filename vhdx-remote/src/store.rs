@@ -11,11 +11,12 @@ use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, Result, RetryConfig};
 
-use crate::address::{Address, Scheme};
+use crate::address::Address;
 use crate::clients::Clients;
 use crate::failure::Failure;
 use crate::guard::{Existing, Guarded};
 use crate::options::RemoteOptions;
+use crate::scheme::Scheme;
 use crate::settings;
 
 /// The client of a bucket or of one file of a web server.
@@ -41,11 +42,12 @@ impl Store {
         settings::ensure_usable(address.scheme, options)?;
         let guarded = Guarded {
             allow_http: options.allow_http,
+            scheme: address.scheme,
             existing: if address.scheme == Scheme::S3 { existing } else { Existing::Replace },
             clients: Arc::clone(clients),
         };
         Self::build(address, options, guarded).map_err(|_| Failure::Settings {
-            scheme: address.scheme.name(),
+            scheme: address.scheme,
             names: settings::names(address.scheme, options),
         })
     }
@@ -110,7 +112,8 @@ fn retry(options: &RemoteOptions) -> RetryConfig {
         backoff: BackoffConfig {
             init_backoff: options.first_wait,
             max_backoff: options.first_wait.saturating_mul(100),
-            base: 2.,
+            // A wait is a random one up to this times the last: twice the last, on average.
+            base: 4.,
         },
         max_retries: options.retries,
         // A slow part of an upload may take longer than one request, and is repeated as well.

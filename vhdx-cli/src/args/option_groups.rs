@@ -90,8 +90,14 @@ impl NewVhdx {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Threads {
     /// Read and copy in this many threads, at most 64 [default: 4; for a URL 16]
-    #[arg(long, short, value_name = "N")]
+    #[arg(long, short, value_name = "N", value_parser = threads, allow_negative_numbers = true)]
     pub(crate) jobs: Option<NonZero<usize>>,
+}
+
+fn threads(text: &str) -> Result<NonZero<usize>, String> {
+    text.parse().map_err(|_| {
+        "the number of threads is a whole number of at least 1 (more than 64 counts as 64)".to_owned()
+    })
 }
 
 impl Threads {

@@ -158,12 +158,18 @@ impl Failure {
 
     /// A disk that could not be written to stdout, or not be read. An error of reading names its file.
     pub(crate) fn of_stream(error: Error) -> Self {
-        let is_closed = error.io_error().is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe);
-        match is_closed && error.path().is_none() {
-            true => Self::from(error).with_message(
-                "stdout was closed before the whole disk was written: the output is incomplete".to_owned(),
-            ),
-            false => error.into(),
+        let (None, Some(source)) = (error.path(), error.io_error()) else { return error.into() };
+        let message = match source.kind() {
+            io::ErrorKind::BrokenPipe => {
+                "stdout was closed before the whole disk was written: the output is incomplete".to_owned()
+            }
+            _ => format!("cannot write to stdout: {source}: the output is incomplete"),
+        };
+        let is_full = source.kind() == io::ErrorKind::StorageFull;
+        let failure = Self::from(&error).with_message(message);
+        match is_full {
+            true => failure.with_hint("free space where the output goes, and run the command again"),
+            false => failure,
         }
     }
 

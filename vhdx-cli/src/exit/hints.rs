@@ -139,9 +139,10 @@ fn chain_hint(error: &ChainError) -> Option<&'static str> {
             "name two files of one family: `vhdx chain FILE` lists a disk and its ancestors, `vhdx tree DIR` shows whole \
              families. A copy of a file does not count: name the file that the newer disk depends on",
         ),
-        ChainErrorKind::Reversed => {
-            Some("swap the two disks: the older one must be an ancestor of the newer one")
-        }
+        ChainErrorKind::Reversed => Some(
+            "swap the two disks: the older one must be an ancestor of the newer one. To bring a raw copy back to an older \
+             state, write that state as a whole: `vhdx convert OLDER COPY --in-place`",
+        ),
         ChainErrorKind::Siblings => Some(
             "name an ancestor of the newer disk as the older one: `vhdx chain NEW` lists them. `vhdx diff` also compares \
              two disks with a common ancestor",

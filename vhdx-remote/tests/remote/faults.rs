@@ -107,6 +107,16 @@ fn failures_that_pass_are_repeated() {
     }
 }
 
+/// For example while a server starts again.
+#[test]
+fn a_server_may_fail_eight_times() {
+    let case = case();
+    case.spoil(8, status(503, ""));
+    assert!(read(&case.file, AT, 4096).unwrap() == case.bytes[AT as usize..][..4096]);
+    case.spoil(9, status(503, ""));
+    assert!(read(&case.file, 2 * AT - 4096, 4096).is_err());
+}
+
 /// Without an ETag, `object_store` does not fetch the rest of a body that was cut.
 #[test]
 fn a_cut_body_without_an_etag_is_fetched_again() {
@@ -182,7 +192,7 @@ fn redirects_to_other_places_are_not_followed() {
         does_not_open(redirect(to), "redirects to");
     }
     // The same machine, but another port.
-    does_not_open(redirect(&other.url("/disk")), "redirects to http://127.0.0.1");
+    does_not_open(redirect(&other.url("/disk")), &format!("redirects to {}", other.url("")));
     assert!(other.take_requests().is_empty());
     does_not_open(redirect("/disk"), "redirects to itself");
     does_not_open(Fault::Instead(Response::new(302, "")), "");

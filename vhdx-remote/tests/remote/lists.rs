@@ -69,6 +69,9 @@ fn hostile_lists_end() {
     fails(Response::new(200, long), "a token of 70000 bytes");
     fails(Response { body: Body::Endless, ..Response::new(200, "") }, "more than");
     fails(Response::new(200, "no XML"), "");
+    fails(Response::new(404, ""), "the server answered 404");
+    let absent = "<Error><Code>NoSuchBucket</Code></Error>";
+    fails(Response::new(404, absent), "the server answered 404 (NoSuchBucket)");
     fails(Response { body: Body::Stall(vec![b'x'; 100].into(), 10), ..Response::new(200, "") }, "in time");
     let echo = "<Error><Code>SignatureDoesNotMatch</Code><StringToSign>secret</StringToSign></Error>";
     fails(Response::new(403, echo), "403 (SignatureDoesNotMatch)");

@@ -209,3 +209,15 @@ fn a_named_parent_that_is_not_used_is_an_error() {
     resolver.named.pop();
     assert_eq!(open(&remote, &leaf, &resolver).unwrap().layers().len(), 2);
 }
+
+/// A signature is for one file. Without an error, it would be left out.
+#[test]
+fn a_prefix_with_a_query_is_an_error() {
+    let server = web(&model()).start();
+    let remote = Remote::new(RemoteOptions::default());
+    let leaf = remote.add(&server.url("/vm/layer-1.avhdx?signature=secret")).unwrap();
+    let mut resolver = RemoteResolver::new(&remote);
+    resolver.folders = vec![remote.add(&server.url("/vm/?signature=secret")).unwrap()];
+    let error = open(&remote, &leaf, &resolver).unwrap_err().to_string();
+    assert!(error.contains("has no query") && !error.contains("secret"), "{error}");
+}

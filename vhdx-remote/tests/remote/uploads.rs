@@ -252,5 +252,5 @@ fn an_upload_with_an_endless_id_does_not_begin() {
         _ => Response::new(404, ""),
     });
     let error = begin(&server, 20 * MIB).unwrap_err().to_string();
-    assert!(error.contains("more than the 16384 bytes"), "{error}");
+    assert!(error.contains("more than the 8192 bytes"), "{error}");
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::disk::Disk;
 use crate::error::{Bounded, Error, Result};
+use crate::progress::Progress;
 use crate::units::{DiskOffset, at_most};
 
 /// The unit of the work, in bytes. No logical sector is smaller.
@@ -15,10 +16,14 @@ const SECTOR: u64 = 512;
 /// disk, or a difference, is at a lower offset. If no sector fails, the error of the longer range remains.
 pub(super) fn by_sector<E: From<Error>>(
     range: Range<DiskOffset>,
+    progress: &dyn Progress,
     mut work: impl FnMut(Range<DiskOffset>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let mut start = range.start;
     while start < range.end {
+        if progress.is_cancelled() {
+            return Err(Error::Cancelled.into());
+        }
         let end = start.plus(SECTOR)?.min(range.end);
         work(start..end)?;
         start = end;
@@ -41,19 +46,20 @@ pub(super) fn read_with_zeros(disk: &dyn Disk, buffer: &mut [u8], start: DiskOff
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::NoProgress;
 
     #[test]
     fn sectors_come_in_order_up_to_an_error() {
         let range = |start, end| DiskOffset::new(start)..DiskOffset::new(end);
         let mut seen = Vec::new();
-        by_sector(range(512, 1300), |sector| {
+        by_sector(range(512, 1300), &NoProgress, |sector| {
             seen.push(sector);
             Ok::<(), Error>(())
         })
         .unwrap();
         assert_eq!(seen, [range(512, 1024), range(1024, 1300)]);
         let mut count = 0;
-        let ended = by_sector(range(0, 1024), |_| {
+        let ended = by_sector(range(0, 1024), &NoProgress, |_| {
             count += 1;
             Err(Error::Cancelled)
         });

@@ -62,7 +62,7 @@ fn first_difference(
     // The batch that ends it is the first one with a difference or an error.
     let ended = in_any_order(workers, batches, progress, |batch: Batch<2>, buffer: &mut [u8]| {
         let [of_a, of_b] = batch.read([a, b], buffer).or_else(|error| {
-            in_turn(&batch, [a, b])?;
+            in_turn(&batch, [a, b], progress)?;
             Err(End::Failure(error))
         })?;
         if of_a != of_b {
@@ -79,9 +79,9 @@ fn first_difference(
 }
 
 /// Reads and compares each sector of a batch, to find out whether a difference or a failure comes first.
-fn in_turn(batch: &Batch<2>, disks: [&dyn Disk; 2]) -> std::result::Result<(), End> {
+fn in_turn(batch: &Batch<2>, disks: [&dyn Disk; 2], progress: &dyn Progress) -> std::result::Result<(), End> {
     for run in batch.read_runs() {
-        by_sector(run?, |sector| {
+        by_sector(run?, progress, |sector| {
             let mut bytes = [Vec::new(), Vec::new()];
             for (disk, bytes) in disks.into_iter().zip(&mut bytes) {
                 bytes.resize(in_memory(sector.end.minus(sector.start)?)?, 0);

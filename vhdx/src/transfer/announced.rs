@@ -78,12 +78,12 @@ impl<const N: usize> Batch<N> {
 
 /// Announces the reads of the first bytes of a range of a disk, at most [`AHEAD`].
 pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Weight {
-    // There, announcing has no effect, and the metadata is found sooner by the threads that read.
+    // For a server, announcing has no effect, and the threads that read find the metadata sooner.
     if disk.hint().is_answering_many() {
         return Weight::MOST;
     }
     let end = range.start.checked_add(AHEAD).map_or(range.end, |most| most.min(range.end));
-    // The read reports the error. Until then nothing else is announced: the next range may fail in the same way, and slowly.
+    // The read reports the error. Until then nothing else is announced: it may fail in the same way, and slowly.
     let Ok(extents) = disk.extents(range.start..end).take(MOST_PIECES).collect::<Result<Vec<Extent>>>()
     else {
         return Weight::MOST;

@@ -151,7 +151,7 @@ impl<R: BufRead> Reader<R> {
         let blocks = self.header.blocks();
         let end = first.checked_add(count).filter(|end| *end <= blocks);
         end.ok_or_else(|| {
-            Fault::Invalid(format!("the blocks reach past the end of the disk, which has {blocks}"))
+            Fault::Invalid(format!("the blocks reach past the end of the disk, which has {blocks} blocks"))
         })
     }
 

@@ -40,7 +40,7 @@ pub fn differing_ranges(
         announce_range(old, range.clone()).and(announce_range(new, range))
     });
     let work = |window: ChangedRange, buffer: &mut [u8]| {
-        let found = compare(old, new, &window, buffer)?;
+        let found = compare(old, new, &window, buffer, progress)?;
         progress.advance(window.len);
         Ok(found)
     };
@@ -80,9 +80,15 @@ fn windows(
 }
 
 /// Returns the sectors of a window that differ. An error is that of the lowest offset, on either disk.
-fn compare(old: &Chain, new: &Chain, window: &ChangedRange, buffer: &mut [u8]) -> Result<Vec<ChangedRange>> {
+fn compare(
+    old: &Chain,
+    new: &Chain,
+    window: &ChangedRange,
+    buffer: &mut [u8],
+    progress: &dyn Progress,
+) -> Result<Vec<ChangedRange>> {
     compare_at_once(old, new, window, buffer).or_else(|error| {
-        by_sector(window.start..window.end(), |sector| {
+        by_sector(window.start..window.end(), progress, |sector| {
             let sector =
                 ChangedRange { start: sector.start, len: sector.end.minus(sector.start)?, ..*window };
             compare_at_once(old, new, &sector, buffer).map(drop)

@@ -110,7 +110,7 @@ impl Proof {
         progress: &dyn Progress,
     ) -> Result<()> {
         let workers = Workers::new(jobs, &old.hint().with(new.hint()), DISKS);
-        let comparison = Comparison { old, new, target };
+        let comparison = Comparison { old, new, target, progress };
         let mut changed = Changed { ranges: changed_ranges(old, new)?.peekable() };
         let mut rest: VecDeque<Range<DiskOffset>> = self.samples.clone().into();
         let parts = std::iter::from_fn(|| changed.next_part(&mut rest, workers.batch as u64).transpose());
@@ -168,6 +168,7 @@ struct Comparison<'a> {
     old: &'a Chain,
     new: &'a Chain,
     target: &'a dyn Storage,
+    progress: &'a dyn Progress,
 }
 
 impl Comparison<'_> {
@@ -175,7 +176,7 @@ impl Comparison<'_> {
     /// failure of a disk or the target.
     fn compare(&self, part: &Part, buffer: &mut [u8]) -> Result<()> {
         self.compare_at_once(part, buffer).or_else(|error| {
-            by_sector(part.range.clone(), |range| {
+            by_sector(part.range.clone(), self.progress, |range| {
                 self.compare_at_once(&Part { range, is_changed: part.is_changed }, buffer)
             })?;
             Err(error)
