@@ -88,8 +88,8 @@ fn a_disk_that_fails_for_a_while_is_not_a_raw_disk() {
     let (url, base) = (places.web.url("/vm/disk"), places.web.url("/vm/base.vhdx"));
     let right = places.vhdx(["convert", &base, "-"]).exits(0).stdout;
     let mut failed = 0;
-    // One request is repeated five times.
-    for most in [6, 12, 18] {
+    // One request is repeated eight times.
+    for most in [9, 18] {
         let count = AtomicUsize::new(0);
         places.files.spoil(move |_| match count.fetch_add(1, Ordering::Relaxed) < most {
             true => vec![Fault::Instead(Response::new(503, ""))],
