@@ -117,7 +117,7 @@ impl fmt::Display for Failure {
                  URL) and the permissions of the object",
             ),
             Failure::NoCredentials { scheme } => {
-                write!(f, "there are no credentials: the environment must have {}", scheme.credentials())
+                write!(f, "there are no credentials: set {} in the environment", scheme.credentials())
             }
             Failure::AlreadyExists => f.write_str(
                 "the object exists already, or another program is changing it: choose another name, or replace the \
@@ -133,13 +133,18 @@ impl fmt::Display for Failure {
             Failure::Setting { name, problem } => {
                 write!(f, "the setting {name} in the environment cannot be used: {problem}")
             }
-            Failure::Settings { scheme, names } => {
-                write!(f, "the settings for {}:// cannot be used", scheme.name())?;
-                match names.is_empty() {
-                    true => write!(f, ": the environment must have {}", scheme.credentials()),
-                    false => write!(f, ": check {} in the environment", names.join(", ")),
-                }
-            }
+            Failure::Settings { scheme, names } if names.is_empty() => write!(
+                f,
+                "there are no settings for {}://: set {} in the environment",
+                scheme.name(),
+                scheme.credentials()
+            ),
+            Failure::Settings { scheme, names } => write!(
+                f,
+                "the settings for {}:// cannot be used: check {} in the environment",
+                scheme.name(),
+                names.join(", ")
+            ),
             Failure::Other { reason } => f.write_str(reason),
         }
     }

@@ -26,8 +26,8 @@ use crate::scheme::Scheme;
 
 /// The longest accepted body of an answer that is not part of an object, such as a page of a list.
 const MAX_ANSWER: u64 = 16 << 20;
-/// The longest accepted answer to the begin of an upload. The id in it becomes a part of URLs, where it may triple, and so
-/// may the key. A URL has at most 64 KiB.
+/// The longest accepted answer to the start of an upload. The id in it becomes part of URLs, where encoding can triple its
+/// length, and that of the key. A URL has at most 64 KiB.
 const MAX_UPLOAD_ID: u64 = 8 << 10;
 /// The longest body of an error that is read.
 const MAX_ERROR: usize = 64 << 10;

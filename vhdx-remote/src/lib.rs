@@ -5,8 +5,8 @@
 //! not see: every function blocks.
 //!
 //! - An object is pinned when it is opened: by its ETag, else its version, else its modification time and size. If the
-//!   object is replaced later, reads fail, and do not mix old and new data. By time and size, a change within the same
-//!   second to the same size is missed.
+//!   object is replaced later, reads fail. With time and size alone, a change within the same second that keeps the size
+//!   is missed.
 //! - Nothing is allocated by a size from a server that is not bounded first. Requests, bodies, lists, redirects, retries
 //!   and times are bounded.
 //! - Credentials come from the environment, by the conventions of `object_store`. They are in no message and in no

@@ -68,7 +68,8 @@ impl RemoteResolver {
             if folder.has_query() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    "the URL of a prefix has no query: a signature is for one file, so name each parent by its own URL",
+                    "the URL of a prefix must not have a query: a signature is valid for one file only; name each parent by its own \
+                     URL with --parent",
                 ));
             }
             let folder = folder.as_folder();

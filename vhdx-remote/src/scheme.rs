@@ -25,15 +25,15 @@ impl Scheme {
         }
     }
 
-    /// Returns which credentials a store needs, and how the environment gives them.
+    /// Returns which variables of the environment give the credentials of a store.
     pub(crate) const fn credentials(self) -> &'static str {
         match self {
             Scheme::S3 => {
-                "for example AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or for a public bucket AWS_SKIP_SIGNATURE=true"
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a public bucket"
             }
-            Scheme::Azure => "for example AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
-            Scheme::Google => "for example GOOGLE_SERVICE_ACCOUNT, the path of a key file",
-            Scheme::Https | Scheme::Http => "no settings",
+            Scheme::Azure => "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+            Scheme::Google => "GOOGLE_SERVICE_ACCOUNT, the path of a key file",
+            Scheme::Https | Scheme::Http => "none: the URL may be signed",
         }
     }
 }

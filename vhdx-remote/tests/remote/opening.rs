@@ -219,5 +219,5 @@ fn a_prefix_with_a_query_is_an_error() {
     let mut resolver = RemoteResolver::new(&remote);
     resolver.folders = vec![remote.add(&server.url("/vm/?signature=secret")).unwrap()];
     let error = open(&remote, &leaf, &resolver).unwrap_err().to_string();
-    assert!(error.contains("has no query") && !error.contains("secret"), "{error}");
+    assert!(error.contains("must not have a query") && !error.contains("secret"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Repeats work on several disks that has failed, to find out what comes first: a difference, or which failure.
+//! Repeats a failed read sector by sector, to report the lowest offset with an error or a difference.
 
 use std::ops::Range;
 

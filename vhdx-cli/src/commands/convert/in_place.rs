@@ -39,8 +39,8 @@ pub(super) fn run(output: Output, convert: &Convert) -> Result<Outcome, Failure>
 pub(super) fn ensure_raw(convert: &Convert) -> Result<(), Failure> {
     if convert.to == Some(Format::Vhdx) || convert.destination == Path::new("-") {
         return Err(Failure::usage(
-            "--in-place writes a raw disk over an existing file or device: name one instead of `-`, and leave out \
-             --to vhdx",
+            "--in-place writes a raw disk over an existing file or device: it cannot be used with --to vhdx, or \
+             with `-` as the destination",
         ));
     }
     Ok(())
