@@ -152,7 +152,8 @@ fn measure_row(row: &Row, context: &Context, rounds: usize, summary: &mut Summar
     if context.check {
         comparison.jobs.retain(|job| job.role != Role::Peer);
     }
-    let memory = context.worker(["take-memory"]).arg(context.scaled(1 << 30).to_string());
+    let memory =
+        context.worker(["take-memory"]).arg(context.scaled(1 << 30).to_string()).arg(&context.folder);
     let samples = measure::in_turn(&comparison.jobs, rounds, &memory)?;
     println!("{}", table::markdown(&comparison.jobs, &samples, comparison.bytes));
     let verdicts = table::verdicts(&comparison.goals, &comparison.jobs, &samples);

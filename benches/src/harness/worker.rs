@@ -1,6 +1,8 @@
 //! Work that runs in its own process: making chains, the limits, and this library as a program would use it.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -33,9 +35,9 @@ pub(crate) enum Worker {
     MakeLarge { folder: PathBuf, size: u64 },
     /// Make the map of a disk; print the seconds
     MakeMap { leaf: PathBuf },
-    /// Allocate this many bytes of memory and free them, so that the next timed process does not wait until the host of
-    /// a virtual machine provides memory
-    TakeMemory { bytes: usize },
+    /// Allocate this many bytes as memory and then in the page cache, and free them, so that the next timed process does
+    /// not wait until the host of a virtual machine provides memory
+    TakeMemory { bytes: u64, folder: PathBuf },
     /// Copy the pieces in a list, or else the data of a file, into a file, and sync it
     CopyPlain {
         #[command(flatten)]
@@ -125,10 +127,7 @@ impl Worker {
             Self::OpenEstate { folder } => print(estate::open_all(folder)?),
             Self::MakeLarge { folder, size } => estate::make_large(folder, *size),
             Self::MakeMap { leaf } => print(estate::map(leaf)?),
-            Self::TakeMemory { bytes } => {
-                std::hint::black_box(vec![1u8; *bytes]);
-                Ok(())
-            }
+            Self::TakeMemory { bytes, folder } => take_memory(*bytes, folder),
             Self::CopyPlain { way, list, target, sources } => {
                 plain::copy(list.as_deref(), sources, target, way)
             }
@@ -152,6 +151,18 @@ impl Worker {
             Self::ReadBitmapFile { leaf, only_leaf } => print(metadata::read_bitmap_file(leaf, *only_leaf)?),
         }
     }
+}
+
+fn take_memory(bytes: u64, folder: &Path) -> Result<()> {
+    const PART: usize = 1 << 20;
+    std::hint::black_box(vec![1_u8; usize::try_from(bytes)?]);
+    let (path, part) = (folder.join("memory"), vec![1; PART]);
+    let mut file = File::create(&path)?;
+    for _ in (0..bytes).step_by(PART) {
+        file.write_all(&part)?;
+    }
+    // Nothing was synced, so nothing is written to the device.
+    Ok(fs::remove_file(path)?)
 }
 
 fn print(seconds: f64) -> Result<()> {
