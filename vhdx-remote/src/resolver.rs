@@ -38,8 +38,7 @@ impl RemoteResolver {
     ///
     /// Failures are ignored: opening the chain reports them.
     pub fn prepare(&self, leaf: &Path) {
-        let mut disks: Vec<PathBuf> = vec![leaf.into()];
-        if self.named.is_empty() {
+        let disks: Vec<PathBuf> = if self.named.is_empty() {
             let Ok(folders) = self.folders_of(leaf) else { return };
             let needed = folders.iter().map(Needed::List).chain([Needed::Disk(leaf)]).collect();
             in_threads(needed, |needed| match needed {
@@ -51,10 +50,10 @@ impl RemoteResolver {
             if listed.len() > MAX_PREPARED {
                 return;
             }
-            disks.extend(listed.iter().map(|disk| PathBuf::from(disk.name())));
+            listed.iter().map(|disk| disk.name().into()).collect()
         } else {
-            disks.extend(self.named.iter().cloned());
-        }
+            [leaf.into()].into_iter().chain(self.named.iter().cloned()).collect()
+        };
         drop(self.remote.open_disks(disks));
     }
 
@@ -68,8 +67,8 @@ impl RemoteResolver {
             if folder.has_query() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    "the URL of a prefix must not have a query: a signature is valid for one file only; name each parent by its own \
-                     URL with --parent",
+                    "the URL of a prefix must not have a query: a signature is valid for one file only; name each \
+                     parent by its own URL with --parent",
                 ));
             }
             let folder = folder.as_folder();

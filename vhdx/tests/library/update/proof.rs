@@ -15,21 +15,20 @@ use crate::common::MIB;
 const GIB: u64 = 1 << 30;
 const SIZE: u64 = 4 * GIB;
 
-/// A sparse target that is only read.
-struct Sparse(SparseImage);
+/// A target that is only read.
+struct OnlyRead<R>(R);
 
-impl ReadAt for Sparse {
+impl<R: ReadAt> ReadAt for OnlyRead<R> {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.size())
+        self.0.size()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: FileOffset) -> io::Result<()> {
-        buf.copy_from_slice(&self.0.read(offset.get(), buf.len()));
-        Ok(())
+        self.0.read_exact_at(buf, offset)
     }
 }
 
-impl Storage for Sparse {
+impl<R: ReadAt> Storage for OnlyRead<R> {
     fn write_all_at(&self, _: &[u8], _: FileOffset) -> io::Result<()> {
         panic!("a proof writes nothing")
     }
@@ -74,7 +73,7 @@ fn holding(disk: &Chain) -> SparseImage {
 
 fn prove(target: SparseImage, proof: BaseProof) -> Result<u64, Option<Conflict>> {
     let (old, new) = disks();
-    let result = ensure_holds_base(&old, &new, &Sparse(target), proof, Jobs::default(), &NoProgress);
+    let result = ensure_holds_base(&old, &new, &OnlyRead(target), proof, Jobs::default(), &NoProgress);
     result.map_err(|error| error.conflict().cloned())
 }
 
@@ -127,7 +126,7 @@ fn a_full_proof_finds_every_difference() {
     assert!(ensure_holds_base(&old, &new, &target, BaseProof::Full, Jobs::default(), &NoProgress).is_err());
 }
 
-/// A target of which one range cannot be read.
+/// Bytes of which one range cannot be read.
 struct Unreadable(Memory, std::ops::Range<u64>);
 
 impl ReadAt for Unreadable {
@@ -144,20 +143,6 @@ impl ReadAt for Unreadable {
     }
 }
 
-impl Storage for Unreadable {
-    fn write_all_at(&self, _: &[u8], _: FileOffset) -> io::Result<()> {
-        panic!("a proof writes nothing")
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        panic!("a proof writes nothing")
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        panic!("a proof writes nothing")
-    }
-}
-
 #[test]
 fn a_difference_before_a_bad_sector_of_the_target_is_found() {
     let size = 4 << 20;
@@ -171,7 +156,7 @@ fn a_difference_before_a_bad_sector_of_the_target_is_found() {
         let mut bytes = vec![0; size as usize];
         old.read_exact_at(&mut bytes, DiskOffset::new(0)).unwrap();
         bytes[difference as usize] ^= 1;
-        let target = Unreadable(Memory::new(bytes), bad..bad + 512);
+        let target = OnlyRead(Unreadable(Memory::new(bytes), bad..bad + 512));
         ensure_holds_base(&old, &new, &target, BaseProof::Full, Jobs::default(), &NoProgress).unwrap_err()
     };
     let at = 1 << 20;
