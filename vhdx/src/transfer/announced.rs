@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::batch::Batch;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::file::Extent;
+use crate::file::{Extent, Source};
 use crate::units::{DiskOffset, KIB, MIB};
 
 /// How much is announced ahead of the batch that is taken, in bytes. The page cache holds it until it is read.
@@ -89,8 +89,9 @@ pub(crate) fn announce_range(disk: &dyn Disk, range: Range<DiskOffset>) -> Weigh
         return Weight::MOST;
     };
     disk.announce(&extents);
+    let data = extents.iter().filter(|extent| matches!(extent.source, Source::Data { .. }));
     // They do not overlap, so the sum is at most the size of the disk.
-    Weight::new(extents.iter().map(|extent| extent.len).sum(), extents.len())
+    Weight::new(data.map(|extent| extent.len).sum(), extents.len())
 }
 
 #[cfg(test)]
@@ -129,11 +130,13 @@ mod tests {
     #[test]
     fn nothing_is_announced_after_a_range_without_known_places() {
         let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [1; 256 << 10]).unwrap();
         file.as_file().set_len(MIB).unwrap();
         let disk = crate::disk::RawDisk::open(file.path()).unwrap();
         let weight = |start, end| announce_range(&disk, DiskOffset::new(start)..DiskOffset::new(end));
         assert_eq!(weight(MIB, 2 * MIB), Weight::MOST);
-        assert_eq!(weight(0, MIB), Weight::new(MIB, 1));
+        // Zeros that are not read count only as a piece.
+        assert_eq!(weight(0, MIB), Weight::new(256 * KIB, 2));
     }
 
     #[test]
