@@ -207,6 +207,14 @@ mod tests {
     }
 
     #[test]
+    fn small_gaps_are_read_over_until_a_byte_is_missing() {
+        let cache_use = CacheUse::default();
+        assert_eq!(cache_use.hint(), ReadHint { gap: 4096, ..ReadHint::default() });
+        cache_use.has_missed.store(true, Ordering::Relaxed);
+        assert_eq!(cache_use.hint(), ReadHint::default());
+    }
+
+    #[test]
     fn a_range_past_the_end_is_an_error() {
         let (file, _) = file();
         for list in [[(LEN - 5, 6)].as_slice(), &[(0, 10), (LEN, 1)], &[(LEN - 10, 5), (LEN - 5, 10)]] {
