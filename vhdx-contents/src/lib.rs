@@ -1,0 +1,1 @@
+//! Finds what is inside a virtual disk: partitions, file systems and files.

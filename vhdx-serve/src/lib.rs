@@ -1,0 +1,1 @@
+//! Serves virtual disks over NBD (network block device).
