@@ -1,0 +1,1 @@
+//! Recognises file systems and other uses of a partition by their superblocks.
