@@ -22,7 +22,7 @@ enum Content {
     ReadOnly(Arc<dyn Disk>),
     Writable {
         /// `None` after [`SharedDisk::close`].
-        disk: RwLock<Option<ChainMut>>,
+        disk: RwLock<Option<Box<ChainMut>>>,
         has_failed: AtomicBool,
     },
 }
@@ -60,7 +60,8 @@ impl SharedDisk {
     /// Returns a disk that clients can change.
     pub fn writable(disk: ChainMut) -> Self {
         let (size, layers) = (disk.virtual_size(), layers_of(disk.parents().len() + 1));
-        let content = Content::Writable { disk: RwLock::new(Some(disk)), has_failed: AtomicBool::new(false) };
+        let content =
+            Content::Writable { disk: RwLock::new(Some(Box::new(disk))), has_failed: AtomicBool::new(false) };
         Self { content, size, layers }
     }
 
@@ -108,6 +109,12 @@ impl SharedDisk {
         self.layers
     }
 
+    /// The number of reads that the files answer best at the same time.
+    pub(crate) fn parallelism(&self) -> usize {
+        // A disk that is closed answers nothing.
+        self.read(|disk| Ok(disk.hint().parallelism)).unwrap_or(1)
+    }
+
     /// Calls `read` with the disk. Other reads run at the same time, changes do not.
     pub(crate) fn read<T>(
         &self,
@@ -117,7 +124,7 @@ impl SharedDisk {
             Content::ReadOnly(disk) => read(&**disk),
             Content::Writable { disk, .. } => {
                 let disk = disk.read().map_err(|_| DiskError::FailedBefore)?;
-                read(disk.as_ref().ok_or(DiskError::Closed)?)
+                read(disk.as_deref().ok_or(DiskError::Closed)?)
             }
         }
     }

@@ -1,7 +1,28 @@
 //! The NBD protocol: handshake and requests, and the server that speaks it.
 
+mod accept;
+mod block_status;
+mod budget;
+mod buffers;
+mod bytes;
+mod connection;
+mod context;
+mod execute;
+mod handshake;
+mod incoming;
 mod listener;
+mod offer;
+mod options;
+mod outbox;
+mod pace;
+mod protocol;
+mod queue;
+mod registry;
+mod reply;
+mod request;
 mod server;
+mod session;
+mod shared;
 mod socket;
 mod stop;
 

@@ -1,14 +1,29 @@
 //! Defines [`Server`]: the exports, the threads and the end of a server.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use super::listener::Listener;
+use super::accept::Acceptor;
+use super::listener::{Address, Listener};
+use super::offer::Offer;
+use super::shared::Shared;
 use super::stop::Stop;
 use crate::error::ServeError;
 use crate::events::Events;
 use crate::export::Export;
 use crate::limits::Limits;
+
+/// The least number of workers by default. A worker waits while a device answers.
+const FEWEST_WORKERS: usize = 4;
+/// The greatest number of workers by default.
+const MOST_WORKERS: usize = 16;
+/// The time that clients have to notice that they were disconnected.
+const CUT_TIME: Duration = Duration::from_secs(2);
 
 /// An NBD server.
 pub struct Server {
@@ -36,10 +51,8 @@ impl Server {
         workers: Option<NonZero<usize>>,
     ) -> Result<Self, ServeError> {
         limits.validate()?;
-        if default >= exports.len() {
-            return Err(ServeError::NoDefault { default, exports: exports.len() });
-        }
-        let mut names = std::collections::HashSet::new();
+        ensure_default(&exports, default)?;
+        let mut names = HashSet::new();
         if let Some(twice) = exports.iter().map(Export::name).find(|name| !names.insert(*name)) {
             return Err(ServeError::DuplicateName(twice.to_owned()));
         }
@@ -62,8 +75,115 @@ impl Server {
     /// [`ServeError::Io`] if a thread cannot be started; [`ServeError::Flush`] for the first disk that cannot be
     /// flushed.
     pub fn run(&self, listeners: Vec<Listener>, stop: &Stop) -> Result<(), ServeError> {
-        stop.wait();
-        drop(listeners);
+        let offer = Offer::new(self.exports.clone(), self.default)
+            .ok_or(ServeError::NoDefault { default: self.default, exports: self.exports.len() })?;
+        let shared = Shared::new(offer, self.limits.clone(), Arc::clone(&self.events));
+        let acceptor = Acceptor {
+            shared: Arc::clone(&shared),
+            registry: Arc::default(),
+            stop: stop.clone(),
+            has_ended: Arc::new(AtomicBool::new(false)),
+        };
+        let mut threads = Threads { acceptor, workers: Vec::new(), listeners: Vec::new() };
+        let begun = self.begin(&mut threads, listeners);
+        if begun.is_ok() {
+            let registry = &threads.acceptor.registry;
+            stop.wait_or(|| self.ends_after_last_client && registry.has_served_all());
+        }
+        threads.end();
+        begun?;
+        self.flush()
+    }
+
+    fn begin(&self, threads: &mut Threads, listeners: Vec<Listener>) -> Result<(), ServeError> {
+        for _ in 0..self.number_of_workers() {
+            let shared = Arc::clone(&threads.acceptor.shared);
+            let work = move || {
+                while let Some(job) = shared.jobs.pop() {
+                    job.run();
+                }
+            };
+            threads.workers.push(spawn("nbd-worker", work)?);
+        }
+        for listener in listeners {
+            let (acceptor, address) = (threads.acceptor.clone(), listener.address().clone());
+            threads.listeners.push((address, spawn("nbd-accept", move || acceptor.run(&listener))?));
+        }
         Ok(())
+    }
+
+    fn number_of_workers(&self) -> usize {
+        let most_parallel = || {
+            let parallelism = self.exports.iter().map(|export| export.disk().parallelism());
+            parallelism.max().unwrap_or(1).clamp(FEWEST_WORKERS, MOST_WORKERS)
+        };
+        self.workers.map_or_else(most_parallel, NonZero::get)
+    }
+
+    fn flush(&self) -> Result<(), ServeError> {
+        let flush = |export: &Export| match export.disk().flush() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                Err(ServeError::Flush { export: export.name().to_owned(), reason: error.to_string() })
+            }
+        };
+        // Every disk is flushed, also after an error.
+        let results: Vec<_> = self.exports.iter().map(flush).collect();
+        results.into_iter().collect()
+    }
+}
+
+fn ensure_default(exports: &[Export], default: usize) -> Result<(), ServeError> {
+    match default < exports.len() {
+        true => Ok(()),
+        false => Err(ServeError::NoDefault { default, exports: exports.len() }),
+    }
+}
+
+/// The threads of a server that runs.
+struct Threads {
+    acceptor: Acceptor,
+    workers: Vec<JoinHandle<()>>,
+    listeners: Vec<(Address, JoinHandle<()>)>,
+}
+
+impl Threads {
+    /// Ends all threads. A thread that waits for ever, for example for a device, is left alone.
+    fn end(self) {
+        let Acceptor { shared, registry, has_ended, .. } = self.acceptor;
+        has_ended.store(true, Ordering::Release);
+        for (address, thread) in self.listeners {
+            // Otherwise the thread ends with the process, or with the next client, which it refuses.
+            if address.wake() {
+                let _ = thread.join();
+            }
+        }
+        shared.stop();
+        registry.close();
+        let all_left = registry.wait_until_empty(shared.limits.stop_time) || {
+            registry.cut();
+            registry.wait_until_empty(CUT_TIME)
+        };
+        shared.jobs.end();
+        if all_left {
+            self.workers.into_iter().for_each(|worker| drop(worker.join()));
+        }
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServeError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(body);
+    thread.map_err(|error| ServeError::io("start a thread", error))
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { exports, default, limits, workers, .. } = self;
+        f.debug_struct("Server")
+            .field("exports", exports)
+            .field("default", default)
+            .field("limits", limits)
+            .field("workers", workers)
+            .finish_non_exhaustive()
     }
 }

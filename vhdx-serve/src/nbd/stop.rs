@@ -31,10 +31,17 @@ impl Stop {
         *self.lock()
     }
 
-    /// Waits until [`stop`](Self::stop) was called.
-    pub(super) fn wait(&self) {
-        let stopped = self.lock();
-        drop(self.0.changed.wait_while(stopped, |stopped| !*stopped).unwrap_or_else(PoisonError::into_inner));
+    /// Waits until [`stop`](Self::stop) was called or `has_ended` returns true.
+    pub(super) fn wait_or(&self, has_ended: impl Fn() -> bool) {
+        let goes_on = |stopped: &mut bool| !*stopped && !has_ended();
+        drop(self.0.changed.wait_while(self.lock(), goes_on).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Makes [`wait_or`](Self::wait_or) call its condition again.
+    pub(super) fn look_again(&self) {
+        // With the lock, so that this is not between the call and the wait.
+        drop(self.lock());
+        self.0.changed.notify_all();
     }
 
     /// Nothing panics while it holds the lock, and the flag is valid in any case.

@@ -1,0 +1,156 @@
+//! Defines [`Connection`], a client that has chosen an export, and [`Job`], one of its requests for the workers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::buffers::Buffer;
+use super::execute::{Failure, change, execute, read_small};
+use super::offer::Agreement;
+use super::outbox::{Outbox, Slot};
+use super::pace::Pace;
+use super::protocol::Code;
+use super::reply::{Reply, put_error, put_simple};
+use super::request::{Command, Header, Refusal};
+use super::shared::Shared;
+use crate::events::{Client, RequestFailure};
+
+/// The greatest payload of a small request in bytes.
+const SMALL: u32 = 32 << 10;
+
+/// A client that has chosen an export.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Client,
+    pub(super) agreement: Agreement,
+    pub(super) outbox: Arc<Outbox>,
+    pace: Pace,
+}
+
+/// A request that a worker executes.
+pub(super) struct Job {
+    connection: Arc<Connection>,
+    request: Request,
+    payload: Option<Buffer>,
+    slot: Slot,
+}
+
+/// A valid request.
+pub(super) struct Request {
+    pub(super) header: Header,
+    pub(super) command: Command,
+}
+
+impl Request {
+    /// Returns whether it takes microseconds if the content is in memory.
+    pub(super) fn is_small(&self) -> bool {
+        match self.command {
+            Command::Read { .. } => self.header.len <= SMALL,
+            Command::Write { is_durable, .. } => self.header.len <= SMALL && !is_durable,
+            _ => false,
+        }
+    }
+
+    /// The bytes of memory for the content of the request or of its reply.
+    pub(super) fn content(&self) -> u32 {
+        match self.command {
+            Command::Read { .. } | Command::Write { .. } => self.header.len,
+            _ => 0,
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        client: Client,
+        agreement: Agreement,
+        outbox: Arc<Outbox>,
+    ) -> Arc<Self> {
+        Arc::new(Self { shared, client, agreement, outbox, pace: Pace::default() })
+    }
+
+    /// Returns whether small requests are executed best by the thread that reads them.
+    pub(super) fn is_fast(&self) -> bool {
+        self.pace.is_fast()
+    }
+
+    /// Passes a request to the workers.
+    pub(super) fn pass_on(self: &Arc<Self>, request: Request, payload: Option<Buffer>, slot: Slot) {
+        let job = Job { connection: Arc::clone(self), request, payload, slot };
+        self.shared.jobs.push(self.client.number, job);
+    }
+
+    /// Executes a small request, and appends its reply to `out`.
+    pub(super) fn answer_small(&self, request: &Request, payload: &[u8], out: &mut Vec<u8>) {
+        let start = Instant::now();
+        let Request { header, command } = request;
+        let result = match command {
+            Command::Read { range, .. } => read_small(&self.agreement, header.cookie, range, out),
+            _ => change(&self.agreement, command, payload).map(|()| put_simple(out, header.cookie, None)),
+        };
+        self.pace.add(start);
+        if let Err(failure) = result {
+            self.put_failure(header, failure, out);
+        }
+    }
+
+    /// Executes a request.
+    pub(super) fn answer(&self, request: &Request, payload: &[u8]) -> Reply {
+        let Request { header, command } = request;
+        let execute = || execute(&self.agreement, &self.shared.buffers, header.cookie, command, payload);
+        // A panic is a bug. It must end neither the worker nor the other requests.
+        let result = catch_unwind(AssertUnwindSafe(execute)).unwrap_or_else(|_| {
+            let reason = "the server panicked; this is a bug".to_owned();
+            Err(Failure { code: Code::Io, reason, offset: None, is_client_error: false })
+        });
+        result.unwrap_or_else(|failure| {
+            let mut heads = Vec::new();
+            self.put_failure(header, failure, &mut heads);
+            Reply::of(heads)
+        })
+    }
+
+    /// Appends the answer to a request that cannot be executed.
+    pub(super) fn refuse(&self, header: &Header, refusal: Refusal, out: &mut Vec<u8>) {
+        let Refusal { code, reason } = refusal;
+        self.put_failure(header, Failure { code, reason, offset: None, is_client_error: true }, out);
+    }
+
+    fn put_failure(&self, header: &Header, failure: Failure, out: &mut Vec<u8>) {
+        let Failure { code, reason, offset, is_client_error } = failure;
+        match self.agreement.is_structured {
+            true => put_error(out, header.cookie, code, &reason, offset),
+            false => put_simple(out, header.cookie, Some(code)),
+        }
+        self.shared.events.request_failed(
+            &self.client,
+            &RequestFailure {
+                command: header.command_name(),
+                offset: header.offset,
+                len: header.len.into(),
+                code: code.name(),
+                is_client_error,
+                reason,
+            },
+        );
+    }
+}
+
+impl Job {
+    /// Executes the request and puts the reply into the outbox.
+    pub(super) fn run(self) {
+        let Self { connection, request, payload, slot } = self;
+        if connection.outbox.is_broken() {
+            return; // nobody waits for the reply
+        }
+        let start = Instant::now();
+        let reply = connection.answer(&request, payload.as_deref().unwrap_or(&[]));
+        if request.is_small() {
+            connection.pace.add(start);
+        }
+        // The slot stands for its bytes.
+        drop(payload);
+        connection.outbox.push(reply, slot);
+    }
+}

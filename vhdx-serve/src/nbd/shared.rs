@@ -1,0 +1,47 @@
+//! Defines [`Shared`]: the parts of a server that all its threads use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::budget::Budget;
+use super::buffers::Buffers;
+use super::connection::Job;
+use super::offer::Offer;
+use super::queue::FairQueue;
+use crate::events::Events;
+use crate::limits::Limits;
+
+/// The parts of a server that all its threads use.
+pub(super) struct Shared {
+    pub(super) offer: Offer,
+    pub(super) limits: Limits,
+    pub(super) events: Arc<dyn Events>,
+    pub(super) jobs: FairQueue<Job>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) buffers: Arc<Buffers>,
+    is_stopping: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(offer: Offer, limits: Limits, events: Arc<dyn Events>) -> Arc<Self> {
+        Arc::new(Self {
+            budget: Budget::new(limits.bytes_in_flight),
+            offer,
+            limits,
+            events,
+            jobs: FairQueue::new(),
+            buffers: Arc::default(),
+            is_stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Returns whether no new request is executed.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Makes every new request fail.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+}
