@@ -15,8 +15,10 @@ use super::request::{Command, Header, Refusal};
 use super::shared::Shared;
 use crate::events::{Client, RequestFailure};
 
-/// The greatest payload of a small request in bytes.
+/// The greatest content of a request whose reply is sent together with others, in bytes.
 const SMALL: u32 = 32 << 10;
+/// The greatest content of a request that may delay the next one of its client, in bytes.
+const MEDIUM: u32 = 1 << 20;
 
 /// A client that has chosen an export.
 pub(super) struct Connection {
@@ -42,11 +44,15 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Returns whether it takes microseconds if the content is in memory.
+    /// Returns whether the reply is best sent together with others.
     pub(super) fn is_small(&self) -> bool {
+        self.is_soon_done() && self.header.len <= SMALL
+    }
+
+    /// Returns whether it takes little time if the content is in the memory of the host.
+    pub(super) fn is_soon_done(&self) -> bool {
         match self.command {
-            Command::Read { .. } => self.header.len <= SMALL,
-            Command::Write { is_durable, .. } => self.header.len <= SMALL && !is_durable,
+            Command::Read { .. } | Command::Write { is_durable: false, .. } => self.header.len <= MEDIUM,
             _ => false,
         }
     }
@@ -70,7 +76,7 @@ impl Connection {
         Arc::new(Self { shared, client, agreement, outbox, pace: Pace::default() })
     }
 
-    /// Returns whether small requests are executed best by the thread that reads them.
+    /// Returns whether requests that are soon done are executed best by the thread that reads them.
     pub(super) fn is_fast(&self) -> bool {
         self.pace.is_fast()
     }
@@ -89,7 +95,7 @@ impl Connection {
             Command::Read { range, .. } => read_small(&self.agreement, header.cookie, range, out),
             _ => change(&self.agreement, command, payload).map(|()| put_simple(out, header.cookie, None)),
         };
-        self.pace.add(start);
+        self.pace.add(start, header.len);
         if let Err(failure) = result {
             self.put_failure(header, failure, out);
         }
@@ -97,13 +103,16 @@ impl Connection {
 
     /// Executes a request.
     pub(super) fn answer(&self, request: &Request, payload: &[u8]) -> Reply {
-        let Request { header, command } = request;
+        let (Request { header, command }, start) = (request, Instant::now());
         let execute = || execute(&self.agreement, &self.shared.buffers, header.cookie, command, payload);
         // A panic is a bug. It must end neither the worker nor the other requests.
         let result = catch_unwind(AssertUnwindSafe(execute)).unwrap_or_else(|_| {
             let reason = "the server panicked; this is a bug".to_owned();
             Err(Failure { code: Code::Io, reason, offset: None, is_client_error: false })
         });
+        if request.is_soon_done() {
+            self.pace.add(start, header.len);
+        }
         result.unwrap_or_else(|failure| {
             let mut heads = Vec::new();
             self.put_failure(header, failure, &mut heads);
@@ -144,11 +153,7 @@ impl Job {
         if connection.outbox.is_broken() {
             return; // nobody waits for the reply
         }
-        let start = Instant::now();
         let reply = connection.answer(&request, payload.as_deref().unwrap_or(&[]));
-        if request.is_small() {
-            connection.pace.add(start);
-        }
         // The slot stands for its bytes.
         drop(payload);
         connection.outbox.push(reply, slot);

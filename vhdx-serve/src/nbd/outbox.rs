@@ -17,7 +17,10 @@ pub(super) struct Outbox {
     /// The first error of a write. Nothing more is sent then.
     failure: OnceLock<io::ErrorKind>,
     state: Mutex<State>,
-    changed: Condvar,
+    /// For the thread that sends: a reply was added, or this has ended.
+    added: Condvar,
+    /// For the thread that reads requests: a slot is free.
+    freed: Condvar,
     message_time: Duration,
     most_requests: usize,
     most_bytes: u64,
@@ -30,6 +33,8 @@ struct State {
     requests: usize,
     bytes: u64,
     has_ended: bool,
+    /// Whether a thread waits for a slot. Without one, a slot is given back without a call of the system.
+    is_awaited: bool,
 }
 
 /// The place of a request between its arrival and its reply. It is given back when this is dropped.
@@ -51,7 +56,8 @@ impl Outbox {
             stream: Mutex::new(stream),
             failure: OnceLock::new(),
             state: Mutex::default(),
-            changed: Condvar::new(),
+            added: Condvar::new(),
+            freed: Condvar::new(),
             message_time,
             most_requests,
             most_bytes,
@@ -66,15 +72,10 @@ impl Outbox {
                 && (state.requests >= self.most_requests
                     || state.bytes.saturating_add(bytes) > self.most_bytes)
         };
-        let mut state = self.wait_while(is_over);
+        let mut state = self.wait_until_free(is_over);
         state.requests += 1;
         state.bytes = state.bytes.saturating_add(bytes);
         Slot { outbox: Arc::clone(self), bytes, permit: None }
-    }
-
-    /// Returns whether every request is answered.
-    pub(super) fn is_idle(&self) -> bool {
-        self.lock().requests == 0
     }
 
     /// Returns whether nothing more can be sent.
@@ -90,14 +91,16 @@ impl Outbox {
     /// Adds a reply, which [`send_all`](Self::send_all) sends.
     pub(super) fn push(&self, reply: Reply, slot: Slot) {
         self.lock().replies.push_back((reply, slot));
-        self.changed.notify_all();
+        self.added.notify_one();
     }
 
     /// Sends the replies that are added, until [`end`](Self::end). Calls `on_failure` once if a write fails.
     pub(super) fn send_all(&self, on_failure: impl FnOnce()) {
         let mut on_failure = Some(on_failure);
         loop {
-            let mut state = self.wait_while(|state| state.replies.is_empty() && !state.has_ended);
+            let is_waiting = |state: &mut State| state.replies.is_empty() && !state.has_ended;
+            let mut state =
+                self.added.wait_while(self.lock(), is_waiting).unwrap_or_else(PoisonError::into_inner);
             let replies = std::mem::take(&mut state.replies);
             drop(state);
             if replies.is_empty() {
@@ -135,14 +138,21 @@ impl Outbox {
 
     /// Waits until every request is answered, and ends the thread that sends the replies.
     pub(super) fn end(&self) {
-        let mut state = self.wait_while(|state| state.requests > 0);
+        let mut state = self.wait_until_free(|state| state.requests > 0);
         state.has_ended = true;
         drop(state);
-        self.changed.notify_all();
+        self.added.notify_all();
     }
 
-    fn wait_while(&self, condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        self.changed.wait_while(self.lock(), condition).unwrap_or_else(PoisonError::into_inner)
+    /// Waits while slots are taken. Only the thread that reads requests does so.
+    fn wait_until_free(&self, mut is_over: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        while is_over(&mut state) {
+            state.is_awaited = true;
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_awaited = false;
+        state
     }
 
     /// Nothing panics while it holds the lock.
@@ -156,8 +166,11 @@ impl Drop for Slot {
         let mut state = self.outbox.lock();
         state.requests -= 1;
         state.bytes = state.bytes.saturating_sub(self.bytes);
+        let is_awaited = state.is_awaited;
         drop(state);
-        self.outbox.changed.notify_all();
+        if is_awaited {
+            self.outbox.freed.notify_all();
+        }
     }
 }
 

@@ -207,8 +207,6 @@ impl<R: Read> RequestReader<'_, R> {
         let shared = &self.connection.shared;
         let content = Buffers::size(request.content() as usize) as u64;
         let content = if request.content() == 0 { 0 } else { content };
-        // A client that waits for this reply gets it without the help of another thread.
-        let is_alone = content > 0 && self.incoming.buffered() <= payload && self.connection.outbox.is_idle();
         let mut slot = self.connection.outbox.begin(content);
         slot.permit = (content > 0).then(|| shared.budget.take(content));
         let payload = match payload {
@@ -219,7 +217,7 @@ impl<R: Read> RequestReader<'_, R> {
                 Some(payload)
             }
         };
-        if is_alone && self.connection.is_fast() {
+        if request.is_soon_done() && self.connection.is_fast() {
             let reply = self.connection.answer(&request, payload.as_deref().unwrap_or(&[]));
             return self.connection.outbox.send(&mut reply.slices());
         }
