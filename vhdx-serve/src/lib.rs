@@ -46,4 +46,7 @@ pub use events::{Client, ConnectionEnd, Events, NoEvents, RequestFailure};
 pub use export::{Export, MAX_NAME_LENGTH};
 pub use limits::Limits;
 pub use nbd::{Address, Listener, Server, Stop};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use nbd::{answer_options, answer_requests};
 pub use shared_disk::SharedDisk;

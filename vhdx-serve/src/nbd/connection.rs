@@ -1,4 +1,4 @@
-//! Defines [`Connection`], a client that has chosen an export, and [`Job`], one of its requests for the workers.
+//! Defines [`Connection`]: a client that has chosen an export, and the execution of its requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,14 +27,6 @@ pub(super) struct Connection {
     pub(super) agreement: Agreement,
     pub(super) outbox: Arc<Outbox>,
     pace: Pace,
-}
-
-/// A request that a worker executes.
-pub(super) struct Job {
-    connection: Arc<Connection>,
-    request: Request,
-    payload: Option<Buffer>,
-    slot: Slot,
 }
 
 /// A valid request.
@@ -81,10 +73,19 @@ impl Connection {
         self.pace.is_fast()
     }
 
-    /// Passes a request to the workers.
+    /// Passes a request to the workers. The one that executes it puts the reply into the outbox.
     pub(super) fn pass_on(self: &Arc<Self>, request: Request, payload: Option<Buffer>, slot: Slot) {
-        let job = Job { connection: Arc::clone(self), request, payload, slot };
-        self.shared.jobs.push(self.client.number, job);
+        let connection = Arc::clone(self);
+        let job = move || {
+            if connection.outbox.is_broken() {
+                return; // nobody waits for the reply
+            }
+            let reply = connection.answer(&request, payload.as_deref().unwrap_or(&[]));
+            // The slot stands for its bytes.
+            drop(payload);
+            connection.outbox.push(reply, slot);
+        };
+        self.shared.jobs.push(self.client.number, Box::new(job));
     }
 
     /// Executes a small request, and appends its reply to `out`.
@@ -143,19 +144,5 @@ impl Connection {
                 reason,
             },
         );
-    }
-}
-
-impl Job {
-    /// Executes the request and puts the reply into the outbox.
-    pub(super) fn run(self) {
-        let Self { connection, request, payload, slot } = self;
-        if connection.outbox.is_broken() {
-            return; // nobody waits for the reply
-        }
-        let reply = connection.answer(&request, payload.as_deref().unwrap_or(&[]));
-        // The slot stands for its bytes.
-        drop(payload);
-        connection.outbox.push(reply, slot);
     }
 }

@@ -9,6 +9,8 @@ mod connection;
 mod context;
 mod execute;
 mod handshake;
+#[cfg(any(test, feature = "fuzzing"))]
+mod in_memory;
 mod incoming;
 mod listener;
 mod offer;
@@ -26,6 +28,8 @@ mod shared;
 mod socket;
 mod stop;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use in_memory::{answer_options, answer_requests};
 pub use listener::{Address, Listener};
 pub use server::Server;
 pub use stop::Stop;

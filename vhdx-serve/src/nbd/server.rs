@@ -100,7 +100,7 @@ impl Server {
             let shared = Arc::clone(&threads.acceptor.shared);
             let work = move || {
                 while let Some(job) = shared.jobs.pop() {
-                    job.run();
+                    job();
                 }
             };
             threads.workers.push(spawn("nbd-worker", work)?);

@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::budget::Budget;
 use super::buffers::Buffers;
-use super::connection::Job;
 use super::offer::Offer;
 use super::queue::FairQueue;
 use crate::events::Events;
 use crate::limits::Limits;
+
+/// A request with everything that a worker needs to execute it.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// The parts of a server that all its threads use.
 pub(super) struct Shared {
     pub(super) offer: Offer,
     pub(super) limits: Limits,
     pub(super) events: Arc<dyn Events>,
+    /// The requests that wait for a worker, by the number of their client.
     pub(super) jobs: FairQueue<Job>,
     pub(super) budget: Arc<Budget>,
     pub(super) buffers: Arc<Buffers>,

@@ -1,0 +1,119 @@
+//! Both phases of the protocol without sockets, for tests with arbitrary bytes.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::context::Context;
+use super::handshake::negotiate;
+use super::offer::{Agreement, Offer};
+use super::outbox::Outbox;
+use super::session::serve_requests;
+use super::shared::Shared;
+use crate::events::{Client, NoEvents};
+use crate::export::Export;
+use crate::limits::Limits;
+
+/// Longer than any test.
+const TIME: Duration = Duration::from_secs(1000);
+
+/// A stream whose input is known, and whose output is kept.
+struct Stream<'a> {
+    input: &'a [u8],
+    output: Vec<u8>,
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buf)
+    }
+}
+
+impl Write for Stream<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.output.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Speaks the handshake with a client that sends `bytes`. Returns what the server sends, and the name of the export that
+/// the client has chosen.
+pub fn answer_options(exports: Vec<Export>, bytes: &[u8]) -> (Vec<u8>, Option<String>) {
+    let mut stream = Stream { input: bytes, output: Vec::new() };
+    let Some(offer) = Offer::new(exports, 0) else { return (Vec::new(), None) };
+    let negotiated = negotiate(&mut stream, &offer, &Limits::default());
+    let name = match negotiated {
+        Ok(super::handshake::Negotiated::Chosen(agreement)) => Some(agreement.export.name().to_owned()),
+        _ => None,
+    };
+    (stream.output, name)
+}
+
+/// The output of a connection.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Answers the requests of a client that sends `bytes` and wants all contexts. Returns what the server sends.
+pub fn answer_requests(export: Export, is_structured: bool, bytes: &[u8]) -> Vec<u8> {
+    let Some(offer) = Offer::new(vec![export.clone()], 0) else { return Vec::new() };
+    // All requests are read before the first one that is passed on is executed, so none may wait for a slot.
+    let limits = Limits { requests_in_flight: usize::MAX, bytes_in_flight: u64::MAX, ..Limits::default() };
+    let shared = Shared::new(offer, limits, Arc::new(NoEvents));
+    let contexts = if is_structured { Context::ALL.to_vec() } else { Vec::new() };
+    let client = Client { number: 1, peer: String::new(), export: export.name().to_owned() };
+    let output = Output::default();
+    let outbox = Outbox::new(Box::new(output.clone()), TIME, usize::MAX, u64::MAX);
+    let agreement = Agreement { export, is_structured, contexts };
+    let connection = Connection::new(Arc::clone(&shared), client, agreement, Arc::clone(&outbox));
+    thread::scope(|scope| {
+        scope.spawn(|| outbox.send_all(|| {}));
+        let _ = serve_requests(bytes, &connection);
+        shared.jobs.end();
+        while let Some(job) = shared.jobs.pop() {
+            job();
+        }
+        outbox.end();
+    });
+    std::mem::take(&mut output.0.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared_disk::SharedDisk;
+
+    fn export() -> Export {
+        let disk = vhdx::RawDisk::open_with(vhdx::Memory::new(vec![5; 1 << 20]), "memory").unwrap();
+        Export::new("memory", "", Arc::new(SharedDisk::read_only(Arc::new(disk), 1))).unwrap()
+    }
+
+    #[test]
+    fn both_phases_run_in_memory() {
+        let bytes = [&[0, 0, 0, 3][..], b"IHAVEOPT", &[0, 0, 0, 1, 0, 0, 0, 6], b"memory"].concat();
+        let (output, name) = answer_options(vec![export()], &bytes);
+        assert_eq!((output.len(), name.as_deref()), (18 + 10, Some("memory")));
+        let mut bytes = 0x2560_9513_u32.to_be_bytes().to_vec();
+        bytes.extend([0; 2 + 2 + 8 + 8]);
+        bytes.extend([0, 0, 0, 9]);
+        assert_eq!(answer_requests(export(), false, &bytes)[16..], [5; 9]);
+        assert_eq!(answer_requests(export(), true, &bytes)[28..], [5; 9]);
+        // A block status, which a worker executes.
+        bytes[7] = 7;
+        assert_eq!(answer_requests(export(), true, &bytes).len(), 3 * (20 + 4 + 8));
+    }
+}
