@@ -7,6 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
+
+/// The time after which the system asks whether a silent client is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// A connection to a client. Several threads may use it at the same time through references.
 #[derive(Debug)]
 pub(super) enum Socket {
@@ -31,8 +36,12 @@ impl Socket {
     pub(super) fn prepare(&self) -> io::Result<()> {
         each!(self, stream => stream.set_nonblocking(false))?;
         match self {
-            // A reply is complete when it is written: nothing follows that could be joined with it.
-            Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Tcp(stream) => {
+                // A client whose host is gone would otherwise keep its connection for ever.
+                SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+                // A reply is complete when it is written: nothing follows that could be joined with it.
+                stream.set_nodelay(true)
+            }
             #[cfg(unix)]
             Self::Unix(_) => Ok(()),
         }

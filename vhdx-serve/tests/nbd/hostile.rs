@@ -38,7 +38,7 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
 fn broken_handshakes_end_the_connection() {
     let server = server(Limits::default());
     for bytes in [
-        option(3, 0, &[]).repeat(1)[1..].to_vec(),
+        [&option(3, 0, &[])[1..], &[0]].concat(),
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         option(7, u32::MAX, &[]),
         option(1, 1 << 21, &[]),
