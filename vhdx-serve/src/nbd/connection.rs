@@ -129,8 +129,11 @@ impl Connection {
 
     fn put_failure(&self, header: &Header, failure: Failure, out: &mut Vec<u8>) {
         let Failure { code, reason, offset, is_client_error } = failure;
+        // The reason may have paths of this host, which are no business of the client.
+        let text =
+            if is_client_error { &reason } else { "the disk failed; the server has reported the reason" };
         match self.agreement.is_structured {
-            true => put_error(out, header.cookie, code, &reason, offset),
+            true => put_error(out, header.cookie, code, text, offset),
             false => put_simple(out, header.cookie, Some(code)),
         }
         self.shared.events.request_failed(
