@@ -96,6 +96,61 @@ pub fn answer_requests(export: Export, is_structured: bool, bytes: &[u8]) -> Vec
 mod tests {
     use super::*;
     use crate::shared_disk::SharedDisk;
+    use proptest::prelude::*;
+
+    /// Options whose numbers and lengths mostly fit.
+    fn options() -> impl Strategy<Value = Vec<u8>> {
+        let option = (0..13_u32, prop::collection::vec(any::<u8>(), 0..40), 0..20_u32);
+        let bytes = option.prop_map(|(number, data, longer)| {
+            let len = data.len() as u32 + longer.saturating_sub(18);
+            [b"IHAVEOPT", &number.to_be_bytes()[..], &len.to_be_bytes(), &data].concat()
+        });
+        let options = prop::collection::vec(bytes, 0..8);
+        (0..5_u8, options).prop_map(|(flags, options)| [vec![0, 0, 0, flags], options.concat()].concat())
+    }
+
+    /// Requests whose ranges are mostly on the disk.
+    fn requests() -> impl Strategy<Value = Vec<u8>> {
+        let flags = prop_oneof![3 => Just(0_u16), 1 => any::<u16>()];
+        let len = prop_oneof![0..2000_u32, 0..2_000_000_u32, any::<u32>()];
+        let request = (0..9_u16, flags, 0..1_100_000_u64, len).prop_map(|(command, flags, offset, len)| {
+            let mut bytes = 0x2560_9513_u32.to_be_bytes().to_vec();
+            bytes.extend(flags.to_be_bytes());
+            bytes.extend(command.to_be_bytes());
+            bytes.extend([9; 8]);
+            bytes.extend(offset.to_be_bytes());
+            bytes.extend(len.to_be_bytes());
+            let payload = if command == 1 { len.min(10_000) } else { 0 };
+            bytes.resize(bytes.len() + payload as usize, 3);
+            bytes
+        });
+        prop::collection::vec(request, 0..20).prop_map(|requests| requests.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_options_have_short_answers(bytes in prop_oneof![options(), prop::collection::vec(any::<u8>(), 0..200)]) {
+            let (output, _) = answer_options(vec![export()], &bytes);
+            prop_assert!(output.starts_with(b"NBDMAGICIHAVEOPT"));
+            prop_assert!(output.len() <= 200 + 1024 * (1 + bytes.len() / 16));
+        }
+
+        #[test]
+        fn any_requests_have_whole_replies(bytes in requests()) {
+            let mut output = &answer_requests(export(), true, &bytes)[..];
+            let mut replies = 0;
+            while !output.is_empty() {
+                let is_simple = output.starts_with(&[0x67, 0x44, 0x66, 0x98]);
+                prop_assert!(is_simple || output.starts_with(&[0x66, 0x8e, 0x33, 0xef]));
+                let payload = if is_simple { 0 } else {
+                    4 + u32::from_be_bytes(output[16..20].try_into().unwrap()) as usize
+                };
+                replies += usize::from(is_simple || output[5] & 1 == 1);
+                output = &output[16 + payload..];
+            }
+            prop_assert!(replies <= bytes.len() / 28);
+        }
+    }
 
     fn export() -> Export {
         let disk = vhdx::RawDisk::open_with(vhdx::Memory::new(vec![5; 1 << 20]), "memory").unwrap();
