@@ -7,7 +7,7 @@ mod error;
 #[cfg(feature = "files")]
 pub mod files;
 mod partitions;
-mod probe;
+pub mod probe;
 mod window;
 
 pub use error::{Error, Result};
