@@ -19,13 +19,20 @@ const STORAGE_SPACES: [u8; 16] = guid(0xe75caf8f, 0xf680, 0x4cee, 0xafa3b001e56e
 const BIOS_BOOT: [u8; 16] = guid(0x21686148, 0x6449, 0x6e6f, 0x744e656564454649);
 
 impl TypeHint {
-    /// Returns the kind of content that partitions of this type have.
-    pub(super) fn kind(self) -> Option<ContentKind> {
+    /// Returns the kind of content that partitions of this type have, if it has no superblock.
+    pub(super) fn kind_without_superblock(self) -> Option<ContentKind> {
         match self {
             TypeHint::Gpt(MICROSOFT_RESERVED) => Some(ContentKind::MicrosoftReserved),
+            TypeHint::Gpt(BIOS_BOOT) => Some(ContentKind::BiosBoot),
+            TypeHint::Gpt(_) | TypeHint::Mbr(_) | TypeHint::None => None,
+        }
+    }
+
+    /// Returns the kind of content that partitions of this type have, even if its superblock is not found.
+    pub(super) fn kind(self) -> Option<ContentKind> {
+        match self {
             TypeHint::Gpt(LDM_METADATA) => Some(ContentKind::Ldm),
             TypeHint::Gpt(STORAGE_SPACES) => Some(ContentKind::StorageSpaces),
-            TypeHint::Gpt(BIOS_BOOT) => Some(ContentKind::BiosBoot),
             TypeHint::Gpt(_) | TypeHint::Mbr(_) | TypeHint::None => None,
         }
     }
