@@ -74,7 +74,7 @@ fn read_volume(areas: &Areas<'_>, anchor: Fields<'_>, block_size: u32, content: 
             content.label = block.bytes(84, 128).and_then(string);
             let is_udf = block.has(217, b"*OSTA UDF Compliant");
             let revision = block.array(240).filter(|_| is_udf);
-            content.version = revision.map(|[low, high]: [u8; 2]| format!("{high}.{low:02}"));
+            content.version = revision.map(|[low, high]: [u8; 2]| format!("{high:x}.{low:02x}"));
         } else {
             continue;
         }

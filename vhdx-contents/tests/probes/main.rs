@@ -1,0 +1,11 @@
+//! Compares what the probes say with `blkid` and `file`, on images that the usual tools make.
+
+mod cases;
+mod damaged;
+mod disk;
+mod free_space;
+mod judges;
+mod members;
+mod random;
+mod signatures;
+mod tools;
