@@ -28,7 +28,6 @@ const SEALED: &[(&[&str], &[u64], &str)] = &[
     (&["cryptsetup", "secret data"], &[30, 170, 449, 4096 + 10, 16000], "header"),
     (&["mkapfs"], &[3, 75, 2000, 4095], "container superblock"),
     (&["mkfs.f2fs", "sealed"], &[1024 + 110, 1024 + 124, 1024 + 2000], "superblock"),
-    (&["mkudffs", "hard disk"], &[], "volume descriptor"),
 ];
 
 #[test]
@@ -50,16 +49,12 @@ fn a_changed_byte_is_found() {
 fn a_changed_volume_descriptor_of_udf_is_found() {
     let Some(image) = image_of(&["mkudffs", "hard disk"]) else { return };
     let bytes = std::fs::read(&image.path).unwrap();
-    let name: Vec<u8> = b"hard disk".to_vec();
-    let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
-    // Both copies of the sequence have it; the first one is used.
-    image.flip(at as u64 + 2);
+    let at = bytes.windows(9).position(|window| window == b"hard disk").unwrap();
+    image.flip(u64::try_from(at).unwrap() + 2);
     let content = identify_file(&image.path).unwrap();
-    let is_found = content.findings.contains(&Finding::BadChecksum { structure: "volume descriptor" });
-    assert!(is_found || content.label.as_deref() == Some("hard disk"), "{content:?}");
+    assert_eq!(content.findings, [Finding::BadChecksum { structure: "volume descriptor" }]);
 }
 
-/// Random changes in every case: the kind stays what `blkid` says, or there is a finding, or it is not recognised.
 #[test]
 fn damaged_magic_bytes_hide_the_content_as_in_blkid() {
     let magics: &[(&[&str], u64)] = &[
@@ -140,14 +135,14 @@ fn two_superblocks_are_a_finding() {
     let Some(ext) = image_of(&["mke2fs", "root ö"]) else { return };
     // XFS uses the first sector, which ext4 leaves free.
     let Some(xfs) = image_of(&["mkfs.xfs", "version four"]) else { return };
-    ext.write(0, &std::fs::read(&xfs.path).unwrap()[..512]);
+    ext.write(0, &xfs.read::<512>(0));
     assert!(blkid(&ext.path).is_ambiguous);
     let content = identify_file(&ext.path).unwrap();
     assert_eq!(content.kind, ContentKind::Xfs);
     assert!(content.findings.contains(&Finding::AlsoFound(ContentKind::Ext4)), "{content:?}");
     // A superblock with a wrong checksum is not preferred to a sound one.
     let Some(sealed) = image_of(&["mkfs.xfs", "xfs root"]) else { return };
-    ext.write(0, &std::fs::read(&sealed.path).unwrap()[..512]);
+    ext.write(0, &sealed.read::<512>(0));
     ext.flip(200);
     let content = identify_file(&ext.path).unwrap();
     assert_eq!((content.kind, content.findings), (ContentKind::Ext4, vec![]));

@@ -1,4 +1,6 @@
 //! Compares what the probes say with `blkid` and `file`, on images that the usual tools make.
+// The tools are those of Linux.
+#![cfg(target_os = "linux")]
 
 mod cases;
 mod damaged;

@@ -84,11 +84,17 @@ impl TestImage {
         File::options().write(true).open(&self.path).unwrap().write_all_at(bytes, offset).unwrap();
     }
 
-    pub(crate) fn flip(&self, offset: u64) {
+    pub(crate) fn read<const N: usize>(&self, offset: u64) -> [u8; N] {
         use std::os::unix::fs::FileExt;
-        let mut byte = [0];
-        File::open(&self.path).unwrap().read_exact_at(&mut byte, offset).unwrap();
-        self.write(offset, &[byte[0] ^ 0x10]);
+        let mut bytes = [0; N];
+        File::open(&self.path).unwrap().read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    }
+
+    /// Changes one bit of a byte.
+    pub(crate) fn flip(&self, offset: u64) {
+        let [byte] = self.read(offset);
+        self.write(offset, &[byte ^ 0x10]);
     }
 
     pub(crate) fn truncate(&self, size: u64) {
