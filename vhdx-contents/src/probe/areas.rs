@@ -23,7 +23,7 @@ const TAIL: usize = 128 * KIB;
 const TAIL_FROM_END: u64 = 128 * 1024;
 
 /// How many more areas can be read, for labels. It bounds the reads of a disk that seems to hold many file systems.
-const MORE_READS: u8 = 4;
+const MORE_READS: u8 = 3;
 
 /// The longest read of another area: the longest header of LUKS2.
 const MAX_LEN: usize = 4 * KIB * KIB;

@@ -60,7 +60,7 @@ proptest! {
         }
         let disk = TestDisk::of_bytes(bytes);
         let _ = disk.identify();
-        prop_assert!(disk.reads() <= 7);
+        prop_assert!(disk.reads() <= 6);
     }
 }
 
@@ -82,7 +82,7 @@ fn changed_images_end() {
             }
             let disk = TestDisk::of_bytes(disk_bytes.clone());
             let _ = disk.identify();
-            assert!(disk.reads() <= 7, "{:?}", case.command);
+            assert!(disk.reads() <= 6, "{:?}", case.command);
         }
     }
 }
