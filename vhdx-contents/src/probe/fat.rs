@@ -12,8 +12,9 @@ const ENTRY_SIZE: usize = 32;
 /// The label is looked for in so many bytes of the root folder of FAT32: it is nearly always the first entry.
 const MAX_ROOT: usize = 16 * 1024;
 
-/// Boot sectors with these names belong to other file systems, which use some fields of FAT.
-const OTHERS: &[&[u8; 8]] = &[b"NTFS    ", b"EXFAT   ", b"-FVE-FS-"];
+/// Boot sectors with these names, at these positions, belong to other file systems, which use some fields of FAT.
+const OTHERS: &[(usize, &[u8; 8])] =
+    &[(3, b"NTFS    "), (3, b"EXFAT   "), (3, b"-FVE-FS-"), (54, b"HPFS    "), (54, b"JFS     ")];
 
 /// A boot sector that is consistent in itself.
 struct BootSector {
@@ -57,7 +58,7 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
 }
 
 fn parse(sector: Fields<'_>) -> Option<BootSector> {
-    if OTHERS.iter().any(|name| sector.has(3, *name)) || !has_signature(sector) {
+    if OTHERS.iter().any(|(at, name)| sector.has(*at, *name)) || !has_signature(sector) {
         return None;
     }
     let sector_size = u32::from(sector.le16(11)?);

@@ -51,6 +51,10 @@ fn embedded_start(header: Fields<'_>) -> Option<u64> {
 
 fn hfs(header: Fields<'_>) -> Option<Content> {
     let (blocks, free) = (u64::from(header.be16(18)?), u64::from(header.be16(34)?));
+    // The signature alone is too short to tell anything.
+    if blocks == 0 || free > blocks {
+        return None;
+    }
     let block_size = header.be32(20).filter(|size| *size > 0 && size % 512 == 0)?;
     let mut content = Content::new(ContentKind::Hfs);
     let label_len = usize::from(header.u8(36)?).min(27);

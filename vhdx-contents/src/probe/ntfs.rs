@@ -26,9 +26,9 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     let Some(size) = boot.sectors.checked_mul(u64::from(boot.sector_size)) else { return Ok(None) };
     let mut content = Content::new(ContentKind::Ntfs);
     content.uuid = Some(format!("{:016X}", boot.serial));
-    // The backup boot sector lies behind the sectors that are counted here.
     content.size = Some(size);
     content.block_size = Some(boot.cluster_size);
+    content.findings.extend(backup_finding(areas, &boot, size));
     let offset =
         u64::from(boot.record_size).checked_mul(VOLUME_RECORD).and_then(|at| at.checked_add(boot.mft));
     let record_len = usize::try_from(boot.record_size).ok();
@@ -47,6 +47,21 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
         }
     }
     Ok(Some(content))
+}
+
+/// The backup boot sector lies behind the sectors that the boot sector counts.
+fn backup_finding(areas: &Areas<'_>, boot: &BootSector, size: u64) -> Option<Finding> {
+    let structure = "backup boot sector";
+    let left = areas.partition_len().checked_sub(size)?;
+    if left < u64::from(boot.sector_size) {
+        let why = "it is outside of the partition".to_owned();
+        return Some(Finding::Invalid { structure, why });
+    }
+    // If the partition is much larger, the sector has not been read, and another read for it is not worthwhile.
+    let backup = areas.at(size, 512)?;
+    let is_backup = parse(backup).is_some_and(|backup| backup.serial == boot.serial);
+    let why = "it is not a copy of the boot sector".to_owned();
+    (!is_backup).then_some(Finding::Invalid { structure, why })
 }
 
 fn parse(sector: Fields<'_>) -> Option<BootSector> {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use vhdx_contents::probe::Finding;
+
 use crate::disk::identify_file;
 use crate::tools::{TestImage, both, command, program, run, text};
 
@@ -84,6 +86,8 @@ fn ntfs_that_was_not_unmounted() {
     let image = TestImage::make(16 << 20, &["mkfs.ntfs", "-F", "-q", "-Q", "-L", "dirty", "IMAGE"]);
     let content = identify_file(&image.path).unwrap();
     assert_eq!((content.version.as_deref(), content.clean), (Some("3.1"), Some(true)));
+    // The boot sector counts one sector less than the partition has: the last one is its backup.
+    assert_eq!((content.size, content.findings), (Some((16 << 20) - 512), vec![]));
     // The flags of the volume follow its version.
     let bytes = fs::read(&image.path).unwrap();
     let record = 4 * 4096 + 3 * 1024;
@@ -94,4 +98,22 @@ fn ntfs_that_was_not_unmounted() {
     image.flip(record as u64 + 1022);
     let content = identify_file(&image.path).unwrap();
     assert_eq!((content.findings.len(), content.label), (1, None));
+}
+
+#[test]
+fn the_backup_boot_sector_of_ntfs() {
+    if program("mkfs.ntfs").is_none() {
+        return;
+    }
+    let image = TestImage::make(16 << 20, &["mkfs.ntfs", "-F", "-q", "-Q", "IMAGE"]);
+    let finding = |why: &str| Finding::Invalid { structure: "backup boot sector", why: why.to_owned() };
+    image.flip((16 << 20) - 512 + 72);
+    let content = identify_file(&image.path).unwrap();
+    assert_eq!(content.findings, [finding("it is not a copy of the boot sector")]);
+    image.truncate((16 << 20) - 512);
+    let content = identify_file(&image.path).unwrap();
+    assert_eq!(content.findings, [finding("it is outside of the partition")]);
+    // A partition that has grown has it in its middle.
+    image.truncate(20 << 20);
+    assert_eq!(identify_file(&image.path).unwrap().findings, []);
 }

@@ -9,5 +9,6 @@ mod free_space;
 mod judges;
 mod members;
 mod random;
+mod real;
 mod signatures;
 mod tools;

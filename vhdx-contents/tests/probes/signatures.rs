@@ -228,6 +228,31 @@ fn hfs_plus_and_hfsx() {
     }
 }
 
+/// Discs for several systems also have a partition with HFS+, which xorriso makes.
+#[test]
+fn hfs_plus_of_a_disc() {
+    if program("xorriso").is_none() {
+        return;
+    }
+    let arguments =
+        ["xorriso", "-as", "mkisofs", "-quiet", "-hfsplus", "-V", "MACDISC", "-o", "IMAGE", "FOLDER"];
+    let disc = TestImage::make(0, &arguments);
+    let bytes = std::fs::read(&disc.path).unwrap();
+    let header = bytes.windows(4).position(|window| window == b"H+\0\x04").unwrap();
+    let start = header - 1024;
+    let number = |at: usize| u32::from_be_bytes(bytes[header + at..header + at + 4].try_into().unwrap());
+    let (block_size, blocks, free) = (u64::from(number(40)), u64::from(number(44)), u64::from(number(48)));
+    let end = start + usize::try_from(block_size * blocks).unwrap();
+    let image = TestImage::with_bytes(0, &[(0, &bytes[start..end])]);
+    let content = judged(&image);
+    assert_eq!((content.kind, content.label.as_deref()), (ContentKind::HfsPlus, Some("MACDISC")));
+    assert_eq!(content.used, Some((blocks - free) * block_size));
+    assert_eq!(content.findings, []);
+    // All of the disc is that, and nothing else.
+    let whole = identify_file(&disc.path).unwrap();
+    assert_eq!((whole.kind, whole.label.as_deref()), (ContentKind::Iso9660, Some("MACDISC")));
+}
+
 /// Old systems see an HFS volume that contains almost nothing but the HFS+ volume.
 #[test]
 fn hfs_plus_inside_of_hfs() {
