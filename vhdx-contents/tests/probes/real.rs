@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use vhdx::{Chain, Disk, FolderResolver};
+use vhdx::{Chain, FolderResolver};
 use vhdx_contents::Window;
 use vhdx_contents::probe::{ContentKind, TypeHint, identify};
 use vhdx_testkit::shared;
