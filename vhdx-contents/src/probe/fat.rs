@@ -61,52 +61,73 @@ fn parse(sector: Fields<'_>) -> Option<BootSector> {
     if OTHERS.iter().any(|(at, name)| sector.has(*at, *name)) || !has_signature(sector) {
         return None;
     }
-    let sector_size = u32::from(sector.le16(11)?);
-    let sectors_per_cluster = u32::from(sector.u8(13)?);
-    let (reserved, tables) = (u32::from(sector.le16(14)?), u32::from(sector.u8(16)?));
-    let is_valid = [512, 1024, 2048, 4096].contains(&sector_size)
-        && sectors_per_cluster.is_power_of_two()
-        && reserved > 0
-        && tables > 0
-        && matches!(sector.u8(21)?, 0xf0 | 0xf8..);
-    let sectors = Some(u32::from(sector.le16(19)?)).filter(|count| *count > 0).or(sector.le32(32))?;
-    let old_table_len = Some(u32::from(sector.le16(22)?)).filter(|count| *count > 0);
-    let is_fat32 = old_table_len.is_none();
-    let table_len = old_table_len.or(sector.le32(36)).filter(|len| *len > 0)?;
-    let root_len = u32::from(sector.le16(17)?).checked_mul(32)?;
-    let root = tables.checked_mul(table_len)?.checked_add(reserved)?;
-    let data = root.checked_add(root_len.div_ceil(sector_size.max(1)))?;
-    let clusters = sectors.checked_sub(data)?.checked_div(sectors_per_cluster)?;
-    let kind = match clusters {
-        1..0x0fff_fff7 if is_fat32 => ContentKind::Fat32,
+    let layout = layout(sector)?;
+    // The fields after the old ones are elsewhere in FAT32.
+    let extended = sector.rest(if layout.is_fat32 { 64 } else { 36 })?;
+    let kind = match layout.clusters {
+        1..0x0fff_fff7 if layout.is_fat32 => ContentKind::Fat32,
         1..4085 => ContentKind::Fat12,
         4085..65525 => ContentKind::Fat16,
         _ => return None,
     };
-    let cluster_size = sector_size.checked_mul(sectors_per_cluster)?;
-    let root_sector = if is_fat32 {
-        sector.le32(44)?.checked_sub(2)?.checked_mul(sectors_per_cluster)?.checked_add(data)?
+    let cluster_size = layout.sector_size.checked_mul(layout.sectors_per_cluster)?;
+    let (root_sector, root_len) = if layout.is_fat32 {
+        let root = sector.le32(44)?.checked_sub(2)?.checked_mul(layout.sectors_per_cluster)?;
+        (root.checked_add(layout.data)?, cluster_size)
     } else {
-        root
+        (layout.root, layout.root_len)
     };
-    let root_len = if is_fat32 { cluster_size } else { root_len };
-    let root_len = usize::try_from(root_len).ok()?.min(MAX_ROOT);
-    let position = |sector: u32| u64::from(sector).saturating_mul(u64::from(sector_size));
-    // The fields after the old ones are elsewhere in FAT32.
-    let extended = sector.rest(if is_fat32 { 64 } else { 36 })?;
-    let info = is_fat32.then(|| sector.le16(48)).flatten().filter(|at| (1..0xffff).contains(at));
-    is_valid.then(|| BootSector {
+    let position = |sector: u32| u64::from(sector).saturating_mul(u64::from(layout.sector_size));
+    let info = layout.is_fat32.then(|| sector.le16(48)).flatten().filter(|at| (1..0xffff).contains(at));
+    Some(BootSector {
         kind,
-        sector_size,
+        sector_size: layout.sector_size,
         cluster_size,
-        sectors,
-        clusters,
-        table: position(reserved),
-        root: (position(root_sector), root_len),
+        sectors: layout.sectors,
+        clusters: layout.clusters,
+        table: position(layout.table),
+        root: (position(root_sector), usize::try_from(root_len).ok()?.min(MAX_ROOT)),
         info: info.map(|at| position(u32::from(at))),
         serial: extended.le32(3).filter(|_| matches!(extended.u8(2), Some(0x28 | 0x29))),
         is_marked_dirty: extended.u8(1).is_some_and(|flags| flags & 1 != 0),
     })
+}
+
+/// The parts of a volume, in sectors.
+struct Layout {
+    is_fat32: bool,
+    sector_size: u32,
+    sectors_per_cluster: u32,
+    sectors: u32,
+    clusters: u32,
+    table: u32,
+    /// The root folder of FAT12 and FAT16, and its length in bytes. FAT32 has none here.
+    root: u32,
+    root_len: u32,
+    /// The first cluster.
+    data: u32,
+}
+
+/// Returns `None` if the numbers of the boot sector contradict each other.
+fn layout(sector: Fields<'_>) -> Option<Layout> {
+    let sector_size =
+        Some(u32::from(sector.le16(11)?)).filter(|size| [512, 1024, 2048, 4096].contains(size))?;
+    let sectors_per_cluster = Some(u32::from(sector.u8(13)?)).filter(|count| count.is_power_of_two())?;
+    let is_above_zero = |number: &u32| *number > 0;
+    let table = Some(u32::from(sector.le16(14)?)).filter(is_above_zero)?;
+    let tables = Some(u32::from(sector.u8(16)?)).filter(is_above_zero)?;
+    let sectors = Some(u32::from(sector.le16(19)?)).filter(is_above_zero).or(sector.le32(32))?;
+    let old_table_len = Some(u32::from(sector.le16(22)?)).filter(is_above_zero);
+    let table_len = old_table_len.or(sector.le32(36)).filter(is_above_zero)?;
+    let root_len = u32::from(sector.le16(17)?).checked_mul(32)?;
+    let root = tables.checked_mul(table_len)?.checked_add(table)?;
+    let data = root.checked_add(root_len.div_ceil(sector_size))?;
+    let clusters = sectors.checked_sub(data)?.checked_div(sectors_per_cluster)?;
+    let is_fat32 = old_table_len.is_none();
+    let layout =
+        Layout { is_fat32, sector_size, sectors_per_cluster, sectors, clusters, table, root, root_len, data };
+    // The kind of medium.
+    matches!(sector.u8(21)?, 0xf0 | 0xf8..).then_some(layout)
 }
 
 /// Whether the sector names a FAT, or begins with a jump and ends with the signature of boot sectors.

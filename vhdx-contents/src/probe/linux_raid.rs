@@ -47,7 +47,8 @@ fn version_0(superblock: Fields<'_>, partition: u64) -> Option<Content> {
     let later = |at: usize| if minor >= 90 { word(at) } else { Some(0) };
     let uuid = [word(20)?, later(52)?, later(56)?, later(60)?].map(u32::to_be_bytes);
     content.uuid = text::uuid(uuid.as_flattened().try_into().ok()?);
-    content.size = Some(size);
+    // A RAID 0 does not store it.
+    content.size = Some(size).filter(|size| *size > 0);
     content.clean = Some(word(132)? & 1 != 0);
     let covered = [superblock.bytes(0, 152)?, &[0; 4], superblock.bytes(156, 3940)?].concat();
     if word(152)? != folded_sum(&covered, order) {
@@ -65,7 +66,8 @@ fn version_1(version: &str, at: u64, superblock: Fields<'_>) -> Option<Content> 
     content.version = Some(version.to_owned());
     content.uuid = text::uuid(superblock.array(16)?);
     content.label = text::label(superblock.bytes(32, 32)?);
-    content.size = superblock.le64(80)?.checked_mul(512);
+    // What is for data in this member.
+    content.size = Some(superblock.le64(136)?.checked_mul(512)?);
     // All of the array is in sync.
     content.clean = Some(superblock.le64(208)? == u64::MAX);
     if checksum_matches(superblock) != Some(true) {

@@ -105,7 +105,7 @@ pub fn identify(window: &Window<'_>, hint: TypeHint) -> Result<Option<Content>> 
 /// Returns the content of a partition whose type tells its kind, but whose superblock was not found.
 fn unsigned(kind: ContentKind) -> Content {
     let mut content = Content::new(kind);
-    let why = "only the partition table says so".to_owned();
+    let why = "it was not found, only the partition table tells what this is".to_owned();
     content.findings.push(Finding::Invalid { structure: "signature", why });
     content
 }
