@@ -6,7 +6,8 @@ use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
 use vhdx::format::header::{self, Header};
-use vhdx::{Chain, DiskOffset, Extent, Guid, OpenOptions, ReadAt, Vhdx, Violation, Violations, ops};
+use vhdx::{Chain, DiskOffset, Extent, Guid, OpenOptions, RawDisk, ReadAt, Vhdx, Violation, Violations, ops};
+use vhdx_contents::probe::TypeHint;
 use vhdx_testkit::{Headers, Image, UnpackedFile, pack, unpack};
 
 /// Disks with more blocks are not looked at as a whole: it would take seconds, which is no finding.
@@ -37,6 +38,15 @@ pub fn exercise(file: impl ReadAt + 'static) {
     tiles(alone);
     if let Some(chain) = with_base(vhdx) {
         read(&chain);
+    }
+}
+
+/// Looks for a file system in the bytes of a partition, and makes the message of each finding.
+pub fn identify(partition: impl ReadAt + 'static) {
+    let disk = RawDisk::open_with(partition, "partition").expect("it is in memory");
+    let content = vhdx_contents::probe::identify(&vhdx_contents::Window::whole(&disk), TypeHint::None);
+    for finding in content.expect("it can be read").iter().flat_map(|content| &content.findings) {
+        drop(finding.to_string());
     }
 }
 

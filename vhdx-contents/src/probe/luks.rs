@@ -75,7 +75,8 @@ fn luks2(areas: &Areas<'_>, at: u64, header: Fields<'_>) -> Result<Option<Conten
     Ok(Some(content))
 }
 
-/// The checksum covers the whole header, with zeros instead of itself. Returns `None` if its algorithm is not supported.
+/// The checksum covers the whole header, with zeros instead of itself. Returns `None` if its algorithm is not
+/// supported.
 fn checksum_matches(header: Fields<'_>) -> Option<bool> {
     let stored = header.bytes(CHECKSUM, CHECKSUM_LEN)?;
     let parts = [header.bytes(0, CHECKSUM)?, &[0; CHECKSUM_LEN], header.rest(CHECKSUM + CHECKSUM_LEN)?.0];

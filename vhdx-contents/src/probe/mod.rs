@@ -79,7 +79,8 @@ const PROBES: &[Probe] = &[
 
 /// Finds what a partition, or a disk without partitions, holds. Returns `None` if nothing is recognised.
 ///
-/// Most partitions need three or four reads, and none more than six. `hint` is the type of the partition in its partition table.
+/// Most partitions need three or four reads, and none more than six. `hint` is the type of the partition in its
+/// partition table.
 ///
 /// # Errors
 /// [`Error::Disk`](crate::Error::Disk): the disk cannot be read.

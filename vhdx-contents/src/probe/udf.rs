@@ -113,8 +113,8 @@ fn string(field: &[u8]) -> Option<String> {
     }
 }
 
-/// Returns the 16 digits that `blkid` makes of the name of the volume set. They are its first 16 characters if those are
-/// hexadecimal digits. Else the last 4 characters, or all 8, are spelled as hexadecimal numbers.
+/// Returns the 16 digits that `blkid` makes of the name of the volume set. They are its first 16 characters if those
+/// are hexadecimal digits. Else the last 4 characters, or all 8, are spelled as hexadecimal numbers.
 fn uuid(name: &str) -> Option<String> {
     let bytes = name.as_bytes();
     let digits = bytes.iter().take(16).take_while(|byte| byte.is_ascii_hexdigit()).count();

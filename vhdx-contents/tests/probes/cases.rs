@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vhdx_contents::probe::ContentKind;
 
+use crate::compare::differences;
 use crate::disk::TestDisk;
-use crate::judges::differences;
 use crate::tools::{TestImage, program};
 
 pub(crate) struct Case {
@@ -67,8 +67,10 @@ pub(crate) const CASES: &[Case] = &[
     case(Ext4, 64, &["mke2fs", "-q", "-t", "ext4", "-b", "1024", "-O", "^64bit", "IMAGE"]),
     case(Ext4, 16, &["mke2fs", "-q", "-t", "ext4", "-O", "^metadata_csum", "-L", "no checksums", "IMAGE"]),
     case(Ext4, 16, &["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "IMAGE"]),
-    case(Ext4, 64, &["mke2fs", "-q", "-t", "ext4", "-F", "-b", "65536", "-O", "bigalloc", "-L", "64 KiB blocks", "IMAGE"]),
-    case(Ext4, 16, &["mke2fs", "-q", "-t", "ext4", "-O", "casefold,encrypt,inline_data", "-L", "0123456789abcdef", "IMAGE"]),
+    case(Ext4, 64, &["mke2fs", "-q", "-t", "ext4", "-F", "-b", "65536", "-O", "bigalloc", "-L",
+        "64 KiB blocks", "IMAGE"]),
+    case(Ext4, 16, &["mke2fs", "-q", "-t", "ext4", "-O", "casefold,encrypt,inline_data", "-L",
+        "0123456789abcdef", "IMAGE"]),
     case(ExtJournal, 16, &["mke2fs", "-q", "-O", "journal_dev", "-b", "1024", "-L", "journal", "IMAGE"]),
     case(Xfs, 320, &["mkfs.xfs", "-q", "-L", "xfs root", "IMAGE"]),
     case(Xfs, 320, &["mkfs.xfs", "-q", "-m", "crc=0", "-L", "version four", "IMAGE"]),
@@ -84,12 +86,15 @@ pub(crate) const CASES: &[Case] = &[
     case(Swap, 8, &["mkswap", "-p", "16384", "-L", "0123456789abcdef", "IMAGE"]),
     case(Swap, 8, &["mkswap", "-p", "65536", "IMAGE"]),
     case(Luks1, 8, LUKS1),
-    case(Luks2, 32, &["cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+    case(Luks2, 32, &["cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "pbkdf2",
+        "--pbkdf-force-iterations", "1000",
         "--label", "secret data", "IMAGE", "KEYFILE"]),
-    case_4k(Luks2, 32, &["cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+    case_4k(Luks2, 32, &["cryptsetup", "-q", "luksFormat", "--type", "luks2", "--pbkdf", "pbkdf2",
+        "--pbkdf-force-iterations", "1000",
         "--sector-size", "4096", "--luks2-metadata-size", "1m", "--luks2-keyslots-size", "4m", "IMAGE", "KEYFILE"]),
     case(Iso9660, 0, &["xorriso", "-as", "mkisofs", "-quiet", "-V", "PLAIN_DISC", "-o", "IMAGE", "FOLDER"]),
-    case(Iso9660, 0, &["xorriso", "-as", "mkisofs", "-quiet", "-J", "-R", "-V", "a long label with Joliet", "-o", "IMAGE", "FOLDER"]),
+    case(Iso9660, 0, &["xorriso", "-as", "mkisofs", "-quiet", "-J", "-R", "-V", "a long label with Joliet",
+        "-o", "IMAGE", "FOLDER"]),
     case(Udf, 8, &["mkudffs", "-b", "2048", "-l", "disc ü", "IMAGE"]),
     case(Udf, 8, &["mkudffs", "-b", "512", "-l", "hard disk", "-r", "1.50", "IMAGE"]),
     case_4k(Udf, 16, &["mkudffs", "-b", "4096", "-l", "数据", "IMAGE"]),
@@ -98,7 +103,8 @@ pub(crate) const CASES: &[Case] = &[
     case(F2fs, 64, &["mkfs.f2fs", "-q", "-l", "flash ß", "IMAGE"]),
     case(F2fs, 64, &["mkfs.f2fs", "-q", "-O", "extra_attr,sb_checksum", "-l", "sealed", "IMAGE"]),
     case(SquashFs, 0, &["mksquashfs", "FOLDER", "IMAGE", "-quiet", "-noappend", "-no-progress"]),
-    case(SquashFs, 0, &["mksquashfs", "FOLDER", "IMAGE", "-quiet", "-noappend", "-no-progress", "-b", "1M", "-comp", "xz"]),
+    case(SquashFs, 0, &["mksquashfs", "FOLDER", "IMAGE", "-quiet", "-noappend", "-no-progress", "-b", "1M",
+        "-comp", "xz"]),
 ];
 
 #[test]

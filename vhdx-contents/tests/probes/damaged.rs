@@ -3,8 +3,8 @@
 use vhdx_contents::probe::{ContentKind, Finding};
 
 use crate::cases::CASES;
+use crate::compare::blkid;
 use crate::disk::{TestDisk, identify_file};
-use crate::judges::blkid;
 use crate::tools::{TestImage, program};
 
 /// Returns an image of a case whose command contains all of these words.

@@ -117,3 +117,32 @@ fn the_backup_boot_sector_of_ntfs() {
     image.truncate(20 << 20);
     assert_eq!(identify_file(&image.path).unwrap().findings, []);
 }
+
+#[test]
+fn ext4_with_errors_is_not_clean() {
+    if ["mke2fs", "debugfs"].into_iter().any(|name| program(name).is_none()) {
+        return;
+    }
+    let image = TestImage::make(16 << 20, &["mke2fs", "-q", "-t", "ext4", "IMAGE"]);
+    for (change, is_clean) in [("state 3", false), ("state 0", false), ("state 1", true)] {
+        run("debugfs", &["-w", "-R", &format!("set_super_value {change}"), text(&image.path)]);
+        let content = identify_file(&image.path).unwrap();
+        assert_eq!((content.clean, content.findings), (Some(is_clean), vec![]), "{change}");
+    }
+    run("debugfs", &["-w", "-R", "feature needs_recovery", text(&image.path)]);
+    assert_eq!(identify_file(&image.path).unwrap().clean, Some(false));
+}
+
+/// The numbers of the whole file system are not those of a device.
+#[test]
+fn btrfs_with_two_devices() {
+    if program("mkfs.btrfs").is_none() {
+        return;
+    }
+    let (first, second) = (TestImage::new(140 << 20), TestImage::new(150 << 20));
+    run("mkfs.btrfs", &["-q", "-d", "raid0", "-m", "raid1", text(&first.path), text(&second.path)]);
+    for (image, size) in [(first, 140 << 20), (second, 150 << 20)] {
+        let content = identify_file(&image.path).unwrap();
+        assert_eq!((content.size, content.used, content.findings), (Some(size), None, vec![]));
+    }
+}

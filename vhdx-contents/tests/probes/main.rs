@@ -3,10 +3,10 @@
 #![cfg(target_os = "linux")]
 
 mod cases;
+mod compare;
 mod damaged;
 mod disk;
 mod free_space;
-mod judges;
 mod members;
 mod random;
 mod real;

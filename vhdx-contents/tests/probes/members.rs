@@ -4,8 +4,8 @@ use std::path::Path;
 
 use vhdx_contents::probe::{Content, ContentKind, Finding};
 
+use crate::compare::{blkid, differences};
 use crate::disk::identify_file;
-use crate::judges::{blkid, differences};
 use crate::tools::{TestImage, both, command, program, run, text};
 
 /// A loop device, which is detached at the end.

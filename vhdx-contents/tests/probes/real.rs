@@ -8,7 +8,7 @@ use vhdx_contents::Window;
 use vhdx_contents::probe::{ContentKind, TypeHint, identify};
 use vhdx_testkit::shared;
 
-use crate::judges::differences;
+use crate::compare::differences;
 use crate::tools::{TestImage, program};
 
 /// The image, where the partition begins in bytes, and what it holds with its label.

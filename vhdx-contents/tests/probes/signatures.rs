@@ -1,9 +1,10 @@
-//! Kinds without a tool here. Their superblocks are made by hand, and `blkid` judges those that it knows.
+//! Kinds that no tool here makes. Their superblocks are made by hand. If `blkid` knows the kind, its answer must be the
+//! same.
 
 use vhdx_contents::probe::{Content, ContentKind, Finding, TypeHint};
 
+use crate::compare::differences;
 use crate::disk::{TestDisk, identify_file};
-use crate::judges::differences;
 use crate::tools::{TestImage, program};
 
 const MIB: u64 = 1 << 20;
@@ -18,7 +19,7 @@ fn structure(len: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 /// Identifies the content, which must be what `blkid` and `file` say, if they are there.
-fn judged(image: &TestImage) -> Content {
+fn compared(image: &TestImage) -> Content {
     let content = identify_file(&image.path).expect("the content is recognised");
     if ["blkid", "file"].iter().all(|name| program(name).is_some()) {
         assert_eq!(differences(&image.path, &content), [""; 0]);
@@ -43,14 +44,14 @@ fn bitlocker() {
     );
     let metadata = structure(112, &[(0, b"-FVE-FS-"), (8, &[64, 0]), (10, &[2, 0])]);
     let image = TestImage::with_bytes(8 * MIB, &[(0, &boot), (0x50_0000, &metadata)]);
-    let content = judged(&image);
+    let content = compared(&image);
     assert_eq!((content.kind, content.version.as_deref()), (ContentKind::BitLocker, Some("2")));
     assert_eq!(content.findings, []);
     image.write(0x50_0000, b"x");
     let damaged = identify_file(&image.path).unwrap();
     assert!(matches!(damaged.findings[..], [Finding::Invalid { .. }]));
     let vista = structure(512, &[(0, b"\xeb\x52\x90-FVE-FS-"), (510, &[0x55, 0xaa])]);
-    assert_eq!(judged(&TestImage::with_bytes(MIB, &[(0, &vista)])).kind, ContentKind::BitLocker);
+    assert_eq!(compared(&TestImage::with_bytes(MIB, &[(0, &vista)])).kind, ContentKind::BitLocker);
 }
 
 /// Such a volume has a small FAT32 file system with a program that reads it.
@@ -64,7 +65,7 @@ fn bitlocker_to_go_is_not_fat() {
     image.write(424, &BITLOCKER);
     image.write(440, &0x30_0000u64.to_le_bytes());
     image.write(0x30_0000, b"-FVE-FS-\x40\0\x02\0");
-    let content = judged(&image);
+    let content = compared(&image);
     assert_eq!((content.kind, content.version.as_deref()), (ContentKind::BitLocker, Some("2")));
     assert_eq!(content.findings, []);
 }
@@ -180,7 +181,7 @@ fn zfs() {
             let fields = [number(0xba_b10c), number(5000), number(100 + slot)];
             image.write((128 + slot * 4) * 1024, fields.as_flattened());
         }
-        let content = judged(&image);
+        let content = compared(&image);
         assert_eq!((content.kind, content.label.as_deref()), (ContentKind::Zfs, Some("tank")));
         assert_eq!(content.uuid.as_deref(), Some("1234567890123456789"));
     }
@@ -221,7 +222,7 @@ fn hfs_plus_and_hfsx() {
     for (signature, version, kind) in [(b"H+", 4, ContentKind::HfsPlus), (b"HX", 5, ContentKind::HfsX)] {
         let image = TestImage::new(4 * MIB);
         write_all(&image, 0, &hfs_plus(signature, version, 1024));
-        let content = judged(&image);
+        let content = compared(&image);
         assert_eq!((content.kind, content.label.as_deref()), (kind, Some("Macintosh HD é")));
         assert_eq!((content.size, content.used), (Some(4 * MIB), Some(924 * 4096)));
         assert_eq!((content.clean, content.findings), (Some(true), vec![]));
@@ -244,7 +245,7 @@ fn hfs_plus_of_a_disc() {
     let (block_size, blocks, free) = (u64::from(number(40)), u64::from(number(44)), u64::from(number(48)));
     let end = start + usize::try_from(block_size * blocks).unwrap();
     let image = TestImage::with_bytes(0, &[(0, &bytes[start..end])]);
-    let content = judged(&image);
+    let content = compared(&image);
     assert_eq!((content.kind, content.label.as_deref()), (ContentKind::HfsPlus, Some("MACDISC")));
     assert_eq!(content.used, Some((blocks - free) * block_size));
     assert_eq!(content.findings, []);
@@ -270,7 +271,7 @@ fn hfs_plus_inside_of_hfs() {
     );
     let image = TestImage::with_bytes(4 * MIB, &[(1024, &wrapper)]);
     write_all(&image, 16 * 512 + 10 * 4096, &hfs_plus(b"H+", 4, 700));
-    let content = judged(&image);
+    let content = compared(&image);
     assert_eq!((content.kind, content.label.as_deref()), (ContentKind::HfsPlus, Some("Macintosh HD é")));
 }
 
@@ -279,9 +280,9 @@ fn hibernated_systems() {
     let header = structure(512, &[(0, &[1]), (4, &[0xff, 7]), (12, &[0x5a; 16]), (28, b"swap")]);
     for (signature, version) in [(b"S1SUSPEND\0", "s1suspend"), (b"ULSUSPEND\0", "ulsuspend")] {
         let image = TestImage::with_bytes(8 * MIB, &[(1024, &header), (4086, signature)]);
-        let content = judged(&image);
+        let content = compared(&image);
         assert_eq!((content.kind, content.version.as_deref()), (ContentKind::Hibernation, Some(version)));
     }
     let old = TestImage::with_bytes(8 * MIB, &[(4086, b"SWAP-SPACE")]);
-    assert_eq!(judged(&old).version.as_deref(), Some("0"));
+    assert_eq!(compared(&old).version.as_deref(), Some("0"));
 }

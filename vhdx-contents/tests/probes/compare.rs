@@ -9,7 +9,7 @@ use crate::tools::{both, command, run, text};
 
 /// The answer of `blkid`: `TYPE`, `LABEL`, `UUID` and `VERSION`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct Answer {
     pub(crate) kind: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) uuid: Option<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Verdict {
     pub(crate) is_ambiguous: bool,
 }
 
-pub(crate) fn blkid(path: &Path) -> Verdict {
+pub(crate) fn blkid(path: &Path) -> Answer {
     let output = command("blkid").args(["-p", "-o", "udev", text(path)]).output().unwrap();
     let values: BTreeMap<String, String> = both(&output)
         .lines()
@@ -26,7 +26,7 @@ pub(crate) fn blkid(path: &Path) -> Verdict {
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
     let value = |key: &str| values.get(key).cloned();
-    Verdict {
+    Answer {
         kind: value("ID_FS_TYPE"),
         label: value("ID_FS_LABEL_ENC")
             .map(|label| label.trim_end().to_owned())
@@ -81,20 +81,20 @@ fn words_of_file(kind: ContentKind) -> &'static str {
 
 /// Compares content with the answers of `blkid` and `file`. Returns how they differ.
 pub(crate) fn differences(path: &Path, content: &Content) -> Vec<String> {
-    let judged = blkid(path);
+    let theirs = blkid(path);
     let is_fat = matches!(content.kind, ContentKind::Fat12 | ContentKind::Fat16 | ContentKind::Fat32);
     let version = if is_fat { Some(content.kind.name().to_owned()) } else { content.version.clone() };
     let mut differences = Vec::new();
-    let mut compare = |what: &str, judged: &Option<String>, ours: Option<String>| {
-        if *judged != ours {
-            differences.push(format!("{what}: blkid {judged:?}, the probe {ours:?}"));
+    let mut compare = |what: &str, theirs: &Option<String>, ours: Option<String>| {
+        if *theirs != ours {
+            differences.push(format!("{what}: blkid {theirs:?}, the probe {ours:?}"));
         }
     };
-    compare("type", &judged.kind, Some(content.kind.type_name().to_owned()));
-    compare("label", &judged.label, content.label.clone());
-    compare("uuid", &judged.uuid, content.uuid.clone());
-    if judged.version.is_some() {
-        compare("version", &judged.version, version);
+    compare("type", &theirs.kind, Some(content.kind.type_name().to_owned()));
+    compare("label", &theirs.label, content.label.clone());
+    compare("uuid", &theirs.uuid, content.uuid.clone());
+    if theirs.version.is_some() {
+        compare("version", &theirs.version, version);
     }
     let described = file(path);
     // It says "ext2" if there is no journal.
