@@ -9,6 +9,9 @@ use crate::window::Window;
 /// the start, it includes the first descriptor of ISO 9660.
 const LEN: usize = 36 << 10;
 
+/// How much of the start must be readable: the longest sector.
+const FIRST: usize = 4096;
+
 /// A disk, whose ends are read only once.
 pub(crate) struct Ends<'a> {
     window: Window<'a>,
@@ -23,7 +26,9 @@ impl<'a> Ends<'a> {
     /// # Errors
     /// [`Error::Disk`].
     pub(crate) fn of(window: Window<'a>) -> Result<Self> {
-        Ok(Self { head: window.read(0, LEN)?, window, tail: OnceCell::new() })
+        // An error in a later sector must not hide the table.
+        let head = window.read(0, LEN).or_else(|_| window.read(0, FIRST))?;
+        Ok(Self { head, window, tail: OnceCell::new() })
     }
 
     /// Returns the first bytes of the disk.
@@ -56,8 +61,8 @@ impl<'a> Ends<'a> {
         }
         let tail_len = u64::try_from(LEN).unwrap_or(u64::MAX);
         if at >= self.len().saturating_sub(tail_len) {
-            let (start, tail) = self.tail()?;
-            if let Some(bytes) = part(tail, *start, at, len) {
+            let bytes = self.tail().ok().and_then(|(start, tail)| part(tail, *start, at, len));
+            if let Some(bytes) = bytes {
                 return Ok(bytes);
             }
         }

@@ -20,13 +20,14 @@ pub(super) fn partitions(
 ) -> Vec<Partition> {
     let Ok(entry_len) = usize::try_from(copy.header.entry_len) else { return Vec::new() };
     let entries = (1..).zip(copy.entries.chunks_exact(entry_len));
-    let partition = |(number, entry)| match Entry::parse(entry)?.partition(number, copy, sector_size, disk_len) {
-        Ok(partition) => Some(partition),
-        Err(finding) => {
-            findings.push(finding);
-            None
-        }
-    };
+    let partition =
+        |(number, entry)| match Entry::parse(entry)?.partition(number, copy, sector_size, disk_len) {
+            Ok(partition) => Some(partition),
+            Err(finding) => {
+                findings.push(finding);
+                None
+            }
+        };
     entries.filter_map(partition).collect()
 }
 

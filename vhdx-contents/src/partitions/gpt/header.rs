@@ -58,7 +58,8 @@ impl Header {
             entry_len: le32(bytes, 84)?,
             entries_checksum: le32(bytes, 88)?,
         };
-        let is_legal = header.entry_len.is_power_of_two() && (128..=MAX_ENTRY_LEN).contains(&header.entry_len);
+        let is_legal =
+            header.entry_len.is_power_of_two() && (128..=MAX_ENTRY_LEN).contains(&header.entry_len);
         let fault = match () {
             () if array::<4>(bytes, 8)? != [0, 0, 1, 0] => Fault::Field("revision"),
             () if le64(bytes, 24)? != lba => Fault::Field("position of the header"),

@@ -88,7 +88,9 @@ fn from_backup(ends: &Ends<'_>, size: u32, backup: Copy, primary: Fault) -> Gpt 
 }
 
 fn gpt(ends: &Ends<'_>, size: u32, copy: &Copy, mut findings: Vec<TableFinding>) -> Gpt {
-    findings.extend(copy.entries_fault.as_ref().map(|fault| TableFinding::DamagedEntries { why: fault.to_string() }));
+    findings.extend(
+        copy.entries_fault.as_ref().map(|fault| TableFinding::DamagedEntries { why: fault.to_string() }),
+    );
     findings.extend(copy.unread_entries());
     let id = Some(copy.header.disk_guid).filter(|guid| !guid.is_nil()).map(DiskId::Guid);
     let table = PartitionTable { kind: TableKind::Gpt, sector_size: size, id };

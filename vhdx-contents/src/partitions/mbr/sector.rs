@@ -75,7 +75,9 @@ impl BootSector {
             .collect();
         places.sort_unstable();
         let mut end = 1;
-        places.iter().all(|(first, next)| *first >= std::mem::replace(&mut end, *next) && *next <= disk_sectors)
+        places
+            .iter()
+            .all(|(first, next)| *first >= std::mem::replace(&mut end, *next) && *next <= disk_sectors)
     }
 }
 

@@ -1,0 +1,6 @@
+//! Reads hand-made partition tables.
+
+mod disk;
+mod gpt;
+mod mbr;
+mod others;
