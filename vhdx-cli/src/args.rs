@@ -84,6 +84,7 @@ impl Command {
     /// Returns the folders of `--parent-dir`.
     pub(crate) fn parent_dirs(&self) -> &[PathBuf] {
         match self {
+            Command::Info(info) => &info.parents.parent_dir,
             Command::Chain(chain) => &chain.parents.parent_dir,
             Command::Map(map) => &map.parents.parent_dir,
             Command::Check(check) => &check.parents.parent_dir,
@@ -96,7 +97,7 @@ impl Command {
             Command::Reparent(reparent) => &reparent.parent_dir,
             Command::Revert(revert) => &revert.parent_dir,
             Command::Prune(_) => &[],
-            Command::Info(_) | Command::Tree(_) | Command::Replay(_) | Command::Config(_) => &[],
+            Command::Tree(_) | Command::Replay(_) | Command::Config(_) => &[],
             Command::Report(_) => &[],
             Command::Completions(_) | Command::Man(_) => &[],
         }

@@ -23,6 +23,11 @@ pub(crate) struct Info {
     /// Count the payload blocks in each state
     #[arg(long)]
     pub(crate) blocks: bool,
+    /// Also show the partitions of the disk and the file systems in them; all parents must be found
+    #[arg(long)]
+    pub(crate) contents: bool,
+    #[command(flatten)]
+    pub(crate) parents: Parents,
 }
 
 /// Show a file and its parents down to the base, and check each link
@@ -44,6 +49,9 @@ pub(crate) struct Tree {
     /// The folders to search
     #[arg(required = true, value_name = "DIR", value_hint = ValueHint::AnyPath)]
     pub(crate) roots: Vec<PathBuf>,
+    /// Also show the partitions of each disk and the file systems in them
+    #[arg(long)]
+    pub(crate) contents: bool,
 }
 
 /// Show where each part of a disk is stored

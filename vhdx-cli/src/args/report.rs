@@ -43,6 +43,9 @@ pub(crate) struct Report {
     /// Also write metrics for the textfile collector of Prometheus' node exporter
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) prometheus: Option<PathBuf>,
+    /// Also report the partitions of each disk and the file systems in them
+    #[arg(long)]
+    pub(crate) contents: bool,
     /// Replace the files of --html and --prometheus although they are not from an earlier report
     #[arg(long)]
     pub(crate) force: bool,

@@ -52,7 +52,7 @@ fn paths(command: &mut Command) -> Paths<'_> {
         Paths { others: paths.into_iter().collect(), ..Paths::default() }
     }
     match command {
-        Command::Info(info) => read(&mut info.files),
+        Command::Info(info) => read(info.files.iter_mut().chain(info.parents.paths_mut())),
         Command::Chain(chain) => read([&mut chain.file].into_iter().chain(chain.parents.paths_mut())),
         Command::Tree(tree) => read(&mut tree.roots),
         Command::Map(map) => read([&mut map.file].into_iter().chain(map.parents.paths_mut())),

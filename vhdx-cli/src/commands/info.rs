@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use vhdx::{FolderIndex, FolderResolver, Guid, LogState, ParentLocator, Vhdx};
+use vhdx::{Guid, LogState, OnWriter, ParentLocator, Vhdx};
+use vhdx_contents::Contents;
 
+use super::contents;
 use super::reading::Reading;
 use super::several::{self, Answer};
 use crate::args::Info;
@@ -16,25 +18,56 @@ use crate::remote;
 use crate::sizes::both;
 
 pub(super) fn run(output: Output, info: &Info) -> Result<Outcome, Failure> {
-    let mut reading = Reading::new(output, &[]);
-    // Shared, so that the folder of several files is searched only once.
-    let index = FolderIndex::default();
-    several::run(output, &info.files, |file| one(output, info, file, &index, &mut reading))
+    let parents = &info.parents;
+    let names_parents = !parents.parent.is_empty() || !parents.parent_dir.is_empty();
+    if names_parents && !info.contents {
+        return Err(Failure::usage(
+            "--parent and --parent-dir find the parents of a disk, which only --contents reads: add --contents",
+        ));
+    }
+    let is_one_file = matches!(&info.files[..], [file] if !several::is_folder(file));
+    if !is_one_file && !parents.parent.is_empty() {
+        return Err(Failure::usage("--parent names the parents of one FILE: run the command for each file"));
+    }
+    let mut reading = Reading::new(output, &parents.parent_dir).on_writer(OnWriter::ReadAnyway);
+    several::run(output, &info.files, |file| one(output, info, file, &mut reading))
 }
 
-fn one(
-    output: Output,
-    info: &Info,
-    file: &Path,
-    index: &FolderIndex,
-    reading: &mut Reading<'_>,
-) -> Result<Answer, Failure> {
+fn one(output: Output, info: &Info, file: &Path, reading: &mut Reading<'_>) -> Result<Answer, Failure> {
     let disk = disks::open(file)?;
     output.warn(file, disk.tolerated());
     let facts = Facts::of(file, &disk, info.blocks)?;
-    let resolver = FolderResolver { index: index.clone(), ..FolderResolver::default() };
-    reading.report_file(file, &Resolver::new(file, resolver))?;
-    reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out))
+    let resolver = info.parents.resolver_of(file);
+    if !info.contents {
+        reading.report_file(file, &resolver)?;
+        return reading.answer_for_one(|| facts.json(file, &disk), |out| facts.text(file, &disk, out));
+    }
+    let (contents, end) = match contents_of(file, &resolver, reading) {
+        Ok(contents) => (Some(contents), Ok(Outcome::Done)),
+        Err(failure) => {
+            reading.report_file(file, &resolver)?;
+            (None, Err(failure))
+        }
+    };
+    let json = || {
+        let mut json = facts.json(file, &disk);
+        json["contents"] = contents.as_ref().map_or(Value::Null, contents::json);
+        json
+    };
+    let answer = reading.answer_for_one(json, |out| {
+        facts.text(file, &disk, out)?;
+        contents.iter().try_for_each(|contents| contents::write(contents, out))
+    })?;
+    Ok(answer.ending(end))
+}
+
+/// Returns what the disk contains, as its file and all its parents say.
+fn contents_of(file: &Path, resolver: &Resolver, reading: &mut Reading<'_>) -> Result<Contents, Failure> {
+    let chain = reading.lock_chain(file, resolver)?;
+    reading.report_chain(file, &chain)?;
+    let contents = contents::of_disk(&chain)?;
+    chain.ensure_unchanged()?;
+    Ok(contents)
 }
 
 /// Facts that need another read of the file, which can fail.

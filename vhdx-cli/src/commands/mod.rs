@@ -7,6 +7,7 @@ mod checkpoint;
 mod compare;
 mod completions;
 mod config;
+mod contents;
 mod convert;
 mod create;
 mod date;

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use vhdx::{FileIdentity, Forest, discover};
 
-use super::folder;
+use super::{contents, folder};
 use crate::args::Report as Arguments;
 use crate::exit::{Failure, Outcome, PLUGIN_UNKNOWN};
 use crate::output::{self, Output};
@@ -59,9 +59,11 @@ fn run_or_fail(output: Output, arguments: &Arguments) -> Result<Outcome, Failure
     let forest = discover(&arguments.roots, &bar)?;
     let limits = arguments.limits();
     let report = vhdx::ops::report(&forest, &limits, SystemTime::now(), &bar)?;
+    let contents = arguments.contents.then(|| contents::of_forest(&forest, &bar)).transpose()?;
+    let contents = contents.as_ref();
     let sources = identities(&forest);
     if let Some(path) = &arguments.html {
-        let page = html::page(&report, &arguments.roots, &limits);
+        let page = html::page(&report, &arguments.roots, &limits, contents);
         new_text::write(path, html::MARK, if_exists, &sources, page.as_bytes())?;
     }
     if let Some(path) = &arguments.prometheus {
@@ -76,7 +78,9 @@ fn run_or_fail(output: Output, arguments: &Arguments) -> Result<Outcome, Failure
     }
     match arguments.csv {
         true => output::write(|out| csv::write(&report, out))?,
-        false => output.answer(|| json::json(&report), |out| text::write(&report, out))?,
+        false => {
+            output.answer(|| json::json(&report, contents), |out| text::write(&report, contents, out))?
+        }
     }
     // A folder without disks is probably the wrong one, or nothing is mounted there.
     Ok(if report.passes_limit() || report.disks.is_empty() { Outcome::Found } else { Outcome::Done })

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use vhdx::{Checkpoint, DiscoveredDisk, Error, Forest, OtherFile, Problem, Vhdx, discover, discover_opened};
 
+use super::contents::{self, ContentsOfDisks};
 use super::date::seconds;
 use super::folder;
 use super::several::MAX_REMOTE_DISKS;
@@ -36,7 +37,9 @@ pub(super) fn run(output: Output, tree: &Tree) -> Result<Outcome, Failure> {
             ));
         }
     };
-    output.answer(|| json(&forest), |out| draw::forest(&forest, out))?;
+    let contents = tree.contents.then(|| contents::of_forest(&forest, &progress)).transpose()?;
+    let contents = contents.as_ref();
+    output.answer(|| json(&forest, contents), |out| draw::forest(&forest, contents, out))?;
     Ok(Outcome::Done)
 }
 
@@ -52,7 +55,7 @@ fn remote_disks(prefixes: &[PathBuf]) -> Result<Vec<(PathBuf, vhdx::Result<Vhdx>
     Ok(disks)
 }
 
-fn json(forest: &Forest) -> Value {
+fn json(forest: &Forest, contents: Option<&ContentsOfDisks>) -> Value {
     let path_of = |index: usize| forest.disks.get(index).map(|disk| output::path(&disk.facts.path));
     let orphans: Vec<_> = forest.orphans().filter_map(path_of).collect();
     let checkpoints = forest.checkpoints();
@@ -62,6 +65,9 @@ fn json(forest: &Forest) -> Value {
         let mut json = disk_json(disk, path_of);
         json["checkpoint"] =
             checkpoints.get(&i).map_or(Value::Null, |checkpoint| machines::disk_json(checkpoint));
+        if let Some(contents) = contents {
+            contents.add_to(i, &mut json);
+        }
         json
     };
     json!({

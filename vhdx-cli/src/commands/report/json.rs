@@ -5,11 +5,12 @@ use vhdx::ops::{Report, ReportedDisk, ReportedFamily, Volume};
 use vhdx::{DiscoveredMachine, MachineConfiguration};
 
 use super::words;
+use crate::commands::contents::ContentsOfDisks;
 use crate::commands::date::seconds;
 use crate::commands::tree::machines;
 use crate::output;
 
-pub(super) fn json(report: &Report) -> Value {
+pub(super) fn json(report: &Report, contents: Option<&ContentsOfDisks>) -> Value {
     let finding = |finding: &vhdx::ops::Finding| {
         json!({
             "kind": finding.kind.name(),
@@ -22,14 +23,21 @@ pub(super) fn json(report: &Report) -> Value {
     json!({
         "time": seconds(report.time),
         "passes_limit": report.passes_limit(),
-        "families": report.families.iter().map(|family| family_json(report, family)).collect::<Value>(),
+        "families": report.families.iter().map(|family| family_json(report, family, contents)).collect::<Value>(),
         "machines": report.machines.iter().map(|machine| machine_json(report, machine)).collect::<Value>(),
         "findings": report.findings.iter().map(finding).collect::<Value>(),
         "free_space": report.volumes.iter().map(volume_json).collect::<Value>(),
     })
 }
 
-fn family_json(report: &Report, family: &ReportedFamily) -> Value {
+fn family_json(report: &Report, family: &ReportedFamily, contents: Option<&ContentsOfDisks>) -> Value {
+    let disk = |&number: &usize| {
+        let mut json = disk_json(report, report.disks.get(number)?);
+        if let Some(contents) = contents {
+            contents.add_to(number, &mut json);
+        }
+        Some(json)
+    };
     json!({
         "root": words::disks(report, family).next().map(|disk| output::path(&disk.facts.path)),
         "machines": family.members.machines.iter()
@@ -39,7 +47,7 @@ fn family_json(report: &Report, family: &ReportedFamily) -> Value {
         "depth": family.members.depth,
         "checkpoint_bytes": family.bytes_of_checkpoints,
         "freed_at_most": family.freed_at_most,
-        "disks": words::disks(report, family).map(|disk| disk_json(report, disk)).collect::<Value>(),
+        "disks": family.members.disks.iter().filter_map(disk).collect::<Value>(),
         "findings": family.findings,
     })
 }

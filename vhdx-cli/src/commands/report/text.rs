@@ -10,6 +10,7 @@ use super::words;
 use crate::args::duration;
 use crate::commands::advice::{self, Advised};
 use crate::commands::checkpoint;
+use crate::commands::contents::{ContentsOfDisks, summary};
 use crate::commands::date::utc;
 use crate::output::{self, cut, shown, shown_beside};
 use crate::sizes::human;
@@ -17,7 +18,11 @@ use crate::sizes::human;
 /// The maximum width of a name of a machine or checkpoint. JSON and CSV have the whole name.
 const MAX_NAME: usize = 40;
 
-pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(
+    report: &Report,
+    contents: Option<&ContentsOfDisks>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     writeln!(
         out,
         "report of {} UTC: {}, {}, {}",
@@ -29,6 +34,9 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "findings: {}", count_of_findings(report))?;
     families(report, out)?;
     checkpoints(report, out)?;
+    if let Some(contents) = contents {
+        newest_disks(report, contents, out)?;
+    }
     volumes(report, out)?;
     // The most severe findings come last, where a terminal shows them.
     FindingSeverity::ALL.into_iter().try_for_each(|severity| findings(report, severity, out))
@@ -129,6 +137,25 @@ fn checkpoint_rows(report: &Report, family: &ReportedFamily) -> Vec<Vec<String>>
         ]
     };
     checkpoints.into_iter().map(row).collect()
+}
+
+/// Lists what the newest disk of each branch contains.
+fn newest_disks(report: &Report, contents: &ContentsOfDisks, out: &mut dyn Write) -> io::Result<()> {
+    let newest = report.disks.iter().enumerate().filter(|(_, disk)| disk.children.is_empty());
+    let row = |(number, disk): (usize, &ReportedDisk)| {
+        let text = match contents.get(number)? {
+            Ok(contents) => summary(contents),
+            Err(error) => format!("not known: {}", output::harmless(error)),
+        };
+        Some(vec![shown(&disk.facts.path), text])
+    };
+    let mut rows = vec![["newest disk", "contents"].map(str::to_owned).to_vec()];
+    rows.extend(newest.filter_map(row));
+    if rows.len() == 1 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    output::table(out, &[false, false], &rows)
 }
 
 fn volumes(report: &Report, out: &mut dyn Write) -> io::Result<()> {

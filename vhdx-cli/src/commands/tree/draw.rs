@@ -10,16 +10,21 @@ use vhdx::{DiscoveredDisk, DiskLink, DiskType, Forest, MAX_CHAIN_LENGTH, OtherFi
 use super::notes::Notes;
 use super::{fix, hint, machines};
 use crate::commands::advice::{self, Advised};
+use crate::commands::contents::ContentsOfDisks;
 use crate::commands::date::utc;
 use crate::commands::size_differences::SizeDifference;
 use crate::output::{self, shown};
 use crate::sizes::human;
 
-pub(super) fn forest(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn forest(
+    forest: &Forest,
+    contents: Option<&ContentsOfDisks>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if forest.disks.is_empty() {
         writeln!(out, "no disks found")?;
     } else {
-        disks(forest, out)?;
+        disks(forest, contents, out)?;
     }
     machines::list(forest, out)?;
     match forest.others {
@@ -80,10 +85,13 @@ fn problems(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
 const WIDTH: usize = 58;
 
 /// Draws the disks, each with the notes about it on the lines after it.
-fn disks(forest: &Forest, out: &mut dyn Write) -> io::Result<()> {
+fn disks(forest: &Forest, contents: Option<&ContentsOfDisks>, out: &mut dyn Write) -> io::Result<()> {
     let heads = ["", "kind", "disk", "file", "allocated", "changed (UTC)", ""].map(str::to_owned);
     let mut rows = vec![heads.to_vec()];
-    let notes = Notes::of(forest);
+    let mut notes = Notes::of(forest);
+    if let Some(contents) = contents {
+        notes.add_contents(forest, contents);
+    }
     for branch in branches(forest) {
         let Some(disk) = forest.disks.get(branch.disk) else { continue };
         let trunk = branch.trunk_after(disk);

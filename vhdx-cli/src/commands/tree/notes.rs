@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use vhdx::{Checkpoint, Forest, MachineConfiguration};
 
+use crate::commands::contents::{ContentsOfDisks, summary};
 use crate::commands::date::utc;
 use crate::output::harmless;
 
@@ -45,6 +46,20 @@ impl Notes {
     /// Returns the notes about a disk.
     pub(super) fn about(&self, disk: usize) -> &[String] {
         self.by_disk.get(&disk).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds what each disk contains, unless it is the same as in its parent.
+    pub(super) fn add_contents(&mut self, forest: &Forest, contents: &ContentsOfDisks) {
+        let line = |disk: usize| match contents.get(disk) {
+            Some(Ok(contents)) => Some(format!("contents: {}", summary(contents))),
+            Some(Err(error)) => Some(format!("contents not known: {}", harmless(error))),
+            None => None,
+        };
+        for (number, disk) in forest.disks.iter().enumerate() {
+            let Some(text) = line(number) else { continue };
+            let is_same = disk.parent.and_then(line).is_some_and(|of_parent| of_parent == text);
+            self.add(number, if is_same { "contents: as in the parent".to_owned() } else { text });
+        }
     }
 
     fn add(&mut self, disk: usize, note: String) {

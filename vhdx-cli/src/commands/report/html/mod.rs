@@ -1,6 +1,7 @@
 //! Makes the page of a report: one file without scripts, fonts and images from elsewhere.
 
 mod chain;
+mod contents;
 mod findings;
 mod map;
 
@@ -11,6 +12,7 @@ use vhdx::ops::{FindingSeverity, MinFree, Report, ReportLimits, ReportedFamily, 
 
 use super::words;
 use crate::args::duration;
+use crate::commands::contents::ContentsOfDisks;
 use crate::commands::date::utc;
 use crate::output::{count, shown};
 use crate::sizes::human;
@@ -22,7 +24,12 @@ pub(super) const MARK: &str = "<meta name=\"generator\" content=\"vhdx report\">
 const MAX_UNFOLDED: usize = 12;
 
 /// Returns the page.
-pub(super) fn page(report: &Report, roots: &[PathBuf], limits: &ReportLimits) -> String {
+pub(super) fn page(
+    report: &Report,
+    roots: &[PathBuf],
+    limits: &ReportLimits,
+    contents: Option<&ContentsOfDisks>,
+) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -42,7 +49,7 @@ pub(super) fn page(report: &Report, roots: &[PathBuf], limits: &ReportLimits) ->
                     (findings::all(report))
                     @if report.families.is_empty() { p { "No disks were found." } }
                     @for (number, family) in report.families.iter().enumerate() {
-                        (self::family(report, family, number))
+                        (self::family(report, family, number, contents))
                     }
                     (foot())
                 }
@@ -163,7 +170,12 @@ fn title(report: &Report, family: &ReportedFamily) -> String {
     }
 }
 
-fn family(report: &Report, family: &ReportedFamily, number: usize) -> Markup {
+fn family(
+    report: &Report,
+    family: &ReportedFamily,
+    number: usize,
+    contents: Option<&ContentsOfDisks>,
+) -> Markup {
     let root = words::disks(report, family).next();
     let folder = root.and_then(|disk| disk.facts.path.parent()).map(shown);
     let is_unfolded = report.families.len() <= MAX_UNFOLDED;
@@ -178,6 +190,7 @@ fn family(report: &Report, family: &ReportedFamily, number: usize) -> Markup {
             }
             (chain::drawing(report, family))
             (map::maps(report, family, number))
+            @if let Some(contents) = contents { (contents::of_family(report, family, contents)) }
             (findings::of_family(report, family))
         }
     }
