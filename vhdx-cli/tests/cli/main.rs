@@ -3,6 +3,7 @@
 mod answers;
 mod cases;
 mod config;
+mod contents;
 mod create;
 #[cfg(target_os = "linux")]
 mod devices;

@@ -1,6 +1,7 @@
 //! Finds what all disks of a forest contain, in several threads. Each file is opened about once, and few are open at a
 //! time.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -9,6 +10,7 @@ use vhdx::{Chain, Forest, MAX_CHAIN_LENGTH, Progress, Vhdx};
 use vhdx_contents::Contents;
 
 use super::json;
+use super::recording::{Recording, has_none_of};
 use crate::disks;
 use crate::exit::Failure;
 use crate::progress::Bar;
@@ -92,6 +94,8 @@ fn parents_first(forest: &Forest) -> Vec<usize> {
 struct Layer {
     disk: usize,
     file: Result<Vhdx, String>,
+    /// What its disk contains, and the bytes that say so; `None` if that was not needed.
+    known: Option<(Contents, Vec<Range<u64>>)>,
 }
 
 fn of_batch(forest: &Forest, batch: &[usize], found: &mut Vec<(usize, Result<Contents, String>)>) {
@@ -105,8 +109,13 @@ fn of_batch(forest: &Forest, batch: &[usize], found: &mut Vec<(usize, Result<Con
             found.push((disk, Err(format!("its chain has more than {MAX_CHAIN_LENGTH} files"))));
             continue;
         }
-        open.extend(line.iter().skip(kept).map(|&disk| Layer { disk, file: file(forest, disk) }));
-        found.push((disk, contents(&open)));
+        let layer = |&disk: &usize| Layer { disk, file: file(forest, disk), known: None };
+        open.extend(line.iter().skip(kept).map(layer));
+        let known = unchanged(&open).map_or_else(|| contents(&open), Ok);
+        found.push((disk, known.clone().map(|(contents, _)| contents)));
+        if let Some(layer) = open.last_mut() {
+            layer.known = known.ok();
+        }
     }
 }
 
@@ -124,9 +133,24 @@ fn file(forest: &Forest, disk: usize) -> Result<Vhdx, String> {
     disks::open(&disk.facts.path).map_err(|error| error.to_string())
 }
 
-/// Returns the contents of the disk whose files are open, the base first.
-fn contents(open: &[Layer]) -> Result<Contents, String> {
+/// Returns the contents of the parent, if the last file has changed nothing of what says so.
+///
+/// A read through a long chain looks into each file. This looks only into one.
+fn unchanged(open: &[Layer]) -> Option<(Contents, Vec<Range<u64>>)> {
+    let [.., parent, child] = open else { return None };
+    let (known, parent, child) =
+        (parent.known.as_ref()?, parent.file.as_ref().ok()?, child.file.as_ref().ok()?);
+    let is_same_size = child.virtual_size() == parent.virtual_size()
+        && child.logical_sector_size() == parent.logical_sector_size();
+    // An error is found again, and reported, when the chain is read.
+    (is_same_size && has_none_of(child, &known.1).unwrap_or(false)).then(|| known.clone())
+}
+
+/// Returns the contents of the disk whose files are open, the base first, and the ranges that were read.
+fn contents(open: &[Layer]) -> Result<(Contents, Vec<Range<u64>>), String> {
     let layers: Result<Vec<Vhdx>, String> = open.iter().rev().map(|layer| layer.file.clone()).collect();
     let chain = Chain::from_layers(layers?).map_err(|error| error.to_string())?;
-    vhdx_contents::contents(&chain).map_err(|error| error.to_string())
+    let disk = Recording::of(&chain);
+    let contents = vhdx_contents::contents(&disk).map_err(|error| error.to_string())?;
+    Ok((contents, disk.ranges()))
 }

@@ -2,6 +2,7 @@
 
 mod forest;
 mod json;
+mod recording;
 mod rows;
 mod text;
 
