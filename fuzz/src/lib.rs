@@ -1,5 +1,6 @@
 //! Opens, checks and reads a file completely, within bounds, for the fuzz targets that only read.
 
+pub mod contents;
 pub mod operations;
 
 use std::fmt::Write;
