@@ -23,7 +23,7 @@ pub struct Contents {
 
 /// Finds what a disk contains.
 ///
-/// It reads the disk a few times for the partition table, and at most 4 times for each partition. If a partition cannot
+/// It reads the disk a few times for the partition table, and at most 6 times for each partition. If a partition cannot
 /// be read, that is a finding of the partition.
 ///
 /// # Errors

@@ -59,7 +59,10 @@ fn run_or_fail(output: Output, arguments: &Arguments) -> Result<Outcome, Failure
     let forest = discover(&arguments.roots, &bar)?;
     let limits = arguments.limits();
     let report = vhdx::ops::report(&forest, &limits, SystemTime::now(), &bar)?;
-    let contents = arguments.contents.then(|| contents::of_forest(&forest, &bar)).transpose()?;
+    // The formats of programs do not have the contents.
+    let shows_contents = arguments.html.is_some() || !(arguments.csv || arguments.nagios);
+    let contents =
+        (arguments.contents && shows_contents).then(|| contents::of_forest(&forest, &bar)).transpose()?;
     let contents = contents.as_ref();
     let sources = identities(&forest);
     if let Some(path) = &arguments.html {

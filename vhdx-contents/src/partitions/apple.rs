@@ -3,20 +3,13 @@
 use super::bytes::{be16, be32, text};
 use super::ends::Ends;
 use super::finding::TableFinding;
-use super::partition::{Partition, PartitionTable, Place, TableKind, TypeId};
+use super::partition::{Partition, Place, Table, TableKind, TypeId};
 
 /// The most entries that are read: those at the start of the disk. Maps usually have fewer than ten.
 const MAX_ENTRIES: u32 = 62;
 
-/// A map with its partitions.
-pub(super) struct Map {
-    pub(super) table: PartitionTable,
-    pub(super) partitions: Vec<Partition>,
-    pub(super) findings: Vec<TableFinding>,
-}
-
 /// Returns the map of a disk, if it has one.
-pub(super) fn find(ends: &Ends<'_>) -> Option<Map> {
+pub(super) fn find(ends: &Ends<'_>) -> Option<Table> {
     let head = ends.head();
     if !head.starts_with(b"ER") {
         return None;
@@ -30,8 +23,7 @@ pub(super) fn find(ends: &Ends<'_>) -> Option<Map> {
         head.get(at..).filter(|block| block.starts_with(b"PM"))
     };
     let count = be32(block(1)?, 4)?.min(MAX_ENTRIES);
-    let table = PartitionTable { kind: TableKind::Apple, sector_size, id: None };
-    let mut map = Map { table, partitions: Vec::new(), findings: Vec::new() };
+    let mut map = Table::new(TableKind::Apple, sector_size, None);
     for number in 1..=count {
         let Some(entry) = block(number).and_then(Entry::parse) else { break };
         match Place::of(entry.first, entry.sectors, sector_size, ends.len()) {

@@ -2,7 +2,7 @@
 
 use super::bytes::{array, le16, le32};
 use super::ends::Ends;
-use super::partition::{Partition, PartitionTable, Place, TableKind, TypeId};
+use super::partition::{Partition, Place, Table, TableKind, TypeId};
 
 const MAGIC: u32 = 0x8256_4557;
 /// The label is in the second sector of 512 bytes.
@@ -15,7 +15,7 @@ const ENTRY_LEN: usize = 16;
 const WHOLE: usize = 2;
 
 /// Returns the label of a disk with its partitions, if it has one. Its checksum must be right.
-pub(super) fn find(ends: &Ends<'_>) -> Option<(PartitionTable, Vec<Partition>)> {
+pub(super) fn find(ends: &Ends<'_>) -> Option<Table> {
     let label = ends.head().get(PLACE..)?;
     let is_label = le32(label, 0)? == MAGIC && le32(label, 132)? == MAGIC;
     let count = usize::from(le16(label, 138)?);
@@ -33,8 +33,8 @@ pub(super) fn find(ends: &Ends<'_>) -> Option<(PartitionTable, Vec<Partition>)> 
         Some(Partition::new(number, place, TypeId::Byte(kind), type_name(kind)))
     };
     let entries = label.get(ENTRIES..)?.chunks_exact(ENTRY_LEN).take(count).enumerate();
-    let table = PartitionTable { kind: TableKind::Bsd, sector_size, id: None };
-    Some((table, entries.filter_map(partition).collect()))
+    let table = Table::new(TableKind::Bsd, sector_size, None);
+    Some(Table { partitions: entries.filter_map(partition).collect(), ..table })
 }
 
 /// The exclusive or of all 16-bit words is zero.

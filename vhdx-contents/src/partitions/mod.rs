@@ -33,6 +33,7 @@ mod types;
 
 pub(crate) use ends::Ends;
 pub use finding::TableFinding;
+pub(crate) use partition::Table;
 pub use partition::{DiskId, Partition, PartitionTable, TableKind, TypeId};
 
 use mbr::{BootSector, Entry};
@@ -41,16 +42,6 @@ use mbr::{BootSector, Entry};
 const SECTOR_SIZES: [u32; 2] = [512, 4096];
 /// The first descriptor of ISO 9660, and the name in it.
 const ISO: (usize, &[u8]) = (0x8001, b"CD001");
-
-/// A partition table with its partitions.
-pub(crate) struct Table {
-    pub(crate) table: PartitionTable,
-    pub(crate) partitions: Vec<Partition>,
-    pub(crate) findings: Vec<TableFinding>,
-    /// Whether the whole disk may have content, too: an empty table may be the rest of an older use of the disk, and an
-    /// image of a CD can have a partition table.
-    pub(crate) may_have_content: bool,
-}
 
 /// Returns the sector sizes of a partition table, that of the disk first.
 pub(crate) fn sector_sizes(ends: &Ends<'_>) -> [u32; 2] {
@@ -76,23 +67,23 @@ fn find(ends: &Ends<'_>, mbr_sector_size: u32) -> Table {
     let is_file_system = mbr::is_file_system(ends.head());
     let boot = BootSector::parse(ends.head()).filter(|boot| !is_file_system || is_mbr_anyway(ends, boot));
     let sizes = sector_sizes(ends);
-    let of_mbr_with = |boot: &BootSector, finding| of_mbr(mbr::read(ends, boot, mbr_sector_size), finding);
+    let of_mbr = |boot: &BootSector| mbr::read(ends, boot, mbr_sector_size);
     // Old backups remain at the end of many disks, so only a primary copy counts as a GPT that is ignored.
     let ignored = || gpt::has_primary(ends, sizes).then_some(TableFinding::IgnoredGpt);
     match boot {
         Some(boot) if boot.has_protective() => match gpt::find(ends, sizes) {
-            Ok(gpt) => of_gpt(gpt, others_in(&boot)),
-            Err(fault) => of_mbr_with(&boot, Some(TableFinding::NoGpt { why: fault.to_string() })),
+            Ok(gpt) => gpt.with(others_in(&boot)),
+            Err(fault) => of_mbr(&boot).with(Some(TableFinding::NoGpt { why: fault.to_string() })),
         },
         Some(boot) if boot.is_empty() => match gpt::find(ends, sizes) {
-            Ok(gpt) => of_gpt(gpt, Some(TableFinding::NoProtectiveMbr)),
-            Err(_) => of_mbr_with(&boot, None),
+            Ok(gpt) => gpt.with(Some(TableFinding::NoProtectiveMbr)),
+            Err(_) => of_mbr(&boot),
         },
-        Some(boot) => of_mbr_with(&boot, ignored()),
-        None if is_file_system => Table { findings: ignored().into_iter().collect(), ..without_table(ends) },
+        Some(boot) => of_mbr(&boot).with(ignored()),
+        None if is_file_system => without_table(ends).with(ignored()),
         None => match gpt::find(ends, sizes) {
-            Ok(gpt) => of_gpt(gpt, Some(TableFinding::NoProtectiveMbr)),
-            Err(_) => other(ends).unwrap_or_else(|| without_table(ends)),
+            Ok(gpt) => gpt.with(Some(TableFinding::NoProtectiveMbr)),
+            Err(_) => apple::find(ends).or_else(|| bsd::find(ends)).unwrap_or_else(|| without_table(ends)),
         },
     }
 }
@@ -109,31 +100,6 @@ fn others_in(boot: &BootSector) -> Option<TableFinding> {
     (partitions > 0).then_some(TableFinding::HybridMbr { partitions })
 }
 
-fn of_gpt(gpt: gpt::Gpt, finding: Option<TableFinding>) -> Table {
-    let gpt::Gpt { table, partitions, mut findings } = gpt;
-    findings.extend(finding);
-    Table { table, partitions, findings, may_have_content: false }
-}
-
-fn of_mbr(mbr: mbr::Mbr, finding: Option<TableFinding>) -> Table {
-    let mbr::Mbr { table, partitions, mut findings } = mbr;
-    findings.extend(finding);
-    Table { may_have_content: partitions.is_empty(), table, partitions, findings }
-}
-
-fn other(ends: &Ends<'_>) -> Option<Table> {
-    if let Some(apple::Map { table, partitions, findings }) = apple::find(ends) {
-        return Some(Table { table, partitions, findings, may_have_content: false });
-    }
-    let (table, partitions) = bsd::find(ends)?;
-    Some(Table { table, partitions, findings: Vec::new(), may_have_content: false })
-}
-
 fn without_table(ends: &Ends<'_>) -> Table {
-    Table {
-        table: PartitionTable { kind: TableKind::None, sector_size: ends.sector_size(), id: None },
-        partitions: Vec::new(),
-        findings: Vec::new(),
-        may_have_content: true,
-    }
+    Table { may_have_content: true, ..Table::new(TableKind::None, ends.sector_size(), None) }
 }

@@ -67,6 +67,30 @@ pub struct PartitionTable {
     pub id: Option<DiskId>,
 }
 
+/// A partition table with its partitions.
+pub(crate) struct Table {
+    pub(crate) table: PartitionTable,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) findings: Vec<TableFinding>,
+    /// Whether the whole disk may have content, too: an empty table may be the rest of an older use of the disk, and an
+    /// image of a CD can have a partition table.
+    pub(crate) may_have_content: bool,
+}
+
+impl Table {
+    /// Returns a table without partitions.
+    pub(super) fn new(kind: TableKind, sector_size: u32, id: Option<DiskId>) -> Self {
+        let table = PartitionTable { kind, sector_size, id };
+        Self { table, partitions: Vec::new(), findings: Vec::new(), may_have_content: false }
+    }
+
+    /// Adds a finding, if there is one.
+    pub(super) fn with(mut self, finding: Option<TableFinding>) -> Self {
+        self.findings.extend(finding);
+        self
+    }
+}
+
 /// The type of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeId {

@@ -2,7 +2,7 @@
 
 use vhdx::Guid;
 
-use super::copy::Fault;
+use super::fault::Fault;
 use crate::partitions::bytes::{array, guid, le32, le64};
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";

@@ -2,25 +2,20 @@
 
 mod copy;
 mod entries;
+mod fault;
 mod header;
 
 use super::ends::Ends;
 use super::finding::TableFinding;
-use super::partition::{DiskId, Partition, PartitionTable, TableKind};
-use copy::{Copy, Fault};
-
-/// A GPT with its partitions.
-pub(super) struct Gpt {
-    pub(super) table: PartitionTable,
-    pub(super) partitions: Vec<Partition>,
-    pub(super) findings: Vec<TableFinding>,
-}
+use super::partition::{DiskId, Table, TableKind};
+use copy::Copy;
+use fault::Fault;
 
 /// Finds the GPT of a disk. The sectors can have each of these sizes; the first one is tried first.
 ///
 /// # Errors
 /// Why there is no usable GPT.
-pub(super) fn find(ends: &Ends<'_>, sector_sizes: [u32; 2]) -> Result<Gpt, Fault> {
+pub(super) fn find(ends: &Ends<'_>, sector_sizes: [u32; 2]) -> Result<Table, Fault> {
     for size in sector_sizes {
         if let Ok(primary) = Copy::read(ends, size, copy::PRIMARY) {
             return Ok(from_primary(ends, size, primary));
@@ -42,7 +37,7 @@ pub(super) fn has_primary(ends: &Ends<'_>, sector_sizes: [u32; 2]) -> bool {
     sector_sizes.into_iter().any(|size| Copy::read(ends, size, copy::PRIMARY).is_ok())
 }
 
-fn from_primary(ends: &Ends<'_>, size: u32, primary: Copy) -> Gpt {
+fn from_primary(ends: &Ends<'_>, size: u32, primary: Copy) -> Table {
     let last = copy::last_sector(ends, size);
     let mut findings = Vec::new();
     let named = match primary.header.alternate {
@@ -83,17 +78,16 @@ fn from_primary(ends: &Ends<'_>, size: u32, primary: Copy) -> Gpt {
     }
 }
 
-fn from_backup(ends: &Ends<'_>, size: u32, backup: Copy, primary: Fault) -> Gpt {
+fn from_backup(ends: &Ends<'_>, size: u32, backup: Copy, primary: Fault) -> Table {
     gpt(ends, size, &backup, vec![TableFinding::PrimaryDamaged { why: primary.to_string() }])
 }
 
-fn gpt(ends: &Ends<'_>, size: u32, copy: &Copy, mut findings: Vec<TableFinding>) -> Gpt {
-    findings.extend(
-        copy.entries_fault.as_ref().map(|fault| TableFinding::DamagedEntries { why: fault.to_string() }),
-    );
-    findings.extend(copy.unread_entries());
+fn gpt(ends: &Ends<'_>, size: u32, copy: &Copy, findings: Vec<TableFinding>) -> Table {
     let id = Some(copy.header.disk_guid).filter(|guid| !guid.is_nil()).map(DiskId::Guid);
-    let table = PartitionTable { kind: TableKind::Gpt, sector_size: size, id };
-    let partitions = entries::partitions(copy, size, ends.len(), &mut findings);
-    Gpt { table, partitions, findings }
+    let mut table = Table { findings, ..Table::new(TableKind::Gpt, size, id) };
+    let damaged = |fault: &Fault| TableFinding::DamagedEntries { why: fault.to_string() };
+    table.findings.extend(copy.entries_fault.as_ref().map(damaged));
+    table.findings.extend(copy.unread_entries());
+    table.partitions = entries::partitions(copy, size, ends.len(), &mut table.findings);
+    table
 }

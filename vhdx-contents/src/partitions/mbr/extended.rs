@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::Mbr;
+use super::add::add;
 use super::sector::{BootSector, Entry};
 use crate::partitions::ends::Ends;
 use crate::partitions::finding::TableFinding;
+use crate::partitions::partition::Table;
 
 /// The most extended boot records that are read on a disk. Linux has no more minor numbers for partitions by default.
 const MAX_RECORDS: usize = 128;
@@ -13,7 +14,7 @@ const MAX_RECORDS: usize = 128;
 const RECORD: usize = 512;
 
 /// Adds the logical partitions of an extended partition to `mbr`.
-pub(super) fn read(ends: &Ends<'_>, extended: &Entry, next_number: &mut u32, mbr: &mut Mbr) {
+pub(super) fn read(ends: &Ends<'_>, extended: &Entry, next_number: &mut u32, mbr: &mut Table) {
     let base = u64::from(extended.first);
     let mut seen = HashSet::new();
     let mut next = Some(base);
@@ -33,7 +34,7 @@ pub(super) fn read(ends: &Ends<'_>, extended: &Entry, next_number: &mut u32, mbr
         // The places of links count from the extended partition, those of logical partitions from their record.
         next = links.next().map(|link| base.saturating_add(link.first.into()));
         for entry in record.entries.iter().flatten().filter(|entry| !entry.is_extended()) {
-            add(ends, entry, lba, extended, *next_number, mbr);
+            add_logical(ends, entry, lba, extended, *next_number, mbr);
             *next_number = next_number.saturating_add(1);
         }
     }
@@ -44,11 +45,11 @@ fn record(ends: &Ends<'_>, at: u64) -> Result<BootSector, String> {
     BootSector::parse(&sector).ok_or_else(|| "there is no extended boot record".to_owned())
 }
 
-fn add(ends: &Ends<'_>, entry: &Entry, record: u64, extended: &Entry, number: u32, mbr: &mut Mbr) {
+fn add_logical(ends: &Ends<'_>, entry: &Entry, record: u64, extended: &Entry, number: u32, mbr: &mut Table) {
     let first = record.saturating_add(entry.first.into());
     let end = first.saturating_add(entry.sectors.into());
     let extended_end = u64::from(extended.first).saturating_add(extended.sectors.into());
-    if let Some(partition) = mbr.add(number, entry, record, ends.len())
+    if let Some(partition) = add(mbr, number, entry, record, ends.len())
         && (first < extended.first.into() || end > extended_end)
     {
         partition.findings.push(TableFinding::OutsideExtended);

@@ -25,8 +25,23 @@ fn both_sector_sizes() {
         assert_eq!((efi.type_name, efi.name.as_deref()), (Some("EFI system"), Some("EFI ä")));
         assert_eq!(data.guid, Some(vhdx::Guid::from_u128(1)));
         assert_eq!((&data.findings, &efi.findings), (&vec![], &vec![]));
-        assert!(disk.reads.load(Ordering::Relaxed) <= 2 + 2 * 4);
+        assert!(disk.reads.load(Ordering::Relaxed) <= 2 + 2 * 6);
     }
+}
+
+#[test]
+fn a_usual_disk_takes_few_reads() {
+    let mut disk = Bytes::new(8 * MIB, 512);
+    let first = |number: u64| 2048 + 2048 * number;
+    Gpt::of(&[0, 1, 2, 3].map(|number| (BASIC_DATA, first(number), first(number) + 2047, ""))).put(&mut disk);
+    assert_eq!(disk.contents().partitions.len(), 4);
+    let reads = disk.reads.load(Ordering::Relaxed);
+    assert!(reads <= 2 + 4 * 6, "{reads} reads");
+    // A disk without a table is read as a whole.
+    let empty = Bytes::new(8 * MIB, 512);
+    empty.contents();
+    let reads = empty.reads.load(Ordering::Relaxed);
+    assert!(reads <= 2 + 6, "{reads} reads");
 }
 
 #[test]
