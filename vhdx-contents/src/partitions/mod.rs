@@ -1,7 +1,7 @@
 //! Reads partition tables: GPT, MBR, Apple Partition Map and BSD disklabel.
 //!
-//! Each number of a table is untrusted. A partition that is not on the disk is left out, and one that ends past the disk
-//! is shortened. Both are findings.
+//! Each number of a table is untrusted. A partition that is not on the disk is left out, and one that ends past the
+//! disk is shortened. Both are findings.
 #![deny(
     clippy::as_conversions,
     clippy::arithmetic_side_effects,

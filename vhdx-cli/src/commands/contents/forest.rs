@@ -9,7 +9,7 @@ use serde_json::Value;
 use vhdx::{Chain, Forest, MAX_CHAIN_LENGTH, Progress, Vhdx};
 use vhdx_contents::Contents;
 
-use super::json;
+use super::json::json;
 use super::recording::{Recording, has_none_of};
 use crate::disks;
 use crate::exit::Failure;

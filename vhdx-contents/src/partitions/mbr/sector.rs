@@ -64,8 +64,8 @@ impl BootSector {
         self.entries.iter().flatten().any(Entry::is_protective)
     }
 
-    /// Whether all entries are possible on a disk of this many sectors: after sector 0, on the disk, and apart from each
-    /// other.
+    /// Whether all entries are possible on a disk of this many sectors: after sector 0, on the disk, and apart from
+    /// each other.
     pub(in crate::partitions) fn is_plausible(&self, disk_sectors: u64) -> bool {
         let mut places: Vec<(u64, u64)> = self
             .entries

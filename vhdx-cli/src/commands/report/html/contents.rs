@@ -50,7 +50,8 @@ fn partitions(contents: &Contents) -> Markup {
                 table {
                     tr { @for (head, right) in HEADS.iter().zip(RIGHT) { th class=[class(right)] { (head) } } }
                     @for partition in &contents.partitions {
-                        tr { @for (cell, right) in row(partition).iter().zip(RIGHT) { td class=[class(right)] { (cell) } } }
+                        @let cells = row(partition);
+                        tr { @for (cell, right) in cells.iter().zip(RIGHT) { td class=[class(right)] { (cell) } } }
                     }
                 }
             }
