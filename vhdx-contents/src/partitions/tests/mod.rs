@@ -4,3 +4,4 @@ mod disk;
 mod gpt;
 mod mbr;
 mod others;
+mod random;
