@@ -20,10 +20,14 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
 }
 
 fn parse(superblock: Fields<'_>) -> Option<Content> {
-    if !superblock.has(64, b"_BHRfS_M") || superblock.le64(48)? != SUPERBLOCK {
+    if !superblock.has(64, b"_BHRfS_M") {
         return None;
     }
     let mut content = Content::new(ContentKind::Btrfs);
+    if superblock.le64(48)? != SUPERBLOCK {
+        let why = "it belongs to another position".to_owned();
+        content.findings.push(Finding::Invalid { structure: "superblock", why });
+    }
     content.label = text::label(superblock.bytes(299, 256)?);
     content.uuid = text::uuid(superblock.array(32)?);
     content.block_size = Some(superblock.le32(144)?);

@@ -11,6 +11,8 @@ use crate::error::Result;
 /// The label is looked for in so many bytes of the root folder: it is nearly always the first entry.
 const MAX_ROOT: usize = 16 * 1024;
 
+const BAD_CHECKSUM: Finding = Finding::BadChecksum { structure: "boot region" };
+
 struct BootSector {
     sector_size: u32,
     cluster_size: u32,
@@ -23,8 +25,12 @@ struct BootSector {
 }
 
 pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
-    let Some(boot) = areas.at(0, 512).and_then(parse) else { return Ok(None) };
+    let Some(sector) = areas.at(0, 512).filter(|sector| sector.has(3, b"EXFAT   ")) else { return Ok(None) };
     let mut content = Content::new(ContentKind::ExFat);
+    let Some(boot) = parse(sector) else {
+        content.findings.push(BAD_CHECKSUM);
+        return Ok(Some(content));
+    };
     content.version = Some(format!("{}.{}", boot.version.0, boot.version.1));
     content.uuid = Some(text::serial_32(boot.serial));
     content.size = Some(boot.size);
@@ -32,18 +38,15 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     content.clean = Some(!boot.is_dirty);
     // The percentage in use is not reported: Linux does not keep it up to date.
     if checksum_matches(areas, boot.sector_size) != Some(true) {
-        content.findings.push(Finding::BadChecksum { structure: "boot region" });
+        content.findings.push(BAD_CHECKSUM);
     }
     let len = usize::try_from(boot.cluster_size).map_or(MAX_ROOT, |len| len.min(MAX_ROOT));
     content.label = areas.get(boot.root, len)?.as_deref().and_then(label);
     Ok(Some(content))
 }
 
+/// Returns `None` if a number is out of its range. The checksum is then wrong, too.
 fn parse(sector: Fields<'_>) -> Option<BootSector> {
-    let is_zero = sector.bytes(11, 53)?.iter().all(|byte| *byte == 0);
-    if !sector.has(0, b"\xeb\x76\x90EXFAT   ") || !is_zero || !sector.has(510, &[0x55, 0xaa]) {
-        return None;
-    }
     let sector_shift = u32::from(sector.u8(108)?);
     let sector_size = power_of_two(sector_shift, 9..=12)?;
     let cluster_size = power_of_two(sector_shift.checked_add(u32::from(sector.u8(109)?))?, 9..=25)?;

@@ -39,18 +39,36 @@ fn parse(superblock: Fields<'_>) -> Option<Content> {
     if superblock.le16(56)? != 0xef53 {
         return None;
     }
-    // 1 KiB to 64 KiB.
-    let block_size = power_of_two(superblock.le32(24)?.checked_add(10)?, 10..=16)?;
     let (incompatible, read_only) = (superblock.le32(96)?, superblock.le32(100)?);
     let mut content = Content::new(kind(superblock.le32(92)?, incompatible, read_only));
+    content.version = Some(format!("{}.{}", superblock.le32(76)?, superblock.le16(62)?));
+    content.label = text::label(superblock.bytes(120, 16)?);
+    content.uuid = text::uuid(superblock.array(104)?);
+    if read_only & READ_ONLY_CHECKSUMS != 0 {
+        content.findings.extend(checksum_finding(superblock));
+    }
+    // 1 KiB to 64 KiB.
+    let block_size = superblock.le32(24)?.checked_add(10).and_then(|shift| power_of_two(shift, 10..=16));
+    match block_size {
+        Some(block_size) => read_space(superblock, block_size, &mut content)?,
+        // The signature is short, so another number must be valid, too.
+        None if superblock.le32(76)? > 1 => return None,
+        None => {
+            let why = "the size of its blocks is out of range".to_owned();
+            content.findings.push(Finding::Invalid { structure: "superblock", why });
+        }
+    }
+    Some(content)
+}
+
+/// Returns `None` if the size is out of range.
+fn read_space(superblock: Fields<'_>, block_size: u32, content: &mut Content) -> Option<()> {
+    let incompatible = superblock.le32(96)?;
     let count = |low: usize, high: usize| {
         let high = if incompatible & INCOMPATIBLE_64_BIT != 0 { superblock.le32(high)? } else { 0 };
         Some(u64::from(high) << 32 | u64::from(superblock.le32(low)?))
     };
     let (blocks, free) = (count(4, 0x150)?, count(12, 0x158)?);
-    content.version = Some(format!("{}.{}", superblock.le32(76)?, superblock.le16(62)?));
-    content.label = text::label(superblock.bytes(120, 16)?);
-    content.uuid = text::uuid(superblock.array(104)?);
     content.size = Some(blocks.checked_mul(u64::from(block_size))?);
     content.block_size = Some(block_size);
     if content.kind != ContentKind::ExtJournal {
@@ -63,10 +81,7 @@ fn parse(superblock: Fields<'_>) -> Option<Content> {
         // 1: unmounted cleanly; 2: errors were found.
         content.clean = Some(superblock.le16(58)? & 3 == 1 && incompatible & INCOMPATIBLE_RECOVER == 0);
     }
-    if read_only & READ_ONLY_CHECKSUMS != 0 {
-        content.findings.extend(checksum_finding(superblock));
-    }
-    Some(content)
+    Some(())
 }
 
 fn kind(compatible: u32, incompatible: u32, read_only: u32) -> ContentKind {

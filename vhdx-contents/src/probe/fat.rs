@@ -34,7 +34,8 @@ struct BootSector {
 }
 
 pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
-    let Some(boot) = areas.at(0, 512).and_then(parse) else { return Ok(None) };
+    let Some(sector) = areas.at(0, 512) else { return Ok(None) };
+    let Some(boot) = parse(sector) else { return Ok(damaged(sector)) };
     let mut content = Content::new(boot.kind);
     content.size = Some(u64::from(boot.sectors).saturating_mul(u64::from(boot.sector_size)));
     content.block_size = Some(boot.cluster_size);
@@ -55,6 +56,20 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     }
     content.label = areas.get(boot.root.0, boot.root.1)?.as_deref().and_then(label);
     Ok(Some(content))
+}
+
+/// Returns the content of a boot sector that names a FAT, but is not valid.
+fn damaged(sector: Fields<'_>) -> Option<Content> {
+    let names: [(usize, &[u8], ContentKind); 3] = [
+        (82, b"FAT32   ", ContentKind::Fat32),
+        (54, b"FAT16   ", ContentKind::Fat16),
+        (54, b"FAT12   ", ContentKind::Fat12),
+    ];
+    let (_, _, kind) = names.into_iter().find(|(at, name, _)| sector.has(*at, name))?;
+    let mut content = Content::new(kind);
+    let why = "its numbers contradict each other".to_owned();
+    content.findings.push(Finding::Invalid { structure: "boot sector", why });
+    sector.has(510, &[0x55, 0xaa]).then_some(content)
 }
 
 fn parse(sector: Fields<'_>) -> Option<BootSector> {

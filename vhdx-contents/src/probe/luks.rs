@@ -23,11 +23,11 @@ const CHECKSUM_LEN: usize = 64;
 
 pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     if let Some(header) = areas.at(0, 4096).filter(|header| header.has(0, MAGIC)) {
-        return match header.be16(6) {
-            Some(1) => Ok(luks1(header)),
-            Some(2) => luks2(areas, 0, header),
-            _ => Ok(None),
-        };
+        match header.be16(6) {
+            Some(1) => return Ok(luks1(header)),
+            Some(2) => return luks2(areas, 0, header),
+            _ => {}
+        }
     }
     // Only those that have been read already.
     let second = LENGTHS.iter().find_map(|at| {
@@ -38,7 +38,7 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     let Some((at, header)) = second else { return Ok(None) };
     let mut content = luks2(areas, at, header)?;
     if let Some(content) = &mut content {
-        let why = "only the second header is there".to_owned();
+        let why = "only the second header is valid".to_owned();
         content.findings.push(Finding::Invalid { structure: "first header", why });
     }
     Ok(content)

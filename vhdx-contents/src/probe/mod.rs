@@ -121,9 +121,13 @@ fn first_of(mut found: Vec<Content>) -> Option<Content> {
     Some(content)
 }
 
-/// Whether no checksum is wrong.
+/// Whether no checksum is wrong, and no structure is so invalid that not even the size can be read.
 fn is_sound(content: &Content) -> bool {
-    !content.findings.iter().any(|finding| matches!(finding, Finding::BadChecksum { .. }))
+    !content.findings.iter().any(|finding| match finding {
+        Finding::BadChecksum { .. } => true,
+        Finding::Invalid { .. } => content.size.is_none(),
+        _ => false,
+    })
 }
 
 /// Whether content of kind `whole` normally also looks like content of kind `part`.

@@ -14,21 +14,28 @@ const VOLUME_RECORD: u64 = 3;
 struct BootSector {
     sector_size: u32,
     cluster_size: u32,
-    sectors: u64,
     /// Where the master file table begins, in bytes.
     mft: u64,
+    /// Where the copy of its first records begins, in bytes.
+    mirror: u64,
     record_size: u32,
     serial: u64,
 }
 
 pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
-    let Some(boot) = areas.at(0, 512).and_then(parse) else { return Ok(None) };
-    let Some(size) = boot.sectors.checked_mul(u64::from(boot.sector_size)) else { return Ok(None) };
+    let Some(sector) = areas.at(0, 512).filter(|sector| sector.has(3, b"NTFS    ")) else { return Ok(None) };
     let mut content = Content::new(ContentKind::Ntfs);
+    let Some((boot, size)) = parse(sector).or_else(|| backup(areas, &mut content.findings)) else {
+        return Ok(Some(content));
+    };
     content.uuid = Some(format!("{:016X}", boot.serial));
     content.size = Some(size);
     content.block_size = Some(boot.cluster_size);
     content.findings.extend(backup_finding(areas, &boot, size));
+    if boot.mft >= size || boot.mirror >= size {
+        let why = "a copy of the master file table is outside of the file system".to_owned();
+        content.findings.push(Finding::Invalid { structure: "boot sector", why });
+    }
     let offset =
         u64::from(boot.record_size).checked_mul(VOLUME_RECORD).and_then(|at| at.checked_add(boot.mft));
     let record_len = usize::try_from(boot.record_size).ok();
@@ -49,6 +56,13 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
     Ok(Some(content))
 }
 
+/// Returns the backup boot sector, if it is in the last sector, and a finding that the boot sector is invalid.
+fn backup(areas: &Areas<'_>, findings: &mut Vec<Finding>) -> Option<(BootSector, u64)> {
+    let why = "its numbers are out of range".to_owned();
+    findings.push(Finding::Invalid { structure: "boot sector", why });
+    areas.at(areas.partition_len().checked_sub(u64::from(areas.sector_size()))?, 512).and_then(parse)
+}
+
 /// The backup boot sector lies behind the sectors that the boot sector counts.
 fn backup_finding(areas: &Areas<'_>, boot: &BootSector, size: u64) -> Option<Finding> {
     let structure = "backup boot sector";
@@ -59,12 +73,13 @@ fn backup_finding(areas: &Areas<'_>, boot: &BootSector, size: u64) -> Option<Fin
     }
     // If the partition is much larger, the sector has not been read, and another read for it is not worthwhile.
     let backup = areas.at(size, 512)?;
-    let is_backup = parse(backup).is_some_and(|backup| backup.serial == boot.serial);
+    let is_backup = parse(backup).is_some_and(|(backup, _)| backup.serial == boot.serial);
     let why = "it is not a copy of the boot sector".to_owned();
     (!is_backup).then_some(Finding::Invalid { structure, why })
 }
 
-fn parse(sector: Fields<'_>) -> Option<BootSector> {
+/// Returns a boot sector, and the size of the file system in bytes.
+fn parse(sector: Fields<'_>) -> Option<(BootSector, u64)> {
     // Fields of FAT that NTFS sets to zero: reserved sectors, tables, root entries, and both old sector counts.
     let is_unused = |at, len| sector.bytes(at, len).is_some_and(|bytes: &[u8]| bytes.iter().all(|b| *b == 0));
     if !sector.has(3, b"NTFS    ") || !is_unused(14, 7) || !is_unused(22, 2) || !is_unused(32, 4) {
@@ -85,16 +100,12 @@ fn parse(sector: Fields<'_>) -> Option<BootSector> {
         shift @ ..0 => power_of_two(u32::from(shift.unsigned_abs()), 8..=16)?,
         clusters => u32::from(clusters.unsigned_abs()).checked_mul(cluster_size)?,
     };
-    let mft = sector.le64(48)?.checked_mul(u64::from(cluster_size))?;
+    let position = |at: usize| sector.le64(at)?.checked_mul(u64::from(cluster_size));
+    let (mft, mirror) = (position(48)?, position(56)?);
     let is_sane = cluster_size <= 2 << 20 && (256..=65536).contains(&record_size) && mft > 0;
-    is_sane.then_some(BootSector {
-        sector_size,
-        cluster_size,
-        sectors: sector.le64(40).filter(|sectors| *sectors > 0)?,
-        mft,
-        record_size,
-        serial: sector.le64(72)?,
-    })
+    let size = sector.le64(40)?.checked_mul(u64::from(sector_size)).filter(|size| *size > 0)?;
+    let serial = sector.le64(72)?;
+    is_sane.then_some((BootSector { sector_size, cluster_size, mft, mirror, record_size, serial }, size))
 }
 
 /// The attributes of `$Volume`.

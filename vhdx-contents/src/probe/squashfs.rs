@@ -1,7 +1,7 @@
 //! SquashFS of version 4.
 
 use super::areas::Areas;
-use super::content::Content;
+use super::content::{Content, Finding};
 use super::fields::Fields;
 use super::kind::ContentKind;
 use crate::error::Result;
@@ -11,11 +11,17 @@ pub(super) fn probe(areas: &Areas<'_>) -> Result<Option<Content>> {
 }
 
 fn parse(superblock: Fields<'_>) -> Option<Content> {
-    if !superblock.has(0, b"hsqs") || superblock.le16(28)? != 4 {
+    if !superblock.has(0, b"hsqs") {
         return None;
     }
     let mut content = Content::new(ContentKind::SquashFs);
-    content.version = Some(format!("{}.{}", superblock.le16(28)?, superblock.le16(30)?));
+    let (major, minor) = (superblock.le16(28)?, superblock.le16(30)?);
+    content.version = Some(format!("{major}.{minor}"));
+    if major != 4 {
+        let why = format!("version {major}.{minor} is not known");
+        content.findings.push(Finding::Invalid { structure: "superblock", why });
+        return Some(content);
+    }
     content.block_size = Some(superblock.le32(12)?);
     let used = superblock.le64(40)?;
     content.size = Some(used);

@@ -23,17 +23,23 @@ fn parse(superblock: Fields<'_>) -> Option<Content> {
     }
     let block_size = power_of_two(u32::from(superblock.u8(120)?), 9..=16)?;
     let sector_size = power_of_two(u32::from(superblock.u8(121)?), 9..=15)?;
+    let inode_size = power_of_two(u32::from(superblock.u8(122)?), 8..=11)?;
     let is_consistent = superblock.be32(4)? == block_size
+        && u32::from(superblock.be16(104)?) == inode_size
         && u32::from(superblock.be16(102)?) == sector_size
         && superblock.be32(84)? > 0
         && superblock.be32(88)? > 0;
-    let version = superblock.be16(100)? & 0xf;
-    if !is_consistent || !matches!(version, 1..=5) {
+    if !is_consistent {
         return None;
     }
     let (blocks, free) = (superblock.be64(8)?, superblock.be64(144)?);
     let mut content = Content::new(ContentKind::Xfs);
+    let version = superblock.be16(100)? & 0xf;
     content.version = Some(version.to_string());
+    if !matches!(version, 1..=5) {
+        let why = format!("version {version} is not known");
+        content.findings.push(Finding::Invalid { structure: "superblock", why });
+    }
     content.label = text::label(superblock.bytes(108, 12)?);
     content.uuid = text::uuid(superblock.array(32)?);
     content.size = Some(blocks.checked_mul(u64::from(block_size))?);

@@ -1,6 +1,7 @@
 //! Superblocks with a changed byte, truncated partitions, and two superblocks in one partition.
 
 use vhdx_contents::probe::{ContentKind, Finding};
+use vhdx_testkit::Random;
 
 use crate::cases::CASES;
 use crate::compare::blkid;
@@ -74,6 +75,56 @@ fn damaged_magic_bytes_hide_the_content_as_in_blkid() {
         assert_eq!(blkid(&image.path).kind, None, "{words:?}");
         assert_eq!(identify_file(&image.path), None, "{words:?}");
     }
+}
+
+/// Changes single bits of the superblocks of every case: the kind is that of `blkid`, or there is a finding.
+#[test]
+fn changed_bits_are_as_in_blkid_or_a_finding() {
+    // A flag of ext4 that says that it is a test version, which `blkid` calls `ext4dev`.
+    const TEST_VERSION: usize = 1024 + 0x160;
+    let mut random = Random::new(29);
+    let Some(()) = program("blkid") else { return };
+    for case in CASES {
+        let Some(()) = program(case.command[0]) else { return };
+        let image = TestImage::make(case.size, case.command);
+        let head = image.head(0x1_1000);
+        let is_superblock =
+            |at: &usize| matches!(at, 0..4096 | 0x8000..0xa000 | 0x1_0000.. if head[*at] != 0);
+        let places: Vec<usize> = (0..head.len()).filter(is_superblock).collect();
+        for _ in 0..8 {
+            let at = places[random.below(places.len())] + random.below(3);
+            let changed = image.read::<1>(at as u64).map(|byte| byte ^ 1 << random.below(8));
+            if at == TEST_VERSION || at >= head.len() {
+                continue;
+            }
+            image.write(at as u64, &changed);
+            let content = TestDisk::open(&image.path, case.sector_size).identify();
+            let kind = content.as_ref().map(|content| content.kind.type_name().to_owned());
+            let theirs = blkid(&image.path);
+            let has_finding = content.as_ref().is_some_and(|content| !content.findings.is_empty());
+            assert!(
+                theirs.kind == kind || theirs.kind.is_none() && has_finding,
+                "{:?}, byte {at}: {theirs:?}, {content:?}",
+                case.command
+            );
+            image.write(at as u64, &head[at..=at]);
+        }
+    }
+}
+
+#[test]
+fn ntfs_with_an_invalid_boot_sector_is_read_by_its_backup() {
+    let Some(image) = image_of(&["mkfs.ntfs", "large clusters"]) else { return };
+    image.write(11, &[0x80, 2]);
+    let content = identify_file(&image.path).unwrap();
+    assert_eq!((content.kind, content.label.as_deref()), (ContentKind::Ntfs, Some("large clusters")));
+    assert!(
+        matches!(content.findings[..], [Finding::Invalid { structure: "boot sector", .. }]),
+        "{content:?}"
+    );
+    image.write((64 << 20) - 512, &[0; 512]);
+    let content = identify_file(&image.path).unwrap();
+    assert_eq!((content.kind, content.size, content.findings.len()), (ContentKind::Ntfs, None, 1));
 }
 
 #[test]

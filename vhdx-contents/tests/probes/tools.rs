@@ -91,6 +91,14 @@ impl TestImage {
         bytes
     }
 
+    /// Returns the first `len` bytes, or all if there are fewer.
+    pub(crate) fn head(&self, len: u64) -> Vec<u8> {
+        use std::io::Read;
+        let mut bytes = Vec::new();
+        File::open(&self.path).unwrap().take(len).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Changes one bit of a byte.
     pub(crate) fn flip(&self, offset: u64) {
         let [byte] = self.read(offset);
