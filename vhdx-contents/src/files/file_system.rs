@@ -29,7 +29,7 @@ pub struct Entry {
     pub name: Vec<u8>,
     /// The file that has this name.
     pub node: Node,
-    /// The kind of that file.
+    /// The kind of that file as the folder stores it. [`FileSystem::attributes`] returns the kind by the file itself.
     pub kind: Kind,
 }
 
@@ -74,8 +74,37 @@ pub trait FileSystem: Send {
     /// Calls `each` with every entry of a folder, in the order of the file system, until it breaks.
     ///
     /// # Errors
-    /// As [`attributes`](Self::attributes), and those of `each`.
+    /// As [`attributes`](Self::attributes), and those of `each`. If a part of the folder is damaged, the entries of the
+    /// other parts may be listed before the error is returned.
     fn list(&self, folder: Node, each: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>>) -> Result<()>;
+
+    /// Returns the entry of a folder that has this name. An exact match is preferred to one that
+    /// [`is_same_name`](Self::is_same_name) accepts.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list). Damage to other entries is no error if the name is found.
+    fn lookup(&self, folder: Node, name: &[u8]) -> Result<Option<Entry>> {
+        let (mut exact, mut same) = (None, None);
+        let listed = self.list(folder, &mut |entry| {
+            if entry.name == name {
+                exact = Some(entry);
+                return Ok(ControlFlow::Break(()));
+            }
+            if same.is_none() && self.is_same_name(&entry.name, name) {
+                same = Some(entry);
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match exact.or(same) {
+            Some(found) => Ok(Some(found)),
+            None => listed.map(|()| None),
+        }
+    }
+
+    /// Returns facts that a user of the files must know, such as changes in a journal that is not replayed.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether two names are the same name, such as `A` and `a` in NTFS.
     fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool;
