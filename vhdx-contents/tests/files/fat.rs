@@ -1,0 +1,40 @@
+//! FAT, made by `mkfs.vfat` and filled by mtools.
+
+use std::process::Command;
+use std::time::Duration;
+
+use vhdx_testkit::{Random, shared};
+
+use crate::image::{Image, run};
+use crate::{originals, walk};
+
+#[test]
+fn files_are_read_from_each_kind_of_fat() {
+    if shared::program("mcopy").is_none() {
+        return;
+    }
+    let kinds: [(&[&str], u64, usize); 5] = [
+        (&["mkfs.vfat", "-F", "12", "-s", "8", "-r", "1024"], 12 << 20, 100),
+        (&["mkfs.vfat", "-F", "16", "-r", "1024"], 60 << 20, 300),
+        (&["mkfs.vfat", "-F", "32"], 100 << 20, 6_000),
+        (&["mkfs.vfat", "-F", "32", "-S", "4096", "-s", "1"], 500 << 20, 300),
+        (&["mkfs.vfat", "-F", "32", "-f", "1", "-s", "64", "-R", "64"], 4 << 30, 300),
+    ];
+    for (mkfs, size, count) in kinds {
+        let Some(image) = Image::new(size, mkfs) else { return };
+        let originals = tempfile::tempdir().unwrap();
+        originals::make(originals.path(), count, &mut Random::new(7));
+        run(Command::new("mcopy")
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C.UTF-8")
+            .args(["-s", "-m", "-Q", "-i"])
+            .arg(image.path())
+            .args(std::fs::read_dir(originals.path()).unwrap().map(|entry| entry.unwrap().path()))
+            .arg("::/"));
+        walk::open(&image.path(), |fs| {
+            originals::assert_same(originals.path(), &walk::all(fs), Duration::from_secs(2));
+            assert!(fs.lookup(fs.root(), b"LARGE").unwrap().is_some());
+            assert!(fs.lookup(fs.root(), b"GROUP 0").unwrap().is_some());
+        });
+    }
+}
