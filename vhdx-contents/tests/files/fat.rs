@@ -16,14 +16,14 @@ fn files_are_read_from_each_kind_of_fat() {
     let kinds: [(&[&str], u64, usize); 5] = [
         (&["mkfs.vfat", "-F", "12", "-s", "8", "-r", "1024"], 12 << 20, 100),
         (&["mkfs.vfat", "-F", "16", "-r", "1024"], 60 << 20, 300),
-        (&["mkfs.vfat", "-F", "32"], 100 << 20, 6_000),
+        (&["mkfs.vfat", "-F", "32"], 200 << 20, 1_000),
         (&["mkfs.vfat", "-F", "32", "-S", "4096", "-s", "1"], 500 << 20, 300),
         (&["mkfs.vfat", "-F", "32", "-f", "1", "-s", "64", "-R", "64"], 4 << 30, 300),
     ];
     for (mkfs, size, count) in kinds {
         let Some(image) = Image::new(size, mkfs) else { return };
         let originals = tempfile::tempdir().unwrap();
-        originals::make(originals.path(), count, &mut Random::new(7));
+        originals::make_with(originals.path(), count, &originals::NAMES, &mut Random::new(7));
         run(Command::new("mcopy")
             .env("TZ", "UTC")
             .env("LC_ALL", "C.UTF-8")

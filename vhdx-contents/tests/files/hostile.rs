@@ -79,8 +79,8 @@ fn mutated_fat() {
 
 #[test]
 fn mutated_exfat() {
-    let Some(image) = Image::new(2 << 20, &["mkfs.exfat", "-c", "512"]) else { return };
-    let filled = image.fill(&["mount.exfat-fuse"], |folder| {
+    let Some(image) = Image::new(2 << 20, &["mkfs.exfat", "-c", "512", "-b", "64K"]) else { return };
+    let filled = image.fill_device(&["mount.exfat-fuse"], |folder| {
         std::fs::create_dir(folder.join("folder")).unwrap();
         for number in 0..120 {
             std::fs::write(folder.join(format!("folder/file {number}")), "x".repeat(number * 20)).unwrap();

@@ -39,13 +39,46 @@ impl Image {
         if File::options().read(true).write(true).open("/dev/fuse").is_err() {
             return shared::skip("/dev/fuse cannot be opened");
         }
+        self.mount(program, options, &self.path(), fill);
+        Some(())
+    }
+
+    /// As [`fill`](Self::fill), for a FUSE program that mounts only block devices.
+    pub(crate) fn fill_device(&self, mount: &[&str], fill: impl FnOnce(&Path)) -> Option<()> {
+        let (program, options) = mount.split_first().unwrap();
+        shared::program(program)?;
+        let device = LoopDevice::new(&self.path())?;
+        self.mount(program, options, Path::new(&device.0), fill);
+        Some(())
+    }
+
+    fn mount(&self, program: &str, options: &[&str], from: &Path, fill: impl FnOnce(&Path)) {
         let folder = self.folder.path().join("mounted");
         fs::create_dir_all(&folder).unwrap();
-        run(Command::new(program).args(options).arg(self.path()).arg(&folder));
+        run(Command::new(program).args(options).arg(from).arg(&folder));
         let mounted = Mounted(folder);
         fill(&mounted.0);
-        drop(mounted);
-        Some(())
+    }
+}
+
+/// A loop device over an image.
+struct LoopDevice(String);
+
+impl LoopDevice {
+    fn new(image: &Path) -> Option<Self> {
+        let output = Command::new("losetup").args(["--find", "--show"]).arg(image).output();
+        match output {
+            Ok(output) if output.status.success() => {
+                Some(Self(String::from_utf8(output.stdout).unwrap().trim().to_owned()))
+            }
+            failed => shared::skip(&format!("there is no loop device: {failed:?}")),
+        }
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
     }
 }
 
@@ -56,19 +89,13 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         // The kernel may hold the folder for a moment.
         for _ in 0..50 {
-            if Command::new("umount")
-                .arg(&self.0)
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
-            {
+            let unmounted = Command::new("umount").arg(&self.0).stderr(Stdio::null()).status();
+            if unmounted.is_ok_and(|status| status.success()) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        if !std::thread::panicking() {
-            panic!("{} cannot be unmounted", self.0.display());
-        }
+        assert!(std::thread::panicking(), "{} cannot be unmounted", self.0.display());
     }
 }
 

@@ -13,10 +13,19 @@ use vhdx_testkit::Random;
 
 use crate::walk::Found;
 
+/// Parts of names that every program accepts.
+pub(crate) const NAMES: [&str; 8] =
+    ["plain", "with space", "ümläut", "e\u{301}", "日本語", "a.b.c", "ALL.CAPS", "x"];
+/// A part with a letter that UTF-16 stores in two units, which mtools cannot write.
+pub(crate) const TWO_UNITS: &str = "\u{1f600} smile";
+
 /// Makes files with odd names. None of the names is invalid on Windows.
 pub(crate) fn make(folder: &Path, count: usize, random: &mut Random) {
-    let names =
-        ["plain", "with space", "ümläut", "e\u{301}", "日本語", "\u{1f600} smile", "a.b.c", "ALL.CAPS", "x"];
+    make_with(folder, count, &[&NAMES[..], &[TWO_UNITS]].concat(), random);
+}
+
+/// Makes files with these parts in their names.
+pub(crate) fn make_with(folder: &Path, count: usize, names: &[&str], random: &mut Random) {
     for number in 0..count {
         let group = folder.join(format!("group {}", number / 2500));
         if number % 2500 == 0 {
