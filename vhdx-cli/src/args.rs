@@ -4,6 +4,7 @@ mod commands;
 mod convert;
 mod diff;
 pub(crate) mod duration;
+mod files;
 mod format;
 mod hash;
 mod option_groups;
@@ -24,6 +25,7 @@ pub(crate) use commands::{
 };
 pub(crate) use convert::Convert;
 pub(crate) use diff::Diff;
+pub(crate) use files::{Cp, Location, Ls, Volume};
 pub(crate) use format::Format;
 pub(crate) use hash::Hash;
 pub(crate) use option_groups::{Parents, Writing};
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Diff(Diff),
     Hash(Hash),
     Convert(Convert),
+    Ls(Ls),
+    Cp(Cp),
     Create(Create),
     Merge(Merge),
     Reparent(Reparent),
@@ -92,6 +96,8 @@ impl Command {
             Command::Diff(diff) => &diff.parents.parent_dir,
             Command::Hash(hash) => &hash.parents.parent_dir,
             Command::Convert(convert) => &convert.parents.parent_dir,
+            Command::Ls(ls) => &ls.volume.parents.parent_dir,
+            Command::Cp(cp) => &cp.volume.parents.parent_dir,
             Command::Create(create) => &create.parent_dir,
             Command::Merge(merge) => &merge.parents.parent_dir,
             Command::Reparent(reparent) => &reparent.parent_dir,

@@ -49,9 +49,9 @@ const GUESSES: &[(&[&str], &str)] = &[
          merges one file into its parent. Never delete a file that other files depend on: `vhdx tree DIR` shows them",
     ),
     (
-        &["list", "ls", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
-        "`vhdx tree DIR` lists all disks in a folder and its subfolders, `vhdx chain FILE` a disk and its parents. No \
-         command reads the files inside a disk",
+        &["list", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
+        "`vhdx tree DIR` lists all disks in a folder and its subfolders, `vhdx chain FILE` a disk and its parents, `vhdx ls FILE` \
+         the files inside a disk",
     ),
     (
         &["snapshot", "checkpoint", "fork", "branch", "child"],
@@ -73,8 +73,9 @@ const GUESSES: &[(&[&str], &str)] = &[
         "`vhdx check FILE --chain` checks a file, its parents, and the links between them",
     ),
     (
-        &["copy", "cp", "clone", "export", "import", "extract", "dump", "raw"],
-        "`vhdx convert FILE NEW.vhdx` (or NEW.raw) copies a disk with all its parents into one new file",
+        &["copy", "clone", "export", "import", "extract", "dump", "raw"],
+        "`vhdx convert FILE NEW.vhdx` (or NEW.raw) copies a disk with all its parents into one new file, \
+         `vhdx cp FILE:PATH DEST` files out of a disk",
     ),
     (
         &["rebase", "relink", "reconnect", "set-parent"],

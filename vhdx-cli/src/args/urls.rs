@@ -26,8 +26,8 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
     let Paths { read, uploaded, others } = paths(command);
     if others.iter().any(|path| remote::is_url(path)) {
         return Err(Failure::usage(
-            "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare \
-             and hash, and without --since also by convert and by merge with --output; convert can also write to one",
+            "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
+             hash, ls and cp, and without --since also by convert and by merge with --output; convert can also write to one",
         ));
     }
     if uploaded.as_ref().is_some_and(|path| remote::is_prefix(path)) {
@@ -61,6 +61,13 @@ fn paths(command: &mut Command) -> Paths<'_> {
         Command::Hash(hash) => {
             let mut paths = read([&mut hash.disk].into_iter().chain(hash.parents.paths_mut()));
             paths.others.extend(&mut hash.verify);
+            paths
+        }
+        Command::Ls(ls) => read([&mut ls.file].into_iter().chain(ls.volume.parents.paths_mut())),
+        Command::Cp(cp) => {
+            let sources = cp.sources.iter_mut().map(|source| &mut source.file);
+            let mut paths = read(sources.chain(cp.volume.parents.paths_mut()));
+            paths.others.push(&mut cp.destination);
             paths
         }
         Command::Convert(convert) => {

@@ -9,14 +9,17 @@ mod completions;
 mod config;
 mod contents;
 mod convert;
+mod cp;
 mod create;
 mod date;
 mod destination;
 mod diff;
 mod facts;
+mod files;
 mod folder;
 mod hash;
 mod info;
+mod ls;
 mod machine;
 mod man;
 mod map;
@@ -56,6 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Diff(diff) => diff::run(output, diff),
         Command::Hash(hash) => hash::run(output, hash),
         Command::Convert(convert) => convert::run(output, convert),
+        Command::Ls(ls) => ls::run(output, ls),
+        Command::Cp(cp) => cp::run(output, cp),
         Command::Create(create) => create::run(output, create),
         Command::Merge(merge) => merge::run(output, merge),
         Command::Reparent(reparent) => reparent::run(output, reparent),

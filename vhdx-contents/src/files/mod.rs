@@ -17,6 +17,16 @@ use guarded::{Budget, Guarded};
 use source::Source;
 
 pub use file_system::{Attributes, Entry, FileSystem, Kind, Node, Range};
+pub use names::to_utf16;
+
+/// Whether a window begins with a file system that [`open`] can open. The file system may be damaged.
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn can_open(window: Window<'_>) -> Result<bool> {
+    let first = window.read(0, 512)?;
+    Ok(ntfs::is_ntfs(&first) || exfat::is_exfat(&first) || fat::is_fat(&first))
+}
 
 /// Opens the file system in a window, which its first bytes tell.
 ///

@@ -19,8 +19,10 @@ fn three_bytes(unit: u16) -> [u8; 3] {
     [0xe0 | ((unit >> 12) as u8), 0x80 | part(6), 0x80 | part(0)]
 }
 
-/// Returns a name as UTF-16; the inverse of [`to_utf8`]. Returns `None` if the bytes are no such name.
-pub(super) fn to_utf16(name: &[u8]) -> Option<Vec<u16>> {
+/// Returns the name of an [`Entry`](super::Entry) as UTF-16, with unpaired surrogates if NTFS has stored them.
+///
+/// Returns `None` if the name is not from a file system that stores UTF-16, and is no UTF-8.
+pub fn to_utf16(name: &[u8]) -> Option<Vec<u16>> {
     let mut units = Vec::with_capacity(name.len());
     for chunk in name.utf8_chunks() {
         units.extend(chunk.valid().encode_utf16());

@@ -1,0 +1,42 @@
+//! Walks through folders, each of them once.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use vhdx_contents::files::{Entry, FileSystem, Node};
+use vhdx_contents::{Error, Result};
+
+/// The deepest folder that is read. Windows allows paths of 32,767 letters, which nobody nests deeper.
+const MAX_DEPTH: usize = 512;
+
+/// Lists folders, and remembers which ones: on a damaged file system, a folder can be inside itself, or in several
+/// others.
+#[derive(Default)]
+pub(in crate::commands) struct Tree {
+    listed: HashSet<Node>,
+}
+
+impl Tree {
+    /// Returns the entries of a folder, sorted by name, and the error that ended the list early.
+    pub(in crate::commands) fn entries(
+        &mut self,
+        fs: &dyn FileSystem,
+        folder: Node,
+        depth: usize,
+    ) -> (Vec<Entry>, Result<()>) {
+        let damaged = |why: &str| Error::Damaged { what: "the folder".to_owned(), why: why.to_owned() };
+        if depth > MAX_DEPTH {
+            return (Vec::new(), Err(damaged("its path has more than 512 folders")));
+        }
+        if !self.listed.insert(folder) {
+            return (Vec::new(), Err(damaged("it is in several folders, or inside itself")));
+        }
+        let mut found = Vec::new();
+        let listed = fs.list(folder, &mut |entry| {
+            found.push(entry);
+            Ok(ControlFlow::Continue(()))
+        });
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        (found, listed)
+    }
+}
