@@ -2,6 +2,7 @@
 
 mod clusters;
 mod exfat;
+pub mod ext;
 mod fat;
 mod fields;
 mod file_system;

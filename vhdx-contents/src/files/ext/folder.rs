@@ -1,0 +1,153 @@
+//! Entries of folders. A folder with an index (htree) is read like any other: its index looks like unused entries.
+
+use super::checksum::crc32c;
+use super::inode::Inode;
+use super::number::{Checked, byte, le16, le32, part, to_usize};
+use crate::error::{Error, Result};
+use crate::files::Kind;
+
+/// The length of an entry without its name.
+const HEADER: usize = 8;
+/// The length of the shortest entry, and of the one that has the checksum of the block.
+const SHORTEST: usize = 12;
+/// The type of file of the entry that has the checksum.
+const CHECKSUM: u8 = 0xDE;
+const LARGEST_BLOCK: usize = 64 << 10;
+
+/// An entry of a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RawEntry {
+    pub(super) inode: u32,
+    /// At least one byte, and neither `.` nor `..`.
+    pub(super) name: Vec<u8>,
+    /// `None` if only the inode has the kind.
+    pub(super) kind: Option<Kind>,
+}
+
+/// Parses entries of one folder.
+pub(super) struct Parser<'i> {
+    pub(super) folder: &'i Inode,
+    pub(super) has_file_type: bool,
+}
+
+impl Parser<'_> {
+    /// Returns the entries of a block. `index` is the number of the block in the folder.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(super) fn block(&self, index: u64, bytes: &[u8]) -> Result<Vec<RawEntry>> {
+        self.ensure_checksum(index, bytes)?;
+        self.entries(bytes)
+    }
+
+    /// Returns the entries that fill `bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(super) fn entries(&self, bytes: &[u8]) -> Result<Vec<RawEntry>> {
+        let mut entries = Vec::new();
+        let mut at = 0;
+        // An entry has at least 12 bytes, so the loop ends.
+        while at < bytes.len() {
+            let len = self.entry_len(bytes, at)?;
+            let entry =
+                part(bytes, at, len).map_err(|_| self.damaged("an entry is longer than its block"))?;
+            entries.extend(self.entry(entry)?);
+            at = at.plus(len)?;
+        }
+        Ok(entries)
+    }
+
+    fn damaged(&self, why: &str) -> Error {
+        Error::damaged(format!("the folder with {}", self.folder.name()), why)
+    }
+
+    fn entry_len(&self, bytes: &[u8], at: usize) -> Result<usize> {
+        let stored = part(bytes, at, HEADER).and_then(|entry| le16(entry, 4));
+        let stored = usize::from(stored.map_err(|_| self.damaged("a block ends within an entry"))?);
+        let len = match stored {
+            // In blocks of 64 KiB, two bits of the length are where smaller blocks have zeros.
+            0 | 0xFFFF if bytes.len() >= LARGEST_BLOCK => LARGEST_BLOCK,
+            _ if bytes.len() >= LARGEST_BLOCK => stored & !3 | (stored & 3) << 16,
+            _ => stored,
+        };
+        if len < SHORTEST || len % 4 != 0 {
+            return Err(self.damaged("an entry has an invalid length"));
+        }
+        Ok(len)
+    }
+
+    fn entry(&self, bytes: &[u8]) -> Result<Option<RawEntry>> {
+        let inode = le32(bytes, 0)?;
+        if inode == 0 {
+            return Ok(None);
+        }
+        // Without types of files, this byte is the high half of the length, which is 0.
+        let kind = if self.has_file_type { kind(byte(bytes, 7)?) } else { None };
+        let name = part(bytes, HEADER, usize::from(byte(bytes, 6)?));
+        let name = name.map_err(|_| self.damaged("a name is longer than its entry"))?;
+        match name {
+            b"" => Err(self.damaged("an entry has no name")),
+            b"." | b".." => Ok(None),
+            _ => Ok(Some(RawEntry { inode, name: name.to_vec(), kind })),
+        }
+    }
+
+    /// Checks the checksum at the end of a block with entries. Blocks of the index have another, and nothing is read
+    /// from them.
+    fn ensure_checksum(&self, index: u64, bytes: &[u8]) -> Result<()> {
+        let Some(seed) = self.folder.checksum_seed else { return Ok(()) };
+        let content = bytes.len().minus(SHORTEST)?;
+        let tail = part(bytes, content, SHORTEST)?;
+        let is_tail = le32(tail, 0)? == 0
+            && usize::from(le16(tail, 4)?) == SHORTEST
+            && byte(tail, 6)? == 0
+            && byte(tail, 7)? == CHECKSUM;
+        if is_tail {
+            return match crc32c(seed, part(bytes, 0, content)?) == le32(tail, HEADER)? {
+                true => Ok(()),
+                false => Err(self.damaged("the checksum of a block is wrong")),
+            };
+        }
+        let is_index = self.folder.is_indexed
+            && (index == 0 || le32(bytes, 0)? == 0 && self.entry_len(bytes, 0)? == bytes.len());
+        if is_index { Ok(()) } else { Err(self.damaged("a block has no checksum")) }
+    }
+}
+
+/// The range of an inline folder's content that has entries: the first bytes name the parent.
+pub(super) fn inline_entries(first: &[u8]) -> Result<&[u8]> {
+    part(first, 4, first.len().minus(4)?)
+}
+
+/// Returns how many blocks a folder has.
+///
+/// # Errors
+/// [`Error::Damaged`] if its size is no multiple of them, or larger than the file system.
+pub(super) fn block_count(folder: &Inode, block_size: u64, blocks_of_volume: u64) -> Result<u64> {
+    let count = folder.size.per(block_size)?;
+    if folder.size.rest(block_size)? != 0 || count > blocks_of_volume {
+        let why = format!("its size is {}", folder.size);
+        return Err(Error::damaged(format!("the folder with {}", folder.name()), why));
+    }
+    Ok(count)
+}
+
+fn kind(number: u8) -> Option<Kind> {
+    Some(match number {
+        1 => Kind::File,
+        2 => Kind::Folder,
+        3 => Kind::Other("character device"),
+        4 => Kind::Other("block device"),
+        5 => Kind::Other("pipe"),
+        6 => Kind::Other("socket"),
+        7 => Kind::Link,
+        _ => return None,
+    })
+}
+
+/// Splits bytes into blocks.
+pub(super) fn blocks(bytes: &[u8], block_size: u64) -> Result<impl Iterator<Item = &[u8]>> {
+    let size = to_usize(block_size)?;
+    Ok(bytes.chunks_exact(size.max(1))) // a block is never empty
+}
