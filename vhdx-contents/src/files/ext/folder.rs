@@ -58,7 +58,7 @@ impl Parser<'_> {
         Ok(entries)
     }
 
-    fn damaged(&self, why: &str) -> Error {
+    pub(super) fn damaged(&self, why: &str) -> Error {
         Error::damaged(format!("the folder with {}", self.folder.name()), why)
     }
 
@@ -120,17 +120,16 @@ pub(super) fn inline_entries(first: &[u8]) -> Result<&[u8]> {
     part(first, 4, first.len().minus(4)?)
 }
 
-/// Returns how many blocks a folder has.
+/// Checks that a folder has whole blocks, and not more than the file system.
 ///
 /// # Errors
-/// [`Error::Damaged`] if its size is no multiple of them, or larger than the file system.
-pub(super) fn block_count(folder: &Inode, block_size: u64, blocks_of_volume: u64) -> Result<u64> {
-    let count = folder.size.per(block_size)?;
-    if folder.size.rest(block_size)? != 0 || count > blocks_of_volume {
+/// [`Error::Damaged`].
+pub(super) fn ensure_size(folder: &Inode, block_size: u64, blocks_of_volume: u64) -> Result<()> {
+    if folder.size.rest(block_size)? != 0 || folder.size.per(block_size)? > blocks_of_volume {
         let why = format!("its size is {}", folder.size);
         return Err(Error::damaged(format!("the folder with {}", folder.name()), why));
     }
-    Ok(count)
+    Ok(())
 }
 
 fn kind(number: u8) -> Option<Kind> {

@@ -43,6 +43,7 @@ use std::ops::ControlFlow;
 
 use folder::{Parser, RawEntry};
 use inode::{ContentKind, Inode};
+use journal::Replayed;
 use number::{Checked, to_usize};
 use overlay::Overlay;
 use reader::Reader;
@@ -58,12 +59,16 @@ const FOLDER_PART: u64 = 256 << 10;
 /// The longest target of a link in bytes, as in Linux.
 const LONGEST_TARGET: u64 = 4096;
 
+const FAST_COMMITS: &str = "the ext file system was not unmounted, and its journal ends with fast commits, which are \
+                            not replayed; the files are shown as they were before these, a few seconds earlier";
+
 /// An ext2, ext3 or ext4 file system that is open for reading.
 ///
 /// Encrypted files and folders have attributes, but their content, entries and targets are
 /// [`Error::Unsupported`].
 pub struct Ext<'a> {
     reader: Reader<'a>,
+    notes: Vec<String>,
 }
 
 impl<'a> Ext<'a> {
@@ -71,14 +76,14 @@ impl<'a> Ext<'a> {
     ///
     /// # Errors
     /// [`Error::Disk`]; [`Error::Damaged`] for an invalid superblock or journal; [`Error::Unsupported`] for unknown
-    /// features, for a journal that is on another device and has to be replayed, and for a journal with fast commits
-    /// that have to be replayed.
+    /// features, and for a journal that is on another device and has to be replayed.
     pub fn open(window: Window<'a>) -> Result<Self> {
         let superblock = Superblock::new(&window.read(superblock::OFFSET, superblock::LEN)?)?;
         let (block_size, block_count) = (superblock.block_size, superblock.block_count);
         let volume = |overlay| Volume::new(window, block_size, block_count, overlay);
         let before = Reader::new(superblock, volume(Overlay::default()));
-        let volume = volume(journal::overlay(&before)?);
+        let Replayed { overlay, has_fast_commits } = journal::replay(&before)?;
+        let volume = volume(overlay);
         // The journal may have the superblock, too.
         let mut bytes = vec![0; superblock::LEN];
         volume.read(superblock::OFFSET, &mut bytes)?;
@@ -87,7 +92,8 @@ impl<'a> Ext<'a> {
             return Err(Error::damaged("the ext superblock", "its journal changes the size of blocks"));
         }
         let volume = volume.with_block_count(superblock.block_count);
-        Ok(Self { reader: Reader::new(superblock, volume) })
+        let notes = has_fast_commits.then(|| FAST_COMMITS.to_owned()).into_iter().collect();
+        Ok(Self { reader: Reader::new(superblock, volume), notes })
     }
 
     fn inode(&self, node: Node) -> Result<Inode> {
@@ -120,30 +126,28 @@ impl<'a> Ext<'a> {
         Ok(Entry { name: raw.name, node: Node(u64::from(raw.inode)), kind })
     }
 
-    /// Calls `each` with entries, and returns whether it broke.
+    /// Calls `each` with entries, and returns whether it broke. Damage does not hide the other entries.
     fn pass(
         &self,
-        entries: Vec<RawEntry>,
+        entries: Result<Vec<RawEntry>>,
+        damage: &mut Option<Error>,
         each: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>>,
     ) -> Result<ControlFlow<()>> {
+        let entries = entries.unwrap_or_else(|error| {
+            damage.get_or_insert(error);
+            Vec::new()
+        });
         for raw in entries {
-            if each(self.entry(raw)?)?.is_break() {
-                return Ok(ControlFlow::Break(()));
+            match self.entry(raw) {
+                Ok(entry) => {
+                    if each(entry)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Err(error) => *damage = damage.take().or(Some(error)),
             }
         }
         Ok(ControlFlow::Continue(()))
-    }
-
-    /// Returns the part of a folder from `offset` on: blocks without a hole.
-    fn folder_part(&self, inode: &Inode, offset: u64) -> Result<Option<Vec<u8>>> {
-        let Some(range) = self.reader.range_at(inode, offset)? else { return Ok(None) };
-        if range.is_hole {
-            let why = format!("it has a hole at byte {offset}");
-            return Err(Error::damaged(format!("the folder with {}", inode.name()), why));
-        }
-        let mut bytes = vec![0; to_usize(range.len.min(FOLDER_PART))?];
-        self.reader.read(inode, offset, &mut bytes)?;
-        Ok(Some(bytes))
     }
 }
 
@@ -171,24 +175,39 @@ impl FileSystem for Ext<'_> {
         let inode = self.content_of(folder, Kind::Folder)?;
         let superblock = &self.reader.superblock;
         let parser = Parser { folder: &inode, has_file_type: superblock.features.has_file_type() };
+        let mut damage = None;
         if inode.content == ContentKind::Inline {
             let (first, rest) = inline::parts(&inode)?;
-            let mut entries = parser.entries(folder::inline_entries(first)?)?;
-            entries.extend(parser.entries(rest)?);
-            return self.pass(entries, each).map(|_| ());
+            for part in [folder::inline_entries(first)?, rest] {
+                if self.pass(parser.entries(part), &mut damage, each)?.is_break() {
+                    return Ok(());
+                }
+            }
+            return damage.map_or(Ok(()), Err);
         }
-        folder::block_count(&inode, superblock.block_size, superblock.block_count)?;
+        folder::ensure_size(&inode, superblock.block_size, superblock.block_count)?;
         let mut offset = 0u64;
-        while let Some(bytes) = self.folder_part(&inode, offset)? {
+        while let Some(range) = self.reader.range_at(&inode, offset)? {
+            if range.is_hole {
+                damage.get_or_insert_with(|| parser.damaged(&format!("it has a hole at byte {offset}")));
+                offset = offset.plus(range.len)?;
+                continue;
+            }
+            let mut bytes = vec![0; to_usize(range.len.min(FOLDER_PART))?];
+            self.reader.read(&inode, offset, &mut bytes)?;
             for block in folder::blocks(&bytes, superblock.block_size)? {
-                let entries = parser.block(offset.per(superblock.block_size)?, block)?;
-                if self.pass(entries, each)?.is_break() {
+                let entries = parser.block(offset.per(superblock.block_size)?, block);
+                if self.pass(entries, &mut damage, each)?.is_break() {
                     return Ok(());
                 }
                 offset = offset.plus(superblock.block_size)?;
             }
         }
-        Ok(())
+        damage.map_or(Ok(()), Err)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {

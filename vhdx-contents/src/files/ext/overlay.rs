@@ -33,9 +33,4 @@ impl Overlay {
     pub(super) fn blocks(&self, range: Range<u64>) -> impl Iterator<Item = (u64, LoggedBlock)> {
         self.blocks.range(range).map(|(block, logged)| (*block, *logged))
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.blocks.len()
-    }
 }

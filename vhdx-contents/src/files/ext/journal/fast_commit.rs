@@ -6,7 +6,7 @@ use super::super::checksum::crc32c;
 use super::super::number::{Checked, le16, le32, part};
 use super::JournalFile;
 use super::header::Header;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const TAG: usize = 4;
 const PADDING: u16 = 7;
@@ -15,26 +15,18 @@ const HEAD: u16 = 9;
 /// The number of the transaction in the value of a tail, whose checksum follows.
 const TAIL_LEN: usize = 8;
 
-/// Checks that no fast commit follows the last transaction. `sequence` is the number of the next transaction.
+/// Whether a fast commit follows the last transaction. `sequence` is the number of the next transaction.
 ///
 /// # Errors
-/// [`Error::Unsupported`] if one does: without it, the content would be that of an earlier time.
-pub(super) fn ensure_none(file: &JournalFile<'_, '_>, header: &Header, sequence: u32) -> Result<()> {
+/// Those of reading the journal.
+pub(super) fn exist(file: &JournalFile<'_, '_>, header: &Header, sequence: u32) -> Result<bool> {
     let mut scan = Scan { sequence, checksum: 0, has_head: false };
     for block in header.fast_commits.clone() {
-        match scan.block(&file.block(block)?)? {
-            Some(true) => {
-                return Err(Error::Unsupported(
-                    "the ext file system was not unmounted, and its journal has fast commits, which cannot be replayed; \
-                     read a checkpoint that was made after the file system had been unmounted"
-                        .into(),
-                ));
-            }
-            Some(false) => return Ok(()),
-            None => {}
+        if let Some(is_complete) = scan.block(&file.block(block)?)? {
+            return Ok(is_complete);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The walk through the values of fast commits, up to the end of the first commit.

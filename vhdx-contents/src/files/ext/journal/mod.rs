@@ -13,16 +13,24 @@ use super::overlay::Overlay;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 
-/// Returns the blocks that a replay of the journal changes: none if the file system was unmounted.
+/// The result of a replay.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// The blocks that it changes.
+    pub(super) overlay: Overlay,
+    /// Whether fast commits follow, which are not replayed.
+    pub(super) has_fast_commits: bool,
+}
+
+/// Replays the journal if the file system was not unmounted.
 ///
 /// # Errors
-/// [`Error::Damaged`], [`Error::Disk`], and [`Error::Unsupported`] for a journal on another device, unknown features, or
-/// fast commits that have to be replayed.
-pub(super) fn overlay(reader: &Reader<'_>) -> Result<Overlay> {
+/// [`Error::Damaged`], [`Error::Disk`], and [`Error::Unsupported`] for a journal on another device or unknown features.
+pub(super) fn replay(reader: &Reader<'_>) -> Result<Replayed> {
     let superblock = &reader.superblock;
     // Without this flag, the kernel empties the journal and does not replay it.
     if !superblock.features.needs_recovery() {
-        return Ok(Overlay::default());
+        return Ok(Replayed::default());
     }
     if !superblock.features.has_journal() {
         return Err(Error::damaged(
@@ -42,7 +50,7 @@ pub(super) fn overlay(reader: &Reader<'_>) -> Result<Overlay> {
     let file = JournalFile { reader, inode: reader.inode(superblock.journal_inode)? };
     let header = Header::new(&file.block(0)?, superblock.block_size, file.block_count()?)?;
     let Some(start) = header.start else {
-        return Ok(Overlay::default());
+        return Ok(Replayed::default());
     };
     Replay::new(&file, &header).run(start)
 }

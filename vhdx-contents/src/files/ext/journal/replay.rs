@@ -5,7 +5,7 @@ use super::super::number::Checked;
 use super::super::overlay::{LoggedBlock, Overlay};
 use super::block::{self, BlockKind, Tag};
 use super::header::{Checksums, Header};
-use super::{JournalFile, damaged, fast_commit};
+use super::{JournalFile, Replayed, damaged, fast_commit};
 use crate::error::Result;
 
 /// A replay of the log.
@@ -47,9 +47,8 @@ impl<'j, 'r, 'a> Replay<'j, 'r, 'a> {
     /// Walks through the log from a block on, and returns the overlay.
     ///
     /// # Errors
-    /// [`Error::Damaged`](crate::Error::Damaged) if a committed transaction is damaged, and
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if fast commits follow the last transaction.
-    pub(super) fn run(mut self, start: u64) -> Result<Overlay> {
+    /// [`Error::Damaged`](crate::Error::Damaged) if a committed transaction is damaged.
+    pub(super) fn run(mut self, start: u64) -> Result<Replayed> {
         let mut at = start;
         let mut transaction = Transaction::new(self.header.sequence);
         while self.left > 0 {
@@ -70,13 +69,13 @@ impl<'j, 'r, 'a> Replay<'j, 'r, 'a> {
                     let done = std::mem::replace(&mut transaction, Transaction::new(next));
                     if !self.commit(&bytes, done)? {
                         // This transaction and everything after it is left out.
-                        return Ok(self.overlay);
+                        return Ok(Replayed { overlay: self.overlay, has_fast_commits: false });
                     }
                 }
             }
         }
-        fast_commit::ensure_none(self.file, self.header, transaction.sequence)?;
-        Ok(self.overlay)
+        let has_fast_commits = fast_commit::exist(self.file, self.header, transaction.sequence)?;
+        Ok(Replayed { overlay: self.overlay, has_fast_commits })
     }
 
     /// Returns the next block of the log.
