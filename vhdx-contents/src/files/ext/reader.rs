@@ -44,10 +44,14 @@ impl<'a> Reader<'a> {
             None | Some(0) => return Ok(None),
             Some(left) => left,
         };
-        if self.content_in_inode(inode)?.is_some() {
-            return Ok(Some(Range { start: offset, len: left, is_hole: false }));
-        }
         let range = |len, is_hole| Some(Range { start: offset, len, is_hole });
+        if let Some(content) = self.content_in_inode(inode)? {
+            let end = u64::try_from(content.len()).map_err(|_| too_large(inode))?;
+            return Ok(match end.checked_sub(offset) {
+                None | Some(0) => range(left, true),
+                Some(len) => range(len.min(left), false),
+            });
+        }
         let first = self.piece(inode, offset, left)?;
         let is_hole = first.offset.is_none();
         let mut len = first.len;
@@ -70,7 +74,11 @@ impl<'a> Reader<'a> {
         let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
         let Some(mut rest) = buf.get_mut(..len).filter(|buf| !buf.is_empty()) else { return Ok(0) };
         if let Some(content) = self.content_in_inode(inode)? {
-            rest.copy_from_slice(part(&content, to_usize(offset)?, len)?);
+            let content = content.get(to_usize(offset)?..).unwrap_or(&[]); // the rest is a hole
+            rest.fill(0);
+            for (target, source) in rest.iter_mut().zip(content) {
+                *target = *source;
+            }
             return Ok(len);
         }
         let mut at = offset;
@@ -94,6 +102,7 @@ impl<'a> Reader<'a> {
         Ok(self.run_at(inode, at)?.block)
     }
 
+    /// Returns the content that is in the inode. It may be shorter than the file, which ends with a hole then.
     fn content_in_inode(&self, inode: &Inode) -> Result<Option<Vec<u8>>> {
         match inode.content {
             ContentKind::Inline => inline::content(inode).map(Some),
