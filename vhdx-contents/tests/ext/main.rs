@@ -6,6 +6,5 @@ mod image;
 mod journal;
 mod mounted;
 mod source;
-mod speed;
 mod variants;
 mod view;
