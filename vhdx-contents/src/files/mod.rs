@@ -25,8 +25,33 @@ pub use names::to_utf16;
 /// # Errors
 /// [`Error::Disk`].
 pub fn can_open(window: Window<'_>) -> Result<bool> {
-    let first = window.read(0, 512)?;
-    Ok(ntfs::is_ntfs(&first) || exfat::is_exfat(&first) || fat::is_fat(&first))
+    Ok(FileSystemKind::of(window)?.is_some())
+}
+
+/// The file systems that can be opened.
+#[derive(Clone, Copy)]
+enum FileSystemKind {
+    Ntfs,
+    ExFat,
+    Fat,
+    Ext,
+}
+
+impl FileSystemKind {
+    /// Recognises a file system. FAT comes last, because it has no signature.
+    fn of(window: Window<'_>) -> Result<Option<Self>> {
+        const EXT_SIGNATURE: usize = 1080;
+        let first = window.read(0, 2048)?;
+        Ok(match first.as_slice() {
+            first if ntfs::is_ntfs(first) => Some(FileSystemKind::Ntfs),
+            first if exfat::is_exfat(first) => Some(FileSystemKind::ExFat),
+            first if first.get(EXT_SIGNATURE..EXT_SIGNATURE + 2) == Some(&[0x53, 0xef]) => {
+                Some(FileSystemKind::Ext)
+            }
+            first if fat::is_fat(first) => Some(FileSystemKind::Fat),
+            _ => None,
+        })
+    }
 }
 
 /// Opens the file system in a window, which its first bytes tell.
@@ -37,17 +62,15 @@ pub fn can_open(window: Window<'_>) -> Result<bool> {
 /// [`Error::Unsupported`] if the window has no file system whose files can be read, [`Error::Damaged`] if it has one that
 /// is too damaged, and [`Error::Disk`].
 pub fn open(window: Window<'_>) -> Result<Box<dyn FileSystem + '_>> {
-    let first = window.read(0, 512)?;
+    let kind = FileSystemKind::of(window)?;
+    let kind =
+        kind.ok_or_else(|| Error::Unsupported("there is no file system whose files can be read".to_owned()))?;
     let budget = Budget::new();
     let source = Source::new(window, budget.clone());
-    if ntfs::is_ntfs(&first) {
-        return Ok(Box::new(Guarded::open(budget, || ntfs::Ntfs::open(source))?));
-    }
-    if exfat::is_exfat(&first) {
-        return Ok(Box::new(Guarded::open(budget, || exfat::ExFat::open(source))?));
-    }
-    if fat::is_fat(&first) {
-        return Ok(Box::new(Guarded::open(budget, || fat::Fat::open(source))?));
-    }
-    Err(Error::Unsupported("there is no file system whose files can be read".to_owned()))
+    Ok(match kind {
+        FileSystemKind::Ntfs => Box::new(Guarded::open(budget, || ntfs::Ntfs::open(source))?),
+        FileSystemKind::ExFat => Box::new(Guarded::open(budget, || exfat::ExFat::open(source))?),
+        FileSystemKind::Fat => Box::new(Guarded::open(budget, || fat::Fat::open(source))?),
+        FileSystemKind::Ext => Box::new(Guarded::open(budget, || ext::Ext::open(window))?),
+    })
 }

@@ -36,7 +36,10 @@ impl Disk for Damaged {
         512
     }
 
-    fn extents(&self, range: Range<DiskOffset>) -> Box<dyn Iterator<Item = vhdx::Result<Extent>> + Send + '_> {
+    fn extents(
+        &self,
+        range: Range<DiskOffset>,
+    ) -> Box<dyn Iterator<Item = vhdx::Result<Extent>> + Send + '_> {
         let source = Source::Data { layer: 0, offset: FileOffset::new(range.start.get()) };
         let len = range.end.get() - range.start.get();
         Box::new(std::iter::once(Ok(Extent { start: range.start, len, source })))
@@ -176,7 +179,10 @@ fn damage_ends_in_errors_and_never_in_panics_or_endless_loops() {
     let (mut opened, mut failed) = (0, 0);
     for (options, commands) in [
         (&["-t", "ext2", "-b", "1024"][..], &[][..]),
-        (&["-t", "ext4", "-b", "1024", "-O", "^metadata_csum"], &["jo", &journal, "jw -r 5000", &journal, "jc"][..]),
+        (
+            &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum"],
+            &["jo", &journal, "jw -r 5000", &journal, "jc"][..],
+        ),
         (&["-t", "ext4", "-O", "^metadata_csum,inline_data"], &[]),
         (&["-t", "ext4", "-b", "2048"], &["jo -c", &journal, "jc"]),
     ] {
