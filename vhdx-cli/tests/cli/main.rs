@@ -11,6 +11,7 @@ mod diff;
 mod entries;
 mod errors;
 mod facts;
+mod files;
 mod finding;
 mod fixtures;
 mod foreign;
