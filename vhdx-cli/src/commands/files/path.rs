@@ -3,7 +3,8 @@
 use vhdx_contents::Error;
 use vhdx_contents::files::{Attributes, FileSystem, Kind, Node};
 
-use super::failure;
+use super::failure::failure;
+use super::text::shown;
 use crate::args::Location;
 use crate::exit::Failure;
 use crate::output;
@@ -49,7 +50,7 @@ fn follow(fs: &dyn FileSystem, path: &str) -> Result<Place, Error> {
             Kind::Folder => {}
             Kind::Link => {
                 let target = fs.link_target(place.node)?;
-                let target = super::shown(&target);
+                let target = shown(&target);
                 return Err(Error::Unsupported(format!(
                     "the path leads through a link, which is not followed: its target is {target:?}"
                 )));

@@ -5,7 +5,7 @@ use std::path::Path;
 use vhdx_contents::files::{self, FileSystem};
 use vhdx_contents::{Partition, Window};
 
-use super::failure;
+use super::failure::failure;
 use crate::args::Volume;
 use crate::commands::contents;
 use crate::commands::reading::Reading;

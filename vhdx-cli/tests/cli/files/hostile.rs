@@ -91,3 +91,23 @@ fn the_disk_and_new_copies_are_never_replaced() {
     run!("cp", "--force", fixture.place("disk.vhdx"), fixture.place("b/disk.vhdx"), &folder).exits(6);
     assert_eq!(fs::read(folder.join("disk.vhdx")).unwrap(), b"one");
 }
+
+#[test]
+fn a_folder_inside_itself_ends() {
+    let Some(fixture) = Fixture::new(|folder| {
+        fs::create_dir_all(folder.join("LOOP/INNER")).unwrap();
+        fs::write(folder.join("LOOP/FILE"), "content").unwrap();
+    }) else {
+        return;
+    };
+    fixture.patch(|bytes| {
+        let entry = |bytes: &[u8], name: &[u8]| bytes.windows(11).position(|found| found == name).unwrap();
+        let (outer, inner) = (entry(bytes, b"LOOP       "), entry(bytes, b"INNER      "));
+        bytes.copy_within(outer + 26..outer + 28, inner + 26);
+    });
+    let folder = fixture.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let json = run!("cp", "-r", "--json", fixture.place("/"), &folder).exits(3).json();
+    assert_eq!(json["failed"].as_array().unwrap().len(), 1, "{json}");
+    run!("ls", "-R", fixture.disk()).exits(3);
+}

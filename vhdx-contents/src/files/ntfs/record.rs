@@ -5,14 +5,14 @@ use crate::files::fields::Fields;
 
 /// The types of the attributes that are read.
 pub(super) mod kind {
-    pub(in super::super) const STANDARD_INFORMATION: u32 = 0x10;
-    pub(in super::super) const ATTRIBUTE_LIST: u32 = 0x20;
-    pub(in super::super) const VOLUME_INFORMATION: u32 = 0x70;
-    pub(in super::super) const DATA: u32 = 0x80;
-    pub(in super::super) const INDEX_ROOT: u32 = 0x90;
-    pub(in super::super) const INDEX_ALLOCATION: u32 = 0xa0;
-    pub(in super::super) const BITMAP: u32 = 0xb0;
-    pub(in super::super) const REPARSE_POINT: u32 = 0xc0;
+    pub(in crate::files::ntfs) const STANDARD_INFORMATION: u32 = 0x10;
+    pub(in crate::files::ntfs) const ATTRIBUTE_LIST: u32 = 0x20;
+    pub(in crate::files::ntfs) const VOLUME_INFORMATION: u32 = 0x70;
+    pub(in crate::files::ntfs) const DATA: u32 = 0x80;
+    pub(in crate::files::ntfs) const INDEX_ROOT: u32 = 0x90;
+    pub(in crate::files::ntfs) const INDEX_ALLOCATION: u32 = 0xa0;
+    pub(in crate::files::ntfs) const BITMAP: u32 = 0xb0;
+    pub(in crate::files::ntfs) const REPARSE_POINT: u32 = 0xc0;
 }
 
 const END: u32 = 0xffff_ffff;

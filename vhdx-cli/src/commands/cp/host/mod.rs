@@ -1,61 +1,16 @@
 //! Makes folders and files of the host without following a link.
 
+mod making;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub(super) use making::{Finishing, Making};
 #[cfg(unix)]
 pub(super) use unix::{Folder, Known};
 #[cfg(windows)]
 pub(super) use windows::{Folder, Known};
 
-use std::ffi::OsStr;
-use std::io;
-use std::path::Path;
-use std::time::SystemTime;
-
-/// What a new file is made with.
-#[derive(Clone, Copy)]
-pub(super) struct Making {
-    /// The permission bits, if the disk has them. The host's mask applies.
-    pub(super) mode: Option<u32>,
-    /// Replaces an existing file. A file that this command has made, or that it reads, is never replaced.
-    pub(super) replace: bool,
-}
-
-/// What happens at the end of a new file.
-#[derive(Clone, Copy)]
-pub(super) struct Finishing {
-    pub(super) modified: Option<SystemTime>,
-    /// Makes the file durable now.
-    pub(super) sync: bool,
-}
-
 /// Whether [`Folder::sync`] makes all files durable that were made before.
 pub(super) const SYNCS_ALL: bool = cfg!(target_os = "linux");
-
-/// Returns the start of the name that a file has until it is complete. It is shortened, because names have at most 255
-/// bytes.
-fn prefix(name: &OsStr) -> String {
-    let name = name.to_string_lossy();
-    let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= 200;
-    let start: String = name.char_indices().take_while(fits).map(|(_, letter)| letter).collect();
-    format!(".{start}.")
-}
-
-fn exists() -> io::Error {
-    io::Error::new(io::ErrorKind::AlreadyExists, "a file of this name exists")
-}
-
-fn is_known() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::AlreadyExists,
-        "the file of this name was copied a moment ago, or belongs to the disk that is read",
-    )
-}
-
-/// Returns a path that can be listed: `.` for an empty one.
-fn listable(path: &Path) -> &Path {
-    if path == Path::new("") { Path::new(".") } else { path }
-}

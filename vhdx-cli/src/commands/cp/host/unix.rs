@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Finishing, Making, exists, is_known, listable, prefix};
+use super::making::{Finishing, Making, exists, is_known, listable, prefix};
 
 /// Files that must not be replaced, by device and inode.
 #[derive(Default)]

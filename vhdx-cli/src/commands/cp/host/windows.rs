@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::{Finishing, Making, exists, is_known, listable, prefix};
+use super::making::{Finishing, Making, exists, is_known, listable, prefix};
 
 /// Files that must not be replaced, by their paths in lower case.
 #[derive(Default)]

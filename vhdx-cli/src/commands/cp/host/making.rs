@@ -1,0 +1,48 @@
+//! What a new file is made with, and what both kinds of hosts share.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What a new file is made with.
+#[derive(Clone, Copy)]
+pub(in crate::commands::cp) struct Making {
+    /// The permission bits, if the disk has them. The host's mask applies.
+    pub(in crate::commands::cp) mode: Option<u32>,
+    /// Replaces an existing file. A file that this command has made, or that it reads, is never replaced.
+    pub(in crate::commands::cp) replace: bool,
+}
+
+/// What happens at the end of a new file.
+#[derive(Clone, Copy)]
+pub(in crate::commands::cp) struct Finishing {
+    pub(in crate::commands::cp) modified: Option<SystemTime>,
+    /// Makes the file durable now.
+    pub(in crate::commands::cp) sync: bool,
+}
+
+/// Returns the start of the name that a file has until it is complete. It is shortened, because names have at most 255
+/// bytes.
+pub(super) fn prefix(name: &OsStr) -> String {
+    let name = name.to_string_lossy();
+    let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= 200;
+    let start: String = name.char_indices().take_while(fits).map(|(_, letter)| letter).collect();
+    format!(".{start}.")
+}
+
+pub(super) fn exists() -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, "a file of this name exists")
+}
+
+pub(super) fn is_known() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "the file of this name was copied a moment ago, or belongs to the disk that is read",
+    )
+}
+
+/// Returns a path that can be listed: `.` for an empty one.
+pub(super) fn listable(path: &Path) -> &Path {
+    if path == Path::new("") { Path::new(".") } else { path }
+}
