@@ -3,7 +3,7 @@
 use super::super::checksum::crc32c;
 use super::super::number::{Checked, be16, be32, be64, byte, joined, part, to_usize};
 use super::super::volume::JOURNAL_MAGIC;
-use super::damaged;
+use super::file::damaged;
 use super::header::{Checksums, Header};
 use crate::error::Result;
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::super::checksum::crc32c;
 use super::super::number::{Checked, le16, le32, part};
-use super::JournalFile;
+use super::file::JournalFile;
 use super::header::Header;
 use crate::error::Result;
 

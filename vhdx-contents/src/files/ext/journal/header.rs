@@ -3,7 +3,7 @@
 use super::super::checksum::crc32c;
 use super::super::number::{Checked, be32, byte, part, to_usize};
 use super::super::volume::JOURNAL_MAGIC;
-use super::damaged;
+use super::file::damaged;
 use crate::error::{Error, Result};
 
 const VERSION_1: u32 = 3;

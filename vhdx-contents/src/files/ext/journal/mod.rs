@@ -2,25 +2,17 @@
 
 mod block;
 mod fast_commit;
+mod file;
 mod header;
 mod replay;
 
+use file::JournalFile;
 use header::Header;
 use replay::Replay;
+pub(super) use replay::Replayed;
 
-use super::number::Checked;
-use super::overlay::Overlay;
 use super::reader::Reader;
 use crate::error::{Error, Result};
-
-/// The result of a replay.
-#[derive(Debug, Default)]
-pub(super) struct Replayed {
-    /// The blocks that it changes.
-    pub(super) overlay: Overlay,
-    /// Whether fast commits follow, which are not replayed.
-    pub(super) has_fast_commits: bool,
-}
 
 /// Replays the journal if the file system was not unmounted.
 ///
@@ -53,32 +45,4 @@ pub(super) fn replay(reader: &Reader<'_>) -> Result<Replayed> {
         return Ok(Replayed::default());
     };
     Replay::new(&file, &header).run(start)
-}
-
-/// The file that contains the journal.
-struct JournalFile<'r, 'a> {
-    reader: &'r Reader<'a>,
-    inode: super::inode::Inode,
-}
-
-impl JournalFile<'_, '_> {
-    /// Returns how many blocks the file has.
-    fn block_count(&self) -> Result<u64> {
-        self.inode.size.per(self.reader.superblock.block_size)
-    }
-
-    /// Returns the block of the file system that has a block of the journal.
-    fn place(&self, index: u64) -> Result<u64> {
-        let place = self.reader.block_of(&self.inode, index)?;
-        place.ok_or_else(|| damaged(format!("its block {index} is a hole")))
-    }
-
-    /// Returns a block of the journal.
-    fn block(&self, index: u64) -> Result<Vec<u8>> {
-        self.reader.volume.block(self.place(index)?)
-    }
-}
-
-fn damaged(why: impl Into<String>) -> Error {
-    Error::damaged("the journal of the ext file system", why)
 }

@@ -4,9 +4,19 @@ use super::super::checksum::crc32_be;
 use super::super::number::Checked;
 use super::super::overlay::{LoggedBlock, Overlay};
 use super::block::{self, BlockKind, Tag};
+use super::fast_commit;
+use super::file::{JournalFile, damaged};
 use super::header::{Checksums, Header};
-use super::{JournalFile, Replayed, damaged, fast_commit};
 use crate::error::Result;
+
+/// The result of a replay.
+#[derive(Debug, Default)]
+pub(in crate::files::ext) struct Replayed {
+    /// The blocks that it changes.
+    pub(in crate::files::ext) overlay: Overlay,
+    /// Whether fast commits follow, which are not replayed.
+    pub(in crate::files::ext) has_fast_commits: bool,
+}
 
 /// A replay of the log.
 pub(super) struct Replay<'j, 'r, 'a> {
