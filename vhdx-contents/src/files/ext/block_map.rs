@@ -81,3 +81,44 @@ fn pointers(volume: &Volume<'_>, inode: &Inode, start: u64, bytes: &[u8]) -> Res
     }
     Ok(segment)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inode::ContentKind;
+    use super::super::segment::Run;
+    use super::super::testing::{inode, pointers, with_volume};
+    use super::*;
+
+    /// Returns the run that has a block, or the error.
+    fn run(map: &[u32], blocks: &[(usize, &[u8])], at: u64) -> std::result::Result<Run, String> {
+        with_volume(blocks, |volume| {
+            let inode = inode(ContentKind::BlockMap, &pointers(map));
+            let segment = segment(volume, &inode, at).map_err(|error| error.to_string())?;
+            Ok(segment.run_at(at).unwrap())
+        })
+    }
+
+    #[test]
+    fn all_levels_are_followed() {
+        let map = [20, 21, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30, 0, 31];
+        let (single, triple, double) = (pointers(&[40, 41, 43]), pointers(&[0, 32]), pointers(&[0, 0, 30]));
+        let blocks: [(usize, &[u8]); 3] = [(30, &single), (31, &triple), (32, &double)];
+        assert_eq!(run(&map, &blocks, 0), Ok(Run { start: 0, len: 2, block: Some(20) }));
+        assert_eq!(run(&map, &blocks, 2), Ok(Run { start: 2, len: 10, block: None }));
+        assert_eq!(run(&map, &blocks, 13), Ok(Run { start: 13, len: 1, block: Some(41) }));
+        assert_eq!(run(&map, &blocks, 300), Ok(Run { start: 300, len: 65_504, block: None }));
+        let start = 12 + 256 + 65_536;
+        assert_eq!(run(&map, &blocks, start + 1), Ok(Run { start: start + 1, len: 65_535, block: None }));
+        let leaf = start + 65_536 + 512;
+        assert_eq!(run(&map, &blocks, leaf + 2), Ok(Run { start: leaf + 2, len: 1, block: Some(43) }));
+        assert!(run(&map, &blocks, start + (1 << 24)).unwrap_err().contains("cannot address"));
+    }
+
+    #[test]
+    fn blocks_outside_of_the_file_system_are_errors_and_loops_end() {
+        assert!(run(&[100], &[], 0).unwrap_err().contains("it refers to block 100"));
+        let map = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30];
+        let looped = pointers(&[30; 256]);
+        assert_eq!(run(&map, &[(30, &looped)], 70_000).unwrap().block, Some(30));
+    }
+}

@@ -147,3 +147,81 @@ impl<'i> Node<'i> {
         Ok(segment)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inode::ContentKind;
+    use super::super::segment::Run;
+    use super::super::testing::{inode, with_volume};
+    use super::*;
+
+    fn header(entries: u16, depth: u16) -> Vec<u8> {
+        [MAGIC, entries, 4, depth, 0, 0].iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    fn extent(start: u32, len: u16, block: u32) -> Vec<u8> {
+        [&start.to_le_bytes()[..], &len.to_le_bytes(), &[0, 0], &block.to_le_bytes()].concat()
+    }
+
+    fn index(start: u32, block: u32) -> Vec<u8> {
+        [&start.to_le_bytes()[..], &block.to_le_bytes(), &[0; 4]].concat()
+    }
+
+    /// Returns the run that has a block, or the error.
+    fn run(nodes: &[Vec<u8>], child: &[Vec<u8>], at: u64) -> std::result::Result<Run, String> {
+        with_volume(&[(50, &child.concat())], |volume| {
+            let inode = inode(ContentKind::Extents, &nodes.concat());
+            let segment = segment(volume, &inode, at).map_err(|error| error.to_string())?;
+            Ok(segment.run_at(at).unwrap())
+        })
+    }
+
+    #[test]
+    fn gaps_and_unwritten_extents_are_holes() {
+        let nodes = [header(3, 0), extent(2, 2, 20), extent(10, MAX_LEN + 5, 30), extent(15, 1, 40)];
+        let hole = |start, len| Ok(Run { start, len, block: None });
+        assert_eq!(run(&nodes, &[], 0), hole(0, 2));
+        assert_eq!(run(&nodes, &[], 3), Ok(Run { start: 3, len: 1, block: Some(21) }));
+        assert_eq!(run(&nodes, &[], 4), hole(4, 11));
+        assert_eq!(run(&nodes, &[], 15), Ok(Run { start: 15, len: 1, block: Some(40) }));
+        assert_eq!(run(&nodes, &[], 16), hole(16, MAX_BLOCKS - 16));
+    }
+
+    #[test]
+    fn children_are_found_and_bound_their_entries() {
+        let nodes = [header(2, 1), index(5, 50), index(20, 51)];
+        let child = [header(1, 0), extent(6, 3, 60)];
+        assert_eq!(run(&nodes, &child, 0), Ok(Run { start: 0, len: 5, block: None }));
+        assert_eq!(run(&nodes, &child, 7), Ok(Run { start: 7, len: 2, block: Some(61) }));
+        assert_eq!(run(&nodes, &child, 9), Ok(Run { start: 9, len: 11, block: None }));
+        assert!(run(&nodes, &child, 20).unwrap_err().contains("a header is invalid"));
+        let long = [header(1, 0), extent(6, 15, 60)];
+        assert!(run(&nodes, &long, 7).unwrap_err().contains("longer than its node"));
+        let early = [header(1, 0), extent(4, 1, 60)];
+        assert!(run(&nodes, &early, 7).unwrap_err().contains("not in order"));
+    }
+
+    #[test]
+    fn loops_and_deep_trees_end() {
+        let looped = [header(1, 1), index(0, 50)];
+        assert!(run(&looped, &looped, 0).unwrap_err().contains("another level"));
+        assert!(run(&[header(1, 6), index(0, 50)], &[], 0).unwrap_err().contains("6 levels"));
+        assert!(run(&[header(0, 1)], &[], 0).unwrap_err().contains("no children"));
+    }
+
+    #[test]
+    fn invalid_extents_are_errors() {
+        for (nodes, why) in [
+            (vec![header(2, 0), extent(0, 2, 20), extent(1, 2, 30)], "not in order"),
+            (vec![header(2, 0), extent(5, 2, 20), extent(1, 2, 30)], "not in order"),
+            (vec![header(1, 0), extent(0, 0, 20)], "is empty"),
+            (vec![header(1, 0), extent(0, 2, 99)], "it refers to block 99 (+2) of 100"),
+            (vec![header(1, 0), extent(0, 2, 0)], "it refers to block 0"),
+            (vec![header(1, 0), extent(u32::MAX, 2, 20)], "longer than its node"),
+            (vec![header(5, 0)], "a header is invalid"),
+        ] {
+            let error = run(&nodes, &[], 0).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -150,3 +150,71 @@ pub(super) fn blocks(bytes: &[u8], block_size: u64) -> Result<impl Iterator<Item
     let size = to_usize(block_size)?;
     Ok(bytes.chunks_exact(size.max(1))) // a block is never empty
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inode::ContentKind;
+    use super::*;
+
+    fn entry(inode: u32, len: u16, name: &[u8], kind: u8) -> Vec<u8> {
+        let name_len = u8::try_from(name.len()).unwrap();
+        let mut bytes = [&inode.to_le_bytes()[..], &len.to_le_bytes(), &[name_len, kind], name].concat();
+        bytes.resize(bytes.len().max(usize::from(len)), 0);
+        bytes
+    }
+
+    fn parse(bytes: &[u8], has_file_type: bool) -> std::result::Result<Vec<RawEntry>, String> {
+        let folder = Inode::empty(2, Kind::Folder, ContentKind::BlockMap);
+        Parser { folder: &folder, has_file_type }.block(0, bytes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unused_entries_and_dots_are_left_out() {
+        let bytes = [
+            entry(2, 12, b".", 2),
+            entry(2, 12, b"..", 2),
+            entry(0, 16, b"gone", 1),
+            entry(9, 24, b"a/b", 7),
+        ];
+        let found = RawEntry { inode: 9, name: b"a/b".to_vec(), kind: Some(Kind::Link) };
+        assert_eq!(parse(&bytes.concat(), true).unwrap(), [found]);
+        assert_eq!(parse(&bytes.concat(), false).unwrap()[0].kind, None);
+    }
+
+    #[test]
+    fn invalid_entries_are_errors() {
+        for (bytes, why) in [
+            (entry(9, 0, b"abcd", 1), "an invalid length"),
+            (entry(9, 8, b"abcd", 1), "an invalid length"),
+            (entry(9, 14, b"abcd", 1), "an invalid length"),
+            (entry(9, 12, b"abcdefgh", 1), "a name is longer"),
+            (entry(9, 12, b"", 1), "no name"),
+            ([entry(9, 12, b"a", 1), vec![0; 4]].concat(), "ends within an entry"),
+            (entry(9, 16, b"a", 1)[..12].to_vec(), "longer than its block"),
+        ] {
+            let error = parse(&bytes, true).unwrap_err();
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_entry_fills_a_block_of_64_kib() {
+        let mut bytes = entry(9, 0xFFFF, b"a", 1);
+        bytes.resize(LARGEST_BLOCK, 0);
+        assert_eq!(parse(&bytes, true).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_an_error() {
+        let mut folder = Inode::empty(2, Kind::Folder, ContentKind::BlockMap);
+        folder.checksum_seed = Some(1);
+        let parser = Parser { folder: &folder, has_file_type: true };
+        let mut bytes = [entry(9, 116, b"a", 1), entry(0, 12, b"", CHECKSUM)].concat();
+        assert!(parser.block(0, &bytes).unwrap_err().to_string().contains("checksum of a block is wrong"));
+        let sum = crc32c(1, &bytes[..116]);
+        bytes[124..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(parser.block(0, &bytes).unwrap().len(), 1);
+        bytes[123] = 0;
+        assert!(parser.block(0, &bytes).unwrap_err().to_string().contains("has no checksum"));
+    }
+}

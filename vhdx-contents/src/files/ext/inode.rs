@@ -226,3 +226,28 @@ fn ensure_checksum(
     }
     Ok(Some(seed))
 }
+
+#[cfg(test)]
+impl Inode {
+    /// Returns an inode without content.
+    pub(super) fn empty(number: u32, kind: Kind, content: ContentKind) -> Self {
+        Self {
+            number,
+            kind,
+            mode: 0o644,
+            size: 0,
+            modified: None,
+            content,
+            is_encrypted: false,
+            is_indexed: false,
+            checksum_seed: None,
+            extra_size: 0,
+            bytes: vec![0; OLD_SIZE],
+        }
+    }
+
+    /// Sets the start of the map.
+    pub(super) fn set_map(&mut self, map: &[u8]) {
+        self.bytes[MAP_AT..][..map.len()].copy_from_slice(map);
+    }
+}

@@ -35,6 +35,8 @@ mod overlay;
 mod reader;
 mod segment;
 mod superblock;
+#[cfg(test)]
+mod testing;
 mod time;
 mod volume;
 

@@ -177,3 +177,51 @@ impl Groups {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file system of 8192 blocks of 1 KiB, with a change of 32 bits.
+    fn parse(at: usize, value: u32) -> std::result::Result<Superblock, String> {
+        let mut bytes = vec![0; LEN];
+        for (at, value) in [
+            (0, 2048u32),
+            (4, 8192),
+            (0x14, 1),
+            (0x20, 8192),
+            (0x28, 2048),
+            (0x38, u32::from(MAGIC)),
+            (0x4C, 1),
+            (0x54, 11),
+            (0x58, 256),
+            (at, value),
+        ] {
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        Superblock::new(&bytes).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_number_is_bounded() {
+        let valid = parse(4, 8192).unwrap();
+        assert_eq!((valid.block_size, valid.groups.count, valid.inode_size), (1024, 1, 256));
+        for (at, value, why) in [
+            (0x38, 0, "another signature"),
+            (0x18, 7, "its blocks have 2^(7 + 10) bytes"),
+            (0x1C, 1, "its clusters differ"),
+            (0x20, 0, "its groups have no blocks"),
+            (0x14, 8192, "its first block is 8192 of 8192"),
+            (0x28, 0, "it has 0 inodes a group"),
+            (0x28, 8193, "it has 8193 inodes a group"),
+            (0, 2049, "1 groups do not have 2049 inodes"),
+            (0x58, 96, "its inodes have 96 bytes"),
+            (0x58, 2048, "its inodes have 2048 bytes"),
+            (0x60, 0x80, "its group descriptors have 0 bytes"),
+            (0x64, 0x400, "unknown checksum, number 0"),
+        ] {
+            let error = parse(at, value).unwrap_err();
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
+}

@@ -144,3 +144,63 @@ pub(super) fn is_content_right(bytes: &[u8], header: &Header, tag: &Tag, sequenc
         Checksums::V3(seed) => sum(seed) == tag.checksum,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(checksums: Checksums, is_64_bit: bool) -> Header {
+        Header {
+            first: 1,
+            end: 100,
+            fast_commits: 100..100,
+            start: Some(1),
+            sequence: 1,
+            is_64_bit,
+            has_async_commit: false,
+            checksums,
+        }
+    }
+
+    #[test]
+    fn tags_of_every_length_are_parsed() {
+        for (checksums, is_64_bit, len) in [
+            (Checksums::None, false, 8),
+            (Checksums::V1, true, 12),
+            (Checksums::V2(0), false, 10),
+            (Checksums::V2(0), true, 14),
+            (Checksums::V3(0), false, 16),
+            (Checksums::V3(0), true, 16),
+        ] {
+            let mut bytes = vec![0; 256];
+            // The first tag has the UUID of the file system after it.
+            bytes[HEADER + 3] = 5;
+            let second = HEADER + len + UUID;
+            bytes[second + 3] = 6;
+            bytes[second + 7] = (ESCAPED | SAME_UUID | LAST) as u8;
+            let tags = tags(&bytes, &header(checksums, is_64_bit)).unwrap();
+            let found: Vec<_> = tags.iter().map(|tag| (tag.block, tag.is_escaped)).collect();
+            assert_eq!(found, [(5, false), (6, true)], "{checksums:?} {is_64_bit}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_without_a_last_tag_ends_with_its_block() {
+        let tags = tags(&[0; 256], &header(Checksums::None, false)).unwrap();
+        // The last of them begins at byte 228, and the next one would begin at 252.
+        assert_eq!(tags.len(), 10);
+    }
+
+    #[test]
+    fn a_list_of_revoked_blocks_is_within_its_block() {
+        let mut bytes = vec![0; 256];
+        bytes[15] = 16 + 8;
+        bytes[23] = 9;
+        assert_eq!(revoked(&bytes, &header(Checksums::None, false)).unwrap(), [0, 9]);
+        assert_eq!(revoked(&bytes, &header(Checksums::None, true)).unwrap(), [9]);
+        for len in [15, 257] {
+            bytes[14..16].copy_from_slice(&u16::to_be_bytes(len));
+            assert!(revoked(&bytes, &header(Checksums::None, false)).is_err());
+        }
+    }
+}

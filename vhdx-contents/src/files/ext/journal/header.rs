@@ -145,3 +145,48 @@ fn checksums(bytes: &[u8], compatible: u32, incompatible: u32) -> Result<Checksu
     let seed = crc32c(!0, part(bytes, 0x30, 16)?);
     Ok(if incompatible & CHECKSUM_V3 != 0 { Checksums::V3(seed) } else { Checksums::V2(seed) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal of 2000 blocks with some changes of 32 bits.
+    fn parse(changes: &[(usize, u32)]) -> std::result::Result<Header, String> {
+        let mut bytes = vec![0; LEN];
+        let valid = [(0, JOURNAL_MAGIC), (4, VERSION_2), (0xC, 1024), (0x10, 2000), (0x14, 1), (0x1C, 5)];
+        for (at, value) in valid.iter().chain(changes) {
+            bytes[*at..*at + 4].copy_from_slice(&value.to_be_bytes());
+        }
+        Header::new(&bytes, 1024, 2000).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn fast_commits_take_the_end_of_the_journal() {
+        let plain = parse(&[]).unwrap();
+        assert_eq!((plain.end, plain.start, plain.fast_commits), (2000, Some(5), 2000..2000));
+        let fast = parse(&[(0x28, FAST_COMMIT)]).unwrap();
+        assert_eq!((fast.end, fast.fast_commits), (1744, 1745..2000));
+        let fast = parse(&[(0x28, FAST_COMMIT), (0x54, 100)]).unwrap();
+        assert_eq!((fast.end, fast.fast_commits), (1900, 1901..2000));
+        assert_eq!(parse(&[(0x1C, 0)]).unwrap().start, None);
+    }
+
+    #[test]
+    fn every_number_is_bounded() {
+        for (change, why) in [
+            ((0, 1), "another signature"),
+            ((4, 5), "another signature"),
+            ((0xC, 4096), "its blocks differ"),
+            ((0x10, 2001), "the blocks 1 to 2001, but its file has 2000"),
+            ((0x14, 0), "the blocks 0 to 2000"),
+            ((0x14, 2000), "the blocks 2000 to 2000"),
+            ((0x1C, 2000), "begins at block 2000, outside of 1 to 2000"),
+            ((0x28, 0x40), "unknown features: 0x40"),
+            ((0x28, CHECKSUM_V2 | CHECKSUM_V3), "two versions"),
+            ((0x28, CHECKSUM_V3), "unknown checksum, number 0"),
+        ] {
+            let error = parse(&[change]).unwrap_err();
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
+}
