@@ -36,8 +36,10 @@ pub(crate) fn run(command: &mut Command) -> Output {
 
 /// Makes a file system of `mib` MiB, which contains a folder if there is one.
 pub(crate) fn make(image: &Path, mib: u32, options: &[&str], folder: Option<&Path>) {
+    let _ = std::fs::remove_file(image);
     let mut command = Command::new(tool("mke2fs"));
-    command.args(["-q", "-F"]).args(options);
+    // New images are zeros already, so nothing has to be written there.
+    command.args(["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]).args(options);
     if let Some(folder) = folder {
         command.arg("-d").arg(folder);
     }

@@ -91,7 +91,7 @@ fn files_of_the_kernel_have_their_nanoseconds_and_holes() {
 #[test]
 fn a_folder_with_deep_index_is_complete() {
     let Some(()) = image::tools() else { return };
-    let options = ["-t", "ext4", "-b", "1024", "-N", "40000"];
-    let write = |folder: &Path| source::fill_large_folder(&folder.join("large"), 20_000);
+    let options = ["-t", "ext4", "-b", "1024", "-N", "20000"];
+    let write = |folder: &Path| source::fill_large_folder(&folder.join("large"), 12_000);
     assert_equals_kernel(&options, "defaults", write);
 }

@@ -122,7 +122,7 @@ fn assert_holes(image: &Path, options: &[&str]) {
 fn folders_are_complete_with_and_without_an_index() {
     let Some(()) = image::tools() else { return };
     let (temporary, source) = folders();
-    source::fill_large_folder(&source.join("large"), 3_000);
+    source::fill_large_folder(&source.join("large"), 2_500);
     let variants: [&[&str]; 3] = [
         &["-t", "ext4", "-N", "5000"],
         &["-t", "ext4", "-N", "5000", "-b", "1024", "-O", "inline_data"],
