@@ -249,6 +249,22 @@ fn unsupported_file_systems_are_named() {
 }
 
 #[test]
+fn file_systems_that_may_be_incomplete_are_noted() {
+    let Some(()) = image::tools() else { return };
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("image");
+    let notes = |kind: &str, state: &str| {
+        image::make(&path, 16, &["-t", kind], None);
+        image::debugfs(&path, &[&format!("ssv state {state}")]);
+        with(&path, |files| files.notes())
+    };
+    assert_eq!(notes("ext2", "1"), [""; 0]);
+    assert_eq!(notes("ext3", "0"), [""; 0]);
+    assert!(notes("ext2", "0")[0].contains("was in use and has no journal"));
+    assert!(notes("ext4", "3")[0].contains("found errors"));
+}
+
+#[test]
 fn encrypted_files_are_refused_and_others_are_read() {
     let Some(()) = image::tools() else { return };
     let temporary = tempfile::tempdir().unwrap();

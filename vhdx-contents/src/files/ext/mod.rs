@@ -61,8 +61,11 @@ const FOLDER_PART: u64 = 256 << 10;
 /// The longest target of a link in bytes, as in Linux.
 const LONGEST_TARGET: u64 = 4096;
 
-const FAST_COMMITS: &str = "the ext file system was not unmounted, and its journal ends with fast commits, which are \
-                            not replayed; the files are shown as they were before these, a few seconds earlier";
+const FAST_COMMITS: &str = "the ext file system was in use, and its journal ends with fast commits, which are not \
+                            replayed; files are shown as of the last full commit, usually a few seconds earlier";
+const INCONSISTENT: &str =
+    "the ext file system was in use and has no journal; files may be missing or incomplete";
+const ERRORS: &str = "the kernel has found errors in the ext file system; files may be missing or damaged";
 
 /// An ext2, ext3 or ext4 file system that is open for reading.
 ///
@@ -94,7 +97,12 @@ impl<'a> Ext<'a> {
             return Err(Error::damaged("the ext superblock", "its journal changes the size of blocks"));
         }
         let volume = volume.with_block_count(superblock.block_count);
-        let notes = has_fast_commits.then(|| FAST_COMMITS.to_owned()).into_iter().collect();
+        let notes = [
+            (has_fast_commits, FAST_COMMITS),
+            (superblock.is_inconsistent, INCONSISTENT),
+            (superblock.has_errors, ERRORS),
+        ];
+        let notes = notes.iter().filter(|(holds, _)| *holds).map(|(_, note)| (*note).to_owned()).collect();
         Ok(Self { reader: Reader::new(superblock, volume), notes })
     }
 

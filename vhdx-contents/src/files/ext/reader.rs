@@ -11,8 +11,10 @@ use super::{block_map, extents, inline};
 use crate::error::{Error, Result};
 use crate::files::Range;
 
-/// How many runs are joined at most. This bounds the time to look for the end of a range.
-const JOINED: usize = 4096;
+/// How many parts of a map are joined to one piece at most, and how many pieces to one range. This bounds the time to
+/// look for the end of a range. Callers get several ranges instead.
+const JOINED: usize = 1024;
+const JOINED_PIECES: usize = 16;
 
 /// Reads inodes and their content.
 pub(super) struct Reader<'a> {
@@ -55,7 +57,7 @@ impl<'a> Reader<'a> {
         let first = self.piece(inode, offset, left)?;
         let is_hole = first.offset.is_none();
         let mut len = first.len;
-        for _ in 0..JOINED {
+        for _ in 0..JOINED_PIECES {
             if len >= left {
                 break;
             }

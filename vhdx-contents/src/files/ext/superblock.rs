@@ -14,6 +14,8 @@ const MAGIC: u16 = 0xEF53;
 const CHECKSUM_AT: usize = 0x3FC;
 const CRC32C: u8 = 1;
 const LINUX: u32 = 0;
+const UNMOUNTED: u16 = 0x1;
+const ERRORS: u16 = 0x2;
 
 /// A valid superblock.
 #[derive(Clone, Debug)]
@@ -34,6 +36,10 @@ pub(super) struct Superblock {
     /// The start of every checksum of metadata.
     pub(super) checksum_seed: u32,
     pub(super) has_inode_checksums: bool,
+    /// Whether the file system has no journal and was not unmounted.
+    pub(super) is_inconsistent: bool,
+    /// Whether the kernel has found errors.
+    pub(super) has_errors: bool,
     pub(super) uuid: [u8; 16],
     /// 0 if the journal is on another device.
     pub(super) journal_inode: u32,
@@ -96,6 +102,7 @@ impl Superblock {
         if u64::from(inode_count) > groups.count.saturating_mul(u64::from(inodes_per_group)) {
             return Err(damaged(format!("{} groups do not have {inode_count} inodes", groups.count)));
         }
+        let state = le16(bytes, 0x3A)?;
         let mut uuid = [0; 16];
         uuid.copy_from_slice(part(bytes, 0x68, 16)?);
         Ok(Self {
@@ -112,6 +119,8 @@ impl Superblock {
                 false => crc32c(!0, &uuid),
             },
             has_inode_checksums: features.has_metadata_checksum() && le32(bytes, 0x48)? == LINUX,
+            is_inconsistent: !features.has_journal() && state & UNMOUNTED == 0,
+            has_errors: state & ERRORS != 0,
             uuid,
             journal_inode: le32(bytes, 0xE0)?,
             journal_device: le32(bytes, 0xE4)?,
