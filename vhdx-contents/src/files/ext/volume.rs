@@ -144,3 +144,58 @@ impl<'a> Volume<'a> {
         Error::damaged("the ext file system", why)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vhdx::RawDisk;
+
+    use super::*;
+
+    /// Passes on a volume whose block `n` consists of bytes `n`. Blocks 3 and 90 are in the journal at 50 and 51.
+    fn with_journal(f: impl FnOnce(&Volume<'_>)) {
+        let disk = RawDisk::open_with((0..100).flat_map(|block| [block; 1024]).collect::<Vec<u8>>(), "test")
+            .unwrap();
+        let mut overlay = Overlay::default();
+        overlay.add(3, LoggedBlock { block: 50, is_escaped: false });
+        overlay.add(90, LoggedBlock { block: 51, is_escaped: true });
+        f(&Volume::new(Window::whole(&disk), 1024, 100, overlay));
+    }
+
+    #[test]
+    fn blocks_in_the_journal_replace_others_also_in_part() {
+        with_journal(|volume| {
+            for (offset, len) in
+                [(0, 8192), (3000, 2000), (3072, 1024), (3500, 100), (4000, 200), (4096, 100)]
+            {
+                let mut bytes = vec![0; len];
+                volume.read(offset as u64, &mut bytes).unwrap();
+                let right =
+                    |at: usize| if (offset + at) / 1024 == 3 { 50 } else { ((offset + at) / 1024) as u8 };
+                assert!(bytes.iter().enumerate().all(|(at, byte)| *byte == right(at)), "{offset} {len}");
+            }
+            assert_eq!(volume.block(3).unwrap(), [50; 1024]);
+            assert_eq!(volume.metadata(90 * 1024, 6).unwrap(), [0xC0, 0x3B, 0x39, 0x98, 51, 51]);
+        });
+    }
+
+    #[test]
+    fn reads_past_the_end_of_the_window_are_errors() {
+        with_journal(|volume| {
+            assert!(volume.block(99).is_ok());
+            assert!(volume.block(100).is_err());
+            assert!(volume.read(100 * 1024 - 5, &mut [0; 6]).is_err());
+            assert!(volume.read(u64::MAX, &mut [0; 6]).is_err());
+        });
+    }
+
+    #[test]
+    fn memory_for_metadata_is_bounded() {
+        let disk = RawDisk::open_with(vec![7; 200 << 16], "test").unwrap();
+        let volume = Volume::new(Window::whole(&disk), 1 << 16, 200, Overlay::default());
+        for block in (0..200).chain(0..200) {
+            assert_eq!(volume.metadata(block << 16, 1).unwrap(), [7]);
+        }
+        assert_eq!(volume.units().bytes.len(), UNITS);
+        assert_eq!(volume.units().order.len(), UNITS);
+    }
+}
