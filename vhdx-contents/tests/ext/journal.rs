@@ -92,6 +92,22 @@ fn a_dirty_journal_is_replayed() {
 }
 
 #[test]
+fn the_journal_may_have_the_superblock() {
+    let Some(()) = image::tools() else { return };
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("image");
+    image::make(&path, 16, &["-t", "ext3", "-b", "1024"], None);
+    let mut superblock = vec![0; 1024];
+    File::open(&path).unwrap().read_exact_at(&mut superblock, 1024).unwrap();
+    // The state: there were errors.
+    superblock[0x3A] = 3;
+    fs::write(path.with_extension("block"), superblock).unwrap();
+    let write = format!("jw -b 1 {}", path.with_extension("block").display());
+    image::debugfs(&path, &["jo", &write, "jc"]);
+    with(&path, |files| assert!(files.notes()[0].contains("found errors"), "{:?}", files.notes()));
+}
+
+#[test]
 fn fast_commits_are_noted() {
     let Some(()) = image::tools() else { return };
     let temporary = tempfile::tempdir().unwrap();
