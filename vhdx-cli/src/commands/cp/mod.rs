@@ -27,7 +27,8 @@ pub(super) fn run(output: Output, ask: &Cp) -> Result<Outcome, Failure> {
     let destination = Destination::of(ask)?;
     let mut reading =
         Reading::new(output, &ask.volume.parents.parent_dir).on_writer(ask.volume.share.on_writer());
-    let bar = Bar::tidying_up(output, STOPPING)?;
+    // Until files are made, Ctrl-C ends the command at once.
+    let mut bar = None;
     let (mut copied, mut known) = (Copied::new(output), Known::default());
     for sources in ask.sources.chunk_by(|one, other| one.file == other.file) {
         let Some(Location { file, .. }) = sources.first() else { continue };
@@ -38,7 +39,11 @@ pub(super) fn run(output: Output, ask: &Cp) -> Result<Outcome, Failure> {
                 .map_err(|error| Failure::io("cannot read the file's attributes", &error).in_file(path))?;
         }
         let fs = disk.file_system(file, output)?;
-        let mut job = Job { ask, fs: &*fs, bar: &bar, copied: &mut copied, known: &mut known };
+        let bar = match &bar {
+            Some(bar) => bar,
+            None => bar.insert(Bar::tidying_up(output, STOPPING)?),
+        };
+        let mut job = Job { ask, fs: &*fs, bar, copied: &mut copied, known: &mut known };
         let done = sources.iter().try_for_each(|source| job.source(source, &destination));
         done.map_err(|fault| {
             fault.failure(file.to_string_lossy().as_bytes()).unwrap_or_else(|| stopped(&copied))
