@@ -4,6 +4,8 @@ mod advice;
 mod chain;
 mod check;
 mod checkpoint;
+#[allow(dead_code)] // for `mount` and `serve`
+mod checkpoint_disks;
 mod compare;
 mod completions;
 mod config;
