@@ -7,6 +7,7 @@ pub(crate) mod duration;
 mod files;
 mod format;
 mod hash;
+mod mount;
 mod option_groups;
 mod report;
 mod urls;
@@ -28,6 +29,7 @@ pub(crate) use diff::Diff;
 pub(crate) use files::{Cp, Location, Ls, Volume};
 pub(crate) use format::Format;
 pub(crate) use hash::Hash;
+pub(crate) use mount::Mount;
 pub(crate) use option_groups::{Parents, Writing};
 pub(crate) use report::Report;
 pub(crate) use urls::accept as accept_urls;
@@ -69,6 +71,7 @@ pub(crate) enum Command {
     Compare(Compare),
     Diff(Diff),
     Hash(Hash),
+    Mount(Mount),
     Convert(Convert),
     Ls(Ls),
     Cp(Cp),
@@ -95,6 +98,7 @@ impl Command {
             Command::Compare(compare) => &compare.parents.parent_dir,
             Command::Diff(diff) => &diff.parents.parent_dir,
             Command::Hash(hash) => &hash.parents.parent_dir,
+            Command::Mount(mount) => &mount.parents.parent_dir,
             Command::Convert(convert) => &convert.parents.parent_dir,
             Command::Ls(ls) => &ls.volume.parents.parent_dir,
             Command::Cp(cp) => &cp.volume.parents.parent_dir,

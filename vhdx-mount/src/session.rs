@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +34,8 @@ const MAX_THREADS: usize = 64;
 pub struct Options {
     /// All users of the host may read the files, not only the one who has mounted them.
     pub allow_other: bool,
-    /// The number of requests that are answered at the same time, at most 64.
-    pub threads: NonZero<usize>,
+    /// The number of requests that are answered at the same time: 1 to 64, and the nearest of them for other values.
+    pub threads: usize,
     /// Gets a line about each failed read.
     pub report: Report,
 }
@@ -182,7 +181,7 @@ fn config(options: &Options) -> Config {
         MountOption::Subtype("vhdx".to_owned()),
     ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
-    config.n_threads = Some(options.threads.get().min(MAX_THREADS));
+    config.n_threads = Some(options.threads.clamp(1, MAX_THREADS));
     config.clone_fd = true;
     config
 }

@@ -28,6 +28,7 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
         return Err(Failure::usage(
             "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
              hash, ls and cp, and without --since also by convert and by merge with --output; convert can also write to one",
+             hash and mount, and without --since also by convert and by merge with --output; convert can also write to one",
         ));
     }
     if uploaded.as_ref().is_some_and(|path| remote::is_prefix(path)) {
@@ -68,6 +69,9 @@ fn paths(command: &mut Command) -> Paths<'_> {
             let sources = cp.sources.iter_mut().map(|source| &mut source.file);
             let mut paths = read(sources.chain(cp.volume.parents.paths_mut()));
             paths.others.push(&mut cp.destination);
+        Command::Mount(mount) => {
+            let mut paths = read([&mut mount.file].into_iter().chain(mount.parents.paths_mut()));
+            paths.others.extend([&mut mount.dir].into_iter().chain(&mut mount.log));
             paths
         }
         Command::Convert(convert) => {

@@ -4,7 +4,7 @@ mod advice;
 mod chain;
 mod check;
 mod checkpoint;
-#[allow(dead_code)] // for `mount` and `serve`
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 mod checkpoint_disks;
 mod compare;
 mod completions;
@@ -26,6 +26,7 @@ mod machine;
 mod man;
 mod map;
 mod merge;
+mod mount;
 mod not_copied;
 mod points;
 mod prune;
@@ -60,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Compare(compare) => compare::run(output, compare),
         Command::Diff(diff) => diff::run(output, diff),
         Command::Hash(hash) => hash::run(output, hash),
+        Command::Mount(mount) => mount::run(output, mount),
         Command::Convert(convert) => convert::run(output, convert),
         Command::Ls(ls) => ls::run(output, ls),
         Command::Cp(cp) => cp::run(output, cp),

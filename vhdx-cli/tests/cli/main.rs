@@ -26,6 +26,7 @@ mod jobs;
 mod killed;
 mod left_over;
 mod merge;
+mod mount;
 mod needed;
 mod new_files;
 mod overwrite;

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,7 +105,7 @@ fn the_size_of_the_file_system_is_that_of_its_files() {
 }
 
 fn error_of(tree: Tree, mountpoint: &Path) -> Error {
-    let options = Options { allow_other: false, threads: NonZero::new(1).unwrap(), report: Arc::new(|_| ()) };
+    let options = Options { allow_other: false, threads: 1, report: Arc::new(|_| ()) };
     Session::mount(tree, mountpoint, &options).unwrap_err()
 }
 

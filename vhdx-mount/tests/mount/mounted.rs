@@ -1,7 +1,6 @@
 //! Mounts disks for a test.
 
 use std::fs;
-use std::num::NonZero;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -58,7 +57,7 @@ impl Mounted {
         let (report, stopped) = (lines.clone(), stop.clone());
         let options = Options {
             allow_other: false,
-            threads: NonZero::new(4).unwrap(),
+            threads: 4,
             report: Arc::new(move |line| report.lock().unwrap().push(line.to_owned())),
         };
         let session = Session::mount(Tree { checkpoints, latest: 0 }, folder.path(), &options).unwrap();
