@@ -31,9 +31,10 @@ const GUESSES: &[(&[&str], &str)] = &[
          that contain only zeros",
     ),
     (
-        &["mount", "attach", "open", "unmount", "detach", "serve", "nbd"],
-        "no command attaches a disk to this host. `vhdx convert FILE DISK.raw` makes a raw image. On Linux, \
-         `losetup -rfP --show DISK.raw` attaches it. `vhdx map FILE` shows where the data of a disk is stored",
+        &["attach", "open", "unmount", "umount", "detach", "serve", "nbd"],
+        "on Linux, `vhdx mount FILE DIR` shows a disk as files, `losetup -rfP --show DIR/latest/disk.raw` attaches it, and \
+         `fusermount3 -u DIR` unmounts. `vhdx convert FILE DISK.raw` makes a raw image. `vhdx map FILE` shows where the data \
+         of a disk is stored",
     ),
     (
         &[

@@ -16,22 +16,22 @@ pub fn validate_mountpoint(path: &Path) -> Result<()> {
         why: why.to_owned(),
         source,
     };
-    let metadata = fs::metadata(path).map_err(|error| match is_dead_mount(&error) {
-        true => failure(
+    let unusable = |error: io::Error| match error.kind() {
+        _ if is_dead_mount(&error) => failure(
             "a program that has mounted something here was killed; remove its mount with `fusermount3 -u`",
             Some(error),
         ),
-        false if error.kind() == io::ErrorKind::NotFound => failure("the folder does not exist", None),
-        false => failure("the folder cannot be used", Some(error)),
-    })?;
-    if !metadata.is_dir() {
+        io::ErrorKind::NotFound => failure("the folder does not exist", None),
+        _ => failure("the folder cannot be used", Some(error)),
+    };
+    // The kernel may still know the attributes of a dead mount, so that only listing it fails.
+    if !fs::metadata(path).map_err(unusable)?.is_dir() {
         return Err(failure("it is not a folder", None));
     }
-    let mut entries =
-        fs::read_dir(path).map_err(|error| failure("the folder cannot be read", Some(error)))?;
-    match entries.next() {
+    match fs::read_dir(path).map_err(unusable)?.next() {
         None => Ok(()),
-        Some(_) => Err(failure("the folder is not empty; use an empty one", None)),
+        Some(Ok(_)) => Err(failure("the folder is not empty; use an empty one", None)),
+        Some(Err(error)) => Err(unusable(error)),
     }
 }
 

@@ -15,7 +15,7 @@ fn a_guessed_command_gets_advice() {
         ("expand", "`vhdx merge CHILD.avhdx`"),
         ("shrink", "`Resize-VHD`"),
         ("compact", "`vhdx convert FILE NEW.vhdx`"),
-        ("mount", "`vhdx convert FILE DISK.raw`"),
+        ("unmount", "`fusermount3 -u DIR`"),
         ("attach", "`vhdx convert FILE DISK.raw`"),
         ("open", "`vhdx map FILE`"),
         ("delete", "`vhdx merge CHECKPOINT.avhdx --delete-merged`"),

@@ -150,7 +150,7 @@ fn failures_have_the_exit_code_of_the_process_in_the_background() {
     let kind = |ran: crate::run::Ran, code| ran.exits(code).error()["kind"].as_str().unwrap().to_owned();
     assert_eq!(kind(mount(&family.path("missing.vhdx"), dir.path(), &[]), 6), "io");
     fs::write(family.path("garbage.vhdx"), vec![7; MIB]).unwrap();
-    assert_eq!(kind(mount(&family.path("garbage.vhdx"), dir.path(), &[]), 4), "unsupported");
+    assert_eq!(kind(mount(&family.path("garbage.vhdx"), dir.path(), &[]), 3), "corrupt");
     fs::remove_file(family.base()).unwrap();
     assert_eq!(kind(mount(&family.leaf(), dir.path(), &[]), 5), "chain");
     for place in [family.folder.path(), &family.path("missing"), &family.leaf()] {

@@ -79,7 +79,7 @@ fn a_killed_server_leaves_a_folder_and_the_error_says_how_to_clean_it() {
     let mut child = foreground(&family.leaf(), dir.path());
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    wait_until("the connection has ended", || fs::metadata(dir.path()).is_err());
+    wait_until("the connection has ended", || fs::read_dir(dir.path()).is_err());
     let error = mount(&family.leaf(), dir.path(), &[]).exits(6).error();
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("fusermount3 -u"), "{error}");
