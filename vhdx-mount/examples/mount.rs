@@ -1,4 +1,4 @@
-//! Mounts one disk over an empty folder until Ctrl-C or `fusermount3 -u`: `mount FILE DIR`. FILE is a VHDX or a raw image.
+//! Mounts one disk over an empty folder until `fusermount3 -u`: `mount FILE DIR`. FILE is a VHDX or a raw image.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {

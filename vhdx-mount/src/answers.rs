@@ -26,7 +26,7 @@ pub(crate) type Result<T> = std::result::Result<T, Errno>;
 pub(crate) struct Owner {
     uid: u32,
     gid: u32,
-    /// The permission bits that remain of `r-xr-xr-x`. A copy of a file often gets them, so they are as few as possible.
+    /// The permission bits that remain of `r-xr-xr-x`. They are as few as possible, because copies often get them.
     mask: u16,
 }
 

@@ -12,11 +12,12 @@ use super::option_groups::{Parents, Share};
 ///
 /// Mounts over an empty folder, with FUSE: DIR/<checkpoint>/disk.raw has the bytes of the disk, p1, p2 and so on its
 /// partitions, and info.json facts about it. <checkpoint> is the name of a file of the chain without its extension.
-/// DIR/latest leads to the folder of FILE. All files are read-only, and the files of the chain are locked against writers.
+/// DIR/latest leads to the folder of FILE. All files are read-only. The files of the chain are locked against writers.
 ///
 /// The command returns when the files can be read, and a process in the background serves them. It ends when the folder
 /// is unmounted, with `fusermount3 -u DIR` or `umount DIR`, or when it gets SIGTERM.
 #[derive(Debug, ClapArgs)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))] // the command says there that it does not work
 pub(crate) struct Mount {
     /// A VHDX or AVHDX file
     #[arg(value_hint = ValueHint::FilePath)]

@@ -26,7 +26,10 @@ mod jobs;
 mod killed;
 mod left_over;
 mod merge;
+#[cfg(target_os = "linux")]
 mod mount;
+#[cfg(not(target_os = "linux"))]
+mod mount_elsewhere;
 mod needed;
 mod new_files;
 mod overwrite;

@@ -31,12 +31,12 @@ fn hint(error: &Error) -> Option<String> {
             "add the line `user_allow_other` to /etc/fuse.conf, run the command as root, or leave out `--allow-other`"
         }
         Error::Mount { source, .. } if source.kind() == ErrorKind::NotFound => {
-            "the kernel must have FUSE (`modprobe fuse`; in a container, /dev/fuse must be there), and users other than \
-             root need `fusermount3` from the package fuse3. `vhdx serve FILE` needs neither"
+            "the kernel must have FUSE (`modprobe fuse`; in a container, /dev/fuse must be there), and users other \
+             than root need `fusermount3` from the package fuse3. `vhdx serve FILE` needs neither"
         }
         Error::Mount { .. } => {
-            "root can mount everywhere, other users only with `fusermount3` from the package fuse3, and on folders that \
-             they own. A container needs /dev/fuse and the permission to mount. `vhdx serve FILE` needs none of this"
+            "root can mount everywhere, other users only with `fusermount3` from the package fuse3, and on folders \
+             that they own. A container needs /dev/fuse and the permission to mount. `vhdx serve FILE` needs none of this"
         }
         Error::Unmount { path } => {
             return Some(format!("unmount it with `fusermount3 -uz {}`", output::word(path)));

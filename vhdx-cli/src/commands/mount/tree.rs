@@ -1,16 +1,17 @@
 //! Makes the tree of files: the disk at each checkpoint, its partitions, and the facts about it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
-use vhdx::{Chain, Vhdx};
+use vhdx::Vhdx;
+use vhdx_contents::Contents;
 use vhdx_mount::{MountedDisk, Tree};
 
 use super::super::checkpoint_disks::CheckpointDisk;
-use super::super::date;
+use super::super::{contents, date};
 use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::remote;
@@ -22,15 +23,30 @@ pub(super) fn of(output: Output, disks: &[CheckpointDisk]) -> Result<Tree, Failu
 }
 
 fn mounted(output: Output, disk: &CheckpointDisk) -> Result<MountedDisk, Failure> {
-    let partitions = find_partitions(output, &disk.path, &disk.chain);
+    let found = vhdx_contents::contents(&*disk.chain).map_err(|error| error.to_string());
+    if let Err(error) = &found {
+        output.warning(&format!("{}: the partitions cannot be found: {error}", output::shown(&disk.path)));
+    }
+    let size = disk.chain.virtual_size();
+    let partitions = found.as_ref().map_or(Vec::new(), |contents| partitions_of(contents, size));
     let modified = modified(&disk.path)?;
-    let info = format!("{:#}\n", info(disk, &partitions, modified)).into_bytes();
+    let mut info = info(disk, &partitions, modified);
+    info["contents"] = found.as_ref().map_or(Value::Null, contents::json);
+    info["contents_error"] = found.err().into();
+    let info = format!("{info:#}\n").into_bytes();
     Ok(MountedDisk { name: disk.name.clone(), disk: disk.chain.clone(), partitions, info, modified })
 }
 
-/// Returns the partitions of a disk, with the names of their files.
-fn find_partitions(_: Output, _: &Path, _: &Arc<Chain>) -> Vec<(String, Range<u64>)> {
-    Vec::new()
+/// Returns the partitions on a disk of `size` bytes, with the names of their files. They end where the disk ends.
+fn partitions_of(contents: &Contents, size: u64) -> Vec<(String, Range<u64>)> {
+    let mut used = HashSet::new();
+    let usable = contents.partitions.iter().filter(|partition| !partition.is_extended);
+    let named = usable.filter_map(|partition| {
+        let range = partition.start..partition.start.saturating_add(partition.len).min(size);
+        let is_wanted = !range.is_empty() && used.insert(partition.number);
+        is_wanted.then(|| (format!("p{}", partition.number), range))
+    });
+    named.collect()
 }
 
 /// Returns the time of the last change of a file: now for one on a server, whose time is not known.
@@ -73,6 +89,9 @@ pub(super) fn partitions(tree: &Tree) -> Vec<Value> {
 }
 
 fn partitions_json(partitions: &[(String, Range<u64>)]) -> Value {
-    let json = |(name, range): &(String, Range<u64>)| json!({ "name": name, "start": range.start, "length": range.end.saturating_sub(range.start) });
+    let json = |(name, range): &(String, Range<u64>)| {
+        let length = range.end.saturating_sub(range.start); // the end is not before the start
+        json!({ "name": name, "start": range.start, "length": length })
+    };
     partitions.iter().map(json).collect()
 }
