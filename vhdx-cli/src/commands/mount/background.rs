@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use crate::exit::{Failure, Outcome};
@@ -29,7 +29,7 @@ pub(super) fn start() -> Result<Outcome, Failure> {
     let cannot = |error| Failure::io("cannot start a process in the background", &error);
     let (mut ours, theirs) = UnixStream::pair().map_err(cannot)?;
     let mut args = env::args_os();
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(this_program());
     if let Some(name) = args.next() {
         command.arg0(name);
     }
@@ -43,6 +43,13 @@ pub(super) fn start() -> Result<Outcome, Failure> {
         Ok(_) => ended(child.wait().map_err(cannot)?),
         Err(error) => Err(cannot(error)),
     }
+}
+
+/// Returns the path of this program. The name of the process comes from it.
+fn this_program() -> PathBuf {
+    // The second path also leads to a program whose file was deleted, but its process is called `exe`.
+    let path = env::current_exe().ok().filter(|path| path.exists());
+    path.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }
 
 /// Returns the result of a process that has ended before it was ready. It has printed its error.
