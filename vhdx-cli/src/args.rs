@@ -10,6 +10,7 @@ mod hash;
 mod mount;
 mod option_groups;
 mod report;
+mod serve;
 mod urls;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub(crate) use hash::Hash;
 pub(crate) use mount::Mount;
 pub(crate) use option_groups::{Parents, Writing};
 pub(crate) use report::Report;
+pub(crate) use serve::Serve;
 pub(crate) use urls::accept as accept_urls;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 `check` found violations, `compare` or `hash --verify` a difference, `report` an exceeded limit, `prune` kept a selected checkpoint; 2 usage; 3 corrupt \
@@ -83,6 +85,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Config(Config),
     Report(Report),
+    Serve(Serve),
     Completions(Completions),
     Man(Man),
 }
@@ -109,6 +112,7 @@ impl Command {
             Command::Prune(_) => &[],
             Command::Tree(_) | Command::Replay(_) | Command::Config(_) => &[],
             Command::Report(_) => &[],
+            Command::Serve(serve) => &serve.parents.parent_dir,
             Command::Completions(_) | Command::Man(_) => &[],
         }
     }

@@ -29,6 +29,7 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
             "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
              hash, ls and cp, and without --since also by convert and by merge with --output; convert can also write to one",
              hash and mount, and without --since also by convert and by merge with --output; convert can also write to one",
+             hash and serve, and without --since also by convert and by merge with --output; convert can also write to one",
         ));
     }
     if uploaded.as_ref().is_some_and(|path| remote::is_prefix(path)) {
@@ -111,6 +112,14 @@ fn paths(command: &mut Command) -> Paths<'_> {
         Command::Config(config) => others([&mut config.file]),
         Command::Report(report) => {
             others(report.roots.iter_mut().chain(&mut report.html).chain(&mut report.prometheus))
+        }
+        Command::Serve(serve) => {
+            let allows_writes = serve.allows_writes();
+            let disks = serve.files.iter_mut().chain(serve.parents.paths_mut());
+            match allows_writes {
+                true => others(disks.chain(&mut serve.overlay).chain(&mut serve.unix)),
+                false => Paths { others: serve.unix.iter_mut().collect(), ..read(disks) },
+            }
         }
         Command::Completions(_) | Command::Man(_) => Paths::default(),
     }

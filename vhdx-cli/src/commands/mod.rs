@@ -35,6 +35,7 @@ mod reparent;
 mod replay;
 mod report;
 mod revert;
+mod serve;
 mod several;
 mod size_differences;
 mod source;
@@ -73,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
         Command::Prune(prune) => prune::run(output, prune),
         Command::Config(config) => config::run(output, config),
         Command::Report(report) => report::run(output, report),
+        Command::Serve(serve) => serve::run(output, serve),
         Command::Completions(completions) => completions::run(completions),
         Command::Man(man) => man::run(man),
     };

@@ -130,6 +130,11 @@ impl Failure {
         Self::new(Kind::Cancelled, message)
     }
 
+    /// A disk that must not be changed, because other disks depend on it.
+    pub(crate) fn has_dependents(message: impl Into<String>) -> Self {
+        Self::new(Kind::Chain, message)
+    }
+
     /// Merged files that could not be deleted at the end of a complete merge. `first` is the first of them.
     pub(crate) fn not_deleted(first: &Path, message: impl Into<String>) -> Self {
         Self { path: Some(first.to_owned()), ..Self::new(Kind::Io, message) }

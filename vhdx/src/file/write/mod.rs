@@ -117,6 +117,11 @@ impl VhdxMut {
         self.vhdx.logical_sector_size()
     }
 
+    /// Returns the DataWriteGuid, by which children name this file ([MS-VHDX] 2.2.2). The first change replaces it.
+    pub fn data_write_guid(&self) -> Uuid {
+        self.headers.current().data_write_guid
+    }
+
     /// Opens a file for writing and locks it against other programs.
     ///
     /// A dirty log is replayed into the file first.
