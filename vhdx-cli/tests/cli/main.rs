@@ -53,6 +53,8 @@ mod restored;
 mod revert;
 mod reverted;
 mod run;
+#[cfg(target_os = "linux")]
+mod serve;
 mod several;
 #[cfg(unix)]
 mod sharing;

@@ -1,0 +1,8 @@
+//! `vhdx serve`, with clients of other projects and one of these tests.
+
+mod client;
+mod clients;
+mod killed;
+mod refused;
+mod server;
+mod written;
