@@ -125,7 +125,7 @@ fn a_snapshot_of_a_killed_server_is_gone() {
     let family = family();
     let before = family.files();
     let temporary = tempfile::tempdir().unwrap();
-    let args = ["--snapshot".as_ref(), family.leaf().as_os_str()];
+    let args = ["--snapshot".into(), family.leaf().into_os_string()];
     let server = Server::start_with_temporary(temporary.path(), args);
     let mut client = Client::connect(&server.socket(), "").unwrap();
     client.write(0, &[7; 4096]).unwrap();
