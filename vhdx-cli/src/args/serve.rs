@@ -27,9 +27,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) tcp: Option<SocketAddr>,
     /// Allow an address that other hosts can reach. Without encryption, this needs --insecure
-    #[arg(long, requires = "tcp")]
+    #[arg(long)]
     pub(crate) listen_any: bool,
-    /// Serve other hosts without encryption or passwords: everybody who reaches the port can read the disk
+    /// Serve other hosts without encryption or passwords: everybody who reaches the port can use the disk
     #[arg(long, requires = "listen_any")]
     pub(crate) insecure: bool,
     /// Write to a new child of FILE, which is kept: a checkpoint of the disk

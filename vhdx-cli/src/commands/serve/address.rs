@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+#[cfg(unix)]
+use vhdx_serve::Address;
 use vhdx_serve::Listener;
 
 use crate::args::Serve;
@@ -12,13 +14,7 @@ use crate::output::shown;
 /// Returns an error if the address would open the disk to other hosts and the options do not allow that.
 pub(super) fn ensure_allowed(serve: &Serve) -> Result<(), Failure> {
     match serve.tcp {
-        Some(address) if !address.ip().is_loopback() && !serve.listen_any => Err(Failure::usage(format!(
-            "other hosts can reach {address}"
-        ))
-        .with_hint(
-            "listen on 127.0.0.1 and let clients come through SSH (`ssh -L`), or allow it with `--listen-any \
-                 --insecure`: then everybody who reaches the port can read the disk",
-        )),
+        Some(address) if is_for_others(address) && !serve.listen_any => Err(for_others(address)),
         Some(_) if serve.listen_any && !serve.insecure => Err(Failure::usage(
             "--listen-any needs --insecure: the connection is not encrypted, and there is no password",
         )),
@@ -26,12 +22,23 @@ pub(super) fn ensure_allowed(serve: &Serve) -> Result<(), Failure> {
     }
 }
 
+fn is_for_others(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+fn for_others(address: SocketAddr) -> Failure {
+    Failure::usage(format!("other hosts can reach {address}")).with_hint(
+        "listen on 127.0.0.1 and let clients come through SSH (`ssh -L`), or allow it with `--listen-any --insecure`: \
+         then everybody who reaches the port can read the disk, and write to it if clients can write",
+    )
+}
+
 /// Opens the socket of the options, or takes those that systemd has opened.
 pub(super) fn listen(serve: &Serve) -> Result<Vec<Listener>, Failure> {
     match (&serve.unix, serve.tcp) {
         (Some(path), _) => Ok(vec![unix(path)?]),
         (None, Some(address)) => Ok(vec![tcp(address)?]),
-        (None, None) => activated(),
+        (None, None) => activated(serve),
     }
 }
 
@@ -61,11 +68,19 @@ const NO_ADDRESS: &str = "choose where to listen: --unix PATH, or --tcp 127.0.0.
 
 /// Takes all sockets that systemd has opened for this process (`LISTEN_FDS`).
 #[cfg(unix)]
-fn activated() -> Result<Vec<Listener>, Failure> {
+fn activated(serve: &Serve) -> Result<Vec<Listener>, Failure> {
     let mut sockets = listenfd::ListenFd::from_env();
     let count = sockets.len();
     let listeners: Vec<Listener> =
         (0..count).map(|number| take(&mut sockets, number)).collect::<Result<_, _>>()?;
+    for listener in &listeners {
+        match listener.address() {
+            Address::Tcp(address) if is_for_others(*address) && !serve.insecure => {
+                return Err(for_others(*address));
+            }
+            _ => {}
+        }
+    }
     match listeners.is_empty() {
         true => Err(Failure::usage(NO_ADDRESS)),
         false => Ok(listeners),
@@ -86,6 +101,6 @@ fn take(sockets: &mut listenfd::ListenFd, number: usize) -> Result<Listener, Fai
 }
 
 #[cfg(not(unix))]
-fn activated() -> Result<Vec<Listener>, Failure> {
+fn activated(_: &Serve) -> Result<Vec<Listener>, Failure> {
     Err(Failure::usage(NO_ADDRESS))
 }

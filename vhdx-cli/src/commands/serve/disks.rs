@@ -37,6 +37,8 @@ pub(super) struct Disks {
     pub(super) exports: Vec<Served>,
     /// Where writes go, if any are allowed.
     pub(super) written: Option<Written>,
+    /// The chains that must stay as they are.
+    read: Vec<Arc<Chain>>,
 }
 
 impl Disks {
@@ -49,7 +51,7 @@ impl Disks {
         if let Some(parents) = parents {
             exports.add(parents)?;
         }
-        Ok(Self { exports: exports.disks, written: Some(written) })
+        Ok(Self { exports: exports.disks, written: Some(written), read: exports.read })
     }
 
     /// Opens the disks for reading, and checks what can be checked without writing.
@@ -60,18 +62,33 @@ impl Disks {
         };
         let mut exports = Exports::default();
         for file in &serve.files {
-            exports.add(reading.open_chain(file, &serve.parents.resolver_of(file))?)?;
+            let chain = reading.open_chain(file, &serve.parents.resolver_of(file))?;
+            // It was opened before it was locked.
+            chain.ensure_unchanged()?;
+            exports.add(chain)?;
         }
-        Ok(Self { exports: exports.disks, written })
+        Ok(Self { exports: exports.disks, written, read: exports.read })
     }
 
     /// Makes all changes durable, closes the disks, and deletes a snapshot.
+    ///
+    /// # Errors
+    /// Also if a file that was only read has changed: clients may have read a mix of old and new data.
     pub(super) fn close(self) -> Result<(), Failure> {
         // All are closed, even if one fails.
         let closed: Vec<vhdx::Result<()>> = self.exports.iter().map(|served| served.disk.close()).collect();
         drop(self.exports);
+        let unchanged: vhdx::Result<()> = self.read.iter().try_for_each(|chain| chain.ensure_unchanged());
         self.written.map_or(Ok(()), Written::delete_snapshot)?;
-        Ok(closed.into_iter().collect::<vhdx::Result<()>>()?)
+        closed.into_iter().collect::<vhdx::Result<()>>()?;
+        Ok(unchanged?)
+    }
+
+    /// Closes the disks before a client has used them, and deletes a child that was made.
+    pub(super) fn abandon(self) -> Result<(), Failure> {
+        self.exports.iter().try_for_each(|served| served.disk.close())?;
+        drop((self.exports, self.read));
+        self.written.map_or(Ok(()), Written::delete_child)
     }
 }
 
@@ -90,6 +107,7 @@ fn written_file(serve: &Serve) -> Result<Option<&Path>, Failure> {
 #[derive(Default)]
 struct Exports {
     disks: Vec<Served>,
+    read: Vec<Arc<Chain>>,
     names: HashSet<String>,
     paths: HashSet<PathBuf>,
 }
@@ -103,7 +121,10 @@ impl Exports {
     }
 
     fn add(&mut self, chain: Chain) -> Result<(), Failure> {
-        for CheckpointDisk { name, path, chain } in checkpoint_disks(chain)? {
+        let disks = checkpoint_disks(chain)?;
+        // The first one has all files.
+        self.read.extend(disks.first().map(|disk| Arc::clone(&disk.chain)));
+        for CheckpointDisk { name, path, chain } in disks {
             if self.paths.insert(path.clone()) {
                 let (name, layers) = (self.unused(&name), chain.layers().len());
                 let disk = SharedDisk::read_only(chain as Arc<dyn Disk>, layers);

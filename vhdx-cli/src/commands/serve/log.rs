@@ -1,43 +1,50 @@
 //! Reports what happens in the server on stderr.
 
 use std::collections::HashSet;
-use std::io::{self, Write, stderr};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vhdx_serve::{Client, ConnectionEnd, Events, RequestFailure};
 
-use crate::output::{Output, harmless, json_on_stderr};
+use super::lines::Lines;
+use crate::output::{Output, harmless};
 
-/// The most different failures that are reported. A client can cause any number.
-const MAX_FAILURES: usize = 1000;
+/// The most different failures that are reported, of disks and of clients each. A client can cause any number.
+const MOST: usize = 1000;
 
-/// Writes one line, or one JSON document in one line, for each event.
+/// Prints one line, or one JSON document in one line, for each event.
 pub(super) struct Log {
     output: Output,
-    /// The failures that were reported. Each is reported once, because clients repeat requests that failed.
-    reported: Mutex<HashSet<String>>,
+    lines: Lines,
+    /// Failures of disks and of the system, and mistakes of clients: a client must not hide the failures of a disk.
+    failures: Reported,
+    mistakes: Reported,
 }
 
 impl Log {
     pub(super) fn new(output: Output) -> Self {
-        Self { output, reported: Mutex::default() }
+        Self { output, lines: Lines::new(), failures: Reported::default(), mistakes: Reported::default() }
     }
 
-    /// Reports something that is worth knowing, unless `--quiet` is given.
+    /// Reports something that is worth knowing, unless `--quiet` or `--json` is given.
     fn note(&self, text: &str) {
         if self.output.has_notes() {
-            let _ = writeln!(stderr(), "vhdx: {text}");
+            self.lines.print(format!("vhdx: {text}"));
         }
     }
 
-    /// Whether this failure is new, and not one too many.
-    fn is_new(&self, failure: String) -> bool {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.len() == MAX_FAILURES && reported.insert("the last one".to_owned()) {
-            let _ = writeln!(stderr(), "vhdx: there are more failures, which are not shown");
+    /// Reports a failure that is new.
+    fn failure(&self, reported: &Reported, text: String, json: impl FnOnce() -> Value) {
+        let shown = if self.output.json { json().to_string() } else { format!("vhdx: {}", harmless(&text)) };
+        match reported.add(text) {
+            Added::New => self.lines.print(shown),
+            Added::Last => self.lines.print(match self.output.json {
+                true => json!({ "event": "more_failures" }).to_string(),
+                false => "vhdx: there are more failures, which are not shown".to_owned(),
+            }),
+            Added::Known => {}
         }
-        reported.len() < MAX_FAILURES && reported.insert(failure)
     }
 }
 
@@ -55,31 +62,50 @@ impl Events for Log {
     }
 
     fn request_failed(&self, client: &Client, failure: &RequestFailure) {
-        let export = harmless(&client.export);
-        if !self.is_new(format!("{export}: {failure}")) {
+        // A damaged disk is no warning: `--quiet` does not hide it.
+        if failure.is_client_error && self.output.quiet {
             return;
         }
-        if self.output.json {
-            json_on_stderr(
-                &json!({ "event": "request_failed", "client": client.number, "export": client.export,
-                "command": failure.command, "offset": failure.offset, "length": failure.len, "code": failure.code,
-                "message": failure.reason }),
-            );
-        } else if !failure.is_client_error || !self.output.quiet {
-            // A damaged disk is no warning: `--quiet` does not hide it.
-            let _ = writeln!(
-                stderr(),
-                "vhdx: client {}, {export}: {}",
-                client.number,
-                harmless(&failure.to_string())
-            );
-        }
+        let reported = if failure.is_client_error { &self.mistakes } else { &self.failures };
+        self.failure(reported, format!("{}: {failure}", client.export), || {
+            json!({
+                "event": "request_failed",
+                "client": client.number,
+                "export": client.export,
+                "command": failure.command,
+                "offset": failure.offset,
+                "length": failure.len,
+                "code": failure.code,
+                "message": failure.reason,
+            })
+        });
     }
 
     fn accept_failed(&self, address: &str, error: &io::Error) {
-        let text = format!("cannot accept a client on {}: {error}", harmless(address));
-        if self.is_new(text.clone()) {
-            let _ = writeln!(stderr(), "vhdx: {text}");
+        let message = format!("cannot accept a client on {address}: {error}");
+        let json = || json!({ "event": "accept_failed", "message": message });
+        self.failure(&self.failures, message.clone(), json);
+    }
+}
+
+/// The failures that were reported. Each is reported once, because clients repeat requests that failed.
+#[derive(Default)]
+struct Reported(Mutex<HashSet<String>>);
+
+enum Added {
+    New,
+    Known,
+    /// The first one that is not reported.
+    Last,
+}
+
+impl Reported {
+    fn add(&self, failure: String) -> Added {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.len() > MOST || reported.contains(&failure) {
+            return Added::Known;
         }
+        reported.insert(failure);
+        if reported.len() > MOST { Added::Last } else { Added::New }
     }
 }

@@ -55,6 +55,8 @@ impl Written {
     ) -> Result<(Self, ChainMut, Option<Chain>), Failure> {
         let mut written = Self::plan(reading, serve, file)?;
         let chain = reading.open_chain(file, &serve.parents.resolver())?;
+        // It was opened before it was locked.
+        chain.ensure_unchanged()?;
         match &mut written.kind {
             Kind::InPlace => {
                 drop(chain); // its locks would keep out the writer
@@ -98,6 +100,17 @@ impl Written {
                 Failure::io(format!("cannot delete the snapshot {}", shown(&self.path)), &error)
             }),
             Kind::Snapshot(None) | Kind::Overlay | Kind::InPlace => Ok(()),
+        }
+    }
+}
+
+impl Written {
+    /// Deletes a child that was made and that no client has used. Its file must be closed.
+    pub(super) fn delete_child(self) -> Result<(), Failure> {
+        match self.is_overlay() {
+            true => std::fs::remove_file(&self.path)
+                .map_err(|error| Failure::io(format!("cannot delete {}", shown(&self.path)), &error)),
+            false => self.delete_snapshot(),
         }
     }
 }

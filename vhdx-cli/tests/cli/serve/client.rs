@@ -10,6 +10,8 @@ pub(super) struct Client {
     cookie: u64,
 }
 
+const FUA: u16 = 1;
+
 const READ: u16 = 0;
 const WRITE: u16 = 1;
 const DISCONNECT: u16 = 2;
@@ -37,10 +39,16 @@ impl Client {
     }
 
     /// Sends a request and waits for its reply. An error of the server is `Err` with its number.
-    fn request(&mut self, command: u16, offset: u64, len: u32, payload: &[u8]) -> io::Result<()> {
+    fn request(
+        &mut self,
+        (flags, command): (u16, u16),
+        offset: u64,
+        len: u32,
+        payload: &[u8],
+    ) -> io::Result<()> {
         self.cookie += 1;
         let mut request = 0x2560_9513_u32.to_be_bytes().to_vec();
-        request.extend([0, 0]);
+        request.extend(flags.to_be_bytes());
         request.extend(command.to_be_bytes());
         request.extend(self.cookie.to_be_bytes());
         request.extend(offset.to_be_bytes());
@@ -61,29 +69,34 @@ impl Client {
     }
 
     pub(super) fn read(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        self.request(READ, offset, u32::try_from(len).unwrap(), &[])?;
+        self.request((0, READ), offset, u32::try_from(len).unwrap(), &[])?;
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.request(WRITE, offset, u32::try_from(bytes.len()).unwrap(), bytes)
+        self.request((0, WRITE), offset, u32::try_from(bytes.len()).unwrap(), bytes)
+    }
+
+    /// Writes with the flag FUA: the reply says that the write is durable.
+    pub(super) fn write_durably(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.request((FUA, WRITE), offset, u32::try_from(bytes.len()).unwrap(), bytes)
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.request(FLUSH, 0, 0, &[])
+        self.request((0, FLUSH), 0, 0, &[])
     }
 
     pub(super) fn trim(&mut self, offset: u64, len: u32) -> io::Result<()> {
-        self.request(TRIM, offset, len, &[])
+        self.request((0, TRIM), offset, len, &[])
     }
 
     pub(super) fn write_zeroes(&mut self, offset: u64, len: u32) -> io::Result<()> {
-        self.request(WRITE_ZEROES, offset, len, &[])
+        self.request((0, WRITE_ZEROES), offset, len, &[])
     }
 
     pub(super) fn disconnect(mut self) {
-        self.request(DISCONNECT, 0, 0, &[]).unwrap();
+        self.request((0, DISCONNECT), 0, 0, &[]).unwrap();
     }
 }
