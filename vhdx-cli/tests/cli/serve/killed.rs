@@ -1,5 +1,6 @@
 //! A server that is killed leaves what was flushed. Every other sector is old or new, and no parent has changed.
 
+use std::io;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::images::family;
 use crate::run;
 
 const SECTOR: usize = 512;
+/// The end of a part that only durable writes change, in bytes.
+const DURABLE: usize = 64 << 10;
 
 /// What a part of the disk may hold.
 struct Model {
@@ -24,6 +27,8 @@ struct Model {
     sent: Vec<(usize, Vec<u8>)>,
     /// How many flushes were answered.
     flushes: usize,
+    /// How many writes with the flag FUA were answered.
+    durable_writes: usize,
 }
 
 impl Model {
@@ -32,6 +37,19 @@ impl Model {
             self.flushed[at..at + bytes.len()].copy_from_slice(&bytes);
         }
         self.flushes += 1;
+    }
+
+    /// Writes in the last part with the flag FUA. What was answered is durable without a flush.
+    fn write_durably(&mut self, client: &mut Client, random: &mut Random) -> io::Result<()> {
+        let len = (1 + random.below(DURABLE / SECTOR)) * SECTOR;
+        let (at, bytes) = (self.flushed.len() - len, random.bytes(len));
+        self.sent.push((at, bytes.clone()));
+        client.write_durably((self.start + at) as u64, &bytes)?;
+        self.flushed[at..].copy_from_slice(&bytes);
+        // Whatever was sent before is older.
+        self.sent.retain(|(start, bytes)| start + bytes.len() <= at);
+        self.durable_writes += 1;
+        Ok(())
     }
 
     /// Asserts that each sector holds its content at the last flush, or that of a change that was sent since.
@@ -58,10 +76,11 @@ fn change(socket: &Path, mut model: Model, seed: u64) -> JoinHandle<Model> {
         let Ok(mut client) = Client::connect(&socket, "") else { return model };
         loop {
             let len = (1 + random.below(200)) * SECTOR;
-            let at = random.below((model.flushed.len() - len) / SECTOR) * SECTOR;
+            let at = random.below((model.flushed.len() - DURABLE - len) / SECTOR) * SECTOR;
             let offset = (model.start + at) as u64;
             let done = match random.below(10) {
-                0 | 1 => client.flush().map(|()| model.flush()),
+                0 => client.flush().map(|()| model.flush()),
+                1 => model.write_durably(&mut client, &mut random),
                 2 => {
                     model.sent.push((at, vec![0; len]));
                     client.write_zeroes(offset, len as u32)
@@ -96,7 +115,7 @@ fn a_server_that_is_killed_at_any_moment_keeps_what_was_flushed() {
     let new = family.path("new.avhdx");
     let mut random = Random::new(u64::from(std::process::id()));
     let mut disk = family.content.clone();
-    let (mut flushes, mut lost) = (0, 0);
+    let (mut flushes, mut durable, mut lost) = (0, 0, 0);
     for kill in 0..KILLS {
         let when = format!("kill {kill}");
         let mode = if kill == 0 {
@@ -109,7 +128,13 @@ fn a_server_that_is_killed_at_any_moment_keeps_what_was_flushed() {
         let part = disk.len() / CLIENTS / SECTOR * SECTOR;
         let model = |number: usize| {
             let start = number * part;
-            Model { start, flushed: disk[start..start + part].to_vec(), sent: Vec::new(), flushes: 0 }
+            Model {
+                start,
+                flushed: disk[start..start + part].to_vec(),
+                sent: Vec::new(),
+                flushes: 0,
+                durable_writes: 0,
+            }
         };
         let clients: Vec<_> =
             (0..CLIENTS).map(|number| change(&server.socket(), model(number), random.number())).collect();
@@ -119,12 +144,11 @@ fn a_server_that_is_killed_at_any_moment_keeps_what_was_flushed() {
         disk = read_disk(&new, &when);
         models.iter().for_each(|model| model.assert_allows(&disk, &when));
         flushes += models.iter().map(|model| model.flushes).sum::<usize>();
+        durable += models.iter().map(|model| model.durable_writes).sum::<usize>();
         lost += models.iter().map(|model| model.sent.len()).sum::<usize>();
     }
-    assert!(
-        flushes > KILLS && lost > KILLS,
-        "too little was done: {flushes} flushes, {lost} changes after them"
-    );
+    let done = format!("{flushes} flushes, {durable} durable writes, {lost} changes after them");
+    assert!(flushes > KILLS && durable > KILLS && lost > KILLS, "too little was done: {done}");
     // The last kill left a log that the next program replays.
     run!("replay", new).exits(0);
     assert_eq!(run!("check", new, "--chain", "--json").exits(0).json()["valid"], json!(true));
