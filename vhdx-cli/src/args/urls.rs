@@ -27,9 +27,8 @@ pub(crate) fn accept(command: &mut Command) -> Result<(), Failure> {
     if others.iter().any(|path| remote::is_url(path)) {
         return Err(Failure::usage(
             "this command takes no URL here: download the file first. URLs are read by info, chain, tree, check, map, compare, \
-             hash, ls and cp, and without --since also by convert and by merge with --output; convert can also write to one",
-             hash and mount, and without --since also by convert and by merge with --output; convert can also write to one",
-             hash and serve, and without --since also by convert and by merge with --output; convert can also write to one",
+             hash, serve, mount, ls and cp, and without --since also by convert and by merge with --output; convert can also \
+             write to one",
         ));
     }
     if uploaded.as_ref().is_some_and(|path| remote::is_prefix(path)) {
