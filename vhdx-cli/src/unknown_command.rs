@@ -50,7 +50,7 @@ const GUESSES: &[(&[&str], &str)] = &[
          merges one file into its parent. Never delete a file that other files depend on: `vhdx tree DIR` shows them",
     ),
     (
-        &["list", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
+        &["list", "ls", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
         "`vhdx tree DIR` lists all disks in a folder and its subfolders, `vhdx chain FILE` a disk and its parents, `vhdx ls FILE` \
          the files inside a disk",
     ),
@@ -74,7 +74,7 @@ const GUESSES: &[(&[&str], &str)] = &[
         "`vhdx check FILE --chain` checks a file, its parents, and the links between them",
     ),
     (
-        &["copy", "clone", "export", "import", "extract", "dump", "raw"],
+        &["copy", "cp", "clone", "export", "import", "extract", "dump", "raw"],
         "`vhdx convert FILE NEW.vhdx` (or NEW.raw) copies a disk with all its parents into one new file, \
          `vhdx cp FILE:PATH DEST` files out of a disk",
     ),

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 #[derive(Clone, Copy)]
 pub(in crate::commands::cp) struct Making {
     /// The permission bits, if the disk has them. The host's mask applies.
+    #[cfg_attr(windows, allow(dead_code))] // Windows has none
     pub(in crate::commands::cp) mode: Option<u32>,
     /// Replaces an existing file. A file that this command has made, or that it reads, is never replaced.
     pub(in crate::commands::cp) replace: bool,
