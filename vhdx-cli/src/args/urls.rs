@@ -69,6 +69,8 @@ fn paths(command: &mut Command) -> Paths<'_> {
             let sources = cp.sources.iter_mut().map(|source| &mut source.file);
             let mut paths = read(sources.chain(cp.volume.parents.paths_mut()));
             paths.others.push(&mut cp.destination);
+            paths
+        }
         Command::Mount(mount) => {
             let mut paths = read([&mut mount.file].into_iter().chain(mount.parents.paths_mut()));
             paths.others.extend([&mut mount.dir].into_iter().chain(&mut mount.log));
