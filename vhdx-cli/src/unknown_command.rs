@@ -31,10 +31,10 @@ const GUESSES: &[(&[&str], &str)] = &[
          that contain only zeros",
     ),
     (
-        &["attach", "open", "unmount", "umount", "detach", "serve", "nbd"],
-        "on Linux, `vhdx mount FILE DIR` shows a disk as files, `losetup -rfP --show DIR/latest/disk.raw` attaches it, and \
-         `fusermount3 -u DIR` unmounts. `vhdx convert FILE DISK.raw` makes a raw image. `vhdx map FILE` shows where the data \
-         of a disk is stored",
+        &["attach", "open", "unmount", "umount", "detach", "nbd", "export"],
+        "`vhdx serve FILE` serves a disk to NBD clients on any system. On Linux, `vhdx mount FILE DIR` shows it as files, \
+         `losetup -rfP --show DIR/latest/disk.raw` attaches it, and `fusermount3 -u DIR` unmounts. `vhdx ls FILE` and \
+         `vhdx cp FILE:PATH DEST` copy files out of it. `vhdx map FILE` shows where its data is stored",
     ),
     (
         &[

@@ -16,7 +16,7 @@ fn a_guessed_command_gets_advice() {
         ("shrink", "`Resize-VHD`"),
         ("compact", "`vhdx convert FILE NEW.vhdx`"),
         ("unmount", "`fusermount3 -u DIR`"),
-        ("attach", "`vhdx convert FILE DISK.raw`"),
+        ("attach", "`vhdx serve FILE`"),
         ("open", "`vhdx map FILE`"),
         ("delete", "`vhdx merge CHECKPOINT.avhdx --delete-merged`"),
         ("delete-checkpoint", "--delete-merged"),
