@@ -31,7 +31,7 @@ const GUESSES: &[(&[&str], &str)] = &[
          that contain only zeros",
     ),
     (
-        &["attach", "open", "unmount", "umount", "detach", "nbd", "export"],
+        &["attach", "open", "unmount", "umount", "detach", "nbd"],
         "`vhdx serve FILE` serves a disk to NBD clients on any system. On Linux, `vhdx mount FILE DIR` shows it as files, \
          `losetup -rfP --show DIR/latest/disk.raw` attaches it, and `fusermount3 -u DIR` unmounts. `vhdx ls FILE` and \
          `vhdx cp FILE:PATH DEST` copy files out of it. `vhdx map FILE` shows where its data is stored",
@@ -50,7 +50,7 @@ const GUESSES: &[(&[&str], &str)] = &[
          merges one file into its parent. Never delete a file that other files depend on: `vhdx tree DIR` shows them",
     ),
     (
-        &["list", "ls", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
+        &["list", "dir", "find", "scan", "discover", "snapshots", "checkpoints"],
         "`vhdx tree DIR` lists all disks in a folder and its subfolders, `vhdx chain FILE` a disk and its parents, `vhdx ls FILE` \
          the files inside a disk",
     ),
@@ -74,7 +74,7 @@ const GUESSES: &[(&[&str], &str)] = &[
         "`vhdx check FILE --chain` checks a file, its parents, and the links between them",
     ),
     (
-        &["copy", "cp", "clone", "export", "import", "extract", "dump", "raw"],
+        &["copy", "clone", "export", "import", "extract", "dump", "raw"],
         "`vhdx convert FILE NEW.vhdx` (or NEW.raw) copies a disk with all its parents into one new file, \
          `vhdx cp FILE:PATH DEST` files out of a disk",
     ),

@@ -61,7 +61,7 @@ fn with_value(command: &clap::Command, arg: &Arg) -> String {
         return name.unwrap();
     }
     let with = |value: &str| name.as_ref().map_or(value.to_owned(), |name| format!("{name}={value}"));
-    let values = ["1", "1M", "raw", "fixed", "512", "sha256", "1d"].into_iter().map(with);
+    let values = ["1", "1M", "raw", "fixed", "512", "sha256", "1d", "127.0.0.1:0"].into_iter().map(with);
     let is_accepted = |value: &String| {
         let error = Args::try_parse_from(["vhdx", command.get_name(), value]).err().map(|error| error.kind());
         !matches!(error, Some(ErrorKind::InvalidValue | ErrorKind::ValueValidation))

@@ -55,10 +55,20 @@ fn ancestors_of(layers: &[Vhdx], number: usize) -> Vec<Vhdx> {
 /// Of files with the same name, the oldest keeps it. The others keep their extension, or get a number. So the name of a
 /// checkpoint stays the same when newer ones are made.
 fn names(leaf_first: &[PathBuf]) -> Vec<String> {
-    let mut used = HashSet::from([LATEST.to_owned(), ".".to_owned(), "..".to_owned()]);
+    let mut used = reserved();
     let mut names: Vec<String> = leaf_first.iter().rev().map(|path| unused_name(path, &mut used)).collect();
     names.reverse();
     names
+}
+
+/// Returns the name of the only file of a chain.
+pub(super) fn name_of(path: &Path) -> String {
+    unused_name(path, &mut reserved())
+}
+
+/// Returns the names that no checkpoint gets.
+fn reserved() -> HashSet<String> {
+    HashSet::from([LATEST.to_owned(), ".".to_owned(), "..".to_owned()])
 }
 
 fn unused_name(path: &Path, used: &mut HashSet<String>) -> String {

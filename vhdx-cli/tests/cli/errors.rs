@@ -266,7 +266,7 @@ fn invalid_command_lines() {
         run!("convert", leaf, family.path("new.vhdx"), "--block-size", size).exits(2);
         run!("convert", leaf, family.path("new.vhdx"), "--block-size", size, "--dry-run").exits(2);
     }
-    run!("info", leaf, "--parent-dir", "x").exits(2);
+    run!("replay", leaf, "--parent-dir", "x").exits(2);
     run!("merge", leaf, "--output", family.path("new.raw")).exits(2);
     run!("merge", leaf, "--output", family.path("new"), "--dry-run").exits(2);
     run!("merge", leaf, "--output", "-").exits(2);

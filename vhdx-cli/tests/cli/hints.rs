@@ -21,7 +21,7 @@ fn a_guessed_command_gets_advice() {
         ("delete", "`vhdx merge CHECKPOINT.avhdx --delete-merged`"),
         ("delete-checkpoint", "--delete-merged"),
         ("list", "`vhdx tree DIR`"),
-        ("LS", "`vhdx chain FILE`"),
+        ("DIR", "`vhdx chain FILE`"),
         ("salvage", "`vhdx check FILE`"),
         ("rescue", "`vhdx convert FILE NEW.vhdx`"),
     ] {

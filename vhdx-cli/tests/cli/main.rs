@@ -30,6 +30,7 @@ mod merge;
 mod mount;
 #[cfg(not(target_os = "linux"))]
 mod mount_elsewhere;
+mod nbd_client;
 mod needed;
 mod new_files;
 mod overwrite;
@@ -55,6 +56,7 @@ mod reverted;
 mod run;
 #[cfg(target_os = "linux")]
 mod serve;
+mod serve_tcp;
 mod several;
 #[cfg(unix)]
 mod sharing;

@@ -9,7 +9,7 @@ use vhdx_serve::SharedDisk;
 
 use super::written::Written;
 use crate::args::Serve;
-use crate::commands::checkpoint_disks::{CheckpointDisk, checkpoint_disks};
+use crate::commands::checkpoint_disks::{CheckpointDisk, checkpoint_disks, name_of};
 use crate::commands::reading::Reading;
 use crate::exit::Failure;
 
@@ -114,8 +114,7 @@ struct Exports {
 
 impl Exports {
     fn add_writable(&mut self, path: &Path, disk: SharedDisk) {
-        let name = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-        let (name, path) = (self.unused(&name), path.to_owned());
+        let (name, path) = (self.unused(&name_of(path)), path.to_owned());
         self.paths.insert(path.clone());
         self.disks.push(Served { name, path, size: disk.virtual_size(), disk: Arc::new(disk) });
     }

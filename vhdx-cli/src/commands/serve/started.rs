@@ -95,10 +95,12 @@ fn where_writes_go(written: &Written, file: &Path) -> String {
 
 /// Prints commands of clients that read the default export.
 fn clients(out: &mut dyn Write, uri: &str) -> io::Result<()> {
+    // libguestfs knows one scheme only.
+    let of_guestfish = word(Path::new(&uri.replacen("nbd+unix:", "nbd:", 1)));
     let uri = word(Path::new(uri));
     writeln!(out, "Address of the first export: {uri}")?;
     writeln!(out, "  nbdinfo --map {uri}")?;
     writeln!(out, "  nbdcopy {uri} disk.raw")?;
     writeln!(out, "  qemu-img convert -f raw {uri} -O qcow2 disk.qcow2")?;
-    writeln!(out, "  guestfish --format=raw --ro -a {uri} -i")
+    writeln!(out, "  guestfish --format=raw --ro -a {of_guestfish} -i")
 }

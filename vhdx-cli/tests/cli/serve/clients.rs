@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use vhdx_testkit::shared;
 
-use super::client::Client;
 use super::server::Server;
 use crate::images::{MIB, SIZE, family};
+use crate::nbd_client::Client;
 use crate::run;
 use crate::run::ran;
 

@@ -9,9 +9,9 @@ use serde_json::json;
 use vhdx::{Chain, DiskOffset, FolderResolver};
 use vhdx_testkit::Random;
 
-use super::client::Client;
 use super::server::Server;
 use crate::images::family;
+use crate::nbd_client::Client;
 use crate::run;
 
 const SECTOR: usize = 512;

@@ -1,6 +1,5 @@
 //! `vhdx serve`, with clients of other projects and one of these tests.
 
-mod client;
 mod clients;
 mod killed;
 mod refused;

@@ -4,9 +4,9 @@ use std::os::unix::net::UnixListener;
 
 use serde_json::json;
 
-use super::client::Client;
 use super::server::Server;
 use crate::images::{family, write};
+use crate::nbd_client::Client;
 use crate::run;
 use crate::run::Ran;
 use vhdx_testkit::Image;

@@ -10,9 +10,9 @@ use serde_json::json;
 use vhdx::{Chain, DiskOffset, FolderResolver};
 use vhdx_testkit::{Random, shared};
 
-use super::client::Client;
 use super::server::Server;
 use crate::images::{MIB, SIZE, family, names};
+use crate::nbd_client::Client;
 use crate::run;
 use crate::run::ran;
 

@@ -1,12 +1,17 @@
 //! A small NBD client with simple replies and one request at a time.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
-pub(super) struct Client {
-    stream: UnixStream,
-    pub(super) size: u64,
+use std::io::{self, Read, Write};
+
+/// A stream to a server.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
+pub(crate) struct Client {
+    stream: Box<dyn Stream>,
+    pub(crate) size: u64,
     cookie: u64,
 }
 
@@ -20,9 +25,15 @@ const TRIM: u16 = 4;
 const WRITE_ZEROES: u16 = 6;
 
 impl Client {
+    /// Opens an export of the server on a Unix socket.
+    #[cfg(unix)]
+    pub(crate) fn connect(socket: &std::path::Path, export: &str) -> io::Result<Self> {
+        Self::over(std::os::unix::net::UnixStream::connect(socket)?, export)
+    }
+
     /// Opens an export by the option EXPORT_NAME.
-    pub(super) fn connect(socket: &Path, export: &str) -> io::Result<Self> {
-        let mut stream = UnixStream::connect(socket)?;
+    pub(crate) fn over(stream: impl Stream + 'static, export: &str) -> io::Result<Self> {
+        let mut stream = Box::new(stream);
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting)?;
         assert_eq!(&greeting[..16], b"NBDMAGICIHAVEOPT");
@@ -68,35 +79,35 @@ impl Client {
         }
     }
 
-    pub(super) fn read(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         self.request((0, READ), offset, u32::try_from(len).unwrap(), &[])?;
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.request((0, WRITE), offset, u32::try_from(bytes.len()).unwrap(), bytes)
     }
 
     /// Writes with the flag FUA: the reply says that the write is durable.
-    pub(super) fn write_durably(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write_durably(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.request((FUA, WRITE), offset, u32::try_from(bytes.len()).unwrap(), bytes)
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.request((0, FLUSH), 0, 0, &[])
     }
 
-    pub(super) fn trim(&mut self, offset: u64, len: u32) -> io::Result<()> {
+    pub(crate) fn trim(&mut self, offset: u64, len: u32) -> io::Result<()> {
         self.request((0, TRIM), offset, len, &[])
     }
 
-    pub(super) fn write_zeroes(&mut self, offset: u64, len: u32) -> io::Result<()> {
+    pub(crate) fn write_zeroes(&mut self, offset: u64, len: u32) -> io::Result<()> {
         self.request((0, WRITE_ZEROES), offset, len, &[])
     }
 
-    pub(super) fn disconnect(mut self) {
+    pub(crate) fn disconnect(mut self) {
         self.request((0, DISCONNECT), 0, 0, &[]).unwrap();
     }
 }
