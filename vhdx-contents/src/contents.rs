@@ -15,7 +15,7 @@ pub struct Contents {
     pub table: PartitionTable,
     /// The partitions, as the table orders them. The logical partitions of an MBR come last.
     pub partitions: Vec<Partition>,
-    /// What was recognised on the disk as a whole, if it has no partitions or is an image of a CD.
+    /// What was recognized on the disk as a whole, if it has no partitions or is an image of a CD.
     pub whole: Option<Content>,
     /// What is wrong or doubtful in the partition table.
     pub findings: Vec<TableFinding>,

@@ -18,10 +18,10 @@ pub fn validate_mountpoint(path: &Path) -> Result<()> {
     };
     let unusable = |error: io::Error| match error.kind() {
         _ if is_dead_mount(&error) => failure(
-            "a program that has mounted something here was killed; remove its mount with `fusermount3 -u`",
+            "the process that served this mount was killed; unmount it with `fusermount3 -u`",
             Some(error),
         ),
-        io::ErrorKind::NotFound => failure("the folder does not exist", None),
+        io::ErrorKind::NotFound => failure("the folder does not exist; create it first", None),
         _ => failure("the folder cannot be used", Some(error)),
     };
     // The kernel may still know the attributes of a dead mount, so that only listing it fails.

@@ -39,7 +39,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The changes of a disk may not be durable. The text names the file and the reason.
-    #[error("flush export {export:?}: {reason}")]
+    #[error("cannot flush export {export:?}; the last writes may be lost: {reason}")]
     Flush {
         /// The name of the export.
         export: String,

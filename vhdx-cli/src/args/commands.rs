@@ -14,7 +14,8 @@ use crate::sizes;
 
 /// Show the facts about files
 ///
-/// A dirty log is replayed in memory; the file is not changed. The block allocation table is read only with --blocks.
+/// A dirty log is replayed in memory; the file is not changed. The whole block allocation table is read only with --blocks. --parent and
+/// --parent-dir are for --contents.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Info {
     /// VHDX or AVHDX files, or folders: every disk in them and in their subfolders

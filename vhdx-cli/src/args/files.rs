@@ -11,8 +11,8 @@ use crate::remote;
 
 /// List the files in a disk: NTFS, FAT, exFAT, ext2, ext3 and ext4
 ///
-/// The disk reads as it was at this checkpoint. Nothing is mounted, and the disk is not changed. PATH is separated by
-/// slashes; in file systems of Windows, also by backslashes.
+/// The disk reads as it was at this checkpoint. Nothing is mounted, and the disk is not changed. Separate PATH with
+/// slashes; in file systems of Windows, backslashes work too.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Ls {
     /// The disk: VHDX, AVHDX or raw
@@ -21,7 +21,7 @@ pub(crate) struct Ls {
     /// A folder or file in it [default: the root folder]
     #[arg(default_value = "", hide_default_value = true)]
     pub(crate) path: String,
-    /// Also list the files in all folders below
+    /// Also list the files in all subfolders
     #[arg(long, short = 'R')]
     pub(crate) recursive: bool,
     #[command(flatten)]
@@ -31,7 +31,8 @@ pub(crate) struct Ls {
 /// Copy files and folders out of a disk
 ///
 /// The disk reads as it was at this checkpoint. A new file is complete or absent. Nothing is written outside of DEST:
-/// links and devices are not made, only reported. Times, holes and, on Unix, permissions are kept, but not owners.
+/// links and devices are not made, only reported. Modification times and holes are kept, and from ext on Unix permission
+/// bits; owners, access control lists and named streams are not.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Cp {
     /// A file or folder in a disk, such as `disk.avhdx:Users/me/a.txt`

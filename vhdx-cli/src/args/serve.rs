@@ -10,9 +10,10 @@ use super::option_groups::{Parents, Share, Threads};
 
 /// Serve disks to NBD clients, such as qemu, libguestfs and nbdcopy
 ///
-/// Each file of the chain is an export of its own: the disk as it was at that checkpoint. The default export is FILE. The
-/// files are only read, unless --overlay, --snapshot or --writable is given. Ctrl-C ends the server after it has
-/// answered the requests that it has received.
+/// Each file of the chain is an export of its own: the disk as it was at that checkpoint. The default export is the first
+/// FILE. The files are only read, unless --overlay, --snapshot or --writable is given. With --overlay or --snapshot the
+/// default export is the new child. One of --unix, --tcp or a socket from systemd is required. Ctrl-C ends the server after it
+/// has answered the requests that it has received.
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("place").args(["unix", "tcp"]))]
 #[command(group = ArgGroup::new("written").args(["overlay", "snapshot", "writable"]))]
@@ -23,16 +24,16 @@ pub(crate) struct Serve {
     /// Listen on a Unix socket of this name
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) unix: Option<PathBuf>,
-    /// Listen on this TCP address and port, such as 127.0.0.1:10809. Port 0 takes a free port
+    /// Listen on this IP address and port, such as 127.0.0.1:10809. Port 0 takes a free port
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) tcp: Option<SocketAddr>,
-    /// Allow an address that other hosts can reach. Without encryption, this needs --insecure
+    /// Allow an address that other hosts can reach; also needs --insecure, because connections are never encrypted
     #[arg(long)]
     pub(crate) listen_any: bool,
     /// Serve other hosts without encryption or passwords: everybody who reaches the port can use the disk
     #[arg(long, requires = "listen_any")]
     pub(crate) insecure: bool,
-    /// Write to a new child of FILE, which is kept: a checkpoint of the disk
+    /// Write to NEW, a new child of FILE, which is kept. FILE must not change while NEW is needed
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) overlay: Option<PathBuf>,
     /// Write to a new child of FILE in the folder for temporary files, which is deleted at the end

@@ -17,7 +17,7 @@ fn a_client_reads_and_writes_over_tcp() {
     serve.arg("serve").arg(family.leaf()).arg("--overlay").arg(&new).args(["--tcp", "127.0.0.1:0", "--once"]);
     let mut server = serve.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let uri = lines.find_map(|line| line.strip_prefix("Address of the first export: ").map(str::to_owned));
+    let uri = lines.find_map(|line| line.strip_prefix("address of the default export: ").map(str::to_owned));
     let uri = uri.unwrap();
     let mut client =
         Client::over(TcpStream::connect(uri.strip_prefix("nbd://").unwrap()).unwrap(), "").unwrap();

@@ -31,7 +31,7 @@ impl Budget {
         let spent = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         spent.map(drop).map_err(|_| {
             Error::Abandoned(format!(
-                "the file system is damaged: {READS_OF_A_CALL} reads did not find the end of a list"
+                "the file system is damaged: a list did not end after {READS_OF_A_CALL} reads; it probably loops"
             ))
         })
     }
@@ -65,9 +65,7 @@ impl<F: FileSystem> Guarded<F> {
 }
 
 fn panicked() -> Error {
-    Error::Abandoned(
-        "reading the file system stopped because of a bug in its code; please report it".to_owned(),
-    )
+    Error::Abandoned("reading the file system stopped because of a bug in vhdx; please report it".to_owned())
 }
 
 impl<F: FileSystem> FileSystem for Guarded<F> {

@@ -63,8 +63,11 @@ impl FileSystemKind {
 /// is too damaged, and [`Error::Disk`].
 pub fn open(window: Window<'_>) -> Result<Box<dyn FileSystem + '_>> {
     let kind = FileSystemKind::of(window)?;
-    let kind =
-        kind.ok_or_else(|| Error::Unsupported("there is no file system whose files can be read".to_owned()))?;
+    let kind = kind.ok_or_else(|| {
+        Error::Unsupported(
+            "there is no file system whose files can be read (NTFS, FAT, exFAT, ext2, ext3, ext4)".to_owned(),
+        )
+    })?;
     let budget = Budget::new();
     let source = Source::new(window, budget.clone());
     Ok(match kind {

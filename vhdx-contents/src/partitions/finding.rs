@@ -127,8 +127,13 @@ impl fmt::Display for TableFinding {
             Self::TooManyEntries { entries, read } => {
                 write!(f, "the GPT has {entries} entries: only the first {read} are read")
             }
-            Self::NoGpt { why } => write!(f, "the MBR says that there is a GPT, but there is none: {why}"),
-            Self::IgnoredGpt => write!(f, "there is also a GPT, which sector 0 does not lead to"),
+            Self::NoGpt { why } => {
+                write!(f, "the MBR says that there is a GPT, but it cannot be used: {why}")
+            }
+            Self::IgnoredGpt => write!(
+                f,
+                "there is also a GPT, which is ignored: sector 0 has no protective partition for it"
+            ),
             Self::BrokenExtended { at, why } => {
                 write!(f, "the list of logical partitions ends at byte {at}: {why}")
             }

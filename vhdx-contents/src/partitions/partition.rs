@@ -136,7 +136,7 @@ pub struct Partition {
     pub is_bootable: bool,
     /// Whether this is the extended partition of an MBR, which contains the logical ones.
     pub is_extended: bool,
-    /// What was recognised in the partition.
+    /// What was recognized in the partition.
     pub content: Option<Content>,
     /// What is wrong or doubtful.
     pub findings: Vec<TableFinding>,

@@ -1,4 +1,4 @@
-//! Recognises file systems and other uses of a partition by their superblocks.
+//! Recognizes file systems and other uses of a partition by their superblocks.
 //!
 //! A few areas of the partition are read once, and every probe looks at them. A probe validates a superblock into
 //! values that are within their limits, and verifies its checksum. No probe trusts the others: if two of them find
@@ -77,7 +77,7 @@ const PROBES: &[Probe] = &[
     apfs::probe,
 ];
 
-/// Finds what a partition, or a disk without partitions, holds. Returns `None` if nothing is recognised.
+/// Finds what a partition, or a disk without partitions, holds. Returns `None` if nothing is recognized.
 ///
 /// Most partitions need three or four reads, and none more than six. `hint` is the type of the partition in its
 /// partition table.

@@ -17,7 +17,7 @@ const RING_LEN: usize = 128 * 1024;
 
 const MAGIC: u64 = 0x00ba_b10c;
 
-/// So many uberblocks are enough to recognise ZFS without a configuration.
+/// So many uberblocks are enough to recognize ZFS without a configuration.
 const ENOUGH: usize = 4;
 
 /// The smallest device of a pool is 64 MiB.

@@ -158,7 +158,7 @@ fn a_truncated_partition_is_a_finding() {
         let partition = case.size / 2 + 512;
         image.truncate(partition);
         let content = TestDisk::open(&image.path, case.sector_size).identify();
-        let Some(content) = content else { panic!("{:?} is not recognised", case.command) };
+        let Some(content) = content else { panic!("{:?} is not recognized", case.command) };
         let size = content.size.unwrap();
         let expected = Finding::LargerThanPartition { size, partition };
         assert!(content.findings.contains(&expected), "{:?}: {content:?}", case.command);

@@ -39,7 +39,7 @@ fn lvm(arguments: &[&str], device: &Loop) {
 }
 
 fn identified(image: &TestImage) -> Content {
-    let content = identify_file(&image.path).expect("the content is recognised");
+    let content = identify_file(&image.path).expect("the content is recognized");
     let mut compared = content.clone();
     if content.kind == ContentKind::Lvm2 {
         // `blkid` does not read the name of the group.
@@ -75,7 +75,7 @@ fn a_physical_volume_names_its_group() {
     assert_eq!(member.label.as_deref(), Some("vg_data-1"));
     assert_eq!(member.findings, []);
     drop(device);
-    // The label is in the second sector. `blkid` does not recognise one with a wrong checksum.
+    // The label is in the second sector. `blkid` does not recognize one with a wrong checksum.
     image.flip(512 + 40);
     let damaged = identify_file(&image.path).unwrap();
     assert_eq!(damaged.findings, [Finding::BadChecksum { structure: "label" }]);

@@ -28,7 +28,7 @@ const PARTITIONS: &[(&str, u64, ContentKind, Option<&str>)] = &[
 const HEAD: usize = 4 << 20;
 
 #[test]
-fn real_partitions_are_recognised() {
+fn real_partitions_are_recognized() {
     let Some(folder) = shared::folder("fixtures/real") else { return };
     if ["xz", "blkid", "file"].into_iter().any(|name| program(name).is_none()) {
         return;

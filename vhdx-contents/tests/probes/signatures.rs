@@ -20,7 +20,7 @@ fn structure(len: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
 
 /// Identifies the content, which must be what `blkid` and `file` say, if they are there.
 fn compared(image: &TestImage) -> Content {
-    let content = identify_file(&image.path).expect("the content is recognised");
+    let content = identify_file(&image.path).expect("the content is recognized");
     if ["blkid", "file"].iter().all(|name| program(name).is_some()) {
         assert_eq!(differences(&image.path, &content), [""; 0]);
     }

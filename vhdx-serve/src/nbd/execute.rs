@@ -37,9 +37,11 @@ impl From<DiskError> for Failure {
         let (code, reason) = match error {
             DiskError::ReadOnly => (Code::NotPermitted, "the export is read-only".to_owned()),
             DiskError::Closed => (Code::ShuttingDown, "the server is shutting down".to_owned()),
-            DiskError::FailedBefore => {
-                (Code::Io, "an earlier write or flush of this export failed; reopen the disk".to_owned())
-            }
+            DiskError::FailedBefore => (
+                Code::Io,
+                "an earlier write or flush of this export failed, so all later ones fail; restart the server"
+                    .to_owned(),
+            ),
             DiskError::Failed(error) => (code_of(&error), error.to_string()),
         };
         Self { code, reason, offset: None, is_client_error: false }

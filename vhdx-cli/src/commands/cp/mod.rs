@@ -21,7 +21,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output::{self, Output};
 use crate::progress::Bar;
 
-const STOPPING: &str = "stopping; the file that is being copied is deleted";
+const STOPPING: &str = "stopping; the incomplete copy is deleted";
 
 pub(super) fn run(output: Output, ask: &Cp) -> Result<Outcome, Failure> {
     let destination = Destination::of(ask)?;
@@ -62,7 +62,7 @@ pub(super) fn run(output: Output, ask: &Cp) -> Result<Outcome, Failure> {
 }
 
 fn stopped(copied: &Copied) -> Failure {
-    Failure::interrupted(format!("stopped: {}; no file is there in part", copied.text()))
+    Failure::interrupted(format!("stopped: {}; no incomplete file was left", copied.text()))
 }
 
 /// Whether each file is made durable at its end, instead of all at the end of the command, which is faster for many.

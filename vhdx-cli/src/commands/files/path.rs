@@ -52,7 +52,7 @@ fn follow(fs: &dyn FileSystem, path: &str) -> Result<Place, Error> {
                 let target = fs.link_target(place.node)?;
                 let target = shown(&target);
                 return Err(Error::Unsupported(format!(
-                    "the path leads through a link, which is not followed: its target is {target:?}"
+                    "links in PATH are not followed; use the target of the link instead: {target:?}"
                 )));
             }
             _ => return Err(Error::NotFound(format!("{name:?}"))),

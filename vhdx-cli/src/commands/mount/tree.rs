@@ -25,7 +25,10 @@ pub(super) fn of(output: Output, disks: &[CheckpointDisk]) -> Result<Tree, Failu
 fn mounted(output: Output, disk: &CheckpointDisk) -> Result<MountedDisk, Failure> {
     let found = vhdx_contents::contents(&*disk.chain).map_err(|error| error.to_string());
     if let Err(error) = &found {
-        output.warning(&format!("{}: the partitions cannot be found: {error}", output::shown(&disk.path)));
+        output.warning(&format!(
+            "{}: the contents of the disk cannot be read, so only disk.raw is shown: {error}",
+            output::shown(&disk.path)
+        ));
     }
     let size = disk.chain.virtual_size();
     let partitions = found.as_ref().map_or(Vec::new(), |contents| partitions_of(contents, size));

@@ -27,7 +27,7 @@ fn is_for_others(address: SocketAddr) -> bool {
 }
 
 fn for_others(address: SocketAddr) -> Failure {
-    Failure::usage(format!("other hosts can reach {address}")).with_hint(
+    Failure::usage(format!("refused to listen on {address}: other hosts could reach it")).with_hint(
         "listen on 127.0.0.1 and let clients come through SSH (`ssh -L`), or allow it with `--listen-any --insecure`: \
          then everybody who reaches the port can read the disk, and write to it if clients can write",
     )

@@ -33,7 +33,8 @@ fn ensure_no_children(serve: &Serve, file: &Path, data_write_guid: Guid) -> Resu
     let children: Vec<String> =
         relatives.children_of(data_write_guid).map(|child| shown(&child.path)).collect();
     if !children.is_empty() {
-        let message = format!("{} must not be changed: {} depend on it", shown(file), children.join(", "));
+        let message =
+            format!("cannot write to {}: these disks depend on it: {}", shown(file), children.join(", "));
         return Err(Failure::has_dependents(message).in_file(file).with_hint(
             "write to a new child instead: `--overlay NEW.avhdx` keeps it, `--snapshot` deletes it at the end",
         ));

@@ -27,7 +27,7 @@ impl Started<'_> {
             "uri": self.uri(""),
             "uris": self.addresses.iter().filter_map(|address| address.uri("")).collect::<Vec<_>>(),
             "exports": self.disks.exports.iter().map(|served| self.export_json(served)).collect::<Value>(),
-            "writes_to": written.map(|written| output::path(written.path())),
+            "writes_to": written.filter(|written| self.is_made(written)).map(|written| output::path(written.path())),
             "is_temporary": written.is_some_and(Written::is_snapshot),
         })
     }
@@ -40,6 +40,11 @@ impl Started<'_> {
             "read_only": served.disk.is_read_only(),
             "uri": self.uri(&served.name),
         })
+    }
+
+    /// Whether the file that takes the writes has its path already: a snapshot gets it when it is made.
+    fn is_made(&self, written: &Written) -> bool {
+        !(self.serve.dry_run && written.is_snapshot())
     }
 
     /// Returns the URI of an export at the first address that has one.
@@ -98,7 +103,7 @@ fn clients(out: &mut dyn Write, uri: &str) -> io::Result<()> {
     // libguestfs knows one scheme only.
     let of_guestfish = word(Path::new(&uri.replacen("nbd+unix:", "nbd:", 1)));
     let uri = word(Path::new(uri));
-    writeln!(out, "Address of the first export: {uri}")?;
+    writeln!(out, "address of the default export: {uri}")?;
     writeln!(out, "  nbdinfo --map {uri}")?;
     writeln!(out, "  nbdcopy {uri} disk.raw")?;
     writeln!(out, "  qemu-img convert -f raw {uri} -O qcow2 disk.qcow2")?;

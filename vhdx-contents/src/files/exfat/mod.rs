@@ -112,9 +112,9 @@ impl<'a> ExFat<'a> {
         let heap = self.table.heap;
         let offset = (node.0 / 2).saturating_mul(entries::LEN as u64);
         let within =
-            offset.checked_sub(heap.start).ok_or_else(|| Error::damaged("a folder", "it is no folder"))?;
+            offset.checked_sub(heap.start).ok_or_else(|| Error::damaged("a folder", "it is not a folder"))?;
         let cluster = u32::try_from(within / heap.cluster).ok().and_then(|index| index.checked_add(2));
-        let cluster = cluster.ok_or_else(|| Error::damaged("a folder", "it is no folder"))?;
+        let cluster = cluster.ok_or_else(|| Error::damaged("a folder", "it is not a folder"))?;
         // A set has at most 256 entries, which may be in as many clusters as their bytes need, and one more.
         let clusters = 1 + (256 * entries::LEN as u64).div_ceil(heap.cluster);
         let chain = match node.0 % 2 {

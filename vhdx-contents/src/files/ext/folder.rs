@@ -126,7 +126,7 @@ pub(super) fn inline_entries(first: &[u8]) -> Result<&[u8]> {
 /// [`Error::Damaged`].
 pub(super) fn ensure_size(folder: &Inode, block_size: u64, blocks_of_volume: u64) -> Result<()> {
     if folder.size.rest(block_size)? != 0 || folder.size.per(block_size)? > blocks_of_volume {
-        let why = format!("its size is {}", folder.size);
+        let why = format!("invalid size {}", folder.size);
         return Err(Error::damaged(format!("the folder with {}", folder.name()), why));
     }
     Ok(())

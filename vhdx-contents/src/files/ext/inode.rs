@@ -85,7 +85,7 @@ impl Inode {
         let extra_size = extra_size(&bytes).ok_or_else(|| damaged("its fields do not fit".into()))?;
         let checksum_seed = ensure_checksum(superblock, number, &bytes, extra_size)?;
         let (mode, flags) = (le16(&bytes, 0)?, le32(&bytes, 0x20)?);
-        let kind = kind(mode).ok_or_else(|| damaged(format!("its mode is {mode:#o}")))?;
+        let kind = kind(mode).ok_or_else(|| damaged(format!("invalid mode {mode:#o}")))?;
         if le16(&bytes, 0x1A)? == 0 {
             return Err(damaged("it is not in use".into()));
         }
@@ -98,7 +98,7 @@ impl Inode {
         let size = joined(high, le32(&bytes, 4)?);
         let content = content_kind(kind, flags, size)?;
         if size.div_ceil(superblock.block_size) > max_blocks(superblock, content)? {
-            return Err(damaged(format!("its size is {size}")));
+            return Err(damaged(format!("invalid size {size}")));
         }
         Ok(Self {
             number,

@@ -79,7 +79,7 @@ impl Superblock {
         }
         let block_size = match le32(bytes, 0x18)? {
             shift @ 0..=6 => 1024u64 << shift,
-            other => return Err(damaged(format!("its blocks have 2^({other} + 10) bytes"))),
+            other => return Err(damaged(format!("invalid block size 2^({other} + 10)"))),
         };
         if !features.has_big_allocation()
             && le32(bytes, 0x1C)? != le32(bytes, 0x18)?
@@ -100,7 +100,7 @@ impl Superblock {
             return Err(damaged(format!("it has {inodes_per_group} inodes a group")));
         }
         if u64::from(inode_count) > groups.count.saturating_mul(u64::from(inodes_per_group)) {
-            return Err(damaged(format!("{} groups do not have {inode_count} inodes", groups.count)));
+            return Err(damaged(format!("{inode_count} inodes do not fit {} groups", groups.count)));
         }
         let state = le16(bytes, 0x3A)?;
         let mut uuid = [0; 16];
@@ -153,7 +153,7 @@ fn inodes(bytes: &[u8], block_size: u64) -> Result<(u64, u32)> {
     }
     let size = u64::from(le16(bytes, 0x58)?);
     if !size.is_power_of_two() || size < 128 || size > block_size {
-        return Err(damaged(format!("its inodes have {size} bytes")));
+        return Err(damaged(format!("invalid inode size {size}")));
     }
     Ok((size, le32(bytes, 0x54)?))
 }
@@ -217,15 +217,15 @@ mod tests {
         assert_eq!((valid.block_size, valid.groups.count, valid.inode_size), (1024, 1, 256));
         for (at, value, why) in [
             (0x38, 0, "another signature"),
-            (0x18, 7, "its blocks have 2^(7 + 10) bytes"),
+            (0x18, 7, "invalid block size 2^(7 + 10)"),
             (0x1C, 1, "its clusters differ"),
             (0x20, 0, "its groups have no blocks"),
             (0x14, 8192, "its first block is 8192 of 8192"),
             (0x28, 0, "it has 0 inodes a group"),
             (0x28, 8193, "it has 8193 inodes a group"),
-            (0, 2049, "1 groups do not have 2049 inodes"),
-            (0x58, 96, "its inodes have 96 bytes"),
-            (0x58, 2048, "its inodes have 2048 bytes"),
+            (0, 2049, "2049 inodes do not fit 1 groups"),
+            (0x58, 96, "invalid inode size 96"),
+            (0x58, 2048, "invalid inode size 2048"),
             (0x60, 0x80, "its group descriptors have 0 bytes"),
             (0x64, 0x400, "unknown checksum, number 0"),
         ] {

@@ -69,7 +69,7 @@ impl<'a> Ntfs<'a> {
                  missing or incomplete"
                     .to_owned(),
             ),
-            Err(error) => notes.push(format!("whether the NTFS volume was unmounted cleanly is unknown: {error}")),
+            Err(error) => notes.push(format!("cannot tell whether the NTFS volume was unmounted cleanly: {error}")),
         }
         let upper_case = upper_case(&mft).unwrap_or_else(|error| {
             notes.push(format!("the NTFS volume's table of upper-case letters is not used: {error}"));
@@ -256,7 +256,7 @@ impl FileSystem for Ntfs<'_> {
         match target {
             Some(target) => Ok(names::to_utf8(&units(target))),
             None => {
-                Err(Error::damaged(format!("file record {}", record.reference.number()), "it is no link"))
+                Err(Error::damaged(format!("file record {}", record.reference.number()), "it is not a link"))
             }
         }
     }

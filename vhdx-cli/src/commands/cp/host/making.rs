@@ -39,7 +39,7 @@ pub(super) fn exists() -> io::Error {
 pub(super) fn is_known() -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
-        "the file of this name was copied a moment ago, or belongs to the disk that is read",
+        "this command already copied a file to this name, or it is a file of the disk itself; choose another DEST",
     )
 }
 

@@ -52,7 +52,7 @@ impl Folder {
             Ok(folder) => Ok(Self(folder)),
             Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "a file or link of this name exists, where a folder should be",
+                "a file or link of this name exists, where a folder should be; remove it, or choose another DEST",
             )),
             Err(error) => Err(error.into()),
         }

@@ -48,7 +48,7 @@ impl Folder {
             true => Ok(Self(path)),
             false => Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "a file or link of this name exists, where a folder should be",
+                "a file or link of this name exists, where a folder should be; remove it, or choose another DEST",
             )),
         }
     }
