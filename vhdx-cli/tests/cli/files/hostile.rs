@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Fixture, documents};
+use super::Fixture;
+#[cfg(unix)]
+use super::documents;
 use crate::run;
 
 /// Replaces a long name by one of the same length. Its checksum is that of the short name, which stays.
