@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use vhdx::{ChainMut, Disk, DiskMut, DiskOffset, Error, Result};
@@ -10,8 +9,9 @@ use vhdx::{ChainMut, Disk, DiskMut, DiskOffset, Error, Result};
 /// A disk that all connections use at the same time.
 ///
 /// Reads run in parallel. A change runs alone. A flush makes the changes of all connections durable that were finished
-/// before it. After a change or a flush has failed, every later one fails: nobody knows then which changes the medium
-/// has lost.
+/// before it. After the file that takes the changes has failed, every later change and flush fails: nobody knows then
+/// which changes the medium has lost. A change that fails for another reason, such as a parent that cannot be read, does
+/// not affect the others.
 pub struct SharedDisk {
     content: Content,
     size: u64,
@@ -20,11 +20,8 @@ pub struct SharedDisk {
 
 enum Content {
     ReadOnly(Arc<dyn Disk>),
-    Writable {
-        /// `None` after [`SharedDisk::close`].
-        disk: RwLock<Option<Box<ChainMut>>>,
-        has_failed: AtomicBool,
-    },
+    /// `None` after [`SharedDisk::close`].
+    Writable(RwLock<Option<Box<ChainMut>>>),
 }
 
 /// The reason why a disk did not do what a client asked.
@@ -60,8 +57,7 @@ impl SharedDisk {
     /// Returns a disk that clients can change.
     pub fn writable(disk: ChainMut) -> Self {
         let (size, layers) = (disk.virtual_size(), layers_of(disk.parents().len() + 1));
-        let content =
-            Content::Writable { disk: RwLock::new(Some(Box::new(disk))), has_failed: AtomicBool::new(false) };
+        let content = Content::Writable(RwLock::new(Some(Box::new(disk))));
         Self { content, size, layers }
     }
 
@@ -78,7 +74,7 @@ impl SharedDisk {
     /// Makes all earlier changes durable. Does nothing for a read-only disk and for one that is closed.
     ///
     /// # Errors
-    /// Those of [`DiskMut::flush`]; [`Error::Io`] if an earlier change or flush has failed.
+    /// Those of [`DiskMut::flush`]; [`Error::Io`] if the file that takes the changes has failed before.
     pub fn flush(&self) -> Result<()> {
         match self.change(DiskMut::flush) {
             Ok(()) | Err(DiskError::ReadOnly | DiskError::Closed) => Ok(()),
@@ -92,13 +88,13 @@ impl SharedDisk {
     /// Does nothing for a read-only disk and for one that is closed. Waits for requests that still run.
     ///
     /// # Errors
-    /// Those of [`ChainMut::close`]; [`Error::Io`] if an earlier change or flush has failed.
+    /// Those of [`ChainMut::close`]; [`Error::Io`] if the file that takes the changes has failed before.
     pub fn close(&self) -> Result<()> {
-        let Content::Writable { disk, has_failed } = &self.content else { return Ok(()) };
+        let Content::Writable(disk) = &self.content else { return Ok(()) };
         // A thread that panicked while it had the lock may have left half a change.
         let Ok(mut disk) = disk.write() else { return Err(failed_before()) };
         let Some(disk) = disk.take() else { return Ok(()) };
-        match has_failed.load(Ordering::Relaxed) {
+        match disk.leaf().has_failed() {
             true => Err(failed_before()),
             false => disk.close(),
         }
@@ -122,7 +118,7 @@ impl SharedDisk {
     ) -> Result<T, DiskError> {
         match &self.content {
             Content::ReadOnly(disk) => read(&**disk),
-            Content::Writable { disk, .. } => {
+            Content::Writable(disk) => {
                 let disk = disk.read().map_err(|_| DiskError::FailedBefore)?;
                 read(disk.as_deref().ok_or(DiskError::Closed)?)
             }
@@ -155,17 +151,14 @@ impl SharedDisk {
 
     /// Calls `change` while nobody else uses the disk.
     pub(crate) fn change(&self, change: impl FnOnce(&mut ChainMut) -> Result<()>) -> Result<(), DiskError> {
-        let Content::Writable { disk, has_failed } = &self.content else { return Err(DiskError::ReadOnly) };
+        let Content::Writable(disk) = &self.content else { return Err(DiskError::ReadOnly) };
         // A thread that panicked while it had the lock may have left half a change.
         let mut disk = disk.write().map_err(|_| DiskError::FailedBefore)?;
         let disk = disk.as_mut().ok_or(DiskError::Closed)?;
-        if has_failed.load(Ordering::Relaxed) {
+        if disk.leaf().has_failed() {
             return Err(DiskError::FailedBefore);
         }
-        let result = change(disk);
-        // The lock orders this store before the next change.
-        has_failed.store(result.is_err(), Ordering::Relaxed);
-        result.map_err(DiskError::Failed)
+        change(disk).map_err(DiskError::Failed)
     }
 }
 

@@ -78,13 +78,19 @@ impl Storage for Failing {
     }
 }
 
+/// The place in its file of the first sector of the disk, and the number of the file.
+fn place(model: &vhdx_testkit::ChainModel) -> (u64, usize) {
+    let sector = vhdx::DiskOffset::new(0)..vhdx::DiskOffset::new(512);
+    let source = chain_of(model.files()).extents(sector).next().unwrap().unwrap().source;
+    let Source::Data { offset, layer } = source else { panic!("no data") };
+    (offset.get(), layer)
+}
+
 #[test]
 fn only_the_requests_that_need_a_bad_place_fail() {
     let (model, expected) = (model(3), content(&model(3)));
-    let source =
-        chain_of(model.files()).extents(vhdx::DiskOffset::new(0)..vhdx::DiskOffset::new(4096)).next();
-    let Source::Data { offset, layer } = source.unwrap().unwrap().source else { panic!("no data") };
-    let bad = offset.get() + 8192..offset.get() + 8193;
+    let (offset, layer) = place(&model);
+    let bad = offset + 8192..offset + 8193;
     let files: Vec<Failing> = model
         .files()
         .into_iter()
@@ -136,6 +142,35 @@ fn after_a_full_storage_nothing_is_called_durable() {
     }
     assert!(matches!(server.stop(), Err(vhdx_serve::ServeError::Flush { .. })));
     assert!(disk.close().is_err());
+}
+
+#[test]
+fn a_bad_parent_fails_one_write_and_not_the_disk() {
+    let model = model(3);
+    let (offset, layer) = place(&model);
+    assert!(layer > 0);
+    let mut files = model.files().into_iter();
+    let leaf = Failing::new(files.next().unwrap(), 0..0);
+    let copy = leaf.clone();
+    let parents = files.enumerate().map(|(number, file)| {
+        Failing::new(file, if number + 1 == layer { offset..offset + 512 } else { 0..0 })
+    });
+    let parents = chain_of(parents.collect()).layers().to_vec();
+    let leaf = VhdxMut::open_with(Arc::new(leaf), &vhdx::OpenOptions::default()).unwrap();
+    let disk = Arc::new(SharedDisk::writable(ChainMut::from_layers(leaf, parents).unwrap()));
+    let export = vhdx_serve::Export::new("disk", "", Arc::clone(&disk)).unwrap();
+    let server = Running::new(vec![export], vhdx_serve::Limits::default());
+    let mut client = server.client();
+    assert_eq!(client.write(0, 1 << 20, &[1; 512]), None);
+    // The rest of the sector cannot be read.
+    assert_eq!(client.write(0, 3, &[2]), Some(EIO));
+    assert_eq!(client.write(0, (1 << 20) + 512, &[3; 512]), None);
+    assert_eq!(client.change(FLUSH, 0, 0, 0), None);
+    assert_eq!(client.write(0, 0, &[4; 512]), None);
+    server.stop().unwrap();
+    disk.close().unwrap();
+    let leaf = vhdx::Vhdx::open_with(copy, &vhdx::OpenOptions::default()).unwrap();
+    assert_eq!(leaf.log(), vhdx::LogState::Clean);
 }
 
 #[test]

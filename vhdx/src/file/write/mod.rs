@@ -122,6 +122,12 @@ impl VhdxMut {
         self.headers.current().data_write_guid
     }
 
+    /// Returns whether a change of this file has failed. Every further change is refused then, with
+    /// [`FailedBefore`](InvalidState::FailedBefore), because nobody knows what the medium holds.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// Opens a file for writing and locks it against other programs.
     ///
     /// A dirty log is replayed into the file first.
