@@ -73,12 +73,21 @@ impl Connection {
         self.pace.is_fast()
     }
 
+    /// Returns whether a request need not be executed, because its reply cannot be sent and is all that it is for.
+    ///
+    /// A change is executed in any case: the client has sent it, and may have left without waiting for replies.
+    pub(super) fn is_pointless(&self, request: &Request) -> bool {
+        let has_only_reply =
+            matches!(request.command, Command::Read { .. } | Command::BlockStatus { .. } | Command::Cache(_));
+        has_only_reply && self.outbox.is_broken()
+    }
+
     /// Passes a request to the workers. The one that executes it puts the reply into the outbox.
     pub(super) fn pass_on(self: &Arc<Self>, request: Request, payload: Option<Buffer>, slot: Slot) {
         let connection = Arc::clone(self);
         let job = move || {
-            if connection.outbox.is_broken() {
-                return; // nobody waits for the reply
+            if connection.is_pointless(&request) {
+                return;
             }
             let reply = connection.answer(&request, payload.as_deref().unwrap_or(&[]));
             // The slot stands for its bytes.

@@ -14,6 +14,8 @@ use super::reply::Reply;
 /// The replies to one client.
 pub(super) struct Outbox {
     stream: Mutex<Box<dyn Write + Send>>,
+    /// Called once, when a write fails.
+    on_failure: Box<dyn Fn() + Send + Sync>,
     /// The first error of a write. Nothing more is sent then.
     failure: OnceLock<io::ErrorKind>,
     state: Mutex<State>,
@@ -48,12 +50,14 @@ pub(super) struct Slot {
 impl Outbox {
     pub(super) fn new(
         stream: Box<dyn Write + Send>,
+        on_failure: Box<dyn Fn() + Send + Sync>,
         message_time: Duration,
         most_requests: usize,
         most_bytes: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
             stream: Mutex::new(stream),
+            on_failure,
             failure: OnceLock::new(),
             state: Mutex::default(),
             added: Condvar::new(),
@@ -94,9 +98,8 @@ impl Outbox {
         self.added.notify_one();
     }
 
-    /// Sends the replies that are added, until [`end`](Self::end). Calls `on_failure` once if a write fails.
-    pub(super) fn send_all(&self, on_failure: impl FnOnce()) {
-        let mut on_failure = Some(on_failure);
+    /// Sends the replies that are added, until [`end`](Self::end). After a failure they are dropped.
+    pub(super) fn send_all(&self) {
         loop {
             let is_waiting = |state: &mut State| state.replies.is_empty() && !state.has_ended;
             let mut state =
@@ -107,11 +110,7 @@ impl Outbox {
                 return;
             }
             for (reply, slot) in replies {
-                if self.send(&mut reply.slices()).is_err()
-                    && let Some(on_failure) = on_failure.take()
-                {
-                    on_failure();
-                }
+                self.send(&mut reply.slices());
                 // The buffers first: the slot stands for their bytes.
                 drop(reply);
                 drop(slot);
@@ -119,21 +118,19 @@ impl Outbox {
         }
     }
 
-    /// Sends bytes at once: one or more whole replies.
-    ///
-    /// # Errors
-    /// That of the stream, or [`BrokenPipe`](io::ErrorKind::BrokenPipe) if an earlier write failed.
-    pub(super) fn send(&self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        // If a thread panicked here, half a reply may have been sent.
-        let Ok(mut stream) = self.stream.lock() else { return Err(io::ErrorKind::BrokenPipe.into()) };
-        if self.is_broken() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+    /// Sends bytes at once: one or more whole replies. Does nothing after an earlier write failed.
+    pub(super) fn send(&self, slices: &mut [IoSlice<'_>]) {
+        let result = match self.stream.lock() {
+            _ if self.is_broken() => return,
+            Ok(mut stream) => write_all(&mut *stream, slices, self.message_time),
+            // If a thread panicked here, half a reply may have been sent.
+            Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        if let Err(error) = result
+            && self.failure.set(error.kind()).is_ok()
+        {
+            (self.on_failure)();
         }
-        let result = write_all(&mut *stream, slices, self.message_time);
-        if let Err(error) = &result {
-            let _ = self.failure.set(error.kind()); // the first one counts
-        }
-        result
     }
 
     /// Waits until every request is answered, and ends the thread that sends the replies.
@@ -195,6 +192,7 @@ fn write_all(stream: &mut dyn Write, slices: &mut [IoSlice<'_>], time: Duration)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
 
     /// Takes a few bytes at a time.
@@ -215,9 +213,10 @@ mod tests {
     #[test]
     fn every_reply_is_sent_whole_and_frees_its_slot() {
         let sent = Arc::default();
-        let outbox = Outbox::new(Box::new(Narrow(Arc::clone(&sent))), Duration::from_secs(5), 2, 100);
+        let stream = Box::new(Narrow(Arc::clone(&sent)));
+        let outbox = Outbox::new(stream, Box::new(|| {}), Duration::from_secs(5), 2, 100);
         let sender = Arc::clone(&outbox);
-        let thread = thread::spawn(move || sender.send_all(|| {}));
+        let thread = thread::spawn(move || sender.send_all());
         for byte in 0..20 {
             // The third waits until one of the others is sent.
             let slot = outbox.begin(60);
@@ -240,19 +239,19 @@ mod tests {
                 Ok(())
             }
         }
-        let outbox = Outbox::new(Box::new(Broken), Duration::from_secs(5), 1, 100);
+        let failures = Arc::new(AtomicU32::new(0));
+        let of_outbox = Arc::clone(&failures);
+        let on_failure = Box::new(move || drop(of_outbox.fetch_add(1, Ordering::Relaxed)));
+        let outbox = Outbox::new(Box::new(Broken), on_failure, Duration::from_secs(5), 1, 100);
         let sender = Arc::clone(&outbox);
-        let thread = thread::spawn(move || {
-            let mut failures = 0;
-            sender.send_all(|| failures += 1);
-            failures
-        });
+        let thread = thread::spawn(move || sender.send_all());
         for _ in 0..3 {
             let slot = outbox.begin(1000);
             outbox.push(Reply::of(vec![1]), slot);
         }
         outbox.end();
-        assert_eq!(thread.join().unwrap(), 1);
+        thread.join().unwrap();
+        assert_eq!(failures.load(Ordering::Relaxed), 1);
         assert!(outbox.is_broken());
     }
 }

@@ -105,12 +105,14 @@ fn serve_export(
     // A client that does not read its replies leaves room for the others.
     let most_bytes = (limits.bytes_in_flight / 4).max(limits.request_payload.into());
     let stream = Box::new(SharedSocket(Arc::clone(socket)));
-    let outbox = Outbox::new(stream, limits.message_time, limits.requests_in_flight, most_bytes);
+    let of_outbox = Arc::clone(socket);
+    // The thread that reads requests notices the end of the stream then.
+    let on_failure = Box::new(move || of_outbox.shut_down(Shutdown::Both));
+    let outbox = Outbox::new(stream, on_failure, limits.message_time, limits.requests_in_flight, most_bytes);
     let connection = Connection::new(Arc::clone(shared), client, agreement, outbox);
     let sender = {
-        let (outbox, socket) = (Arc::clone(&connection.outbox), Arc::clone(socket));
-        // The thread that reads requests notices the end of the stream then.
-        let send = move || outbox.send_all(|| socket.shut_down(Shutdown::Both));
+        let outbox = Arc::clone(&connection.outbox);
+        let send = move || outbox.send_all();
         thread::Builder::new().name("nbd-send".to_owned()).spawn(send)?
     };
     // A panic is a bug. It must not keep the other thread from ending.
@@ -127,6 +129,8 @@ fn serve_export(
 
 /// Executes requests until the client leaves or the server stops. Replies may still be on their way then.
 ///
+/// If replies can no longer be sent, the changes that the client has sent already are executed nevertheless.
+///
 /// # Errors
 /// The reason why the connection cannot be used any more.
 pub(super) fn serve_requests(stream: impl Read, connection: &Arc<Connection>) -> io::Result<ConnectionEnd> {
@@ -139,7 +143,7 @@ pub(super) fn serve_requests(stream: impl Read, connection: &Arc<Connection>) ->
     };
     loop {
         if reader.incoming.buffered() < REQUEST_HEADER {
-            reader.send_replies()?;
+            reader.send_replies();
         }
         let Some(header) = reader.incoming.header(|| shared.is_stopping())? else {
             let is_stopping = shared.is_stopping();
@@ -147,7 +151,7 @@ pub(super) fn serve_requests(stream: impl Read, connection: &Arc<Connection>) ->
         };
         match validate(&header, &connection.agreement, shared.limits.request_payload) {
             Ok(Message::Disconnect) => {
-                reader.send_replies()?;
+                reader.send_replies();
                 return Ok(ConnectionEnd::Disconnected);
             }
             Ok(Message::Execute(_)) if shared.is_stopping() => {
@@ -157,7 +161,7 @@ pub(super) fn serve_requests(stream: impl Read, connection: &Arc<Connection>) ->
             Err(refusal) => reader.refuse(&header, refusal)?,
         }
         if reader.replies.len() >= BATCH {
-            reader.send_replies()?;
+            reader.send_replies();
         }
     }
 }
@@ -173,17 +177,16 @@ struct RequestReader<'a, R> {
 }
 
 impl<R: Read> RequestReader<'_, R> {
-    fn send_replies(&mut self) -> io::Result<()> {
+    fn send_replies(&mut self) {
         if !self.replies.is_empty() {
-            self.connection.outbox.send(&mut [IoSlice::new(&self.replies)])?;
+            self.connection.outbox.send(&mut [IoSlice::new(&self.replies)]);
             self.replies.clear();
         }
-        Ok(())
     }
 
     fn refuse(&mut self, header: &Header, refusal: Refusal) -> io::Result<()> {
         if self.incoming.buffered() < header.payload() as usize {
-            self.send_replies()?;
+            self.send_replies();
         }
         self.incoming.skip_payload(header.payload())?;
         self.connection.refuse(header, refusal, &mut self.replies);
@@ -192,9 +195,12 @@ impl<R: Read> RequestReader<'_, R> {
 
     /// Executes a small request here if that is faster, and passes every other one on.
     fn execute(&mut self, request: Request) -> io::Result<()> {
+        if self.connection.is_pointless(&request) {
+            return Ok(());
+        }
         let payload = request.header.payload() as usize; // at most the greatest payload
         if self.incoming.buffered() < payload {
-            self.send_replies()?;
+            self.send_replies();
         }
         if request.is_small() && self.connection.is_fast() {
             self.payload.resize(payload, 0);
@@ -203,7 +209,7 @@ impl<R: Read> RequestReader<'_, R> {
             return Ok(());
         }
         // The client may wait for a reply before it takes others, whose slots are needed here.
-        self.send_replies()?;
+        self.send_replies();
         let shared = &self.connection.shared;
         let content = Buffers::size(request.content() as usize) as u64;
         let content = if request.content() == 0 { 0 } else { content };
@@ -219,7 +225,8 @@ impl<R: Read> RequestReader<'_, R> {
         };
         if request.is_soon_done() && self.connection.is_fast() {
             let reply = self.connection.answer(&request, payload.as_deref().unwrap_or(&[]));
-            return self.connection.outbox.send(&mut reply.slices());
+            self.connection.outbox.send(&mut reply.slices());
+            return Ok(());
         }
         self.connection.pass_on(request, payload, slot);
         Ok(())

@@ -102,6 +102,14 @@ impl Drop for Running {
     }
 }
 
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "it did not happen");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 pub(crate) fn export(name: &str, disk: SharedDisk) -> Export {
     Export::new(name, format!("the disk {name}"), Arc::new(disk)).unwrap()
 }

@@ -8,7 +8,7 @@ use vhdx_serve::{ConnectionEnd, Limits};
 use vhdx_testkit::Random;
 
 use crate::client::{Client, DISC, READ, WRITE, option, request};
-use crate::harness::{Running, chain, content, export, model, read_only};
+use crate::harness::{Running, chain, content, export, model, read_only, wait_until};
 
 fn limits() -> Limits {
     let mut limits = Limits::default();
@@ -24,14 +24,6 @@ fn server(limits: Limits) -> Running {
 /// A good client is served while and after all that.
 fn assert_serves(server: &Running) {
     assert_eq!(server.client().read(0, 8192), content(&model(1))[..8192]);
-}
-
-fn wait_until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it did not happen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -7,9 +7,10 @@ use vhdx_serve::{Limits, SharedDisk};
 use vhdx_testkit::Random;
 
 use crate::client::{
-    CACHE, Client, EINVAL, ENOSPC, ENOTSUP, FAST_ZERO, FLUSH, FUA, NO_HOLE, TRIM, WRITE, WRITE_ZEROES,
+    CACHE, Client, DISC, EINVAL, ENOSPC, ENOTSUP, FAST_ZERO, FLUSH, FUA, NO_HOLE, TRIM, WRITE, WRITE_ZEROES,
+    request,
 };
-use crate::harness::{Running, content, export, model, writable};
+use crate::harness::{Running, content, export, model, wait_until, writable};
 
 /// The disk of a file as a new reader sees it.
 fn reopened(leaf: &std::path::Path) -> Vec<u8> {
@@ -97,6 +98,29 @@ fn a_flush_and_a_durable_write_survive_a_killed_server() {
         std::fs::copy(entry.path(), copies.path().join(entry.file_name())).unwrap();
     }
     assert!(reopened(&copies.path().join(leaf.file_name().unwrap())) == array);
+}
+
+#[test]
+fn changes_of_a_client_that_leaves_at_once_are_made() {
+    let model = model(9);
+    let (_folder, _, disk) = writable(&model);
+    let server = Running::of(SharedDisk::writable(disk));
+    for (byte, flags, says_goodbye) in [(1, FUA, false), (2, FUA, true), (3, 0, false), (4, 0, true)] {
+        let mut client = server.client();
+        // The client takes no replies, and the server cannot send them.
+        client.stream.shutdown(std::net::Shutdown::Read).unwrap();
+        let write = |number| [request(WRITE, flags, number, number * 512, 512), vec![byte; 512]].concat();
+        let mut bytes: Vec<u8> = (0..100).flat_map(write).collect();
+        if says_goodbye {
+            bytes.extend(request(DISC, 0, 0, 0, 0));
+        }
+        std::io::Write::write_all(&mut client.stream, &bytes).unwrap();
+        drop(client);
+        let number_of_ends = || server.log.ends.lock().unwrap().len();
+        wait_until(|| number_of_ends() == 2 * usize::from(byte) - 1);
+        assert!(server.client().read(0, 51_200) == [byte; 51_200], "{byte}");
+        wait_until(|| number_of_ends() == 2 * usize::from(byte));
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ const ANY: &[fn(usize) -> Fault] =
     &[|number| Fault::once(Calls::Any, number), |number| Fault::forever(Calls::Any, number)];
 
 fn assert_refuses_all_changes(mut disk: ChainMut, world: &CrashWorld) {
+    assert!(disk.leaf().has_failed());
     let calls = world.calls(Calls::Writes);
     let results = [
         disk.write_all_at(&[1; 512], at(0)),
