@@ -15,6 +15,8 @@ use super::stop::Stop;
 
 /// The time until the next attempt if a client cannot be accepted, for example because there are too many files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The time after which a thread that waits for clients looks whether the server ends.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The part of a server that accepts clients.
 #[derive(Clone)]
@@ -23,16 +25,18 @@ pub(super) struct Acceptor {
     pub(super) registry: Arc<Registry>,
     /// Told when a client has left.
     pub(super) stop: Stop,
-    /// Whether this ends with the next client.
+    /// Whether this ends.
     pub(super) has_ended: Arc<AtomicBool>,
 }
 
 impl Acceptor {
-    /// Accepts clients until `has_ended` is set and the listener is woken.
+    /// Accepts clients until `has_ended` is set, and a short time after that.
+    ///
+    /// Nobody connects to the listener to wake this: its path or its address may be that of another server by now.
     pub(super) fn run(&self, listener: &Listener) {
         let mut has_failed = false;
         loop {
-            let accepted = listener.accept();
+            let accepted = listener.accept(LOOK);
             if self.has_ended.load(Ordering::Acquire) {
                 return;
             }
@@ -41,9 +45,8 @@ impl Acceptor {
                     has_failed = false;
                     self.begin(Arc::new(socket), peer);
                 }
-                // The client left before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // There was no client, or it left before it was accepted.
+                Err(error) if is_nobody(error.kind()) => {}
                 Err(error) => {
                     if !has_failed {
                         self.shared.events.accept_failed(&listener.address().to_string(), &error);
@@ -79,4 +82,9 @@ impl Acceptor {
             self.shared.events.handshake_failed(&peer, &format!("no thread could be started: {error}"));
         }
     }
+}
+
+fn is_nobody(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(kind, WouldBlock | ConnectionAborted | Interrupted)
 }

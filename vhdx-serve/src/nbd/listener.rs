@@ -2,17 +2,15 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ready::wait_readable;
 use super::socket::Socket;
 
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
-
-/// The time to connect to a listener of this process.
-const WAKE_TIME: Duration = Duration::from_secs(1);
 
 /// A socket that waits for clients.
 ///
@@ -21,8 +19,7 @@ const WAKE_TIME: Duration = Duration::from_secs(1);
 pub struct Listener {
     socket: ListeningSocket,
     address: Address,
-    #[cfg(unix)]
-    _made: Option<MadeSocket>,
+    made: Option<MadeSocket>,
 }
 
 #[derive(Debug)]
@@ -58,14 +55,9 @@ impl Listener {
     /// # Errors
     /// Those of [`TcpListener::local_addr`].
     pub fn from_tcp(socket: TcpListener) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
+        socket.set_nonblocking(true)?;
         let address = Address::Tcp(socket.local_addr()?);
-        Ok(Self {
-            socket: ListeningSocket::Tcp(socket),
-            address,
-            #[cfg(unix)]
-            _made: None,
-        })
+        Ok(Self { socket: ListeningSocket::Tcp(socket), address, made: None })
     }
 
     /// Makes a Unix socket and listens on it. The umask of the process decides who can connect.
@@ -86,10 +78,11 @@ impl Listener {
             result => result?,
         };
         let made = MadeSocket::new(path)?;
+        socket.set_nonblocking(true)?;
         Ok(Self {
             socket: ListeningSocket::Unix(socket),
             address: Address::Unix(path.to_owned()),
-            _made: Some(made),
+            made: Some(made),
         })
     }
 
@@ -99,12 +92,12 @@ impl Listener {
     /// Those of [`UnixListener::local_addr`].
     #[cfg(unix)]
     pub fn from_unix(socket: UnixListener) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
+        socket.set_nonblocking(true)?;
         let address = match socket.local_addr()?.as_pathname() {
             Some(path) => Address::Unix(path.to_owned()),
             None => Address::UnnamedUnix,
         };
-        Ok(Self { socket: ListeningSocket::Unix(socket), address, _made: None })
+        Ok(Self { socket: ListeningSocket::Unix(socket), address, made: None })
     }
 
     /// Returns where clients find the listener.
@@ -112,8 +105,24 @@ impl Listener {
         &self.address
     }
 
-    /// Waits for a client. Returns its socket and its address as text.
-    pub(super) fn accept(&self) -> io::Result<(Socket, String)> {
+    /// Takes the file that is removed with the listener, if it has one, so that it is removed with the result.
+    pub(super) fn take_made(&mut self) -> Option<MadeSocket> {
+        self.made.take()
+    }
+
+    /// Waits for a client, at most for `time`. Returns its socket and its address as text.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no client came.
+    pub(super) fn accept(&self, time: Duration) -> io::Result<(Socket, String)> {
+        let is_ready = match &self.socket {
+            ListeningSocket::Tcp(socket) => wait_readable(socket, time)?,
+            #[cfg(unix)]
+            ListeningSocket::Unix(socket) => wait_readable(socket, time)?,
+        };
+        if !is_ready {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         match &self.socket {
             ListeningSocket::Tcp(socket) => {
                 let (stream, peer) = socket.accept()?;
@@ -160,16 +169,6 @@ impl Address {
         }
         Some(uri)
     }
-
-    /// Connects to the listener, so that its `accept` returns. Returns whether that succeeded.
-    pub(super) fn wake(&self) -> bool {
-        match self {
-            Self::Tcp(address) => TcpStream::connect_timeout(&reachable(*address), WAKE_TIME).is_ok(),
-            #[cfg(unix)]
-            Self::Unix(path) => UnixStream::connect(path).is_ok(),
-            _ => false,
-        }
-    }
 }
 
 impl fmt::Display for Address {
@@ -212,11 +211,16 @@ fn escape(uri: &mut String, text: &str) {
 /// A Unix socket in a folder, removed when this is dropped.
 #[cfg(unix)]
 #[derive(Debug)]
-struct MadeSocket {
+pub(super) struct MadeSocket {
     path: PathBuf,
     /// The file system and the inode.
     file: (u64, u64),
 }
+
+/// No listener has a file.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(super) enum MadeSocket {}
 
 #[cfg(unix)]
 impl MadeSocket {

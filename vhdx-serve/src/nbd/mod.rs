@@ -19,6 +19,7 @@ mod outbox;
 mod pace;
 mod protocol;
 mod queue;
+mod ready;
 mod registry;
 mod reply;
 mod request;

@@ -6,10 +6,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::accept::Acceptor;
-use super::listener::{Address, Listener};
+use super::listener::{Listener, MadeSocket};
 use super::offer::Offer;
 use super::shared::Shared;
 use super::stop::Stop;
@@ -84,7 +84,7 @@ impl Server {
             stop: stop.clone(),
             has_ended: Arc::new(AtomicBool::new(false)),
         };
-        let mut threads = Threads { acceptor, workers: Vec::new(), listeners: Vec::new() };
+        let mut threads = Threads { acceptor, workers: Vec::new(), listeners: Vec::new(), files: Vec::new() };
         let begun = self.begin(&mut threads, listeners);
         if begun.is_ok() {
             let registry = &threads.acceptor.registry;
@@ -105,9 +105,11 @@ impl Server {
             };
             threads.workers.push(spawn("nbd-worker", work)?);
         }
-        for listener in listeners {
-            let (acceptor, address) = (threads.acceptor.clone(), listener.address().clone());
-            threads.listeners.push((address, spawn("nbd-accept", move || acceptor.run(&listener))?));
+        for mut listener in listeners {
+            let acceptor = threads.acceptor.clone();
+            // The file is removed at the end, even if the thread does not end.
+            threads.files.extend(listener.take_made());
+            threads.listeners.push(spawn("nbd-accept", move || acceptor.run(&listener))?);
         }
         Ok(())
     }
@@ -144,7 +146,9 @@ fn ensure_default(exports: &[Export], default: usize) -> Result<(), ServeError> 
 struct Threads {
     acceptor: Acceptor,
     workers: Vec<JoinHandle<()>>,
-    listeners: Vec<(Address, JoinHandle<()>)>,
+    listeners: Vec<JoinHandle<()>>,
+    /// The files of the listeners.
+    files: Vec<MadeSocket>,
 }
 
 impl Threads {
@@ -152,13 +156,9 @@ impl Threads {
     fn end(self) {
         let Acceptor { shared, registry, has_ended, .. } = self.acceptor;
         has_ended.store(true, Ordering::Release);
-        for (address, thread) in self.listeners {
-            // Otherwise the thread ends with the process, or with the next client, which it refuses.
-            if address.wake() {
-                let _ = thread.join();
-            }
-        }
         shared.stop();
+        self.listeners.into_iter().for_each(join_soon);
+        drop(self.files);
         registry.close();
         let all_left = registry.wait_until_empty(shared.limits.stop_time) || {
             registry.cut();
@@ -168,6 +168,17 @@ impl Threads {
         if all_left {
             self.workers.into_iter().for_each(|worker| drop(worker.join()));
         }
+    }
+}
+
+/// Waits for the end of a thread that ends soon, unless the caller's [`Events`] hold it up. It is left alone then.
+fn join_soon(thread: JoinHandle<()>) {
+    let until = Instant::now() + CUT_TIME;
+    while !thread.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    if thread.is_finished() {
+        let _ = thread.join(); // it has no result
     }
 }
 

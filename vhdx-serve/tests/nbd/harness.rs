@@ -83,8 +83,15 @@ impl Running {
     }
 
     /// Waits until the server has ended.
-    pub(crate) fn join(mut self) -> Result<(), ServeError> {
-        self.thread.take().unwrap().join().unwrap()
+    pub(crate) fn join(self) -> Result<(), ServeError> {
+        self.join_and(|| ())
+    }
+
+    /// Waits until the server has ended, and calls `check` while its folder is still there.
+    pub(crate) fn join_and(mut self, check: impl FnOnce()) -> Result<(), ServeError> {
+        let result = self.thread.take().unwrap().join().unwrap();
+        check();
+        result
     }
 
     pub(crate) fn stop(self) -> Result<(), ServeError> {

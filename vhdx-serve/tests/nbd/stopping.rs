@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vhdx_serve::{ConnectionEnd, Export, Limits, SharedDisk};
+use vhdx_serve::{ConnectionEnd, Export, Limits, Listener, SharedDisk};
 
 use crate::client::{DISC, READ};
 use crate::harness::{Running, chain, content, export, model, read_only, writable};
@@ -62,6 +62,25 @@ fn clients_that_take_no_replies_do_not_hold_up_the_end() {
     let start = Instant::now();
     server.stop().unwrap();
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_server_whose_path_has_another_one_ends_and_leaves_it() {
+    let first = Running::of(read_only(chain(&model(1))));
+    assert_eq!(first.client().read(0, 512), content(&model(1))[..512]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moved");
+    std::fs::rename(&first.socket, &path).unwrap();
+    let (socket, other) = (first.socket.clone(), Listener::unix(&first.socket).unwrap());
+    let (sender, ended) = std::sync::mpsc::channel();
+    let stop = first.stop.clone();
+    std::thread::spawn(move || {
+        let result = first.join_and(|| assert!(socket.exists()));
+        sender.send(result).unwrap();
+    });
+    stop.stop();
+    ended.recv_timeout(Duration::from_secs(10)).expect("the server ends").unwrap();
+    drop(other);
 }
 
 #[test]
