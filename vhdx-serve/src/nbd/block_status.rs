@@ -9,6 +9,13 @@ const MOST_DESCRIPTORS: usize = 8192;
 /// The most extents that are looked at for one reply. It bounds the time for a disk that is very fragmented.
 const MOST_EXTENTS: usize = 1 << 18;
 
+/// Returns the most bytes of memory for the lists of a range of `len` bytes and for the reply that has them.
+pub(super) fn most_bytes(len: u32, contexts: usize) -> usize {
+    // The shortest extent is a sector. A vector that grows may be twice as long as its content.
+    let descriptors = (len as usize / 512 + 2).min(MOST_DESCRIPTORS);
+    contexts * descriptors * size_of::<(u32, u32)>() * 4
+}
+
 /// The descriptors of one context, which follow each other from the start of the request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Statuses {

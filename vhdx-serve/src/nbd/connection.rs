@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::buffers::Buffer;
+use super::block_status::most_bytes;
+use super::buffers::{Buffer, Buffers};
 use super::execute::{Failure, change, execute, read_small};
 use super::offer::Agreement;
 use super::outbox::{Outbox, Slot};
@@ -48,14 +49,6 @@ impl Request {
             _ => false,
         }
     }
-
-    /// The bytes of memory for the content of the request or of its reply.
-    pub(super) fn content(&self) -> u32 {
-        match self.command {
-            Command::Read { .. } | Command::Write { .. } => self.header.len,
-            _ => 0,
-        }
-    }
 }
 
 impl Connection {
@@ -80,6 +73,20 @@ impl Connection {
         let has_only_reply =
             matches!(request.command, Command::Read { .. } | Command::BlockStatus { .. } | Command::Cache(_));
         has_only_reply && self.outbox.is_broken()
+    }
+
+    /// The bytes of memory for the content of a request or of its reply.
+    pub(super) fn memory(&self, request: &Request) -> u64 {
+        match request.command {
+            Command::Read { .. } | Command::Write { .. } => match request.header.len {
+                0 => 0,
+                len => Buffers::size(len as usize) as u64,
+            },
+            Command::BlockStatus { is_one: false, .. } => {
+                most_bytes(request.header.len, self.agreement.contexts.len()) as u64
+            }
+            _ => 0,
+        }
     }
 
     /// Passes a request to the workers. The one that executes it puts the reply into the outbox.

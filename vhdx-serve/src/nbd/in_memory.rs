@@ -77,7 +77,14 @@ pub fn answer_requests(export: Export, is_structured: bool, bytes: &[u8]) -> Vec
     let contexts = if is_structured { Context::ALL.to_vec() } else { Vec::new() };
     let client = Client { number: 1, peer: String::new(), export: export.name().to_owned() };
     let output = Output::default();
-    let outbox = Outbox::new(Box::new(output.clone()), Box::new(|| {}), TIME, usize::MAX, u64::MAX);
+    let outbox = Outbox::new(
+        Box::new(output.clone()),
+        Box::new(|| {}),
+        TIME,
+        usize::MAX,
+        u64::MAX,
+        shared.budget.account(),
+    );
     let agreement = Agreement { export, is_structured, contexts };
     let connection = Connection::new(Arc::clone(&shared), client, agreement, Arc::clone(&outbox));
     thread::scope(|scope| {

@@ -1,10 +1,13 @@
 //! Defines [`Incoming`]: the requests of a client, as they come from its stream.
 
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::budget::Account;
 use super::protocol::REQUEST_HEADER;
 use super::request::Header;
+use super::transfer::{Transfer, is_time_out};
 
 /// The bytes that are read from the stream at once. A request with more payload is read around the buffer.
 const BUFFER: usize = 64 << 10;
@@ -20,11 +23,15 @@ pub(super) struct Incoming<R> {
     start: usize,
     end: usize,
     message_time: Duration,
+    /// The time that the client has taken for the header of the current request.
+    spent: Duration,
+    account: Arc<Account>,
 }
 
 impl<R: Read> Incoming<R> {
-    pub(super) fn new(stream: R, message_time: Duration) -> Self {
-        Self { stream, buf: vec![0; BUFFER], start: 0, end: 0, message_time }
+    pub(super) fn new(stream: R, message_time: Duration, account: Arc<Account>) -> Self {
+        let buf = vec![0; BUFFER];
+        Self { stream, buf, start: 0, end: 0, message_time, spent: Duration::ZERO, account }
     }
 
     /// Returns how many bytes can be used without waiting for the client.
@@ -38,7 +45,8 @@ impl<R: Read> Incoming<R> {
     /// That of the stream; `InvalidData` if something else than a request came, `TimedOut` if the client was too slow, and
     /// `UnexpectedEof` if the stream ended within a request.
     pub(super) fn header(&mut self, is_stopped: impl Fn() -> bool) -> io::Result<Option<Header>> {
-        let mut until = None;
+        // From the first byte on: the client may wait before it.
+        let mut transfer = None;
         while self.buffered() < REQUEST_HEADER {
             // What is left is less than a header.
             self.buf.copy_within(self.start..self.end, 0);
@@ -52,9 +60,11 @@ impl<R: Read> Incoming<R> {
                 Err(error) => return Err(error),
             }
             if (1..REQUEST_HEADER).contains(&self.end) {
-                self.ensure_in_time(&mut until)?;
+                let transfer = transfer.get_or_insert_with(|| Transfer::begun(Duration::ZERO));
+                self.ensure_in_time(transfer)?;
             }
         }
+        self.spent = transfer.map_or(Duration::ZERO, |transfer| transfer.elapsed());
         let bytes = self.buf[self.start..self.end].first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
         let header = Header::parse(bytes).map_err(|_| io::ErrorKind::InvalidData)?;
         self.start += REQUEST_HEADER;
@@ -70,16 +80,23 @@ impl<R: Read> Incoming<R> {
         let (received, mut rest) = target.split_at_mut(len);
         received.copy_from_slice(&self.buf[self.start..self.start + len]);
         self.start += len;
-        let mut until = None;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        // The time in which the request waited for memory is not that of the client.
+        let mut transfer = Transfer::begun(self.spent);
         while !rest.is_empty() {
             match self.stream.read(rest) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => rest = &mut rest[read..],
+                Ok(read) => {
+                    rest = &mut rest[read..];
+                    transfer.add(read);
+                }
                 Err(error) if is_time_out(&error) || error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
             if !rest.is_empty() {
-                self.ensure_in_time(&mut until)?;
+                self.ensure_in_time(&transfer)?;
             }
         }
         Ok(())
@@ -91,7 +108,7 @@ impl<R: Read> Incoming<R> {
     /// As [`header`](Self::header).
     pub(super) fn skip_payload(&mut self, len: u32) -> io::Result<()> {
         let mut rest = u64::from(len);
-        let mut until = None;
+        let mut transfer = None;
         loop {
             let buffered = rest.min(self.buffered() as u64);
             self.start += buffered as usize; // at most the buffer
@@ -100,29 +117,28 @@ impl<R: Read> Incoming<R> {
                 return Ok(());
             }
             (self.start, self.end) = (0, 0);
+            let transfer = transfer.get_or_insert_with(|| Transfer::begun(self.spent));
             match self.stream.read(&mut self.buf) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => self.end = read,
+                Ok(read) => {
+                    self.end = read;
+                    transfer.add(read);
+                }
                 Err(error) if is_time_out(&error) || error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            self.ensure_in_time(&mut until)?;
+            let transfer = *transfer;
+            self.ensure_in_time(&transfer)?;
         }
     }
 
-    /// Returns an error if a message takes too long. The time begins with the first call.
-    fn ensure_in_time(&self, until: &mut Option<Instant>) -> io::Result<()> {
-        let now = Instant::now();
-        match now > *until.get_or_insert(now + self.message_time) {
-            true => Err(io::ErrorKind::TimedOut.into()),
-            false => Ok(()),
+    /// Returns an error if a request takes too long.
+    fn ensure_in_time(&self, transfer: &Transfer) -> io::Result<()> {
+        if transfer.elapsed() > self.message_time {
+            return Err(io::ErrorKind::TimedOut.into());
         }
+        transfer.ensure_not_in_the_way(self.message_time, &self.account)
     }
-}
-
-/// Returns whether a read ended because of the time-out of a socket. Systems have different codes for that.
-fn is_time_out(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
@@ -161,7 +177,8 @@ mod tests {
     }
 
     fn incoming(bytes: Vec<u8>, time: Duration) -> Incoming<Slow> {
-        Incoming::new(Slow { bytes, at: 0, waits: false }, time)
+        let account = crate::nbd::budget::Budget::new(1, 1, 1).account();
+        Incoming::new(Slow { bytes, at: 0, waits: false }, time, account)
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod session;
 mod shared;
 mod socket;
 mod stop;
+mod transfer;
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub use in_memory::{answer_options, answer_requests};

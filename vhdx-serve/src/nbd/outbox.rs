@@ -8,8 +8,9 @@ use std::io::{self, IoSlice, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::budget::Permit;
+use super::budget::{Account, Permit};
 use super::reply::Reply;
+use super::transfer::{Transfer, is_time_out};
 
 /// The replies to one client.
 pub(super) struct Outbox {
@@ -26,6 +27,7 @@ pub(super) struct Outbox {
     message_time: Duration,
     most_requests: usize,
     most_bytes: u64,
+    account: Arc<Account>,
 }
 
 #[derive(Default)]
@@ -54,6 +56,7 @@ impl Outbox {
         message_time: Duration,
         most_requests: usize,
         most_bytes: u64,
+        account: Arc<Account>,
     ) -> Arc<Self> {
         Arc::new(Self {
             stream: Mutex::new(stream),
@@ -65,7 +68,13 @@ impl Outbox {
             message_time,
             most_requests,
             most_bytes,
+            account,
         })
+    }
+
+    /// The memory of the client.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     /// Waits until the client may have another request with a payload of `bytes`.
@@ -100,17 +109,21 @@ impl Outbox {
 
     /// Sends the replies that are added, until [`end`](Self::end). After a failure they are dropped.
     pub(super) fn send_all(&self) {
+        let mut transfer = Transfer::begun(Duration::ZERO);
         loop {
             let is_waiting = |state: &mut State| state.replies.is_empty() && !state.has_ended;
-            let mut state =
-                self.added.wait_while(self.lock(), is_waiting).unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
+            if is_waiting(&mut state) {
+                state = self.added.wait_while(state, is_waiting).unwrap_or_else(PoisonError::into_inner);
+                transfer = Transfer::begun(Duration::ZERO);
+            }
             let replies = std::mem::take(&mut state.replies);
             drop(state);
             if replies.is_empty() {
                 return;
             }
             for (reply, slot) in replies {
-                self.send(&mut reply.slices());
+                self.send_within(&mut reply.slices(), &mut transfer);
                 // The buffers first: the slot stands for their bytes.
                 drop(reply);
                 drop(slot);
@@ -120,9 +133,13 @@ impl Outbox {
 
     /// Sends bytes at once: one or more whole replies. Does nothing after an earlier write failed.
     pub(super) fn send(&self, slices: &mut [IoSlice<'_>]) {
+        self.send_within(slices, &mut Transfer::begun(Duration::ZERO));
+    }
+
+    fn send_within(&self, slices: &mut [IoSlice<'_>], transfer: &mut Transfer) {
         let result = match self.stream.lock() {
             _ if self.is_broken() => return,
-            Ok(mut stream) => write_all(&mut *stream, slices, self.message_time),
+            Ok(mut stream) => self.write_all(&mut *stream, slices, transfer),
             // If a thread panicked here, half a reply may have been sent.
             Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
         };
@@ -131,6 +148,37 @@ impl Outbox {
         {
             (self.on_failure)();
         }
+    }
+
+    /// Writes all bytes, unless the client takes them too slowly.
+    fn write_all(
+        &self,
+        stream: &mut dyn Write,
+        slices: &mut [IoSlice<'_>],
+        transfer: &mut Transfer,
+    ) -> io::Result<()> {
+        let mut rest = slices;
+        let start = Instant::now();
+        while !rest.is_empty() {
+            match stream.write_vectored(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut rest, written);
+                    transfer.add(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Windows does not say how many bytes were sent before a time-out.
+                Err(error) if is_time_out(&error) && !cfg!(windows) => {}
+                Err(error) => return Err(error),
+            }
+            if !rest.is_empty() {
+                if start.elapsed() > self.message_time {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                transfer.ensure_not_in_the_way(self.message_time, &self.account)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every request is answered, and ends the thread that sends the replies.
@@ -171,29 +219,15 @@ impl Drop for Slot {
     }
 }
 
-/// Writes all bytes. If they do not fit at once, the client has `time` to take them.
-fn write_all(stream: &mut dyn Write, slices: &mut [IoSlice<'_>], time: Duration) -> io::Result<()> {
-    let mut rest = slices;
-    let mut until = None;
-    while !rest.is_empty() {
-        match stream.write_vectored(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut rest, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if !rest.is_empty() && Instant::now() > *until.get_or_insert_with(|| Instant::now() + time) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread;
+
+    fn account() -> Arc<Account> {
+        crate::nbd::budget::Budget::new(1, 1, 1).account()
+    }
 
     /// Takes a few bytes at a time.
     struct Narrow(Arc<Mutex<Vec<u8>>>);
@@ -214,7 +248,7 @@ mod tests {
     fn every_reply_is_sent_whole_and_frees_its_slot() {
         let sent = Arc::default();
         let stream = Box::new(Narrow(Arc::clone(&sent)));
-        let outbox = Outbox::new(stream, Box::new(|| {}), Duration::from_secs(5), 2, 100);
+        let outbox = Outbox::new(stream, Box::new(|| {}), Duration::from_secs(5), 2, 100, account());
         let sender = Arc::clone(&outbox);
         let thread = thread::spawn(move || sender.send_all());
         for byte in 0..20 {
@@ -244,7 +278,7 @@ mod tests {
         let on_failure = Box::new(move || {
             of_outbox.fetch_add(1, Ordering::Relaxed);
         });
-        let outbox = Outbox::new(Box::new(Broken), on_failure, Duration::from_secs(5), 1, 100);
+        let outbox = Outbox::new(Box::new(Broken), on_failure, Duration::from_secs(5), 1, 100, account());
         let sender = Arc::clone(&outbox);
         let thread = thread::spawn(move || sender.send_all());
         for _ in 0..3 {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::buffers::Buffers;
 use super::connection::{Connection, Request};
 use super::handshake::{Negotiated, negotiate};
 use super::incoming::Incoming;
@@ -16,13 +15,12 @@ use super::outbox::Outbox;
 use super::protocol::{Code, REQUEST_HEADER};
 use super::request::{Header, Message, Refusal, validate};
 use super::shared::Shared;
-use super::socket::{SharedSocket, Socket};
+use super::socket::{SharedSocket, Socket, Waiting};
+use super::transfer::wait_time;
 use crate::events::{Client, ConnectionEnd};
 
 /// The bytes of small replies that are sent together.
 const BATCH: usize = 128 << 10;
-/// The longest time until a waiting thread notices that the server stops. On Unix it is woken.
-const STOP_POLL: Duration = Duration::from_secs(1);
 
 /// Serves a client until it leaves. Calls `on_chosen` when it has chosen an export.
 pub(super) fn serve(
@@ -54,9 +52,10 @@ fn shake_hands(shared: &Shared, socket: &Socket) -> io::Result<Negotiated> {
     let (limits, until) = (&shared.limits, Instant::now() + shared.limits.handshake_time);
     socket.prepare()?;
     let negotiated = negotiate(&mut Timed { socket, until }, &shared.offer, limits)?;
-    let poll = if cfg!(unix) { limits.message_time } else { limits.message_time.min(STOP_POLL) };
-    socket.set_read_timeout(poll)?;
-    socket.set_write_timeout(limits.message_time)?;
+    let wait = wait_time(limits.message_time);
+    socket.set_read_timeout(wait)?;
+    // On Windows a socket cannot be used after a time-out.
+    socket.set_write_timeout(if cfg!(windows) { limits.message_time } else { wait })?;
     Ok(negotiated)
 }
 
@@ -105,10 +104,11 @@ fn serve_export(
     // A client that does not read its replies leaves room for the others.
     let most_bytes = (limits.bytes_in_flight / 4).max(limits.request_payload.into());
     let stream = Box::new(SharedSocket(Arc::clone(socket)));
-    let of_outbox = Arc::clone(socket);
+    let (of_outbox, account) = (Arc::clone(socket), shared.budget.account());
     // The thread that reads requests notices the end of the stream then.
     let on_failure = Box::new(move || of_outbox.shut_down(Shutdown::Both));
-    let outbox = Outbox::new(stream, on_failure, limits.message_time, limits.requests_in_flight, most_bytes);
+    let outbox =
+        Outbox::new(stream, on_failure, limits.message_time, limits.requests_in_flight, most_bytes, account);
     let connection = Connection::new(Arc::clone(shared), client, agreement, outbox);
     let sender = {
         let outbox = Arc::clone(&connection.outbox);
@@ -116,7 +116,9 @@ fn serve_export(
         thread::Builder::new().name("nbd-send".to_owned()).spawn(send)?
     };
     // A panic is a bug. It must not keep the other thread from ending.
-    let end = catch_unwind(AssertUnwindSafe(|| serve_requests(&**socket, &connection)));
+    let end = catch_unwind(AssertUnwindSafe(|| {
+        serve_requests(Waiting { socket, time: wait_time(limits.message_time) }, &connection)
+    }));
     connection.outbox.end();
     let _ = sender.join(); // it has no result
     let end = end.map_err(|_| io::Error::other("the server panicked; this is a bug"))??;
@@ -136,7 +138,7 @@ fn serve_export(
 pub(super) fn serve_requests(stream: impl Read, connection: &Arc<Connection>) -> io::Result<ConnectionEnd> {
     let shared = &connection.shared;
     let mut reader = RequestReader {
-        incoming: Incoming::new(stream, shared.limits.message_time),
+        incoming: Incoming::new(stream, shared.limits.message_time, Arc::clone(connection.outbox.account())),
         connection,
         replies: Vec::new(),
         payload: Vec::new(),
@@ -211,10 +213,9 @@ impl<R: Read> RequestReader<'_, R> {
         // The client may wait for a reply before it takes others, whose slots are needed here.
         self.send_replies();
         let shared = &self.connection.shared;
-        let content = Buffers::size(request.content() as usize) as u64;
-        let content = if request.content() == 0 { 0 } else { content };
+        let content = self.connection.memory(&request);
         let mut slot = self.connection.outbox.begin(content);
-        slot.permit = (content > 0).then(|| shared.budget.take(content));
+        slot.permit = (content > 0).then(|| self.connection.outbox.account().take(content));
         let payload = match payload {
             0 => None,
             len => {

@@ -28,7 +28,11 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(offer: Offer, limits: Limits, events: Arc<dyn Events>) -> Arc<Self> {
         Arc::new(Self {
-            budget: Budget::new(limits.bytes_in_flight),
+            budget: Budget::new(
+                limits.bytes_in_flight,
+                limits.connections,
+                Buffers::size(limits.request_payload as usize) as u64,
+            ),
             offer,
             limits,
             events,

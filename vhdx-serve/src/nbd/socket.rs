@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use super::ready::wait_readable;
+
 /// The time after which the system asks whether a silent client is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -80,6 +82,25 @@ impl Write for &Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A socket whose reads end with a time-out after some time without bytes, after which it can be used further.
+pub(super) struct Waiting<'a> {
+    pub(super) socket: &'a Socket,
+    /// On Unix it must also be the read time-out of the socket.
+    pub(super) time: Duration,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // On Windows a read time-out leaves a socket in a state that is not defined. Elsewhere this call is left out,
+        // because it takes time.
+        if cfg!(windows) && !each!(self.socket, stream => wait_readable(stream, self.time))? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut socket = self.socket;
+        socket.read(buf)
     }
 }
 

@@ -8,7 +8,7 @@ use vhdx_serve::{ConnectionEnd, Limits};
 use vhdx_testkit::Random;
 
 use crate::client::{Client, DISC, READ, WRITE, option, request};
-use crate::harness::{Running, chain, content, export, model, read_only, wait_until};
+use crate::harness::{Running, chain, content, export, model, read_only, wait_until, writable};
 
 fn limits() -> Limits {
     let mut limits = Limits::default();
@@ -201,4 +201,30 @@ fn random_bytes_neither_hang_nor_end_the_server() {
     }
     assert_serves(&server);
     server.stop().unwrap();
+}
+
+#[test]
+fn clients_that_hold_memory_and_send_nothing_do_not_stop_the_others() {
+    let mut limits = Limits::default();
+    (limits.connections, limits.bytes_in_flight) = (16, 64 << 20);
+    limits.message_time = Duration::from_millis(2400);
+    let (_folder, _, disk) = writable(&model(2));
+    let server = Running::new(vec![export("disk", vhdx_serve::SharedDisk::writable(disk))], limits);
+    let mut client = server.client();
+    // Each holds or wants all bytes that are for everybody.
+    let holders: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut holder = server.client();
+            holder.stream.write_all(&request(WRITE, 0, 1, 0, 5 << 20)).unwrap();
+            holder.stream.write_all(&[0; 100]).unwrap();
+            holder
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    assert_eq!(client.write(0, 0, &[1; 1 << 20]), None);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(client.write(0, 0, &vec![1; 4 << 20]), None);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop(holders);
 }
