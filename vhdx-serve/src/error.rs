@@ -27,8 +27,8 @@ pub enum ServeError {
         /// The greatest length in bytes.
         limit: usize,
     },
-    /// A limit is 0 or otherwise of no use.
-    #[error("the limit {0} is too small")]
+    /// A limit is too small or too great to be of use.
+    #[error("the limit {0} is too small or too great")]
     Limit(&'static str),
     /// A socket or a thread could not be used.
     #[error("{operation}: {source}")]

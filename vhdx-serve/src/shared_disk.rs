@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use vhdx::{ChainMut, Disk, DiskMut, DiskOffset, Error, Result};
 
@@ -69,6 +71,28 @@ impl SharedDisk {
     /// Returns whether clients cannot change the disk.
     pub fn is_read_only(&self) -> bool {
         matches!(self.content, Content::ReadOnly(_))
+    }
+
+    /// Waits until the disk is free for a change, at most for `time`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a request still runs then, for example because it waits for a device that does not answer.
+    pub(crate) fn wait_until_free(&self, time: Duration) -> Result<()> {
+        let Content::Writable(disk) = &self.content else { return Ok(()) };
+        let until = Instant::now() + time;
+        while let Err(TryLockError::WouldBlock) = disk.try_write() {
+            if Instant::now() > until {
+                let text = "a request still waits for a file of the disk; what was written after the last flush \
+                            may be lost";
+                return Err(Error::io(
+                    "flush",
+                    None,
+                    std::io::Error::new(std::io::ErrorKind::TimedOut, text),
+                ));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Makes all earlier changes durable. Does nothing for a read-only disk and for one that is closed.

@@ -51,7 +51,7 @@ impl Statuses {
 /// The lists may end before the extents do, but have at least one descriptor if there is an extent.
 ///
 /// # Errors
-/// The first error of `extents` that comes before all lists are full.
+/// The error of the first extent. A later error ends the lists.
 pub(super) fn statuses<E>(
     extents: impl Iterator<Item = Result<Extent, E>>,
     contexts: &[Context],
@@ -61,7 +61,12 @@ pub(super) fn statuses<E>(
     let most = if is_one { 1 } else { MOST_DESCRIPTORS };
     let mut lists: Vec<Statuses> = contexts.iter().map(|&context| Statuses::new(context)).collect();
     for extent in extents.take(MOST_EXTENTS) {
-        let Extent { len, source, .. } = extent?;
+        let Extent { len, source, .. } = match extent {
+            Ok(extent) => extent,
+            // The client gets what is known, and the error when it asks for the rest.
+            Err(_) if lists.iter().all(|list| !list.descriptors.is_empty()) => break,
+            Err(error) => return Err(error),
+        };
         // An extent is a part of a range of 32 bits.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         for list in &mut lists {
@@ -111,6 +116,16 @@ mod tests {
     #[test]
     fn one_descriptor_is_as_long_as_possible() {
         assert_eq!(lists(&[0, 0, 1, 0], true), [vec![(4 * 512, 0)], vec![(1024, 1)]]);
+    }
+
+    #[test]
+    fn an_error_ends_the_lists_and_fails_only_at_the_start() {
+        let of = |good: &[usize]| {
+            let extents = extents(good).map(|extent| extent.map_err(|never| match never {}));
+            statuses(extents.chain([Err("bad")]), &[Context::Depth], 3, false)
+        };
+        assert_eq!(of(&[]).unwrap_err(), "bad");
+        assert_eq!(of(&[0, 1]).unwrap()[0].descriptors, [(512, 1), (512, 2)]);
     }
 
     #[test]

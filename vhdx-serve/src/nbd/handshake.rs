@@ -6,7 +6,7 @@ use super::bytes::Fields;
 use super::context::Context;
 use super::offer::{Agreement, Offer, transmission_flags};
 use super::options::{ClientOption, Malformed, Replies};
-use super::protocol::{INIT_MAGIC, OPTION_HEADER, OPTION_MAGIC, handshake_flag, option_reply};
+use super::protocol::{INIT_MAGIC, OPTION_HEADER, OPTION_MAGIC, handshake_flag, option, option_reply};
 use crate::export::{Export, MAX_NAME_LENGTH};
 use crate::limits::Limits;
 
@@ -14,6 +14,9 @@ use crate::limits::Limits;
 const MAX_SKIPPED: u32 = 1 << 20;
 /// The zeros after the reply to `EXPORT_NAME`, for a client that does not do without.
 const RESERVED: usize = 124;
+
+const NOT_FIXED: &str =
+    "the client sent an option that needs the fixed newstyle handshake, which it did not choose";
 
 /// The end of a handshake.
 #[derive(Debug)]
@@ -94,6 +97,12 @@ impl Handshake<'_> {
             if len > MAX_SKIPPED {
                 return failed(&format!("the client sent an option of {len} bytes"));
             }
+            if !self.is_fixed {
+                return failed(NOT_FIXED);
+            }
+            if number == option::SET_META_CONTEXT {
+                self.contexts = None;
+            }
             io::copy(&mut stream.take(len.into()), &mut io::sink())?;
             let text = format!("an option may have at most {} bytes", self.limits.option_length);
             stream.write_all(Replies::new(number).error(option_reply::ERR_TOO_BIG, &text).bytes())?;
@@ -101,17 +110,15 @@ impl Handshake<'_> {
         }
         let mut data = vec![0; len as usize]; // at most the limit
         stream.read_exact(&mut data)?;
-        let option = ClientOption::parse(number, &data);
-        if !self.is_fixed && !matches!(option, Ok(ClientOption::ExportName(_))) {
+        let parsed = ClientOption::parse(number, &data);
+        if !self.is_fixed && !matches!(parsed, Ok(ClientOption::ExportName(_))) {
             // Such a client understands no reply to an option.
-            return failed(
-                "the client sent an option that needs the fixed newstyle handshake, which it did not choose",
-            );
+            return failed(NOT_FIXED);
         }
         let replies = Replies::new(number);
-        match option {
+        match parsed {
             Err(Malformed) => {
-                if number == super::protocol::option::SET_META_CONTEXT {
+                if number == option::SET_META_CONTEXT {
                     self.contexts = None;
                 }
                 let text = "the data of the option is malformed";

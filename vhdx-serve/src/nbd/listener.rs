@@ -12,6 +12,10 @@ use super::socket::Socket;
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
 
+/// The attempts to lock the folder of a socket, one every 10 milliseconds.
+#[cfg(unix)]
+const LOCK_ATTEMPTS: usize = 100;
+
 /// A socket that waits for clients.
 ///
 /// A Unix socket that [`unix`](Self::unix) has made is removed when the listener is dropped.
@@ -72,8 +76,7 @@ impl Listener {
         let path = path.as_ref();
         let socket = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_left_over(path) => {
-                std::fs::remove_file(path)?;
-                UnixListener::bind(path)?
+                replace_left_over(path)?
             }
             result => result?,
         };
@@ -249,6 +252,28 @@ fn file_of(path: &std::path::Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// Makes a socket in the place of one that is left over.
+///
+/// Meanwhile the folder is locked: another server that does the same would otherwise remove the new socket.
+#[cfg(unix)]
+fn replace_left_over(path: &std::path::Path) -> io::Result<UnixListener> {
+    let path = std::path::absolute(path)?;
+    let folder = std::fs::File::open(path.parent().ok_or(io::ErrorKind::AddrInUse)?)?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match folder.try_lock() {
+            Ok(()) => {
+                if is_left_over(&path) {
+                    std::fs::remove_file(&path)?;
+                }
+                return UnixListener::bind(&path);
+            }
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
 /// Returns whether `path` is a socket on which nobody listens.
 #[cfg(unix)]
 fn is_left_over(path: &std::path::Path) -> bool {
@@ -273,6 +298,27 @@ mod tests {
         assert_eq!(unix.uri("x y").unwrap(), "nbd+unix:///x%20y?socket=/run/a%26b.sock");
         drop(unix);
         assert_eq!(Address::UnnamedUnix.uri(""), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_of_many_servers_replaces_a_left_over_socket() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("socket");
+            drop(UnixListener::bind(&path).unwrap());
+            let barrier = std::sync::Barrier::new(8);
+            let listeners: Vec<Listener> = std::thread::scope(|scope| {
+                let listen = || {
+                    barrier.wait();
+                    Listener::unix(&path).ok()
+                };
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(listen)).collect();
+                threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+            });
+            assert_eq!(listeners.len(), 1);
+            UnixStream::connect(&path).unwrap();
+        }
     }
 
     #[cfg(unix)]

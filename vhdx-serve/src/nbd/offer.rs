@@ -52,7 +52,8 @@ pub(super) fn transmission_flags(export: &Export, is_structured: bool) -> u16 {
         flags |= flag::READ_ONLY;
     } else {
         flags |= flag::SEND_FLUSH | flag::SEND_FUA | flag::SEND_TRIM;
-        flags |= flag::SEND_WRITE_ZEROES | flag::SEND_FAST_ZERO;
+        // Not SEND_FAST_ZERO: a fixed disk and a part of a block get their zeros by a write.
+        flags |= flag::SEND_WRITE_ZEROES;
     }
     if is_structured {
         flags |= flag::SEND_DF;

@@ -31,7 +31,6 @@ pub(crate) mod transmission_flag {
     pub(crate) const SEND_DF: u16 = 1 << 7;
     pub(crate) const CAN_MULTI_CONN: u16 = 1 << 8;
     pub(crate) const SEND_CACHE: u16 = 1 << 10;
-    pub(crate) const SEND_FAST_ZERO: u16 = 1 << 11;
 }
 
 /// Options of the handshake.
@@ -87,7 +86,6 @@ pub(crate) mod command_flag {
     pub(crate) const NO_HOLE: u16 = 1 << 1;
     pub(crate) const DF: u16 = 1 << 2;
     pub(crate) const REQ_ONE: u16 = 1 << 3;
-    pub(crate) const FAST_ZERO: u16 = 1 << 4;
 }
 
 /// The flag of the last chunk of a reply.
@@ -117,7 +115,6 @@ pub(crate) enum Code {
     Invalid,
     NoSpace,
     Overflow,
-    NotSupported,
     ShuttingDown,
 }
 
@@ -130,7 +127,6 @@ impl Code {
             Self::Invalid => 22,
             Self::NoSpace => 28,
             Self::Overflow => 75,
-            Self::NotSupported => 95,
             Self::ShuttingDown => 108,
         }
     }
@@ -143,7 +139,6 @@ impl Code {
             Self::Invalid => "EINVAL",
             Self::NoSpace => "ENOSPC",
             Self::Overflow => "EOVERFLOW",
-            Self::NotSupported => "ENOTSUP",
             Self::ShuttingDown => "ESHUTDOWN",
         }
     }

@@ -118,11 +118,15 @@ pub(super) enum Message {
 /// The code is the one that the protocol names for each case: a change of a read-only export is EPERM, a write past the
 /// end ENOSPC, and nearly everything else EINVAL.
 pub(super) fn validate(header: &Header, agreement: &Agreement, max_payload: u32) -> Result<Message, Refusal> {
+    if header.command == command::DISC {
+        // The protocol has no reply to it, not even an error because of flags.
+        return Ok(Message::Disconnect);
+    }
     let disk = agreement.export.disk();
     let invalid = |reason: &str| Err(Refusal::new(Code::Invalid, reason));
     let allowed = match header.command {
         command::READ if agreement.is_structured => flag::DF,
-        command::WRITE_ZEROES => flag::NO_HOLE | flag::FAST_ZERO,
+        command::WRITE_ZEROES => flag::NO_HOLE,
         command::BLOCK_STATUS => flag::REQ_ONE,
         command::READ..=command::CACHE => 0,
         number => return invalid(&format!("command {number} is unknown")),
@@ -147,18 +151,12 @@ pub(super) fn validate(header: &Header, agreement: &Agreement, max_payload: u32)
     let command = match header.command {
         command::READ => Command::Read { range: range()?, is_whole: has(flag::DF) },
         command::WRITE => Command::Write { offset: range()?.start, is_durable },
-        command::DISC => return Ok(Message::Disconnect),
         // The range of a flush is reserved.
         command::FLUSH => Command::Flush,
         command::TRIM => Command::Trim { range: range()?, is_durable },
         command::CACHE => Command::Cache(range()?),
         command::WRITE_ZEROES => {
-            let keeps_space = has(flag::NO_HOLE);
-            if keeps_space && has(flag::FAST_ZERO) {
-                // Space is allocated by writing zeros, which is as slow as a write.
-                return Err(Refusal::new(Code::NotSupported, "zeros that keep their space are not fast"));
-            }
-            Command::WriteZeroes { range: range()?, is_durable, keeps_space }
+            Command::WriteZeroes { range: range()?, is_durable, keeps_space: has(flag::NO_HOLE) }
         }
         _ if agreement.contexts.is_empty() => return invalid("the client has chosen no context"),
         _ if header.len == 0 => return invalid("the range is empty"),
@@ -235,6 +233,8 @@ mod tests {
         assert_eq!(code(&header(command::READ, flag::FUA, 0, 512), &agreement), Some(Code::Invalid));
         assert_eq!(code(&header(command::READ, 1 << 15, 0, 512), &agreement), Some(Code::Invalid));
         assert_eq!(code(&header(99, 0, 0, 512), &agreement), Some(Code::Invalid));
+        let goodbye = header(command::DISC, 1 << 15, 0, 0);
+        assert_eq!(validate(&goodbye, &agreement, 65536), Ok(Message::Disconnect));
         agreement.is_structured = false;
         assert_eq!(code(&header(command::READ, flag::DF, 0, 512), &agreement), Some(Code::Invalid));
     }

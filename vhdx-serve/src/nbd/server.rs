@@ -17,6 +17,7 @@ use crate::error::ServeError;
 use crate::events::Events;
 use crate::export::Export;
 use crate::limits::Limits;
+use crate::shared_disk::SharedDisk;
 
 /// The least number of workers by default. A worker waits while a device answers.
 const FEWEST_WORKERS: usize = 4;
@@ -24,6 +25,8 @@ const FEWEST_WORKERS: usize = 4;
 const MOST_WORKERS: usize = 16;
 /// The time that clients have to notice that they were disconnected.
 const CUT_TIME: Duration = Duration::from_secs(2);
+/// The time that a request may still run when its disk is flushed at the end.
+const FREE_TIME: Duration = Duration::from_secs(60);
 
 /// An NBD server.
 pub struct Server {
@@ -123,7 +126,8 @@ impl Server {
     }
 
     fn flush(&self) -> Result<(), ServeError> {
-        let flush = |export: &Export| match export.disk().flush() {
+        let flush = |disk: &SharedDisk| disk.wait_until_free(FREE_TIME).and_then(|()| disk.flush());
+        let flush = |export: &Export| match flush(export.disk()) {
             Ok(()) => Ok(()),
             Err(error) => {
                 Err(ServeError::Flush { export: export.name().to_owned(), reason: error.to_string() })

@@ -25,7 +25,6 @@ pub(crate) const EIO: u32 = 5;
 pub(crate) const EINVAL: u32 = 22;
 pub(crate) const ENOSPC: u32 = 28;
 pub(crate) const EOVERFLOW: u32 = 75;
-pub(crate) const ENOTSUP: u32 = 95;
 
 /// A connection in any phase.
 pub(crate) struct Client {

@@ -62,8 +62,8 @@ fn a_writable_export_announces_its_commands() {
     assert_eq!(kinds(&client.option(8, &[]).unwrap()), [ACK]);
     let replies = client.option(6, &info("", &[])).unwrap();
     let flags = u16::from_be_bytes(replies[0].1[10..].try_into().unwrap());
-    // Everything but read-only, rotational and resizing.
-    assert_eq!(flags, 0b1101_1110_1101);
+    // Everything but read-only, rotational, resizing and fast zeros.
+    assert_eq!(flags, 0b0101_1110_1101);
 }
 
 #[test]
