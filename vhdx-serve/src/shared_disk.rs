@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,12 @@ pub struct SharedDisk {
 enum Content {
     ReadOnly(Arc<dyn Disk>),
     /// `None` after [`SharedDisk::close`].
-    Writable(RwLock<Option<Box<ChainMut>>>),
+    Writable {
+        disk: RwLock<Option<Box<ChainMut>>>,
+        /// Held around a change. So at most one change waits for `disk`, and reads get their turn between two changes: a
+        /// lock prefers writers that wait.
+        turn: Mutex<()>,
+    },
 }
 
 /// The reason why a disk did not do what a client asked.
@@ -59,7 +64,7 @@ impl SharedDisk {
     /// Returns a disk that clients can change.
     pub fn writable(disk: ChainMut) -> Self {
         let (size, layers) = (disk.virtual_size(), layers_of(disk.parents().len() + 1));
-        let content = Content::Writable(RwLock::new(Some(Box::new(disk))));
+        let content = Content::Writable { disk: RwLock::new(Some(Box::new(disk))), turn: Mutex::new(()) };
         Self { content, size, layers }
     }
 
@@ -78,7 +83,7 @@ impl SharedDisk {
     /// # Errors
     /// [`Error::Io`] if a request still runs then, for example because it waits for a device that does not answer.
     pub(crate) fn wait_until_free(&self, time: Duration) -> Result<()> {
-        let Content::Writable(disk) = &self.content else { return Ok(()) };
+        let Content::Writable { disk, .. } = &self.content else { return Ok(()) };
         let until = Instant::now() + time;
         while let Err(TryLockError::WouldBlock) = disk.try_write() {
             if Instant::now() > until {
@@ -114,7 +119,7 @@ impl SharedDisk {
     /// # Errors
     /// Those of [`ChainMut::close`]; [`Error::Io`] if the file that takes the changes has failed before.
     pub fn close(&self) -> Result<()> {
-        let Content::Writable(disk) = &self.content else { return Ok(()) };
+        let Content::Writable { disk, .. } = &self.content else { return Ok(()) };
         // A thread that panicked while it had the lock may have left half a change.
         let Ok(mut disk) = disk.write() else { return Err(failed_before()) };
         let Some(disk) = disk.take() else { return Ok(()) };
@@ -142,7 +147,7 @@ impl SharedDisk {
     ) -> Result<T, DiskError> {
         match &self.content {
             Content::ReadOnly(disk) => read(&**disk),
-            Content::Writable(disk) => {
+            Content::Writable { disk, .. } => {
                 let disk = disk.read().map_err(|_| DiskError::FailedBefore)?;
                 read(disk.as_deref().ok_or(DiskError::Closed)?)
             }
@@ -175,7 +180,8 @@ impl SharedDisk {
 
     /// Calls `change` while nobody else uses the disk.
     pub(crate) fn change(&self, change: impl FnOnce(&mut ChainMut) -> Result<()>) -> Result<(), DiskError> {
-        let Content::Writable(disk) = &self.content else { return Err(DiskError::ReadOnly) };
+        let Content::Writable { disk, turn } = &self.content else { return Err(DiskError::ReadOnly) };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         // A thread that panicked while it had the lock may have left half a change.
         let mut disk = disk.write().map_err(|_| DiskError::FailedBefore)?;
         let disk = disk.as_mut().ok_or(DiskError::Closed)?;

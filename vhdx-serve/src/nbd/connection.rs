@@ -11,6 +11,7 @@ use super::offer::Agreement;
 use super::outbox::{Outbox, Slot};
 use super::pace::Pace;
 use super::protocol::Code;
+use super::queue::Job;
 use super::reply::{Reply, put_error, put_simple};
 use super::request::{Command, Header, Refusal};
 use super::shared::Shared;
@@ -20,6 +21,8 @@ use crate::events::{Client, RequestFailure};
 const SMALL: u32 = 32 << 10;
 /// The greatest content of a request that may delay the next one of its client, in bytes.
 const MEDIUM: u32 = 1 << 20;
+/// The greatest range in bytes that is changed without being a long job.
+const LONG: u32 = 32 << 20;
 
 /// A client that has chosen an export.
 pub(super) struct Connection {
@@ -40,6 +43,11 @@ impl Request {
     /// Returns whether the reply is best sent together with others.
     pub(super) fn is_small(&self) -> bool {
         self.is_soon_done() && self.header.len <= SMALL
+    }
+
+    /// Returns whether it may take much longer than a request with the greatest payload.
+    fn is_long(&self) -> bool {
+        matches!(self.command, Command::WriteZeroes { .. } | Command::Trim { .. }) && self.header.len > LONG
     }
 
     /// Returns whether it takes little time if the content is in the memory of the host.
@@ -92,7 +100,8 @@ impl Connection {
     /// Passes a request to the workers. The one that executes it puts the reply into the outbox.
     pub(super) fn pass_on(self: &Arc<Self>, request: Request, payload: Option<Buffer>, slot: Slot) {
         let connection = Arc::clone(self);
-        let job = move || {
+        let is_long = request.is_long();
+        let work = move || {
             if connection.is_pointless(&request) {
                 return;
             }
@@ -101,7 +110,7 @@ impl Connection {
             drop(payload);
             connection.outbox.push(reply, slot);
         };
-        self.shared.jobs.push(self.client.number, Box::new(job));
+        self.shared.jobs.push(self.client.number, Job { work: Box::new(work), is_long });
     }
 
     /// Executes a small request, and appends its reply to `out`.

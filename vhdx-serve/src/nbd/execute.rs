@@ -18,6 +18,8 @@ use crate::shared_disk::DiskError;
 const SHORTEST_HOLE: u64 = 4096;
 /// The most bytes of zeros that are written while the disk is locked.
 const ZEROS_AT_ONCE: u64 = 1 << 20;
+/// The greatest size of a block in bytes ([MS-VHDX] 2.6.2.1). All sizes divide it.
+const GREATEST_BLOCK: u64 = 256 << 20;
 /// The most bytes that are announced to the files of a disk because of one request.
 const MOST_ANNOUNCED: u64 = 32 << 20;
 
@@ -92,9 +94,11 @@ pub(super) fn change(agreement: &Agreement, command: &Command, payload: &[u8]) -
         // Nothing is to be done for a read-only disk.
         Command::Flush if disk.is_read_only() => {}
         Command::Flush => disk.change(vhdx::DiskMut::flush)?,
-        Command::Trim { range, is_durable } => disk.unmap(range.clone(), *is_durable)?,
+        Command::Trim { range, is_durable } => {
+            in_parts(agreement, range, *is_durable, |part| disk.unmap(part, false))?;
+        }
         Command::WriteZeroes { range, is_durable, keeps_space: false } => {
-            disk.write_zeros(range.clone(), *is_durable)?;
+            in_parts(agreement, range, *is_durable, |part| disk.write_zeros(part, false))?;
         }
         Command::WriteZeroes { range, is_durable, keeps_space: true } => {
             write_zeros_as_data(agreement, range, *is_durable)?;
@@ -104,6 +108,23 @@ pub(super) fn change(agreement: &Agreement, command: &Command, payload: &[u8]) -
         Command::Read { .. } | Command::BlockStatus { .. } => {}
     }
     Ok(())
+}
+
+/// Changes a range in parts, so that other requests need not wait for all of them. The parts have whole blocks.
+fn in_parts(
+    agreement: &Agreement,
+    range: &Range<DiskOffset>,
+    is_durable: bool,
+    change: impl Fn(Range<DiskOffset>) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    let (mut at, end) = (range.start.get(), range.end.get());
+    while at < end {
+        // The disk ends below 2^63.
+        let part_end = (at / GREATEST_BLOCK + 1).saturating_mul(GREATEST_BLOCK).min(end);
+        change(DiskOffset::new(at)..DiskOffset::new(part_end))?;
+        at = part_end;
+    }
+    if is_durable { agreement.export.disk().change(vhdx::DiskMut::flush) } else { Ok(()) }
 }
 
 /// Writes zeros in parts, so that other requests need not wait for all of them.

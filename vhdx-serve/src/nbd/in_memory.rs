@@ -92,7 +92,8 @@ pub fn answer_requests(export: Export, is_structured: bool, bytes: &[u8]) -> Vec
         let _ = serve_requests(bytes, &connection);
         shared.jobs.end();
         while let Some(job) = shared.jobs.pop() {
-            job();
+            (job.work)();
+            shared.jobs.finish(job.is_long);
         }
         outbox.end();
     });

@@ -99,11 +99,14 @@ impl Server {
     }
 
     fn begin(&self, threads: &mut Threads, listeners: Vec<Listener>) -> Result<(), ServeError> {
-        for _ in 0..self.number_of_workers() {
+        let workers = self.number_of_workers();
+        threads.acceptor.shared.jobs.set_workers(workers);
+        for _ in 0..workers {
             let shared = Arc::clone(&threads.acceptor.shared);
             let work = move || {
                 while let Some(job) = shared.jobs.pop() {
-                    job();
+                    (job.work)();
+                    shared.jobs.finish(job.is_long);
                 }
             };
             threads.workers.push(spawn("nbd-worker", work)?);

@@ -11,7 +11,7 @@ use crate::events::Events;
 use crate::limits::Limits;
 
 /// A request with everything that a worker needs to execute it.
-pub(super) type Job = Box<dyn FnOnce() + Send>;
+pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 /// The parts of a server that all its threads use.
 pub(super) struct Shared {
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) events: Arc<dyn Events>,
     /// The requests that wait for a worker, by the number of their client.
-    pub(super) jobs: FairQueue<Job>,
+    pub(super) jobs: FairQueue<Work>,
     pub(super) budget: Arc<Budget>,
     pub(super) buffers: Arc<Buffers>,
     is_stopping: AtomicBool,
