@@ -135,6 +135,20 @@ fn contexts_need_structured_replies_and_belong_to_one_export() {
 }
 
 #[test]
+fn contexts_that_are_too_long_replace_earlier_ones() {
+    let server = two_exports();
+    let mut client = Client::greet(server.connect(), 3);
+    assert_eq!(kinds(&client.option(8, &[]).unwrap()), [ACK]);
+    assert_eq!(kinds(&client.option(10, &contexts("first", &["vhdx:layer"])).unwrap()), [4, ACK]);
+    assert_eq!(kinds(&client.option(10, &vec![0; 100_000]).unwrap()), [ERR_TOO_BIG]);
+    client.go("first");
+    let cookie = client.send(BLOCK_STATUS, 0, 0, 512, &[]);
+    assert_eq!(client.take::<4>().unwrap(), 0x668e_33ef_u32.to_be_bytes(), "{cookie}");
+    let head = client.take::<4>().unwrap();
+    assert_eq!(head, [0, 1, 0x80, 1], "an error");
+}
+
+#[test]
 fn without_negotiation_chunks_and_status_are_refused() {
     let server = two_exports();
     let mut client = Client::simple(server.connect(), "first");
