@@ -149,7 +149,7 @@ mod tests {
                 drop(permit);
             }));
             // Until the thread has its number.
-            while budget.lock().next < threads.len() as u64 {
+            while budget.lock().next < threads.len() as u64 + 1 {
                 thread::sleep(Duration::from_millis(1));
             }
         }
