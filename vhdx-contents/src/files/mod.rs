@@ -12,6 +12,8 @@ mod ntfs;
 mod source;
 mod times;
 
+use std::sync::Arc;
+
 use crate::Window;
 use crate::error::{Error, Result};
 use guarded::{Budget, Guarded};
@@ -74,6 +76,9 @@ pub fn open(window: Window<'_>) -> Result<Box<dyn FileSystem + '_>> {
         FileSystemKind::Ntfs => Box::new(Guarded::open(budget, || ntfs::Ntfs::open(source))?),
         FileSystemKind::ExFat => Box::new(Guarded::open(budget, || exfat::ExFat::open(source))?),
         FileSystemKind::Fat => Box::new(Guarded::open(budget, || fat::Fat::open(source))?),
-        FileSystemKind::Ext => Box::new(Guarded::open(budget, || ext::Ext::open(window))?),
+        FileSystemKind::Ext => {
+            let counted = Arc::clone(&budget);
+            Box::new(Guarded::open(budget, || ext::Ext::open_within(window, Some(counted)))?)
+        }
     })
 }

@@ -4,6 +4,7 @@
 mod damage;
 mod image;
 mod journal;
+mod limits;
 mod mounted;
 mod source;
 mod variants;

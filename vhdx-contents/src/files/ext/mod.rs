@@ -38,10 +38,12 @@ mod superblock;
 #[cfg(test)]
 mod testing;
 mod time;
+mod used;
 mod volume;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use folder::{Parser, RawEntry};
 use inode::{ContentKind, Inode};
@@ -50,8 +52,10 @@ use number::{Checked, to_usize};
 use overlay::Overlay;
 use reader::Reader;
 use superblock::Superblock;
+use used::Used;
 use volume::Volume;
 
+use super::guarded::Budget;
 use super::{Attributes, Entry, FileSystem, Kind, Node, Range};
 use crate::error::{Error, Result};
 use crate::window::Window;
@@ -65,6 +69,8 @@ const FAST_COMMITS: &str = "the ext file system was in use, and its journal ends
                             replayed; files are shown as of the last full commit, usually a few seconds earlier";
 const INCONSISTENT: &str =
     "the ext file system was in use and has no journal; files may be missing or incomplete";
+const CUT_OFF: &str = "the ext file system is longer than its partition or disk; files that have blocks after this end \
+                       cannot be read";
 const ERRORS: &str = "the kernel has found errors in the ext file system; files may be missing or damaged";
 
 /// An ext2, ext3 or ext4 file system that is open for reading.
@@ -83,9 +89,19 @@ impl<'a> Ext<'a> {
     /// [`Error::Disk`]; [`Error::Damaged`] for an invalid superblock or journal; [`Error::Unsupported`] for unknown
     /// features, and for a journal that is on another device and has to be replayed.
     pub fn open(window: Window<'a>) -> Result<Self> {
+        Self::open_within(window, None)
+    }
+
+    /// As [`open`](Self::open). `budget` counts the reads, and the steps through maps of files.
+    pub(super) fn open_within(window: Window<'a>, budget: Option<Arc<Budget>>) -> Result<Self> {
         let superblock = Superblock::new(&window.read(superblock::OFFSET, superblock::LEN)?)?;
         let (block_size, block_count) = (superblock.block_size, superblock.block_count);
-        let volume = |overlay| Volume::new(window, block_size, block_count, overlay);
+        // Blocks that do not exist must not make a list long.
+        let blocks_of_window = window.len().per(block_size)?;
+        let volume = |overlay| {
+            let block_count = block_count.min(blocks_of_window);
+            Volume::new(window, block_size, block_count, overlay).with_budget(budget.clone())
+        };
         let before = Reader::new(superblock, volume(Overlay::default()));
         let Replayed { overlay, has_fast_commits } = journal::replay(&before)?;
         let volume = volume(overlay);
@@ -96,10 +112,11 @@ impl<'a> Ext<'a> {
         if superblock.block_size != block_size {
             return Err(Error::damaged("the ext superblock", "its journal changes the size of blocks"));
         }
-        let volume = volume.with_block_count(superblock.block_count);
+        let volume = volume.with_block_count(superblock.block_count.min(blocks_of_window));
         let notes = [
             (has_fast_commits, FAST_COMMITS),
             (superblock.is_inconsistent, INCONSISTENT),
+            (superblock.block_count > blocks_of_window, CUT_OFF),
             (superblock.has_errors, ERRORS),
         ];
         let notes = notes.iter().filter(|(holds, _)| *holds).map(|(_, note)| (*note).to_owned()).collect();
@@ -195,7 +212,8 @@ impl FileSystem for Ext<'_> {
             }
             return damage.map_or(Ok(()), Err);
         }
-        folder::ensure_size(&inode, superblock.block_size, superblock.block_count)?;
+        folder::ensure_size(&inode, superblock.block_size, self.reader.volume.block_count())?;
+        let mut used = Used::default();
         let mut offset = 0u64;
         while let Some(range) = self.reader.range_at(&inode, offset)? {
             if range.is_hole {
@@ -206,7 +224,9 @@ impl FileSystem for Ext<'_> {
             let mut bytes = vec![0; to_usize(range.len.min(FOLDER_PART))?];
             self.reader.read(&inode, offset, &mut bytes)?;
             for block in folder::blocks(&bytes, superblock.block_size)? {
-                let entries = parser.block(offset.per(superblock.block_size)?, block);
+                let index = offset.per(superblock.block_size)?;
+                self.reader.ensure_new(&inode, index, &mut used)?;
+                let entries = parser.block(index, block);
                 if self.pass(entries, &mut damage, each)?.is_break() {
                     return Ok(());
                 }

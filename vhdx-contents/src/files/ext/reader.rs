@@ -6,6 +6,7 @@ use super::inode::{ContentKind, Inode};
 use super::number::{Checked, part, to_usize};
 use super::segment::{Run, Segment};
 use super::superblock::Superblock;
+use super::used::Used;
 use super::volume::Volume;
 use super::{block_map, extents, inline};
 use crate::error::{Error, Result};
@@ -104,6 +105,28 @@ impl<'a> Reader<'a> {
         Ok(self.run_at(inode, at)?.block)
     }
 
+    /// Checks that no earlier block of a file is in the same place as this one. A hole is in no place.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(super) fn ensure_new(&self, inode: &Inode, at: u64, used: &mut Used) -> Result<()> {
+        add(inode, Run { len: 1, ..self.run_at(inode, at)? }, used)
+    }
+
+    /// Checks that the first `len` blocks of a file are in different places.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(super) fn ensure_distinct(&self, inode: &Inode, len: u64) -> Result<()> {
+        let (mut used, mut at) = (Used::default(), 0u64);
+        while at < len {
+            let run = self.run_at(inode, at)?;
+            add(inode, run, &mut used)?;
+            at = at.plus(run.len)?;
+        }
+        Ok(())
+    }
+
     /// Returns the content that is in the inode. It may be shorter than the file, which ends with a hole then.
     fn content_in_inode(&self, inode: &Inode) -> Result<Option<Vec<u8>>> {
         match inode.content {
@@ -143,6 +166,7 @@ impl<'a> Reader<'a> {
         {
             return Ok(run);
         }
+        self.volume.spend()?;
         let segment = Arc::new(match inode.content {
             ContentKind::Extents => extents::segment(&self.volume, inode, at)?,
             _ => block_map::segment(&self.volume, inode, at)?,
@@ -156,6 +180,15 @@ impl<'a> Reader<'a> {
     fn last(&self) -> std::sync::MutexGuard<'_, Option<(u32, Arc<Segment>)>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Adds the places of a run.
+fn add(inode: &Inode, run: Run, used: &mut Used) -> Result<()> {
+    let Some(block) = run.block else { return Ok(()) };
+    if used.add(block, block.plus(run.len)?) {
+        return Ok(());
+    }
+    Err(Error::damaged(inode.name(), format!("its map names block {block} twice")))
 }
 
 fn too_large(inode: &Inode) -> Error {

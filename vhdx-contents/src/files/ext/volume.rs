@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::number::{Checked, part, to_usize};
 use super::overlay::{LoggedBlock, Overlay};
 use crate::error::{Error, Result};
+use crate::files::guarded::Budget;
 use crate::window::Window;
 
 /// Metadata is read in units of this many bytes. Every block is in one unit.
@@ -24,6 +25,8 @@ pub(super) struct Volume<'a> {
     block_count: u64,
     overlay: Overlay,
     units: Mutex<Units>,
+    /// Counts reads and steps.
+    budget: Option<Arc<Budget>>,
 }
 
 /// Units of metadata that were read, the oldest first.
@@ -36,13 +39,32 @@ struct Units {
 impl<'a> Volume<'a> {
     /// `block_size` and `block_count` come from a valid superblock.
     pub(super) fn new(window: Window<'a>, block_size: u64, block_count: u64, overlay: Overlay) -> Self {
-        Self { window, block_size, block_count, overlay, units: Mutex::default() }
+        Self { window, block_size, block_count, overlay, units: Mutex::default(), budget: None }
     }
 
     /// Returns the volume with another number of blocks, which comes from a valid superblock.
     pub(super) fn with_block_count(mut self, block_count: u64) -> Self {
         self.block_count = block_count;
         self
+    }
+
+    /// Returns the volume with a limit for its reads and steps.
+    pub(super) fn with_budget(mut self, budget: Option<Arc<Budget>>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Counts a read, or a step through the map of a file.
+    ///
+    /// # Errors
+    /// [`Error::Abandoned`] if there were too many.
+    pub(super) fn spend(&self) -> Result<()> {
+        self.budget.as_ref().map_or(Ok(()), |budget| budget.spend())
+    }
+
+    /// Returns how many blocks the file system has, without those past the end of the window.
+    pub(super) fn block_count(&self) -> u64 {
+        self.block_count
     }
 
     pub(super) fn block_size(&self) -> u64 {
@@ -77,6 +99,7 @@ impl<'a> Volume<'a> {
     /// Fills `buf` with the content of adjacent blocks from a position on. That is one read, and one more for each of
     /// the blocks that are in the journal.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.spend()?;
         if self.window.read_into(offset, buf)? < buf.len() {
             return Err(self.past_end(offset));
         }
@@ -87,6 +110,7 @@ impl<'a> Volume<'a> {
         if let Some(bytes) = self.units().bytes.get(&unit) {
             return Ok(Arc::clone(bytes));
         }
+        self.spend()?;
         let offset = unit.times(UNIT)?;
         let mut bytes = self.window.read(offset, to_usize(UNIT)?)?;
         self.add_logged(offset, &mut bytes)?;
@@ -128,6 +152,7 @@ impl<'a> Volume<'a> {
 
     /// Returns the content of a block in the journal, as it is in its own place after a replay.
     fn logged(&self, logged: LoggedBlock) -> Result<Vec<u8>> {
+        self.spend()?;
         let mut bytes = vec![0; to_usize(self.block_size)?];
         let offset = logged.block.times(self.block_size)?;
         if self.window.read_into(offset, &mut bytes)? < bytes.len() {
@@ -186,6 +211,20 @@ mod tests {
             assert!(volume.read(100 * 1024 - 5, &mut [0; 6]).is_err());
             assert!(volume.read(u64::MAX, &mut [0; 6]).is_err());
         });
+    }
+
+    #[test]
+    fn every_read_is_counted() {
+        with_journal(|volume| volume.read(0, &mut [0; 6]).unwrap());
+        let disk = RawDisk::open_with(vec![7; 1 << 20], "test").unwrap();
+        let budget = Budget::new();
+        let volume = Volume::new(Window::whole(&disk), 1024, 1024, Overlay::default());
+        let volume = volume.with_budget(Some(Arc::clone(&budget)));
+        volume.block(1).unwrap();
+        while budget.spend().is_ok() {}
+        assert!(volume.block(1).is_ok(), "it is in memory");
+        assert!(matches!(volume.block(100), Err(Error::Abandoned(_))));
+        assert!(matches!(volume.read(0, &mut [0; 6]), Err(Error::Abandoned(_))));
     }
 
     #[test]

@@ -17,6 +17,19 @@ impl JournalFile<'_, '_> {
         self.inode.size.per(self.reader.superblock.block_size)
     }
 
+    /// Checks that the file is not longer than the file system, and that each of its blocks is in another place.
+    /// Otherwise a small image could have a log that is nearly endless.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub(super) fn ensure_distinct(&self) -> Result<()> {
+        let (len, most) = (self.block_count()?, self.reader.volume.block_count());
+        if len > most {
+            return Err(damaged(format!("its file has {len} blocks, but the file system has {most}")));
+        }
+        self.reader.ensure_distinct(&self.inode, len)
+    }
+
     /// Returns the block of the file system that has a block of the journal.
     pub(super) fn place(&self, index: u64) -> Result<u64> {
         let place = self.reader.block_of(&self.inode, index)?;

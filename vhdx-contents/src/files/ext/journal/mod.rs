@@ -44,5 +44,6 @@ pub(super) fn replay(reader: &Reader<'_>) -> Result<Replayed> {
     let Some(start) = header.start else {
         return Ok(Replayed::default());
     };
+    file.ensure_distinct()?;
     Replay::new(&file, &header).run(start)
 }

@@ -9,6 +9,10 @@ use super::file::{JournalFile, damaged};
 use super::header::{Checksums, Header};
 use crate::error::Result;
 
+/// How many blocks a transaction may write, and how many it may revoke. In the longest journals that `mke2fs` makes, the
+/// kernel ends a transaction earlier: 10,240,000 blocks, of which a transaction has a quarter at most.
+const BLOCKS_OF_TRANSACTION: usize = 1 << 22;
+
 /// The result of a replay.
 #[derive(Debug, Default)]
 pub(in crate::files::ext) struct Replayed {
@@ -70,6 +74,7 @@ impl<'j, 'r, 'a> Replay<'j, 'r, 'a> {
                 BlockKind::Revocation => {
                     if block::is_tail_right(&bytes, self.header)? {
                         transaction.revoked.extend(block::revoked(&bytes, self.header)?);
+                        ensure_bounded(transaction.revoked.len())?;
                     } else {
                         transaction.is_suspect = true;
                     }
@@ -118,6 +123,7 @@ impl<'j, 'r, 'a> Replay<'j, 'r, 'a> {
                 }
             }
             transaction.blocks.push((tag, at));
+            ensure_bounded(transaction.blocks.len())?;
             at = self.next(at)?;
         }
         Ok(at)
@@ -148,5 +154,24 @@ impl<'j, 'r, 'a> Replay<'j, 'r, 'a> {
             self.overlay.revoke(block);
         }
         Ok(true)
+    }
+}
+
+/// Checks how many blocks a transaction has collected.
+fn ensure_bounded(blocks: usize) -> Result<()> {
+    if blocks > BLOCKS_OF_TRANSACTION {
+        return Err(damaged(format!("a transaction has more than {BLOCKS_OF_TRANSACTION} blocks")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_bounded() {
+        assert!(ensure_bounded(10_240_000 / 4).is_ok());
+        assert!(ensure_bounded(BLOCKS_OF_TRANSACTION + 1).is_err());
     }
 }
