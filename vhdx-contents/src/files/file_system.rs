@@ -78,6 +78,15 @@ pub trait FileSystem: Send {
     /// other parts may be listed before the error is returned.
     fn list(&self, folder: Node, each: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>>) -> Result<()>;
 
+    /// Returns what identifies a folder, whatever entry leads to it: equal for two nodes that list the same entries
+    /// because they share one folder on the volume. It is no node, and has no meaning for files.
+    ///
+    /// # Errors
+    /// As [`attributes`](Self::attributes).
+    fn folder_identity(&self, folder: Node) -> Result<u64> {
+        Ok(folder.0)
+    }
+
     /// Returns the entry of a folder that has this name. An exact match is preferred to one that
     /// [`is_same_name`](Self::is_same_name) accepts.
     ///

@@ -81,6 +81,10 @@ impl<F: FileSystem> FileSystem for Guarded<F> {
         self.call(|inside| inside.list(folder, each))
     }
 
+    fn folder_identity(&self, folder: Node) -> Result<u64> {
+        self.call(|inside| inside.folder_identity(folder))
+    }
+
     fn lookup(&self, folder: Node, name: &[u8]) -> Result<Option<Entry>> {
         self.call(|inside| inside.lookup(folder, name))
     }

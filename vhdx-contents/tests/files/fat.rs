@@ -38,3 +38,24 @@ fn files_are_read_from_each_kind_of_fat() {
         });
     }
 }
+
+#[test]
+fn two_entries_of_one_folder_have_one_identity() {
+    if shared::program("mcopy").is_none() {
+        return;
+    }
+    let Some(image) = Image::new(9 << 20, &["mkfs.vfat", "-F", "16", "-s", "1"]) else { return };
+    run(Command::new("mmd").arg("-i").arg(image.path()).args(["::/ONE", "::/OTHER", "::/THIRD"]));
+    let mut bytes = image.bytes();
+    let place = |name: &[u8]| bytes.chunks_exact(32).position(|entry| entry.starts_with(name)).unwrap() * 32;
+    let (one, other) = (place(b"ONE        \x10") + 26, place(b"OTHER      \x10") + 26);
+    bytes.copy_within(one..one + 2, other);
+    std::fs::write(image.path(), bytes).unwrap();
+    walk::open(&image.path(), |fs| {
+        let identity =
+            |name: &[u8]| fs.folder_identity(fs.lookup(fs.root(), name).unwrap().unwrap().node).unwrap();
+        assert_eq!(identity(b"ONE"), identity(b"OTHER"));
+        assert_ne!(identity(b"ONE"), identity(b"THIRD"));
+        assert_ne!(identity(b"ONE"), fs.folder_identity(fs.root()).unwrap());
+    });
+}

@@ -261,6 +261,13 @@ impl FileSystem for ExFat<'_> {
         damage.map_or(Ok(()), Err)
     }
 
+    fn folder_identity(&self, folder: Node) -> Result<u64> {
+        match folder {
+            ROOT => Ok(self.root.into()),
+            _ => Ok(self.file(folder)?.place.first.into()),
+        }
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }

@@ -124,6 +124,15 @@ impl FileSystem for Fat<'_> {
         Ok(())
     }
 
+    fn folder_identity(&self, folder: Node) -> Result<u64> {
+        // Cluster 0 stands for the root folder.
+        match (folder, self.root) {
+            (ROOT, Root::Range { .. }) => Ok(0),
+            (ROOT, Root::Cluster(first)) => Ok(first.into()),
+            _ => Ok(self.file(folder)?.first_cluster.into()),
+        }
+    }
+
     fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
         UpperCase::Unicode.is_same(one, other)
     }

@@ -212,6 +212,10 @@ impl FileSystem for Ntfs<'_> {
         self.list_all(folder, false, each)
     }
 
+    fn folder_identity(&self, folder: Node) -> Result<u64> {
+        Ok(Reference(folder.0).number())
+    }
+
     fn lookup(&self, folder: Node, name: &[u8]) -> Result<Option<Entry>> {
         let (mut exact, mut same) = (None, None);
         let listed = self.list_all(folder, true, &mut |entry| {
