@@ -75,13 +75,27 @@ impl Table {
         Ok(Some(next))
     }
 
-    /// Returns the chain that begins with a cluster: its first `limit` clusters, so a circle ends.
+    /// Returns the chain that begins with a cluster: its first `limit` clusters.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a circle begins in them.
     pub(super) fn chain(&self, source: &Source<'_>, first: u32, limit: u64) -> Result<Chain> {
+        // More clusters than the volume has are not there without a circle. One more is needed to see it.
+        let limit = limit.min(u64::from(self.heap.count).saturating_add(1));
         let mut chain = Chain::default();
         let mut cluster = first;
+        // A cluster of the chain, and the length at which the next one is remembered. The length doubles, so the mark
+        // gets into each circle, and the chain meets it again: so no memory is needed for many rounds.
+        let (mut mark, mut next_mark) = (None, 1_u64);
         while chain.len < limit {
             self.heap.place(cluster)?;
+            if mark == Some(cluster) {
+                return Err(circle());
+            }
             chain.push(cluster);
+            if chain.len == next_mark {
+                (mark, next_mark) = (Some(cluster), next_mark.saturating_mul(2));
+            }
             if chain.len == limit {
                 break;
             }
@@ -93,7 +107,10 @@ impl Table {
                 }
             }
         }
-        Ok(chain)
+        match chain.has_circle() {
+            true => Err(circle()),
+            false => Ok(chain),
+        }
     }
 
     /// Returns the whole chain that begins with a cluster. One of more than `limit` clusters is damage.
@@ -129,6 +146,17 @@ impl Chain {
         Ok(Self { runs: if len > 0 { vec![(0, first, len)] } else { Vec::new() }, len, is_whole: true })
     }
 
+    /// Whether it has a cluster twice.
+    fn has_circle(&self) -> bool {
+        let mut ranges: Vec<(u64, u64)> =
+            self.runs.iter().map(|(_, first, len)| (u64::from(*first), *len)).collect();
+        ranges.sort_unstable();
+        ranges
+            .iter()
+            .zip(ranges.iter().skip(1))
+            .any(|((first, len), (next, _))| first.saturating_add(*len) > *next)
+    }
+
     fn push(&mut self, cluster: u32) {
         match self.runs.last_mut() {
             Some((_, first, len)) if u64::from(*first).saturating_add(*len) == u64::from(cluster) => {
@@ -147,6 +175,10 @@ impl Chain {
         let left = len.checked_sub(within).filter(|left| *left > 0)?;
         Some((first.checked_add(u32::try_from(within).ok()?)?, left))
     }
+}
+
+fn circle() -> Error {
+    Error::damaged("a file or folder", "its clusters form a circle")
 }
 
 /// The content of a file.

@@ -78,7 +78,7 @@ pub(super) fn upper_case(entry: &[u8]) -> Result<Place> {
 }
 
 /// The checksum of a set leaves out the checksum itself.
-fn checksum(set: &[u8]) -> u16 {
+pub(super) fn checksum(set: &[u8]) -> u16 {
     let bytes = set.iter().enumerate().filter(|(at, _)| !matches!(at, 2 | 3));
     bytes.fold(0_u16, |sum, (_, byte)| sum.rotate_right(1).wrapping_add(u16::from(*byte)))
 }

@@ -94,7 +94,8 @@ impl<'a> ExFat<'a> {
             // Its size is not stored.
             let limit = MAX_FOLDER.div_ceil(self.table.heap.cluster);
             let chain = self.table.whole_chain(&self.source, self.root, limit)?;
-            return Ok(Folder { chain, is_successive: false });
+            let clusters = chain.len;
+            return Ok(Folder { chain, clusters, is_successive: false });
         }
         let file = self.file(folder)?;
         if !file.is_folder {
@@ -104,7 +105,8 @@ impl<'a> ExFat<'a> {
             return Err(Error::damaged("a folder", format!("it has {} bytes", file.place.size)));
         }
         let chain = self.chain(file.place, MAX_FOLDER)?;
-        Ok(Folder { chain, is_successive: file.place.is_successive })
+        let clusters = file.place.size.div_ceil(self.table.heap.cluster);
+        Ok(Folder { chain, clusters, is_successive: file.place.is_successive })
     }
 
     /// Returns what the set of entries of a file says.
@@ -125,7 +127,7 @@ impl<'a> ExFat<'a> {
             }
         };
         let (mut set, mut len) = (Vec::new(), 0);
-        let folder = Folder { chain, is_successive: false };
+        let folder = Folder { clusters: chain.len, chain, is_successive: false };
         folder.entries(self, within % heap.cluster, &mut |_, entry| {
             if set.is_empty() {
                 len = entries::len_of_set(entry)?;
@@ -145,6 +147,9 @@ impl<'a> ExFat<'a> {
         if file.is_folder {
             return Err(Error::damaged("a file", "its entry is that of a folder"));
         }
+        if file.place.size.div_ceil(self.table.heap.cluster) > self.table.heap.count.into() {
+            return Err(Error::damaged("a file", "it is larger than the volume"));
+        }
         let chain = self.chain(file.place, u64::MAX)?;
         let content = Content { chain, size: file.place.size, initialized: file.initialized };
         let content = Arc::new(content);
@@ -156,6 +161,8 @@ impl<'a> ExFat<'a> {
 /// The clusters of a folder.
 struct Folder {
     chain: Chain,
+    /// The number of clusters that it should have.
+    clusters: u64,
     is_successive: bool,
 }
 
@@ -228,14 +235,20 @@ impl FileSystem for ExFat<'_> {
         // The set that is being collected, its length in entries, and its place.
         let (mut set, mut len, mut start) = (Vec::new(), 0, 0);
         let mut damage = None;
+        let mut has_ended = false;
+        let cut_off = || Error::damaged("a folder", "the entries of a file in it are incomplete");
         folder.entries(self, 0, &mut |place, entry| {
             let kind = entry.first().copied().unwrap_or(entries::END);
+            if len > 0 && matches!(kind, entries::FILE | entries::END) {
+                damage.get_or_insert_with(cut_off);
+            }
             if kind == entries::FILE {
                 set.clear();
                 len = entries::len_of_set(entry)?;
                 start = place;
             }
             if kind == entries::END {
+                (has_ended, len) = (true, 0);
                 return Ok(ControlFlow::Break(()));
             }
             if len == 0 {
@@ -256,8 +269,16 @@ impl FileSystem for ExFat<'_> {
             };
             let node = Node((start / entries::LEN as u64 * 2) | u64::from(folder.is_successive));
             let kind = if file.is_folder { Kind::Folder } else { Kind::File };
-            each(Entry { name: names::to_utf8(&file.name), node, kind })
+            let flow = each(Entry { name: names::to_utf8(&file.name), node, kind })?;
+            has_ended |= flow.is_break();
+            Ok(flow)
         })?;
+        if !has_ended && len > 0 {
+            damage.get_or_insert_with(cut_off);
+        }
+        if !has_ended && folder.chain.len < folder.clusters {
+            damage.get_or_insert_with(|| Error::damaged("a folder", "it is longer than its clusters"));
+        }
         damage.map_or(Ok(()), Err)
     }
 
@@ -292,6 +313,95 @@ impl FileSystem for ExFat<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Window;
+    use crate::files::guarded::Budget;
+    use vhdx::{Memory, RawDisk};
+
+    const CLUSTER: usize = 512;
+    /// The byte of cluster 2, which is the root folder.
+    const HEAP: usize = 2 * CLUSTER;
+
+    /// Returns a volume with this root folder, whose clusters from 3 on are followed by themselves.
+    fn volume(root: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; HEAP + 100 * CLUSTER];
+        bytes[3..11].copy_from_slice(b"EXFAT   ");
+        for (at, number) in [(80, 1), (84, 1), (88, 2), (92, 100), (96, 2_u32)] {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[108..111].copy_from_slice(&[9, 0, 1]);
+        for cluster in 0..102_u32 {
+            let next = if cluster > 4 { cluster } else { u32::MAX };
+            let at = CLUSTER + cluster as usize * 4;
+            bytes[at..at + 4].copy_from_slice(&next.to_le_bytes());
+        }
+        bytes[HEAP..HEAP + root.len()].copy_from_slice(root);
+        bytes
+    }
+
+    /// Returns the set of entries of the file `a`.
+    fn set(attributes: u8, first: u32, size: u64) -> Vec<u8> {
+        let mut set = vec![0; 3 * entries::LEN];
+        (set[0], set[1], set[4]) = (entries::FILE, 2, attributes);
+        (set[32], set[33], set[35]) = (0xc0, 1, 1);
+        set[40..48].copy_from_slice(&size.to_le_bytes());
+        set[52..56].copy_from_slice(&first.to_le_bytes());
+        set[56..64].copy_from_slice(&size.to_le_bytes());
+        (set[64], set[66]) = (0xc1, b'a');
+        let sum = entries::checksum(&set);
+        set[2..4].copy_from_slice(&sum.to_le_bytes());
+        set
+    }
+
+    fn with<T>(bytes: Vec<u8>, with: impl FnOnce(&ExFat<'_>) -> T) -> T {
+        let disk = RawDisk::open_with(Memory::new(bytes), "image").unwrap();
+        with(&ExFat::open(Source::new(Window::whole(&disk), Budget::new())).unwrap())
+    }
+
+    /// Lists the root folder. Returns how many entries there are, and whether it is damaged.
+    fn listed(root: &[u8]) -> (usize, bool) {
+        with(volume(root), |fs| {
+            let mut count = 0;
+            let result = fs.list(ROOT, &mut |_| {
+                count += 1;
+                Ok(ControlFlow::Continue(()))
+            });
+            (count, result.is_err())
+        })
+    }
+
+    #[test]
+    fn sets_that_are_cut_off_are_damage() {
+        let whole = set(0, 3, 5);
+        assert_eq!(listed(&whole), (1, false));
+        assert_eq!(listed(&whole[..64]), (0, true));
+        assert_eq!(listed(&[&whole[..64], &whole].concat()), (1, true));
+        // The folder ends in the sixth set.
+        assert_eq!(listed(&whole.repeat(6)[..CLUSTER]), (5, true));
+    }
+
+    #[test]
+    fn a_folder_that_is_longer_than_its_clusters_is_damaged() {
+        let sub = set(0x10, 3, 2 * CLUSTER as u64);
+        let mut bytes = volume(&sub);
+        // Entries that are not in use fill the only cluster.
+        bytes[HEAP + CLUSTER..HEAP + 2 * CLUSTER].fill(1);
+        with(bytes, |fs| {
+            let found = fs.lookup(ROOT, b"a").unwrap().unwrap();
+            let list = fs.list(found.node, &mut |_| Ok(ControlFlow::Continue(())));
+            assert!(matches!(list, Err(Error::Damaged { .. })), "{list:?}");
+        });
+    }
+
+    #[test]
+    fn circles_of_clusters_are_damage() {
+        for (first, size) in [(5, 1 << 62), (5, 2 * CLUSTER as u64), (5, 50 * CLUSTER as u64), (3, 1 << 62)] {
+            with(volume(&set(0, first, size)), |fs| {
+                let found = fs.lookup(ROOT, b"a").unwrap().unwrap();
+                let read = fs.read(found.node, 0, &mut [0; 16]);
+                assert!(matches!(read, Err(Error::Damaged { .. })), "{first} {size}: {read:?}");
+            });
+        }
+    }
 
     #[test]
     fn tables_of_upper_case_letters_are_expanded() {
