@@ -53,6 +53,11 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// Counts a step that needs no read, so that a long walk over few bytes ends too.
+    pub(super) fn spend(&self) -> Result<()> {
+        self.budget.spend()
+    }
+
     fn ensure_within(&self, offset: u64, len: usize) -> Result<()> {
         match offset.checked_add(len as u64).filter(|end| *end <= self.len()) {
             Some(_) => Ok(()),

@@ -60,21 +60,35 @@ struct Blocks<'m, 'a> {
 
 impl Blocks<'_, '_> {
     fn list(&self, in_use: &Stream, each: &mut Each<'_>) -> Result<()> {
+        // Every block is stored, so the volume has room for all of them.
+        let boot = &self.mft.boot;
+        let room = boot.clusters.saturating_mul(boot.cluster) / self.size as u64;
         let count = self.stream.size() / self.size as u64;
-        let mut damage = None;
+        let why = || format!("its index has {count} blocks, but the volume has only room for {room}");
+        let mut damage = (count > room).then(|| Error::damaged(self.what, why()));
+        let count = count.min(room);
         let mut bits = vec![0; 4096];
-        let mut first = 0;
+        let (mut first, mut listed) = (0_u64, 0_u64);
         while first < count {
-            let found = in_use.read(&self.mft.source, first / 8, &mut bits, By::Structure)?;
-            if found == 0 {
-                break;
+            // No block is in use in a hole of the bitmap.
+            let Some(range) = in_use.range_at(first / 8) else { break };
+            if range.is_hole {
+                first = first.saturating_add(range.len.saturating_mul(8));
+                continue;
             }
+            self.mft.source.spend()?;
+            let found = in_use.read(&self.mft.source, first / 8, &mut bits, By::Structure)?;
             let is_set = |bit: usize| bits.get(bit / 8).is_some_and(|byte| byte & (1 << (bit % 8)) != 0);
             for bit in (0..found.saturating_mul(8)).filter(|bit| is_set(*bit)) {
                 let block = first.saturating_add(bit as u64);
                 if block >= count {
                     break;
                 }
+                // Blocks may be small, and a read of the disk has several of them.
+                if listed.is_multiple_of(16) {
+                    self.mft.source.spend()?;
+                }
+                listed = listed.saturating_add(1);
                 match self.block(block, each) {
                     Ok(ControlFlow::Continue(())) => {}
                     Ok(ControlFlow::Break(())) => return Ok(()),
