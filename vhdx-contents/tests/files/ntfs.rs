@@ -139,3 +139,22 @@ fn times_are_those_of_the_host() {
         walk::open(&image.path(), |fs| originals::assert_same(originals.path(), &walk::all(fs), SECOND));
     }
 }
+
+#[test]
+fn a_journal_in_use_is_noted() {
+    let Some(image) = Image::new(32 << 20, &MKFS) else { return };
+    walk::open(&image.path(), |fs| assert_eq!(fs.notes(), Vec::<String>::new()));
+    let mut bytes = image.bytes();
+    // The new journal has only bytes of 255.
+    let is_unused = |page: &[u8]| page.iter().all(|byte| *byte == 0xff);
+    let at = bytes.chunks_exact(4096).position(is_unused).unwrap() * 4096;
+    let mut page = [0; 4096];
+    page[..4].copy_from_slice(b"RSTR");
+    (page[4], page[6], page[17], page[24]) = (30, 9, 16, 48);
+    bytes[at..at + 4096].copy_from_slice(&page);
+    fs::write(image.path(), bytes).unwrap();
+    walk::open(&image.path(), |fs| {
+        let notes = fs.notes();
+        assert!(notes.len() == 1 && notes[0].contains("its journal is not replayed"), "{notes:?}");
+    });
+}

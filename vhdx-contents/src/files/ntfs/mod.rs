@@ -4,6 +4,7 @@
 
 mod boot;
 mod index;
+mod log;
 mod lznt1;
 mod mft;
 mod record;
@@ -62,7 +63,7 @@ impl<'a> Ntfs<'a> {
         let boot = Boot::parse(&source.structure(0, 512)?, source.len())?;
         let mft = Mft::open(source, boot)?;
         let mut notes = Vec::new();
-        match is_dirty(&mft) {
+        match must_replay(&mft) {
             Ok(false) => {}
             Ok(true) => notes.push(
                 "the NTFS volume was not unmounted cleanly: its journal is not replayed, so the newest changes may be \
@@ -166,6 +167,11 @@ fn entry(found: &FileName) -> Entry {
         _ => reparse::kind(found.reparse_tag, is_folder),
     };
     Entry { name: names::to_utf8(&found.name), node: Node(found.file.0), kind }
+}
+
+/// Whether the volume has changes that are only in its journal. A volume that is in use is not flagged as dirty.
+fn must_replay(mft: &Mft<'_>) -> Result<bool> {
+    Ok(is_dirty(mft)? || !log::is_clean(mft)?)
 }
 
 fn is_dirty(mft: &Mft<'_>) -> Result<bool> {
