@@ -59,3 +59,16 @@ fn two_entries_of_one_folder_have_one_identity() {
         assert_ne!(identity(b"ONE"), fs.folder_identity(fs.root()).unwrap());
     });
 }
+
+#[test]
+fn a_volume_that_is_not_clean_is_noted() {
+    for (bits, size, at, mask) in [("16", 9 << 20, 3, 0x7f), ("32", 36 << 20, 7, 0xf7)] {
+        let Some(image) = Image::new(size, &["mkfs.vfat", "-s", "1", "-F", bits]) else { return };
+        walk::open(&image.path(), |fs| assert_eq!(fs.notes(), Vec::<String>::new()));
+        let mut bytes = image.bytes();
+        let table = usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) * 512;
+        bytes[table + at] &= mask;
+        std::fs::write(image.path(), bytes).unwrap();
+        walk::open(&image.path(), |fs| assert_eq!(fs.notes().len(), 1, "{bits}"));
+    }
+}

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use self::boot::{Boot, Root};
 use self::entries::{File, Found, Names};
 use super::clusters::{Content, Table, Width};
+use super::fields::Fields;
 use super::file_system::{Attributes, Entry, FileSystem, Kind, Node, Range};
 use super::names::UpperCase;
 use super::source::Source;
@@ -29,14 +30,22 @@ pub(super) struct Fat<'a> {
     source: Source<'a>,
     table: Table,
     root: Root,
+    notes: Vec<String>,
     /// The file that was read last.
     last: RefCell<Option<(Node, Arc<Content>)>>,
 }
 
 impl<'a> Fat<'a> {
     pub(super) fn open(source: Source<'a>) -> Result<Self> {
-        let Boot { table, root } = Boot::parse(&source.structure(0, 512)?, source.len())?;
-        Ok(Self { source, table, root, last: RefCell::default() })
+        let sector = source.structure(0, 512)?;
+        let Boot { table, root } = Boot::parse(&sector, source.len())?;
+        let mut notes = Vec::new();
+        if is_dirty(&source, &table, Fields::new(&sector, "the boot sector"))? {
+            let note =
+                "the FAT volume was not unmounted cleanly: the newest changes may be missing or incomplete";
+            notes.push(note.to_owned());
+        }
+        Ok(Self { source, table, root, notes, last: RefCell::default() })
     }
 
     /// Returns what the entry of a file says.
@@ -81,6 +90,21 @@ impl<'a> Fat<'a> {
         *self.last.borrow_mut() = Some((node, Arc::clone(&content)));
         Ok(content)
     }
+}
+
+/// Whether the boot sector, or a bit of the second entry of the table, says that the volume was not unmounted cleanly.
+fn is_dirty(source: &Source<'_>, table: &Table, boot_sector: Fields<'_>) -> Result<bool> {
+    // The flags of Windows follow the number of the drive.
+    let flags = boot_sector.u8(if table.width == Width::Bits28 { 65 } else { 37 })?;
+    let stored = source.structure(table.start, 8)?;
+    let entries = Fields::new(&stored, "the table");
+    let is_clean = match table.width {
+        Width::Bits28 => entries.u32(4)? & 0x0800_0000 != 0,
+        Width::Bits16 => entries.u16(2)? & 0x8000 != 0,
+        // The entries of FAT12 have no room for it.
+        Width::Bits12 | Width::Bits32 => true,
+    };
+    Ok(flags & 1 != 0 || !is_clean)
 }
 
 impl FileSystem for Fat<'_> {
@@ -131,6 +155,10 @@ impl FileSystem for Fat<'_> {
             (ROOT, Root::Cluster(first)) => Ok(first.into()),
             _ => Ok(self.file(folder)?.first_cluster.into()),
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 
     fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
