@@ -95,6 +95,36 @@ fn the_disk_and_new_copies_are_never_replaced() {
 }
 
 #[test]
+#[cfg(unix)]
+fn only_regular_files_are_replaced() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    let Some(fixture) = Fixture::new(documents) else { return };
+    let (a, socket, link) = (fixture.place("docs/a.txt"), fixture.path("socket"), fixture.path("link"));
+    let _listener = UnixListener::bind(&socket).unwrap();
+    symlink(&socket, &link).unwrap();
+    for place in [&socket, &link] {
+        for options in [&["cp", "--json"][..], &["cp", "--json", "--force"]] {
+            let ran = crate::run::vhdx(
+                options.iter().map(std::ffi::OsStr::new).chain([a.as_ref(), place.as_os_str()]),
+            );
+            let error = ran.exits(6).error();
+            assert!(error["message"].as_str().unwrap().contains("socket"), "{error}");
+            assert!(error["hint"].is_null(), "{error}");
+        }
+    }
+    assert!(socket.symlink_metadata().unwrap().file_type().is_socket());
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    // A link that leads nowhere is replaced as one to a file is.
+    let dangling = fixture.path("dangling");
+    symlink(fixture.path("absent"), &dangling).unwrap();
+    run!("cp", &a, &dangling).exits(6);
+    run!("cp", "--force", &a, &dangling).exits(0);
+    assert!(dangling.symlink_metadata().unwrap().is_file() && !fixture.path("absent").exists());
+}
+
+#[test]
 fn a_folder_inside_itself_ends() {
     let Some(fixture) = Fixture::new(|folder| {
         fs::create_dir_all(folder.join("LOOP/INNER")).unwrap();

@@ -32,14 +32,27 @@ pub(super) fn prefix(name: &OsStr) -> String {
     format!(".{start}.")
 }
 
+/// Only this error has the kind `AlreadyExists`: it means that `--force` helps.
 pub(super) fn exists() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, "a file of this name exists")
 }
 
 pub(super) fn is_known() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::AlreadyExists,
+    io::Error::other(
         "this command already copied a file to this name, or it is a file of the disk itself; choose another DEST",
+    )
+}
+
+pub(super) fn is_no_file() -> io::Error {
+    io::Error::other(
+        "a folder, device, pipe or socket of this name exists, or a link to one, which is never replaced; choose \
+         another DEST",
+    )
+}
+
+pub(super) fn is_no_folder() -> io::Error {
+    io::Error::other(
+        "a file or link of this name exists, where a folder should be; remove it, or choose another DEST",
     )
 }
 

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
-use super::making::{Finishing, Making, exists, is_known, listable, prefix};
+use super::making::{Finishing, Making, exists, is_known, is_no_file, is_no_folder, listable, prefix};
 
 /// Files that must not be replaced, by device and inode.
 #[derive(Default)]
@@ -50,10 +50,7 @@ impl Folder {
         }
         match openat(&self.0, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(folder) => Ok(Self(folder)),
-            Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "a file or link of this name exists, where a folder should be; remove it, or choose another DEST",
-            )),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::MLINK) => Err(is_no_folder()),
             Err(error) => Err(error.into()),
         }
     }
@@ -65,15 +62,7 @@ impl Folder {
         making: Making,
         known: &Known,
     ) -> io::Result<NewFile<'_>> {
-        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) if !making.replace => return Err(exists()),
-            #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // the types differ between systems
-            Ok(found) if known.0.contains(&(found.st_dev as u64, found.st_ino.into())) => {
-                return Err(is_known());
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
+        self.ensure_usable(name, making, known)?;
         let mode = permissions(making.mode.unwrap_or(0o666));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
@@ -87,6 +76,33 @@ impl Folder {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Checks that a file can be made, or replaced, here. Only regular files are replaced, and links to them: a device
+    /// or a pipe is used by other programs, which would lose it.
+    fn ensure_usable(&self, name: &OsStr, making: Making, known: &Known) -> io::Result<()> {
+        let found = match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let kind = match FileType::from_raw_mode(found.st_mode) {
+            FileType::Symlink => match statat(&self.0, name, AtFlags::empty()) {
+                Ok(target) => FileType::from_raw_mode(target.st_mode),
+                // The link leads nowhere, so nobody uses a file through it.
+                Err(Errno::NOENT) => FileType::RegularFile,
+                Err(error) => return Err(error.into()),
+            },
+            kind => kind,
+        };
+        if kind != FileType::RegularFile {
+            return Err(is_no_file());
+        }
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)] // the types differ between systems
+        if known.0.contains(&(found.st_dev as u64, found.st_ino.into())) {
+            return Err(is_known());
+        }
+        if making.replace { Ok(()) } else { Err(exists()) }
     }
 
     /// Sets when the folder was last changed.
@@ -130,6 +146,7 @@ impl NewFile<'_> {
         let metadata = self.file.metadata()?;
         let Some(temporary) = &self.temporary else { return Ok(()) };
         if self.making.replace {
+            self.folder.ensure_usable(&self.name, self.making, known)?; // it may be another file by now
             renameat(&self.folder.0, temporary, &self.folder.0, &self.name)?;
         } else {
             rename_to_new(self.folder, temporary, &self.name)?;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::making::{Finishing, Making, exists, is_known, listable, prefix};
+use super::making::{Finishing, Making, exists, is_known, is_no_file, is_no_folder, listable, prefix};
 
 /// Files that must not be replaced, by their paths in lower case.
 #[derive(Default)]
@@ -46,10 +46,7 @@ impl Folder {
         }
         match path.symlink_metadata()?.is_dir() {
             true => Ok(Self(path)),
-            false => Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "a file or link of this name exists, where a folder should be; remove it, or choose another DEST",
-            )),
+            false => Err(is_no_folder()),
         }
     }
 
@@ -62,9 +59,9 @@ impl Folder {
     ) -> io::Result<NewFile<'_>> {
         let path = self.0.join(name);
         match path.symlink_metadata() {
-            Ok(_) if !making.replace => return Err(exists()),
+            Ok(found) if !found.is_file() => return Err(is_no_file()),
             Ok(_) if known.0.contains(&key(&path)) => return Err(is_known()),
-            Ok(found) if !found.is_file() => return Err(exists()),
+            Ok(_) if !making.replace => return Err(exists()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
