@@ -166,7 +166,7 @@ impl Copier<'_> {
             Piece::Hole { .. } => Ok(()),
             Piece::Data { offset, bytes } => {
                 file.seek(SeekFrom::Start(offset))?;
-                file.write_all(bytes)
+                Ok(file.write_all(bytes)?)
             }
         })?;
         file.set_len(size)?;
@@ -180,14 +180,29 @@ impl Copier<'_> {
     pub(super) fn write_to(&mut self, out: &mut dyn Write, node: Node, attributes: &Attributes) -> Flow {
         self.bar.start(attributes.size);
         let size = pieces(self.fs, node, self.bar, |piece| match piece {
-            Piece::Data { bytes, .. } => out.write_all(bytes),
-            Piece::Hole { len } => io::copy(&mut io::Read::take(io::repeat(0), len), out).map(drop),
+            Piece::Data { bytes, .. } => Ok(out.write_all(bytes)?),
+            Piece::Hole { len } => write_zeros(out, len, self.bar),
         })?;
         out.flush()?;
         self.copied.files += 1;
         self.copied.bytes = self.copied.bytes.saturating_add(size);
         Ok(())
     }
+}
+
+/// Writes zeros, in parts between which the user can stop the command: a hole can be longer than any disk.
+fn write_zeros(out: &mut dyn Write, len: u64, bar: &Bar) -> Flow {
+    let zeros = vec![0; BUFFER];
+    let mut left = len;
+    while left > 0 {
+        if bar.is_cancelled() {
+            return Err(Fault::Stopped);
+        }
+        let part = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
+        out.write_all(zeros.get(..part).unwrap_or(&zeros))?;
+        left = left.saturating_sub(part as u64);
+    }
+    Ok(())
 }
 
 /// A part of a file.
@@ -201,7 +216,7 @@ fn pieces(
     fs: &dyn FileSystem,
     file: Node,
     bar: &Bar,
-    mut each: impl FnMut(Piece<'_>) -> io::Result<()>,
+    mut each: impl FnMut(Piece<'_>) -> Flow,
 ) -> Result<u64, Fault> {
     let mut offset = 0_u64;
     let mut buf = Vec::new();
