@@ -30,13 +30,13 @@ pub(super) enum Place {
 }
 
 pub(super) fn run(output: Output, ask: &Mount, place: Place) -> Result<Outcome, Failure> {
-    // First of all, so that a signal never ends the process while the folder is mounted.
-    let stop = interrupt::watch().map_err(|error| Failure::io("cannot watch for signals", &error))?;
     let mut reading = Reading::new(output, &ask.parents.parent_dir).on_writer(ask.share.on_writer());
     let chain = reading.open_chain(&ask.file, &ask.parents.resolver_of(&ask.file))?;
     let disks = checkpoint_disks(chain.clone())?;
     let tree = tree::of(output, &disks)?;
     let (options, partitions) = (options(ask), tree::partitions(&tree));
+    // A signal ends the process at once while the disk is opened, which can take long, and never while it is mounted.
+    let stop = interrupt::watch().map_err(|error| Failure::io("cannot watch for signals", &error))?;
     let session = Session::mount(tree, &ask.dir, &options).map_err(mount_failure::of)?;
     let mountpoint = session.mountpoint().to_owned();
     reading.answer(
