@@ -69,7 +69,8 @@ impl Fault {
     fn ends_all(&self) -> bool {
         match self {
             Fault::Host(error) => {
-                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem)
+                use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
             }
             Fault::Stopped => true,
             Fault::Source(_) => false,

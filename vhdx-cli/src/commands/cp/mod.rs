@@ -92,6 +92,11 @@ impl Job<'_> {
             let hint = "`--recursive` (`-r`) copies a folder with its content";
             return self.refuse(source, failure.with_hint(hint));
         }
+        if matches!(destination, Destination::Stdout) && place.attributes.kind != Kind::File {
+            let why =
+                format!("{}: it is no file but a link or device, which has no content", files::place(source));
+            return self.refuse(source, Failure::unsupported(why));
+        }
         let host_name = place.name.as_deref().map(names::of_host).transpose();
         let path = source.path.trim_matches(['/', '\\']).as_bytes();
         match (destination, host_name) {
