@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vhdx_contents::files::{self, FileSystem};
-use vhdx_contents::{Partition, Window};
+use vhdx_contents::{Contents, Partition, Window};
 
 use super::failure::failure;
 use crate::args::Volume;
@@ -20,6 +20,8 @@ pub(in crate::commands) struct Disk {
     opened: Opened,
     start: u64,
     len: u64,
+    /// What is wrong or doubtful in the partition table and in the entry of the partition.
+    findings: Vec<String>,
 }
 
 /// Opens a disk, and finds the file system in it that the user means.
@@ -30,8 +32,10 @@ pub(in crate::commands) fn open(
 ) -> Result<Disk, Failure> {
     let opened = reading.open_disk(path, ("--from", volume.from), &volume.parents.resolver_of(path))?;
     source::ensure_no_parents_of_raw(&opened, &volume.parents)?;
-    let (start, len) = range(&opened, path, volume.partition.as_deref())?;
-    Ok(Disk { opened, start, len })
+    let contents = contents::of_disk(opened.disk())?;
+    let (start, len) = range(&opened, &contents, path, volume.partition.as_deref())?;
+    let findings = findings(&contents, start);
+    Ok(Disk { opened, start, len, findings })
 }
 
 impl Disk {
@@ -45,8 +49,8 @@ impl Disk {
         let window = window
             .ok_or_else(|| Failure::corrupt("the partition is past the end of the disk").in_file(path))?;
         let fs = files::open(window).map_err(|error| failure(error, &output::shown(path)))?;
-        for note in fs.notes() {
-            output.warning(&format!("{}: {note}", output::shown(path)));
+        for note in self.findings.iter().chain(&fs.notes()) {
+            output.warning(&format!("{}: {}", output::shown(path), output::harmless(note)));
         }
         Ok(fs)
     }
@@ -63,10 +67,14 @@ impl Disk {
 }
 
 /// Returns the range of the file system that the user means: its position and length in bytes.
-fn range(opened: &Opened, path: &Path, asked: Option<&str>) -> Result<(u64, u64), Failure> {
+fn range(
+    opened: &Opened,
+    contents: &Contents,
+    path: &Path,
+    asked: Option<&str>,
+) -> Result<(u64, u64), Failure> {
     let disk = opened.disk();
     let whole = Window::whole(disk);
-    let contents = contents::of_disk(disk)?;
     let can_open = |start: u64, len: u64| {
         let window = whole.part(start, len);
         window.map_or(Ok(false), files::can_open).map_err(|error| failure(error, &output::shown(path)))
@@ -94,6 +102,16 @@ fn range(opened: &Opened, path: &Path, asked: Option<&str>) -> Result<(u64, u64)
         )
         .in_file(path)),
     }
+}
+
+/// Returns what is wrong or doubtful in the partition table, and in the entry of the partition that begins at `start`.
+fn findings(contents: &Contents, start: u64) -> Vec<String> {
+    let of_table = contents.findings.iter().map(|finding| format!("partition table: {finding}"));
+    let chosen = contents.partitions.iter().filter(|partition| partition.start == start);
+    let of_chosen = chosen.flat_map(|partition| {
+        partition.findings.iter().map(|finding| format!("partition {}: {finding}", partition.number))
+    });
+    of_table.chain(of_chosen).collect()
 }
 
 fn no_files(partitions: &[Partition]) -> Failure {

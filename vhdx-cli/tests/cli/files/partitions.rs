@@ -45,6 +45,13 @@ fn one_of_several_partitions_is_chosen() {
         run!("ls", &disk, "--partition", partition).exits(code);
     }
     with_mbr(&disk, &[vec![0; 1 << 20], first]);
+    assert!(!run!("ls", &disk).exits(0).stderr.contains("warning"));
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[446 + 32 + 4] = 6;
+    bytes[446 + 32 + 8..446 + 32 + 16].copy_from_slice(&[0, 0, 0, 1, 8, 0, 0, 0]);
+    fs::write(&disk, bytes).unwrap();
+    let warnings = run!("ls", &disk).exits(0).stderr;
+    assert!(warnings.contains("partition 3 begins past the end of the disk"), "{warnings}");
     let files = run!("ls", "--json", &disk).exits(0).json();
     assert_eq!(files[0]["name"], "in FIRST");
 }
