@@ -91,7 +91,6 @@ impl fmt::Debug for VhdxMut {
 
 impl VhdxMut {
     /// Returns the file with its staged changes.
-    ///
     /// Not public: after a change, a clone would have the old sizes, but the new blocks.
     pub(crate) fn vhdx(&self) -> &Vhdx {
         &self.vhdx
@@ -122,8 +121,7 @@ impl VhdxMut {
         self.headers.current().data_write_guid
     }
 
-    /// Returns whether a change of this file has failed. Every further change is refused then, with
-    /// [`FailedBefore`](InvalidState::FailedBefore), because nobody knows what the medium holds.
+    /// Returns whether a change has failed. Every further one is [`FailedBefore`](InvalidState::FailedBefore) then.
     pub fn has_failed(&self) -> bool {
         self.has_failed
     }
