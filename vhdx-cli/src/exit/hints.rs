@@ -23,9 +23,9 @@ pub(super) fn for_error(error: &Error) -> Option<Cow<'static, str>> {
             }
             _ => chain_hint(error),
         },
-        Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
-            Some("turn off the virtual machine, or end the program that uses the file, and try again")
-        }
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => Some(
+            "turn off the virtual machine, or end the program that uses the file (also `vhdx mount` or `vhdx serve`), and try again",
+        ),
         Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
             Some("free space on the file system of that file, and run the command again")
         }

@@ -18,7 +18,8 @@ pub(in crate::commands) fn write(contents: &Contents, out: &mut dyn Write) -> io
         let label = whole.label.as_deref().map(|label| format!(", label {}", quoted(label)));
         let size = whole.size.map(|size| format!(", size {}", human(size)));
         let used = whole.used.map(|used| format!(", used {}", human(used)));
-        let facts: String = [label, size, used].into_iter().flatten().collect();
+        let unclean = (whole.clean == Some(false)).then(|| ", not unmounted cleanly".to_owned());
+        let facts: String = [label, size, used, unclean].into_iter().flatten().collect();
         writeln!(out, "content of the disk: {}{facts}", kind(whole))?;
     }
     if !contents.partitions.is_empty() {

@@ -125,11 +125,14 @@ fn no_files(partitions: &[Partition]) -> Failure {
 
 fn of_partition(partitions: &[Partition], asked: &str) -> Result<(u64, u64), Failure> {
     let label = |partition: &Partition| partition.content.as_ref().and_then(|content| content.label.clone());
+    // `tree` and `mount` write a number as p1.
+    let number = asked.strip_prefix(['p', 'P']).unwrap_or(asked);
     let by_number: Vec<&Partition> =
-        partitions.iter().filter(|partition| asked.parse() == Ok(partition.number)).collect();
-    let by_name = partitions.iter().filter(|partition| {
-        partition.name.as_deref() == Some(asked) || label(partition).as_deref() == Some(asked)
-    });
+        partitions.iter().filter(|partition| number.parse() == Ok(partition.number)).collect();
+    let is_asked = |name: Option<&str>| name.is_some_and(|name| name.to_lowercase() == asked.to_lowercase());
+    let by_name = partitions
+        .iter()
+        .filter(|partition| is_asked(partition.name.as_deref()) || is_asked(label(partition).as_deref()));
     let found = if by_number.is_empty() { by_name.collect() } else { by_number };
     match found.as_slice() {
         [only] => Ok((only.start, only.len)),

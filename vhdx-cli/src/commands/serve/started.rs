@@ -37,9 +37,16 @@ impl Started<'_> {
             "name": served.name,
             "path": output::path(&served.path),
             "size": served.size,
-            "read_only": served.disk.is_read_only(),
+            "read_only": self.is_read_only(served),
             "uri": self.uri(&served.name),
         })
+    }
+
+    /// Whether clients cannot write to a disk. A dry run has opened all disks for reading only.
+    fn is_read_only(&self, served: &Served) -> bool {
+        let takes_writes = |written: &Written| written.path() == served.path;
+        let would_take_writes = self.serve.dry_run && self.disks.written.as_ref().is_some_and(takes_writes);
+        served.disk.is_read_only() && !would_take_writes
     }
 
     /// Whether the file that takes the writes has its path already: a snapshot gets it when it is made.
@@ -58,7 +65,7 @@ impl Started<'_> {
         writeln!(out, "{verb} {count} {}:", if count == 1 { "disk" } else { "disks" })?;
         let header = ["export", "size", "access", "file"].map(str::to_owned).to_vec();
         let rows = self.disks.exports.iter().map(|served| {
-            let access = if served.disk.is_read_only() { "read-only" } else { "writable" };
+            let access = if self.is_read_only(served) { "read-only" } else { "writable" };
             vec![harmless(&served.name), both(served.size), access.to_owned(), shown(&served.path)]
         });
         let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use vhdx::ops::{self, ChildOptions};
-use vhdx::{Chain, ChainMut, IfExists, NewFile, NoProgress, VhdxMut};
+use vhdx::{Chain, ChainMut, Conflict, Error, IfExists, NewFile, NoProgress, VhdxMut};
 
 use super::in_place;
 use crate::args::{Format, Serve};
 use crate::commands::reading::Reading;
 use crate::exit::Failure;
-use crate::output::shown;
+use crate::output::{self, shown};
 
 /// The file that takes the writes.
 pub(super) struct Written {
@@ -120,7 +120,13 @@ fn ensure_can_make(new: &Path) -> Result<(), Failure> {
     if Format::of_name(new) != Some(Format::Vhdx) {
         return Err(Failure::usage("--overlay makes a VHDX: its name must end in .vhdx or .avhdx"));
     }
-    Ok(NewFile::ensure_can_create(new, IfExists::Fail)?)
+    NewFile::ensure_can_create(new, IfExists::Fail).map_err(|error| match error.without_path() {
+        Error::Conflict(Conflict::DestinationExists) => Failure::from(error).with_hint(format!(
+            "choose another name, or go on with this file: `vhdx serve {} --writable`",
+            output::word(new)
+        )),
+        _ => error.into(),
+    })
 }
 
 fn ensure_may_be_parent(reading: &mut Reading<'_>, serve: &Serve, file: &Path) -> Result<(), Failure> {
