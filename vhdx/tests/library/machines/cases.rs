@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use vhdx::{MachineProblem, NoProgress, Progress, discover};
 use vhdx_testkit::ConfiguredMachine;
@@ -349,8 +350,11 @@ fn many_configurations_take_linear_time() {
         start.elapsed()
     };
     for names_one in [true, false] {
-        let (few, many) = (time(500, names_one), time(2_500, names_one));
-        assert!(many < 15 * few, "{few:?}, {many:?}");
+        // Another program may need the processor for some time, so the best of three counts.
+        let times = (0..3).map(|_| (time(500, names_one), time(2_500, names_one)));
+        let is_linear = |(few, many): &(Duration, Duration)| *many < 15 * *few;
+        let slow: Vec<_> = times.take_while(|times| !is_linear(times)).collect();
+        assert!(slow.len() < 3, "{slow:?}");
     }
 }
 
