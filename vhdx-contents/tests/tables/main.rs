@@ -1,13 +1,13 @@
 //! Partition tables that other programs make are read as those programs read them.
 #![cfg(target_os = "linux")]
 
-mod judges;
 mod made;
+mod other_programs;
 
 use std::path::Path;
 
-use judges::{Listed, by_fdisk, by_mmls, by_sfdisk};
 use made::{Sectors, fdisk, raw, run, sfdisk};
+use other_programs::{Listed, by_fdisk, by_mmls, by_sfdisk};
 use vhdx::RawDisk;
 use vhdx_contents::{Contents, Partition, TableFinding, TableKind, contents};
 

@@ -79,9 +79,11 @@ impl Disks {
         let closed: Vec<vhdx::Result<()>> = self.exports.iter().map(|served| served.disk.close()).collect();
         drop(self.exports);
         let unchanged: vhdx::Result<()> = self.read.iter().try_for_each(|chain| chain.ensure_unchanged());
-        self.written.map_or(Ok(()), Written::delete_snapshot)?;
+        let deleted = self.written.map_or(Ok(()), Written::delete_snapshot);
+        // The loss of data is reported first.
         closed.into_iter().collect::<vhdx::Result<()>>()?;
-        Ok(unchanged?)
+        unchanged?;
+        deleted
     }
 
     /// Closes the disks before a client has used them, and deletes a child that was made.

@@ -13,11 +13,11 @@ pub(super) fn crc16(seed: u16, bytes: &[u8]) -> u16 {
 }
 
 /// Continues the CRC-32 of old journals (polynomial 0x04C1_1DB7, highest bit first, never inverted).
+#[allow(clippy::indexing_slicing)] // a byte is always within the 256 entries
 pub(super) fn crc32_be(seed: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(seed, |sum, byte| {
         let [top, ..] = sum.to_be_bytes();
-        // The index is a byte and the table has 256 entries, so the entry is always there.
-        sum << 8 ^ CRC32_BE.get(usize::from(top ^ byte)).copied().unwrap_or(0)
+        sum << 8 ^ CRC32_BE[usize::from(top ^ byte)]
     })
 }
 
